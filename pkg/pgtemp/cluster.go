@@ -1,0 +1,167 @@
+package pgtemp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// How long an orderly and then an immediate shutdown may take before the next stronger signal.
+const (
+	fastStop      = 5 * time.Second
+	immediateStop = 5 * time.Second
+)
+
+// cluster is the engine that runs local binaries on a data directory.
+type cluster struct {
+	bin  string
+	dir  string
+	ours bool // dir was made here and goes with the server
+	args []string
+	run  account
+	log  *tail
+	proc *process // the last one started, nil before
+}
+
+func newCluster(ctx context.Context, bin string, opts Options) (*cluster, error) {
+	run, err := serverAccount()
+	if err != nil {
+		return nil, err
+	}
+	c := &cluster{bin: bin, dir: opts.Dir, run: run, log: &tail{next: opts.Log}}
+	c.args = append([]string{"-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="}, opts.serverArgs()...)
+	// Shared memory for parallel queries goes into the data directory, so that a killed server leaves none in /dev/shm.
+	c.args = append(c.args, "-c", "dynamic_shared_memory_type=mmap")
+	if err := c.makeDir(); err != nil {
+		return nil, err
+	}
+	if err := c.initdb(ctx); err != nil {
+		return nil, errors.Join(err, c.remove())
+	}
+	return c, nil
+}
+
+func (c *cluster) data() string { return filepath.Join(c.dir, "data") }
+
+func (c *cluster) makeDir() error {
+	var err error
+	if c.dir == "" {
+		c.ours = true
+		c.dir, err = os.MkdirTemp("", "shapebus-pg-")
+	} else if c.dir, err = filepath.Abs(c.dir); err == nil {
+		err = os.MkdirAll(c.dir, 0o755)
+	}
+	if err != nil {
+		return fmt.Errorf("make the server's directory: %w", err)
+	}
+	if c.ours {
+		err = os.Chmod(c.dir, 0o755) // MkdirTemp lets only us in, and the server may run as somebody else
+	}
+	if err == nil {
+		err = os.MkdirAll(c.data(), 0o700)
+	}
+	if err == nil {
+		err = c.run.own(c.data())
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("make the server's directory: %w", err), c.remove())
+	}
+	return nil
+}
+
+// initdb makes the data directory unless there is one already.
+func (c *cluster) initdb(ctx context.Context) error {
+	if _, err := os.Stat(filepath.Join(c.data(), "PG_VERSION")); err == nil {
+		return nil
+	}
+	locale := "C.UTF-8"
+	if runtime.GOOS != "linux" {
+		locale = "C" // the only one that every system has
+	}
+	cmd := exec.CommandContext(ctx, filepath.Join(c.bin, "initdb"), "-D", c.data(), "-U", "postgres", "-A", "trust",
+		"-E", "UTF8", "--locale="+locale, "--no-sync", "--no-instructions")
+	c.prepare(cmd)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s for %s (%w) said:\n%s", cmd.Path, c.run, err, strings.TrimSpace(string(out)))
+	}
+	return nil
+}
+
+// prepare sets what initdb and postgres have in common: account, directory, and an environment in which neither PGDATA and
+// the like nor the user's language change what they do.
+func (c *cluster) prepare(cmd *exec.Cmd) {
+	cmd.Dir = c.data()
+	cmd.SysProcAttr = c.run.sysProcAttr()
+	cmd.Env = []string{"LC_ALL=C", "TZ=UTC"}
+	for _, kv := range os.Environ() {
+		if !strings.HasPrefix(kv, "PG") && !strings.HasPrefix(kv, "LC_") && !strings.HasPrefix(kv, "TZ=") {
+			cmd.Env = append(cmd.Env, kv)
+		}
+	}
+}
+
+func (c *cluster) start(_ context.Context, port int) error {
+	// A killed server leaves its lock file. Postgres takes no notice of it, unless the process id in it is in use again.
+	// Only a start that follows a finished process of ours gets here with one; somebody else's lock file is respected.
+	if c.proc != nil {
+		if err := os.Remove(filepath.Join(c.data(), "postmaster.pid")); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("remove the lock file of the server that was killed: %w", err)
+		}
+	}
+	// #nosec: the binary was chosen by the caller or found in the system's places. No CommandContext: ctx bounds the start only.
+	cmd := exec.Command(filepath.Join(c.bin, "postgres"), append([]string{"-D", c.data(), "-p", strconv.Itoa(port)}, c.args...)...)
+	c.prepare(cmd)
+	cmd.Stdout, cmd.Stderr = c.log, c.log
+	proc, err := startProcess(cmd)
+	if err != nil {
+		return fmt.Errorf("run %s for %s: %w", cmd.Path, c.run, err)
+	}
+	c.proc = proc
+	return nil
+}
+
+func (c *cluster) exited() <-chan struct{} { return c.proc.done }
+
+func (c *cluster) output() string { return c.log.String() }
+
+func (c *cluster) pid() int {
+	if c.proc == nil || c.proc.ended() {
+		return 0
+	}
+	return c.proc.pid
+}
+
+func (c *cluster) stop(ctx context.Context) error {
+	if c.pid() == 0 {
+		return nil
+	}
+	if c.proc.signal(sigFast) == nil && c.proc.wait(ctx, fastStop) {
+		return nil
+	}
+	// Without ctx: it may have ended, and an immediate shutdown still beats SIGKILL, which leaves shared memory behind.
+	if c.proc.signal(sigImmediate) == nil && c.proc.wait(context.WithoutCancel(ctx), immediateStop) {
+		return nil
+	}
+	return c.kill()
+}
+
+func (c *cluster) kill() error {
+	if c.pid() == 0 {
+		return nil
+	}
+	return c.proc.killTree()
+}
+
+func (c *cluster) remove() error {
+	if !c.ours {
+		return nil
+	}
+	return os.RemoveAll(c.dir)
+}
