@@ -1,0 +1,280 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/semaphore"
+
+	"github.com/shapebus/shapebus/pkg/topology"
+)
+
+// Errors of an Appender. All of them end it: what it stored is a prefix of
+// what it was given, and the tail of the stream tells how long a prefix. The
+// remedy is always the same: start again from there.
+var (
+	// ErrFenced says that the stream's last sequence is not the one expected:
+	// somebody else writes to it, or a message before failed.
+	ErrFenced = errors.New("another writer has written to the stream")
+	// ErrDisconnected says that the connection to NATS was lost with messages
+	// in flight, so their fate is unknown.
+	ErrDisconnected = errors.New("the connection to NATS was lost")
+	// ErrClosed says that Close was called.
+	ErrClosed = errors.New("the appender is closed")
+)
+
+// Message is one message to append.
+type Message struct {
+	Subject string
+	Header  nats.Header
+	// PartHeader replaces Header on all parts but the last when the message
+	// is larger than the server takes. nil means Header on all of them.
+	PartHeader nats.Header
+	Data       []byte // not kept after Append returns
+}
+
+// AppenderConfig bounds what an Appender holds. Zero values mean the defaults.
+type AppenderConfig struct {
+	WindowBytes    int           // bytes in flight; default 4 MiB
+	WindowMessages int           // messages in flight; default 512
+	AckTimeout     time.Duration // after which a message's fate is unknown; default 30 s
+}
+
+// Appender is the one writer of a stream. It publishes asynchronously in a
+// bounded window, each message with the stream sequence that it must follow:
+// a second writer fails on its first message, and whatever fails fails
+// everything behind it. Safe for concurrent use; messages of concurrent
+// callers do not mix within a message's parts.
+type Appender struct {
+	js         jetstream.JetStream
+	stream     string
+	maxPayload int
+	window     int64
+	space      *semaphore.Weighted
+
+	mu   sync.Mutex // held while a message is published, so that order is sequence order
+	next uint64     // sequence of the last message published
+
+	queue    chan inFlight
+	inFlight atomic.Int64
+	stored   atomic.Uint64
+	ctx      context.Context //nolint:containedctx // the appender's own life: cancelled with its cause by the first failure
+	fail     context.CancelCauseFunc
+	finished chan struct{}
+}
+
+type inFlight struct {
+	future jetstream.PubAckFuture
+	seq    uint64
+	bytes  int64
+	stored func(seq uint64)
+}
+
+// OpenAppender makes an appender that goes on after the stream's last
+// message. It sends nothing. The connection must be the caller's for as long
+// as the appender lives; losing it ends the appender.
+func OpenAppender(ctx context.Context, nc *nats.Conn, streamName string, cfg AppenderConfig) (*Appender, error) {
+	if cfg.WindowBytes == 0 {
+		cfg.WindowBytes = 4 << 20
+	}
+	if cfg.WindowMessages == 0 {
+		cfg.WindowMessages = 512
+	}
+	if cfg.AckTimeout == 0 {
+		cfg.AckTimeout = 30 * time.Second
+	}
+	js, err := jetstream.New(nc,
+		jetstream.WithPublishAsyncMaxPending(2*cfg.WindowMessages),
+		jetstream.WithPublishAsyncTimeout(cfg.AckTimeout))
+	if err != nil {
+		return nil, fmt.Errorf("open appender for stream %s: %w", streamName, err)
+	}
+	st, err := js.Stream(ctx, streamName)
+	if err != nil {
+		return nil, fmt.Errorf("open appender for stream %s: %w", streamName, err)
+	}
+	life, fail := context.WithCancelCause(context.Background())
+	a := &Appender{
+		js:         js,
+		stream:     streamName,
+		maxPayload: int(nc.MaxPayload()) - headerRoom,
+		window:     int64(cfg.WindowBytes),
+		space:      semaphore.NewWeighted(int64(cfg.WindowBytes)),
+		next:       st.CachedInfo().State.LastSeq,
+		queue:      make(chan inFlight, cfg.WindowMessages),
+		ctx:        life,
+		fail:       fail,
+		finished:   make(chan struct{}),
+	}
+	a.stored.Store(a.next)
+	lost := nc.StatusChanged(nats.RECONNECTING, nats.DISCONNECTED, nats.CLOSED)
+	go func() {
+		defer nc.RemoveStatusListener(lost)
+		defer close(a.finished)
+		defer js.CleanupPublisher()
+		a.collect(lost)
+	}()
+	return a, nil
+}
+
+// Append publishes m behind everything appended before, waiting for room in
+// the window. stored, if not nil, is called with the sequence of the message's
+// last part once JetStream has it; calls come in order, from one goroutine,
+// and must not block. After an error nothing more is stored; see Err.
+//
+// A cancelled ctx ends the wait for room; then m was not sent and the appender
+// goes on, unless m is in parts of which some are out: then the appender ends.
+func (a *Appender) Append(ctx context.Context, m Message, stored func(seq uint64)) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	parts := split(m, a.maxPayload)
+	for i, p := range parts {
+		var f func(uint64)
+		if i == len(parts)-1 {
+			f = stored
+		}
+		if err := a.publish(ctx, p, f); err != nil {
+			if i > 0 {
+				a.fail(err)
+			}
+			return fmt.Errorf("append to stream %s: %w", a.stream, err)
+		}
+	}
+	return nil
+}
+
+func (a *Appender) publish(ctx context.Context, m *nats.Msg, stored func(uint64)) error {
+	size := min(int64(len(m.Data)), a.window)
+	if err := a.acquire(ctx, size); err != nil {
+		return err
+	}
+	if a.ctx.Err() != nil {
+		return context.Cause(a.ctx)
+	}
+	future, err := a.js.PublishMsgAsync(m,
+		jetstream.WithExpectLastSequence(a.next),
+		jetstream.WithRetryAttempts(0), // a repeat would come out of order
+		jetstream.WithStallWait(time.Minute))
+	if err != nil {
+		a.fail(err)
+		return err
+	}
+	a.next++
+	a.inFlight.Add(1)
+	select {
+	case a.queue <- inFlight{future: future, seq: a.next, bytes: size, stored: stored}:
+		return nil
+	case <-a.ctx.Done():
+		return context.Cause(a.ctx)
+	}
+}
+
+// acquire waits for room in the window, or for the end of ctx or of the appender.
+func (a *Appender) acquire(ctx context.Context, size int64) error {
+	if a.space.TryAcquire(size) {
+		return nil
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(a.ctx, func() { cancel(context.Cause(a.ctx)) })()
+	if err := a.space.Acquire(ctx, size); err != nil {
+		return context.Cause(ctx)
+	}
+	return nil
+}
+
+// collect takes the answers in the order of the messages.
+func (a *Appender) collect(lost <-chan nats.Status) {
+	for {
+		select {
+		case p := <-a.queue:
+			select {
+			case ack := <-p.future.Ok():
+				if ack.Sequence != p.seq {
+					a.fail(fmt.Errorf("%w: message stored at %d, expected at %d", ErrFenced, ack.Sequence, p.seq))
+					return
+				}
+				a.stored.Store(p.seq)
+				a.inFlight.Add(-1)
+				a.space.Release(p.bytes)
+				if p.stored != nil {
+					p.stored(p.seq)
+				}
+			case err := <-p.future.Err():
+				a.fail(refused(err))
+				return
+			case <-lost:
+				a.fail(ErrDisconnected)
+				return
+			case <-a.ctx.Done():
+				return
+			}
+		case <-lost:
+			a.fail(ErrDisconnected)
+			return
+		case <-a.ctx.Done():
+			return
+		}
+	}
+}
+
+// refused turns a failed publish into an error that says what it means here.
+func refused(err error) error {
+	var api *jetstream.APIError
+	if errors.As(err, &api) && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence {
+		return fmt.Errorf("%w: %w", ErrFenced, err)
+	}
+	return topology.Explain(err)
+}
+
+// InFlight is the number of messages without an answer.
+func (a *Appender) InFlight() int { return int(a.inFlight.Load()) }
+
+// Stored is the sequence of the last message that JetStream acknowledged.
+func (a *Appender) Stored() uint64 { return a.stored.Load() }
+
+// Done is closed when the appender has ended, by failure or by Close.
+func (a *Appender) Done() <-chan struct{} { return a.ctx.Done() }
+
+// Err is nil while the appender works, then what ended it.
+func (a *Appender) Err() error {
+	if a.ctx.Err() == nil {
+		return nil
+	}
+	return context.Cause(a.ctx)
+}
+
+// Flush waits until nothing is in flight.
+func (a *Appender) Flush(ctx context.Context) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if err := a.acquire(ctx, a.window); err != nil {
+		return fmt.Errorf("flush stream %s: %w", a.stream, err)
+	}
+	a.space.Release(a.window)
+	return a.Err()
+}
+
+// Close ends the appender without waiting for what is in flight; use Flush
+// before it for that.
+func (a *Appender) Close() {
+	a.fail(ErrClosed)
+	<-a.finished
+}
+
+// Header returns a fresh header with one key; more can be set on it.
+func Header(key, value string) nats.Header { return nats.Header{key: []string{value}} }
+
+func clone(h nats.Header) nats.Header {
+	if h == nil {
+		return nats.Header{}
+	}
+	return maps.Clone(h)
+}

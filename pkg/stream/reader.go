@@ -1,0 +1,106 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// ErrGap says that messages between the last one read and the next one in
+// the stream are gone: they were discarded before they were read.
+var ErrGap = errors.New("messages were discarded before they were read")
+
+// Received is a message read from a stream, its parts put together.
+type Received struct {
+	Subject  string
+	Header   nats.Header
+	Data     []byte    // owned by the receiver
+	First    uint64    // stream sequence of its first part
+	Seq      uint64    // stream sequence of its last part
+	Stored   time.Time // when the server stored it
+	Pending  uint64    // messages behind it in the stream
+	Previous uint64    // sequence before First that was read, 0 at the start
+}
+
+// Reader reads a stream unfiltered and in order. It waits at the end for more.
+// Not safe for concurrent use.
+type Reader struct {
+	stream string
+	it     jetstream.MessagesContext
+	parts  Assembler
+	last   uint64
+	first  uint64 // of the message being put together
+}
+
+// readAhead is how many bytes a Reader lets the server send in advance. It
+// must hold the largest message the server takes.
+const readAhead = 4 << 20
+
+// OpenReader starts at sequence from (at least 1). Close it to free its
+// consumer on the server.
+func OpenReader(ctx context.Context, js jetstream.JetStream, streamName string, from uint64) (*Reader, error) {
+	from = max(from, 1)
+	consumer, err := js.OrderedConsumer(ctx, streamName, jetstream.OrderedConsumerConfig{
+		DeliverPolicy: jetstream.DeliverByStartSequencePolicy,
+		OptStartSeq:   from,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read stream %s from %d: %w", streamName, from, err)
+	}
+	it, err := consumer.Messages(jetstream.PullMaxBytes(readAhead))
+	if err != nil {
+		return nil, fmt.Errorf("read stream %s from %d: %w", streamName, from, err)
+	}
+	return &Reader{stream: streamName, it: it, last: from - 1}, nil
+}
+
+// Next waits for the next message. It returns ErrGap when the stream has
+// discarded messages that should have come next, and ctx's error when ctx ends
+// first; the reader can be used again after that one only.
+func (r *Reader) Next(ctx context.Context) (Received, error) {
+	for {
+		m, err := r.it.Next(jetstream.NextContext(ctx))
+		if err != nil {
+			if ctx.Err() != nil {
+				return Received{}, context.Cause(ctx)
+			}
+			return Received{}, fmt.Errorf("read stream %s after %d: %w", r.stream, r.last, err)
+		}
+		md, err := m.Metadata()
+		if err != nil {
+			return Received{}, fmt.Errorf("read stream %s after %d: %w", r.stream, r.last, err)
+		}
+		seq := md.Sequence.Stream
+		if seq <= r.last {
+			continue // the ordered consumer was made anew and repeats
+		}
+		if seq != r.last+1 {
+			return Received{}, fmt.Errorf("read stream %s: %w (wanted %d, got %d)", r.stream, ErrGap, r.last+1, seq)
+		}
+		if !r.parts.Pending() {
+			r.first = seq
+		} else if i, _, err := Part(m.Headers()); err == nil && i == 0 {
+			r.first = seq // an unfinished set before it is dropped
+		}
+		previous := r.last
+		r.last = seq
+		data, ok, err := r.parts.Add(m.Subject(), m.Headers(), m.Data())
+		if err != nil {
+			return Received{}, fmt.Errorf("read stream %s at %d: %w", r.stream, seq, err)
+		}
+		if !ok {
+			continue
+		}
+		return Received{
+			Subject: m.Subject(), Header: m.Headers(), Data: data, First: r.first, Seq: seq,
+			Stored: md.Timestamp, Pending: md.NumPending, Previous: previous,
+		}, nil
+	}
+}
+
+// Close ends the reading and frees the consumer.
+func (r *Reader) Close() { r.it.Stop() }

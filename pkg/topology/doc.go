@@ -1,0 +1,18 @@
+// Package topology names everything that Shapebus stores or says in NATS:
+// streams, subjects, buckets and headers. It also creates the streams and
+// buckets (Ensure…). No other package spells a name.
+//
+//	stream CHANGES-<source>      sb.<source>.change.<schema>.<table>    fragments, one subject per table
+//	                             sb.<source>.change._control            barriers, schema changes, resets
+//	stream SHAPES-<source>-<p>   sb.<source>.shape.<p>.<handle>.log     a shape's log
+//	                             sb.<source>.shape.<p>.<handle>.seg.<n> a segment: rows that the log refers to
+//	                             sb.<source>.shape.<p>._checkpoint      how far the partition has come
+//	core NATS                    sb.<source>.live.<p>.<handle>          every log message again, once it is stored
+//	core NATS                    shapebus.<source>.<endpoint>           the control plane (requests)
+//	bucket SB-<source>-shapes    <definition id> → the shape; _source → the source
+//	bucket SB-<source>-relations <fingerprint> → schema; oid.<oid> → fingerprint of the newest
+//	bucket SB-<source>-leases    partition.<p> → who owns it
+//
+// Schema and table names are escaped into subject tokens by Token. A handle is
+// a token by construction.
+package topology

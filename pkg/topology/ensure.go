@@ -1,0 +1,143 @@
+package topology
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// ChangeLogConfig says how the change log is kept.
+type ChangeLogConfig struct {
+	Replicas int           // copies in a cluster; default 1
+	MaxBytes int64         // size at which the oldest fragments are discarded; 0 = 8 GiB, -1 = unlimited
+	MaxAge   time.Duration // age at which fragments are discarded; 0 = never
+	// HoldPostgres makes a full change log refuse new fragments, so that
+	// Postgres keeps its WAL, rather than discard old ones, which ends the
+	// shapes that have not passed them.
+	HoldPostgres bool
+}
+
+// ShapeLogConfig says how shape logs are kept.
+type ShapeLogConfig struct {
+	Replicas int   // copies in a cluster; default 1
+	MaxBytes int64 // size at which a partition refuses to grow; 0 or -1 = unlimited
+}
+
+const defaultChangeBytes = 8 << 30
+
+// LeaseTTL is how long a partition's lease lasts without renewal.
+const LeaseTTL = 10 * time.Second
+
+// duplicates is the window for message ids. None are used, and a longer one
+// makes the server read it back at every start.
+const duplicates = time.Second
+
+// EnsureChangeLog creates or updates the change log's stream and the bucket
+// of relations. Ingest calls it; it is safe to repeat.
+func (s Source) EnsureChangeLog(ctx context.Context, js jetstream.JetStream, cfg ChangeLogConfig) (jetstream.Stream, error) {
+	discard := jetstream.DiscardOld
+	if cfg.HoldPostgres {
+		discard = jetstream.DiscardNew
+	}
+	maxBytes := cfg.MaxBytes
+	if maxBytes == 0 {
+		maxBytes = defaultChangeBytes
+	}
+	st, err := js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
+		Name:        s.ChangeStream(),
+		Description: "Shapebus change log: fragments of committed transactions, one subject per table",
+		Subjects:    []string{"sb." + string(s) + ".change.>"},
+		Replicas:    max(cfg.Replicas, 1),
+		MaxBytes:    maxBytes,
+		MaxAge:      cfg.MaxAge,
+		Discard:     discard,
+		Duplicates:  duplicates,
+		AllowDirect: true,
+	})
+	if err != nil {
+		return nil, Explain(fmt.Errorf("create stream %s: %w", s.ChangeStream(), err))
+	}
+	if err := bucket(ctx, js, s.RelationBucket(), "table schemas", cfg.Replicas, 0); err != nil {
+		return nil, err
+	}
+	return st, nil
+}
+
+// EnsureRegistry creates the buckets of shapes and leases.
+func (s Source) EnsureRegistry(ctx context.Context, js jetstream.JetStream, replicas int) error {
+	if err := bucket(ctx, js, s.ShapeBucket(), "shapes", replicas, 0); err != nil {
+		return err
+	}
+	return bucket(ctx, js, s.LeaseBucket(), "partition ownership", replicas, LeaseTTL)
+}
+
+// EnsureShapeLogs creates or updates the streams of every partition.
+func (s Source) EnsureShapeLogs(ctx context.Context, js jetstream.JetStream, partitions int, cfg ShapeLogConfig) error {
+	maxBytes := cfg.MaxBytes
+	if maxBytes == 0 {
+		maxBytes = -1
+	}
+	for p := range partitions {
+		_, err := js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
+			Name:        s.ShapeStream(p),
+			Description: "Shapebus shape logs and segments of one partition",
+			Subjects:    []string{s.partition(p) + ">"},
+			Replicas:    max(cfg.Replicas, 1),
+			MaxBytes:    maxBytes,
+			Discard:     jetstream.DiscardNew, // a log never loses its beginning silently
+			Duplicates:  duplicates,
+			AllowDirect: true,
+			AllowRollup: true, // checkpoints replace one another
+			// Readers go live on core NATS: a JetStream consumer each would
+			// cost the server 40 KB and most of its publish rate.
+			RePublish: &jetstream.RePublish{
+				Source:      s.LogSubjects(p),
+				Destination: fmt.Sprintf("sb.%s.live.%d.{{wildcard(1)}}", s, p),
+			},
+		})
+		if err != nil {
+			return Explain(fmt.Errorf("create stream %s: %w", s.ShapeStream(p), err))
+		}
+	}
+	return nil
+}
+
+func bucket(ctx context.Context, js jetstream.JetStream, name, what string, replicas int, ttl time.Duration) error {
+	_, err := js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
+		Bucket:         name,
+		Description:    "Shapebus " + what,
+		Replicas:       max(replicas, 1),
+		LimitMarkerTTL: ttl,
+	})
+	if err != nil {
+		return Explain(fmt.Errorf("create bucket %s: %w", name, err))
+	}
+	return nil
+}
+
+// Explain adds to an error of NATS what its reader can do about it. It
+// returns others as they are.
+func Explain(err error) error {
+	var api *jetstream.APIError
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount), errors.Is(err, nats.ErrNoResponders):
+		return fmt.Errorf("%w: the NATS server has no JetStream for this user; start it with --jetstream and a store directory, or enable JetStream for the account", err)
+	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrPermissionViolation):
+		return fmt.Errorf("%w: give this NATS user the right to use JetStream and the subjects sb.> and shapebus.>", err)
+	case errors.As(err, &api) && (api.ErrorCode == errInsufficientStorage || api.ErrorCode == errStorageLimit):
+		return fmt.Errorf("%w: JetStream is out of space; free some or raise its limit, nothing stored is lost and work goes on by itself then", err)
+	}
+	return err
+}
+
+// Codes of JetStream errors that nats.go has no names for.
+const (
+	errInsufficientStorage = 10047
+	errStorageLimit        = 10077
+)

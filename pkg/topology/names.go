@@ -1,0 +1,142 @@
+package topology
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Headers of stored messages.
+const (
+	// HeaderLSN is on every change log message: the commit LSN of its last
+	// transaction, or a control entry's LSN, decimal. It never falls from one
+	// message to the next, so a place can be found by binary search.
+	HeaderLSN = "Sb-Lsn"
+	// HeaderPart is on the parts of a message that is larger than the server
+	// takes: "<index>/<count>", from 0. Parts follow one another on their subject.
+	HeaderPart = "Sb-Part"
+	// HeaderTail is on every shape log message; see wire.Tail. A part that is
+	// not the last carries the tail from before the message.
+	HeaderTail = "Sb-Tail"
+)
+
+// Source is the name of one Postgres database in streams and subjects.
+type Source string
+
+// ParseSource checks that s can stand in stream names and subjects.
+func ParseSource(s string) (Source, error) {
+	if s == "" || len(s) > 32 {
+		return "", fmt.Errorf("source name %q: want 1 to 32 characters", s)
+	}
+	for _, c := range s {
+		if !plain(byte(c)) || c > 127 {
+			return "", fmt.Errorf("source name %q: use letters, digits, _ and - only", s)
+		}
+	}
+	return Source(s), nil
+}
+
+func plain(c byte) bool {
+	return c == '_' || c == '-' || '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
+}
+
+// Token escapes any name into one subject token: bytes other than letters,
+// digits, _ and - become %XX.
+func Token(name string) string {
+	var b strings.Builder
+	for i := range len(name) {
+		if c := name[i]; plain(c) {
+			b.WriteByte(c)
+		} else {
+			fmt.Fprintf(&b, "%%%02X", c)
+		}
+	}
+	return b.String()
+}
+
+// ChangeStream is the stream that holds the change log.
+func (s Source) ChangeStream() string { return "CHANGES-" + string(s) }
+
+// ChangeSubject is a table's subject in the change log.
+func (s Source) ChangeSubject(schema, table string) string {
+	return "sb." + string(s) + ".change." + Token(schema) + "." + Token(table)
+}
+
+// ControlSubject is the change log's subject for control entries.
+func (s Source) ControlSubject() string { return "sb." + string(s) + ".change._control" }
+
+// ShapeStream is the stream that holds partition p's shape logs.
+func (s Source) ShapeStream(p int) string { return fmt.Sprintf("SHAPES-%s-%d", s, p) }
+
+func (s Source) partition(p int) string { return fmt.Sprintf("sb.%s.shape.%d.", s, p) }
+
+// LogSubject is the subject of a shape's log.
+func (s Source) LogSubject(p int, handle string) string { return s.partition(p) + handle + ".log" }
+
+// LogSubjects matches the logs of every shape of partition p.
+func (s Source) LogSubjects(p int) string { return s.partition(p) + "*.log" }
+
+// SegmentSubject is the subject of a shape's n-th segment.
+func (s Source) SegmentSubject(p int, handle string, n uint64) string {
+	return s.partition(p) + handle + ".seg." + strconv.FormatUint(n, 10)
+}
+
+// SegmentSubjects matches every segment of a shape.
+func (s Source) SegmentSubjects(p int, handle string) string {
+	return s.partition(p) + handle + ".seg.*"
+}
+
+// HandleOfLog returns the handle in a log subject.
+func HandleOfLog(subject string) string {
+	tokens := strings.Split(subject, ".")
+	if len(tokens) != 6 {
+		return ""
+	}
+	return tokens[4]
+}
+
+// CheckpointSubject is the subject of partition p's checkpoints.
+func (s Source) CheckpointSubject(p int) string { return s.partition(p) + "_checkpoint" }
+
+// LiveSubject is the core NATS subject on which a shape's log messages appear
+// once they are stored.
+func (s Source) LiveSubject(p int, handle string) string {
+	return fmt.Sprintf("sb.%s.live.%d.%s", s, p, handle)
+}
+
+// ShapeBucket, RelationBucket and LeaseBucket are the source's key-value buckets.
+func (s Source) ShapeBucket() string { return "SB-" + string(s) + "-shapes" }
+
+// RelationBucket holds table schemas.
+func (s Source) RelationBucket() string { return "SB-" + string(s) + "-relations" }
+
+// LeaseBucket holds partition ownership.
+func (s Source) LeaseBucket() string { return "SB-" + string(s) + "-leases" }
+
+// Keys in the buckets.
+const (
+	// SourceKey in the shape bucket holds the source's own record.
+	SourceKey = "_source"
+)
+
+// OIDKey is the key of a table's newest fingerprint in the relation bucket.
+func OIDKey(oid uint32) string { return "oid." + strconv.FormatUint(uint64(oid), 10) }
+
+// PartitionKey is the key of a partition's lease.
+func PartitionKey(p int) string { return "partition." + strconv.Itoa(p) }
+
+// ControlPlane is the subject prefix of the source's request endpoints.
+func (s Source) ControlPlane() string { return "shapebus." + string(s) }
+
+// Publication and Slot are the default names in Postgres.
+func (s Source) Publication() string {
+	return "shapebus_" + strings.ReplaceAll(strings.ToLower(string(s)), "-", "_")
+}
+
+// Slot is the default name of the replication slot.
+func (s Source) Slot() string {
+	return "shapebus_" + strings.ReplaceAll(strings.ToLower(string(s)), "-", "_")
+}
+
+// BarrierPrefix is the prefix of logical messages that ingest publishes as barriers.
+const BarrierPrefix = "shapebus"

@@ -1,0 +1,235 @@
+package wire
+
+import (
+	"fmt"
+
+	"github.com/shapebus/shapebus/pkg/change"
+)
+
+// EntryKind tells what an entry of a shape log is.
+type EntryKind uint64
+
+// The entries of a shape log, as they are stored.
+const (
+	// EntryOps is a run of ops of one transaction:
+	// [1, xid, commit LSN, commit time, last, end, [[index, kind, row] …]].
+	// Insert and update rows hold the shape's columns in their order, delete
+	// rows the key's columns only.
+	EntryOps EntryKind = 1
+	// EntrySegment refers to rows under their own subject, to be read as
+	// inserts: [2, segment, messages, rows, snapshot, LSN]. It is a whole
+	// transaction with its own commit marker.
+	EntrySegment EntryKind = 2
+	// EntryEnd ends the shape: [3, reason]. An open transaction before it is
+	// void; readers must fetch the shape again under a new handle.
+	EntryEnd EntryKind = 3
+)
+
+const (
+	opsFields     = 7
+	logOpFields   = 3
+	segmentFields = 6
+	endFields     = 2
+)
+
+// Entry is one entry of a shape log.
+type Entry struct {
+	Kind EntryKind
+
+	// EntryOps
+	XID        change.XID
+	LSN        change.LSN
+	CommitTime int64 // microseconds since 1970-01-01 UTC
+	Last       bool  // the commit marker: the transaction's ops end here
+	End        uint64
+	Ops        []LogOp
+
+	// EntrySegment
+	Segment  uint64
+	Messages uint64 // number of messages under the segment's subject
+	Rows     uint64
+	Snapshot string // as change.Snapshot prints it; LSN holds its position
+
+	// EntryEnd
+	Reason string
+}
+
+// LogOp is one op of a shape log.
+type LogOp struct {
+	Index uint64
+	Kind  change.Kind
+	Row   change.Row // the shape's columns; for Delete, its key columns; nil for Truncate
+}
+
+// LogBuilder gathers entries into one shape log message. Not safe for
+// concurrent use.
+type LogBuilder struct {
+	body *writer
+	ops  *writer
+	n    int // ops in the open part
+	open bool
+	head Entry
+}
+
+// NewLogBuilder returns an empty builder.
+func NewLogBuilder() *LogBuilder { return &LogBuilder{body: newWriter(), ops: newWriter()} }
+
+func (b *LogBuilder) start() {
+	if b.body.buf.Len() == 0 {
+		b.body.uint(Version)
+	}
+}
+
+// Op adds an op of the transaction f, keeping of row the columns listed in
+// project, in that order.
+func (b *LogBuilder) Op(f *change.Fragment, index uint64, kind change.Kind, row change.Row, project []int) {
+	b.begin(f)
+	b.ops.array(logOpFields)
+	b.ops.uint(index)
+	b.ops.uint(uint64(kind))
+	if row == nil {
+		b.ops.nil()
+	} else {
+		b.ops.array(len(project))
+		for _, c := range project {
+			b.ops.value(row[c])
+		}
+	}
+	b.n++
+}
+
+func (b *LogBuilder) begin(f *change.Fragment) {
+	if b.open && b.head.LSN == f.LSN {
+		return
+	}
+	b.close(false)
+	b.open = true
+	b.head = Entry{XID: f.XID, LSN: f.LSN, CommitTime: f.CommitTime, End: f.End}
+}
+
+// Commit adds the transaction's commit marker. f is a fragment with Last.
+func (b *LogBuilder) Commit(f *change.Fragment) {
+	b.begin(f)
+	b.head.End = f.End
+	b.close(true)
+}
+
+func (b *LogBuilder) close(last bool) {
+	if !b.open {
+		return
+	}
+	b.open = false
+	b.start()
+	w := b.body
+	w.array(opsFields)
+	w.uint(uint64(EntryOps))
+	w.uint(uint64(b.head.XID))
+	w.uint(uint64(b.head.LSN))
+	w.int(b.head.CommitTime)
+	w.bool(last)
+	w.uint(b.head.End)
+	w.array(b.n)
+	w.buf.Write(b.ops.buf.Bytes())
+	b.n = 0
+	b.ops.reset()
+}
+
+// Segment adds a reference to a segment.
+func (b *LogBuilder) Segment(segment, messages, rows uint64, snap change.Snapshot) {
+	b.start()
+	w := b.body
+	w.array(segmentFields)
+	w.uint(uint64(EntrySegment))
+	w.uint(segment)
+	w.uint(messages)
+	w.uint(rows)
+	w.str(snap.String())
+	w.uint(uint64(snap.LSN))
+}
+
+// End adds the entry that ends the shape.
+func (b *LogBuilder) End(reason string) {
+	b.start()
+	b.body.array(endFields)
+	b.body.uint(uint64(EntryEnd))
+	b.body.str(reason)
+}
+
+// Len is the size so far in bytes.
+func (b *LogBuilder) Len() int { return b.body.buf.Len() + b.ops.buf.Len() }
+
+// Finish closes the message and returns it, valid until Reset.
+func (b *LogBuilder) Finish() []byte {
+	b.close(false)
+	return b.body.buf.Bytes()
+}
+
+// Reset empties the builder and keeps its memory.
+func (b *LogBuilder) Reset() {
+	b.body.reset()
+	b.ops.reset()
+	b.n, b.open = 0, false
+}
+
+// LogDecoder decodes shape log messages, reusing its memory from one to the
+// next. Not safe for concurrent use.
+type LogDecoder struct {
+	ops  []LogOp
+	rows values
+}
+
+// Decode calls f with each entry in turn. The entry and everything it points
+// to are valid until f returns. Errors of f are returned as they are; others
+// wrap ErrCorrupt.
+func (d *LogDecoder) Decode(data []byte, f func(*Entry) error) error {
+	r := &reader{b: data}
+	r.version()
+	for r.more() {
+		d.rows.reset()
+		n := r.array()
+		e := Entry{Kind: EntryKind(r.uint())}
+		var want int
+		switch e.Kind {
+		case EntryOps:
+			want = opsFields
+			d.readOps(r, &e)
+		case EntrySegment:
+			want = segmentFields
+			e.Segment, e.Messages, e.Rows = r.uint(), r.uint(), r.uint()
+			e.Snapshot, e.LSN = string(r.bytes()), change.LSN(r.uint())
+		case EntryEnd:
+			want = endFields
+			e.Reason = string(r.bytes())
+		default:
+			if r.err == nil {
+				return fmt.Errorf("shape log entry of kind %d: this program knows none; upgrade it", e.Kind)
+			}
+		}
+		if r.err != nil {
+			return r.err
+		}
+		if n != want {
+			return corrupt("entry of kind %d has %d elements, want %d", e.Kind, n, want)
+		}
+		if err := f(&e); err != nil {
+			return err
+		}
+	}
+	return r.err
+}
+
+func (d *LogDecoder) readOps(r *reader, e *Entry) {
+	e.XID, e.LSN, e.CommitTime = change.XID(r.uint()), change.LSN(r.uint()), r.int()
+	e.Last, e.End = r.bool(), r.uint()
+	d.ops = d.ops[:0]
+	for range r.array() {
+		if r.err != nil {
+			return
+		}
+		r.tuple(logOpFields, "op")
+		op := LogOp{Index: r.uint(), Kind: change.Kind(r.uint())}
+		op.Row = d.rows.row(r)
+		d.ops = append(d.ops, op)
+	}
+	e.Ops = d.ops
+}
