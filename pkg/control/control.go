@@ -1,0 +1,136 @@
+package control
+
+import (
+	"time"
+
+	"github.com/shapebus/shapebus/pkg/change"
+)
+
+// ServiceName is the micro service's name.
+const ServiceName = "shapebus"
+
+// Endpoints, after the prefix topology.Source.ControlPlane and a dot.
+const (
+	EndpointCreate = "shape.create" // CreateRequest → Shape
+	EndpointGet    = "shape.get"    // ShapeRequest → Shape
+	EndpointList   = "shape.list"   // ListRequest → ListResponse
+	EndpointDelete = "shape.delete" // ShapeRequest → Shape
+	EndpointStatus = "source.status"
+)
+
+// Codes of errors.
+const (
+	CodeBadRequest  = "400" // the request is wrong; the text says where
+	CodeForbidden   = "403" // Postgres or NATS does not allow it; the text says what to grant
+	CodeNotFound    = "404" // no such shape
+	CodeConflict    = "409" // the shape is being deleted; try again
+	CodeUnavailable = "503" // Postgres or JetStream cannot be reached; try again
+)
+
+// WriteUnit is how shapes are written: in fragments of transactions, whatever
+// the shape and however large the transaction.
+const WriteUnit = "txn_fragment"
+
+// CreateRequest asks for a shape. Asking again for the same one finds it.
+type CreateRequest struct {
+	Table   string   `json:"table"`             // as SQL writes it: tasks, public.tasks, "My Table"
+	Columns []string `json:"columns,omitempty"` // none means all that Postgres replicates
+	Where   string   `json:"where,omitempty"`   // SQL; see docs/PREDICATES.md
+	Params  []string `json:"params,omitempty"`  // values of $1, $2, …
+}
+
+// ShapeRequest names a shape by its handle or its id.
+type ShapeRequest struct {
+	Shape string `json:"shape"`
+}
+
+// ListRequest asks for a page of shapes in the order of their ids.
+type ListRequest struct {
+	After string `json:"after,omitempty"` // id after which to start
+	Limit int    `json:"limit,omitempty"` // default and maximum 500
+}
+
+// ListResponse is a page of shapes.
+type ListResponse struct {
+	Shapes []Shape `json:"shapes"`
+	More   bool    `json:"more"`
+}
+
+// State is where a shape stands in its life.
+type State string
+
+// The states of a shape.
+const (
+	StateCreating State = "creating" // its snapshot is being read; the log may be subscribed to already
+	StateLive     State = "live"     // it follows the change log
+	StateEnded    State = "ended"    // it will not change any more; create it again for a new life
+	StateDeleting State = "deleting" // it was asked to go
+)
+
+// Column is a column of a shape.
+type Column struct {
+	Name     string `json:"name"`
+	Type     uint32 `json:"type"`      // pg_type oid
+	TypeName string `json:"type_name"` // as Postgres prints it, such as character varying(20)
+	// Key columns identify a row; delete entries hold only them. Without a
+	// primary key every column is a key column and equal rows may repeat.
+	Key bool `json:"key"`
+}
+
+// Shape is what the control plane says of a shape.
+type Shape struct {
+	ID        string   `json:"id"`
+	Handle    string   `json:"handle"`
+	Partition int      `json:"partition"`
+	State     State    `json:"state"`
+	Reason    string   `json:"reason,omitempty"` // why it ended, or what its creation waits for
+	Schema    string   `json:"schema"`
+	Table     string   `json:"table"`
+	Columns   []Column `json:"columns"`
+	HasKey    bool     `json:"has_key"` // false when identical rows may repeat
+	Where     string   `json:"where,omitempty"`
+	Params    []string `json:"params,omitempty"`
+	WriteUnit string   `json:"write_unit"`
+	Created   string   `json:"created"` // RFC 3339
+
+	// Offset is the last commit marker in the log; it does not move while
+	// nothing that concerns the shape happens. Applied is the LSN up to which
+	// the whole change log has been seen on the shape's behalf.
+	Offset  change.Offset `json:"offset"`
+	Applied string        `json:"applied"`
+	// LagBytes is the distance in WAL bytes from Applied to the end of the change log.
+	LagBytes     int64 `json:"lag_bytes"`
+	Rows         int64 `json:"rows"`          // at Offset
+	LogBytes     int64 `json:"log_bytes"`     // written since the snapshot
+	SnapshotRows int64 `json:"snapshot_rows"` // read so far while creating
+}
+
+// CreatedAt parses Created; the zero time if it does not parse.
+func (s Shape) CreatedAt() time.Time {
+	t, _ := time.Parse(time.RFC3339Nano, s.Created) //nolint:errcheck // the zero time says it
+	return t
+}
+
+// Status is what the control plane says of a source.
+type Status struct {
+	Source      string `json:"source"`
+	Version     string `json:"version"`
+	Partitions  int    `json:"partitions"`
+	Publication string `json:"publication"`
+	Slot        string `json:"slot"`
+
+	Shapes map[State]int `json:"shapes"`
+
+	// The change log and how far the consumer has come in it.
+	ChangeMessages uint64 `json:"change_messages"`
+	ChangeBytes    uint64 `json:"change_bytes"`
+	ChangeLSN      string `json:"change_lsn"`
+	AppliedLSN     string `json:"applied_lsn"`
+	Unread         uint64 `json:"unread"` // messages behind AppliedLSN
+
+	// The slot, as Postgres sees it; SlotError says why it is not known.
+	SlotActive    bool   `json:"slot_active"`
+	SlotConfirmed string `json:"slot_confirmed,omitempty"`
+	SlotLagBytes  int64  `json:"slot_lag_bytes"` // WAL that Postgres keeps for it
+	SlotError     string `json:"slot_error,omitempty"`
+}

@@ -1,0 +1,195 @@
+package registry
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/pkg/control"
+	"github.com/shapebus/shapebus/pkg/pg"
+	"github.com/shapebus/shapebus/pkg/shape"
+	"github.com/shapebus/shapebus/pkg/topology"
+)
+
+// Errors of Shapes.
+var (
+	ErrNotFound = errors.New("no such shape")
+	// ErrConflict says that somebody else changed the record first.
+	ErrConflict = errors.New("the shape was changed by somebody else meanwhile")
+)
+
+// Shape is the record of a shape's present life, keyed by its id.
+type Shape struct {
+	ID         string           `json:"id"`
+	Handle     string           `json:"handle"`
+	Partition  int              `json:"partition"`
+	Definition shape.Definition `json:"definition"`
+	State      control.State    `json:"state"`
+	Reason     string           `json:"reason,omitempty"`
+	Created    time.Time        `json:"created"`
+	Changed    time.Time        `json:"changed"`
+
+	// Table is what the definition was checked against, Structure its digest.
+	Table     *pg.TableInfo `json:"table"`
+	Structure string        `json:"structure"`
+
+	// Set before the log's first entry, so that a successor can go on after it.
+	Snapshot    string     `json:"snapshot,omitempty"` // as change.Snapshot prints it
+	SnapshotLSN change.LSN `json:"snapshot_lsn,omitempty"`
+	StartLSN    change.LSN `json:"start_lsn,omitempty"` // where to read the change log from
+	StartSeq    uint64     `json:"start_seq,omitempty"` // hint for StartLSN
+	// SnapshotRows is the number of rows read so far, updated now and then.
+	SnapshotRows int64 `json:"snapshot_rows,omitempty"`
+
+	revision uint64
+}
+
+// Revision is the record's revision in the bucket.
+func (s *Shape) Revision() uint64 { return s.revision }
+
+// Shapes is the bucket of shapes. Safe for concurrent use.
+type Shapes struct{ kv jetstream.KeyValue }
+
+// OpenShapes opens the source's bucket, which must exist.
+func OpenShapes(ctx context.Context, js jetstream.JetStream, source topology.Source) (*Shapes, error) {
+	kv, err := js.KeyValue(ctx, source.ShapeBucket())
+	if err != nil {
+		return nil, fmt.Errorf("open bucket %s: %w", source.ShapeBucket(), err)
+	}
+	return &Shapes{kv: kv}, nil
+}
+
+// Get returns the shape with an id, or ErrNotFound.
+func (r *Shapes) Get(ctx context.Context, id string) (*Shape, error) {
+	e, err := r.kv.Get(ctx, id)
+	switch {
+	case errors.Is(err, jetstream.ErrKeyNotFound), errors.Is(err, jetstream.ErrInvalidKey):
+		return nil, fmt.Errorf("shape %s: %w", id, ErrNotFound)
+	case err != nil:
+		return nil, fmt.Errorf("read shape %s: %w", id, err)
+	}
+	return decodeShape(e)
+}
+
+// Put stores a new record, or one that was read before and not changed by
+// anybody since; else it returns ErrConflict and changes nothing.
+func (r *Shapes) Put(ctx context.Context, s *Shape) error {
+	data, err := json.Marshal(s)
+	if err != nil {
+		return fmt.Errorf("store shape %s: %w", s.ID, err)
+	}
+	var rev uint64
+	if s.revision == 0 {
+		rev, err = r.kv.Create(ctx, s.ID, data)
+	} else {
+		rev, err = r.kv.Update(ctx, s.ID, data, s.revision)
+	}
+	if err != nil {
+		return fmt.Errorf("store shape %s: %w", s.ID, conflict(err))
+	}
+	s.revision = rev
+	return nil
+}
+
+// Delete removes a record that nobody has changed since it was read.
+func (r *Shapes) Delete(ctx context.Context, s *Shape) error {
+	if err := r.kv.Delete(ctx, s.ID, jetstream.LastRevision(s.revision)); err != nil {
+		return fmt.Errorf("remove shape %s: %w", s.ID, conflict(err))
+	}
+	return nil
+}
+
+// Change reads a shape, lets f alter it, and stores it, as often as it takes.
+// f returns false to leave the record as it is.
+func (r *Shapes) Change(ctx context.Context, id string, f func(*Shape) bool) (*Shape, error) {
+	for {
+		s, err := r.Get(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		if !f(s) {
+			return s, nil
+		}
+		s.Changed = time.Now().UTC()
+		if err := r.Put(ctx, s); !errors.Is(err, ErrConflict) {
+			return s, err
+		}
+	}
+}
+
+// IDs returns the ids of all shapes in ascending order.
+func (r *Shapes) IDs(ctx context.Context) ([]string, error) {
+	l, err := r.kv.ListKeys(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list shapes: %w", err)
+	}
+	var ids []string
+	for k := range l.Keys() {
+		if k != topology.SourceKey {
+			ids = append(ids, k)
+		}
+	}
+	slices.Sort(ids)
+	return ids, ctx.Err()
+}
+
+// Event is a change of the bucket.
+type Event struct {
+	ID    string
+	Shape *Shape // nil when the record was removed
+	Err   error  // the record cannot be read; Shape is nil
+}
+
+// Watch calls f with every record and then with every change until ctx ends.
+// loaded is called once, when all that existed at the start has been seen.
+func (r *Shapes) Watch(ctx context.Context, f func(Event), loaded func()) error {
+	w, err := r.kv.WatchAll(ctx)
+	if err != nil {
+		return fmt.Errorf("watch shapes: %w", err)
+	}
+	defer w.Stop() //nolint:errcheck // the subscription ends with ctx anyway
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case e, ok := <-w.Updates():
+			switch {
+			case !ok:
+				if ctx.Err() != nil {
+					return nil
+				}
+				return errors.New("watch shapes: the subscription ended")
+			case e == nil:
+				loaded()
+			case e.Key() == topology.SourceKey:
+			case e.Operation() != jetstream.KeyValuePut:
+				f(Event{ID: e.Key()})
+			default:
+				s, err := decodeShape(e)
+				f(Event{ID: e.Key(), Shape: s, Err: err})
+			}
+		}
+	}
+}
+
+func decodeShape(e jetstream.KeyValueEntry) (*Shape, error) {
+	s := &Shape{revision: e.Revision()}
+	if err := json.Unmarshal(e.Value(), s); err != nil {
+		return nil, fmt.Errorf("shape %s: its record cannot be read: %w", e.Key(), err)
+	}
+	return s, nil
+}
+
+func conflict(err error) error {
+	var api *jetstream.APIError
+	if errors.Is(err, jetstream.ErrKeyExists) || errors.As(err, &api) && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence {
+		return fmt.Errorf("%w (%w)", ErrConflict, err)
+	}
+	return topology.Explain(err)
+}

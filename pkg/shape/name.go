@@ -1,0 +1,74 @@
+package shape
+
+import (
+	"fmt"
+	"strings"
+)
+
+// ParseTable splits a table's name as SQL writes it, such as tasks,
+// public.tasks or "My Schema"."Tasks". Names without quotes are folded to
+// lower case; without a schema it is public.
+func ParseTable(s string) (schema, table string, err error) {
+	parts, err := identifiers(s)
+	switch {
+	case err != nil:
+		return "", "", fmt.Errorf("table name %q: %w", s, err)
+	case len(parts) == 1:
+		return "public", parts[0], nil
+	case len(parts) == 2:
+		return parts[0], parts[1], nil
+	}
+	return "", "", fmt.Errorf("table name %q: want <table> or <schema>.<table>", s)
+}
+
+func identifiers(s string) ([]string, error) {
+	var parts []string
+	for {
+		var part string
+		var err error
+		part, s, err = identifier(s)
+		if err != nil {
+			return nil, err
+		}
+		parts = append(parts, part)
+		if s == "" {
+			return parts, nil
+		}
+		if s[0] != '.' {
+			return nil, fmt.Errorf("%q after a name; quote names with special characters, as in \"my table\"", s[:1])
+		}
+		s = s[1:]
+	}
+}
+
+func identifier(s string) (name, rest string, err error) {
+	if strings.HasPrefix(s, `"`) {
+		var b strings.Builder
+		for i := 1; i < len(s); i++ {
+			if s[i] != '"' {
+				b.WriteByte(s[i])
+				continue
+			}
+			if i+1 < len(s) && s[i+1] == '"' {
+				b.WriteByte('"')
+				i++
+				continue
+			}
+			if b.Len() == 0 {
+				return "", "", fmt.Errorf("an empty name")
+			}
+			return b.String(), s[i+1:], nil
+		}
+		return "", "", fmt.Errorf("a quote that is not closed")
+	}
+	n := strings.IndexFunc(s, func(r rune) bool {
+		return r != '_' && r != '$' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && r < 0x80
+	})
+	if n < 0 {
+		n = len(s)
+	}
+	if n == 0 {
+		return "", "", fmt.Errorf("a name is missing")
+	}
+	return strings.ToLower(s[:n]), s[n:], nil
+}
