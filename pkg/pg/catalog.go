@@ -1,0 +1,163 @@
+package pg
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/shapebus/shapebus/pkg/change"
+)
+
+// The kinds of table that a shape can be on, as pg_class.relkind spells them.
+const (
+	KindTable       byte = 'r'
+	KindPartitioned byte = 'p'
+)
+
+// TableInfo is a table as the catalog describes it at one moment.
+type TableInfo struct {
+	// Relation is what the replication stream will say for the table: for a
+	// partitioned table its root. It has the published columns only, so no
+	// generated ones.
+	Relation change.Relation
+	// Columns are all live columns in their order, generated ones included.
+	Columns    []ColumnInfo
+	PrimaryKey []string // names in the order of the key; nil without one
+	Kind       byte     // KindTable or KindPartitioned
+	Owner      string
+	// RowSecurity says that policies are enabled on the table.
+	RowSecurity bool
+	// Partitions are the leaves below a partitioned table, at any depth, by oid.
+	Partitions []PartitionInfo
+	// PublishedIn names the publications that carry the table, of those asked for.
+	PublishedIn []string
+
+	persistence byte   // pg_class.relpersistence; only 'p' is in the WAL
+	partitionOf string // the parent, quoted, if the table is itself a partition
+	memberships []membership
+}
+
+// ColumnInfo is one column of a table.
+type ColumnInfo struct {
+	Name     string
+	Type     uint32 // pg_type oid
+	TypeMod  int32  // pg_attribute.atttypmod; -1 without one
+	TypeName string // as format_type prints it, such as character varying(20)
+	NotNull  bool
+	// Generated columns, stored or virtual, are not in the stream.
+	Generated bool
+	// Deterministic is false for a column with a collation under which
+	// different bytes can be equal.
+	Deterministic bool
+}
+
+// PartitionInfo is a leaf of a partitioned table. Leaves carry the replica
+// identity that decides what the stream says of old rows.
+type PartitionInfo struct {
+	OID          uint32
+	Schema, Name string
+	Identity     change.Identity
+
+	kind, persistence byte
+}
+
+// membership is one way in which a publication carries a table. A publication
+// can carry it in several ways at once.
+type membership struct {
+	Publication string
+	Via         string // "table", "schema" or "all"
+	ID          uint32 // oid of the catalog row: new when the table leaves and comes back
+	XID         string // the transaction that wrote that row
+	Filter      string // row filter, as SQL
+	Columns     string // column list, as attribute numbers
+	Options     string // what the publication publishes, and via which relation
+}
+
+// LookupTable reads a table by name. publications restricts PublishedIn, and with it
+// Structure and Diff, to the publications named; with none, all of them count.
+//
+// Errors: *NotFoundError, with close names; *UnsupportedError for what cannot be
+// a shape's table, such as views, foreign and unlogged tables, and partitions.
+func LookupTable(ctx context.Context, conn *pgx.Conn, schema, name string, publications ...string) (*TableInfo, error) {
+	var oid uint32
+	var kind string
+	err := conn.QueryRow(ctx, `
+		SELECT c.oid, c.relkind::text
+		FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+		WHERE n.nspname = $1 AND c.relname = $2`, schema, name).Scan(&oid, &kind)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, notFound(ctx, conn, schema, name)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look up table %s: %w", display(schema, name), err)
+	}
+	if reason := unsupportedKind(schema, kind); reason != "" {
+		return nil, &UnsupportedError{Schema: schema, Name: name, Reason: reason}
+	}
+	tables, err := LookupTables(ctx, conn, []uint32{oid}, publications...)
+	if err != nil {
+		return nil, err
+	}
+	t := tables[oid]
+	if t == nil || t.Relation.Schema != schema || t.Relation.Name != name {
+		return nil, notFound(ctx, conn, schema, name) // dropped or renamed a moment ago
+	}
+	return t, t.supported()
+}
+
+// LookupTables reads tables by oid, in one round trip and at one moment, taking
+// no locks that anybody waits for. Oids of tables that no longer exist are
+// missing in the answer. A table that has become unsupported is in it; Diff
+// says so. publications is as in LookupTable.
+func LookupTables(ctx context.Context, conn *pgx.Conn, oids []uint32, publications ...string) (map[uint32]*TableInfo, error) {
+	rows, err := conn.Query(ctx, tablesSQL(Major(conn)), oids, publications)
+	if err != nil {
+		return nil, fmt.Errorf("read the catalog: %w", err)
+	}
+	defer rows.Close()
+	tables := make(map[uint32]*TableInfo, len(oids))
+	for rows.Next() {
+		var doc []byte
+		if err := rows.Scan(&doc); err != nil {
+			return nil, fmt.Errorf("read the catalog: %w", err)
+		}
+		var row tableRow
+		if err := json.Unmarshal(doc, &row); err != nil {
+			return nil, fmt.Errorf("read the catalog: %w", err)
+		}
+		tables[row.OID] = row.table()
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read the catalog: %w", err)
+	}
+	return tables, nil
+}
+
+// published reports whether a publication carries the table at all.
+func (t *TableInfo) published(publication string) bool {
+	for _, m := range t.memberships {
+		if m.Publication == publication {
+			return true
+		}
+	}
+	return false
+}
+
+// String is the table's name for people.
+func (t *TableInfo) String() string { return display(t.Relation.Schema, t.Relation.Name) }
+
+// sql is the table's quoted name.
+func (t *TableInfo) sql() string { return Qualified(t.Relation.Schema, t.Relation.Name) }
+
+// from is the table in a FROM clause or as the object of a command: without
+// inheritance children, whose rows the stream reports under their own names,
+// but with partitions.
+func (t *TableInfo) from() string {
+	if t.Kind == KindPartitioned {
+		return t.sql()
+	}
+	return "ONLY " + t.sql()
+}

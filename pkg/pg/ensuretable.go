@@ -1,0 +1,202 @@
+package pg
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/shapebus/shapebus/pkg/change"
+)
+
+// DefaultLockTimeout is what EnsureTable waits for a table when it is told 0.
+const DefaultLockTimeout = 5 * time.Second
+
+// EnsureTable puts the table into the publication and gives it, and each leaf
+// of a partitioned table, REPLICA IDENTITY FULL, and reports whether it had to
+// change anything. After it returns without an error, every transaction that is
+// not yet visible to new snapshots has all its changes of this table in the
+// stream.
+//
+// That needs a fence: ALTER PUBLICATION takes no lock against writers, and what
+// an open transaction wrote before it would be neither in the stream nor in a
+// snapshot. So the table is locked first, which waits for those writers (and
+// makes new ones wait, at most for lockTimeout; readers too if the identity
+// changes), and the lock is kept until the one transaction of all this commits.
+// Nobody waits when nothing has to change; then only writers older than a
+// membership that somebody else added are waited for.
+//
+// Errors: *NeedsError when the role may not, *LockedError when the table did
+// not become free in time. Nothing is changed then, and trying again is safe.
+func EnsureTable(ctx context.Context, conn *pgx.Conn, publication string, t *TableInfo, lockTimeout time.Duration) (changed bool, err error) {
+	if lockTimeout <= 0 {
+		lockTimeout = DefaultLockTimeout
+	}
+	if conn.PgConn().TxStatus() != 'I' {
+		return false, fmt.Errorf("put table %s into publication %s: the connection is in a transaction", t, publication)
+	}
+	now, err := lookupAgain(ctx, conn, t, publication)
+	if err != nil {
+		return false, err
+	}
+	if now.ready(publication) {
+		if err := now.usable(publication); err != nil {
+			return false, err
+		}
+		return false, awaitEarlyWriters(ctx, conn, publication, now, lockTimeout)
+	}
+	err = ensureFenced(ctx, conn, publication, now, lockTimeout)
+	switch sqlState(err) {
+	case "":
+		return err == nil, err
+	case "42501":
+		return false, needsOwner(publication, now, err)
+	case "55P03", "40P01": // lock timeout, deadlock
+		return false, &LockedError{Table: now.String(), Timeout: lockTimeout, Holders: lockHolders(ctx, conn, now), Err: err}
+	case "42704":
+		return false, &NeedsError{What: fmt.Sprintf("publication %s does not exist", publication), Statement: createPublicationSQL(publication), Err: err}
+	}
+	return false, fmt.Errorf("put table %s into publication %s: %w", now, publication, err)
+}
+
+// ensureFenced does the work in one transaction.
+func ensureFenced(ctx context.Context, conn *pgx.Conn, publication string, t *TableInfo, lockTimeout time.Duration) error {
+	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		timeout := fmt.Sprintf("SET LOCAL lock_timeout = %d", max(1, lockTimeout.Milliseconds()))
+		if _, err := tx.Exec(ctx, timeout); err != nil {
+			return err
+		}
+		// The root first: it keeps partitions from being attached, so that the
+		// second look finds all of them.
+		if err := run(ctx, tx, fence(publication, t, t.root())); err != nil {
+			return err
+		}
+		t, err := lookupAgain(ctx, conn, t, publication)
+		if err != nil {
+			return err
+		}
+		for _, leaf := range t.Partitions {
+			if err := run(ctx, tx, fence(publication, t, leaf)); err != nil {
+				return err
+			}
+		}
+		// Somebody else may have added it while this transaction waited.
+		if !t.published(publication) {
+			return run(ctx, tx, addSQL(publication, t))
+		}
+		return t.usable(publication)
+	})
+}
+
+func run(ctx context.Context, tx pgx.Tx, sql string) error {
+	if sql == "" {
+		return nil
+	}
+	_, err := tx.Exec(ctx, sql)
+	return err
+}
+
+// lookupAgain reads the table anew by its oid and refuses it if it is gone,
+// renamed or no longer supported.
+func lookupAgain(ctx context.Context, conn *pgx.Conn, t *TableInfo, publication string) (*TableInfo, error) {
+	oid := t.Relation.OID
+	tables, err := LookupTables(ctx, conn, []uint32{oid}, publication)
+	if err != nil {
+		return nil, err
+	}
+	now := tables[oid]
+	switch {
+	case now == nil:
+		return nil, &NotFoundError{Schema: t.Relation.Schema, Name: t.Relation.Name}
+	case now.Relation.Schema != t.Relation.Schema || now.Relation.Name != t.Relation.Name:
+		return nil, errors.New(t.Diff(now))
+	}
+	return now, now.supported()
+}
+
+// root is the table itself in the form of its leaves.
+func (t *TableInfo) root() PartitionInfo {
+	r := t.Relation
+	return PartitionInfo{OID: r.OID, Schema: r.Schema, Name: r.Name, Identity: r.Identity}
+}
+
+// ready reports whether the publication carries the table and every identity is full.
+func (t *TableInfo) ready(publication string) bool {
+	full := t.Relation.Identity == change.IdentityFull
+	for _, p := range t.Partitions {
+		full = full && p.Identity == change.IdentityFull
+	}
+	return full && t.published(publication)
+}
+
+// usable refuses a table that the publication carries only in part: rows would
+// leave and enter the stream without being deleted or inserted.
+func (t *TableInfo) usable(publication string) error {
+	var part string
+	for _, m := range t.memberships {
+		if m.Publication != publication {
+			continue
+		}
+		switch {
+		case m.Filter != "":
+			part = "a row filter"
+		case m.Columns != "":
+			part = "a column list"
+		default:
+			return nil // one membership in full wins over others
+		}
+	}
+	if part == "" {
+		return nil
+	}
+	return &NeedsError{
+		What: fmt.Sprintf("publication %s carries table %s with %s, and shapes need all of it", publication, t, part),
+		As:   fmt.Sprintf("the owner of the publication and the table (role %s)", t.Owner),
+		Statement: fmt.Sprintf("BEGIN; LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE; ALTER PUBLICATION %s DROP TABLE %s; %s; COMMIT",
+			t.sql(), Ident(publication), t.from(), addSQL(publication, t)),
+	}
+}
+
+// fence is the statement that gives one relation its identity, or else locks
+// it until the end of the transaction if the publication is about to change.
+// It is never both: taking the stronger lock second could deadlock.
+func fence(publication string, t *TableInfo, p PartitionInfo) string {
+	switch {
+	case p.Identity != change.IdentityFull:
+		return fmt.Sprintf("ALTER TABLE %s REPLICA IDENTITY FULL", Qualified(p.Schema, p.Name))
+	case !t.published(publication):
+		return fmt.Sprintf("LOCK TABLE ONLY %s IN SHARE ROW EXCLUSIVE MODE", Qualified(p.Schema, p.Name))
+	}
+	return ""
+}
+
+func addSQL(publication string, t *TableInfo) string {
+	return fmt.Sprintf("ALTER PUBLICATION %s ADD TABLE %s", Ident(publication), t.from())
+}
+
+// ensureSQL is all of EnsureTable as statements for a person.
+func ensureSQL(publication string, t *TableInfo) string {
+	parts := []string{"BEGIN"}
+	for _, p := range append([]PartitionInfo{t.root()}, t.Partitions...) {
+		if sql := fence(publication, t, p); sql != "" {
+			parts = append(parts, sql)
+		}
+	}
+	if !t.published(publication) {
+		parts = append(parts, addSQL(publication, t))
+	}
+	return strings.Join(append(parts, "COMMIT"), "; ")
+}
+
+func needsOwner(publication string, t *TableInfo, err error) *NeedsError {
+	return &NeedsError{
+		What: fmt.Sprintf("this role may not prepare table %s for shapes (REPLICA IDENTITY FULL, and its place in publication %s)",
+			t, publication),
+		As:        fmt.Sprintf("the owner of the table (role %s), who must own the publication too, or a superuser", t.Owner),
+		Statement: ensureSQL(publication, t),
+		Err:       err,
+	}
+}

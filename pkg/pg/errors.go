@@ -1,0 +1,71 @@
+package pg
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// NeedsError says that the connection's role may not do something, and which
+// statement a person with the privilege has to run.
+type NeedsError struct {
+	What      string // what is missing, in words
+	As        string // who can run Statement, such as "the owner of the table (role app)"
+	Statement string // SQL
+	Err       error  // the server's refusal; may be nil
+}
+
+func (e *NeedsError) Error() string {
+	s := e.What
+	if e.As != "" {
+		s += "; run as " + e.As + ": " + e.Statement
+	} else {
+		s += "; run: " + e.Statement
+	}
+	return s
+}
+
+func (e *NeedsError) Unwrap() error { return e.Err }
+
+// LockedError says that a table could not be put behind the fence in time,
+// because other transactions have it open. Nothing was changed; try again.
+type LockedError struct {
+	Table   string
+	Timeout time.Duration
+	Holders []string // who holds it, for people: pid, role, state, age
+	Err     error    // may be nil
+}
+
+func (e *LockedError) Error() string {
+	s := fmt.Sprintf("table %s is in use by other transactions and did not become free within %s", e.Table, e.Timeout)
+	if len(e.Holders) > 0 {
+		s += " (" + strings.Join(e.Holders, "; ") + ")"
+	}
+	return s + "; nothing was changed: end those transactions or try again"
+}
+
+func (e *LockedError) Unwrap() error { return e.Err }
+
+// NotFoundError says that there is no such table.
+type NotFoundError struct {
+	Schema, Name string
+	Similar      []string // tables with close names, best first, as a person would write them
+}
+
+func (e *NotFoundError) Error() string {
+	s := fmt.Sprintf("table %s does not exist in this database", display(e.Schema, e.Name))
+	if len(e.Similar) > 0 {
+		s += "; did you mean " + strings.Join(e.Similar, " or ") + "?"
+	}
+	return s
+}
+
+// UnsupportedError says why a relation that exists cannot be a shape's table.
+type UnsupportedError struct {
+	Schema, Name string
+	Reason       string // completes "schema.name …"
+}
+
+func (e *UnsupportedError) Error() string {
+	return display(e.Schema, e.Name) + " " + e.Reason
+}

@@ -1,0 +1,118 @@
+package pg
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// publicationState is what pg_publication says about one publication.
+type publicationState struct {
+	Owner, Options string // Options as they would be written in SET (…), "" when they are as they should be
+	AllTables      bool
+}
+
+// EnsurePublication creates the publication, without tables, or checks the
+// options of the one that exists. It takes no locks on tables.
+//
+// Errors: *NeedsError when the role may not create it, and when an existing one
+// leaves out operations or publishes partitions under their own names.
+func EnsurePublication(ctx context.Context, conn *pgx.Conn, name string) error {
+	state, err := lookupPublication(ctx, conn, name)
+	if err != nil {
+		return err
+	}
+	if state == nil {
+		_, err := conn.Exec(ctx, createPublicationSQL(name))
+		switch code := sqlState(err); {
+		case err == nil:
+			return nil
+		case code == "42501":
+			return needsPublication(conn, name, err)
+		case code != "42710" && code != "23505":
+			return fmt.Errorf("create publication %s: %w", name, err)
+		}
+		// Another process created it in between; its options are checked like any other's.
+		if state, err = lookupPublication(ctx, conn, name); err != nil {
+			return err
+		}
+		if state == nil {
+			return fmt.Errorf("publication %s is being created and dropped at the same time", name)
+		}
+	}
+	return state.check(name)
+}
+
+func createPublicationSQL(name string) string {
+	return "CREATE PUBLICATION " + Ident(name) +
+		" WITH (publish = 'insert, update, delete, truncate', publish_via_partition_root = true)"
+}
+
+func needsPublication(conn *pgx.Conn, name string, err error) *NeedsError {
+	cfg := conn.Config()
+	return &NeedsError{
+		What: fmt.Sprintf("role %s may not create the publication %s in database %s", cfg.User, name, cfg.Database),
+		As:   "the owner of the database or a superuser",
+		Statement: fmt.Sprintf("GRANT CREATE ON DATABASE %s TO %s", Ident(cfg.Database), Ident(cfg.User)) +
+			" (or create it for Shapebus: " + createPublicationSQL(name) + ")",
+		Err: err,
+	}
+}
+
+// check is nil if the publication's options are those that shapes need.
+func (s *publicationState) check(name string) error {
+	if s.Options == "" {
+		return nil
+	}
+	return &NeedsError{
+		What:      fmt.Sprintf("publication %s exists, but not with the options that Shapebus needs", name),
+		As:        fmt.Sprintf("its owner (role %s)", s.Owner),
+		Statement: fmt.Sprintf("ALTER PUBLICATION %s SET (%s)", Ident(name), s.Options),
+	}
+}
+
+// lookupPublication returns nil without an error if there is none of this name.
+func lookupPublication(ctx context.Context, conn *pgx.Conn, name string) (*publicationState, error) {
+	generated := "'n'"
+	if Major(conn) >= 18 {
+		generated = "pubgencols::text"
+	}
+	var all, operations, root bool
+	var owner, gencols string
+	err := conn.QueryRow(ctx, `
+		SELECT puballtables, pubinsert AND pubupdate AND pubdelete AND pubtruncate, pubviaroot,
+			pg_catalog.pg_get_userbyid(pubowner), `+generated+`
+		FROM pg_catalog.pg_publication WHERE pubname = $1`, name).Scan(&all, &operations, &root, &owner, &gencols)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look up publication %s: %w", name, err)
+	}
+	var options []string
+	if !operations {
+		options = append(options, "publish = 'insert, update, delete, truncate'")
+	}
+	if !root {
+		options = append(options, "publish_via_partition_root = true")
+	}
+	if gencols != "n" {
+		options = append(options, "publish_generated_columns = none")
+	}
+	return &publicationState{Owner: owner, AllTables: all, Options: strings.Join(options, ", ")}, nil
+}
+
+// InPublication reports whether a publication carries a table: by name, with
+// its schema, or with all tables. A publication that does not exist carries
+// nothing.
+func InPublication(ctx context.Context, conn *pgx.Conn, name string, oid uint32) (bool, error) {
+	tables, err := LookupTables(ctx, conn, []uint32{oid}, name)
+	if err != nil {
+		return false, fmt.Errorf("look into publication %s: %w", name, err)
+	}
+	t := tables[oid]
+	return t != nil && t.published(name), nil
+}
