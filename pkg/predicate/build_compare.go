@@ -1,0 +1,203 @@
+package predicate
+
+import (
+	"fmt"
+
+	pg_query "github.com/pganalyze/pg_query_go/v6"
+)
+
+// operatorName returns the operator of an expression, "" if it is qualified with a schema.
+func operatorName(e *pg_query.A_Expr) string {
+	if len(e.Name) != 1 {
+		return ""
+	}
+	return e.Name[0].GetString_().GetSval()
+}
+
+// expression builds comparisons, IN, BETWEEN and LIKE.
+func (b *builder) expression(e *pg_query.A_Expr, depth int) (node, *Error) {
+	pos := b.at(e.Location)
+	name := operatorName(e)
+	switch e.Kind {
+	case pg_query.A_Expr_Kind_AEXPR_OP:
+		op, ok := operatorOf(name)
+		if !ok || e.Lexpr == nil {
+			return nil, &Error{Pos: pos, Message: fmt.Sprintf("operator %s is not supported yet", name)}
+		}
+		left, right, err := b.pair(e.Lexpr, e.Rexpr, depth)
+		if err != nil {
+			return nil, err
+		}
+		return b.compare(op, left, right, pos)
+	case pg_query.A_Expr_Kind_AEXPR_IN:
+		return b.in(e, name == "<>", pos, depth)
+	case pg_query.A_Expr_Kind_AEXPR_BETWEEN, pg_query.A_Expr_Kind_AEXPR_NOT_BETWEEN:
+		return b.between(e, pos, depth)
+	case pg_query.A_Expr_Kind_AEXPR_LIKE, pg_query.A_Expr_Kind_AEXPR_ILIKE:
+		return b.like(e, pos, depth)
+	}
+	return nil, &Error{Pos: pos, Message: fmt.Sprintf("%s is not supported yet", expressionName(e.Kind))}
+}
+
+func expressionName(k pg_query.A_Expr_Kind) string {
+	switch k {
+	case pg_query.A_Expr_Kind_AEXPR_OP_ANY:
+		return "ANY (array)"
+	case pg_query.A_Expr_Kind_AEXPR_OP_ALL:
+		return "ALL (array)"
+	case pg_query.A_Expr_Kind_AEXPR_DISTINCT, pg_query.A_Expr_Kind_AEXPR_NOT_DISTINCT:
+		return "IS DISTINCT FROM"
+	case pg_query.A_Expr_Kind_AEXPR_NULLIF:
+		return "NULLIF"
+	case pg_query.A_Expr_Kind_AEXPR_SIMILAR:
+		return "SIMILAR TO"
+	case pg_query.A_Expr_Kind_AEXPR_BETWEEN_SYM, pg_query.A_Expr_Kind_AEXPR_NOT_BETWEEN_SYM:
+		return "BETWEEN SYMMETRIC"
+	}
+	return "this expression"
+}
+
+func (b *builder) pair(l, r *pg_query.Node, depth int) (left, right term, err *Error) {
+	if left, err = b.term(l, depth+1); err == nil {
+		right, err = b.term(r, depth+1)
+	}
+	return left, right, err
+}
+
+// between is two comparisons, typed one by one as in Postgres.
+func (b *builder) between(e *pg_query.A_Expr, pos, depth int) (node, *Error) {
+	bounds := e.Rexpr.GetList().GetItems()
+	if len(bounds) != 2 {
+		return nil, &Error{Pos: pos, Message: "BETWEEN takes two bounds"}
+	}
+	var sides [2]node
+	not := e.Kind == pg_query.A_Expr_Kind_AEXPR_NOT_BETWEEN
+	ops := [2]operator{opGreaterEqual, opLessEqual}
+	if not {
+		ops = [2]operator{opLess, opGreater}
+	}
+	for i, bound := range bounds {
+		left, right, err := b.pair(e.Lexpr, bound, depth)
+		if err != nil {
+			return nil, err
+		}
+		if sides[i], err = b.compare(ops[i], left, right, pos); err != nil {
+			return nil, err
+		}
+	}
+	if not {
+		return disjunction(sides[:]...), nil
+	}
+	return conjunction(sides[:]...), nil
+}
+
+// compare builds left op right.
+func (b *builder) compare(op operator, left, right term, pos int) (node, *Error) {
+	var err *Error
+	if left, right, err = b.unify(left, right); err != nil {
+		return nil, err
+	}
+	if left.k == kindBool && right.k == kindBool {
+		return b.compareBooleans(op, left, right)
+	}
+	plan, ok := planComparison(left.k, right.k)
+	if !ok {
+		return nil, b.noOperator(op.String(), left, right, pos)
+	}
+	if left.c.null && left.form == formConst || right.c.null && right.form == formConst {
+		return &literalNode{isUnknown}, nil
+	}
+	if err := b.checkFloatRange(plan.domain, left, right); err != nil {
+		return nil, err
+	}
+	switch {
+	case left.form == formColumn && right.form == formColumn:
+		return &compareColumnsNode{op, left.column, right.column, plan.left, plan.right}, nil
+	case left.form == formColumn:
+		return compareConst(op, left.column, plan.left, plan.right, right)
+	case right.form == formColumn:
+		return compareConst(op.mirrored(), right.column, plan.right, plan.left, left)
+	}
+	var l, r value
+	if err := left.c.read(&l, plan.left); err != nil {
+		return nil, inputAt(err, left.pos, left.param)
+	}
+	if err := right.c.read(&r, plan.right); err != nil {
+		return nil, inputAt(err, right.pos, right.param)
+	}
+	return &literalNode{truthOf(op.holds(plan.domain.compare(&l, &r)))}, nil
+}
+
+// unify lets an untyped side take the type of the other one; two untyped sides are text.
+func (b *builder) unify(left, right term) (l, r term, err *Error) {
+	k := max(left.k, right.k)
+	switch {
+	case left.k != kindUnknown && right.k != kindUnknown, k == kindOpaque:
+		return left, right, nil
+	case k == kindUnknown, k == kindVarchar:
+		k = kindText
+	}
+	if left, err = b.resolve(left, k); err == nil {
+		right, err = b.resolve(right, k)
+	}
+	return left, right, err
+}
+
+func (b *builder) compareBooleans(op operator, left, right term) (node, *Error) {
+	l, err := b.asCondition(left, op.String())
+	if err != nil {
+		return nil, err
+	}
+	r, err := b.asCondition(right, op.String())
+	if err != nil {
+		return nil, err
+	}
+	return &boolCompareNode{op, l, r}, nil
+}
+
+func (b *builder) noOperator(op string, left, right term, pos int) *Error {
+	err := &Error{Pos: pos, Message: fmt.Sprintf("operator does not exist: %s %s %s", left.typeName(b), op, right.typeName(b))}
+	switch {
+	case left.k == kindOpaque || right.k == kindOpaque:
+		err.Hint = "columns of this type can only be tested with IS NULL"
+	case left.k.isTime() && right.k.isTime():
+		err.Message = fmt.Sprintf("cannot compare %s with %s", left.k, right.k)
+		err.Hint = "the result would depend on the session's time zone"
+	}
+	return err
+}
+
+// mirrored is the operator for swapped operands.
+func (o operator) mirrored() operator {
+	switch o {
+	case opLess:
+		return opGreater
+	case opLessEqual:
+		return opGreaterEqual
+	case opGreater:
+		return opLess
+	case opGreaterEqual:
+		return opLessEqual
+	}
+	return o
+}
+
+// checkFloatRange refuses to compare a numeric column with floats unless its precision keeps it in their range: for
+// other values Postgres raises an error, in the middle of a snapshot.
+func (b *builder) checkFloatRange(d domain, terms ...term) *Error {
+	const safeDigits = 300
+	for _, t := range terms {
+		if d != domainFloat || t.form != formColumn || t.k != kindNumeric {
+			continue
+		}
+		mod := b.table.Columns[t.column.index].TypeMod - 4
+		precision, scale := int(mod>>16)&0xffff, int(mod&0x7ff^1024)-1024
+		if mod < 0 || precision-scale > safeDigits || scale > safeDigits {
+			return &Error{
+				Pos: t.pos, Message: fmt.Sprintf("numeric column %q cannot be compared with floating point numbers", t.column.name),
+				Hint: "its values may be out of their range; compare with a numeric: '1.5'::numeric",
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,130 @@
+package predicate
+
+import (
+	"fmt"
+
+	pg_query "github.com/pganalyze/pg_query_go/v6"
+)
+
+// in builds [NOT] IN. As in Postgres, several constants are converted to one common type together with the left side
+// (so float4 IN (1.1, 2.2) finds 1.1 and float4 = 1.1 does not), and members that are columns are compared on their own.
+func (b *builder) in(e *pg_query.A_Expr, not bool, pos, depth int) (node, *Error) {
+	items := e.Rexpr.GetList().GetItems()
+	if len(items) > maxList {
+		return nil, &Error{Pos: pos, Message: fmt.Sprintf("the IN list has %d members, at most %d are allowed", len(items), maxList)}
+	}
+	left, err := b.term(e.Lexpr, depth+1)
+	if err != nil {
+		return nil, err
+	}
+	var constants, others []term
+	for _, item := range items {
+		t, err := b.term(item, depth+1)
+		if err != nil {
+			return nil, err
+		}
+		if t.form == formConst || t.form == formParam {
+			constants = append(constants, t)
+		} else {
+			others = append(others, t)
+		}
+	}
+	var args []node
+	set, err := b.inConstants(left, constants, pos)
+	if err != nil {
+		return nil, err
+	}
+	if set != nil {
+		args, constants = append(args, set), nil
+	}
+	for _, t := range append(constants, others...) {
+		n, err := b.compare(opEqual, left, t, pos)
+		if err != nil {
+			return nil, err
+		}
+		args = append(args, n)
+	}
+	out := disjunction(args...)
+	if not {
+		out = &notNode{out}
+	}
+	return out, nil
+}
+
+// inConstants builds the set for several constants; nil if they are to be compared one by one.
+func (b *builder) inConstants(left term, constants []term, pos int) (node, *Error) {
+	if len(constants) < 2 {
+		return nil, nil
+	}
+	kinds := []kind{left.k}
+	for _, t := range constants {
+		kinds = append(kinds, t.k)
+	}
+	common, ok := commonKind(kinds)
+	if !ok {
+		return nil, nil
+	}
+	left, err := b.resolve(left, common)
+	if err != nil {
+		return nil, err
+	}
+	for i, t := range constants {
+		if constants[i], err = b.converted(t, common); err != nil {
+			return nil, err
+		}
+	}
+	if left.form != formColumn || common == kindBool {
+		return nil, nil
+	}
+	plan, ok := planComparison(left.k, common)
+	if !ok || plan.left.micros {
+		return nil, nil // dates beside timestamps: Postgres' own conversion of the column could fail
+	}
+	if err := b.checkFloatRange(plan.domain, left); err != nil {
+		return nil, err
+	}
+	return inSet(left.column, plan, constants)
+}
+
+// converted gives a member the common type.
+func (b *builder) converted(t term, k kind) (term, *Error) {
+	t, err := b.resolve(t, k)
+	if err != nil || t.k == k {
+		return t, err
+	}
+	if t.k.isTime() { // the comparison converts these itself
+		return t, nil
+	}
+	if !t.c.null {
+		c, cerr := castConstant(t.c, k)
+		if cerr != nil {
+			return term{}, inputAt(cerr, t.pos, t.param)
+		}
+		t.c = c
+	}
+	t.k, t.c.k = k, k
+	return t, nil
+}
+
+// inSet builds the set, or one comparison when a single value is left.
+func inSet(c column, plan comparisonPlan, members []term) (node, *Error) {
+	var (
+		nodes   []*compareConstNode
+		hasNull bool
+	)
+	for _, t := range members {
+		if t.c.null {
+			hasNull = true
+			continue
+		}
+		n, err := compareConst(opEqual, c, plan.left, plan.right, t)
+		if err != nil {
+			return nil, err
+		}
+		nodes = append(nodes, n.(*compareConstNode))
+	}
+	if len(nodes) == 0 {
+		return &literalNode{isUnknown}, nil
+	}
+	return newInNode(nodes, hasNull), nil
+}

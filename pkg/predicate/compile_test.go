@@ -1,0 +1,190 @@
+package predicate
+
+import (
+	"errors"
+	"strings"
+	"testing"
+)
+
+// sample has a column of every supported type.
+func sample() Table {
+	return Table{Schema: "public", Name: "items", Columns: []Column{
+		{Name: "id", TypeOID: 20, TypeMod: -1},
+		{Name: "flag", TypeOID: 16, TypeMod: -1},
+		{Name: "flag2", TypeOID: 16, TypeMod: -1},
+		{Name: "i2", TypeOID: 21, TypeMod: -1},
+		{Name: "i4", TypeOID: 23, TypeMod: -1},
+		{Name: "f4", TypeOID: 700, TypeMod: -1},
+		{Name: "f8", TypeOID: 701, TypeMod: -1},
+		{Name: "n", TypeOID: 1700, TypeMod: -1},
+		{Name: "price", TypeOID: 1700, TypeMod: 10<<16 | 2 + 4},
+		{Name: "t", TypeOID: 25, TypeMod: -1},
+		{Name: "v", TypeOID: 1043, TypeMod: -1},
+		{Name: "c", TypeOID: 1042, TypeMod: 9},
+		{Name: "u", TypeOID: 2950, TypeMod: -1},
+		{Name: "d", TypeOID: 1082, TypeMod: -1},
+		{Name: "ts", TypeOID: 1114, TypeMod: -1},
+		{Name: "tz", TypeOID: 1184, TypeMod: -1},
+		{Name: "Order", TypeOID: 23, TypeMod: -1},
+		{Name: "doc", TypeOID: 3802, TypeMod: -1},
+		{Name: "mood", TypeOID: 99999, TypeMod: -1},
+		{Name: "gen", TypeOID: 23, TypeMod: -1, Generated: true},
+	}}
+}
+
+func compile(t testing.TB, where string, params ...string) *Predicate {
+	t.Helper()
+	p, err := Compile(where, params, sample())
+	if err != nil {
+		t.Fatalf("Compile(%q): %v", where, err)
+	}
+	return p
+}
+
+func TestCompiledClausesPrintAsSelfContainedSQL(t *testing.T) {
+	for _, test := range []struct {
+		where  string
+		params []string
+		sql    string
+	}{
+		{"", nil, `true`},
+		{"  \n\t", nil, `true`},
+		{"id = 42", nil, `"id" = '42'::bigint`},
+		{"id = $1", []string{" +42 "}, `"id" = '42'::bigint`},
+		{"42 <id", nil, `"id" > '42'::bigint`},
+		{"i2 = 40000", nil, `"i2" = '40000'::integer`},
+		{"i4 = 1.50", nil, `"i4" = '1.5'::numeric`},
+		{"i4 = 1.00", nil, `"i4" = '1'::integer`},
+		{"i4 < 1e2", nil, `"i4" < '100'::integer`},
+		{"id = -9223372036854775808", nil, `"id" = '-9223372036854775808'::bigint`},
+		{"id = 9223372036854775808", nil, `"id" = '9223372036854775808'::numeric`},
+		{"n = 5", nil, `"n" = '5'::numeric`},
+		{"f4 = 1.1", nil, `"f4" = '1.1'::double precision`},
+		{"f4 = '1.1'", nil, `"f4" = '1.1'::real`},
+		{"f4 = 0.5", nil, `"f4" = '0.5'::real`},
+		{"f4 in (1.1, 2)", nil, `"f4" IN ('1.1'::real, '2'::real)`},
+		{"f8 = -0.0", nil, `"f8" = '0'::double precision`},
+		{"i4 = 1.5::float8", nil, `"i4" = '1.5'::double precision`},
+		{"price < 1.5::float8", nil, `"price" < '1.5'::double precision`},
+		{"not flag and flag2 or FALSE", nil, `((NOT "flag" AND "flag2") OR false)`},
+		{"flag = (i4 is null)", nil, `"flag" = ("i4" IS NULL)`},
+		{"(i4 > 1) is not true", nil, `("i4" > '1'::integer) IS NOT TRUE`},
+		{"flag is unknown", nil, `"flag" IS UNKNOWN`},
+		{"i4 = null", nil, `NULL::boolean`},
+		{"null is null", nil, `true`},
+		{"t = 'it''s'", nil, `"t" = 'it''s'::text`},
+		{`t = 'a\b'`, nil, `"t" = E'a\\b'::text`},
+		{"t < 'b'", nil, `"t" COLLATE "C" < 'b'::text`},
+		{"t = v", nil, `"t" COLLATE "C" = "v"`},
+		{"c = 'ab  '", nil, `"c" = 'ab'::bpchar`},
+		{"c = 'ab  '::text", nil, `"c" = 'ab  '::text`},
+		{"v = 'ab  '::bpchar", nil, `"v" = 'ab'::bpchar`},
+		{"t = 'ab  '::bpchar", nil, `"t" = 'ab'::text`},
+		{"t like 'a%'", nil, `"t" COLLATE "C" LIKE 'a%'::text`},
+		{"t not ilike $1", []string{"%x_"}, `NOT ("t" COLLATE "C" ILIKE '%x_'::text)`},
+		{"t like 'a!%' escape '!'", nil, `"t" COLLATE "C" LIKE E'a\\%'::text`},
+		{"t like 'a\\' escape ''", nil, `"t" COLLATE "C" LIKE E'a\\\\'::text`},
+		{"i4 in (1)", nil, `"i4" = '1'::integer`},
+		{"i4 in (1,1,2, null)", nil, `"i4" IN ('1'::integer, '2'::integer, NULL::integer)`},
+		{"i4 not in (1,2.5)", nil, `NOT ("i4" IN ('1'::integer, '2.5'::numeric))`},
+		{"i4 in (i2, 7)", nil, `("i4" = '7'::integer OR "i4" = "i2")`},
+		{"i4 between 1 and $1", []string{"3"}, `("i4" >= '1'::integer AND "i4" <= '3'::integer)`},
+		{"i4 not between 1 and 3", nil, `("i4" < '1'::integer OR "i4" > '3'::integer)`},
+		{"u = '{A0EEBC99-9c0b4ef8-BB6D-6bb9bd380a11}'", nil, `"u" = 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'::uuid`},
+		{"d = '0044-03-15 bc'", nil, `"d" = '0044-03-15 BC'::date`},
+		{"d < '2024-01-02'::timestamp", nil, `"d" < '2024-01-02 00:00:00'::timestamp without time zone`},
+		{"ts >= '2024-01-02T03:04:05.120'", nil, `"ts" >= '2024-01-02 03:04:05.12'::timestamp without time zone`},
+		{"tz >= '2024-01-02 03:04+02:30'", nil, `"tz" >= '2024-01-02 00:34:00+00'::timestamp with time zone`},
+		{"tz = timestamptz '2024-01-02'", nil, `"tz" = '2024-01-02 00:00:00+00'::timestamp with time zone`},
+		{`"Order" = 1 AND public.items.i4 = 2 AND items.i2 = 3`, nil, `("Order" = '1'::integer AND "i4" = '2'::integer AND "i2" = '3'::smallint)`},
+		{"doc is not null", nil, `"doc" IS NOT NULL`},
+		{"1 = 1", nil, `true`},
+		{"'a' > 'b'", nil, `false`},
+		{"flag and (flag2 and (i4 = 1))", nil, `("flag" AND "flag2" AND "i4" = '1'::integer)`},
+		{"id = $1 and i4 = $1", []string{"5"}, `("id" = '5'::bigint AND "i4" = '5'::integer)`},
+		{"i4 = 1_000 or i4 = 0xff", nil, `("i4" = '1000'::integer OR "i4" = '255'::integer)`},
+	} {
+		p, err := Compile(test.where, test.params, sample())
+		if err != nil {
+			t.Errorf("%s\n got  error %v\n want %s", test.where, err, test.sql)
+			continue
+		}
+		if got := p.SQL(); got != test.sql {
+			t.Errorf("%s\n got  %s\n want %s", test.where, got, test.sql)
+		}
+	}
+}
+
+func TestErrorsSayWhatIsWrongAndWhere(t *testing.T) {
+	for _, test := range []struct {
+		where  string
+		params []string
+		want   string
+	}{
+		{"id = ", nil, `where clause, position 6: syntax error at end of input`},
+		{"id = = 1", nil, `where clause, position 6: syntax error at or near "="`},
+		{"'é' = 'é' = 1", nil, `where clause, position 11: syntax error at or near "="`},
+		{"t = 'abc", nil, `where clause, position 5: unterminated quoted string at or near "'abc"`},
+		{"nope = 1", nil, `where clause, position 1: column "nope" does not exist in table public.items`},
+		{"flag and order_ = 1", nil, `where clause, position 10: column "order_" does not exist in table public.items`},
+		{"Id = 1 and \"ID\" = 1", nil, `where clause, position 12: column "ID" does not exist in table public.items (there is "id": unquoted names are lower case, so quote it)`},
+		{"other.id = 1", nil, `where clause, position 1: unknown table "other" (the clause may only name columns of public.items)`},
+		{"gen = 1", nil, `where clause, position 1: column "gen" is generated (Postgres does not replicate generated columns; use the columns it is computed from)`},
+		{"flag AND mood = 'x'", nil, `where clause, position 10: column "mood" has a type that where clauses cannot use yet (oid 99999)`},
+		{"doc = '{}'", nil, `where clause, position 5: operator does not exist: oid 3802 = unknown (columns of this type can only be tested with IS NULL)`},
+		{"id", nil, `where clause, position 1: argument of WHERE must be type boolean, not type bigint`},
+		{"flag and 1", nil, `where clause, position 10: argument of AND must be type boolean, not type integer`},
+		{"i4 is true", nil, `where clause, position 1: argument of IS TRUE must be type boolean, not type integer`},
+		{"i4 = 'abc'", nil, `where clause, position 6: invalid input for type integer: "abc"`},
+		{"flag and i2 = '40000'", nil, `where clause, position 15: "40000" is out of range for type smallint`},
+		{"i4 = $1", []string{"x"}, `where clause, position 6: parameter $1: invalid input for type integer: "x"`},
+		{"i4 = $2", []string{"1"}, `where clause, position 6: parameter $2 was not provided (there are 1)`},
+		{"i4 = 1", []string{"1"}, `where clause: parameter $1 is not used (each parameter must appear in the clause)`},
+		{"$1 is null", []string{"1"}, `where clause, position 1: could not determine the type of parameter $1 (cast it: $1::text)`},
+		{"i4 = t", nil, `where clause, position 4: operator does not exist: integer = text`},
+		{"i4 like '1%'", nil, `where clause, position 4: operator does not exist: integer ~~ text`},
+		{"t like v", nil, `where clause, position 8: the pattern of LIKE must be a constant or a parameter`},
+		{`t like 'a\'`, nil, `where clause, position 8: LIKE pattern must not end with the escape character`},
+		{"ts < tz", nil, `where clause, position 4: cannot compare timestamp without time zone with timestamp with time zone (the result would depend on the session's time zone)`},
+		{"n < f8", nil, `where clause, position 1: numeric column "n" cannot be compared with floating point numbers (its values may be out of their range; compare with a numeric: '1.5'::numeric)`},
+		{"i4 in (select 1)", nil, `where clause, position 4: subqueries are not supported yet`},
+		{"flag and exists (select 1)", nil, `where clause, position 10: subqueries are not supported yet`},
+		{"i4 = (select 1)", nil, `where clause, position 6: subqueries are not supported yet`},
+		{"lower(t) = 'x'", nil, `where clause, position 1: function lower is not supported yet`},
+		{"i4 + 1 = 2", nil, `where clause, position 4: operator + is not supported yet`},
+		{"- i4 = 2", nil, `where clause, position 1: operator - is supported on number constants only`},
+		{"t ~ 'x'", nil, `where clause, position 3: operator ~ is not supported yet`},
+		{"tz < now()", nil, `where clause, position 6: function now is not supported yet`},
+		{"tz < current_timestamp", nil, `where clause, position 6: functions of the current time or user are not supported (their value changes without any row changing)`},
+		{"i4 is distinct from 1", nil, `where clause, position 4: IS DISTINCT FROM is not supported yet`},
+		{"t::int = 1", nil, `where clause, position 1: only constants and parameters can be cast (cast the other side to the column's type instead)`},
+		{"t = 'x'::json::text", nil, `where clause, position 10: unsupported type json`},
+		{"t = 'x'::varchar(3)", nil, `where clause, position 10: a cast to character varying with a length or precision is not supported (write the value as it is meant, and leave the length out (bpchar for char))`},
+		{"d = '01/02/2024'", nil, `where clause, position 5: invalid input for type date: "01/02/2024" (dates and times are written in ISO 8601: 2024-12-31, 2024-12-31 23:59:59.5, 2024-12-31T23:59:59+02:00, infinity)`},
+		{"ts = '2024-01-01 00:00+02'", nil, `where clause, position 6: a timestamp without time zone has no zone: "2024-01-01 00:00+02" (Postgres would ignore the zone; leave it out)`},
+		{"f8 = 1e400", nil, `where clause, position 6: "1e400" is out of range for type double precision`},
+		{"true; drop table items", nil, `where clause: the clause must be one expression, without ";"`},
+		{"true;", nil, `where clause: the clause must be one expression, without ";"`},
+		{"true group by 1", nil, `where clause: the clause must be one boolean expression, but GROUP follows`},
+		{"true limit 1", nil, `where clause: the clause must be one boolean expression, but LIMIT follows`},
+		{"true union select 1", nil, `where clause: the clause must be one boolean expression, but UNION, INTERSECT or EXCEPT follows`},
+		{"a\x00b", nil, `where clause, position 2: the clause contains a zero byte`},
+		{"é = \xff", nil, `where clause, position 5: the clause is not valid UTF-8`},
+		{strings.Repeat("x", 1<<20), nil, `where clause: the clause has 1048576 bytes, at most 65536 are allowed`},
+		{strings.Repeat("(", 30000), nil, `where clause, position 1001: the clause is nested too deeply`},
+		{strings.Repeat("not ", 15000) + "flag", nil, `where clause, position 4001: the clause is nested too deeply`},
+		{strings.Repeat("not ", 200) + "flag", nil, `where clause, position 517: the clause is nested too deeply`},
+		{"flag" + strings.Repeat("+1", 30000), nil, `where clause, position 1004: the clause is nested too deeply`},
+	} {
+		p, err := Compile(test.where, test.params, sample())
+		short := test.where[:min(80, len(test.where))]
+		var e *Error
+		if err == nil || !errors.As(err, &e) {
+			t.Errorf("%s\n got %v, %v, want an *Error", short, p, err)
+			continue
+		}
+		if got := err.Error(); got != test.want {
+			t.Errorf("%s\n got  %s\n want %s", short, got, test.want)
+		}
+	}
+}

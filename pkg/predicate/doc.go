@@ -1,0 +1,13 @@
+// Package predicate is the where language of shapes: it parses a clause with Postgres' own grammar, checks it
+// against the columns of one table, evaluates it on rows in Postgres' text form, and prints it back to SQL.
+//
+// The snapshot of a shape is filtered by Postgres (with SQL()) and its stream by Match, so the two must agree on
+// every row. What cannot be reproduced exactly is refused by Compile with the position of the offending part; nothing
+// is approximated. Text is always ordered by bytes, on both sides (COLLATE "C" in the SQL).
+//
+// The package assumes the text forms of a session with TimeZone=UTC, DateStyle=ISO, extra_float_digits >= 1,
+// client_encoding=UTF8 and a UTF8 database. It reads no rows and keeps no state: a Predicate is immutable.
+//
+// The user's text never reaches Postgres: SQL() is printed from the checked tree, with every constant as a typed
+// literal. docs/PREDICATES.md describes the language.
+package predicate

@@ -1,0 +1,88 @@
+package predicate
+
+import "slices"
+
+// inNode is column IN (constants): all constants have the same kind, as in Postgres, which converts them to a common
+// type. NOT IN is a notNode around it.
+type inNode struct {
+	column  column
+	read    reading
+	items   []constant // as written, without repeats and NULLs
+	hasNull bool
+
+	// Exactly one of the two is used: texts where equality is equality of bytes, else values, sorted.
+	texts  map[string]struct{}
+	values []value
+}
+
+// newInNode joins equalities of one column with constants of one kind into a set.
+func newInNode(equalities []*compareConstNode, hasNull bool) node {
+	n := &inNode{column: equalities[0].column, read: equalities[0].read, hasNull: hasNull}
+	seen := make(map[string]struct{}, len(equalities))
+	byText := true
+	for _, e := range equalities {
+		if _, repeated := seen[e.c.text]; repeated {
+			continue
+		}
+		seen[e.c.text] = struct{}{}
+		n.items = append(n.items, e.c)
+		n.values = append(n.values, e.value)
+		byText = byText && e.sameText != nil
+		// Whole numbers beside an integer column are read as integers, but one fraction makes all of them numeric.
+		n.read.domain = max(n.read.domain, e.read.domain)
+	}
+	if len(n.items) == 1 && !hasNull {
+		return equalities[0]
+	}
+	if byText {
+		n.texts, n.values = seen, nil
+		return n
+	}
+	if n.read.domain == domainDecimal {
+		for i, item := range n.items {
+			parseDecimal([]byte(item.text), &n.values[i].d)
+		}
+	}
+	slices.SortFunc(n.values, func(a, b value) int { return n.read.domain.compare(&a, &b) })
+	return n
+}
+
+func (n *inNode) eval(row [][]byte) truth {
+	text := cell(row, n.column.index)
+	if text == nil {
+		return isUnknown
+	}
+	found := false
+	if n.texts != nil {
+		_, found = n.texts[string(text)]
+	} else {
+		var v value
+		if !n.read.read(text, &v) {
+			return isUnknown
+		}
+		found = n.find(&v)
+	}
+	if !found && n.hasNull {
+		return isUnknown
+	}
+	return truthOf(found)
+}
+
+// find is a binary search that passes pointers, since values are large and must stay off the heap.
+func (n *inNode) find(v *value) bool {
+	low, high := 0, len(n.values)
+	for low < high {
+		middle := int(uint(low+high) >> 1)
+		switch c := n.read.domain.compare(v, &n.values[middle]); {
+		case c == 0:
+			return true
+		case c < 0:
+			high = middle
+		default:
+			low = middle + 1
+		}
+	}
+	return false
+}
+
+func (n *inNode) columns(add func(int)) { add(n.column.index) }

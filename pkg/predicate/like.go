@@ -1,0 +1,193 @@
+package predicate
+
+import (
+	"bytes"
+	"strings"
+	"sync"
+	"unicode/utf8"
+)
+
+// maxPattern bounds a LIKE pattern: matching costs at most about pattern × text in the worst case.
+const maxPattern = 8192 // bytes
+
+// likePattern is a compiled pattern: the segments between its % signs. It matches without recursion or backtracking:
+// the first and last segment are fixed to the ends, the others are found from left to right at their first place.
+type likePattern struct {
+	segments [][][]byte // a segment is the literal runs between its _ signs
+	fold     bool       // ILIKE: both sides are folded as under COLLATE "C", ASCII letters only
+}
+
+// compileLike parses a pattern whose escape is the backslash.
+func compileLike(pattern string, fold bool) (likePattern, error) {
+	if len(pattern) > maxPattern {
+		return likePattern{}, &inputError{message: "a LIKE pattern may have at most 8192 bytes"}
+	}
+	if fold {
+		pattern = string(foldASCII(nil, []byte(pattern)))
+	}
+	p := likePattern{fold: fold}
+	segment, run := [][]byte{}, []byte{}
+	for i := 0; i < len(pattern); i++ {
+		switch pattern[i] {
+		case '%':
+			p.segments = append(p.segments, append(segment, run))
+			segment, run = [][]byte{}, []byte{}
+		case '_':
+			segment, run = append(segment, run), []byte{}
+		case '\\':
+			i++
+			if i == len(pattern) {
+				return likePattern{}, &inputError{message: "LIKE pattern must not end with the escape character"}
+			}
+			run = append(run, pattern[i])
+		default:
+			run = append(run, pattern[i])
+		}
+	}
+	p.segments = append(p.segments, append(segment, run))
+	return p, nil
+}
+
+// likeEscape rewrites a pattern with another escape character (empty for none) to one with backslashes.
+func likeEscape(pattern, escape string) (string, error) {
+	if utf8.RuneCountInString(escape) > 1 {
+		return "", &inputError{message: "invalid escape string " + quoteShort(escape), hint: "ESCAPE takes one character, or none"}
+	}
+	if escape == `\` {
+		return pattern, nil
+	}
+	if escape == "" {
+		return strings.ReplaceAll(pattern, `\`, `\\`), nil
+	}
+	var b strings.Builder
+	escaped := false
+	for _, r := range pattern {
+		switch {
+		case string(r) == escape && !escaped:
+			b.WriteByte('\\')
+			escaped = true
+			continue
+		case r == '\\' && !escaped:
+			b.WriteString(`\\`)
+		default:
+			b.WriteRune(r)
+		}
+		escaped = false
+	}
+	return b.String(), nil
+}
+
+// foldBuffers holds buffers for texts too long for the stack.
+type foldBuffers struct{ pool sync.Pool }
+
+func (p *likePattern) match(s []byte, buffers *foldBuffers) bool {
+	if !p.fold {
+		return p.matchFolded(s)
+	}
+	var small [256]byte
+	if len(s) <= len(small) {
+		return p.matchFolded(foldASCII(small[:0], s))
+	}
+	buf, _ := buffers.pool.Get().(*[]byte)
+	if buf == nil {
+		buf = new([]byte)
+	}
+	*buf = foldASCII((*buf)[:0], s)
+	ok := p.matchFolded(*buf)
+	buffers.pool.Put(buf)
+	return ok
+}
+
+func (p *likePattern) matchFolded(s []byte) bool {
+	first := p.segments[0]
+	n := prefixLen(s, first)
+	if n < 0 {
+		return false
+	}
+	s = s[n:]
+	if len(p.segments) == 1 {
+		return len(s) == 0
+	}
+	last := p.segments[len(p.segments)-1]
+	n = suffixLen(s, last)
+	if n < 0 {
+		return false
+	}
+	s = s[:len(s)-n]
+	for _, segment := range p.segments[1 : len(p.segments)-1] {
+		if s = after(s, segment); s == nil {
+			return false
+		}
+	}
+	return true
+}
+
+// prefixLen returns how many bytes of s the segment takes at its start, or -1.
+func prefixLen(s []byte, segment [][]byte) int {
+	n := 0
+	for i, run := range segment {
+		if i > 0 {
+			if n == len(s) {
+				return -1
+			}
+			_, size := utf8.DecodeRune(s[n:])
+			n += size
+		}
+		if !bytes.HasPrefix(s[n:], run) {
+			return -1
+		}
+		n += len(run)
+	}
+	return n
+}
+
+// suffixLen is prefixLen from the end.
+func suffixLen(s []byte, segment [][]byte) int {
+	rest := s
+	for i := len(segment) - 1; i >= 0; i-- {
+		if !bytes.HasSuffix(rest, segment[i]) {
+			return -1
+		}
+		rest = rest[:len(rest)-len(segment[i])]
+		if i > 0 {
+			if len(rest) == 0 {
+				return -1
+			}
+			_, size := utf8.DecodeLastRune(rest)
+			rest = rest[:len(rest)-size]
+		}
+	}
+	return len(s) - len(rest)
+}
+
+// after returns what follows the first place of the segment in s (never nil), or nil if it has none.
+func after(s []byte, segment [][]byte) []byte {
+	if s == nil {
+		s = []byte{}
+	}
+	for {
+		i := bytes.Index(s, segment[0])
+		if i < 0 {
+			return nil
+		}
+		s = s[i:]
+		if n := prefixLen(s, segment); n >= 0 {
+			return s[n:]
+		}
+		if len(s) == 0 {
+			return nil
+		}
+		_, size := utf8.DecodeRune(s)
+		s = s[size:]
+	}
+}
+
+func foldASCII(dst, s []byte) []byte {
+	for _, c := range s {
+		if c >= 'A' && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		dst = append(dst, c)
+	}
+	return dst
+}

@@ -1,0 +1,104 @@
+package predicate
+
+import (
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	pg_query "github.com/pganalyze/pg_query_go/v6"
+)
+
+// Limits of a clause. They are far above what people write and keep a hostile clause from costing more than
+// milliseconds and kilobytes.
+const (
+	maxClause = 64 << 10 // bytes of the clause
+	maxParams = 64 << 10 // bytes of all parameters together
+	maxDepth  = 128      // nesting of the checked tree
+	maxList   = 10_000   // members of one IN list
+
+	// maxGrammarDepth bounds the estimate of checkDepth: the grammar's own tree is walked recursively, on a C stack.
+	maxGrammarDepth = 1000
+)
+
+// checkSize refuses what should not even reach the parser.
+func checkSize(where string, params []string) *Error {
+	if len(where) > maxClause {
+		return &Error{Message: fmt.Sprintf("the clause has %d bytes, at most %d are allowed", len(where), maxClause)}
+	}
+	if i := strings.IndexByte(where, 0); i >= 0 {
+		return &Error{Pos: characterAt(where, i), Message: "the clause contains a zero byte"}
+	}
+	if i := invalidUTF8(where); i >= 0 {
+		return &Error{Pos: characterAt(where, i), Message: "the clause is not valid UTF-8"}
+	}
+	total := 0
+	for i, p := range params {
+		total += len(p)
+		if strings.IndexByte(p, 0) >= 0 {
+			return &Error{Message: fmt.Sprintf("parameter $%d contains a zero byte", i+1)}
+		}
+		if !utf8.ValidString(p) {
+			return &Error{Message: fmt.Sprintf("parameter $%d is not valid UTF-8", i+1)}
+		}
+	}
+	if total > maxParams {
+		return &Error{Message: fmt.Sprintf("the parameters have %d bytes, at most %d are allowed", total, maxParams)}
+	}
+	return nil
+}
+
+func invalidUTF8(s string) int {
+	for i := 0; i < len(s); {
+		r, size := utf8.DecodeRuneInString(s[i:])
+		if r == utf8.RuneError && size == 1 {
+			return i
+		}
+		i += size
+	}
+	return -1
+}
+
+// characterAt turns a byte offset into a 1-based character position.
+func characterAt(where string, offset int) int {
+	return utf8.RuneCountInString(where[:min(max(offset, 0), len(where))]) + 1
+}
+
+// checkDepth bounds the depth of the tree that the grammar can build from these tokens. Any token may add a level,
+// except that AND, OR and commas start afresh within the innermost bracket: their operands lie side by side.
+func checkDepth(where string) *Error {
+	scanned, err := pg_query.Scan(where)
+	if err != nil {
+		return nil // the parser reports it better
+	}
+	levels, depth := []int{0}, 0
+	for _, t := range scanned.Tokens {
+		top := len(levels) - 1
+		switch t.Token {
+		case pg_query.Token_SQL_COMMENT, pg_query.Token_C_COMMENT:
+		case pg_query.Token_AND, pg_query.Token_OR, pg_query.Token_ASCII_44:
+			depth -= levels[top]
+			levels[top] = 0
+		case pg_query.Token_ASCII_40, pg_query.Token_ASCII_91, pg_query.Token_CASE:
+			levels = append(levels, 1)
+			depth++
+		case pg_query.Token_ASCII_41, pg_query.Token_ASCII_93, pg_query.Token_END_P:
+			if top > 0 {
+				depth -= levels[top]
+				levels = levels[:top]
+				levels[top-1]++
+				depth++
+			}
+		default:
+			levels[top]++
+			depth++
+		}
+		if depth > maxGrammarDepth {
+			return tooDeep(characterAt(where, int(t.Start)))
+		}
+	}
+	return nil
+}
+
+func tooDeep(pos int) *Error {
+	return &Error{Pos: pos, Message: "the clause is nested too deeply"}
+}

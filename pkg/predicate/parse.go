@@ -1,0 +1,72 @@
+package predicate
+
+import (
+	"errors"
+	"strings"
+
+	pg_query "github.com/pganalyze/pg_query_go/v6"
+	"github.com/pganalyze/pg_query_go/v6/parser"
+	"google.golang.org/protobuf/reflect/protoreflect"
+)
+
+// prefix makes a statement of a clause. The grammar's positions count from its start.
+const prefix = "SELECT 1 WHERE "
+
+// parse returns the clause's expression in the grammar's tree.
+func parse(where string) (*pg_query.Node, *Error) {
+	if err := checkDepth(where); err != nil {
+		return nil, err
+	}
+	result, err := pg_query.Parse(prefix + where)
+	if err != nil {
+		return nil, syntaxError(where, err)
+	}
+	if len(result.Stmts) != 1 || result.Stmts[0].StmtLen != 0 {
+		return nil, &Error{Message: `the clause must be one expression, without ";"`}
+	}
+	statement := result.Stmts[0].Stmt.GetSelectStmt()
+	if statement == nil {
+		return nil, &Error{Message: "the clause must be one boolean expression"}
+	}
+	if extra := extraClause(statement); extra != "" {
+		return nil, &Error{Message: "the clause must be one boolean expression, but " + extra + " follows"}
+	}
+	if statement.WhereClause == nil {
+		return nil, &Error{Message: "the clause must be one boolean expression"}
+	}
+	return statement.WhereClause, nil
+}
+
+// extraClause names a part of the statement that the clause smuggled in behind its expression.
+func extraClause(s *pg_query.SelectStmt) string {
+	if s.Op != pg_query.SetOperation_SETOP_NONE {
+		return "UNION, INTERSECT or EXCEPT"
+	}
+	extra := ""
+	s.ProtoReflect().Range(func(f protoreflect.FieldDescriptor, _ protoreflect.Value) bool {
+		switch f.Name() {
+		case "target_list", "where_clause", "op":
+		case "limit_option":
+			if s.LimitOption != pg_query.LimitOption_LIMIT_OPTION_DEFAULT {
+				extra = "LIMIT"
+			}
+		default:
+			name, _, _ := strings.Cut(string(f.Name()), "_")
+			extra = strings.ToUpper(name)
+		}
+		return extra == ""
+	})
+	return extra
+}
+
+func syntaxError(where string, err error) *Error {
+	out := &Error{Message: err.Error()}
+	var parseError *parser.Error
+	if errors.As(err, &parseError) && parseError.Cursorpos > 0 {
+		out.Pos = max(parseError.Cursorpos-len(prefix), 1)
+	}
+	if strings.Contains(out.Message, "memory exhausted") || strings.Contains(out.Message, "stack depth") {
+		out.Message = "the clause is nested too deeply"
+	}
+	return out
+}

@@ -1,0 +1,78 @@
+package predicate
+
+import (
+	"slices"
+)
+
+// Predicate is a checked where clause of one table. It is immutable and safe for concurrent use.
+type Predicate struct {
+	root    node
+	columns []int
+	sql     string
+}
+
+// Compile parses a where clause and checks it against the table. An empty clause (blanks only) matches every row.
+// params[0] is $1; each parameter must be used, and takes its type from its first use, as in Postgres. The error is
+// always an *Error.
+func Compile(where string, params []string, table Table) (*Predicate, error) {
+	if err := checkSize(where, params); err != nil {
+		return nil, err
+	}
+	b := &builder{
+		where: where, table: &table, params: params,
+		paramKind: make([]kind, len(params)), paramUsed: make([]bool, len(params)),
+	}
+	root, err := b.root()
+	if err != nil {
+		return nil, err
+	}
+	if err := b.checkParams(); err != nil {
+		return nil, err
+	}
+	p := &Predicate{root: root}
+	root.columns(func(column int) { p.columns = append(p.columns, column) })
+	slices.Sort(p.columns)
+	p.columns = slices.Compact(p.columns)
+	var out printer
+	root.print(&out)
+	p.sql = out.String()
+	return p, nil
+}
+
+func (b *builder) root() (node, *Error) {
+	if isBlank(b.where) {
+		return &literalNode{isTrue}, nil
+	}
+	expression, err := parse(b.where)
+	if err != nil {
+		return nil, err
+	}
+	return b.condition(expression, "WHERE", 0)
+}
+
+func isBlank(s string) bool {
+	for i := 0; i < len(s); i++ {
+		switch s[i] {
+		case ' ', '\t', '\n', '\r', '\f', '\v':
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// Match reports whether the clause is TRUE of a row: Postgres' text output for each column of the table, in the order
+// of Table.Columns; nil is NULL, empty and not nil is the empty string. It keeps nothing of the row.
+func (p *Predicate) Match(row [][]byte) bool { return p.root.eval(row) == isTrue }
+
+// Columns returns the indexes of the columns that the clause reads, ascending. The caller must not change it.
+func (p *Predicate) Columns() []int { return p.columns }
+
+// SQL returns the clause as a self-contained boolean expression over the table's columns, "true" for an empty clause.
+// It is printed from the checked tree: constants are typed literals, columns are quoted, there are no parameters.
+func (p *Predicate) SQL() string { return p.sql }
+
+// Canonical returns the identity of the clause: equal for clauses on one table that differ only in spacing, the case of
+// keywords, redundant parentheses, the spelling of a constant, or parameters instead of literals. Equal identities
+// match the same rows; the reverse does not hold.
+func (p *Predicate) Canonical() string { return p.sql }

@@ -1,0 +1,174 @@
+package predicate
+
+import (
+	"fmt"
+
+	pg_query "github.com/pganalyze/pg_query_go/v6"
+)
+
+// term is an operand before it meets the other one: exactly one of a column, a constant (typed, or still unknown), a
+// parameter (still unknown) or a boolean expression.
+type term struct {
+	form   termForm
+	k      kind
+	column column
+	c      constant // for unknown literals only text and null are set
+	param  int      // $n of an untyped parameter, and of a typed constant that came from one (0: none)
+	bool   node
+	pos    int
+}
+
+type termForm uint8
+
+const (
+	formColumn termForm = iota
+	formConst
+	formParam
+	formBool
+)
+
+// term reads an operand.
+func (b *builder) term(n *pg_query.Node, depth int) (term, *Error) {
+	pos := b.position(n)
+	if depth > maxDepth {
+		return term{}, tooDeep(pos)
+	}
+	switch n := n.GetNode().(type) {
+	case *pg_query.Node_ColumnRef:
+		return b.columnTerm(n.ColumnRef, pos)
+	case *pg_query.Node_AConst:
+		return b.constTerm(n.AConst, pos)
+	case *pg_query.Node_ParamRef:
+		return b.paramTerm(int(n.ParamRef.Number), pos)
+	case *pg_query.Node_TypeCast:
+		return b.castTerm(n.TypeCast, depth)
+	case *pg_query.Node_AExpr:
+		if name := operatorName(n.AExpr); n.AExpr.Lexpr == nil && (name == "+" || name == "-") {
+			return b.signedTerm(n.AExpr, name, depth)
+		}
+	}
+	e, err := b.boolean(n, depth)
+	if err != nil {
+		return term{}, err
+	}
+	return term{form: formBool, k: kindBool, bool: e, pos: pos}, nil
+}
+
+func (b *builder) columnTerm(ref *pg_query.ColumnRef, pos int) (term, *Error) {
+	names := make([]string, 0, len(ref.Fields))
+	for _, f := range ref.Fields {
+		s := f.GetString_()
+		if s == nil {
+			return term{}, &Error{Pos: pos, Message: "* is not a column"}
+		}
+		names = append(names, s.Sval)
+	}
+	i, err := b.table.column(names, pos)
+	if err != nil {
+		return term{}, err
+	}
+	c := &b.table.Columns[i]
+	k, ok := kindOfOID(c.TypeOID)
+	if !ok {
+		return term{}, &Error{
+			Pos: pos, Message: fmt.Sprintf("column %q has a type that where clauses cannot use yet (oid %d)", c.Name, c.TypeOID),
+		}
+	}
+	return term{form: formColumn, k: k, pos: pos, column: column{i, c.Name, k, c.NonDeterministic}}, nil
+}
+
+func (b *builder) constTerm(c *pg_query.A_Const, pos int) (term, *Error) {
+	t := term{form: formConst, pos: pos}
+	switch v := c.Val.(type) {
+	case *pg_query.A_Const_Ival:
+		return numberTerm(fmt.Sprint(v.Ival.GetIval()), pos)
+	case *pg_query.A_Const_Fval:
+		return numberTerm(v.Fval.GetFval(), pos)
+	case *pg_query.A_Const_Boolval:
+		text := "f"
+		if v.Boolval.GetBoolval() {
+			text = "t"
+		}
+		t.k = kindBool
+		t.c = constant{k: kindBool, text: text}
+	case *pg_query.A_Const_Sval:
+		t.c.text = v.Sval.GetSval()
+		if invalidUTF8(t.c.text) >= 0 {
+			return term{}, &Error{Pos: pos, Message: "the string is not valid UTF-8"}
+		}
+	default:
+		if !c.Isnull {
+			return term{}, &Error{Pos: pos, Message: "bit strings are not supported"}
+		}
+		t.c.null = true
+	}
+	return t, nil
+}
+
+// numberTerm types a number as Postgres does: integer if it fits, else bigint, else numeric.
+func numberTerm(text string, pos int) (term, *Error) {
+	c, err := numberConstant(text)
+	if err != nil {
+		return term{}, inputAt(err, pos, 0)
+	}
+	return term{form: formConst, k: c.k, c: c, pos: pos}, nil
+}
+
+// paramTerm is $n: untyped at its first use, of the type found there afterwards.
+func (b *builder) paramTerm(n, pos int) (term, *Error) {
+	if n < 1 || n > len(b.params) {
+		return term{}, &Error{Pos: pos, Message: fmt.Sprintf("parameter $%d was not provided (there are %d)", n, len(b.params))}
+	}
+	b.paramUsed[n-1] = true
+	t := term{form: formParam, param: n, pos: pos}
+	if k := b.paramKind[n-1]; k != kindUnknown {
+		return b.resolve(t, k)
+	}
+	return t, nil
+}
+
+func (b *builder) signedTerm(e *pg_query.A_Expr, sign string, depth int) (term, *Error) {
+	t, err := b.term(e.Rexpr, depth+1)
+	if err != nil {
+		return term{}, err
+	}
+	if t.form != formConst || !t.k.isNumber() || t.c.null {
+		return term{}, &Error{Pos: b.at(e.Location), Message: fmt.Sprintf("operator %s is supported on number constants only", sign)}
+	}
+	if sign == "-" {
+		t.c, err = negated(t.c, b.at(e.Location))
+	}
+	return t, err
+}
+
+// resolve gives an untyped literal or parameter the kind its context asks for; other terms pass unchanged.
+func (b *builder) resolve(t term, k kind) (term, *Error) {
+	switch {
+	case t.k != kindUnknown:
+		return t, nil
+	case t.form == formConst && t.c.null:
+		t.k, t.c = k, constant{k: k, null: true}
+		return t, nil
+	case t.form == formParam:
+		b.paramKind[t.param-1] = k
+		t.form, t.c.text = formConst, b.params[t.param-1]
+	}
+	c, err := parseConstant(k, t.c.text)
+	if err != nil {
+		return term{}, inputAt(err, t.pos, t.param)
+	}
+	t.k, t.c = k, c
+	return t, nil
+}
+
+// inputAt places an *inputError; param names the parameter it came from, if any.
+func inputAt(err error, pos, param int) *Error {
+	e := &Error{Pos: pos, Message: err.Error()}
+	if input, ok := err.(*inputError); ok {
+		e.Hint = input.hint
+	}
+	if param > 0 {
+		e.Message = fmt.Sprintf("parameter $%d: %s", param, e.Message)
+	}
+	return e
+}
