@@ -2,7 +2,6 @@ package natsembed
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -30,7 +29,7 @@ func (l *logger) Fatalf(format string, args ...any) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.fatal == nil {
-		l.fatal = errors.New(fmt.Sprintf(format, args...))
+		l.fatal = fmt.Errorf(format, args...)
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -151,7 +152,7 @@ func (s *Server) run(opts Options) error {
 // Connect opens a connection within this process, without a socket. The caller closes it. After Stop it is cut like any
 // other connection, and it cannot come back, even if another server is started on the same directory.
 func (s *Server) Connect(opts ...nats.Option) (*nats.Conn, error) {
-	nc, err := nats.Connect("", append(opts[:len(opts):len(opts)], nats.InProcessServer(s.srv))...)
+	nc, err := nats.Connect("", append(slices.Clip(opts), nats.InProcessServer(s.srv))...)
 	if err != nil {
 		return nil, fmt.Errorf("connect to the embedded NATS server: %w", err)
 	}
@@ -178,7 +179,7 @@ func (s *Server) Stop() {
 	}
 	if s.ours {
 		// What cannot be removed from a temporary directory is the system's to sweep, and nobody's to handle.
-		_ = os.RemoveAll(s.dir) //nolint:errcheck // see above
+		_ = os.RemoveAll(s.dir)
 	}
-	_ = s.lock.Close() //nolint:errcheck // only a second Stop gets an error here
+	_ = s.lock.Close() // only a second Stop gets an error here
 }

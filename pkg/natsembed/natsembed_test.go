@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -125,8 +126,12 @@ func TestListener(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer l.Close()
-		addr := l.Addr().(*net.TCPAddr)
-		opts := natsembed.Options{Dir: t.TempDir(), Port: addr.Port}
+		addr := l.Addr()
+		port, err := netip.ParseAddrPort(addr.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		opts := natsembed.Options{Dir: t.TempDir(), Port: int(port.Port())}
 		began := time.Now()
 		if _, err := natsembed.Start(opts); err == nil || !strings.Contains(err.Error(), addr.String()) {
 			t.Errorf("got %v", err)

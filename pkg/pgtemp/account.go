@@ -3,7 +3,7 @@
 package pgtemp
 
 import (
-	"fmt"
+	"errors"
 	"os"
 	"os/user"
 	"strconv"
@@ -36,7 +36,7 @@ func serverAccount() (account, error) {
 		}
 		return account{name: name, credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}, nil
 	}
-	return account{}, fmt.Errorf("this is root, as which Postgres does not run, and there is no user postgres or nobody " +
+	return account{}, errors.New("this is root, as which Postgres does not run, and there is no user postgres or nobody " +
 		"to run it as; run `useradd --system postgres`")
 }
 

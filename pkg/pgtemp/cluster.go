@@ -115,8 +115,8 @@ func (c *cluster) start(_ context.Context, port int) error {
 			return fmt.Errorf("remove the lock file of the server that was killed: %w", err)
 		}
 	}
-	// #nosec: the binary was chosen by the caller or found in the system's places. No CommandContext: ctx bounds the start only.
-	cmd := exec.Command(filepath.Join(c.bin, "postgres"), append([]string{"-D", c.data(), "-p", strconv.Itoa(port)}, c.args...)...)
+	args := append([]string{"-D", c.data(), "-p", strconv.Itoa(port)}, c.args...)
+	cmd := exec.Command(filepath.Join(c.bin, "postgres"), args...) //nolint:noctx // ctx bounds the start, not the server's life
 	c.prepare(cmd)
 	cmd.Stdout, cmd.Stderr = c.log, c.log
 	proc, err := startProcess(cmd)

@@ -52,7 +52,7 @@ func (c *container) start(ctx context.Context, port int) error {
 	}
 	if _, err := docker(ctx, args...); err != nil {
 		// A container that was made but could not take the port would keep that port for ever.
-		return errors.Join(err, c.removeUnstarted())
+		return errors.Join(err, c.removeUnstarted()) //nolint:contextcheck // ctx may be what ended the start
 	}
 	c.created = true
 	done := make(chan struct{})
@@ -60,7 +60,7 @@ func (c *container) start(ctx context.Context, port int) error {
 	go func() {
 		defer close(done)
 		// It ends with the container, also when that is removed. If Docker itself goes away, so does the server.
-		_ = exec.Command("docker", "wait", c.name).Run() //nolint:errcheck,noctx // see above
+		_ = exec.Command("docker", "wait", c.name).Run() //nolint:noctx // see above
 	}()
 	return nil
 }
@@ -101,7 +101,7 @@ func (c *container) pid() int {
 }
 
 func (c *container) stop(ctx context.Context) error {
-	if c.pid() == 0 {
+	if c.pid() == 0 { //nolint:contextcheck // a container must be stopped even when ctx has ended
 		return nil
 	}
 	// The image's stop signal is the fast shutdown; Docker itself goes on to SIGKILL.

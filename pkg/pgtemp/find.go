@@ -50,7 +50,6 @@ func candidates(ctx context.Context) [][]string {
 	groups := [][]string{
 		globs("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/usr/lib/postgresql*/bin", "/usr/libexec/postgresql*"),
 	}
-	// #nosec: a fixed command without input
 	if out, err := exec.CommandContext(ctx, "pg_config", "--bindir").Output(); err == nil {
 		groups = append(groups, []string{strings.TrimSpace(string(out))})
 	}

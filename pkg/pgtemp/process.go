@@ -46,7 +46,7 @@ func startProcess(cmd *exec.Cmd) (*process, error) {
 		}
 		defer close(p.done)
 		// How it ended is in its log, and whether it should have is for those who look at done to know.
-		_ = cmd.Wait() //nolint:errcheck // see above
+		_ = cmd.Wait()
 	}()
 	if err := <-started; err != nil {
 		return nil, err
