@@ -1,0 +1,73 @@
+# The only entry to building, testing and running. `make help` lists it.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+GO       ?= go
+ONCE     ?=
+BENCH    ?= throughput
+FUZZTIME ?= 10s
+# How often `make soak` repeats the end-to-end tests, and how many cases it draws for each property.
+SOAK     ?= 10
+CASES    ?= 20000
+# A test that hangs is reported with its goroutines after this.
+TIMEOUT  ?= 20m
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: build
+build: gcc ## bin/shapebus
+	$(GO) build -o bin/shapebus ./cmd/shapebus
+
+.PHONY: demo
+demo: build postgres ## the whole system with live traffic until Ctrl-C (ONCE=1: check everything, then exit)
+	bin/shapebus demo $(if $(ONCE),--once)
+
+.PHONY: test
+test: gcc postgres ## all tests, with real Postgres and NATS
+	@$(call gotest,-count=1 -timeout $(TIMEOUT) ./...)
+
+.PHONY: test-short
+test-short: gcc ## the tests that need nothing, in seconds
+	@$(call gotest,-short ./...)
+
+.PHONY: race
+race: gcc ## the short tests under the race detector
+	@$(call gotest,-race -short ./...)
+
+.PHONY: fuzz
+fuzz: gcc ## every fuzz target for FUZZTIME=10s
+	@GO="$(GO)" tools/fuzz.sh $(FUZZTIME)
+
+.PHONY: bench
+bench: build postgres ## BENCH=memory|throughput|latency
+	$(GO) run ./e2e/bench $(BENCH)
+
+.PHONY: soak
+soak: gcc postgres ## hours: many seeds (CASES=20000), end-to-end repeated (SOAK=10), race detector
+	$(GO) test -race -count=1 -timeout 0 $$(tools/packages-with.sh pgregory.net/rapid) -rapid.checks=$(CASES)
+	$(GO) test -race -count=$(SOAK) -timeout 0 ./e2e/...
+
+.PHONY: lint
+lint: gcc ## formatting and static checks
+	@tools/lint.sh
+
+.PHONY: ci
+ci: lint race fuzz test ## what has to pass before a change is merged
+
+.PHONY: clean
+clean: ## remove what was built or installed here
+	rm -rf bin .bin .tools
+
+.PHONY: gcc postgres
+gcc:
+	@tools/ensure-gcc.sh
+postgres:
+	@tools/ensure-postgres.sh
+
+# $(call gotest,arguments) runs tests through gotestsum, which repeats the failures at the end and counts; go test does when
+# gotestsum cannot be built here.
+gotest = if tools/build.sh gotestsum; then .bin/gotestsum --format pkgname-and-test-fails --format-hide-empty-pkg -- $(1); else $(GO) test $(1); fi

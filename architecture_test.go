@@ -1,0 +1,212 @@
+// Package shapebus_test holds what is true of the tree as a whole: which package may import which, and that every package
+// says what it is for. Reading the rules is a way to get to know the system.
+package shapebus_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/shapebus/shapebus"
+
+// file is a Go file as far as the rules care.
+type file struct {
+	path    string // from the root of the tree, with slashes
+	pkg     string // its directory, "." for the root
+	test    bool
+	doc     bool     // has a package comment
+	imports []string // packages of this module without the module's name and with a leading "./"
+}
+
+// within says whether a package is one of the given ones or below one of them.
+func within(pkg string, parents ...string) bool {
+	return slices.ContainsFunc(parents, func(p string) bool { return pkg == p || strings.HasPrefix(pkg, p+"/") })
+}
+
+// A rule looks at one import of one file. Rules about packages that do not exist hold.
+type rule struct {
+	because string
+	broken  func(f file, imported string) bool
+}
+
+var rules = []rule{
+	{"services meet only in JetStream; what two of them share belongs in pkg", func(f file, imported string) bool {
+		return within(f.pkg, "services") && within(imported, "./services") && !within(imported, "./"+service(f.pkg))
+	}},
+	{"imports go cmd → services → pkg: pkg is the vocabulary that users import, it knows neither services nor commands", func(f file, imported string) bool {
+		return within(f.pkg, "pkg") && within(imported, "./services", "./cmd", "./e2e")
+	}},
+	{"imports go cmd → services → pkg: a service does not know the command that runs it", func(f file, imported string) bool {
+		return within(f.pkg, "services") && within(imported, "./cmd", "./e2e")
+	}},
+	{"e2e looks at the product from outside, through the binary, Postgres, NATS and the client", func(f file, imported string) bool {
+		return within(f.pkg, "e2e") && within(imported, "./services", "./cmd")
+	}},
+	{"change holds values only and costs its users nothing: standard library only", func(f file, imported string) bool {
+		return !f.test && f.pkg == "pkg/change" && !standard(imported)
+	}},
+	{"shape holds definitions only: standard library and change", func(f file, imported string) bool {
+		return !f.test && f.pkg == "pkg/shape" && !standard(imported) && imported != "./pkg/change"
+	}},
+	onlyIn("github.com/nats-io/nats-server", "services speak to NATS through a jetstream.JetStream; only natsembed runs a server", "pkg/natsembed"),
+	onlyIn("github.com/jackc/pglogrepl", "one session with the slot, one place that knows the replication protocol", "services/ingest"),
+	onlyIn("github.com/alecthomas/kong", "flags and environment are read in cmd and nowhere else; packages get a Config", "cmd"),
+	onlyIn("github.com/vmihailenco/msgpack", "the formats of messages are defined in one place", "pkg/wire"),
+	onlyIn("./pkg/telemetry", "everything else gets its logger and its metrics injected", "cmd", "pkg/telemetry"),
+	onlyIn("./pkg/natsembed", "services are given a connection and do not care whose server it is", "cmd", "e2e", "pkg/natsembed"),
+	onlyIn("./pkg/pgtemp", "services are given a connection string and do not care whose server it is", "cmd", "e2e", "pkg/pgtemp"),
+	onlyIn("testing", "test helpers must not reach the binary", "e2e", "pkg/pgtemp/pgtest", "pkg/natsembed/natstest"),
+}
+
+// onlyIn is the rule that, outside of tests, a dependency is known to the given packages alone.
+func onlyIn(dependency, because string, homes ...string) rule {
+	return rule{because, func(f file, imported string) bool {
+		return !f.test && within(imported, dependency) && !within(f.pkg, homes...)
+	}}
+}
+
+// service is the directory of the service that a package belongs to: services/ingest for services/ingest/slot.
+func service(pkg string) string {
+	parts := strings.SplitN(pkg, "/", 3)
+	return path.Join(parts[:min(2, len(parts))]...)
+}
+
+// standard says whether an import is from the standard library: its first element has no dot.
+func standard(imported string) bool {
+	first, _, _ := strings.Cut(imported, "/")
+	return !strings.Contains(first, ".")
+}
+
+func TestImportsFollowTheRules(t *testing.T) {
+	for _, f := range goFiles(t) {
+		for _, imported := range f.imports {
+			for _, r := range rules {
+				if r.broken(f, imported) {
+					t.Errorf("%s imports %s, but %s", f.path, imported, r.because)
+				}
+			}
+		}
+	}
+}
+
+func TestEveryPackageSaysWhatItIsFor(t *testing.T) {
+	documented := map[string]bool{}
+	for _, f := range goFiles(t) {
+		if !f.test {
+			documented[f.pkg] = documented[f.pkg] || f.doc
+		}
+	}
+	for pkg, ok := range documented {
+		if !ok {
+			t.Errorf("package %s has no package comment; say in a paragraph what it does and what it refuses to do", pkg)
+		}
+	}
+}
+
+// A rule that nothing can break protects nothing.
+func TestRulesCatchWhatTheyForbid(t *testing.T) {
+	for _, c := range []struct {
+		pkg, imported string
+		test, broken  bool
+	}{
+		{pkg: "services/ingest", imported: "./services/consumer", broken: true},
+		{pkg: "services/ingest", imported: "./services/consumer", test: true, broken: true},
+		{pkg: "services/ingest/slot", imported: "./services/ingest/decode"},
+		{pkg: "services/ingest", imported: "./pkg/wire"},
+		{pkg: "services/ingest", imported: "./cmd/shapebus", broken: true},
+		{pkg: "pkg/stream", imported: "./services/ingest", broken: true},
+		{pkg: "pkg/stream", imported: "./pkg/topology"},
+		{pkg: "cmd/shapebus", imported: "./services/ingest"},
+		{pkg: "e2e/crash", imported: "./services/ingest", test: true, broken: true},
+		{pkg: "e2e/bench", imported: "./pkg/client"},
+		{pkg: "pkg/change", imported: "encoding/binary"},
+		{pkg: "pkg/change", imported: "./pkg/wire", broken: true},
+		{pkg: "pkg/change", imported: "pgregory.net/rapid", broken: true},
+		{pkg: "pkg/change", imported: "pgregory.net/rapid", test: true},
+		{pkg: "pkg/shape", imported: "./pkg/change"},
+		{pkg: "pkg/shape", imported: "./pkg/wire", broken: true},
+		{pkg: "services/consumer", imported: "github.com/nats-io/nats-server/v2/server", broken: true},
+		{pkg: "pkg/natsembed", imported: "github.com/nats-io/nats-server/v2/server"},
+		{pkg: "services/consumer", imported: "github.com/jackc/pglogrepl", broken: true},
+		{pkg: "services/ingest", imported: "github.com/jackc/pglogrepl"},
+		{pkg: "pkg/client", imported: "github.com/alecthomas/kong", broken: true},
+		{pkg: "cmd/shapebus", imported: "github.com/alecthomas/kong"},
+		{pkg: "pkg/registry", imported: "github.com/vmihailenco/msgpack/v5", broken: true},
+		{pkg: "pkg/wire", imported: "github.com/vmihailenco/msgpack/v5/msgpcode"},
+		{pkg: "services/ingest", imported: "./pkg/telemetry", broken: true},
+		{pkg: "services/ingest", imported: "./pkg/pgtemp", broken: true},
+		{pkg: "services/ingest", imported: "./pkg/pgtemp/pgtest", test: true},
+		{pkg: "pkg/client", imported: "testing", broken: true},
+	} {
+		f := file{pkg: c.pkg, test: c.test}
+		broken := slices.ContainsFunc(rules, func(r rule) bool { return r.broken(f, c.imported) })
+		if broken != c.broken {
+			t.Errorf("%s importing %s (test %v): forbidden is %v, want %v", c.pkg, c.imported, c.test, broken, c.broken)
+		}
+	}
+}
+
+// goFiles reads the heads of all Go files of this module.
+func goFiles(t *testing.T) []file {
+	t.Helper()
+	var files []file
+	err := filepath.WalkDir(".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if entry.IsDir() {
+			if name != "." && (strings.HasPrefix(entry.Name(), ".") || entry.Name() == "testdata" || entry.Name() == "node_modules") {
+				return filepath.SkipDir
+			}
+			if _, err := os.Stat(filepath.Join(name, "go.mod")); err == nil && name != "." {
+				return filepath.SkipDir // another module
+			}
+			return nil
+		}
+		if filepath.Ext(name) == ".go" {
+			files = append(files, read(t, name))
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(files) < 10 {
+		t.Fatalf("found only %d Go files; these tests look at the tree around them", len(files))
+	}
+	return files
+}
+
+func read(t *testing.T, name string) file {
+	t.Helper()
+	parsed, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ImportsOnly|parser.ParseComments)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := file{
+		path: filepath.ToSlash(name), pkg: path.Dir(filepath.ToSlash(name)),
+		test: strings.HasSuffix(name, "_test.go"), doc: says(parsed.Doc),
+	}
+	for _, spec := range parsed.Imports {
+		imported, err := strconv.Unquote(spec.Path.Value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if rest, ok := strings.CutPrefix(imported, module+"/"); ok {
+			imported = "./" + rest
+		}
+		f.imports = append(f.imports, imported)
+	}
+	return f
+}
+
+func says(doc *ast.CommentGroup) bool { return doc != nil && len(strings.TrimSpace(doc.Text())) > 0 }
