@@ -92,9 +92,6 @@ func (b *builder) converted(t term, k kind) (term, *Error) {
 	if err != nil || t.k == k {
 		return t, err
 	}
-	if t.k.isTime() { // the comparison converts these itself
-		return t, nil
-	}
 	if !t.c.null {
 		c, cerr := castConstant(t.c, k)
 		if cerr != nil {

@@ -84,12 +84,25 @@ func castConstant(c constant, k kind) (constant, error) {
 	case k.isText() && (c.k.isInt() || c.k == kindUUID):
 		c.k = k
 		return c, nil
+	case c.k == kindDate && k == kindTimestamp:
+		return dateAsTimestamp(c)
 	case c.k == kindBool && k.isText():
 		return constant{k: k, text: map[string]string{"t": "true", "f": "false"}[c.text]}, nil
 	}
 	return constant{}, &inputError{
 		message: fmt.Sprintf("cannot cast type %s to %s", c.k, k), hint: "write the constant in quotes: '…'::" + k.String(),
 	}
+}
+
+func dateAsTimestamp(c constant) (constant, error) {
+	days, _ := dateFromText([]byte(c.text))
+	switch {
+	case days == infinity || days == minusInfinity:
+		return constant{k: kindTimestamp, text: c.text}, nil
+	case days >= endMicrosInDay:
+		return constant{}, outOfRange(kindTimestamp, c.text)
+	}
+	return constant{k: kindTimestamp, text: timestampText(dayToMicros(days), "")}, nil
 }
 
 // widened is the cast of float4 to float8, which keeps the binary value and not the decimal one.
