@@ -1,0 +1,164 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nats.go/micro"
+
+	"github.com/shapebus/shapebus/pkg/control"
+	"github.com/shapebus/shapebus/pkg/topology"
+)
+
+// requestTimeout bounds a control plane request whose context has no deadline.
+const requestTimeout = 30 * time.Second
+
+// Client reads the shapes of one source. Safe for concurrent use. It holds
+// nothing that needs closing; the connection stays the caller's.
+type Client struct {
+	nc     *nats.Conn
+	js     jetstream.JetStream
+	source topology.Source
+
+	mu      sync.Mutex
+	streams map[int]jetstream.Stream // by partition; guarded by mu
+}
+
+// Definition says which rows and columns of a table an app wants.
+type Definition struct {
+	Table   string   // as SQL writes it: tasks, public.tasks, "My Table"
+	Columns []string // none means all
+	Where   string   // SQL condition; empty means every row
+	Params  []string // values of $1, $2, … in Where
+}
+
+// New returns a client for the source of that name. It sends nothing.
+func New(nc *nats.Conn, source string) (*Client, error) {
+	src, err := topology.ParseSource(source)
+	if err != nil {
+		return nil, err
+	}
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return nil, fmt.Errorf("client of source %s: %w", source, err)
+	}
+	return &Client{nc: nc, js: js, source: src, streams: make(map[int]jetstream.Stream)}, nil
+}
+
+// Create returns the shape of that definition, making it if there is none. It
+// does not wait for the snapshot: the shape can be subscribed to at once.
+// Refusals are RequestErrors. After a cancelled ctx the shape may exist.
+func (c *Client) Create(ctx context.Context, def Definition) (*Shape, error) {
+	var info control.Shape
+	err := c.request(ctx, control.EndpointCreate, control.CreateRequest{
+		Table: def.Table, Columns: def.Columns, Where: def.Where, Params: def.Params,
+	}, &info)
+	if err != nil {
+		return nil, fmt.Errorf("create a shape of %s: %w", def.Table, err)
+	}
+	return newShape(c, info)
+}
+
+// Open returns the shape with that handle or id. Its error is ErrNotFound
+// when that life of the shape is over and forgotten.
+func (c *Client) Open(ctx context.Context, handle string) (*Shape, error) {
+	info, err := c.Get(ctx, handle)
+	if err != nil {
+		return nil, err
+	}
+	return newShape(c, info)
+}
+
+// Get returns what the control plane knows of a shape, by handle or id.
+func (c *Client) Get(ctx context.Context, handle string) (control.Shape, error) {
+	var info control.Shape
+	if err := c.request(ctx, control.EndpointGet, control.ShapeRequest{Shape: handle}, &info); err != nil {
+		return control.Shape{}, fmt.Errorf("get shape %s: %w", handle, err)
+	}
+	return info, nil
+}
+
+// List returns all shapes of the source in the order of their ids.
+func (c *Client) List(ctx context.Context) ([]control.Shape, error) {
+	var all []control.Shape
+	req := control.ListRequest{}
+	for {
+		var page control.ListResponse
+		if err := c.request(ctx, control.EndpointList, req, &page); err != nil {
+			return nil, fmt.Errorf("list shapes: %w", err)
+		}
+		all = append(all, page.Shapes...)
+		if !page.More || len(page.Shapes) == 0 {
+			return all, nil
+		}
+		req.After = page.Shapes[len(page.Shapes)-1].ID
+	}
+}
+
+// Delete ends a shape, by handle or id. Its readers get a MustRefetchError.
+func (c *Client) Delete(ctx context.Context, handle string) error {
+	var info control.Shape
+	if err := c.request(ctx, control.EndpointDelete, control.ShapeRequest{Shape: handle}, &info); err != nil {
+		return fmt.Errorf("delete shape %s: %w", handle, err)
+	}
+	return nil
+}
+
+// Status returns what the control plane knows of the source.
+func (c *Client) Status(ctx context.Context) (control.Status, error) {
+	var status control.Status
+	if err := c.request(ctx, control.EndpointStatus, struct{}{}, &status); err != nil {
+		return control.Status{}, fmt.Errorf("status of source %s: %w", c.source, err)
+	}
+	return status, nil
+}
+
+func (c *Client) request(ctx context.Context, endpoint string, req, resp any) error {
+	data, err := json.Marshal(req)
+	if err != nil {
+		return fmt.Errorf("encode the request: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	m, err := c.nc.RequestWithContext(ctx, c.source.ControlPlane()+"."+endpoint, data)
+	switch {
+	case errors.Is(err, nats.ErrNoResponders):
+		return fmt.Errorf("%w: no consumer of source %q is running; start it with \"shapebus consumer\" or \"shapebus dev\", or check the source's name and this user's right to publish on %s.>",
+			err, c.source, c.source.ControlPlane())
+	case err != nil:
+		return fmt.Errorf("no answer from the control plane: %w", err)
+	}
+	if code := m.Header.Get(micro.ErrorCodeHeader); code != "" {
+		return &RequestError{Endpoint: endpoint, Code: code, Text: m.Header.Get(micro.ErrorHeader)}
+	}
+	if err := json.Unmarshal(m.Data, resp); err != nil {
+		return fmt.Errorf("the control plane's answer to %s: %w", endpoint, err)
+	}
+	return nil
+}
+
+// stream returns the handle of a partition's stream, asking the server for it
+// the first time.
+func (c *Client) stream(ctx context.Context, partition int) (jetstream.Stream, error) {
+	c.mu.Lock()
+	st := c.streams[partition]
+	c.mu.Unlock()
+	if st != nil {
+		return st, nil
+	}
+	name := c.source.ShapeStream(partition)
+	st, err := c.js.Stream(ctx, name)
+	if err != nil {
+		return nil, fmt.Errorf("stream %s: %w", name, topology.Explain(err))
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.streams[partition] = st
+	return st, nil
+}

@@ -1,0 +1,37 @@
+// Package client reads Shapebus shapes in Go programs. It needs a connection
+// to NATS and nothing else: it never talks to Postgres.
+//
+// A shape is found or made with [Client.Create], read as a stream of events
+// with [Shape.Subscribe], or held in memory as rows with [Client.Watch].
+//
+// # What a subscription promises
+//
+//   - Each transaction comes whole: a [Begin], its [Change]s, a [Commit]. The
+//     Begin is not handed out before the commit marker is stored, so what
+//     follows it is certain to be completed, by this run or a later one.
+//   - Transactions come in the order in which they were committed.
+//   - Exactly once, relative to the offset that the app keeps: whoever stores
+//     [Commit.Offset] together with its effects, and starts again with
+//     [After] that offset, gets every later transaction once and no earlier one.
+//   - The rows of the initial snapshot come first, as one transaction of
+//     inserts with [Begin.Snapshot] set and the zero offset.
+//   - Memory is bounded by [Options.Buffer], the largest row and nothing else.
+//     A transaction is never gathered, however large it is.
+//   - A slow app slows nobody. What the server tells it meanwhile is dropped
+//     and read from the log when it comes for it.
+//   - A lost connection is waited out (nats.go reconnects) and what was missed
+//     is read from the log; the app notices only the time.
+//
+// An iteration ends with an error when there is nothing more to come under
+// this handle ([MustRefetchError]: make the shape again and start over), when
+// its context ends, when the connection was closed for good, or when the log
+// is not what it must be ([BrokenLogError]). If that happens between a Begin
+// and its Commit, what came since the Begin does not count.
+//
+// # Connections
+//
+// Several clients and subscriptions may share a connection. Catching up uses
+// JetStream's direct gets, which the server answers in the connection's own
+// read loop: an app that reads gigabytes of backlog beside latency-sensitive
+// traffic should give the client a connection of its own.
+package client

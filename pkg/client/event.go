@@ -1,0 +1,61 @@
+package client
+
+import (
+	"time"
+
+	"github.com/shapebus/shapebus/pkg/change"
+)
+
+// Event is one of Begin, Change, Commit, Abort and CaughtUp. An app acts on
+// those it knows and ignores the rest.
+type Event interface{ event() }
+
+// Begin opens a transaction. Its changes follow, then its Commit.
+type Begin struct {
+	LSN  change.LSN // of its commit; of the snapshot's WAL position for the snapshot
+	XID  change.XID // 0 for the snapshot
+	Time time.Time  // of its commit in Postgres; zero for the snapshot
+	// Snapshot marks the initial snapshot: all rows at one moment, as inserts.
+	Snapshot bool
+	// Rows is how many rows the snapshot holds; 0 for other transactions,
+	// whose size is not known before their end.
+	Rows uint64
+}
+
+// Change is one op.
+type Change struct {
+	Kind   change.Kind
+	Offset change.Offset // the zero Offset for rows of the snapshot
+	// Row holds the shape's columns after an insert or update and the key
+	// columns only for a delete. It is empty for a truncate, which removes all
+	// rows. It is valid until the iteration goes on; see Row.Clone.
+	Row Row
+}
+
+// Commit ends a transaction.
+type Commit struct {
+	// Offset is what to keep: After(Offset) goes on behind this transaction.
+	Offset   change.Offset
+	LSN      change.LSN
+	XID      change.XID
+	Time     time.Time
+	Snapshot bool
+	Changes  uint64 // how many came since Begin
+}
+
+// Abort voids what came since the last Begin. No log holds one yet; it is for
+// shapes with subqueries.
+type Abort struct{ Offset change.Offset }
+
+// CaughtUp says that everything committed in the log so far has been handed
+// out. It comes once after the backlog, and again each time the subscription
+// had fallen behind and had to read from the log.
+type CaughtUp struct {
+	Offset change.Offset // of the last Commit, this run's or an earlier one's
+}
+
+func (Begin) event()    {}
+func (Change) event()   {}
+func (Commit) event()   {}
+func (Abort) event()    {}
+func (CaughtUp) event() {}

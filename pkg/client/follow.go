@@ -1,0 +1,84 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// run reads one life of the shape after another.
+func (v *View) run(ctx context.Context) {
+	defer close(v.done)
+	defer v.cancel(nil)
+	pause := newBackoff(100*time.Millisecond, 5*time.Second)
+	shape := v.shape // only run changes it
+	for {
+		err := v.follow(ctx, shape, pause)
+		var refetch *MustRefetchError
+		if v.again && errors.As(err, &refetch) {
+			v.opts.Log.InfoContext(ctx, "a shape ended, making it again", "handle", refetch.Handle, "reason", refetch.Reason)
+			v.mu.Lock()
+			v.ended = true
+			v.signalLocked()
+			v.mu.Unlock()
+			if shape, err = v.recreate(ctx, pause); err == nil {
+				continue
+			}
+		}
+		v.mu.Lock()
+		v.err = err
+		v.signalLocked()
+		v.mu.Unlock()
+		return
+	}
+}
+
+// follow reads one life of the shape to its end.
+func (v *View) follow(ctx context.Context, s *Shape, p *backoff) error {
+	t := newTable(s.layout, s.info.HasKey)
+	sub := s.Subscribe(ctx, Beginning(), v.opts)
+	for event, err := range sub.Events() {
+		if err != nil {
+			return err
+		}
+		switch e := event.(type) {
+		case Begin:
+			t.begin()
+		case Change:
+			if err := t.apply(e); err != nil {
+				return &BrokenLogError{Handle: s.info.Handle, Offset: e.Offset, What: err.Error()}
+			}
+		case Commit:
+			v.show(s, t, e)
+			p.reset()
+		}
+	}
+	return nil
+}
+
+// recreate makes the shape again. It gives up only on a refusal that would be
+// repeated.
+func (v *View) recreate(ctx context.Context, p *backoff) (*Shape, error) {
+	for {
+		if err := p.wait(ctx, nil); err != nil {
+			return nil, err
+		}
+		s, err := v.client.Create(ctx, v.def)
+		if err == nil {
+			v.mu.Lock()
+			v.shape = s
+			v.mu.Unlock()
+			return s, nil
+		}
+		var refused *RequestError
+		switch {
+		case ctx.Err() != nil:
+			return nil, context.Cause(ctx)
+		case errors.As(err, &refused) && !refused.Temporary(), errors.Is(err, nats.ErrConnectionClosed):
+			return nil, err
+		}
+		v.opts.Log.WarnContext(ctx, "cannot make the shape again yet", "error", err)
+	}
+}

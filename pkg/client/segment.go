@@ -1,0 +1,93 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/pkg/stream"
+	"github.com/shapebus/shapebus/pkg/wire"
+)
+
+// segment reads the rows that a log entry refers to, a batch at a time.
+func (r *run) segment(ctx context.Context, e wire.Entry, f func(change.Row) error) error {
+	subject := r.shape.client.source.SegmentSubject(r.shape.info.Partition, r.shape.info.Handle, e.Segment)
+	var parts stream.Assembler
+	var batch []raw
+	var seq, whole uint64
+	for whole < e.Messages {
+		if len(batch) == 0 {
+			var err error
+			if batch, err = r.segmentBatch(ctx, subject, seq+1); err != nil {
+				return err
+			}
+		}
+		m := batch[0]
+		batch[0], batch = raw{}, batch[1:]
+		seq = m.seq
+		data, ok, err := parts.Add(subject, m.header, m.data)
+		if err != nil {
+			return r.cursor.broken(change.Offset{}, "segment %d, message %d: %v", e.Segment, seq, err)
+		}
+		if !ok {
+			continue
+		}
+		whole++
+		err = wire.DecodeSegment(data, f)
+		if errors.Is(err, wire.ErrCorrupt) {
+			return r.cursor.broken(change.Offset{}, "segment %d, message %d: %v", e.Segment, seq, err)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// segmentBatch waits for a segment's messages from a sequence on. They were
+// stored before the entry that refers to them, so when they stay away they
+// were removed, and the shape with them.
+func (r *run) segmentBatch(ctx context.Context, subject string, from uint64) ([]raw, error) {
+	var batch []raw
+	var since time.Time
+	err := r.retry(ctx, "read the snapshot", func(ctx context.Context) error {
+		var err error
+		batch, err = r.fetch.batch(ctx, subject, from)
+		if err != nil || len(batch) > 0 {
+			return err
+		}
+		newest, h, found, err := r.fetch.newest(ctx, r.subject)
+		switch {
+		case err != nil:
+			return err
+		case !found:
+			return errors.Join(r.lost(ctx, h, found), errors.New("the log is gone"))
+		case h.tail.Ended:
+			return r.ended(newest)
+		case since.IsZero():
+			since = time.Now()
+		case time.Since(since) > r.opts.Patience:
+			return &MustRefetchError{Handle: r.shape.info.Handle, Reason: "the rows of its snapshot were removed"}
+		}
+		return fmt.Errorf("the snapshot's rows from message %d on are not there yet", from)
+	})
+	return batch, err
+}
+
+// ended reads the reason in a log's last message.
+func (r *run) ended(m raw) error {
+	end := &MustRefetchError{Handle: r.shape.info.Handle, Reason: "it ended"}
+	var dec wire.LogDecoder
+	err := dec.Decode(m.data, func(e *wire.Entry) error {
+		if e.Kind == wire.EntryEnd {
+			end.Reason = e.Reason
+		}
+		return nil
+	})
+	if err != nil {
+		return r.cursor.broken(r.cursor.pos, "message %d: %v", m.seq, err)
+	}
+	return end
+}

@@ -1,0 +1,89 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"log/slog"
+	"time"
+)
+
+// Options tune a subscription or view. The zero value is useful.
+type Options struct {
+	// Buffer bounds, in bytes, a batch read from the log, and again what the
+	// server has told and the app has not taken; default 4 MiB. A single
+	// message or row may exceed it.
+	Buffer int
+	// Recheck is how often an idle subscription looks into the log for what
+	// it may not have been told; default 5 s. A lost connection is followed
+	// by a look of its own.
+	Recheck time.Duration
+	// Patience is how long a log that seems to have lost what it held, as a
+	// replica that lags behind makes it seem, is waited for before a
+	// MustRefetchError; default 10 s.
+	Patience time.Duration
+	// Log receives what is retried; nil means nobody.
+	Log *slog.Logger
+}
+
+func (o Options) withDefaults() Options {
+	if o.Buffer <= 0 {
+		o.Buffer = 4 << 20
+	}
+	if o.Recheck <= 0 {
+		o.Recheck = 5 * time.Second
+	}
+	if o.Patience <= 0 {
+		o.Patience = 10 * time.Second
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
+// errStop says that the app has left the loop.
+var errStop = errors.New("the app left the loop")
+
+// Subscription reads a shape's log. It holds nothing between iterations, so
+// it need not be closed. Not safe for concurrent use.
+type Subscription struct {
+	ctx   context.Context //nolint:containedctx // an iterator has no parameter for it
+	shape *Shape
+	pos   Position
+	opts  Options
+}
+
+// Subscribe prepares to read the shape's events behind from. It does no I/O;
+// Events does, until ctx ends.
+func (s *Shape) Subscribe(ctx context.Context, from Position, opts Options) *Subscription {
+	return &Subscription{ctx: ctx, shape: s, pos: from, opts: opts.withDefaults()}
+}
+
+// Position is behind the last Commit that was handed out.
+func (s *Subscription) Position() Position { return s.pos }
+
+// Events iterates over the shape's events and waits for more at the end of the
+// log. All work is done in the caller's goroutine while it asks for the next
+// event, but for taking note of what the server tells.
+//
+// The iteration ends when the app leaves the loop, or with an error, which is
+// its last value: a *MustRefetchError, a *BrokenLogError, ctx's cause, or
+// nats.ErrConnectionClosed. Everything else is retried. Events can be called
+// again after that and goes on from Position.
+func (s *Subscription) Events() iter.Seq2[Event, error] {
+	return func(yield func(Event, error) bool) {
+		r := newRun(s, func(e Event) error {
+			if c, ok := e.(Commit); ok {
+				s.pos = After(c.Offset)
+			}
+			if !yield(e, nil) {
+				return errStop
+			}
+			return nil
+		})
+		if err := r.read(s.ctx); !errors.Is(err, errStop) {
+			yield(nil, err)
+		}
+	}
+}

@@ -1,0 +1,148 @@
+package client
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/shapebus/shapebus/pkg/change"
+)
+
+// table is a shape's rows at a commit, and beside them what the transaction
+// being read has done so far. Without a primary key it is a multiset. It
+// checks that ops are legal: an insert is of an absent key, an update or
+// delete of a present one.
+type table struct {
+	layout *layout
+	hasKey bool
+	rows   map[string]entry
+	length int // rows, each as often as it is there
+
+	// The transaction: what it made of keys (count 0: gone). cleared says that
+	// it has removed every row that was there before it.
+	staged  map[string]entry
+	cleared bool
+	delta   int // length after the transaction, less length
+	scratch []byte
+}
+
+type entry struct {
+	values change.Row
+	count  int // times the row is there; at most 1 with a primary key
+}
+
+func newTable(l *layout, hasKey bool) *table {
+	return &table{layout: l, hasKey: hasKey, rows: make(map[string]entry), staged: make(map[string]entry)}
+}
+
+// begin drops what a transaction without an end has done.
+func (t *table) begin() {
+	t.staged = make(map[string]entry)
+	t.cleared, t.delta = false, 0
+}
+
+// apply stages one change and returns what is wrong with it, if anything.
+func (t *table) apply(c Change) error {
+	if c.Kind == change.Truncate {
+		t.begin()
+		t.cleared, t.delta = true, -t.length
+		return nil
+	}
+	t.scratch = appendKey(t.scratch[:0], t.layout, c.Row)
+	was := t.at(t.scratch)
+	switch c.Kind {
+	case change.Insert:
+		if t.hasKey && was.count > 0 {
+			return fmt.Errorf("an insert of a row that is there already")
+		}
+		if was.count == 0 {
+			was.values = cloneValues(c.Row.values)
+		}
+		was.count++
+		t.delta++
+	case change.Update:
+		if was.count == 0 {
+			return fmt.Errorf("an update of a row that is not there")
+		}
+		values := cloneValues(c.Row.values)
+		for i, v := range values {
+			if change.IsUnchanged(v) {
+				values[i] = was.values[i]
+			}
+		}
+		was.values = values
+	case change.Delete:
+		if was.count == 0 {
+			return fmt.Errorf("a delete of a row that is not there")
+		}
+		was.count--
+		t.delta--
+	}
+	t.staged[string(t.scratch)] = was
+	return nil
+}
+
+// at returns what stands under a key, the transaction's doings included.
+func (t *table) at(key []byte) entry {
+	if e, ok := t.staged[string(key)]; ok {
+		return e
+	}
+	if t.cleared {
+		return entry{}
+	}
+	return t.rows[string(key)]
+}
+
+// commit makes the transaction's rows the table's. The caller keeps readers
+// out meanwhile; the time is in proportion to the transaction's rows.
+func (t *table) commit() {
+	if t.cleared || len(t.rows) == 0 {
+		t.rows = t.staged
+		for k, e := range t.rows {
+			if e.count == 0 {
+				delete(t.rows, k)
+			}
+		}
+	} else {
+		for k, e := range t.staged {
+			if e.count == 0 {
+				delete(t.rows, k)
+			} else {
+				t.rows[k] = e
+			}
+		}
+	}
+	t.length += t.delta
+	t.begin()
+}
+
+// all returns the table's rows, in no order.
+func (t *table) all() []Row {
+	rows := make([]Row, 0, t.length)
+	for _, e := range t.rows {
+		for range e.count {
+			rows = append(rows, Row{layout: t.layout, values: e.values})
+		}
+	}
+	return rows
+}
+
+// appendKey appends a row's key in a form that is equal for equal keys only.
+func appendKey(b []byte, l *layout, r Row) []byte {
+	for n, column := range l.keys {
+		i := column
+		if r.key {
+			i = n
+		}
+		b = appendKeyValue(b, r.values[i])
+	}
+	return b
+}
+
+// appendKeyValue appends NULL as 0, another value as its length + 1 and itself.
+func appendKeyValue(b, v []byte) []byte {
+	if v == nil {
+		return binary.AppendUvarint(b, 0)
+	}
+	b = binary.AppendUvarint(b, uint64(len(v))+1)
+	return append(b, v...)
+}

@@ -1,0 +1,173 @@
+package client
+
+import (
+	"context"
+	"sync"
+
+	"github.com/shapebus/shapebus/pkg/change"
+)
+
+// View holds a shape's rows in memory and keeps them up to date. What it
+// shows is always what the shape was at one commit, never between two.
+// Its memory is that of the rows, plus those of one transaction while it is
+// being read. Safe for concurrent use.
+//
+// A view of Client.Watch makes the shape again when it ends and shows the last
+// rows of the old life until it has all rows of the new one; a view of
+// Shape.Rows ends with its shape.
+type View struct {
+	client *Client
+	opts   Options
+	def    Definition
+	again  bool // make the shape again when it ends
+	cancel context.CancelCauseFunc
+	done   chan struct{}
+
+	mu      sync.Mutex // guards what follows; held for a transaction's commit
+	shape   *Shape     // being read
+	shown   shown
+	ended   bool // the life shown is over; the next one is being read
+	err     error
+	changed chan struct{} // closed at the next change
+}
+
+// shown is what readers of a view see.
+type shown struct {
+	handle string
+	table  *table // nil before the first snapshot
+	offset change.Offset
+	lsn    change.LSN
+	passed change.LSN // every transaction up to it is in the table; 0 if that is not known
+}
+
+// Snapshot is a shape at one commit.
+type Snapshot struct {
+	Handle string
+	Offset change.Offset // of the commit; with Handle, where Subscribe can go on
+	LSN    change.LSN
+	Rows   []Row // in no order; the caller must not write to their bytes
+	// Ended says that the shape's life under Handle is over and that the view
+	// is reading its next one.
+	Ended bool
+}
+
+// Watch creates the shape, or finds it, and returns a view of it at once. The
+// view lives until ctx ends or Close is called.
+func (c *Client) Watch(ctx context.Context, def Definition, opts Options) (*View, error) {
+	s, err := c.Create(ctx, def)
+	if err != nil {
+		return nil, err
+	}
+	return newView(ctx, s, def, true, opts), nil
+}
+
+// Rows returns a view of this life of the shape. It lives until ctx or the
+// shape ends or Close is called.
+func (s *Shape) Rows(ctx context.Context, opts Options) *View {
+	return newView(ctx, s, Definition{}, false, opts)
+}
+
+func newView(ctx context.Context, s *Shape, def Definition, again bool, opts Options) *View {
+	ctx, cancel := context.WithCancelCause(ctx)
+	v := &View{
+		client: s.client, shape: s, def: def, again: again, opts: opts.withDefaults(),
+		cancel: cancel, done: make(chan struct{}), changed: make(chan struct{}),
+	}
+	go v.run(ctx)
+	return v
+}
+
+// Close ends the view and waits until it has.
+func (v *View) Close() {
+	v.cancel(ErrClosed)
+	<-v.done
+}
+
+// Done is closed when the view has ended; Err says why.
+func (v *View) Done() <-chan struct{} { return v.done }
+
+// Err is nil while the view lives, then what ended it: ErrClosed, the cause of
+// its context, a *MustRefetchError (views of Shape.Rows), the refusal to make
+// the shape again, or what else Subscription.Events ends with.
+func (v *View) Err() error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.err
+}
+
+// Changed returns a channel that is closed when the view next changes or
+// ends. Who gets it before looking at the rows misses nothing.
+func (v *View) Changed() <-chan struct{} {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.changed
+}
+
+// Shape is the life of the shape that the view is reading.
+func (v *View) Shape() *Shape {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.shape
+}
+
+// Snapshot returns the rows, ErrNotReady before the first ones are there, or
+// Err after the view's end. It copies a few words for each row; the values are
+// shared with the view.
+func (v *View) Snapshot() (Snapshot, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	switch {
+	case v.err != nil:
+		return Snapshot{}, v.err
+	case v.shown.table == nil:
+		return Snapshot{}, ErrNotReady
+	}
+	s := v.shown
+	return Snapshot{Handle: s.handle, Offset: s.offset, LSN: s.lsn, Rows: s.table.all(), Ended: v.ended}, nil
+}
+
+// Len is the number of rows, 0 before the first snapshot.
+func (v *View) Len() int {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.shown.table == nil {
+		return 0
+	}
+	return v.shown.table.length
+}
+
+// Get returns the row with these values in the shape's key columns, in their
+// order; without a primary key those are all columns.
+func (v *View) Get(key ...string) (Row, bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	t := v.shown.table
+	if t == nil || v.err != nil || len(key) != len(t.layout.keys) {
+		return Row{}, false
+	}
+	var b []byte
+	for _, k := range key {
+		b = appendKeyValue(b, append([]byte{}, k...)) // not nil, which is NULL
+	}
+	e, ok := t.rows[string(b)]
+	return Row{layout: t.layout, values: e.values}, ok
+}
+
+// show makes a transaction's rows visible.
+func (v *View) show(s *Shape, t *table, c Commit) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	t.commit()
+	var passed change.LSN
+	if !c.Snapshot {
+		passed = c.LSN // a snapshot may lack transactions that committed just before it
+	}
+	v.shown = shown{handle: s.info.Handle, table: t, offset: c.Offset, lsn: c.LSN, passed: passed}
+	v.ended = false
+	v.signalLocked()
+}
+
+func (v *View) signalLocked() {
+	close(v.changed)
+	v.changed = make(chan struct{})
+}

@@ -1,0 +1,93 @@
+package client
+
+import (
+	"context"
+	"time"
+
+	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/pkg/control"
+)
+
+// WaitReady waits until the view has rows to show. It returns nil, what ended
+// the view, or the cause of ctx's end.
+func (v *View) WaitReady(ctx context.Context) error {
+	for {
+		changed := v.Changed()
+		if _, ready, err := v.state(); ready || err != nil {
+			return err
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// Wait waits until the view has every transaction that committed up to lsn,
+// such as the Commit.LSN of another shape of the source: then both can show
+// the same moment. It returns nil, what ended the view, or the cause of ctx's end.
+//
+// While no transaction of the shape's own is at or behind lsn, Wait asks the
+// control plane how far the source's change log has been seen on the shape's
+// behalf. That moves with what is committed: on an idle database it may stay
+// short of the current WAL position.
+func (v *View) Wait(ctx context.Context, lsn change.LSN) error {
+	pause := newBackoff(10*time.Millisecond, time.Second)
+	var aim *goal
+	for {
+		changed := v.Changed()
+		s, ready, err := v.state()
+		switch {
+		case err != nil:
+			return err
+		case ready && s.passed >= lsn && !s.passed.IsZero():
+			return nil
+		case ready && aim != nil && aim.handle == s.handle && !s.offset.Before(aim.offset):
+			return nil
+		}
+		if aim == nil || aim.handle != v.Shape().Handle() {
+			if aim = v.goal(ctx, lsn); aim != nil {
+				continue
+			}
+		}
+		if err := pause.wait(ctx, changed); err != nil {
+			return err
+		}
+	}
+}
+
+// state returns what the view shows; ready is false while it is no life's.
+func (v *View) state() (s shown, ready bool, err error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.shown, v.shown.table != nil && !v.ended, v.err
+}
+
+// goal is the offset at which a view has what Wait waits for.
+type goal struct {
+	handle string
+	offset change.Offset
+}
+
+// goal returns nil when it is not known that the log holds everything up to lsn.
+// The order matters: what was applied when the control plane answered is in
+// the log that is looked into after that.
+func (v *View) goal(ctx context.Context, lsn change.LSN) *goal {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	s := v.Shape()
+	info, err := s.Refresh(ctx)
+	if err != nil || info.State != control.StateLive || info.Handle != s.info.Handle {
+		return nil
+	}
+	if applied, err := change.ParseLSN(info.Applied); err != nil || applied < lsn {
+		return nil
+	}
+	f := fetcher{client: v.client, partition: s.info.Partition}
+	_, h, found, err := f.newest(ctx, v.client.source.LogSubject(s.info.Partition, s.info.Handle))
+	if err != nil || !found || h.tail.Ended {
+		return nil
+	}
+	return &goal{handle: s.info.Handle, offset: h.tail.Committed}
+}
