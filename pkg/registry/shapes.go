@@ -193,3 +193,10 @@ func conflict(err error) error {
 	}
 	return topology.Explain(err)
 }
+
+// Succeed makes s the next life after a record that was read, so that Put
+// replaces that record if nobody has changed it since.
+func (s *Shape) Succeed(old *Shape) { s.revision = old.revision }
+
+// Fresh makes s a record that Put stores only where none is.
+func (s *Shape) Fresh() { s.revision = 0 }

@@ -11,6 +11,9 @@ import (
 	"github.com/shapebus/shapebus/pkg/topology"
 )
 
+// ErrSetUpOtherwise says that the source is in use with other settings.
+var ErrSetUpOtherwise = errors.New("the source is set up otherwise")
+
 // Source is the source's own record. The first consumer writes it; it does
 // not change while shapes exist.
 type Source struct {
@@ -38,11 +41,11 @@ func (r *Shapes) EnsureSource(ctx context.Context, want Source) (Source, error) 
 		return Source{}, err
 	}
 	if have.Partitions != want.Partitions {
-		return Source{}, fmt.Errorf("this source has %d partitions, but %d were asked for; start with %d, or use another source name", have.Partitions, want.Partitions, have.Partitions)
+		return Source{}, fmt.Errorf("%w: it has %d partitions, but %d were asked for; start with %d, or use another source name", ErrSetUpOtherwise, have.Partitions, want.Partitions, have.Partitions)
 	}
 	if have != want {
-		return Source{}, fmt.Errorf("this source uses publication %s and slot %s, but %s and %s were asked for; give the former, or use another source name",
-			have.Publication, have.Slot, want.Publication, want.Slot)
+		return Source{}, fmt.Errorf("%w: it uses publication %s and slot %s, but %s and %s were asked for; give the former, or use another source name",
+			ErrSetUpOtherwise, have.Publication, have.Slot, want.Publication, want.Slot)
 	}
 	return have, nil
 }

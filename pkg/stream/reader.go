@@ -16,14 +16,13 @@ var ErrGap = errors.New("messages were discarded before they were read")
 
 // Received is a message read from a stream, its parts put together.
 type Received struct {
-	Subject  string
-	Header   nats.Header
-	Data     []byte    // owned by the receiver
-	First    uint64    // stream sequence of its first part
-	Seq      uint64    // stream sequence of its last part
-	Stored   time.Time // when the server stored it
-	Pending  uint64    // messages behind it in the stream
-	Previous uint64    // sequence before First that was read, 0 at the start
+	Subject string
+	Header  nats.Header
+	Data    []byte    // owned by the receiver
+	First   uint64    // stream sequence of its first part
+	Seq     uint64    // stream sequence of its last part
+	Stored  time.Time // when the server stored it
+	Pending uint64    // messages behind it in the stream
 }
 
 // Reader reads a stream unfiltered and in order. It waits at the end for more.
@@ -86,7 +85,6 @@ func (r *Reader) Next(ctx context.Context) (Received, error) {
 		} else if i, _, err := Part(m.Headers()); err == nil && i == 0 {
 			r.first = seq // an unfinished set before it is dropped
 		}
-		previous := r.last
 		r.last = seq
 		data, ok, err := r.parts.Add(m.Subject(), m.Headers(), m.Data())
 		if err != nil {
@@ -97,7 +95,7 @@ func (r *Reader) Next(ctx context.Context) (Received, error) {
 		}
 		return Received{
 			Subject: m.Subject(), Header: m.Headers(), Data: data, First: r.first, Seq: seq,
-			Stored: md.Timestamp, Pending: md.NumPending, Previous: previous,
+			Stored: md.Timestamp, Pending: md.NumPending,
 		}, nil
 	}
 }

@@ -1,0 +1,180 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/nats-io/nats.go"
+
+	"github.com/shapebus/shapebus/pkg/registry"
+	"github.com/shapebus/shapebus/pkg/topology"
+)
+
+// Config is what a consumer needs. Zero values mean the defaults.
+type Config struct {
+	Source      topology.Source
+	DatabaseURL string     // URL or key=value string, as libpq takes it; for snapshots and the catalog
+	NATS        *nats.Conn // its connection; the caller closes it after Run
+	Publication string     // default Source.Publication()
+	Slot        string     // for status only; default Source.Slot()
+	Partitions  int        // fixed when the source is first used; default 8
+	ShapeLogs   topology.ShapeLogConfig
+	Version     string // shown in status
+
+	Snapshots       int           // snapshots taken at once; default 2
+	SnapshotBytes   int           // size of a segment's messages; default 256 KiB
+	WindowBytes     int           // bytes in flight per partition; default 1 MiB
+	PendingBytes    int           // output held before it is appended; default 2 MiB
+	RecentBytes     int           // change log kept in memory for shapes that join; default 2 MiB
+	Checkpoint      time.Duration // between checkpoints while there is traffic; default 1 s
+	CatalogInterval time.Duration // between looks at the tables of shapes; default 5 s
+	Retention       time.Duration // how long an ended shape's last word is kept; default 24 h
+	LockTimeout     time.Duration // for taking a table into the publication; default 5 s
+
+	Name string       // of this process, in leases; default host and pid
+	Log  *slog.Logger // default: none
+
+	// Failpoint, if not nil, is called at named points; crash tests die there.
+	Failpoint func(name string)
+}
+
+// Consumer is one process's part in filling shape logs. See New.
+type Consumer struct {
+	cfg   Config
+	log   *slog.Logger
+	ready chan struct{}
+	stats stats
+
+	// Set by Run before anything uses them.
+	pgConfig *pgx.ConnConfig
+	pool     *pgxpool.Pool
+	shapes   *registry.Shapes
+}
+
+// stats are counters for metrics; safe for concurrent use.
+type stats struct {
+	Owner     atomic.Bool
+	Messages  atomic.Int64 // change log messages read by the main loop
+	Ops       atomic.Int64 // ops routed
+	Appended  atomic.Int64 // shape log messages appended
+	Bytes     atomic.Int64 // of them
+	Retries   atomic.Int64 // sessions that ended in an error
+	Applied   atomic.Uint64
+	Unread    atomic.Uint64
+	Live      atomic.Int64
+	Parked    atomic.Int64
+	Dropped   atomic.Int64 // unfinished messages dropped
+	LastError atomic.Value // string
+}
+
+// New checks the configuration and does nothing else.
+func New(cfg Config) (*Consumer, error) {
+	if _, err := topology.ParseSource(string(cfg.Source)); err != nil {
+		return nil, err
+	}
+	if cfg.NATS == nil {
+		return nil, errors.New("consumer: a NATS connection is needed")
+	}
+	if cfg.DatabaseURL == "" {
+		return nil, errors.New("consumer: a database URL is needed, for snapshots")
+	}
+	if cfg.Partitions < 0 || cfg.Partitions > 256 {
+		return nil, fmt.Errorf("consumer: %d partitions; want 1 to 256", cfg.Partitions)
+	}
+	def(&cfg.Publication, cfg.Source.Publication())
+	def(&cfg.Slot, cfg.Source.Slot())
+	def(&cfg.Partitions, 8)
+	def(&cfg.Snapshots, 2)
+	def(&cfg.SnapshotBytes, 256<<10)
+	def(&cfg.WindowBytes, 1<<20)
+	def(&cfg.PendingBytes, 2<<20)
+	def(&cfg.RecentBytes, 2<<20)
+	def(&cfg.Checkpoint, time.Second)
+	def(&cfg.CatalogInterval, 5*time.Second)
+	def(&cfg.Retention, 24*time.Hour)
+	def(&cfg.LockTimeout, 5*time.Second)
+	if cfg.Name == "" {
+		host, err := os.Hostname()
+		if err != nil {
+			host = "unknown"
+		}
+		cfg.Name = fmt.Sprintf("%s-%d-%04x", host, os.Getpid(), rand.Uint32()&0xffff)
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Failpoint == nil {
+		cfg.Failpoint = func(string) {}
+	}
+	return &Consumer{cfg: cfg, log: cfg.Log.With(slog.String("service", "consumer"), slog.String("source", string(cfg.Source))), ready: make(chan struct{})}, nil
+}
+
+func def[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// Ready is closed once the control plane answers.
+func (c *Consumer) Ready() <-chan struct{} { return c.ready }
+
+// Status is a consumer's own view, for metrics.
+type Status struct {
+	Owner      bool // holds the lease and writes
+	Applied    uint64
+	Unread     uint64 // change log messages not yet read
+	Live       int64  // shapes
+	Parked     int64  // shapes being created
+	Messages   int64  // change log messages read
+	Ops        int64
+	Appended   int64 // shape log messages
+	AppendedB  int64 // bytes of them
+	Retries    int64
+	Dropped    int64
+	LastError  string
+	Partitions int
+}
+
+// Status returns the present figures. It is cheap.
+func (c *Consumer) Status() Status {
+	last, _ := c.stats.LastError.Load().(string) //nolint:errcheck // "" when none was stored
+	return Status{
+		Owner: c.stats.Owner.Load(), Applied: c.stats.Applied.Load(), Unread: c.stats.Unread.Load(),
+		Live: c.stats.Live.Load(), Parked: c.stats.Parked.Load(), Messages: c.stats.Messages.Load(), Ops: c.stats.Ops.Load(),
+		Appended: c.stats.Appended.Load(), AppendedB: c.stats.Bytes.Load(), Retries: c.stats.Retries.Load(),
+		Dropped: c.stats.Dropped.Load(), LastError: last, Partitions: c.cfg.Partitions,
+	}
+}
+
+// backoff is a jittered, growing pause between attempts.
+type backoff struct{ next time.Duration }
+
+const (
+	firstPause = 100 * time.Millisecond
+	maxPause   = 10 * time.Second
+)
+
+// wait pauses, longer each time, or until ctx ends.
+func (b *backoff) wait(ctx context.Context) {
+	if b.next == 0 {
+		b.next = firstPause
+	}
+	t := time.NewTimer(b.next/2 + rand.N(b.next))
+	defer t.Stop()
+	b.next = min(2*b.next, maxPause)
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
+func (b *backoff) reset() { b.next = 0 }

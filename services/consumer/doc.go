@@ -1,0 +1,36 @@
+// Package consumer turns the change log into one log per shape. It takes
+// snapshots, routes every op by table and predicate, appends fragment by
+// fragment with commit markers, and serves the control plane.
+//
+// A row's way through the files: reader (session.go) → message (feed.go) →
+// router.go → shape.go → partition.go.
+//
+// # Who owns what
+//
+// One process at a time holds the source's lease and writes; others wait for
+// it and serve the control plane. Within the process one goroutine, the main
+// loop in session.go, owns the live shapes. A shape that is being created is
+// parked: its own goroutine (create.go) owns it until it joins the main loop.
+//
+// # Durable order
+//
+//  1. the shape's record (registry): where its creation starts to read the
+//     change log, and what its snapshot sees. A crash after it: the log is
+//     empty, so the successor takes a new snapshot.
+//  2. segment messages, then the log's first entry, which refers to them. A
+//     crash before that entry leaves segments nobody refers to; the successor
+//     purges them. A crash after it: the successor goes on from 1's place.
+//  3. log messages, each with the tail after it. A crash after some: the
+//     successor reads the last one of each log and skips what is there, to the
+//     op; a transaction cut in the middle is continued.
+//  4. the partition's checkpoint, in the same stream and thus behind all it
+//     speaks of. A crash before it costs reading some of the change log again.
+//  5. the record's state "live", after a checkpoint that covers the shape. A
+//     crash before it: the successor re-reads the change log for this shape
+//     from 1's place and skips what its log holds.
+//  6. trimming the change log below every partition's checkpoint.
+//
+// It keeps no transaction: what it holds is one message of the change log, what
+// that message becomes in shape logs (flushed at a limit), and the windows of
+// messages in flight.
+package consumer

@@ -1,0 +1,116 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/shapebus/shapebus/pkg/control"
+	"github.com/shapebus/shapebus/pkg/registry"
+	"github.com/shapebus/shapebus/pkg/wire"
+)
+
+const reasonDeleted = "the shape was deleted"
+
+// endLive ends a live shape: its readers are told why, its log and segments
+// go, and its record says so. Runs on the main loop.
+func (s *session) endLive(ctx context.Context, f *follower, reason string) error {
+	s.router.remove(f)
+	delete(s.live, f.id)
+	s.c.stats.Live.Store(int64(len(s.live)))
+	return s.endFollower(ctx, f, reason, true)
+}
+
+// endRunning ends the life of a shape that is live or parked. Runs on the main loop.
+func (s *session) endRunning(ctx context.Context, id, reason string, keepRecord bool) error {
+	if f := s.live[id]; f != nil {
+		s.router.remove(f)
+		delete(s.live, id)
+		s.c.stats.Live.Store(int64(len(s.live)))
+		return s.endFollower(ctx, f, reason, keepRecord)
+	}
+	if p := s.parked[id]; p != nil {
+		p.stop(reason, keepRecord) // its goroutine does the rest
+	}
+	return nil
+}
+
+// endRecord ends a shape that nobody runs. tail is where its log stands.
+func (s *session) endRecord(ctx context.Context, rec *registry.Shape, tail wire.Tail, reason string) error {
+	f := &follower{id: rec.ID, handle: rec.Handle, partition: rec.Partition, tail: tail, appended: tail, builders: s.builders}
+	return s.endFollower(ctx, f, reason, true)
+}
+
+// endFollower appends the shape's last word. The rest is done aside: what is
+// left undone by a crash is done by the next start.
+func (s *session) endFollower(ctx context.Context, f *follower, reason string, keepRecord bool) error {
+	p := s.parts[f.partition]
+	s.finished[f.handle] = true
+	if !f.appended.Ended {
+		f.end(reason)
+		if err := p.appendLog(ctx, f); err != nil {
+			return err
+		}
+	}
+	s.log.InfoContext(ctx, "shape ended", slog.String("shape", f.handle), slog.String("reason", reason))
+	s.group.Go(func() error {
+		if err := p.out.Flush(ctx); err != nil {
+			return ignoreEnd(ctx, err)
+		}
+		if err := s.purge(ctx, f.partition, f.handle, 1); err != nil {
+			return ignoreEnd(ctx, err)
+		}
+		if !keepRecord {
+			return nil
+		}
+		return ignoreEnd(ctx, s.closeRecord(ctx, f.id, f.handle, reason))
+	})
+	return nil
+}
+
+// closeRecord removes the record of a shape that was asked to go, and marks
+// that of any other as ended.
+func (s *session) closeRecord(ctx context.Context, id, handle, reason string) error {
+	for {
+		rec, err := s.shapes.Get(ctx, id)
+		switch {
+		case errors.Is(err, registry.ErrNotFound):
+			return nil
+		case err != nil:
+			return err
+		case rec.Handle != handle || rec.State == control.StateEnded:
+			return nil
+		case rec.State == control.StateDeleting:
+			err = s.shapes.Delete(ctx, rec)
+		default:
+			rec.State, rec.Reason, rec.Changed = control.StateEnded, reason, time.Now().UTC()
+			err = s.shapes.Put(ctx, rec)
+		}
+		if !errors.Is(err, registry.ErrConflict) {
+			return err
+		}
+	}
+}
+
+// purge removes a shape's segments and its log but for the last keep messages.
+func (s *session) purge(ctx context.Context, partition int, handle string, keep uint64) error {
+	if err := s.purgeSegments(ctx, partition, handle); err != nil {
+		return err
+	}
+	st, err := s.js.Stream(ctx, s.c.cfg.Source.ShapeStream(partition))
+	if err != nil {
+		return err
+	}
+	return st.Purge(ctx, jetstream.WithPurgeSubject(s.c.cfg.Source.LogSubject(partition, handle)), jetstream.WithPurgeKeep(keep))
+}
+
+func (s *session) purgeSegments(ctx context.Context, partition int, handle string) error {
+	st, err := s.js.Stream(ctx, s.c.cfg.Source.ShapeStream(partition))
+	if err != nil {
+		return err
+	}
+	return st.Purge(ctx, jetstream.WithPurgeSubject(s.c.cfg.Source.SegmentSubjects(partition, handle)))
+}

@@ -1,0 +1,135 @@
+package consumer
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nats.go/micro"
+
+	"github.com/shapebus/shapebus/pkg/control"
+	"github.com/shapebus/shapebus/pkg/pg"
+	"github.com/shapebus/shapebus/pkg/predicate"
+	"github.com/shapebus/shapebus/pkg/registry"
+	"github.com/shapebus/shapebus/pkg/topology"
+)
+
+// plane answers the control plane's requests. Every consumer process does,
+// whether it holds the lease or not: requests change the registry, and the
+// lease holder watches that.
+type plane struct {
+	c  *Consumer
+	js jetstream.JetStream
+}
+
+// requestTimeout bounds the work on one request.
+const requestTimeout = 20 * time.Second
+
+// maxRequest bounds a request's size in bytes: a where clause and its
+// parameters, with room.
+const maxRequest = 256 << 10
+
+// serve starts the micro service.
+func (c *Consumer) serve(ctx context.Context, js jetstream.JetStream) (micro.Service, error) {
+	p := &plane{c: c, js: js}
+	svc, err := micro.AddService(c.cfg.NATS, micro.Config{
+		Name: control.ServiceName, Version: "1.0.0", Description: "Shapes of source " + string(c.cfg.Source),
+		Metadata: map[string]string{"source": string(c.cfg.Source), "build": c.cfg.Version},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("start the control plane: %w", topology.Explain(err))
+	}
+	group := svc.AddGroup(c.cfg.Source.ControlPlane())
+	for name, h := range map[string]func(context.Context, []byte) (any, error){
+		control.EndpointCreate: handler(p.create),
+		control.EndpointGet:    handler(p.get),
+		control.EndpointList:   handler(p.list),
+		control.EndpointDelete: handler(p.remove),
+		control.EndpointStatus: handler(p.status),
+	} {
+		err := group.AddEndpoint(endpointName(name), micro.HandlerFunc(func(r micro.Request) {
+			// Requests wait for Postgres; the service's dispatcher must not.
+			go p.answer(ctx, name, r, h)
+		}), micro.WithEndpointSubject(name))
+		if err != nil {
+			return nil, fmt.Errorf("start endpoint %s: %w", name, err)
+		}
+	}
+	return svc, nil
+}
+
+// endpointName is a name without dots, which the micro protocol wants.
+func endpointName(subject string) string {
+	b := []byte(subject)
+	for i := range b {
+		if b[i] == '.' {
+			b[i] = '-'
+		}
+	}
+	return string(b)
+}
+
+func handler[T any](f func(context.Context, T) (any, error)) func(context.Context, []byte) (any, error) {
+	return func(ctx context.Context, data []byte) (any, error) {
+		var req T
+		if len(data) > 0 {
+			if err := json.Unmarshal(data, &req); err != nil {
+				return nil, &requestError{control.CodeBadRequest, fmt.Sprintf("the request is not the JSON that this endpoint takes: %v", err)}
+			}
+		}
+		return f(ctx, req)
+	}
+}
+
+// requestError is an error with a code for the one who asked.
+type requestError struct{ code, text string }
+
+func (e *requestError) Error() string { return e.text }
+
+func (p *plane) answer(ctx context.Context, name string, r micro.Request, h func(context.Context, []byte) (any, error)) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	var out any
+	var err error
+	if n := len(r.Data()); n > maxRequest {
+		err = &requestError{control.CodeBadRequest, fmt.Sprintf("the request has %d bytes, more than the %d allowed", n, maxRequest)}
+	} else {
+		out, err = h(ctx, r.Data())
+	}
+	if err == nil {
+		err = r.RespondJSON(out)
+	} else {
+		code, text := describe(err)
+		if code == control.CodeUnavailable {
+			p.c.log.WarnContext(ctx, "request failed", slog.String("endpoint", name), slog.Any("error", err))
+		}
+		err = r.Error(code, text, nil)
+	}
+	if err != nil && ctx.Err() == nil {
+		p.c.log.WarnContext(ctx, "answer not sent", slog.String("endpoint", name), slog.Any("error", err))
+	}
+}
+
+// describe turns an error into a code and a text for the one who asked.
+func describe(err error) (code, text string) {
+	var re *requestError
+	var pe *predicate.Error
+	var needs *pg.NeedsError
+	var notFound *pg.NotFoundError
+	var unsupported *pg.UnsupportedError
+	switch {
+	case errors.As(err, &re):
+		return re.code, re.text
+	case errors.As(err, &pe), errors.As(err, &notFound), errors.As(err, &unsupported):
+		return control.CodeBadRequest, err.Error()
+	case errors.As(err, &needs):
+		return control.CodeForbidden, err.Error()
+	case errors.Is(err, registry.ErrNotFound):
+		return control.CodeNotFound, err.Error()
+	}
+	return control.CodeUnavailable, err.Error()
+}

@@ -1,0 +1,210 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/pkg/control"
+	"github.com/shapebus/shapebus/pkg/pg"
+	"github.com/shapebus/shapebus/pkg/registry"
+	"github.com/shapebus/shapebus/pkg/stream"
+	"github.com/shapebus/shapebus/pkg/wire"
+)
+
+const listPage = 500
+
+func (p *plane) get(ctx context.Context, req control.ShapeRequest) (any, error) {
+	rec, err := p.c.shapes.Get(ctx, idOf(req.Shape))
+	if err != nil {
+		return nil, err
+	}
+	if !names(req.Shape, rec) {
+		return nil, &requestError{control.CodeNotFound, fmt.Sprintf("shape %s: it has ended; its successor is %s", req.Shape, rec.Handle)}
+	}
+	return p.describe(ctx, rec)
+}
+
+func (p *plane) list(ctx context.Context, req control.ListRequest) (any, error) {
+	if req.Limit <= 0 || req.Limit > listPage {
+		req.Limit = listPage
+	}
+	ids, err := p.c.shapes.IDs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	from, found := slices.BinarySearch(ids, req.After)
+	if found {
+		from++
+	}
+	ids = ids[from:]
+	out := control.ListResponse{More: len(ids) > req.Limit, Shapes: []control.Shape{}}
+	var records []*registry.Shape
+	for _, id := range ids[:min(len(ids), req.Limit)] {
+		rec, err := p.c.shapes.Get(ctx, id)
+		if errors.Is(err, registry.ErrNotFound) {
+			continue // it was removed meanwhile
+		}
+		if err != nil {
+			return nil, err
+		}
+		records = append(records, rec)
+	}
+	shapes, err := p.describeAll(ctx, records)
+	if err != nil {
+		return nil, err
+	}
+	out.Shapes = append(out.Shapes, shapes...)
+	return out, nil
+}
+
+func (p *plane) describe(ctx context.Context, rec *registry.Shape) (*control.Shape, error) {
+	shapes, err := p.describeAll(ctx, []*registry.Shape{rec})
+	if err != nil {
+		return nil, err
+	}
+	return &shapes[0], nil
+}
+
+// describeAll adds to records what their logs, the checkpoints and the change log say.
+func (p *plane) describeAll(ctx context.Context, records []*registry.Shape) ([]control.Shape, error) {
+	tails, err := readTails(ctx, p.js, p.c.cfg.Source, records)
+	if err != nil {
+		return nil, err
+	}
+	head, err := p.head(ctx)
+	if err != nil {
+		return nil, err
+	}
+	checkpoints := map[int]wire.Checkpoint{}
+	out := make([]control.Shape, 0, len(records))
+	for _, rec := range records {
+		cp, ok := checkpoints[rec.Partition]
+		if !ok {
+			if cp, _, err = readCheckpoint(ctx, p.js, p.c.cfg.Source, rec.Partition); err != nil {
+				return nil, err
+			}
+			checkpoints[rec.Partition] = cp
+		}
+		out = append(out, summary(rec, tails[rec.Handle], cp, head.lsn))
+	}
+	return out, nil
+}
+
+func summary(rec *registry.Shape, tail wire.Tail, cp wire.Checkpoint, head change.LSN) control.Shape {
+	d := rec.Definition
+	s := control.Shape{
+		ID: rec.ID, Handle: rec.Handle, Partition: rec.Partition, State: rec.State, Reason: rec.Reason,
+		Schema: d.Schema, Table: d.Table, Where: d.Where, Params: d.Params,
+		HasKey: len(rec.Table.PrimaryKey) > 0, WriteUnit: control.WriteUnit, Created: rec.Created.Format(time.RFC3339Nano),
+		Offset: tail.Committed, Rows: tail.CommittedRows, LogBytes: tail.Bytes, SnapshotRows: rec.SnapshotRows,
+	}
+	for _, c := range rec.Table.Columns {
+		if slices.Contains(d.Columns, c.Name) {
+			s.Columns = append(s.Columns, control.Column{
+				Name: c.Name, Type: c.Type, TypeName: c.TypeName, Key: !s.HasKey || slices.Contains(rec.Table.PrimaryKey, c.Name),
+			})
+		}
+	}
+	applied := change.LSN(0)
+	if rec.State == control.StateLive {
+		applied = max(change.LSN(cp.LSN), tail.Committed.LSN)
+		if head > applied {
+			s.LagBytes = int64(head - applied)
+		}
+	}
+	s.Applied = applied.String()
+	return s
+}
+
+// head is the end of the change log, the zero place when it is empty.
+func (p *plane) head(ctx context.Context) (place, error) {
+	st, err := p.js.Stream(ctx, p.c.cfg.Source.ChangeStream())
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return place{}, nil
+	}
+	if err != nil {
+		return place{}, fmt.Errorf("read the change log's state: %w", err)
+	}
+	last := st.CachedInfo().State.LastSeq
+	m, err := st.GetMsg(ctx, last)
+	if errors.Is(err, jetstream.ErrMsgNotFound) || last == 0 {
+		return place{seq: last}, nil
+	}
+	if err != nil {
+		return place{}, fmt.Errorf("read the change log's end: %w", err)
+	}
+	lsn, err := stream.LSN(m.Header)
+	return place{lsn, last}, err
+}
+
+func (p *plane) status(ctx context.Context, _ struct{}) (any, error) {
+	cfg := &p.c.cfg
+	out := control.Status{
+		Source: string(cfg.Source), Version: cfg.Version, Partitions: cfg.Partitions,
+		Publication: cfg.Publication, Slot: cfg.Slot, Shapes: map[control.State]int{},
+	}
+	ids, err := p.c.shapes.IDs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range ids {
+		rec, err := p.c.shapes.Get(ctx, id)
+		if errors.Is(err, registry.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		out.Shapes[rec.State]++
+	}
+	head, err := p.head(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if st, err := p.js.Stream(ctx, cfg.Source.ChangeStream()); err == nil {
+		state := st.CachedInfo().State
+		out.ChangeMessages, out.ChangeBytes = state.Msgs, state.Bytes
+	}
+	out.ChangeLSN = head.lsn.String()
+	var applied place
+	for n := range cfg.Partitions {
+		cp, _, err := readCheckpoint(ctx, p.js, cfg.Source, n)
+		if err != nil {
+			return nil, err
+		}
+		if n == 0 || change.LSN(cp.LSN) < applied.lsn {
+			applied = place{change.LSN(cp.LSN), cp.Seq}
+		}
+	}
+	out.AppliedLSN = applied.lsn.String()
+	if head.seq > applied.seq {
+		out.Unread = head.seq - applied.seq
+	}
+	p.slot(ctx, &out)
+	return out, nil
+}
+
+// slot adds what Postgres says of the slot.
+func (p *plane) slot(ctx context.Context, out *control.Status) {
+	conn, err := p.c.pool.Acquire(ctx)
+	if err != nil {
+		out.SlotError = err.Error()
+		return
+	}
+	defer conn.Release()
+	slot, err := pg.LookupSlot(ctx, conn.Conn(), p.c.cfg.Slot)
+	switch {
+	case err != nil:
+		out.SlotError = err.Error()
+	case !slot.Exists:
+		out.SlotError = fmt.Sprintf("there is no replication slot %s; it comes with the first start of ingest", p.c.cfg.Slot)
+	default:
+		out.SlotActive, out.SlotConfirmed, out.SlotLagBytes = slot.Active, slot.ConfirmedFlush.String(), slot.RetainedBytes
+	}
+}

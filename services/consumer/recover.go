@@ -1,0 +1,228 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/synadia-io/orbit.go/jetstreamext"
+
+	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/pkg/control"
+	"github.com/shapebus/shapebus/pkg/registry"
+	"github.com/shapebus/shapebus/pkg/stream"
+	"github.com/shapebus/shapebus/pkg/topology"
+	"github.com/shapebus/shapebus/pkg/wire"
+)
+
+// reasonDiscarded ends shapes that the change log left behind.
+const reasonDiscarded = "the change log discarded changes that this shape had not read yet; a larger --change-max-bytes keeps them longer"
+
+// recover is the start path, after a crash or not: it reads where every
+// partition and every log stands, and returns where to read the change log from.
+func (s *session) recover(ctx context.Context) (place, error) {
+	info, err := s.changes.Info(ctx)
+	if err != nil {
+		return place{}, fmt.Errorf("read the change log's state: %w", err)
+	}
+	checkpoints, start, err := s.readCheckpoints(ctx)
+	if err != nil {
+		return place{}, err
+	}
+	records, err := s.watchShapes(ctx)
+	if err != nil {
+		return place{}, err
+	}
+	tails, err := readTails(ctx, s.js, s.c.cfg.Source, records)
+	if err != nil {
+		return place{}, err
+	}
+	for _, rec := range records {
+		tail := tails[rec.Handle]
+		cp := checkpoints[rec.Partition]
+		switch {
+		case rec.State == control.StateEnded:
+		case tail.Ended || rec.State == control.StateDeleting:
+			if err := s.endRecord(ctx, rec, tail, reasonOf(rec)); err != nil {
+				return place{}, err
+			}
+		case rec.State == control.StateCreating:
+			s.park(ctx, rec, tail)
+		case info.State.FirstSeq > cp.Seq+1:
+			if err := s.endRecord(ctx, rec, tail, reasonDiscarded); err != nil {
+				return place{}, err
+			}
+		default:
+			f, err := newFollower(rec, s.builders)
+			if err != nil {
+				if err := s.endRecord(ctx, rec, tail, err.Error()); err != nil {
+					return place{}, err
+				}
+				continue
+			}
+			f.tail, f.appended, f.after = tail, tail, change.LSN(cp.LSN)
+			s.addLive(f)
+		}
+	}
+	start.seq, err = stream.Seek(ctx, s.changes, start.lsn, start.seq)
+	if err != nil {
+		return place{}, err
+	}
+	s.log.InfoContext(ctx, "partitions taken over", slog.Int("live_shapes", len(s.live)), slog.Int("parked_shapes", len(s.parked)),
+		slog.String("from_lsn", start.lsn.String()), slog.Uint64("from_seq", start.seq))
+	return start, nil
+}
+
+func reasonOf(rec *registry.Shape) string {
+	if rec.State == control.StateDeleting {
+		return reasonDeleted
+	}
+	return "the shape had ended before a restart"
+}
+
+// readCheckpoints returns the checkpoint of each partition and the lowest floor.
+func (s *session) readCheckpoints(ctx context.Context) ([]wire.Checkpoint, place, error) {
+	all := make([]wire.Checkpoint, len(s.parts))
+	var start place
+	for _, p := range s.parts {
+		c, ok, err := readCheckpoint(ctx, s.js, s.c.cfg.Source, p.n)
+		if err != nil {
+			return nil, place{}, err
+		}
+		if !ok {
+			continue
+		}
+		all[p.n] = c
+		if start.lsn == 0 || change.LSN(c.FloorLSN) < start.lsn {
+			start = place{change.LSN(c.FloorLSN), c.FloorSeq}
+		}
+		if change.LSN(c.LSN) > s.applied.lsn {
+			s.applied = place{change.LSN(c.LSN), c.Seq}
+		}
+	}
+	s.saved = s.applied
+	s.c.stats.Applied.Store(uint64(s.applied.lsn))
+	return all, start, nil
+}
+
+// readCheckpoint reads a partition's last checkpoint; ok is false before the first.
+func readCheckpoint(ctx context.Context, js jetstream.JetStream, source topology.Source, p int) (c wire.Checkpoint, ok bool, err error) {
+	st, err := js.Stream(ctx, source.ShapeStream(p))
+	if err != nil {
+		return c, false, fmt.Errorf("read checkpoint of partition %d: %w", p, err)
+	}
+	m, err := st.GetLastMsgForSubject(ctx, source.CheckpointSubject(p))
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return c, false, nil
+	}
+	if err != nil {
+		return c, false, fmt.Errorf("read checkpoint of partition %d: %w", p, err)
+	}
+	c, err = wire.DecodeCheckpoint(m.Data)
+	return c, err == nil, err
+}
+
+// tailPage is how many logs are asked for their last message at once; the
+// server refuses more than 1,024.
+const tailPage = 500
+
+// readTails reads where the logs of shapes stand, by handle. Shapes whose logs
+// are empty are missing.
+func readTails(ctx context.Context, js jetstream.JetStream, source topology.Source, records []*registry.Shape) (map[string]wire.Tail, error) {
+	subjects := map[int][]string{}
+	for _, r := range records {
+		subjects[r.Partition] = append(subjects[r.Partition], source.LogSubject(r.Partition, r.Handle))
+	}
+	tails := make(map[string]wire.Tail, len(records))
+	for p, all := range subjects {
+		for len(all) > 0 {
+			page := all[:min(tailPage, len(all))]
+			all = all[len(page):]
+			got, err := jetstreamext.GetLastMsgsFor(ctx, js, source.ShapeStream(p), page)
+			if err != nil {
+				return nil, fmt.Errorf("read logs of partition %d: %w", p, err)
+			}
+			for m, err := range got {
+				if errors.Is(err, jetstreamext.ErrNoMessages) {
+					break
+				}
+				if err != nil {
+					return nil, fmt.Errorf("read logs of partition %d: %w", p, err)
+				}
+				t, err := wire.ParseTail(m.Header.Get(topology.HeaderTail))
+				if err != nil {
+					return nil, fmt.Errorf("log %s: %w", m.Subject, err)
+				}
+				tails[topology.HandleOfLog(m.Subject)] = t
+			}
+		}
+	}
+	return tails, nil
+}
+
+// watchShapes returns all records and goes on telling the main loop of changes.
+func (s *session) watchShapes(ctx context.Context) ([]*registry.Shape, error) {
+	var records []*registry.Shape
+	loaded := make(chan struct{})
+	isLoaded := false
+	s.group.Go(func() error {
+		return s.shapes.Watch(ctx, func(e registry.Event) {
+			if e.Err != nil {
+				s.log.ErrorContext(ctx, "a shape's record is passed over", slog.String("shape", e.ID), slog.Any("error", e.Err))
+				return
+			}
+			if !isLoaded {
+				if e.Shape != nil {
+					records = append(records, e.Shape)
+				}
+				return
+			}
+			select {
+			case s.do <- func(ctx context.Context) error { return s.recordChanged(ctx, e) }:
+			case <-ctx.Done():
+			}
+		}, func() { isLoaded = true; close(loaded) })
+	})
+	select {
+	case <-loaded:
+		return records, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// recordChanged acts on a change of a shape's record.
+func (s *session) recordChanged(ctx context.Context, e registry.Event) error {
+	handle := ""
+	if f := s.live[e.ID]; f != nil {
+		handle = f.handle
+	} else if p := s.parked[e.ID]; p != nil {
+		handle = p.handle
+	}
+	rec := e.Shape
+	if handle != "" && (rec == nil || rec.Handle != handle || rec.State == control.StateDeleting) {
+		if err := s.endRunning(ctx, e.ID, reasonDeleted, rec != nil && rec.Handle == handle); err != nil {
+			return err
+		}
+		handle = ""
+		if rec != nil && rec.State == control.StateDeleting {
+			return nil
+		}
+	}
+	switch {
+	case rec == nil || handle != "" || s.finished[rec.Handle]:
+	case rec.State == control.StateCreating:
+		s.park(ctx, rec, wire.Tail{})
+	case rec.State == control.StateDeleting:
+		return s.endRecord(ctx, rec, wire.Tail{}, reasonDeleted)
+	}
+	return nil
+}
+
+func (s *session) addLive(f *follower) {
+	s.live[f.id] = f
+	s.router.add(f)
+	s.c.stats.Live.Store(int64(len(s.live)))
+}

@@ -1,0 +1,200 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/pkg/pg"
+	"github.com/shapebus/shapebus/pkg/registry"
+	"github.com/shapebus/shapebus/pkg/topology"
+	"github.com/shapebus/shapebus/pkg/wire"
+)
+
+// role names the process in Postgres' application_name.
+const role = "consumer"
+
+// leaseKey is the lease that the writer of all partitions holds.
+const leaseKey = "consumer"
+
+// Run serves until ctx ends; then it returns nil. It returns an error only
+// when a person must act: the database URL cannot be read, or the source is
+// set up otherwise. Everything else is retried, logged and counted.
+//
+// Ending ctx leaves what is appended appended; the next process goes on there.
+func (c *Consumer) Run(ctx context.Context) error {
+	cfg, err := pg.ParseConfig(c.cfg.DatabaseURL, role)
+	if err != nil {
+		return err
+	}
+	c.pgConfig = cfg
+	poolConfig, err := pgxpool.ParseConfig("")
+	if err != nil {
+		return fmt.Errorf("prepare the connection pool: %w", err)
+	}
+	poolConfig.ConnConfig = cfg
+	poolConfig.MaxConns, poolConfig.MinConns = 4, 0
+	c.pool, err = pgxpool.NewWithConfig(ctx, poolConfig)
+	if err != nil {
+		return fmt.Errorf("prepare the connection pool: %w", err)
+	}
+	defer c.pool.Close()
+	js, err := jetstream.New(c.cfg.NATS)
+	if err != nil {
+		return fmt.Errorf("consumer: %w", err)
+	}
+	var pause backoff
+	for {
+		err := c.prepare(ctx, js)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err == nil {
+			break
+		}
+		var fin *final
+		if errors.As(err, &fin) {
+			return err
+		}
+		c.retry(ctx, "not ready yet", err, &pause)
+	}
+	plane, err := c.serve(ctx, js)
+	if err != nil {
+		return err
+	}
+	defer plane.Stop() //nolint:errcheck // the connection is about to close
+	close(c.ready)
+	pause.reset()
+	for ctx.Err() == nil {
+		began := time.Now()
+		err := c.session(ctx, js)
+		if ctx.Err() != nil {
+			break
+		}
+		if time.Since(began) > maxPause {
+			pause.reset()
+		}
+		if errors.Is(err, registry.ErrLeaseHeld) {
+			c.log.DebugContext(ctx, "standing by", slog.Any("reason", err))
+			waitFor(ctx, time.Second)
+			continue
+		}
+		c.retry(ctx, "the session ended and is started again", err, &pause)
+	}
+	return nil
+}
+
+func (c *Consumer) retry(ctx context.Context, what string, err error, pause *backoff) {
+	if err == nil {
+		err = errors.New("it ended by itself")
+	}
+	c.stats.Retries.Add(1)
+	c.stats.LastError.Store(err.Error())
+	c.log.WarnContext(ctx, what, slog.Any("error", err))
+	pause.wait(ctx)
+}
+
+func waitFor(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
+// prepare creates what must be there before anything can be asked for.
+func (c *Consumer) prepare(ctx context.Context, js jetstream.JetStream) error {
+	src := c.cfg.Source
+	if err := src.EnsureRegistry(ctx, js, c.cfg.ShapeLogs.Replicas); err != nil {
+		return err
+	}
+	shapes, err := registry.OpenShapes(ctx, js, src)
+	if err != nil {
+		return err
+	}
+	_, err = shapes.EnsureSource(ctx, registry.Source{Partitions: c.cfg.Partitions, Publication: c.cfg.Publication, Slot: c.cfg.Slot})
+	if errors.Is(err, registry.ErrSetUpOtherwise) {
+		return &final{err}
+	}
+	if err != nil {
+		return err
+	}
+	c.shapes = shapes
+	return src.EnsureShapeLogs(ctx, js, c.cfg.Partitions, c.cfg.ShapeLogs)
+}
+
+// session takes the lease and writes shape logs until something ends it.
+func (c *Consumer) session(ctx context.Context, js jetstream.JetStream) error {
+	src := c.cfg.Source
+	changes, err := js.Stream(ctx, src.ChangeStream())
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return fmt.Errorf("there is no change log yet; it comes with the first start of ingest: %w", err)
+	}
+	if err != nil {
+		return topology.Explain(err)
+	}
+	relations, err := registry.OpenRelations(ctx, js, src)
+	if err != nil {
+		return err
+	}
+	lease, err := registry.AcquireLease(ctx, js, src, leaseKey, c.cfg.Name)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	held := make(chan struct{})
+	go func() {
+		defer close(held)
+		cancel(lease.Hold(ctx))
+	}()
+	defer func() { cancel(nil); <-held }()
+
+	s := &session{
+		c: c, log: c.log, js: js, changes: changes, shapes: c.shapes, relations: relations,
+		builders: &sync.Pool{New: func() any { return wire.NewLogBuilder() }},
+		slots:    make(chan struct{}, c.cfg.Snapshots),
+		do:       make(chan func(context.Context) error),
+		router:   newRouter(),
+		feed:     &feed{source: src, relations: relations},
+		live:     map[string]*follower{},
+		parked:   map[string]*parked{},
+		pins:     map[string]place{},
+		finished: map[string]bool{},
+		recent:   window{limit: c.cfg.RecentBytes},
+	}
+	for n := range c.cfg.Partitions {
+		p, err := c.openPartition(ctx, n, s.builders)
+		if err != nil {
+			return topology.Explain(err)
+		}
+		s.parts = append(s.parts, p)
+	}
+	if err := s.run(ctx); err != nil {
+		return err
+	}
+	return context.Cause(ctx)
+}
+
+// connect opens a connection of its own for a snapshot.
+func (c *Consumer) connect(ctx context.Context) (*pgx.Conn, error) {
+	return pg.Connect(ctx, c.pgConfig)
+}
+
+// currentSnapshot asks Postgres what a new snapshot sees.
+func (c *Consumer) currentSnapshot(ctx context.Context) (change.Snapshot, error) {
+	conn, err := c.pool.Acquire(ctx)
+	if err != nil {
+		return change.Snapshot{}, fmt.Errorf("connect to Postgres: %w", err)
+	}
+	defer conn.Release()
+	return pg.CurrentSnapshot(ctx, conn.Conn())
+}

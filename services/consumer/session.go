@@ -1,0 +1,368 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/pkg/control"
+	"github.com/shapebus/shapebus/pkg/registry"
+	"github.com/shapebus/shapebus/pkg/stream"
+	"github.com/shapebus/shapebus/pkg/wire"
+)
+
+// session is the time during which this process holds the lease. Whatever goes
+// wrong ends it; the next one starts from what JetStream holds.
+type session struct {
+	c         *Consumer
+	log       *slog.Logger
+	js        jetstream.JetStream
+	changes   jetstream.Stream
+	shapes    *registry.Shapes
+	relations *registry.Relations
+	parts     []*partition
+	builders  *sync.Pool
+	group     *errgroup.Group
+	slots     chan struct{} // one token per snapshot that may run
+
+	// do runs functions on the main loop, which owns everything below.
+	do chan func(context.Context) error
+
+	router     *router
+	feed       *feed
+	live       map[string]*follower // by id
+	parked     map[string]*parked   // by id
+	pins       map[string]place     // where parked shapes start to read
+	visibility visibility
+	recent     window
+	finished   map[string]bool // handles that ended in this session
+	arrivals   []arrival
+	read       place // the last message
+	applied    place // the end of the last whole transaction, and the message that held it
+	open       openTxn
+	saved      place // of the last checkpoint
+	pruning    bool
+}
+
+// place is a place in the change log.
+type place struct {
+	lsn change.LSN
+	seq uint64 // a hint; the LSN decides
+}
+
+// openTxn tells when the transaction being read is complete.
+type openTxn struct {
+	lsn  change.LSN
+	done int // tables that had their last fragment
+}
+
+// run holds the partitions until ctx ends or something fails.
+func (s *session) run(ctx context.Context) error {
+	s.group, ctx = errgroup.WithContext(ctx)
+	s.group.Go(func() error { return s.main(ctx) })
+	err := s.group.Wait()
+	for _, p := range s.parts {
+		p.out.Close()
+	}
+	return err
+}
+
+// main is the main loop.
+func (s *session) main(ctx context.Context) error {
+	start, err := s.recover(ctx)
+	if err != nil {
+		return err
+	}
+	messages := make(chan stream.Received, 1)
+	s.group.Go(func() error { return s.readChanges(ctx, start, messages) })
+	s.group.Go(func() error { return s.watchCatalog(ctx) })
+	s.group.Go(func() error { return s.trim(ctx) })
+	for _, p := range s.parts {
+		s.group.Go(func() error {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-p.out.Done():
+				return fmt.Errorf("partition %d: %w", p.n, p.out.Err())
+			}
+		})
+	}
+	s.c.stats.Owner.Store(true)
+	defer s.c.stats.Owner.Store(false)
+
+	tick := time.NewTicker(s.c.cfg.Checkpoint)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return s.leave(ctx)
+		case m := <-messages:
+			if err := s.message(ctx, m); err != nil {
+				return err
+			}
+		case f := <-s.do:
+			if err := f(ctx); err != nil {
+				return err
+			}
+		case <-tick.C:
+			if s.applied != s.saved {
+				if err := s.checkpoint(ctx, nil); err != nil {
+					return err
+				}
+			}
+		}
+	}
+}
+
+// leave writes a last checkpoint, so that the successor has little to read again.
+func (s *session) leave(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	if s.applied == s.saved || s.checkpoint(ctx, nil) != nil {
+		return nil
+	}
+	for _, p := range s.parts {
+		if err := p.out.Flush(ctx); err != nil {
+			s.log.WarnContext(ctx, "last checkpoint not stored; the next start reads some of the change log again", slog.Any("error", err))
+			return nil
+		}
+	}
+	return nil
+}
+
+// onMain runs f on the main loop and waits for it.
+func (s *session) onMain(ctx context.Context, f func(context.Context) error) error {
+	done := make(chan error, 1)
+	select {
+	case s.do <- func(ctx context.Context) error { done <- f(ctx); return nil }:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// readChanges feeds the main loop.
+func (s *session) readChanges(ctx context.Context, start place, messages chan<- stream.Received) error {
+	r, err := stream.OpenReader(ctx, s.js, s.c.cfg.Source.ChangeStream(), start.seq)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	for {
+		m, err := r.Next(ctx)
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return err
+		}
+		select {
+		case messages <- m:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// message takes one message of the change log.
+func (s *session) message(ctx context.Context, m stream.Received) error {
+	s.recent.add(m)
+	lsn, err := s.feed.read(ctx, m,
+		func(c wire.Control) error { return s.control(ctx, c) },
+		func(rel *change.Relation, f *change.Fragment) error { return s.fragment(ctx, m, rel, f) })
+	if err != nil {
+		return err
+	}
+	if err := s.flush(ctx); err != nil {
+		return err
+	}
+	if s.open.lsn == 0 && lsn >= s.applied.lsn {
+		s.applied = place{lsn, m.Seq}
+		s.c.stats.Applied.Store(uint64(lsn))
+	}
+	s.read = place{lsn, m.Seq}
+	s.arrived()
+	s.c.stats.Messages.Add(1)
+	s.c.stats.Unread.Store(m.Pending)
+	s.c.stats.Ops.Add(s.router.ops)
+	s.router.ops = 0
+	if s.visibility.crowded() {
+		s.prune(ctx)
+	}
+	return nil
+}
+
+func (s *session) fragment(ctx context.Context, m stream.Received, rel *change.Relation, f *change.Fragment) error {
+	s.visibility.see(f.XID, f.LSN, m.First)
+	if s.open.lsn != f.LSN {
+		s.open = openTxn{lsn: f.LSN}
+	}
+	for {
+		ended, err := s.router.fragment(rel, f, s.c.cfg.PendingBytes, func() error { return s.flush(ctx) })
+		if err != nil {
+			return err
+		}
+		changed := false
+		for _, e := range ended {
+			changed = changed || f.Relation != e.finger
+			if err := s.endLive(ctx, e, e.ended); err != nil {
+				return err
+			}
+		}
+		if !changed {
+			break
+		}
+	}
+	if f.Last {
+		if s.open.done++; s.open.done == len(f.Tables) {
+			s.open = openTxn{}
+		}
+	}
+	s.c.cfg.Failpoint("after_fragment")
+	return nil
+}
+
+// flush appends what the shapes gathered.
+func (s *session) flush(ctx context.Context) error {
+	for _, f := range s.router.take() {
+		if f.ended != "" {
+			continue
+		}
+		if err := s.parts[f.partition].appendLog(ctx, f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// control acts on a control entry.
+func (s *session) control(ctx context.Context, c wire.Control) error {
+	switch c.Kind {
+	case wire.ControlReset:
+		for _, f := range s.followers() {
+			if change.LSN(c.LSN) > f.after {
+				if err := s.endLive(ctx, f, c.Reason); err != nil {
+					return err
+				}
+			}
+		}
+	case wire.ControlRelation:
+		rel, err := s.relations.Get(ctx, c.Relation)
+		if err != nil {
+			return err
+		}
+		at := &change.Fragment{LSN: change.LSN(c.LSN), Relation: c.Relation}
+		if t := s.router.tables[c.OID]; t != nil {
+			for _, f := range append([]*follower(nil), t.shapes...) {
+				if at.LSN > f.after && f.checkRelation(rel, at) {
+					if err := s.endLive(ctx, f, f.ended); err != nil {
+						return err
+					}
+				}
+			}
+		}
+	case wire.ControlBarrier:
+	}
+	return nil
+}
+
+func (s *session) followers() []*follower {
+	all := make([]*follower, 0, len(s.live))
+	for _, f := range s.live {
+		all = append(all, f)
+	}
+	return all
+}
+
+// checkpoint appends a checkpoint to every partition. stored, if not nil, is
+// called once per partition.
+func (s *session) checkpoint(ctx context.Context, stored func(partition int)) error {
+	floor := s.floor()
+	c := wire.Checkpoint{
+		LSN: uint64(s.applied.lsn), Seq: s.applied.seq,
+		FloorLSN: uint64(floor.lsn), FloorSeq: floor.seq,
+		At: time.Now().UnixMicro(),
+	}
+	for _, p := range s.parts {
+		s.c.cfg.Failpoint("before_checkpoint")
+		err := p.checkpoint(ctx, c, func(uint64) {
+			if stored != nil {
+				stored(p.n)
+			}
+		})
+		if err != nil {
+			return err
+		}
+	}
+	s.saved = s.applied
+	return nil
+}
+
+// floor is the place below which the change log is not needed any more.
+func (s *session) floor() place {
+	floor := place{s.applied.lsn + 1, s.applied.seq + 1}
+	if lsn, seq, ok := s.visibility.floor(); ok && lsn < floor.lsn {
+		floor = place{lsn, seq}
+	}
+	for _, p := range s.pins {
+		if p.lsn < floor.lsn {
+			floor = p
+		}
+	}
+	return floor
+}
+
+// prune asks Postgres which transactions every new snapshot sees by now.
+func (s *session) prune(ctx context.Context) {
+	if s.pruning {
+		return
+	}
+	s.pruning = true
+	s.group.Go(func() error {
+		snap, err := s.c.currentSnapshot(ctx)
+		return ignoreEnd(ctx, s.onMain(ctx, func(context.Context) error {
+			s.pruning = false
+			if err != nil {
+				s.log.WarnContext(ctx, "cannot ask Postgres for a snapshot; the change log is trimmed later", slog.Any("error", err))
+				return nil
+			}
+			s.visibility.prune(snap)
+			return nil
+		}))
+	})
+}
+
+// ignoreEnd drops an error that only says that ctx ended.
+func ignoreEnd(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// state changes a shape's record, unless it belongs to another life by now.
+func (s *session) state(ctx context.Context, id, handle string, f func(*registry.Shape)) error {
+	_, err := s.shapes.Change(ctx, id, func(r *registry.Shape) bool {
+		if r.Handle != handle || r.State == control.StateEnded {
+			return false
+		}
+		f(r)
+		return true
+	})
+	if errors.Is(err, registry.ErrNotFound) {
+		return nil
+	}
+	return err
+}

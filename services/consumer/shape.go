@@ -1,0 +1,238 @@
+package consumer
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/pkg/pg"
+	"github.com/shapebus/shapebus/pkg/predicate"
+	"github.com/shapebus/shapebus/pkg/registry"
+	"github.com/shapebus/shapebus/pkg/wire"
+)
+
+// follower turns fragments into entries of one shape's log. It decides and
+// does nothing else: no I/O, no clock. It is owned by the main loop while the
+// shape is live, by the shape's own goroutine while it is parked.
+type follower struct {
+	id        string
+	handle    string
+	partition int
+
+	relation  *change.Relation // as the shape was made for it
+	finger    string           // of relation
+	structure string           // of the table, in the catalog
+	pred      *predicate.Predicate
+	project   []int // columns of the relation that the shape has
+	key       []int // columns of the relation that identify a row
+
+	// after is the LSN up to which every transaction is in the log or in the
+	// snapshot, and must be passed over.
+	after change.LSN
+	// held is the snapshot that the log began with, until the change log has
+	// passed its LSN; what it holds must be passed over.
+	held *change.Snapshot
+
+	tail     wire.Tail        // with what is gathered in out
+	appended wire.Tail        // as of the last message appended
+	out      *wire.LogBuilder // entries gathered and not yet appended; nil without any
+	builders *sync.Pool       // of *wire.LogBuilder, where out comes from
+	ended    string           // why the shape cannot follow any more
+}
+
+// newFollower prepares a shape from its record.
+func newFollower(rec *registry.Shape, builders *sync.Pool) (*follower, error) {
+	table := rec.Table
+	if table == nil {
+		return nil, fmt.Errorf("shape %s: its record has no table", rec.Handle)
+	}
+	pred, err := compile(rec.Definition.Where, rec.Definition.Params, table)
+	if err != nil {
+		return nil, fmt.Errorf("shape %s: %w", rec.Handle, err)
+	}
+	f := &follower{
+		id: rec.ID, handle: rec.Handle, partition: rec.Partition,
+		relation: &table.Relation, finger: table.Relation.Fingerprint(), structure: rec.Structure, pred: pred,
+		builders: builders,
+	}
+	for _, name := range rec.Definition.Columns {
+		i := columnIndex(f.relation, name)
+		if i < 0 {
+			return nil, fmt.Errorf("shape %s: table %s.%s has no column %s", rec.Handle, f.relation.Schema, f.relation.Name, name)
+		}
+		f.project = append(f.project, i)
+	}
+	f.key = f.project
+	if len(table.PrimaryKey) > 0 {
+		f.key = nil
+		for _, i := range f.project { // in the shape's order of columns
+			if slices.Contains(table.PrimaryKey, f.relation.Columns[i].Name) {
+				f.key = append(f.key, i)
+			}
+		}
+	}
+	return f, nil
+}
+
+func columnIndex(r *change.Relation, name string) int {
+	return slices.IndexFunc(r.Columns, func(c change.Column) bool { return c.Name == name })
+}
+
+// compile compiles a where clause against the columns that the stream
+// carries, in the stream's order. Generated columns come last, so that a clause
+// which names one is told why that cannot be.
+func compile(where string, params []string, t *pg.TableInfo) (*predicate.Predicate, error) {
+	pt := predicate.Table{Schema: t.Relation.Schema, Name: t.Relation.Name}
+	info := make(map[string]pg.ColumnInfo, len(t.Columns))
+	for _, c := range t.Columns {
+		info[c.Name] = c
+	}
+	for _, c := range t.Relation.Columns {
+		pt.Columns = append(pt.Columns, predicate.Column{
+			Name: c.Name, TypeOID: c.Type, TypeMod: c.TypeMod, NonDeterministic: !info[c.Name].Deterministic,
+		})
+	}
+	for _, c := range t.Columns {
+		if columnIndex(&t.Relation, c.Name) < 0 {
+			pt.Columns = append(pt.Columns, predicate.Column{Name: c.Name, TypeOID: c.Type, TypeMod: c.TypeMod, Generated: true})
+		}
+	}
+	return predicate.Compile(where, params, pt)
+}
+
+// skips reports whether a transaction is in the log or the snapshot already.
+func (s *follower) skips(f *change.Fragment) bool {
+	return f.LSN <= s.after || s.held != nil && s.held.Holds(f.XID, f.LSN)
+}
+
+// apply offers an op of f, which the shape does not skip.
+func (s *follower) apply(f *change.Fragment, op *change.Op) {
+	switch op.Kind {
+	case change.Insert:
+		if s.pred.Match(op.New) {
+			s.emit(f, op.Index, change.Insert, op.New)
+		}
+	case change.Update:
+		s.update(f, op)
+	case change.Delete:
+		if s.complete(op) && s.pred.Match(op.Old) {
+			s.emit(f, op.Index, change.Delete, op.Old)
+		}
+	case change.Truncate:
+		s.emit(f, op.Index, change.Truncate, nil)
+	}
+}
+
+func (s *follower) update(f *change.Fragment, op *change.Op) {
+	if !s.complete(op) {
+		return
+	}
+	was, is := s.pred.Match(op.Old), s.pred.Match(op.New)
+	switch {
+	case was && is:
+		switch {
+		case !equal(op.Old, op.New, s.key): // a changed key is another row to readers
+			s.emit(f, op.Index, change.Delete, op.Old)
+			s.emit(f, op.Index+1, change.Insert, op.New)
+		case !equal(op.Old, op.New, s.project):
+			s.emit(f, op.Index, change.Update, op.New)
+		}
+	case was:
+		s.emit(f, op.Index, change.Delete, op.Old)
+	case is:
+		s.emit(f, op.Index, change.Insert, op.New)
+	}
+}
+
+// complete checks that the op has the whole old row. Without REPLICA IDENTITY
+// FULL it would not, and the shape could not tell which rows leave it.
+func (s *follower) complete(op *change.Op) bool {
+	if op.Old != nil && !op.KeyOnly {
+		return true
+	}
+	s.ended = fmt.Sprintf("table %s.%s sent an %s without the old row; it needs REPLICA IDENTITY FULL", s.relation.Schema, s.relation.Name, op.Kind)
+	return false
+}
+
+func equal(a, b change.Row, columns []int) bool {
+	for _, c := range columns {
+		if (a[c] == nil) != (b[c] == nil) || !bytes.Equal(a[c], b[c]) {
+			return false
+		}
+	}
+	return true
+}
+
+// emit adds an entry unless the log has it already.
+func (s *follower) emit(f *change.Fragment, index uint64, kind change.Kind, row change.Row) {
+	at := change.Offset{LSN: f.LSN, Op: index}
+	if !s.tail.Last.Before(at) {
+		return
+	}
+	columns := s.project
+	switch kind {
+	case change.Insert:
+		s.tail.Rows++
+	case change.Delete:
+		s.tail.Rows--
+		columns = s.key
+	case change.Truncate:
+		s.tail.Rows = 0
+	case change.Update:
+	}
+	s.tail.Last = at
+	s.builder().Op(f, index, kind, row, columns)
+}
+
+// commit adds the commit marker of f, which is the table's last fragment of
+// its transaction, if the log stands inside that transaction.
+func (s *follower) commit(f *change.Fragment) {
+	if !s.tail.Open() || s.tail.Last.LSN != f.LSN {
+		return
+	}
+	s.builder().Commit(f)
+	s.tail.Last = f.Marker()
+	s.tail.Committed = s.tail.Last
+	s.tail.CommittedRows = s.tail.Rows
+}
+
+func (s *follower) builder() *wire.LogBuilder {
+	if s.out == nil {
+		s.out = s.builders.Get().(*wire.LogBuilder) //nolint:forcetypeassert // the pool holds nothing else
+	}
+	return s.out
+}
+
+// end drops what was gathered and gathers the entry that ends the shape.
+func (s *follower) end(reason string) {
+	if s.out != nil {
+		s.out.Reset()
+	}
+	s.ended = reason
+	s.tail = s.appended
+	s.tail.Ended = true
+	s.builder().End(reason)
+}
+
+// begin gathers the log's first entry, which refers to the snapshot's rows.
+func (s *follower) begin(snap change.Snapshot, segment, messages, rows uint64) {
+	s.builder().Segment(segment, messages, rows, snap)
+	s.tail = wire.Tail{Began: true, Rows: int64(rows), CommittedRows: int64(rows)}
+}
+
+// pending is the size of what is not yet appended.
+func (s *follower) pending() int {
+	if s.out == nil {
+		return 0
+	}
+	return s.out.Len()
+}
+
+// pass is told that the change log has been read up to an LSN on the shape's behalf.
+func (s *follower) pass(lsn change.LSN) {
+	if s.held != nil && lsn >= s.held.LSN {
+		s.held = nil
+	}
+}

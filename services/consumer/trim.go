@@ -1,0 +1,100 @@
+package consumer
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/shapebus/shapebus/pkg/topology"
+	"github.com/shapebus/shapebus/pkg/wire"
+)
+
+const (
+	trimEvery  = 5 * time.Second
+	sweepEvery = time.Hour
+	// trimLeast is how many messages make a trim worth while.
+	trimLeast = 64
+)
+
+// trim removes what nobody needs any more: the change log below every
+// partition's checkpoint, and the last words of shapes that ended long ago.
+func (s *session) trim(ctx context.Context) error {
+	trimTick, sweepTick := time.NewTicker(trimEvery), time.NewTicker(sweepEvery)
+	defer trimTick.Stop()
+	defer sweepTick.Stop()
+	sweep := true
+	for {
+		if sweep {
+			if err := s.sweep(ctx); err != nil && ctx.Err() == nil {
+				s.log.WarnContext(ctx, "logs of ended shapes not swept", slog.Any("error", err))
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-trimTick.C:
+			sweep = false
+		case <-sweepTick.C:
+			sweep = true
+		}
+		if err := s.trimChanges(ctx); err != nil && ctx.Err() == nil {
+			s.log.WarnContext(ctx, "change log not trimmed", slog.Any("error", err))
+		}
+	}
+}
+
+// trimChanges purges the change log below the lowest stored floor.
+func (s *session) trimChanges(ctx context.Context) error {
+	var floor uint64
+	for _, p := range s.parts {
+		c, ok, err := readCheckpoint(ctx, s.js, s.c.cfg.Source, p.n)
+		if err != nil || !ok {
+			return err
+		}
+		if floor == 0 || c.FloorSeq < floor {
+			floor = c.FloorSeq
+		}
+	}
+	info, err := s.changes.Info(ctx)
+	if err != nil {
+		return err
+	}
+	if floor > info.State.LastSeq || floor < info.State.FirstSeq+trimLeast {
+		return nil
+	}
+	return s.changes.Purge(ctx, jetstream.WithPurgeSequence(floor))
+}
+
+// sweep removes the logs of shapes that ended longer ago than the retention,
+// so that their readers have had time to be told.
+func (s *session) sweep(ctx context.Context) error {
+	for _, p := range s.parts {
+		st, err := s.js.Stream(ctx, s.c.cfg.Source.ShapeStream(p.n))
+		if err != nil {
+			return err
+		}
+		info, err := st.Info(ctx, jetstream.WithSubjectFilter(s.c.cfg.Source.LogSubjects(p.n)))
+		if err != nil {
+			return err
+		}
+		for subject, messages := range info.State.Subjects {
+			if messages != 1 { // an ended shape's log is purged down to its last word
+				continue
+			}
+			m, err := st.GetLastMsgForSubject(ctx, subject)
+			if err != nil {
+				return err
+			}
+			tail, err := wire.ParseTail(m.Header.Get(topology.HeaderTail))
+			if err != nil || !tail.Ended || time.Since(m.Time) < s.c.cfg.Retention {
+				continue
+			}
+			if err := st.Purge(ctx, jetstream.WithPurgeSubject(subject)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
