@@ -2,6 +2,8 @@ package predicate
 
 import (
 	"fmt"
+	"math"
+	"strconv"
 	"strings"
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
@@ -70,10 +72,9 @@ func castConstant(c constant, k kind) (constant, error) {
 			return parseConstant(k, c.text)
 		}
 		return roundedInt(c, k)
+	case c.k.isFloat() && k.isNumber():
+		return castFloat(c, k)
 	case c.k.isNumber() && k.isNumber(), c.k.isText() && !k.isText():
-		if c.k == kindFloat4 && k == kindFloat8 {
-			return widened(c)
-		}
 		return parseConstant(k, c.text)
 	case c.k.isText():
 		if c.k == kindBpchar {
@@ -105,13 +106,26 @@ func dateAsTimestamp(c constant) (constant, error) {
 	return constant{k: kindTimestamp, text: timestampText(dayToMicros(days), "")}, nil
 }
 
-// widened is the cast of float4 to float8, which keeps the binary value and not the decimal one.
-func widened(c constant) (constant, error) {
+// castFloat works on the binary value, not on its decimal text. To numeric only the digits that any float of the kind
+// keeps survive, as in Postgres.
+func castFloat(c constant, k kind) (constant, error) {
 	var v value
-	if err := c.read(&v, reading{k: kindFloat4, domain: domainFloat}); err != nil {
+	if err := c.read(&v, reading{k: c.k, domain: domainFloat}); err != nil {
 		return constant{}, err
 	}
-	return constant{k: kindFloat8, text: formatFloat(kindFloat8, v.f)}, nil
+	switch {
+	case k == kindNumeric && c.k == kindFloat4:
+		return parseConstant(k, strconv.FormatFloat(v.f, 'g', 6, 64))
+	case k == kindNumeric:
+		return parseConstant(k, strconv.FormatFloat(v.f, 'g', 15, 64))
+	case k == kindFloat4:
+		narrow := float64(float32(v.f))
+		if math.IsInf(narrow, 0) && !math.IsInf(v.f, 0) || narrow == 0 && v.f != 0 {
+			return constant{}, outOfRange(k, c.text)
+		}
+		return constant{k: k, text: formatFloat(k, narrow)}, nil
+	}
+	return constant{k: k, text: formatFloat(k, v.f)}, nil
 }
 
 // read brings a constant to a domain.

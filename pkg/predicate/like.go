@@ -2,13 +2,18 @@ package predicate
 
 import (
 	"bytes"
+	"fmt"
 	"strings"
 	"sync"
 	"unicode/utf8"
 )
 
-// maxPattern bounds a LIKE pattern: matching costs at most about pattern × text in the worst case.
-const maxPattern = 8192 // bytes
+// Limits of a LIKE pattern. In the worst case a part between two % is tried at every character of the text, and each try
+// costs as much as the part has _ signs (and a comparison of bytes).
+const (
+	maxPattern  = 8192 // bytes
+	maxFloating = 100  // _ signs between two %
+)
 
 // likePattern is a compiled pattern: the segments between its % signs. It matches without recursion or backtracking:
 // the first and last segment are fixed to the ends, the others are found from left to right at their first place.
@@ -20,7 +25,7 @@ type likePattern struct {
 // compileLike parses a pattern whose escape is the backslash.
 func compileLike(pattern string, fold bool) (likePattern, error) {
 	if len(pattern) > maxPattern {
-		return likePattern{}, &inputError{message: "a LIKE pattern may have at most 8192 bytes"}
+		return likePattern{}, &inputError{message: fmt.Sprintf("a LIKE pattern may have at most %d bytes", maxPattern)}
 	}
 	if fold {
 		pattern = string(foldASCII(nil, []byte(pattern)))
@@ -45,6 +50,11 @@ func compileLike(pattern string, fold bool) (likePattern, error) {
 		}
 	}
 	p.segments = append(p.segments, append(segment, run))
+	for i := 1; i < len(p.segments)-1; i++ {
+		if len(p.segments[i]) > maxFloating+1 {
+			return likePattern{}, &inputError{message: fmt.Sprintf("a LIKE pattern may have at most %d _ signs between two %%", maxFloating)}
+		}
+	}
 	return p, nil
 }
 

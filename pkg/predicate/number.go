@@ -78,6 +78,13 @@ func roundedInt(c constant, k kind) (constant, error) {
 		return constant{k: k, text: "0"}, nil
 	}
 	r, ok := new(big.Rat).SetString(c.text)
+	if c.k.isFloat() { // the text is the shortest that means the value, not the value
+		var v value
+		if err := c.read(&v, reading{domain: domainFloat}); err != nil {
+			return constant{}, err
+		}
+		r, ok = r.SetFloat64(v.f), true
+	}
 	if !ok {
 		return constant{}, outOfRange(k, c.text)
 	}
