@@ -37,7 +37,7 @@ func notFound(ctx context.Context, conn *pgx.Conn, schema, name string) error {
 	}
 	var near []scored
 	for _, c := range all {
-		far, limit := distance(strings.ToLower(c.Name), strings.ToLower(name)), max(1, len([]rune(name))/3)
+		far, limit := distance(strings.ToLower(c.Name), strings.ToLower(name)), (len([]rune(name))+2)/3
 		if far > limit {
 			continue
 		}

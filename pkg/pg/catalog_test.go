@@ -1,0 +1,149 @@
+package pg
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/pkg/pgtemp/pgtest"
+)
+
+func pgtestDatabase(t testing.TB) string { return pgtest.Database(t) }
+
+func TestLookupTableDescribesTheTable(t *testing.T) {
+	conn := dial(t, pgtest.Database(t))
+	script(t, conn, `
+		CREATE COLLATION nd (provider = icu, locale = 'und', deterministic = false);
+		CREATE TABLE items (
+			gone int, b text NOT NULL, a int, code varchar(20) COLLATE nd, price numeric(10,2),
+			twice int GENERATED ALWAYS AS (a * 2) STORED, PRIMARY KEY (b, a));
+		ALTER TABLE items DROP COLUMN gone;
+		ALTER TABLE items ENABLE ROW LEVEL SECURITY;
+		CREATE PUBLICATION p FOR TABLE items;
+		CREATE PUBLICATION q FOR ALL TABLES;
+		CREATE PUBLICATION r`)
+	info := lookup(t, conn, "public", "items")
+	want := &TableInfo{
+		Relation: change.Relation{
+			OID: info.Relation.OID, Schema: "public", Name: "items", Identity: change.IdentityDefault,
+			Columns: []change.Column{{Name: "b", Type: 25, TypeMod: -1}, {Name: "a", Type: 23, TypeMod: -1}, {Name: "code", Type: 1043, TypeMod: 24}, {Name: "price", Type: 1700, TypeMod: 655366}},
+		},
+		Columns: []ColumnInfo{
+			{Name: "b", Type: 25, TypeMod: -1, TypeName: "text", NotNull: true, Deterministic: true},
+			{Name: "a", Type: 23, TypeMod: -1, TypeName: "integer", NotNull: true, Deterministic: true},
+			{Name: "code", Type: 1043, TypeMod: 24, TypeName: "character varying(20)"},
+			{Name: "price", Type: 1700, TypeMod: 655366, TypeName: "numeric(10,2)", Deterministic: true},
+			{Name: "twice", Type: 23, TypeMod: -1, TypeName: "integer", Generated: true, Deterministic: true},
+		},
+		PrimaryKey: []string{"b", "a"}, Kind: KindTable, Owner: "postgres", RowSecurity: true, PublishedIn: []string{"p", "q"},
+		persistence: 'p', memberships: info.memberships,
+	}
+	if d := cmp.Diff(want, info, cmp.AllowUnexported(TableInfo{}, membership{}, PartitionInfo{})); d != "" {
+		t.Error(d)
+	}
+	if got := lookup(t, conn, "public", "items", "q", "r").PublishedIn; !slices.Equal(got, []string{"q"}) {
+		t.Errorf("published in %v of q and r", got)
+	}
+}
+
+func TestLookupTableFindsTheLeavesOfPartitions(t *testing.T) {
+	conn := dial(t, pgtest.Database(t))
+	script(t, conn, `
+		CREATE TABLE e (id int, at date, PRIMARY KEY (id, at)) PARTITION BY RANGE (at);
+		CREATE TABLE e24 PARTITION OF e FOR VALUES FROM ('2024-01-01') TO ('2025-01-01') PARTITION BY LIST (id);
+		CREATE TABLE e24_1 PARTITION OF e24 FOR VALUES IN (1);
+		CREATE TABLE e24_x PARTITION OF e24 DEFAULT;
+		CREATE TABLE e25 PARTITION OF e FOR VALUES FROM ('2025-01-01') TO ('2026-01-01');
+		ALTER TABLE e25 REPLICA IDENTITY FULL`)
+	info := lookup(t, conn, "public", "e")
+	var leaves []string
+	for _, p := range info.Partitions {
+		leaves = append(leaves, p.Name+" "+p.Identity.String())
+	}
+	if want := []string{"e24_1 DEFAULT", "e24_x DEFAULT", "e25 FULL"}; info.Kind != KindPartitioned || !slices.Equal(leaves, want) {
+		t.Errorf("kind %c, leaves %v, want %v", info.Kind, leaves, want)
+	}
+}
+
+func TestLookupTableRefusesWhatCannotBeStreamed(t *testing.T) {
+	conn := dial(t, pgtest.Database(t))
+	script(t, conn, `
+		CREATE TABLE t (id int); CREATE VIEW v AS SELECT * FROM t; CREATE MATERIALIZED VIEW m AS SELECT * FROM t;
+		CREATE INDEX i ON t (id); CREATE SEQUENCE s; CREATE TYPE c AS (x int); CREATE UNLOGGED TABLE u (id int);
+		CREATE FOREIGN DATA WRAPPER w; CREATE SERVER srv FOREIGN DATA WRAPPER w; CREATE FOREIGN TABLE f (id int) SERVER srv;
+		CREATE TABLE r (id int) PARTITION BY LIST (id); CREATE TABLE r1 PARTITION OF r FOR VALUES IN (1);
+		CREATE TABLE ru (id int) PARTITION BY LIST (id); CREATE UNLOGGED TABLE ru1 PARTITION OF ru FOR VALUES IN (1);
+		CREATE TABLE rf (id int) PARTITION BY LIST (id); CREATE FOREIGN TABLE rf1 PARTITION OF rf FOR VALUES IN (1) SERVER srv`)
+	for name, want := range map[string]string{
+		"v": "public.v is a view", "m": "materialized view", "i": "is an index", "s": "is a sequence", "c": "composite type",
+		"u": `run ALTER TABLE "public"."u" SET LOGGED`, "f": "foreign table", "r1": "is a partition of r;", "ru": "unlogged partition public.ru1", "rf": "foreign table public.rf1",
+	} {
+		_, err := LookupTable(t.Context(), conn, "public", name)
+		if _, ok := errors.AsType[*UnsupportedError](err); !ok || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q in it", name, err, want)
+		}
+	}
+	if _, err := LookupTable(t.Context(), conn, "pg_catalog", "pg_class"); err == nil || !strings.Contains(err.Error(), "system tables") {
+		t.Errorf("pg_class: %v", err)
+	}
+}
+
+func TestLookupTableSuggestsCloseNames(t *testing.T) {
+	conn := dial(t, pgtest.Database(t))
+	script(t, conn, `CREATE SCHEMA app; CREATE TABLE items (); CREATE TABLE "Items" (); CREATE TABLE app.items (); CREATE TABLE app.orders ()`)
+	for name, want := range map[string][]string{
+		"itmes": {"public.items", `"public"."Items"`, "app.items"},
+		"ITEMS": {`"public"."Items"`, "public.items", "app.items"},
+		"order": {"app.orders"},
+		"zzz":   nil,
+	} {
+		_, err := LookupTable(t.Context(), conn, "public", name)
+		missing, ok := errors.AsType[*NotFoundError](err)
+		if !ok {
+			t.Fatalf("%s: %v", name, err)
+		}
+		slices.Sort(want)
+		slices.Sort(missing.Similar)
+		if !slices.Equal(missing.Similar, want) {
+			t.Errorf("%s: %q, want %q", name, missing.Similar, want)
+		}
+	}
+}
+
+func TestHostileNamesWorkEverywhere(t *testing.T) {
+	conn := dial(t, pgtest.Database(t))
+	for _, name := range hostile {
+		t.Run(name, func(t *testing.T) {
+			publication := "p " + name
+			exec(t, conn, "CREATE SCHEMA "+Ident(name))
+			exec(t, conn, "CREATE TABLE "+Qualified(name, name)+" (id int PRIMARY KEY, "+Ident(name)+" text)")
+			exec(t, conn, "INSERT INTO "+Qualified(name, name)+" VALUES (1, "+Literal(name)+")")
+			if err := EnsurePublication(t.Context(), conn, publication); err != nil {
+				t.Fatal(err)
+			}
+			info := lookup(t, conn, name, name, publication)
+			if info.Relation.Schema != name || info.Relation.Name != name || info.Columns[1].Name != name {
+				t.Fatalf("got %+v", info)
+			}
+			if changed, err := EnsureTable(t.Context(), conn, publication, info, 0); err != nil || !changed {
+				t.Fatalf("changed %t, %v", changed, err)
+			}
+			if in, err := InPublication(t.Context(), conn, publication, info.Relation.OID); err != nil || !in {
+				t.Fatalf("in the publication: %t, %v", in, err)
+			}
+			rows := copyAll(t, conn, info, []string{name}, Ident(name)+" = "+Literal(name))
+			if len(rows) != 1 || string(rows[0][0]) != name {
+				t.Fatalf("copied %q", rows)
+			}
+			for _, f := range Check(t.Context(), conn, CheckOptions{Publication: publication, Tables: []string{Qualified(name, name)}}) {
+				if !f.OK {
+					t.Errorf("%+v", f)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,405 @@
+package pg
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/pkg/pgtemp/pgtest"
+)
+
+// decoded returns the messages of a pgoutput slot and consumes them.
+func decoded(t testing.TB, conn *pgx.Conn, slot, publication string) []string {
+	t.Helper()
+	rows, err := conn.Query(t.Context(), `SELECT data FROM pg_logical_slot_get_binary_changes($1, NULL, NULL,
+		'proto_version', '1', 'publication_names', $2, 'messages', 'true')`, slot, Ident(publication))
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := pgx.CollectRows(rows, pgx.RowTo[[]byte])
+	if err != nil {
+		t.Fatal(err)
+	}
+	var messages []string
+	for _, m := range all {
+		messages = append(messages, string(m))
+	}
+	return messages
+}
+
+func count(messages []string, kind byte) int {
+	n := 0
+	for _, m := range messages {
+		if m[0] == kind {
+			n++
+		}
+	}
+	return n
+}
+
+// slotName is unique in the cluster.
+func slotName(conn *pgx.Conn) string { return "s_" + conn.Config().Database }
+
+func createSlot(t testing.TB, conn *pgx.Conn) string {
+	t.Helper()
+	name := slotName(conn)
+	if err := CreateSlot(t.Context(), conn, name); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+func ensure(t testing.TB, conn *pgx.Conn, publication string, info *TableInfo) bool {
+	t.Helper()
+	changed, err := EnsureTable(t.Context(), conn, publication, info, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return changed
+}
+
+func TestEnsurePublication(t *testing.T) {
+	conn := dial(t, pgtest.Database(t))
+	for range 2 {
+		if err := EnsurePublication(t.Context(), conn, "p"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for create, want := range map[string]string{
+		"CREATE PUBLICATION inserts WITH (publish = 'insert', publish_via_partition_root = true)": `ALTER PUBLICATION "inserts" SET (publish = 'insert, update, delete, truncate')`,
+		"CREATE PUBLICATION leaves": `ALTER PUBLICATION "leaves" SET (publish_via_partition_root = true)`,
+	} {
+		exec(t, conn, create)
+		name := strings.Fields(create)[2]
+		err := EnsurePublication(t.Context(), conn, name)
+		needs, ok := errors.AsType[*NeedsError](err)
+		if !ok || needs.Statement != want {
+			t.Fatalf("%s: %v", name, err)
+		}
+		exec(t, conn, needs.Statement)
+		if err := EnsurePublication(t.Context(), conn, name); err != nil {
+			t.Errorf("after running it: %v", err)
+		}
+	}
+}
+
+func TestEnsureTableLeavesNoHoleBehindAnOpenWriter(t *testing.T) {
+	url := pgtest.Database(t)
+	conn, writer, admin := dial(t, url), dial(t, url), dial(t, url)
+	exec(t, conn, "CREATE TABLE t (id int)")
+	if err := EnsurePublication(t.Context(), conn, "p"); err != nil {
+		t.Fatal(err)
+	}
+	slot := createSlot(t, conn)
+	info := lookup(t, conn, "public", "t")
+	exec(t, writer, "BEGIN")
+	exec(t, writer, "INSERT INTO t VALUES (1)")
+
+	changed, err := EnsureTable(t.Context(), conn, "p", info, 200*time.Millisecond)
+	locked, ok := errors.AsType[*LockedError](err)
+	if !ok || changed {
+		t.Fatalf("with a writer open: changed %t, %v", changed, err)
+	}
+	if want := fmt.Sprintf("pid %d", writer.PgConn().PID()); !strings.Contains(locked.Error(), want) || !strings.Contains(locked.Error(), "public.t") {
+		t.Errorf("%q does not say who holds the table (%s)", locked, want)
+	}
+	if now := lookup(t, conn, "public", "t"); now.Structure() != info.Structure() {
+		t.Errorf("the failed attempt left something behind: %s", info.Diff(now))
+	}
+
+	done := make(chan error, 1)
+	go func() {
+		changed, err := EnsureTable(t.Context(), conn, "p", info, 20*time.Second)
+		if err == nil && !changed {
+			err = errors.New("nothing changed")
+		}
+		done <- err
+	}()
+	eventually(t, admin, "EnsureTable waits for the writer", `SELECT EXISTS (SELECT FROM pg_locks WHERE pid = $1 AND NOT granted)`, conn.PgConn().PID())
+	exec(t, writer, "INSERT INTO t VALUES (2)")
+	exec(t, writer, "COMMIT")
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	// The snapshot holds what came before the fence, the stream what comes after.
+	rows := copyAll(t, conn, info, []string{"id"}, "true")
+	exec(t, writer, "INSERT INTO t VALUES (3)")
+	messages := decoded(t, conn, slot, "p")
+	if len(rows) != 2 || count(messages, 'I') != 1 {
+		t.Errorf("%d rows in the snapshot, %d in the stream; want 2 and 1", len(rows), count(messages, 'I'))
+	}
+}
+
+func TestEnsureTableWaitsOutWritersOlderThanAMembershipMadeByHand(t *testing.T) {
+	url := pgtest.Database(t)
+	conn, writer, prepared := dial(t, url), dial(t, url), dial(t, url)
+	exec(t, conn, "CREATE TABLE t (id int)")
+	exec(t, conn, "ALTER TABLE t REPLICA IDENTITY FULL")
+	if err := EnsurePublication(t.Context(), conn, "p"); err != nil {
+		t.Fatal(err)
+	}
+	exec(t, writer, "BEGIN")
+	exec(t, writer, "INSERT INTO t VALUES (1)")
+	exec(t, conn, "ALTER PUBLICATION p ADD TABLE t") // returns at once: here is the hole
+	info := lookup(t, conn, "public", "t")
+	if _, err := EnsureTable(t.Context(), conn, "p", info, 200*time.Millisecond); err == nil || !strings.Contains(err.Error(), "in use") {
+		t.Fatalf("with an early writer open: %v", err)
+	}
+	done := make(chan error, 1)
+	go func() {
+		_, err := EnsureTable(t.Context(), conn, "p", info, 20*time.Second)
+		done <- err
+	}()
+	exec(t, writer, "COMMIT")
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if rows := copyAll(t, conn, info, []string{"id"}, "true"); len(rows) != 1 {
+		t.Errorf("the early writer's row is in no snapshot: %d rows", len(rows))
+	}
+	// Later writers are in the stream in full; nobody waits for them.
+	exec(t, prepared, "BEGIN")
+	exec(t, prepared, "INSERT INTO t VALUES (2)")
+	if changed, err := EnsureTable(t.Context(), conn, "p", info, 200*time.Millisecond); err != nil || changed {
+		t.Errorf("with a later writer open: changed %t, %v", changed, err)
+	}
+	exec(t, prepared, "ROLLBACK")
+}
+
+func TestEnsureTableTakesNoLocksWhenNothingHasToChange(t *testing.T) {
+	url := pgtest.Database(t)
+	conn, holder := dial(t, url), dial(t, url)
+	exec(t, conn, "CREATE TABLE t (id int)")
+	if err := EnsurePublication(t.Context(), conn, "p"); err != nil {
+		t.Fatal(err)
+	}
+	info := lookup(t, conn, "public", "t")
+	if !ensure(t, conn, "p", info) {
+		t.Fatal("nothing changed the first time")
+	}
+	exec(t, holder, "BEGIN")
+	exec(t, holder, "LOCK TABLE t IN ACCESS EXCLUSIVE MODE")
+	if changed, err := EnsureTable(t.Context(), conn, "p", info, time.Second); err != nil || changed {
+		t.Errorf("changed %t, %v", changed, err)
+	}
+	if _, err := LookupTables(t.Context(), conn, []uint32{info.Relation.OID}); err != nil {
+		t.Error(err)
+	}
+	exec(t, holder, "ROLLBACK")
+}
+
+func TestEnsureTableOfManyAtOnce(t *testing.T) {
+	url := pgtest.Database(t)
+	conn := dial(t, url)
+	exec(t, conn, "CREATE TABLE t (id int)")
+	if err := EnsurePublication(t.Context(), conn, "p"); err != nil {
+		t.Fatal(err)
+	}
+	info := lookup(t, conn, "public", "t")
+	const n = 4
+	errs := make(chan error, n)
+	for range n {
+		c := dial(t, url)
+		go func() {
+			_, err := EnsureTable(t.Context(), c, "p", info, 10*time.Second)
+			errs <- err
+		}()
+	}
+	for range n {
+		if err := <-errs; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestEnsureTableOfPartitionsGivesEachLeafItsIdentity(t *testing.T) {
+	conn := dial(t, pgtest.Database(t))
+	script(t, conn, `
+		CREATE TABLE root (id int PRIMARY KEY, v text) PARTITION BY RANGE (id);
+		CREATE TABLE root_1 PARTITION OF root FOR VALUES FROM (0) TO (10);
+		CREATE TABLE root_2 PARTITION OF root FOR VALUES FROM (10) TO (20) PARTITION BY RANGE (id);
+		CREATE TABLE root_2a PARTITION OF root_2 FOR VALUES FROM (10) TO (20)`)
+	if err := EnsurePublication(t.Context(), conn, "p"); err != nil {
+		t.Fatal(err)
+	}
+	slot := createSlot(t, conn)
+	info := lookup(t, conn, "public", "root", "p")
+	if !ensure(t, conn, "p", info) || ensure(t, conn, "p", info) {
+		t.Error("the first call must change something, the second nothing")
+	}
+	script(t, conn, "INSERT INTO root VALUES (1, 'a'), (11, 'b'); UPDATE root SET v = 'c'; UPDATE root SET id = 12 WHERE id = 1")
+	messages := decoded(t, conn, slot, "p")
+	now := lookup(t, conn, "public", "root", "p")
+	// The leaves' own Relation messages come as well, but no change refers to them.
+	if want := relationMessage(now); !slices.Contains(messages, want) {
+		t.Errorf("no %q in %q", want, messages)
+	}
+	for _, m := range messages {
+		if strings.IndexByte("IUD", m[0]) >= 0 && m[1:5] != relationMessage(now)[1:5] {
+			t.Errorf("a change of another relation than the root: %q", m)
+		}
+		if m[0] == 'U' && m[5] != 'O' {
+			t.Errorf("an update without its whole old row: %q", m)
+		}
+	}
+	if r, u, d := count(messages, 'R'), count(messages, 'U'), count(messages, 'D'); r == 0 || u != 2 || d != 1 {
+		t.Errorf("%d relations, %d updates, %d deletes", r, u, d)
+	}
+	// A partition that comes later shows up in Structure, and the next call sees to it.
+	exec(t, conn, "CREATE TABLE root_3 PARTITION OF root FOR VALUES FROM (20) TO (30)")
+	if lookup(t, conn, "public", "root", "p").Structure() == now.Structure() || !ensure(t, conn, "p", now) {
+		t.Error("the new partition went unnoticed")
+	}
+}
+
+// relationMessage is pgoutput's Relation message for the table, from its description.
+func relationMessage(info *TableInfo) string {
+	be := func(b []byte, n int, v uint32) []byte {
+		for i := n - 1; i >= 0; i-- {
+			b = append(b, byte(v>>(8*i)))
+		}
+		return b
+	}
+	r := info.Relation
+	b := be([]byte{'R'}, 4, r.OID)
+	b = append(b, r.Schema+"\x00"+r.Name+"\x00"...)
+	b = append(b, byte(r.Identity))
+	b = be(b, 2, uint32(len(r.Columns)))
+	for _, c := range r.Columns {
+		key := byte(0)
+		if r.Identity == change.IdentityFull || r.Identity == change.IdentityDefault && slices.Contains(info.PrimaryKey, c.Name) {
+			key = 1
+		}
+		b = append(b, key)
+		b = append(b, c.Name+"\x00"...)
+		b = be(b, 4, c.Type)
+		b = be(b, 4, uint32(c.TypeMod))
+	}
+	return string(b)
+}
+
+func TestRelationIsWhatTheStreamSays(t *testing.T) {
+	conn := dial(t, pgtest.Database(t))
+	script(t, conn, `
+		CREATE TYPE mood AS ENUM ('sad', 'happy'); CREATE DOMAIN positive AS int CHECK (value > 0);
+		CREATE TABLE t (dropped int, id bigint PRIMARY KEY, c char(5), v varchar(7), n numeric(9,3), m mood, p positive, a int[], ts timestamptz(3),
+			g int GENERATED ALWAYS AS (1 + 1) STORED, "we""ird 🦆" jsonb);
+		ALTER TABLE t DROP COLUMN dropped`)
+	if err := EnsurePublication(t.Context(), conn, "p"); err != nil {
+		t.Fatal(err)
+	}
+	slot := createSlot(t, conn)
+	exec(t, conn, "ALTER PUBLICATION p ADD TABLE t")
+	for _, sql := range []string{"SELECT", "ALTER TABLE t REPLICA IDENTITY FULL", "ALTER TABLE t ADD COLUMN x date"} {
+		exec(t, conn, sql)
+		exec(t, conn, "INSERT INTO t (id) SELECT coalesce(max(id), 0) + 1 FROM t")
+		want := relationMessage(lookup(t, conn, "public", "t"))
+		if messages := decoded(t, conn, slot, "p"); !slices.Contains(messages, want) {
+			t.Errorf("after %s: no %q in %q", sql, want, messages)
+		}
+	}
+}
+
+func TestEnsureTableAddsNoInheritanceChildren(t *testing.T) {
+	conn := dial(t, pgtest.Database(t))
+	script(t, conn, "CREATE TABLE parent (id int); CREATE TABLE child () INHERITS (parent)")
+	if err := EnsurePublication(t.Context(), conn, "p"); err != nil {
+		t.Fatal(err)
+	}
+	ensure(t, conn, "p", lookup(t, conn, "public", "parent"))
+	child := lookup(t, conn, "public", "child")
+	if in, err := InPublication(t.Context(), conn, "p", child.Relation.OID); err != nil || in {
+		t.Errorf("the child is in the publication: %t, %v", in, err)
+	}
+}
+
+func TestEnsureTableWithAPublicationForAllTablesChangesTheIdentityOnly(t *testing.T) {
+	conn := dial(t, pgtest.Database(t))
+	script(t, conn, "CREATE TABLE t (id int); CREATE PUBLICATION p FOR ALL TABLES WITH (publish_via_partition_root = true)")
+	info := lookup(t, conn, "public", "t")
+	if in, err := InPublication(t.Context(), conn, "p", info.Relation.OID); err != nil || !in {
+		t.Fatalf("in the publication: %t, %v", in, err)
+	}
+	if !ensure(t, conn, "p", info) || ensure(t, conn, "p", info) {
+		t.Error("the first call must change something, the second nothing")
+	}
+	if got := lookup(t, conn, "public", "t").Relation.Identity; got != change.IdentityFull {
+		t.Errorf("identity %s", got)
+	}
+}
+
+func TestEnsureTableRefusesAMembershipOfPartOfTheTable(t *testing.T) {
+	conn := dial(t, pgtest.Database(t))
+	if Major(conn) < 15 {
+		t.Skip("row filters and column lists came with Postgres 15")
+	}
+	for name, part := range map[string]string{"a row filter": "WHERE (id > 1)", "a column list": "(id)"} {
+		t.Run(name, func(t *testing.T) {
+			script(t, conn, `DROP TABLE IF EXISTS t; DROP PUBLICATION IF EXISTS p; CREATE TABLE t (id int, v int); ALTER TABLE t REPLICA IDENTITY FULL;
+				CREATE PUBLICATION p FOR TABLE t `+part+` WITH (publish_via_partition_root = true)`)
+			info := lookup(t, conn, "public", "t")
+			_, err := EnsureTable(t.Context(), conn, "p", info, 0)
+			needs, ok := errors.AsType[*NeedsError](err)
+			if !ok || !strings.Contains(needs.What, name) {
+				t.Fatal(err)
+			}
+			script(t, conn, needs.Statement)
+			ensure(t, conn, "p", info)
+		})
+	}
+}
+
+func TestEnsureTableWithoutPrivilegesSaysWhatTheOwnerRuns(t *testing.T) {
+	url := pgtest.Database(t)
+	admin := dial(t, url)
+	userURL, _ := as(t, admin, url, "")
+	script(t, admin, `
+		CREATE TABLE plain (id int); CREATE TABLE full_already (id int); ALTER TABLE full_already REPLICA IDENTITY FULL;
+		CREATE TABLE root (id int) PARTITION BY LIST (id); CREATE TABLE root_1 PARTITION OF root FOR VALUES IN (1)`)
+	if err := EnsurePublication(t.Context(), admin, "p"); err != nil {
+		t.Fatal(err)
+	}
+	conn := dial(t, userURL)
+	for name, want := range map[string]string{
+		"plain":        `BEGIN; ALTER TABLE "public"."plain" REPLICA IDENTITY FULL; ALTER PUBLICATION "p" ADD TABLE ONLY "public"."plain"; COMMIT`,
+		"full_already": `BEGIN; LOCK TABLE ONLY "public"."full_already" IN SHARE ROW EXCLUSIVE MODE; ALTER PUBLICATION "p" ADD TABLE ONLY "public"."full_already"; COMMIT`,
+		"root":         `BEGIN; ALTER TABLE "public"."root" REPLICA IDENTITY FULL; ALTER TABLE "public"."root_1" REPLICA IDENTITY FULL; ALTER PUBLICATION "p" ADD TABLE "public"."root"; COMMIT`,
+	} {
+		info := lookup(t, conn, "public", name)
+		_, err := EnsureTable(t.Context(), conn, "p", info, 0)
+		needs, ok := errors.AsType[*NeedsError](err)
+		if !ok || needs.Statement != want || !strings.Contains(err.Error(), "role postgres") {
+			t.Fatalf("%s: %v", name, err)
+		}
+		script(t, admin, needs.Statement)
+		if ensure(t, conn, "p", info) {
+			t.Errorf("%s: something was left to do", name)
+		}
+	}
+	err := EnsurePublication(t.Context(), conn, "another")
+	if needs, ok := errors.AsType[*NeedsError](err); !ok || !strings.Contains(needs.Statement, "GRANT CREATE ON DATABASE") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestEnsureTableOfAGoneTable(t *testing.T) {
+	conn := dial(t, pgtest.Database(t))
+	script(t, conn, "CREATE TABLE t (id int); CREATE TABLE u (id int)")
+	gone, renamed := lookup(t, conn, "public", "t"), lookup(t, conn, "public", "u")
+	script(t, conn, "DROP TABLE t; ALTER TABLE u RENAME TO w; CREATE TABLE u (id int)")
+	if _, err := EnsureTable(t.Context(), conn, "p", gone, 0); err == nil || !strings.Contains(err.Error(), "public.t does not exist") {
+		t.Errorf("dropped: %v", err)
+	}
+	if _, err := EnsureTable(t.Context(), conn, "p", renamed, 0); err == nil || !strings.Contains(err.Error(), "was renamed to public.w") {
+		t.Errorf("renamed: %v", err)
+	}
+	if _, err := EnsureTable(t.Context(), conn, "nowhere", lookup(t, conn, "public", "u"), 0); err == nil || !strings.Contains(err.Error(), "publication nowhere does not exist") {
+		t.Errorf("no publication: %v", err)
+	}
+}

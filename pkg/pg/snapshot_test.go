@@ -1,0 +1,283 @@
+package pg
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/pkg/pgtemp/pgtest"
+)
+
+func open(t testing.TB, conn *pgx.Conn) *Snapshot {
+	t.Helper()
+	snap, err := OpenSnapshot(t.Context(), conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return snap
+}
+
+// copyAll reads rows in a snapshot of its own.
+func copyAll(t testing.TB, conn *pgx.Conn, info *TableInfo, columns []string, where string) []change.Row {
+	t.Helper()
+	snap := open(t, conn)
+	rows := copyIn(t, snap, info, columns, where)
+	if err := snap.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return rows
+}
+
+func copyIn(t testing.TB, snap *Snapshot, info *TableInfo, columns []string, where string) []change.Row {
+	t.Helper()
+	var rows []change.Row
+	n, err := snap.CopyRows(t.Context(), info, columns, where, func(row change.Row) error {
+		rows = append(rows, clone(row))
+		return nil
+	})
+	if err != nil || int(n) != len(rows) {
+		t.Fatalf("%d rows of %d, %v", len(rows), n, err)
+	}
+	return rows
+}
+
+func TestCopyRowsKeepsEveryByte(t *testing.T) {
+	conn := dial(t, pgtest.Database(t))
+	exec(t, conn, "CREATE TABLE t (id int PRIMARY KEY, v text, w text)")
+	huge := strings.Repeat("0123456789 tab\t nl\n bs\\ ", 20<<20/24)
+	values := []*string{nil}
+	for _, v := range []string{"", `\N`, `\.`, `\\`, `\`, "\t", "\n", "\r\n", "a\tb\nc\\d", "\b\f\v", "\x01\x7f", "ü🦆", " ", `"`, "NULL", huge, "after"} {
+		values = append(values, &v)
+	}
+	for i, v := range values {
+		exec(t, conn, "INSERT INTO t VALUES ($1, $2, $2)", i, v)
+	}
+	rows := copyAll(t, conn, lookup(t, conn, "public", "t"), []string{"v", "id", "w"}, "true")
+	if len(rows) != len(values) {
+		t.Fatalf("%d rows, want %d", len(rows), len(values))
+	}
+	for i, v := range values {
+		for _, got := range [][]byte{rows[i][0], rows[i][2]} {
+			switch {
+			case (v == nil) != (got == nil):
+				t.Errorf("row %d: NULL became a value or the other way round", i)
+			case v != nil && !bytes.Equal(got, []byte(*v)):
+				t.Errorf("row %d: %.60q, want %.60q", i, got, *v)
+			}
+		}
+	}
+}
+
+func TestCopyRowsPrintsValuesTheSameWhateverTheRolesSettings(t *testing.T) {
+	url := pgtest.Database(t)
+	admin := dial(t, url)
+	exec(t, admin, "CREATE TABLE t (a timestamptz, b interval, c float8, d bytea, e date)")
+	exec(t, admin, `INSERT INTO t VALUES ('2024-03-01 12:00+02', '1 day 2 hours', 0.1::float8 + 0.2, '\xff00', '2024-02-01')`)
+	exec(t, admin, `DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET DateStyle = ''German''', current_database());
+		EXECUTE format('ALTER DATABASE %I SET TimeZone = ''Asia/Tokyo''', current_database());
+		EXECUTE format('ALTER DATABASE %I SET IntervalStyle = ''iso_8601''', current_database());
+		EXECUTE format('ALTER DATABASE %I SET extra_float_digits = 0', current_database());
+		EXECUTE format('ALTER DATABASE %I SET bytea_output = ''escape''', current_database());
+		EXECUTE format('ALTER DATABASE %I SET statement_timeout = 1', current_database()); END $$`)
+	conn := dial(t, url)
+	rows := copyAll(t, conn, lookup(t, conn, "public", "t"), []string{"a", "b", "c", "d", "e"}, "true")
+	if got, want := fmt.Sprintf("%s", rows), `[[2024-03-01 10:00:00+00 1 day 02:00:00 0.30000000000000004 \xff00 2024-02-01]]`; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+func TestCopyRowsReadsPartitionsButNotInheritanceChildren(t *testing.T) {
+	conn := dial(t, pgtest.Database(t))
+	script(t, conn, `
+		CREATE TABLE root (id int, v text) PARTITION BY LIST (id);
+		CREATE TABLE root_1 PARTITION OF root FOR VALUES IN (1);
+		CREATE TABLE root_2 (v text, extra int, id int); ALTER TABLE root_2 DROP COLUMN extra;
+		ALTER TABLE root ATTACH PARTITION root_2 FOR VALUES IN (2);
+		INSERT INTO root VALUES (1, 'one'), (2, 'two');
+		CREATE TABLE parent (id int); CREATE TABLE child () INHERITS (parent);
+		INSERT INTO parent VALUES (1); INSERT INTO child VALUES (2)`)
+	if rows := copyAll(t, conn, lookup(t, conn, "public", "root"), []string{"id", "v"}, "true"); len(rows) != 2 {
+		t.Errorf("%d rows of the partitions, want 2", len(rows))
+	}
+	if rows := copyAll(t, conn, lookup(t, conn, "public", "parent"), []string{"id"}, "true"); len(rows) != 1 {
+		t.Errorf("%d rows of the parent, want 1", len(rows))
+	}
+}
+
+func TestASnapshotSeesOneMoment(t *testing.T) {
+	url := pgtest.Database(t)
+	conn, writer, late := dial(t, url), dial(t, url), dial(t, url)
+	exec(t, conn, "CREATE TABLE t (id int)")
+	info := lookup(t, conn, "public", "t")
+	xid := func(c *pgx.Conn, id int) change.XID {
+		t.Helper()
+		exec(t, c, "BEGIN")
+		exec(t, c, "INSERT INTO t VALUES ($1)", id)
+		var x uint64
+		if err := c.QueryRow(t.Context(), "SELECT pg_current_xact_id()::text::bigint").Scan(&x); err != nil {
+			t.Fatal(err)
+		}
+		return change.XID(uint32(x))
+	}
+	running := xid(writer, 1)
+	committed := xid(late, 2)
+	exec(t, late, "COMMIT")
+	snap := open(t, conn)
+	exec(t, writer, "COMMIT")
+	after := xid(late, 3)
+	exec(t, late, "COMMIT")
+	rows := copyIn(t, snap, info, []string{"id"}, "true")
+	if len(rows) != 1 || string(rows[0][0]) != "2" {
+		t.Errorf("the snapshot holds %s, want row 2", rows)
+	}
+	if !snap.Sees(committed) || snap.Sees(running) || snap.Sees(after) {
+		t.Errorf("%s sees committed %t, running %t, later %t", snap, snap.Sees(committed), snap.Sees(running), snap.Sees(after))
+	}
+	now, err := CurrentSnapshot(t.Context(), late)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !now.Sees(running) || !now.Sees(after) || now.LSN < snap.LSN {
+		t.Errorf("a later snapshot %s at %s, the first at %s", now, now.LSN, snap.LSN)
+	}
+	if _, err := CurrentSnapshot(t.Context(), conn); err == nil {
+		t.Error("the current snapshot was read inside a transaction")
+	}
+	if err := snap.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if rows := copyAll(t, conn, info, []string{"id"}, "true"); len(rows) != 3 {
+		t.Errorf("%d rows after closing, want 3", len(rows))
+	}
+}
+
+func TestASnapshotOfATableThatWasRewrittenIsRefused(t *testing.T) {
+	url := pgtest.Database(t)
+	conn, ddl := dial(t, url), dial(t, url)
+	script(t, conn, `
+		CREATE TABLE t (id int, v int); INSERT INTO t VALUES (1, 1);
+		CREATE TABLE root (id int) PARTITION BY LIST (id);
+		CREATE TABLE root_1 PARTITION OF root FOR VALUES IN (1); INSERT INTO root VALUES (1)`)
+	for _, c := range []struct{ table, sql string }{
+		{"t", "TRUNCATE t"},
+		{"t", "ALTER TABLE t ALTER COLUMN v TYPE bigint"},
+		{"root", "TRUNCATE root_1"},
+		{"root", "CREATE TABLE root_2 PARTITION OF root FOR VALUES IN (2)"},
+		{"root", "ALTER TABLE root DETACH PARTITION root_1"},
+	} {
+		t.Run("after "+c.sql, func(t *testing.T) {
+			info := lookup(t, conn, "public", c.table)
+			snap := open(t, conn)
+			exec(t, ddl, c.sql)
+			_, err := snap.CopyRows(t.Context(), info, []string{"id"}, "true", func(change.Row) error { return nil })
+			if !errors.Is(err, ErrSnapshotStale) {
+				t.Errorf("got %v", err)
+			}
+			if err := snap.Close(t.Context()); err != nil {
+				t.Error(err)
+			}
+			copyAll(t, conn, lookup(t, conn, "public", c.table), []string{"id"}, "true")
+		})
+	}
+}
+
+func TestCopyRowsStopsWhenItIsToldTo(t *testing.T) {
+	url := pgtest.Database(t)
+	admin := dial(t, url)
+	exec(t, admin, "CREATE TABLE t AS SELECT g AS id FROM generate_series(1, 200000) g")
+	info := lookup(t, admin, "public", "t")
+	stop := errors.New("stop")
+	for name, c := range map[string]struct {
+		want error
+		stop func(context.CancelFunc) error
+	}{
+		"the caller's error comes back as it is": {stop, func(context.CancelFunc) error { return stop }},
+		"a cancelled context aborts it":          {context.Canceled, func(cancel context.CancelFunc) error { cancel(); return nil }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			conn := dial(t, url)
+			pid := conn.PgConn().PID()
+			snap := open(t, conn)
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			n, err := snap.CopyRows(ctx, info, []string{"id"}, "true", func(row change.Row) error {
+				if string(row[0]) == "1000" {
+					return c.stop(cancel)
+				}
+				return nil
+			})
+			if !errors.Is(err, c.want) || n == 200000 {
+				t.Errorf("%d rows, %v", n, err)
+			}
+			if err := snap.Close(t.Context()); err != nil {
+				t.Errorf("close: %v", err)
+			}
+			eventually(t, admin, "the server's transaction ends", "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $1)", pid)
+		})
+	}
+}
+
+func TestCopyRowsSaysWhichPrivilegeIsMissing(t *testing.T) {
+	url := pgtest.Database(t)
+	admin := dial(t, url)
+	userURL, role := as(t, admin, url, "")
+	script(t, admin, `
+		CREATE SCHEMA app; CREATE TABLE app.t (id int); CREATE TABLE guarded (id int); INSERT INTO guarded VALUES (1), (2);
+		ALTER TABLE guarded ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON guarded USING (id = 1);
+		GRANT SELECT ON guarded TO `+Ident(role))
+	for _, c := range []struct{ schema, name, want string }{
+		{"app", "t", `GRANT USAGE ON SCHEMA "app" TO ` + Ident(role) + `; GRANT SELECT ON "app"."t" TO ` + Ident(role)},
+		{"public", "guarded", "ALTER ROLE " + Ident(role) + " BYPASSRLS"},
+	} {
+		conn := dial(t, userURL)
+		snap := open(t, conn)
+		_, err := snap.CopyRows(t.Context(), lookup(t, conn, c.schema, c.name), []string{"id"}, "true", func(change.Row) error { return nil })
+		needs, ok := errors.AsType[*NeedsError](err)
+		if !ok || needs.Statement != c.want {
+			t.Fatalf("%s: %v", c.name, err)
+		}
+		if err := snap.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+		script(t, admin, needs.Statement)
+		copyAll(t, conn, lookup(t, conn, c.schema, c.name), []string{"id"}, "true")
+	}
+}
+
+func TestCopyRowsReadsTablesThatTheRoleMayOnlySelect(t *testing.T) {
+	url := pgtest.Database(t)
+	admin := dial(t, url)
+	userURL, role := as(t, admin, url, "")
+	script(t, admin, `CREATE TABLE root (id int) PARTITION BY LIST (id); CREATE TABLE root_1 PARTITION OF root FOR VALUES IN (1);
+		INSERT INTO root VALUES (1); GRANT SELECT ON root TO `+Ident(role))
+	conn := dial(t, userURL)
+	if rows := copyAll(t, conn, lookup(t, conn, "public", "root"), []string{"id"}, "true"); len(rows) != 1 {
+		t.Errorf("%d rows", len(rows))
+	}
+}
+
+func BenchmarkCopyRows(b *testing.B) {
+	conn := dial(b, pgtest.Database(b))
+	const rows = 200_000
+	exec(b, conn, `CREATE TABLE t AS SELECT g AS id, now() AS at, 'some text of a row'::text AS v, NULL::int AS n, 42.50 AS price, true AS ok
+		FROM generate_series(1, $1::int) g`, rows)
+	info := lookup(b, conn, "public", "t")
+	columns := []string{"id", "at", "v", "n", "price", "ok"}
+	b.ReportAllocs()
+	for b.Loop() {
+		snap := open(b, conn)
+		if n, err := snap.CopyRows(b.Context(), info, columns, "true", func(change.Row) error { return nil }); err != nil || n != rows {
+			b.Fatal(n, err)
+		}
+		if err := snap.Close(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.N)*rows/b.Elapsed().Seconds(), "rows/s")
+}
