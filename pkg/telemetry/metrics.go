@@ -17,7 +17,7 @@ type Metric struct {
 }
 
 // Counter is a metric that only grows.
-func Counter(name, help string, value int64) Metric {
+func Counter[N int64 | uint64](name, help string, value N) Metric {
 	return Metric{Name: name, Help: help, Counter: true, Value: float64(value)}
 }
 

@@ -64,7 +64,7 @@ func TestHealth(t *testing.T) {
 	ready.Store(&reason)
 	reg, err := telemetry.Registry("v1", map[string]string{"source": "main"}, func() []telemetry.Metric {
 		return []telemetry.Metric{
-			telemetry.Counter("shapebus_test_rows_total", "Rows.", 7),
+			telemetry.Counter("shapebus_test_rows_total", "Rows.", uint64(7)),
 			telemetry.Gauge("shapebus_test_lag_bytes", "Lag in bytes.", 2.5),
 			telemetry.Flag("shapebus_test_up", "1 when up.", true),
 		}

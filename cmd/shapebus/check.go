@@ -1,0 +1,91 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/shapebus/shapebus/pkg/pg"
+	"github.com/shapebus/shapebus/pkg/topology"
+)
+
+type checkCmd struct {
+	sourceFlags
+	databaseFlags
+	replicationFlags
+	NATS       natsFlags `embed:"" group:"NATS:"`
+	Tables     []string  `env:"-" name:"table" placeholder:"TABLE" help:"Table to check too, as SQL writes it; may be repeated. Default none."`
+	Partitions int       `default:"8" help:"Partitions that the source has or will have (default ${default})."`
+	JSON       bool      `env:"-" name:"json" help:"Print one JSON document. Default: text."`
+}
+
+// Run looks at both sides and says what to do.
+func (c *checkCmd) Run(ctx context.Context, out *console) error {
+	source, err := topology.ParseSource(c.Source)
+	if err != nil {
+		return &usageError{text: err.Error()}
+	}
+	url, err := c.required()
+	if err != nil {
+		return err
+	}
+	reports := []report{c.database(ctx, url, source), c.nats(ctx, out.log, source)}
+	n := failures(reports)
+	if c.JSON {
+		err = printJSON(out.stdout, map[string]any{"ready": n == 0, "checks": reports})
+	} else {
+		err = printReports(out.stdout, reports, palette{out.color})
+	}
+	switch {
+	case err != nil:
+		return err
+	case n > 0:
+		return fmt.Errorf("not ready: %s to fix, see FAIL above", plural(n, "thing"))
+	case !c.JSON:
+		_, err = fmt.Fprintln(out.stdout, "Ready: start shapebus ingest and shapebus consumer.")
+	}
+	return err
+}
+
+func (c *checkCmd) database(ctx context.Context, url string, source topology.Source) (r report) {
+	r = report{Title: "Postgres", Address: pg.Redact(url)}
+	cfg, err := pg.ParseConfig(url, "check")
+	if err != nil {
+		r.Findings = []pg.Finding{failure("connection", "", "%v", err)}
+		return r
+	}
+	r.Address = fmt.Sprintf("%s:%d/%s as %s", cfg.Host, cfg.Port, cfg.Database, cfg.User)
+	conn, err := pg.Connect(ctx, cfg)
+	if err != nil {
+		r.Findings = []pg.Finding{connectFinding(err)}
+		return r
+	}
+	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing was written
+	replication := c.replicationFlags.of(source)
+	r.Findings = pg.Check(ctx, conn, pg.CheckOptions{Publication: replication.Publication, Slot: replication.Slot, Tables: c.Tables})
+	return r
+}
+
+// connectFinding is a failed connection as a finding, its remedy apart.
+func connectFinding(err error) pg.Finding {
+	if e, ok := errors.AsType[*pg.ConnectError](err); ok {
+		return failure("connection", e.Fix, "%s", e.Reason)
+	}
+	if e, ok := errors.AsType[*natsError](err); ok {
+		return failure("connection", e.fix, "%v", e.err)
+	}
+	return failure("connection", "", "%v", err)
+}
+
+func (c *checkCmd) nats(ctx context.Context, log *slog.Logger, source topology.Source) report {
+	r := report{Title: "NATS", Address: c.NATS.address()}
+	nc, err := c.NATS.connect(log, "check")
+	if err != nil {
+		r.Findings = []pg.Finding{connectFinding(err)}
+		return r
+	}
+	defer nc.Close()
+	r.Findings = checkNATS(ctx, nc, source, c.Partitions)
+	return r
+}

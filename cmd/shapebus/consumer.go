@@ -1,0 +1,73 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"github.com/shapebus/shapebus/pkg/telemetry"
+	"github.com/shapebus/shapebus/pkg/topology"
+	"github.com/shapebus/shapebus/services/consumer"
+)
+
+type consumerCmd struct {
+	serviceFlags
+	consumerTuning `group:"Tuning:"`
+	Listen         string `default:":8081" help:"Address of /healthz, /readyz and /metrics; empty for none (default ${default})."`
+}
+
+// consumerTuning is what dev offers too.
+type consumerTuning struct {
+	Partitions       int           `default:"8" help:"Streams that shape logs are spread over; fixed when the source is first used (default ${default})."`
+	Snapshots        int           `default:"2" help:"Initial snapshots read from Postgres at once (default ${default})."`
+	ShapeLogMaxBytes byteSize      `default:"0" help:"Size at which a partition's stream refuses to grow; 0 is no limit (default ${default})."`
+	Checkpoint       time.Duration `default:"1s" help:"Time between checkpoints while there is traffic (default ${default})."`
+	CatalogInterval  time.Duration `default:"5s" help:"Time between looks at whether the tables of shapes have changed (default ${default})."`
+	EndedRetention   time.Duration `default:"24h" help:"How long the last word of an ended shape is kept for its readers (default ${default})."`
+	LockTimeout      time.Duration `default:"5s" help:"How long taking a table into the publication waits for its lock, holding up writers behind it (default ${default})."`
+}
+
+func (t consumerTuning) config(replicas int) consumer.Config {
+	return consumer.Config{
+		ShapeLogs:  topology.ShapeLogConfig{Replicas: replicas, MaxBytes: int64(t.ShapeLogMaxBytes)},
+		Partitions: t.Partitions, Snapshots: t.Snapshots, Checkpoint: t.Checkpoint,
+		CatalogInterval: t.CatalogInterval, Retention: t.EndedRetention, LockTimeout: t.LockTimeout,
+		Version: versionText(),
+	}
+}
+
+// Run runs the service.
+func (c *consumerCmd) Run(ctx context.Context, out *console) error {
+	var running atomic.Pointer[consumer.Consumer]
+	return service{
+		role: "consumer", listen: c.Listen,
+		build: func(d dependencies) (func(context.Context) error, error) {
+			cfg := c.consumerTuning.config(c.Replicas)
+			cfg.Source, cfg.DatabaseURL, cfg.NATS, cfg.Log, cfg.Failpoint = d.source, d.database, d.nats, d.log, d.failpoint
+			cfg.Publication, cfg.Slot = c.Publication, c.Slot
+			s, err := consumer.New(cfg)
+			if err != nil {
+				return nil, err
+			}
+			running.Store(s)
+			return s.Run, nil
+		},
+		ready: func() error { return consumerReady(running.Load()) },
+		metrics: func() []telemetry.Metric {
+			if s := running.Load(); s != nil {
+				return consumerMetrics(s.Status())
+			}
+			return consumerMetrics(consumer.Status{})
+		},
+	}.run(ctx, out, c.serviceFlags)
+}
+
+func consumerReady(s *consumer.Consumer) error {
+	select {
+	case <-s.Ready():
+		return nil
+	default:
+		return errors.New("the control plane does not answer yet")
+	}
+}

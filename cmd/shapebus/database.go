@@ -1,0 +1,56 @@
+package main
+
+import (
+	"cmp"
+	"os"
+	"slices"
+
+	"github.com/shapebus/shapebus/pkg/topology"
+)
+
+// databaseFlags say how to reach Postgres. Whatever they leave open follows libpq's rules: PG* variables, the password file,
+// the service file, sslmode.
+type databaseFlags struct {
+	DatabaseURL     string `name:"database-url" help:"Postgres, as postgres://user@host:port/db?sslmode=… or host=… dbname=…. Default: what PGHOST, PGDATABASE, PGSERVICE, … say; passwords best come from PGPASSWORD or a password file."`
+	DatabaseURLFile string `name:"database-url-file" type:"path" help:"File that holds --database-url, for one with a password in it. Default none."`
+}
+
+// libpqVariables are those that say which server or database is meant.
+var libpqVariables = []string{"PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE", "PGSERVICE", "PGUSER"}
+
+// given returns the connection string, "" when neither flags nor environment name a database.
+func (f *databaseFlags) given() (string, error) {
+	if f.DatabaseURLFile != "" {
+		return readSecret("--database-url-file", f.DatabaseURLFile)
+	}
+	fromEnvironment := ""
+	if slices.ContainsFunc(libpqVariables, func(name string) bool { return os.Getenv(name) != "" }) {
+		fromEnvironment = "application_name=shapebus" // the rest is libpq's environment
+	}
+	return cmp.Or(f.DatabaseURL, fromEnvironment), nil
+}
+
+// required is given, or the error that says how to name a database.
+func (f *databaseFlags) required() (string, error) {
+	url, err := f.given()
+	if err == nil && url == "" {
+		err = &usageError{text: "which database? Give --database-url (or SHAPEBUS_DATABASE_URL, --database-url-file, or libpq's PGHOST, PGDATABASE, …)"}
+	}
+	return url, err
+}
+
+// sourceFlags name the source.
+type sourceFlags struct {
+	Source string `default:"main" help:"Name of the source (one database and slot) in streams and subjects: letters, digits, _ and - (default ${default})."`
+}
+
+// replicationFlags name what Shapebus keeps in Postgres.
+type replicationFlags struct {
+	Publication string `help:"Publication to use. Default shapebus_<source>."`
+	Slot        string `help:"Replication slot to use. Default shapebus_<source>."`
+}
+
+// of fills in the source's own names.
+func (f replicationFlags) of(source topology.Source) replicationFlags {
+	return replicationFlags{Publication: cmp.Or(f.Publication, source.Publication()), Slot: cmp.Or(f.Slot, source.Slot())}
+}

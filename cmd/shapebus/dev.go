@@ -1,0 +1,159 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/shapebus/shapebus/pkg/pg"
+	"github.com/shapebus/shapebus/pkg/topology"
+	"github.com/shapebus/shapebus/services/consumer"
+	"github.com/shapebus/shapebus/services/ingest"
+)
+
+type devCmd struct {
+	sourceFlags
+	databaseFlags
+	replicationFlags
+	DataDir        string `type:"path" help:"Directory that keeps the streams, and the throw-away Postgres, from one run to the next. Default: a temporary one, removed at the end."`
+	NATSPort       int    `name:"nats-port" default:"0" help:"TCP port of NATS on 127.0.0.1. Default 0: 4222 if it is free, else a free one."`
+	PGPort         int    `name:"pg-port" default:"0" help:"TCP port of the throw-away Postgres on 127.0.0.1. Default 0: a free one."`
+	ingestTuning   `group:"Tuning:"`
+	consumerTuning `group:"Tuning:"`
+}
+
+// devSyncInterval is a little more than the embedded server's own.
+const devSyncInterval = 2 * time.Second
+
+// devStop bounds the clean-up at the end.
+const devStop = 30 * time.Second
+
+// Run starts what is missing, runs the services, and takes everything down again.
+func (c *devCmd) Run(ctx context.Context, out *console) (err error) {
+	source, err := topology.ParseSource(c.Source)
+	if err != nil {
+		return &usageError{text: err.Error()}
+	}
+	servers, err := c.startServers(ctx, out.log)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), devStop)
+		defer cancel()
+		err = errors.Join(err, servers.stop(ctx))
+	}()
+	err = c.serve(ctx, out, servers, source)
+	return errors.Join(err, c.letGo(context.WithoutCancel(ctx), out, servers, source))
+}
+
+// serve runs both services until ctx ends or one fails.
+func (c *devCmd) serve(ctx context.Context, out *console, servers *devServers, source topology.Source) error {
+	ingestConn, err := servers.connect(out.log, "ingest")
+	if err != nil {
+		return err
+	}
+	defer ingestConn.Close()
+	consumerConn, err := servers.connect(out.log, "consumer")
+	if err != nil {
+		return err
+	}
+	defer consumerConn.Close()
+	in, con, err := c.services(out.log, servers, source, ingestConn, consumerConn)
+	if err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return in.Run(ctx) })
+	group.Go(func() error {
+		if !wait(ctx, in.Ready()) { // it makes the change log
+			return nil
+		}
+		return con.Run(ctx)
+	})
+	group.Go(func() error {
+		if !wait(ctx, con.Ready()) {
+			return nil
+		}
+		return servers.banner(out, source)
+	})
+	return group.Wait()
+}
+
+// wait reports whether ready was closed before ctx ended.
+func wait(ctx context.Context, ready <-chan struct{}) bool {
+	select {
+	case <-ready:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (c *devCmd) services(log *slog.Logger, servers *devServers, source topology.Source, forIngest, forConsumer *nats.Conn) (*ingest.Ingest, *consumer.Consumer, error) {
+	ic := c.ingestTuning.config(1)
+	ic.Source, ic.DatabaseURL, ic.NATS, ic.Log = source, servers.database, forIngest, log
+	ic.Publication, ic.Slot, ic.SyncInterval = c.Publication, c.Slot, devSyncInterval
+	in, err := ingest.New(ic)
+	if err != nil {
+		return nil, nil, err
+	}
+	cc := c.consumerTuning.config(1)
+	cc.Source, cc.DatabaseURL, cc.NATS, cc.Log = source, servers.database, forConsumer, log
+	cc.Publication, cc.Slot = c.Publication, c.Slot
+	con, err := consumer.New(cc)
+	return in, con, err
+}
+
+// letGo sees to the slot in a database that is not ours: with the streams gone it would only make Postgres keep WAL.
+func (c *devCmd) letGo(ctx context.Context, out *console, servers *devServers, source topology.Source) error {
+	if servers.postgres != nil {
+		return nil
+	}
+	slot := c.replicationFlags.of(source).Slot
+	if c.DataDir != "" {
+		out.log.WarnContext(ctx, "the slot stays, and Postgres keeps WAL for it until dev runs again with this --data-dir",
+			slog.String("slot", slot), slog.String("to_drop_it", fmt.Sprintf("SELECT pg_drop_replication_slot(%s)", pg.Literal(slot))))
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, devStop)
+	defer cancel()
+	if err := dropSlot(ctx, servers.database, slot); err != nil {
+		return fmt.Errorf("drop replication slot %s, for which Postgres would keep WAL: %w; run SELECT pg_drop_replication_slot(%s)", slot, err, pg.Literal(slot))
+	}
+	return nil
+}
+
+// dropSlot drops a slot once its walsender has noticed that nobody reads it any more.
+func dropSlot(ctx context.Context, url, slot string) error {
+	cfg, err := pg.ParseConfig(url, "dev")
+	if err != nil {
+		return err
+	}
+	conn, err := pg.Connect(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx) //nolint:errcheck // the slot is gone or not by now
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		info, err := pg.LookupSlot(ctx, conn, slot)
+		if err != nil || !info.Exists {
+			return err
+		}
+		if !info.Active {
+			return pg.DropSlot(ctx, conn, slot)
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("process %d still reads it: %w", info.ActivePID, ctx.Err())
+		case <-tick.C:
+		}
+	}
+}

@@ -1,0 +1,107 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"strings"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/shapebus/shapebus/pkg/natsembed"
+	"github.com/shapebus/shapebus/pkg/pg"
+	"github.com/shapebus/shapebus/pkg/pgtemp"
+	"github.com/shapebus/shapebus/pkg/topology"
+)
+
+// natsPort is where NATS' tools, and the other commands here, look for a server.
+const natsPort = 4222
+
+// devServers are the servers that dev runs for its services.
+type devServers struct {
+	nats     *natsembed.Server
+	postgres *pgtemp.Server // nil when the database is somebody else's
+	database string         // connection string
+	kept     bool           // the data outlives this process
+}
+
+func (c *devCmd) startServers(ctx context.Context, log *slog.Logger) (*devServers, error) {
+	url, err := c.given()
+	if err != nil {
+		return nil, err
+	}
+	s := &devServers{database: url, kept: c.DataDir != ""}
+	natsDir, postgresDir := "", ""
+	if s.kept {
+		natsDir, postgresDir = filepath.Join(c.DataDir, "nats"), filepath.Join(c.DataDir, "postgres")
+	}
+	if s.nats, err = startNATS(natsDir, c.NATSPort, log); err != nil {
+		return nil, err
+	}
+	if url != "" {
+		return s, nil
+	}
+	log.InfoContext(ctx, "starting a throw-away Postgres; give --database-url to use another")
+	if s.postgres, err = pgtemp.Start(ctx, pgtemp.Options{Dir: postgresDir, Port: c.PGPort, Fsync: s.kept}); err != nil {
+		return nil, errors.Join(err, s.stop(ctx))
+	}
+	s.database = s.postgres.URL("postgres")
+	return s, nil
+}
+
+// startNATS starts the embedded server on the port asked for, or on NATS' own if it is free.
+func startNATS(dir string, port int, log *slog.Logger) (*natsembed.Server, error) {
+	opts := natsembed.Options{Dir: dir, Port: cmp.Or(port, natsPort), Log: log.With(slog.String("service", "nats"))}
+	server, err := natsembed.Start(opts)
+	if err != nil && port == 0 && strings.Contains(err.Error(), "address already in use") {
+		opts.Port = -1
+		server, err = natsembed.Start(opts)
+	}
+	return server, err
+}
+
+func (s *devServers) connect(log *slog.Logger, role string) (*nats.Conn, error) {
+	return s.nats.Connect(connectionOptions(log, role, nil)...)
+}
+
+// stop ends the servers; what was temporary is removed.
+func (s *devServers) stop(ctx context.Context) error {
+	s.nats.Stop()
+	if s.postgres == nil {
+		return nil
+	}
+	return s.postgres.Stop(ctx)
+}
+
+// banner says what runs and what to type next.
+func (s *devServers) banner(out *console, source topology.Source) error {
+	p := palette{out.color}
+	database, note := pg.Redact(s.database), ""
+	if s.postgres != nil {
+		database, note = s.database, p.dim("  (throw-away)")
+		if s.kept {
+			note = p.dim("  (kept in --data-dir)")
+		}
+	}
+	text := &strings.Builder{}
+	fmt.Fprintf(text, "\n%s  Ctrl-C stops.\n\n", p.bold("Shapebus runs."))
+	fmt.Fprintf(text, "  Postgres  %s%s\n", database, note)
+	fmt.Fprintf(text, "  NATS      %s  %s\n", s.nats.ClientURL(), p.dim("(streams in "+s.nats.Dir()+")"))
+	fmt.Fprintf(text, "  Source    %s\n\n%s\n", source, p.dim("In another terminal:"))
+	if !strings.HasSuffix(s.nats.ClientURL(), fmt.Sprintf(":%d", natsPort)) {
+		fmt.Fprintf(text, "  export SHAPEBUS_NATS_URL=%s\n", s.nats.ClientURL())
+	}
+	if source != "main" {
+		fmt.Fprintf(text, "  export SHAPEBUS_SOURCE=%s\n", source)
+	}
+	psql := fmt.Sprintf("psql '%s'", database)
+	fmt.Fprintf(text, "  %s -c 'CREATE TABLE tasks (id int PRIMARY KEY, title text, done boolean)'\n", psql)
+	fmt.Fprintf(text, "  shapebus shape tail tasks --where 'NOT done'\n\n%s\n", p.dim("and in a third:"))
+	fmt.Fprintf(text, "  %s -c \"INSERT INTO tasks VALUES (1, 'try Shapebus', false)\"\n", psql)
+	fmt.Fprintf(text, "  shapebus status\n\n")
+	_, err := fmt.Fprint(out.stdout, text.String())
+	return err
+}

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+
+	"github.com/shapebus/shapebus/pkg/pg"
+)
+
+// report is what check found out about one side.
+type report struct {
+	Title    string       `json:"title"` // "Postgres" or "NATS"
+	Address  string       `json:"address"`
+	Findings []pg.Finding `json:"findings"`
+}
+
+func okay(name, detail string, args ...any) pg.Finding {
+	return pg.Finding{Name: name, OK: true, Level: pg.LevelOK, Detail: fmt.Sprintf(detail, args...)}
+}
+
+func warning(name, fix, detail string, args ...any) pg.Finding {
+	return pg.Finding{Name: name, OK: true, Level: pg.LevelWarn, Fix: fix, Detail: fmt.Sprintf(detail, args...)}
+}
+
+func failure(name, fix, detail string, args ...any) pg.Finding {
+	return pg.Finding{Name: name, Level: pg.LevelFail, Fix: fix, Detail: fmt.Sprintf(detail, args...)}
+}
+
+// failures counts what has to be fixed.
+func failures(reports []report) int {
+	n := 0
+	for _, r := range reports {
+		for _, f := range r.Findings {
+			if !f.OK {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+func printReports(w io.Writer, reports []report, p palette) error {
+	for _, r := range reports {
+		if _, err := fmt.Fprintf(w, "%s  %s\n", p.bold(r.Title), r.Address); err != nil {
+			return err
+		}
+		for _, f := range r.Findings {
+			mark := p.green("ok  ")
+			switch f.Level {
+			case pg.LevelWarn:
+				mark = p.yellow("warn")
+			case pg.LevelFail:
+				mark = p.red("FAIL")
+			case pg.LevelOK:
+			}
+			if _, err := fmt.Fprintf(w, "  %s  %-24s %s\n", mark, f.Name, f.Detail); err != nil {
+				return err
+			}
+			if f.Fix != "" {
+				if _, err := fmt.Fprintf(w, "        %-24s → %s\n", "", f.Fix); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// printJSON prints one value, indented, as a document of its own.
+func printJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
+}

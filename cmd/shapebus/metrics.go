@@ -1,0 +1,43 @@
+package main
+
+import (
+	"github.com/shapebus/shapebus/pkg/telemetry"
+	"github.com/shapebus/shapebus/services/consumer"
+	"github.com/shapebus/shapebus/services/ingest"
+)
+
+// consumerMetrics are a consumer's figures under their names; docs/OPERATIONS.md says what to watch.
+func consumerMetrics(s consumer.Status) []telemetry.Metric {
+	return []telemetry.Metric{
+		telemetry.Flag("shapebus_consumer_owner", "1 on the consumer that holds the lease and writes shape logs.", s.Owner),
+		telemetry.Gauge("shapebus_consumer_applied_lsn", "LSN in bytes up to which the change log has been applied.", float64(s.Applied)),
+		telemetry.Gauge("shapebus_consumer_unread_messages", "Change log messages not read yet.", float64(s.Unread)),
+		telemetry.Gauge("shapebus_consumer_shapes_live", "Shapes that follow the change log.", float64(s.Live)),
+		telemetry.Gauge("shapebus_consumer_shapes_parked", "Shapes being created.", float64(s.Parked)),
+		telemetry.Counter("shapebus_consumer_messages_total", "Change log messages read.", s.Messages),
+		telemetry.Counter("shapebus_consumer_ops_total", "Row changes routed to shapes.", s.Ops),
+		telemetry.Counter("shapebus_consumer_appended_messages_total", "Shape log messages appended.", s.Appended),
+		telemetry.Counter("shapebus_consumer_appended_bytes_total", "Bytes appended to shape logs.", s.AppendedB),
+		telemetry.Counter("shapebus_consumer_retries_total", "Sessions that ended in an error and were started again.", s.Retries),
+		telemetry.Counter("shapebus_consumer_dropped_total", "Unfinished messages of a crashed writer that were dropped.", s.Dropped),
+	}
+}
+
+// ingestMetrics are ingest's figures under their names.
+func ingestMetrics(s ingest.Status) []telemetry.Metric {
+	return []telemetry.Metric{
+		telemetry.Flag("shapebus_ingest_streaming", "1 while changes are read from the replication slot.", s.State == ingest.StateStreaming),
+		telemetry.Flag("shapebus_ingest_standby", "1 while another ingest has the slot.", s.State == ingest.StateStandby),
+		telemetry.Gauge("shapebus_ingest_received_lsn", "LSN in bytes received from Postgres.", float64(s.Received)),
+		telemetry.Gauge("shapebus_ingest_published_lsn", "LSN in bytes published to the change log.", float64(s.Published)),
+		telemetry.Gauge("shapebus_ingest_acked_lsn", "LSN in bytes that JetStream has stored.", float64(s.Acked)),
+		telemetry.Gauge("shapebus_ingest_confirmed_lsn", "LSN in bytes confirmed to Postgres, which may recycle WAL before it.", float64(s.Confirmed)),
+		telemetry.Gauge("shapebus_ingest_in_flight_messages", "Messages published and not yet acknowledged.", float64(s.InFlight)),
+		telemetry.Counter("shapebus_ingest_transactions_total", "Transactions received.", s.Transactions),
+		telemetry.Counter("shapebus_ingest_rows_total", "Row changes published.", s.Rows),
+		telemetry.Counter("shapebus_ingest_fragments_total", "Fragments published.", s.Fragments),
+		telemetry.Counter("shapebus_ingest_messages_total", "Messages published.", s.Messages),
+		telemetry.Counter("shapebus_ingest_bytes_total", "Bytes of message bodies published.", s.Bytes),
+		telemetry.Counter("shapebus_ingest_retries_total", "Sessions that ended with trouble and were started again.", s.Retries),
+	}
+}

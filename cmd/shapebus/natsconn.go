@@ -1,0 +1,182 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/shapebus/shapebus/pkg/topology"
+)
+
+const (
+	// natsTimeout bounds one attempt to reach one server.
+	natsTimeout = 5 * time.Second
+	// natsRetry is the pause between attempts while a service waits for NATS.
+	natsRetry = 2 * time.Second
+	// jetStreamPatience is how long a service waits for JetStream on a server
+	// that answers: a cluster that has just started elects its leader first.
+	jetStreamPatience = 10 * time.Second
+)
+
+// connect opens a connection for a command that somebody waits for: it tries once.
+func (f *natsFlags) connect(log *slog.Logger, role string) (*nats.Conn, error) {
+	return f.dial(log, role, nil)
+}
+
+// await opens a connection for a service: it waits, saying so, while no server can be reached, and returns the errors
+// that waiting does not cure. closed is called if the connection ends for good later.
+func (f *natsFlags) await(ctx context.Context, log *slog.Logger, role string, closed func(error)) (*nats.Conn, error) {
+	tick := time.NewTicker(natsRetry)
+	defer tick.Stop()
+	for {
+		nc, err := f.dial(log, role, closed)
+		if err == nil {
+			return nc, awaitJetStream(ctx, nc)
+		}
+		if !unreachable(err) {
+			return nil, err
+		}
+		log.WarnContext(ctx, "waiting for NATS", slog.String("servers", f.address()), slog.Any("error", err))
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-tick.C:
+		}
+	}
+}
+
+func (f *natsFlags) dial(log *slog.Logger, role string, closed func(error)) (*nats.Conn, error) {
+	servers, err := f.servers()
+	if err != nil {
+		return nil, err
+	}
+	opts, err := f.options()
+	if err != nil {
+		return nil, err
+	}
+	nc, err := nats.Connect(servers, append(opts, connectionOptions(log, role, closed)...)...)
+	if err != nil {
+		return nil, f.explain(err)
+	}
+	return nc, nil
+}
+
+// connectionOptions are what every connection has, embedded or not: a name for the server's operator, reconnection without
+// end, and every event in the log.
+func connectionOptions(log *slog.Logger, role string, closed func(error)) []nats.Option {
+	return []nats.Option{
+		nats.Name("shapebus " + role),
+		nats.Timeout(natsTimeout),
+		nats.MaxReconnects(-1),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err != nil {
+				log.Warn("lost the connection to NATS, reconnecting", slog.Any("error", err))
+			}
+		}),
+		nats.ReconnectHandler(func(nc *nats.Conn) {
+			log.Info("reconnected to NATS", slog.String("server", nc.ConnectedUrlRedacted()))
+		}),
+		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
+			attrs := []any{slog.Any("error", err)}
+			if sub != nil {
+				attrs = append(attrs, slog.String("subject", sub.Subject))
+			}
+			if errors.Is(err, nats.ErrSlowConsumer) { // dropped live messages are read from the log
+				log.Debug("NATS client fell behind", attrs...)
+				return
+			}
+			log.Warn("NATS client error", attrs...)
+		}),
+		nats.ClosedHandler(func(nc *nats.Conn) {
+			if closed != nil {
+				closed(fmt.Errorf("the connection to NATS was closed for good: %w", errors.Join(nc.LastError(), nats.ErrConnectionClosed)))
+			}
+		}),
+	}
+}
+
+// unreachable reports whether the error is a server that is not there (yet).
+func unreachable(err error) bool {
+	_, isDNS := errors.AsType[*net.DNSError](err)
+	_, isOp := errors.AsType[*net.OpError](err)
+	return errors.Is(err, nats.ErrNoServers) || errors.Is(err, nats.ErrTimeout) || isDNS || isOp && !isTLS(err)
+}
+
+func isTLS(err error) bool {
+	_, isCert := errors.AsType[*tls.CertificateVerificationError](err)
+	_, isAuthority := errors.AsType[x509.UnknownAuthorityError](err)
+	_, isHost := errors.AsType[x509.HostnameError](err)
+	_, isAlert := errors.AsType[tls.AlertError](err)
+	return isCert || isAuthority || isHost || isAlert || errors.Is(err, nats.ErrTLS)
+}
+
+// natsError is a failed attempt to connect to NATS, with what to do.
+type natsError struct {
+	address string
+	err     error
+	fix     string
+}
+
+func (e *natsError) Error() string {
+	return fmt.Sprintf("cannot connect to NATS at %s: %v; %s", e.address, e.err, e.fix)
+}
+
+func (e *natsError) Unwrap() error { return e.err }
+
+// explain says what failed, on which server, and what to do.
+func (f *natsFlags) explain(err error) error {
+	fix := "check the address (--nats-url)"
+	if bad, ok := errors.AsType[*url.Error](err); ok { // its text is the whole URL, with what secrets it holds
+		return &natsError{f.address(), bad.Err, fix}
+	}
+	switch {
+	case isTLS(err):
+		fix = "name the authority that signed the server's certificate with --nats-tls-ca, connect to a host name that the certificate holds, and give --nats-tls-cert and --nats-tls-key if the server asks for a client certificate"
+	case errors.Is(err, nats.ErrSecureConnRequired), errors.Is(err, nats.ErrSecureConnWanted):
+		fix = "server and client disagree about TLS: use tls://… with --nats-tls-ca, or nats://… for a server without TLS"
+	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired), errors.Is(err, nats.ErrAuthRevoked), errors.Is(err, nats.ErrAccountAuthExpired):
+		fix = "check the credentials: --nats-creds, --nats-nkey, or --nats-user with SHAPEBUS_NATS_PASSWORD or --nats-password-file"
+	case unreachable(err):
+		fix = "start a server (nats-server --jetstream --store_dir DIR, or shapebus dev), or give its address with --nats-url"
+	}
+	return &natsError{f.address(), err, fix}
+}
+
+// requireJetStream returns what to do if the server has no JetStream for this user.
+func requireJetStream(ctx context.Context, nc *nats.Conn) error {
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return err
+	}
+	if _, err = js.AccountInfo(ctx); err != nil {
+		return fmt.Errorf("JetStream on NATS server %s: %w", nc.ConnectedUrlRedacted(), topology.Explain(err))
+	}
+	return nil
+}
+
+func awaitJetStream(ctx context.Context, nc *nats.Conn) error {
+	ctx, cancel := context.WithTimeout(ctx, jetStreamPatience)
+	defer cancel()
+	tick := time.NewTicker(natsRetry / 10)
+	defer tick.Stop()
+	for {
+		err := requireJetStream(ctx, nc)
+		if err == nil || errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) || errors.Is(err, jetstream.ErrJetStreamNotEnabled) && nc.ConnectedClusterName() == "" {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-tick.C:
+		}
+	}
+}

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/shapebus/shapebus/pkg/pg"
+	"github.com/shapebus/shapebus/pkg/topology"
+)
+
+// userInfo is the server's answer to "what may I do?".
+type userInfo struct {
+	Data struct {
+		User        string `json:"user"`
+		Permissions *struct {
+			Publish   grants `json:"publish"`
+			Subscribe grants `json:"subscribe"`
+		} `json:"permissions"`
+	} `json:"data"`
+}
+
+// grants are the subjects that a user may use. No Allow means every subject.
+type grants struct {
+	Allow []string `json:"allow"`
+	Deny  []string `json:"deny"`
+}
+
+// permissionTimeout is short: a user without the right to ask gets no answer.
+const permissionTimeout = 2 * time.Second
+
+// checkPermissions compares the subjects that this user may use with those that the services and clients of a source need.
+func checkPermissions(ctx context.Context, nc *nats.Conn, source topology.Source) []pg.Finding {
+	const name = "permissions"
+	ctx, cancel := context.WithTimeout(ctx, permissionTimeout)
+	defer cancel()
+	m, err := nc.RequestWithContext(ctx, "$SYS.REQ.USER.INFO", nil)
+	var info userInfo
+	if err == nil {
+		err = json.Unmarshal(m.Data, &info)
+	}
+	if err != nil {
+		return []pg.Finding{warning(name, "allow this user to publish on $SYS.REQ.USER.INFO and to subscribe to _INBOX.>", "cannot be read: %v", err)}
+	}
+	if info.Data.Permissions == nil {
+		return []pg.Finding{okay(name, "every subject")}
+	}
+	publish, subscribe := neededSubjects(source)
+	return []pg.Finding{
+		checkGrants("publish", info.Data.Permissions.Publish, publish),
+		checkGrants("subscribe", info.Data.Permissions.Subscribe, subscribe),
+	}
+}
+
+// neededSubjects lists what ingest and consumer publish and subscribe to.
+func neededSubjects(source topology.Source) (publish, subscribe []string) {
+	publish = []string{
+		"sb." + string(source) + ".>", source.ControlPlane() + ".>", "$JS.API.>", "$JS.ACK.>",
+		"$KV." + source.ShapeBucket() + ".>", "$KV." + source.RelationBucket() + ".>", "$KV." + source.LeaseBucket() + ".>", "_INBOX.>",
+	}
+	return publish, []string{"sb." + string(source) + ".>", source.ControlPlane() + ".>", "$SRV.>", "_INBOX.>"}
+}
+
+func checkGrants(verb string, g grants, needed []string) pg.Finding {
+	name := "permissions: " + verb
+	var missing []string
+	for _, subject := range needed {
+		allowed := len(g.Allow) == 0 || slices.ContainsFunc(g.Allow, func(a string) bool { return covers(a, subject) })
+		if !allowed || slices.ContainsFunc(g.Deny, func(d string) bool { return overlap(d, subject) }) {
+			missing = append(missing, subject)
+		}
+	}
+	if len(missing) == 0 {
+		return okay(name, "everything that is needed")
+	}
+	return failure(name, fmt.Sprintf("allow this user to %s: %s", verb, strings.Join(missing, " ")),
+		"not everything that ingest and consumer need; see OPERATIONS.md for users that only read")
+}
+
+// covers reports whether the subject pattern a matches everything that b matches.
+func covers(a, b string) bool {
+	as, bs := strings.Split(a, "."), strings.Split(b, ".")
+	for i, token := range as {
+		switch {
+		case token == ">":
+			return len(bs) > i
+		case i >= len(bs) || bs[i] == ">", token != "*" && token != bs[i]:
+			return false
+		}
+	}
+	return len(as) == len(bs)
+}
+
+// overlap reports whether some subject matches both patterns.
+func overlap(a, b string) bool {
+	as, bs := strings.Split(a, "."), strings.Split(b, ".")
+	for i := 0; ; i++ {
+		switch {
+		case i == len(as) || i == len(bs):
+			return len(as) == len(bs)
+		case as[i] == ">" || bs[i] == ">":
+			return true
+		case as[i] != bs[i] && as[i] != "*" && bs[i] != "*":
+			return false
+		}
+	}
+}

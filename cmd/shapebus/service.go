@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync/atomic"
+
+	"github.com/nats-io/nats.go"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/shapebus/shapebus/pkg/pg"
+	"github.com/shapebus/shapebus/pkg/telemetry"
+	"github.com/shapebus/shapebus/pkg/topology"
+)
+
+// serviceFlags are what every service needs.
+type serviceFlags struct {
+	sourceFlags
+	databaseFlags
+	replicationFlags
+	NATS     natsFlags `embed:"" group:"NATS:"`
+	Replicas int       `default:"1" help:"Copies that a NATS cluster keeps of each stream, 1 to 5 (default ${default})."`
+}
+
+// dependencies are what a service is built from.
+type dependencies struct {
+	source    topology.Source
+	database  string
+	nats      *nats.Conn
+	log       *slog.Logger
+	failpoint func(string)
+}
+
+// service is a role while it runs: what it does and what it says of itself.
+type service struct {
+	role    string
+	listen  string                                                  // address of the health endpoint; "" for none
+	build   func(dependencies) (func(context.Context) error, error) // makes the service and returns its Run
+	ready   func() error
+	metrics func() []telemetry.Metric // also before build, then zeros
+}
+
+// run builds the service's dependencies and runs it until ctx ends or it fails. Its failure is in the log.
+func (s service) run(ctx context.Context, out *console, flags serviceFlags) error {
+	limitMemory()
+	deps, err := flags.dependencies(out)
+	if err != nil {
+		return err
+	}
+	log := out.log.With(slog.String("service", s.role), slog.String("source", string(deps.source)))
+	if err := s.work(ctx, log, flags, deps); err != nil && ctx.Err() == nil {
+		log.ErrorContext(ctx, "stopped by an error", slog.Any("error", err))
+		return errReported
+	}
+	log.InfoContext(ctx, "stopped as asked")
+	return nil
+}
+
+// dependencies checks the flags; the connection is left for later.
+func (f serviceFlags) dependencies(out *console) (dependencies, error) {
+	source, err := topology.ParseSource(f.Source)
+	if err != nil {
+		return dependencies{}, &usageError{text: err.Error()}
+	}
+	url, err := f.required()
+	if err != nil {
+		return dependencies{}, err
+	}
+	die, err := failpoint(os.Getenv(failpointVariable), out.stderr)
+	return dependencies{source: source, database: url, log: out.log, failpoint: die}, err
+}
+
+// work serves health from the start, because waiting for NATS is no reason to be killed.
+func (s service) work(ctx context.Context, log *slog.Logger, flags serviceFlags, deps dependencies) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	group, ctx := errgroup.WithContext(ctx)
+	var connected atomic.Bool
+	if s.listen != "" {
+		listening, err := s.health(ctx, log, deps.source, &connected)
+		if err != nil {
+			return err
+		}
+		group.Go(func() error { return listening.Serve(ctx) })
+	}
+	group.Go(func() error {
+		nc, err := flags.NATS.await(ctx, log, s.role, cancel)
+		if err != nil {
+			return err
+		}
+		defer nc.Close()
+		deps.nats = nc
+		run, err := s.build(deps)
+		if err != nil {
+			return err
+		}
+		log.InfoContext(ctx, "started", slog.String("version", versionText()), slog.String("database", pg.Redact(deps.database)),
+			slog.String("nats", nc.ConnectedUrlRedacted()), slog.String("listen", s.listen))
+		connected.Store(true)
+		if err := run(ctx); err != nil {
+			return err
+		}
+		return errors.Join(errEnded, context.Cause(ctx)) // ends the health endpoint too
+	})
+	err := group.Wait()
+	if cause := context.Cause(ctx); errors.Is(err, errEnded) && cause != nil && !errors.Is(cause, context.Canceled) {
+		return cause // such as NATS closing the connection for good
+	}
+	return err
+}
+
+// errEnded is a service that has ended without an error of its own.
+var errEnded = errors.New("the service has ended")
+
+func (s service) health(ctx context.Context, log *slog.Logger, source topology.Source, connected *atomic.Bool) (*telemetry.Listening, error) {
+	registry, err := telemetry.Registry(versionText(), map[string]string{"source": string(source)}, s.metrics)
+	if err != nil {
+		return nil, err
+	}
+	ready := func() error {
+		if !connected.Load() {
+			return errors.New("waiting for NATS")
+		}
+		return s.ready()
+	}
+	listening, err := telemetry.Health{Ready: ready, Metrics: registry, Log: log}.Listen(ctx, s.listen)
+	if err != nil {
+		return nil, fmt.Errorf("%w; choose another address with --listen, or --listen= for none", err)
+	}
+	return listening, nil
+}

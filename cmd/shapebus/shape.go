@@ -1,0 +1,201 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"regexp"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/shapebus/shapebus/pkg/client"
+	"github.com/shapebus/shapebus/pkg/control"
+	"github.com/shapebus/shapebus/pkg/pg"
+)
+
+// clientFlags say which source to talk to, and over which NATS.
+type clientFlags struct {
+	sourceFlags
+	NATS natsFlags `embed:"" group:"NATS:"`
+}
+
+// open connects to NATS and returns a client of the source. The caller closes the connection.
+func (f *clientFlags) open(out *console, role string) (*client.Client, *nats.Conn, error) {
+	nc, err := f.NATS.connect(out.log, role)
+	if err != nil {
+		return nil, nil, err
+	}
+	c, err := client.New(nc, f.Source)
+	if err != nil {
+		nc.Close()
+		return nil, nil, &usageError{text: err.Error()}
+	}
+	return c, nc, nil
+}
+
+// definitionFlags are what makes a shape, besides its table.
+type definitionFlags struct {
+	Where   string   `env:"-" placeholder:"SQL" help:"Rows to keep, as SQL would say it after WHERE; see docs/PREDICATES.md. Default: every row."`
+	Param   []string `env:"-" sep:"none" placeholder:"VALUE" help:"Value of $1, $2, … in --where; repeat it in their order. Default none."`
+	Columns []string `env:"-" placeholder:"A,B,…" help:"Columns to keep, comma-separated; the key must be among them. Default: all."`
+}
+
+func (f *definitionFlags) given() bool {
+	return f.Where != "" || len(f.Param) > 0 || len(f.Columns) > 0
+}
+
+func (f *definitionFlags) of(table string) client.Definition {
+	return client.Definition{Table: table, Columns: f.Columns, Where: f.Where, Params: f.Param}
+}
+
+// shapeName is what an id (16 hex digits) or a handle (an id, - and more) looks like.
+var shapeName = regexp.MustCompile(`^[0-9a-f]{16}(-[0-9a-z]+)?$`)
+
+type shapeListCmd struct {
+	clientFlags
+	JSON bool `env:"-" name:"json" help:"Print one JSON document. Default: a table."`
+}
+
+// Run lists the source's shapes.
+func (c *shapeListCmd) Run(ctx context.Context, out *console) error {
+	cl, nc, err := c.open(out, "shape list")
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	shapes, err := cl.List(ctx)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		if shapes == nil {
+			shapes = []control.Shape{}
+		}
+		return printJSON(out.stdout, shapes)
+	}
+	if len(shapes) == 0 {
+		_, err = fmt.Fprintf(out.stderr, "source %s has no shapes; make one: shapebus shape create TABLE\n", c.Source)
+		return err
+	}
+	return printShapes(out.stdout, shapes)
+}
+
+type shapeGetCmd struct {
+	clientFlags
+	Shape string `arg:"" help:"Handle or id of the shape."`
+	JSON  bool   `env:"-" name:"json" help:"Print one JSON document. Default: text."`
+}
+
+// Run shows one shape.
+func (c *shapeGetCmd) Run(ctx context.Context, out *console) error {
+	cl, nc, err := c.open(out, "shape get")
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	s, err := cl.Get(ctx, c.Shape)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return printJSON(out.stdout, s)
+	}
+	return printShape(out.stdout, s)
+}
+
+type shapeDeleteCmd struct {
+	clientFlags
+	Shapes []string `arg:"" name:"shape" help:"Handles or ids of the shapes."`
+}
+
+// Run deletes shapes, in order, up to the first that fails.
+func (c *shapeDeleteCmd) Run(ctx context.Context, out *console) error {
+	cl, nc, err := c.open(out, "shape delete")
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	for _, name := range c.Shapes {
+		if err := cl.Delete(ctx, name); err != nil {
+			return err
+		}
+		if _, err := fmt.Fprintf(out.stderr, "shape %s is deleted\n", name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// printShapes prints a table of shapes.
+func printShapes(w io.Writer, shapes []control.Shape) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "HANDLE\tSHAPE\tSTATE\tROWS\tOFFSET\tLAG\tLOG")
+	for _, s := range shapes {
+		state := string(s.State)
+		if s.Reason != "" {
+			state += " (" + printable(s.Reason) + ")"
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", s.Handle, describe(s), state, countText(rowsOf(s)), s.Offset, sizeText(s.LagBytes), sizeText(s.LogBytes))
+	}
+	return t.Flush()
+}
+
+func printShape(w io.Writer, s control.Shape) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	line := func(name, format string, args ...any) { fmt.Fprintf(t, "%s\t%s\n", name, fmt.Sprintf(format, args...)) }
+	line("handle", "%s", s.Handle)
+	line("id", "%s", s.ID)
+	line("shape", "%s", describe(s))
+	line("state", "%s", s.State)
+	if s.Reason != "" {
+		line("reason", "%s", printable(s.Reason))
+	}
+	line("columns", "%s", columnsText(s))
+	if !s.HasKey {
+		line("", "the table has no primary key: equal rows may repeat")
+	}
+	line("rows", "%s", countText(rowsOf(s)))
+	line("offset", "%s", s.Offset)
+	line("applied", "%s, %s behind the end of the change log", s.Applied, sizeText(s.LagBytes))
+	line("log", "%s, partition %d, written per %s", sizeText(s.LogBytes), s.Partition, s.WriteUnit)
+	line("created", "%s", s.CreatedAt().Format(time.RFC3339))
+	return t.Flush()
+}
+
+// rowsOf is the number of rows, while creating the number read so far.
+func rowsOf(s control.Shape) int64 {
+	if s.State == control.StateCreating {
+		return s.SnapshotRows
+	}
+	return s.Rows
+}
+
+// describe names a shape's rows as a person would: public.tasks where done = $1 ["f"].
+func describe(s control.Shape) string {
+	text := pg.Qualified(s.Schema, s.Table)
+	if s.Where != "" {
+		text += " where " + strings.Join(strings.Fields(printable(s.Where)), " ")
+	}
+	if len(s.Params) > 0 {
+		params, err := json.Marshal(s.Params)
+		if err == nil {
+			text += " " + printable(string(params))
+		}
+	}
+	return text
+}
+
+func columnsText(s control.Shape) string {
+	names := make([]string, len(s.Columns))
+	for i, c := range s.Columns {
+		names[i] = printable(c.Name) + " " + c.TypeName
+		if c.Key && s.HasKey {
+			names[i] += " (key)"
+		}
+	}
+	return strings.Join(names, ", ")
+}

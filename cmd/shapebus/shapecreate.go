@@ -1,0 +1,87 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/shapebus/shapebus/pkg/client"
+	"github.com/shapebus/shapebus/pkg/control"
+)
+
+type shapeCreateCmd struct {
+	clientFlags
+	Table string `arg:"" help:"Table, as SQL writes it: tasks, public.tasks or '\"My Table\"'."`
+	definitionFlags
+	NoWait bool `env:"-" help:"Return at once instead of when the shape is live. Default: wait."`
+	JSON   bool `env:"-" name:"json" help:"Print the shape as one JSON document. Default: its handle."`
+}
+
+// Run creates the shape and waits until it is live.
+func (c *shapeCreateCmd) Run(ctx context.Context, out *console) error {
+	cl, nc, err := c.open(out, "shape create")
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	s, err := cl.Create(ctx, c.definitionFlags.of(c.Table))
+	if err != nil {
+		return err
+	}
+	info := s.Info()
+	if !c.NoWait {
+		if info, err = waitLive(ctx, out, s); err != nil {
+			return err
+		}
+	}
+	if c.JSON {
+		return printJSON(out.stdout, info)
+	}
+	if _, err := fmt.Fprintln(out.stdout, info.Handle); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(out.stderr, "%s is %s, %s; follow it: shapebus shape tail %s\n", describe(info), info.State, plural(rowsOf(info), "row"), info.Handle)
+	return err
+}
+
+// waitLive waits for the end of a shape's creation, showing its progress. Leaving it does not stop the creation.
+func waitLive(ctx context.Context, out *console, s *client.Shape) (control.Shape, error) {
+	line := progress{w: out.stderr, on: out.stderrTTY}
+	defer line.clear()
+	start := time.Now()
+	tick := time.NewTicker(progressPeriod)
+	defer tick.Stop()
+	said := ""
+	for info := s.Info(); ; {
+		switch info.State {
+		case control.StateLive:
+			return info, nil
+		case control.StateEnded, control.StateDeleting:
+			return info, fmt.Errorf("shape %s has ended: %s; create it again", info.Handle, info.Reason)
+		case control.StateCreating:
+		}
+		if info.Reason != "" && info.Reason != said {
+			line.clear()
+			said = info.Reason
+			fmt.Fprintf(out.stderr, "waiting: %s\n", printable(said))
+		}
+		if now := time.Now(); line.due(now) {
+			line.draw(now, "snapshot: %s, %s · %s of changes to catch up with", plural(info.SnapshotRows, "row"),
+				rateText(info.SnapshotRows, now.Sub(start)), sizeText(info.LagBytes))
+		}
+		select {
+		case <-ctx.Done():
+			return info, errors.New("stopped waiting; the shape is still being created, see shapebus shape get " + info.Handle)
+		case <-tick.C:
+		}
+		next, err := s.Refresh(ctx)
+		switch refusal, ok := errors.AsType[*client.RequestError](err); {
+		case err == nil:
+			info = next
+		case ctx.Err() != nil, ok && refusal.Temporary(): // asked again, or told above
+		default:
+			return info, err
+		}
+	}
+}

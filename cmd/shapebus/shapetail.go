@@ -1,0 +1,105 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/shapebus/shapebus/pkg/client"
+)
+
+// tailRows is how many rows of one transaction are shown on a terminal.
+const tailRows = 20
+
+type shapeTailCmd struct {
+	clientFlags
+	Shape string `arg:"" name:"shape" help:"Handle or id of a shape, or a table: then the shape is created if there is none."`
+	definitionFlags
+	From string `env:"-" default:"beginning" help:"Where to start: beginning (the snapshot first), now, or behind an offset such as 26800584_4 (default ${default})."`
+	Rows int    `env:"-" default:"-1" help:"Rows to show of each transaction; 0 shows all. Default: 20 on a terminal, all elsewhere and with --json."`
+	JSON bool   `env:"-" name:"json" help:"Print one JSON object a line. Default: text."`
+}
+
+// Run prints the shape's events until it is interrupted or the shape ends.
+func (c *shapeTailCmd) Run(ctx context.Context, out *console) error {
+	cl, nc, err := c.open(out, "shape tail")
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	s, err := c.find(ctx, cl)
+	if err != nil {
+		return err
+	}
+	from, err := c.position(s)
+	if err != nil {
+		return err
+	}
+	w := bufio.NewWriter(out.stdout)
+	var p eventPrinter
+	if c.JSON {
+		p = &jsonPrinter{w: w}
+	} else {
+		p = newTextPrinter(w, out, c.limit(out))
+		if err := tailHeader(out, s); err != nil {
+			return err
+		}
+	}
+	err = follow(s.Subscribe(ctx, from, client.Options{Log: out.log}), p)
+	if err = errors.Join(err, w.Flush()); ctx.Err() != nil {
+		return nil // stopped as asked
+	}
+	return err
+}
+
+// follow gives every event to the printer, and ends with the subscription.
+func follow(sub *client.Subscription, p eventPrinter) error {
+	defer p.end()
+	for event, err := range sub.Events() {
+		if refetch, ok := errors.AsType[*client.MustRefetchError](err); ok {
+			return fmt.Errorf("shape %s has ended: %s; run the command again with the table and where clause for its next life", refetch.Handle, refetch.Reason)
+		}
+		if err == nil {
+			err = p.print(event)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *shapeTailCmd) find(ctx context.Context, cl *client.Client) (*client.Shape, error) {
+	if shapeName.MatchString(c.Shape) && !c.definitionFlags.given() {
+		return cl.Open(ctx, c.Shape)
+	}
+	return cl.Create(ctx, c.definitionFlags.of(c.Shape))
+}
+
+func (c *shapeTailCmd) position(s *client.Shape) (client.Position, error) {
+	if c.From == "now" {
+		return client.After(s.Info().Offset), nil
+	}
+	from, err := client.ParsePosition(c.From)
+	if err != nil {
+		return from, &usageError{text: fmt.Sprintf("--from %s: want beginning, now or an offset such as 26800584_4", c.From)}
+	}
+	return from, nil
+}
+
+func (c *shapeTailCmd) limit(out *console) int {
+	if c.Rows < 0 && out.stdoutTTY {
+		return tailRows
+	}
+	return max(c.Rows, 0)
+}
+
+func tailHeader(out *console, s *client.Shape) error {
+	if !out.stderrTTY {
+		return nil
+	}
+	p := palette{out.color}
+	_, err := fmt.Fprintf(out.stderr, "%s  %s  %s\n", p.bold(describe(s.Info())), s.Handle(), p.dim("Ctrl-C stops"))
+	return err
+}

@@ -1,0 +1,81 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/shapebus/shapebus/pkg/control"
+)
+
+type statusCmd struct {
+	clientFlags
+	JSON bool `env:"-" name:"json" help:"Print one JSON document. Default: text."`
+}
+
+// Run shows the source and its shapes.
+func (c *statusCmd) Run(ctx context.Context, out *console) error {
+	cl, nc, err := c.open(out, "status")
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	status, err := cl.Status(ctx)
+	if err != nil {
+		return err
+	}
+	shapes, err := cl.List(ctx)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		if shapes == nil {
+			shapes = []control.Shape{}
+		}
+		return printJSON(out.stdout, map[string]any{"source": status, "shapes": shapes})
+	}
+	if err := printStatus(out.stdout, status); err != nil || len(shapes) == 0 {
+		return err
+	}
+	if _, err := fmt.Fprintln(out.stdout); err != nil {
+		return err
+	}
+	return printShapes(out.stdout, shapes)
+}
+
+func printStatus(w io.Writer, s control.Status) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	line := func(name, format string, args ...any) { fmt.Fprintf(t, "%s\t%s\n", name, fmt.Sprintf(format, args...)) }
+	line("source", "%s, %s, consumer version %s", s.Source, plural(s.Partitions, "partition"), s.Version)
+	line("publication", "%s", s.Publication)
+	slot := "nobody reads it: is shapebus ingest running?"
+	if s.SlotActive {
+		slot = "in use"
+	}
+	if s.SlotError != "" {
+		line("slot", "%s, %s", s.Slot, printable(s.SlotError))
+	} else {
+		line("slot", "%s, %s, confirmed %s, Postgres keeps %s of WAL for it", s.Slot, slot, s.SlotConfirmed, sizeText(s.SlotLagBytes))
+	}
+	line("change log", "%s, %s, up to %s", plural(s.ChangeMessages, "message"), sizeText(int64(s.ChangeBytes)), s.ChangeLSN)
+	line("consumer", "applied up to %s, %s to read", s.AppliedLSN, plural(s.Unread, "message"))
+	line("shapes", "%s", shapesText(s.Shapes))
+	return t.Flush()
+}
+
+func shapesText(counts map[control.State]int) string {
+	var parts []string
+	for state, n := range counts {
+		if n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, state))
+		}
+	}
+	if len(parts) == 0 {
+		return "none"
+	}
+	slices.Sort(parts)
+	return strings.Join(parts, ", ")
+}
