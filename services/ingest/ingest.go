@@ -1,0 +1,111 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+)
+
+// Ingest is the service; see the package comment. New makes one, Run runs it once.
+type Ingest struct {
+	cfg      Config
+	counters counters
+	ready    chan struct{}
+	once     sync.Once
+
+	checked  bool   // the server has passed its checks
+	dropSlot string // why the slot has to be made anew, "" if it has not
+}
+
+// New checks cfg and does nothing else.
+func New(cfg Config) (*Ingest, error) {
+	if err := cfg.validate(); err != nil {
+		return nil, fmt.Errorf("ingest: %w", err)
+	}
+	g := &Ingest{cfg: cfg.withDefaults(), ready: make(chan struct{})}
+	g.counters.state = StateStarting
+	return g, nil
+}
+
+// Ready is closed when Postgres has given the slot to this process for the
+// first time. Status tells what it is doing now.
+func (g *Ingest) Ready() <-chan struct{} { return g.ready }
+
+// Status is cheap and may be called at any time.
+func (g *Ingest) Status() Status { return g.counters.status() }
+
+// Outcomes of a session that are not trouble of their own.
+var (
+	errStandby      = errors.New("another process has the replication slot")
+	errBackPressure = errors.New("JetStream has been refusing more for too long; the replication connection is closed for a while")
+	errStopping     = errors.New("the Postgres server is shutting down")
+)
+
+// fatalError is trouble that only a person can end.
+type fatalError struct{ err error }
+
+func (e *fatalError) Error() string { return e.err.Error() }
+func (e *fatalError) Unwrap() error { return e.err }
+
+func fatal(err error) error { return &fatalError{err} }
+
+// Waits before another session.
+const (
+	standbyWait      = time.Second
+	firstWait        = 200 * time.Millisecond
+	longestWait      = 15 * time.Second
+	backPressureWait = 5 * time.Second
+	// healthyAfter is how long a session must have lasted for the next
+	// trouble to count as the first.
+	healthyAfter = 30 * time.Second
+)
+
+// Run streams until ctx ends, then publishes what it has, confirms what it may
+// and returns nil. Lost connections, a slot that another process holds and a
+// full JetStream are waited out. It returns an error only for what a person must
+// fix; the error says how. Cancelling leaves nothing to repair.
+func (g *Ingest) Run(ctx context.Context) error {
+	defer g.counters.become(StateStopped)
+	wait := firstWait
+	for {
+		started := time.Now()
+		err := g.session(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if f, ok := errors.AsType[*fatalError](err); ok {
+			return fmt.Errorf("ingest of source %s: %w", g.cfg.Source, f.err)
+		}
+		if time.Since(started) > healthyAfter {
+			wait = firstWait
+		}
+		pause := wait
+		switch {
+		case errors.Is(err, errStandby):
+			if g.counters.become(StateStandby) {
+				g.cfg.Log.Info("standing by: another process has the replication slot")
+			}
+			pause = standbyWait
+		default:
+			if errors.Is(err, errBackPressure) {
+				pause = max(pause, backPressureWait)
+			}
+			wait = min(2*wait, longestWait)
+			g.counters.failed(err)
+			g.counters.become(StateBackOff)
+			g.cfg.Log.Warn("replication session ended, trying again", "error", err, "pause", pause)
+		}
+		// Jitter keeps several processes from coming back in step.
+		pause = pause/2 + rand.N(pause)
+		timer := time.NewTimer(pause)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return nil
+		case <-timer.C:
+		}
+	}
+}

@@ -1,0 +1,248 @@
+package ingest
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/pkg/stream"
+	"github.com/shapebus/shapebus/pkg/topology"
+	"github.com/shapebus/shapebus/pkg/wire"
+)
+
+// publisher makes messages of what a batch decides and appends them to the
+// change log. It is the batch's output.
+//
+// Whole transactions on one table are packed: while messages are in flight
+// they gather in one that waits; it leaves when it is full, when anything else
+// has to follow, or as soon as nothing is in flight any more. So an idle
+// pipeline sends at once and a busy one sends few messages.
+type publisher struct {
+	ctx       context.Context //nolint:containedctx // the session's, which the calls of a batch belong to
+	appender  *stream.Appender
+	relations *relations
+	controlTo string
+	fullBytes int
+	counters  *counters
+	failpoint func(string)
+
+	// mu orders messages: whoever holds it may append. It is held while an
+	// append waits for room, so nobody who must not block may take it.
+	mu      sync.Mutex
+	body    *wire.ChangeBuilder
+	waiting waiting
+
+	window  *syncWindow
+	idle    chan struct{} // one signal: nothing is in flight
+	blocked atomic.Int64  // since when an append has been waiting, Unix nanoseconds; 0 = it is not
+}
+
+// waiting is the message being packed; its fragments are in the body.
+type waiting struct {
+	subject  string
+	relation string
+	lsn      change.LSN // of its last transaction
+	end      change.LSN // what it lets pass
+	rows     int
+	txns     int
+}
+
+// syncWindow is an ackWindow that several goroutines use. Its mutex is never
+// held while anything blocks.
+type syncWindow struct {
+	mu sync.Mutex
+	w  *ackWindow
+}
+
+func (s *syncWindow) do(f func(*ackWindow)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f(s.w)
+}
+
+func newPublisher(ctx context.Context, cfg *Config, a *stream.Appender, r *relations, w *syncWindow, c *counters) *publisher {
+	return &publisher{
+		ctx:       ctx,
+		appender:  a,
+		relations: r,
+		controlTo: cfg.Source.ControlSubject(),
+		fullBytes: cfg.FragmentBytes,
+		counters:  c,
+		failpoint: cfg.Failpoint,
+		body:      wire.NewChangeBuilder(),
+		window:    w,
+		idle:      make(chan struct{}, 1),
+	}
+}
+
+func (p *publisher) describe(t *table) (*wire.Control, error) {
+	return p.relations.describe(p.ctx, t.rel, t.fingerprint)
+}
+
+func (p *publisher) renew(t *table, c *wire.Control, lsn change.LSN, stored bool) error {
+	if !stored {
+		if err := p.control(c, lsn); err != nil {
+			return err
+		}
+	}
+	// The entry must be there before the key says that it is.
+	if err := p.appender.Flush(p.ctx); err != nil {
+		return err
+	}
+	return p.relations.renew(p.ctx, t.rel.OID, t.fingerprint)
+}
+
+func (p *publisher) fragment(t *table, head *change.Fragment, ops *wire.FragmentBuilder) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.sendWaiting(); err != nil {
+		return err
+	}
+	rows := ops.Ops()
+	p.body.Add(head, ops)
+	err := p.send(t.subject, head.LSN, p.body.Bytes(), 0)
+	p.body.Reset()
+	if err != nil {
+		return err
+	}
+	p.counters.rows.Add(uint64(rows))
+	p.counters.fragments.Add(1)
+	if !head.Last {
+		p.failpoint("between_fragments")
+	}
+	return nil
+}
+
+func (p *publisher) whole(t *table, head *change.Fragment, ops *wire.FragmentBuilder) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	w := &p.waiting
+	if w.txns > 0 && (w.subject != t.subject || w.relation != t.fingerprint || p.body.Len()+ops.Len() > p.fullBytes) {
+		if err := p.sendWaiting(); err != nil {
+			return err
+		}
+	}
+	w.subject, w.relation, w.lsn = t.subject, t.fingerprint, head.LSN
+	w.rows += ops.Ops()
+	w.txns++
+	p.body.Add(head, ops)
+	if p.appender.InFlight() == 0 || p.body.Len() >= p.fullBytes {
+		return p.sendWaiting()
+	}
+	return nil
+}
+
+// sendWaiting sends the message being packed, if there is one. The caller
+// holds mu.
+func (p *publisher) sendWaiting() error {
+	w := p.waiting
+	if w.txns == 0 {
+		return nil
+	}
+	p.waiting = waiting{}
+	err := p.send(w.subject, w.lsn, p.body.Bytes(), w.end)
+	p.body.Reset()
+	if err != nil {
+		return err
+	}
+	p.counters.rows.Add(uint64(w.rows))
+	p.counters.fragments.Add(uint64(w.txns))
+	return nil
+}
+
+func (p *publisher) control(c *wire.Control, lsn change.LSN) error {
+	body, err := wire.EncodeControl(*c)
+	if err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.sendWaiting(); err != nil {
+		return err
+	}
+	return p.send(p.controlTo, lsn, body, 0)
+}
+
+func (p *publisher) received(lsn change.LSN) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.waiting.txns > 0 {
+		p.waiting.end = max(p.waiting.end, lsn)
+		return nil
+	}
+	p.window.do(func(w *ackWindow) { w.received(lsn) })
+	return nil
+}
+
+// send appends one message. The caller holds mu.
+func (p *publisher) send(subject string, lsn change.LSN, body []byte, end change.LSN) error {
+	p.window.do(func(w *ackWindow) { w.publish(end) })
+	p.blocked.Store(time.Now().UnixNano())
+	err := p.appender.Append(p.ctx, stream.Message{Subject: subject, Header: stream.LSNHeader(lsn), Data: body}, p.stored)
+	p.blocked.Store(0)
+	if err != nil {
+		return topology.Explain(err)
+	}
+	p.counters.published.Store(uint64(lsn))
+	p.counters.messages.Add(1)
+	p.counters.bytes.Add(uint64(len(body)))
+	p.failpoint("after_publish")
+	return nil
+}
+
+// stored is called by the appender for each message in turn and must not block.
+func (p *publisher) stored(uint64) {
+	p.window.do(func(w *ackWindow) {
+		w.stored()
+		p.counters.acked.Store(uint64(w.acked()))
+	})
+	p.failpoint("after_ack")
+	if p.appender.InFlight() == 0 {
+		select {
+		case p.idle <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// sendWhenIdle sends what waits whenever nothing is in flight, until ctx ends.
+func (p *publisher) sendWhenIdle(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-p.idle:
+			p.mu.Lock()
+			var err error
+			if p.appender.InFlight() == 0 {
+				err = p.sendWaiting()
+			}
+			p.mu.Unlock()
+			if err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// finish sends what waits and gives JetStream until ctx ends to store it.
+func (p *publisher) finish(ctx context.Context) error {
+	p.mu.Lock()
+	err := p.sendWaiting()
+	p.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	return p.appender.Flush(ctx)
+}
+
+// blockedFor is how long an append has been waiting for room.
+func (p *publisher) blockedFor(now time.Time) time.Duration {
+	since := p.blocked.Load()
+	if since == 0 {
+		return 0
+	}
+	return now.Sub(time.Unix(0, since))
+}

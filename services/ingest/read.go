@@ -1,0 +1,135 @@
+package ingest
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pglogrepl"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
+
+	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/pkg/topology"
+)
+
+// walDataHeader is what stands before a pgoutput message: the kind byte, two
+// LSNs and a time.
+const walDataHeader = 25
+
+// read takes messages off the replication connection until it fails, which an
+// expired deadline makes it.
+func (s *session) read(ctx context.Context) error {
+	var d decoder
+	frontend := s.conn.Frontend()
+	asked := askCounter{}
+	for {
+		msg, err := frontend.Receive()
+		if err != nil {
+			return fmt.Errorf("read from the replication slot: %w", err)
+		}
+		switch m := msg.(type) {
+		case *pgproto3.CopyData:
+			if len(m.Data) == 0 {
+				return errShort
+			}
+			switch m.Data[0] {
+			case pglogrepl.XLogDataByteID:
+				if len(m.Data) < walDataHeader {
+					return errShort
+				}
+				if err := s.take(&d, m.Data[walDataHeader:]); err != nil {
+					return err
+				}
+			case pglogrepl.PrimaryKeepaliveMessageByteID:
+				if err := s.keepalive(m.Data[1:], &asked); err != nil {
+					return err
+				}
+			}
+		case *pgproto3.ErrorResponse:
+			return fmt.Errorf("read from the replication slot: %w", pgconn.ErrorResponseToPgError(m))
+		case *pgproto3.CopyDone:
+			return errStopping
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+}
+
+// take hands one pgoutput message to the batch.
+func (s *session) take(d *decoder, data []byte) error {
+	k, err := d.decode(data)
+	if err != nil {
+		return err
+	}
+	switch k {
+	case kindInsert, kindUpdate, kindDelete:
+		return s.batch.row(d.oid, &d.op)
+	case kindBegin:
+		return s.batch.begin(d.xid, d.commitLSN, d.commitTime)
+	case kindCommit:
+		s.confirm.advance(d.endLSN)
+		s.g.counters.txns.Add(1)
+		return s.batch.commit(d.endLSN)
+	case kindRelation:
+		return s.batch.relation(d.relation)
+	case kindTruncate:
+		return s.batch.truncate(d.truncated)
+	case kindMessage:
+		if string(d.prefix) == topology.BarrierPrefix {
+			return s.batch.barrier(d.transactional, d.messageLSN, d.payload)
+		}
+	case kindOrigin, kindType:
+	}
+	return nil
+}
+
+// advance notes up to where the WAL has come in.
+func (c *confirmer) advance(lsn change.LSN) {
+	if uint64(lsn) > c.received.Load() {
+		c.received.Store(uint64(lsn))
+		c.s.g.counters.received.Store(uint64(lsn))
+	}
+}
+
+// keepalive takes the server's own report. Everything below its WAL end has
+// been sent, so if nothing waits, it may be confirmed like a commit: that is how
+// an idle database lets go of WAL that other tables or databases wrote.
+func (s *session) keepalive(data []byte, asked *askCounter) error {
+	k, err := pglogrepl.ParsePrimaryKeepaliveMessage(data)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errProtocol, err)
+	}
+	s.confirm.advance(change.LSN(k.ServerWALEnd))
+	if err := s.batch.out.received(change.LSN(k.ServerWALEnd)); err != nil {
+		return err
+	}
+	if k.ReplyRequested {
+		if asked.insists(time.Now()) {
+			return errStopping
+		}
+		s.confirm.answer()
+	}
+	return nil
+}
+
+// askCounter notices a server that shuts down. It waits until its clients have
+// confirmed everything, and asks again after every answer. We may not confirm
+// before the sync interval has passed, so we leave instead. In normal work it
+// asks only clients that have been silent, which we never are.
+type askCounter struct {
+	first time.Time
+	n     int
+}
+
+// insistsAfter is how many questions within a second are insisting.
+const insistsAfter = 4
+
+func (a *askCounter) insists(now time.Time) bool {
+	if now.Sub(a.first) > time.Second {
+		a.first, a.n = now, 0
+	}
+	a.n++
+	return a.n >= insistsAfter
+}

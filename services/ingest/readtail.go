@@ -1,0 +1,56 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/pkg/topology"
+)
+
+// readTail finds where the change log ends, reading backwards from its message
+// number last. It reads the last group of the last transaction and one message
+// more. acked is from the record: it holds where the log's messages have all
+// been discarded, by age or because nobody needed them any more.
+func readTail(ctx context.Context, log jetstream.Stream, source topology.Source, last uint64, acked change.LSN) (*tail, error) {
+	r := newTailReader(source)
+	for seq := last; seq > 0; seq-- {
+		m, err := log.GetMsg(ctx, seq)
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			gone, infoErr := discarded(ctx, log, seq)
+			if infoErr != nil {
+				return nil, infoErr
+			}
+			if gone {
+				break
+			}
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read the end of the change log, message %d: %w", seq, err)
+		}
+		done, err := r.add(storedMessage{subject: m.Subject, header: m.Header, data: m.Data})
+		if err != nil {
+			return nil, err
+		}
+		if done {
+			break
+		}
+	}
+	if !r.found && last > 0 {
+		r.tail.lsn = acked
+	}
+	return &r.tail, nil
+}
+
+// discarded tells a message that is gone from one that the replica asked does
+// not have yet.
+func discarded(ctx context.Context, log jetstream.Stream, seq uint64) (bool, error) {
+	info, err := log.Info(ctx)
+	if err != nil {
+		return false, fmt.Errorf("read the end of the change log: %w", err)
+	}
+	return seq < info.State.FirstSeq || info.State.Msgs == 0, nil
+}

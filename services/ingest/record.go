@@ -1,0 +1,87 @@
+package ingest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/pkg/pg"
+)
+
+// recordKey is the key of the record in the relations bucket.
+const recordKey = "_ingest"
+
+// record is what ingest remembers of a source, to notice a gap. It is written
+// by whoever has the slot; a process that lost the slot fails on the revision.
+type record struct {
+	SystemID string `json:"system_id"` // pg_control_system: which cluster
+	Timeline int32  `json:"timeline"`  // of the cluster
+	Slot     string `json:"slot"`
+	// StreamCreated is when the change log's stream was created: which log.
+	StreamCreated time.Time `json:"stream_created"`
+	// Acked is an LSN below which everything is stored. Nothing above it has
+	// been confirmed to Postgres by us.
+	Acked change.LSN `json:"acked"`
+}
+
+// recordStore keeps the record. Not safe for concurrent use.
+type recordStore struct {
+	kv       jetstream.KeyValue
+	rec      record
+	revision uint64 // 0 = there is none yet
+}
+
+func loadRecord(ctx context.Context, kv jetstream.KeyValue) (*recordStore, error) {
+	s := &recordStore{kv: kv}
+	e, err := kv.Get(ctx, recordKey)
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		return s, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read ingest's record: %w", err)
+	}
+	if err := json.Unmarshal(e.Value(), &s.rec); err != nil {
+		return nil, fmt.Errorf("read ingest's record: %w", err)
+	}
+	s.revision = e.Revision()
+	return s, nil
+}
+
+// save replaces the record. It fails if another process did so since.
+func (s *recordStore) save(ctx context.Context, rec record) error {
+	body, err := json.Marshal(rec)
+	if err != nil {
+		return fmt.Errorf("write ingest's record: %w", err)
+	}
+	var revision uint64
+	if s.revision == 0 {
+		revision, err = s.kv.Create(ctx, recordKey, body)
+	} else {
+		revision, err = s.kv.Update(ctx, recordKey, body, s.revision)
+	}
+	if err != nil {
+		return fmt.Errorf("write ingest's record: %w", err)
+	}
+	s.rec, s.revision = rec, revision
+	return nil
+}
+
+// gap says why the change log cannot simply go on from the slot, in words for
+// the readers of the shapes that end because of it; "" if it can. first says
+// that there was no record.
+func gap(rec record, first bool, slot pg.SlotInfo, streamCreated time.Time) string {
+	switch {
+	case first:
+		return "ingest has no record of the source: the change log may not reach back to the shapes"
+	case !rec.StreamCreated.Equal(streamCreated):
+		return "the change log was created anew"
+	case slot.ConfirmedFlush > rec.Acked:
+		return fmt.Sprintf("the replication slot was created anew or moved: changes between %s and %s are not in the change log", rec.Acked, slot.ConfirmedFlush)
+	}
+	return ""
+}

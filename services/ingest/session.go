@@ -1,0 +1,244 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pglogrepl"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/pkg/pg"
+	"github.com/shapebus/shapebus/pkg/stream"
+	"github.com/shapebus/shapebus/pkg/topology"
+	"github.com/shapebus/shapebus/pkg/wire"
+)
+
+// leaveTime is how long the end of a session may take to store, confirm and
+// close what it has.
+const leaveTime = 5 * time.Second
+
+// session is one replication connection with what belongs to it.
+type session struct {
+	g        *Ingest
+	conn     *pgconn.PgConn
+	wire     *coalescer
+	server   server
+	appender *stream.Appender
+	window   *syncWindow
+	publish  *publisher
+	batch    *batch
+	record   *recordStore
+	confirm  *confirmer
+}
+
+// session runs until ctx ends, and then returns nil, or until there is trouble.
+func (g *Ingest) session(ctx context.Context) error {
+	if g.cfg.NATS.IsClosed() {
+		return fatal(fmt.Errorf("the connection to NATS is closed for good: %w", nats.ErrConnectionClosed))
+	}
+	now, err := g.prepare(ctx)
+	if err != nil {
+		return err
+	}
+	js, err := jetstream.New(g.cfg.NATS)
+	if err != nil {
+		return err
+	}
+	log, err := g.cfg.Source.EnsureChangeLog(ctx, js, g.cfg.ChangeLog)
+	if err != nil {
+		if g.counters.status().Received == 0 && errors.Is(err, jetstream.ErrJetStreamNotEnabled) ||
+			errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) {
+			return fatal(err)
+		}
+		return err
+	}
+	kv, err := js.KeyValue(ctx, g.cfg.Source.RelationBucket())
+	if err != nil {
+		return fmt.Errorf("open bucket %s: %w", g.cfg.Source.RelationBucket(), err)
+	}
+	s := &session{g: g, server: now}
+	if s.record, err = loadRecord(ctx, kv); err != nil {
+		return err
+	}
+	// Everything that was appended so far is before the appender's place, and
+	// anybody who appends more makes the appender fail. So the tail read now is
+	// the tail that it continues.
+	s.appender, err = stream.OpenAppender(ctx, g.cfg.NATS, g.cfg.Source.ChangeStream(), stream.AppenderConfig{WindowBytes: g.cfg.WindowBytes})
+	if err != nil {
+		return topology.Explain(err)
+	}
+	defer s.appender.Close()
+	tail, err := readTail(ctx, log, g.cfg.Source, s.appender.Stored(), s.record.rec.Acked)
+	if err != nil {
+		return err
+	}
+	if err := s.connect(ctx, tail.lsn); err != nil {
+		return err
+	}
+	defer s.close()
+
+	// From here on the slot is ours. What belongs to the session goes on after
+	// ctx has ended, until the session has left in order.
+	life, end := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer end(nil)
+	s.window = &syncWindow{w: newAckWindow(g.cfg.SyncInterval)}
+	s.publish = newPublisher(life, &g.cfg, s.appender, newRelations(kv), s.window, &g.counters)
+	if err := s.continuous(ctx, log.CachedInfo().Created, tail); err != nil {
+		return err
+	}
+	s.batch = newBatch(g.cfg.Source, limits{bytes: g.cfg.FragmentBytes, ops: g.cfg.FragmentOps}, s.publish, tail)
+	s.confirm = newConfirmer(s)
+	inFlight := s.appender.InFlight
+	g.counters.inFlight.Store(&inFlight)
+	g.counters.become(StateStreaming)
+	g.cfg.Log.Info("streaming from the replication slot", "from", max(tail.lsn, now.slot.ConfirmedFlush).String(), "log_end", tail.lsn.String())
+	g.once.Do(func() { close(g.ready) })
+	return s.run(ctx, life, end)
+}
+
+// connect opens the replication connection, checks that it leads to the right
+// cluster and takes the slot.
+func (s *session) connect(ctx context.Context, from change.LSN) (err error) {
+	cfg, err := pg.ParseConfig(s.g.cfg.DatabaseURL, "ingest")
+	if err != nil {
+		return fatal(err)
+	}
+	cfg.RuntimeParams["replication"] = "database"
+	coalesceReads(&cfg.Config, func(c *coalescer) { s.wire = c })
+	s.conn, err = pgconn.ConnectConfig(ctx, &cfg.Config)
+	if err != nil {
+		return fmt.Errorf("open the replication connection to %s: %w", pg.Redact(s.g.cfg.DatabaseURL), err)
+	}
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
+	id, err := identify(ctx, s.conn, s.record.rec.Timeline)
+	if err != nil {
+		return err
+	}
+	if err := s.g.sameHistory(s.record.rec, id, from); err != nil {
+		return err
+	}
+	s.record.rec.SystemID, s.record.rec.Timeline, s.record.rec.Slot = id.systemID, id.timeline, s.g.cfg.Slot
+	err = pglogrepl.StartReplication(ctx, s.conn, pg.Ident(s.g.cfg.Slot), pglogrepl.LSN(from), pglogrepl.StartReplicationOptions{
+		Mode: pglogrepl.LogicalReplication,
+		PluginArgs: []string{
+			"proto_version '1'",
+			"publication_names " + literal(pg.Ident(s.g.cfg.Publication)),
+			"messages 'true'",
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("start replication from slot %s: %w", s.g.cfg.Slot, s.g.replicationError(err))
+	}
+	return nil
+}
+
+// literal quotes a string for the replication grammar, which has no escapes.
+func literal(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
+
+func (s *session) close() {
+	if s.conn == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), leaveTime)
+	defer cancel()
+	if err := s.conn.Close(ctx); err != nil {
+		s.g.cfg.Log.Debug("close the replication connection", "error", err)
+	}
+}
+
+// continuous writes a reset entry into the change log if it does not go on
+// where the slot does, and brings the record up to date.
+func (s *session) continuous(ctx context.Context, streamCreated time.Time, tail *tail) error {
+	rec := s.record.rec
+	reason := gap(rec, s.record.revision == 0, s.server.slot, streamCreated)
+	rec.StreamCreated = streamCreated
+	if reason != "" {
+		lsn := max(tail.lsn, s.server.slot.ConfirmedFlush)
+		if tail.lsn != 0 {
+			s.g.cfg.Log.Error("the change log has a gap; all shapes of the source end", "reason", reason, "lsn", lsn.String())
+		}
+		c := &wire.Control{Kind: wire.ControlReset, LSN: uint64(lsn), Reason: reason}
+		if err := s.publish.control(c, lsn); err != nil {
+			return err
+		}
+		if err := s.appender.Flush(ctx); err != nil {
+			return err
+		}
+		rec.Acked = lsn
+	}
+	return s.record.save(ctx, rec)
+}
+
+// run reads until ctx ends or something fails. life is what the session's own
+// work runs under; end cancels it.
+func (s *session) run(ctx, life context.Context, end context.CancelCauseFunc) error {
+	// A deadline in the past interrupts what waits for the server. It fails on a
+	// closed connection only, which is as good.
+	socket, past := s.conn.Conn(), time.Unix(1, 0)
+	failed := context.AfterFunc(life, func() { _ = socket.SetDeadline(past) }) //nolint:errcheck // see above
+	defer failed()
+	defer context.AfterFunc(ctx, func() {
+		_ = socket.SetReadDeadline(past)                     //nolint:errcheck // see above
+		time.AfterFunc(leaveTime, func() { end(ctx.Err()) }) // an append may still wait for room
+	})()
+
+	group, gctx := errgroup.WithContext(life)
+	fail := func(f func(context.Context) error) {
+		group.Go(func() error {
+			err := f(gctx)
+			if err != nil {
+				end(err)
+			}
+			return err
+		})
+	}
+	fail(s.publish.sendWhenIdle)
+	fail(s.confirm.keepRecord)
+	fail(s.confirm.sendStatus)
+	fail(func(ctx context.Context) error {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-s.appender.Done():
+			return s.appender.Err()
+		}
+	})
+	err := s.read(ctx)
+	if ctx.Err() != nil && life.Err() == nil {
+		err = s.leave(ctx)
+		if failed() {
+			_ = socket.SetDeadline(time.Time{}) //nolint:errcheck // see above
+		}
+	}
+	cause := context.Cause(life)
+	end(nil)
+	if werr := group.Wait(); werr != nil && cause == nil {
+		cause = werr
+	}
+	if cause != nil && ctx.Err() == nil {
+		// The cause is what failed first; the read failed because of it.
+		return s.g.replicationError(cause)
+	}
+	return s.g.replicationError(err)
+}
+
+// leave publishes what is complete, confirms what may be, and lets go.
+func (s *session) leave(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTime/2)
+	defer cancel()
+	if err := s.publish.finish(ctx); err != nil {
+		return err
+	}
+	return s.confirm.last(ctx)
+}

@@ -1,0 +1,162 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/pkg/pg"
+)
+
+// server is what a session needs to know of Postgres before it starts.
+type server struct {
+	slot          pg.SlotInfo
+	senderTimeout time.Duration // after which a walsender gives up a silent client; 0 = never
+}
+
+// prepare makes publication and slot ready. It comes before anything in NATS
+// is touched: whoever finds the change log's stream may rely on the slot.
+func (g *Ingest) prepare(ctx context.Context) (_ server, err error) {
+	cfg, err := pg.ParseConfig(g.cfg.DatabaseURL, "ingest")
+	if err != nil {
+		return server{}, fatal(err)
+	}
+	conn, err := pg.Connect(ctx, cfg)
+	if err != nil {
+		if c, ok := errors.AsType[*pg.ConnectError](err); ok && !c.Temporary() {
+			return server{}, fatal(err)
+		}
+		return server{}, err
+	}
+	defer func() { err = errors.Join(err, conn.Close(context.WithoutCancel(ctx))) }()
+	s, err := g.prepareOn(ctx, conn)
+	if needs, ok := errors.AsType[*pg.NeedsError](err); ok {
+		return server{}, fatal(needs)
+	}
+	return s, err
+}
+
+func (g *Ingest) prepareOn(ctx context.Context, conn *pgx.Conn) (server, error) {
+	var s server
+	var timeout int64
+	err := conn.QueryRow(ctx, "SELECT setting::bigint FROM pg_catalog.pg_settings WHERE name = 'wal_sender_timeout'").Scan(&timeout)
+	if err != nil {
+		return s, fmt.Errorf("read wal_sender_timeout: %w", err)
+	}
+	s.senderTimeout = time.Duration(timeout) * time.Millisecond
+	if s.slot, err = pg.LookupSlot(ctx, conn, g.cfg.Slot); err != nil {
+		return s, err
+	}
+	ours := s.slot.Exists && s.slot.Plugin == "pgoutput" && s.slot.Database == conn.Config().Database
+	if ours && s.slot.Active {
+		return s, errStandby
+	}
+	if ours && (s.slot.Lost() || g.dropSlot != "") {
+		reason := g.dropSlot
+		if reason == "" {
+			reason = "Postgres has removed WAL that the slot had not read (" + s.slot.WALStatus + " " + s.slot.InvalidationReason + ")"
+		}
+		g.cfg.Log.Error("the replication slot is of no use any more and is made anew; all shapes of the source end", "reason", reason)
+		if err := pg.DropSlot(ctx, conn, g.cfg.Slot); err != nil {
+			return s, err
+		}
+		s.slot, g.dropSlot = pg.SlotInfo{}, ""
+	}
+	if !g.checked {
+		if err := g.check(ctx, conn); err != nil {
+			return s, err
+		}
+		g.checked = true
+	}
+	if err := pg.EnsurePublication(ctx, conn, g.cfg.Publication); err != nil {
+		return s, err
+	}
+	if !s.slot.Exists {
+		g.cfg.Log.Info("creating the replication slot; this waits for transactions that are writing now")
+		var options []pg.SlotOption
+		if g.cfg.Failover {
+			options = append(options, pg.WithFailover())
+		}
+		if err := pg.CreateSlot(ctx, conn, g.cfg.Slot, options...); err != nil {
+			return s, err
+		}
+		if s.slot, err = pg.LookupSlot(ctx, conn, g.cfg.Slot); err != nil {
+			return s, err
+		}
+	}
+	return s, nil
+}
+
+// check returns an error that lists everything a person has to fix.
+func (g *Ingest) check(ctx context.Context, conn *pgx.Conn) error {
+	var failed []string
+	for _, f := range pg.Check(ctx, conn, pg.CheckOptions{Publication: g.cfg.Publication, Slot: g.cfg.Slot}) {
+		attrs := []any{"check", f.Name, "detail", f.Detail, "fix", f.Fix}
+		switch f.Level {
+		case pg.LevelFail:
+			text := f.Name + ": " + f.Detail
+			if f.Fix != "" {
+				text += "; run: " + f.Fix
+			}
+			failed = append(failed, text)
+		case pg.LevelWarn:
+			g.cfg.Log.Warn("Postgres check", attrs...)
+		default:
+		}
+	}
+	if len(failed) == 0 {
+		return nil
+	}
+	err := errors.New("this Postgres is not ready for Shapebus:\n  " + strings.Join(failed, "\n  "))
+	if ctx.Err() != nil || conn.IsClosed() {
+		return err // the connection went away while it was checked
+	}
+	return fatal(err)
+}
+
+// sameHistory fails if what the change log holds is not what this server
+// committed: another cluster behind the source's name, or the same one after a
+// restore or a failover that lost transactions.
+func (g *Ingest) sameHistory(rec record, id identity, stored change.LSN) error {
+	const remedy = "Positions in its WAL mean something else now, so shapes cannot continue. " +
+		"Use another source name for it, or remove this source's streams and buckets (nats stream rm, nats kv del); shapes are then fetched again"
+	source := g.cfg.Source
+	if rec.SystemID != "" && rec.SystemID != id.systemID {
+		return fatal(fmt.Errorf("source %s was fed by another Postgres cluster (system identifier %s, now %s). %s",
+			source, rec.SystemID, id.systemID, remedy))
+	}
+	if stored > id.flushed {
+		return fatal(fmt.Errorf("the change log of source %s reaches to %s, but the WAL of this server only to %s: "+
+			"it was restored from a backup or took over from a server that was ahead. %s", source, stored, id.flushed, remedy))
+	}
+	if id.branched != 0 && stored > id.branched {
+		return fatal(fmt.Errorf("the change log of source %s reaches to %s, but this server left the history of timeline %d at %s: "+
+			"transactions in between are in the change log and not in the database. %s", source, stored, rec.Timeline, id.branched, remedy))
+	}
+	return nil
+}
+
+// replicationError sorts the errors of START_REPLICATION and of the stream.
+func (g *Ingest) replicationError(err error) error {
+	e, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok {
+		return err
+	}
+	switch {
+	case e.Code == "55006":
+		return errStandby
+	case e.Code == "42704" && strings.Contains(e.Message, "publication"):
+		// The slot stands before a change that was written while the
+		// publication did not exist, and cannot be read past it.
+		g.dropSlot = fmt.Sprintf("publication %s was dropped for a while: %s", g.cfg.Publication, e.Message)
+	case e.Code == "42501":
+		return fatal(fmt.Errorf("%w; run as a superuser: ALTER ROLE … REPLICATION", err))
+	}
+	return err
+}

@@ -1,0 +1,86 @@
+package ingest
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/shapebus/shapebus/pkg/change"
+)
+
+// State is what an Ingest is doing.
+type State string
+
+// The states of an Ingest.
+const (
+	StateStarting  State = "starting"    // connecting and checking
+	StateStandby   State = "standby"     // another process has the slot
+	StateStreaming State = "streaming"   // reading from the slot
+	StateBackOff   State = "backing off" // waiting to try again after trouble
+	StateStopped   State = "stopped"     // Run has returned
+)
+
+// Status is how far an Ingest is, for metrics and people. Counts are since New.
+type Status struct {
+	State State
+	// Positions in the WAL: received from Postgres (up to the last commit or
+	// keepalive), last published, stored in JetStream, confirmed to Postgres.
+	Received, Published, Acked, Confirmed change.LSN
+	Rows                                  uint64 // ops published
+	Fragments                             uint64
+	Messages                              uint64 // control entries included
+	Bytes                                 uint64 // of message bodies
+	Transactions                          uint64 // received with a commit, those left out included
+	InFlight                              int    // messages without an answer
+	Retries                               uint64 // sessions that ended with trouble
+	LastError                             string // of the last of them; "" while there was none
+}
+
+// counters is the part of the status that the hot path updates.
+type counters struct {
+	received, published, acked, confirmed  atomic.Uint64
+	rows, fragments, messages, bytes, txns atomic.Uint64
+	retries                                atomic.Uint64
+	inFlight                               atomic.Pointer[func() int]
+
+	mu        sync.Mutex
+	state     State
+	lastError string
+}
+
+// become sets the state and reports whether it is another one.
+func (c *counters) become(s State) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	was := c.state
+	c.state = s
+	return was != s
+}
+
+func (c *counters) failed(err error) {
+	c.retries.Add(1)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.lastError = err.Error()
+}
+
+func (c *counters) status() Status {
+	s := Status{
+		Received:     change.LSN(c.received.Load()),
+		Published:    change.LSN(c.published.Load()),
+		Acked:        change.LSN(c.acked.Load()),
+		Confirmed:    change.LSN(c.confirmed.Load()),
+		Rows:         c.rows.Load(),
+		Fragments:    c.fragments.Load(),
+		Messages:     c.messages.Load(),
+		Bytes:        c.bytes.Load(),
+		Transactions: c.txns.Load(),
+		Retries:      c.retries.Load(),
+	}
+	if f := c.inFlight.Load(); f != nil {
+		s.InFlight = (*f)()
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s.State, s.LastError = c.state, c.lastError
+	return s
+}
