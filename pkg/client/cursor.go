@@ -24,7 +24,7 @@ type cursor struct {
 	began  bool          // what comes before the first op is done with: the snapshot was handed out or is not wanted
 	pos    change.Offset // everything up to it is done with
 	fed    uint64        // sequence of the last message taken
-	fresh  bool          // no entry was seen yet
+	first  uint64        // sequence of the message with the first entry that was seen, 0 before that
 	bottom bool          // the first entry to be seen is the log's first
 
 	open    change.LSN // of the transaction whose Begin was handed out and whose Commit was not
@@ -73,14 +73,16 @@ func (c *cursor) advance(t wire.Tail) error {
 }
 
 func (c *cursor) entry(e *wire.Entry, t wire.Tail) error {
-	first := c.fresh
-	c.fresh = false
+	first := c.first == 0
+	if first {
+		c.first = c.fed
+	}
 	switch e.Kind {
 	case wire.EntryEnd:
 		return &MustRefetchError{Handle: c.handle, Reason: e.Reason}
 	case wire.EntrySegment:
-		if c.began && first {
-			return nil // reading starts behind the snapshot
+		if c.began && c.first == c.fed {
+			return nil // reading starts behind the snapshot, or this message is gone through again
 		}
 		if c.began {
 			return c.broken(c.pos, "a segment behind the log's first entry, which this version of the client does not know")

@@ -1,0 +1,383 @@
+package client_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nats.go/micro"
+
+	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/pkg/client"
+	"github.com/shapebus/shapebus/pkg/control"
+	"github.com/shapebus/shapebus/pkg/natsembed"
+	"github.com/shapebus/shapebus/pkg/stream"
+	"github.com/shapebus/shapebus/pkg/topology"
+	"github.com/shapebus/shapebus/pkg/wire"
+)
+
+const source = topology.Source("test")
+
+// bench is a NATS server with the shape streams of one partition, their one
+// writer, a control plane that says what the test tells it, and a client.
+type bench struct {
+	tb     testing.TB
+	server *natsembed.Server
+	writes *nats.Conn // the writer's and the control plane's
+	nc     *nats.Conn // the client's
+	js     jetstream.JetStream
+	client *client.Client
+	app    *stream.Appender
+	made   int
+
+	mu     sync.Mutex
+	shapes map[string]control.Shape // by handle; guarded by mu
+	create func(control.CreateRequest) (control.Shape, error)
+}
+
+func newBench(tb testing.TB, opts natsembed.Options) *bench {
+	tb.Helper()
+	if testing.Short() {
+		tb.Skip("needs JetStream; not in -short")
+	}
+	if opts.Dir == "" {
+		opts.Dir = tb.TempDir()
+	}
+	server, err := natsembed.Start(opts)
+	ok(tb, err)
+	tb.Cleanup(server.Stop)
+	return newBenchOn(tb, server, func(o ...nats.Option) (*nats.Conn, error) { return server.Connect(o...) })
+}
+
+func newBenchOn(tb testing.TB, server *natsembed.Server, connect func(...nats.Option) (*nats.Conn, error)) *bench {
+	tb.Helper()
+	b := &bench{tb: tb, server: server, shapes: make(map[string]control.Shape)}
+	conn := func() *nats.Conn {
+		nc, err := connect()
+		ok(tb, err)
+		tb.Cleanup(nc.Close)
+		return nc
+	}
+	b.writes, b.nc = conn(), conn()
+	var err error
+	b.js, err = jetstream.New(b.writes)
+	ok(tb, err)
+	ok(tb, source.EnsureShapeLogs(tb.Context(), b.js, 1, topology.ShapeLogConfig{}))
+	b.openAppender()
+	tb.Cleanup(func() { b.app.Close() })
+	b.client, err = client.New(b.nc, string(source))
+	ok(tb, err)
+	b.serve()
+	return b
+}
+
+func (b *bench) openAppender() {
+	app, err := stream.OpenAppender(b.tb.Context(), b.writes, source.ShapeStream(0), stream.AppenderConfig{})
+	ok(b.tb, err)
+	b.app = app
+}
+
+// serve answers the control plane's requests.
+func (b *bench) serve() {
+	svc, err := micro.AddService(b.writes, micro.Config{Name: control.ServiceName, Version: "0.0.1"})
+	ok(b.tb, err)
+	b.tb.Cleanup(func() { _ = svc.Stop() })
+	g := svc.AddGroup(source.ControlPlane())
+	ok(b.tb, g.AddEndpoint("create", micro.HandlerFunc(func(r micro.Request) {
+		var req control.CreateRequest
+		if err := json.Unmarshal(r.Data(), &req); err != nil {
+			_ = r.Error(control.CodeBadRequest, err.Error(), nil)
+			return
+		}
+		b.mu.Lock()
+		f := b.create
+		b.mu.Unlock()
+		if f == nil {
+			_ = r.Error(control.CodeBadRequest, "table "+req.Table+" does not exist", nil)
+			return
+		}
+		s, err := f(req)
+		if err != nil {
+			_ = r.Error(control.CodeUnavailable, err.Error(), nil)
+			return
+		}
+		_ = r.RespondJSON(s)
+	}), micro.WithEndpointSubject(control.EndpointCreate)))
+	ok(b.tb, g.AddEndpoint("get", micro.HandlerFunc(func(r micro.Request) {
+		var req control.ShapeRequest
+		_ = json.Unmarshal(r.Data(), &req)
+		b.mu.Lock()
+		s, found := b.shapes[req.Shape]
+		b.mu.Unlock()
+		if !found {
+			_ = r.Error(control.CodeNotFound, "no shape "+req.Shape, nil)
+			return
+		}
+		_ = r.RespondJSON(s)
+	}), micro.WithEndpointSubject(control.EndpointGet)))
+	ok(b.tb, g.AddEndpoint("list", micro.HandlerFunc(func(r micro.Request) {
+		var req control.ListRequest
+		_ = json.Unmarshal(r.Data(), &req)
+		if req.After == "" {
+			_ = r.RespondJSON(control.ListResponse{Shapes: []control.Shape{{ID: "a"}, {ID: "b"}}, More: true})
+			return
+		}
+		_ = r.RespondJSON(control.ListResponse{Shapes: []control.Shape{{ID: req.After + "c"}}})
+	}), micro.WithEndpointSubject(control.EndpointList)))
+	ok(b.tb, b.writes.Flush())
+}
+
+// know tells the control plane of a shape.
+func (b *bench) know(s control.Shape) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.shapes[s.Handle] = s
+}
+
+func (b *bench) forget(handle string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.shapes, handle)
+}
+
+// columns of the tests' shape: a key of two columns around one that is none.
+var columns = []control.Column{{Name: "id", Key: true}, {Name: "note"}, {Name: "part", Key: true}}
+
+// shapeLog writes one shape's log as a consumer does.
+type shapeLog struct {
+	*bench
+	info control.Shape
+	b    *wire.LogBuilder
+	tail wire.Tail // with the message being built
+	sent wire.Tail // of the last message written
+}
+
+func (b *bench) newLog(cols []control.Column, hasKey bool) *shapeLog {
+	b.made++
+	info := control.Shape{
+		ID: fmt.Sprintf("id%d", b.made), Handle: fmt.Sprintf("id%d-h", b.made), State: control.StateCreating,
+		Schema: "public", Table: "things", Columns: cols, HasKey: hasKey,
+	}
+	b.know(info)
+	return &shapeLog{bench: b, info: info, b: wire.NewLogBuilder()}
+}
+
+func (l *shapeLog) subject() string { return source.LogSubject(0, l.info.Handle) }
+
+func (l *shapeLog) open() *client.Shape {
+	l.tb.Helper()
+	s, err := l.client.Open(context.Background(), l.info.Handle)
+	ok(l.tb, err)
+	return s
+}
+
+// snapshot writes the rows to segment 0, perMessage to a message, and adds
+// the entry for it.
+func (l *shapeLog) snapshot(perMessage int, rows ...[]string) {
+	l.tb.Helper()
+	var messages uint64
+	seg := wire.NewSegmentBuilder()
+	flush := func() {
+		if seg.Rows() == 0 {
+			return
+		}
+		l.append(source.SegmentSubject(0, l.info.Handle, 0), nil, nil, seg.Bytes())
+		messages++
+		seg.Reset()
+	}
+	for _, r := range rows {
+		seg.Add(values(r))
+		if seg.Rows() == perMessage {
+			flush()
+		}
+	}
+	flush()
+	l.b.Segment(0, messages, uint64(len(rows)), change.Snapshot{Xmin: 5, Xmax: 5, LSN: 50})
+	l.tail.Began = true
+}
+
+// op adds one op; the row of a delete is its key's.
+func (l *shapeLog) op(lsn, index uint64, kind change.Kind, row ...string) {
+	project := make([]int, len(row))
+	for i := range project {
+		project[i] = i
+	}
+	l.b.Op(&change.Fragment{LSN: change.LSN(lsn), XID: change.XID(lsn * 10), CommitTime: int64(lsn) * 1000}, index, kind, values(row), project)
+	l.tail.Last = change.Offset{LSN: change.LSN(lsn), Op: index}
+}
+
+func (l *shapeLog) commit(lsn, end uint64) {
+	l.b.Commit(&change.Fragment{LSN: change.LSN(lsn), XID: change.XID(lsn * 10), CommitTime: int64(lsn) * 1000, Last: true, End: end})
+	l.tail.Last = change.Offset{LSN: change.LSN(lsn), Op: end}
+	l.tail.Committed = l.tail.Last
+}
+
+func (l *shapeLog) end(reason string) {
+	l.b.End(reason)
+	l.tail.Ended, l.tail.Last = true, l.tail.Committed
+}
+
+// write stores the message built so far.
+func (l *shapeLog) write() {
+	l.tb.Helper()
+	data := l.b.Finish()
+	l.tail.Bytes += int64(len(data))
+	l.append(l.subject(), &l.tail, &l.sent, data)
+	l.sent = l.tail
+	l.b.Reset()
+}
+
+func (l *shapeLog) append(subject string, tail, before *wire.Tail, data []byte) {
+	l.tb.Helper()
+	m := stream.Message{Subject: subject, Data: data}
+	if tail != nil {
+		m.Header = stream.Header(topology.HeaderTail, tail.String())
+		m.PartHeader = stream.Header(topology.HeaderTail, before.String())
+	}
+	ok(l.tb, l.app.Append(context.Background(), m, nil))
+	ok(l.tb, l.app.Flush(context.Background()))
+}
+
+func (l *shapeLog) purge(opts ...jetstream.StreamPurgeOpt) {
+	l.tb.Helper()
+	st, err := l.js.Stream(context.Background(), source.ShapeStream(0))
+	ok(l.tb, err)
+	ok(l.tb, st.Purge(context.Background(), append(opts, jetstream.WithPurgeSubject(l.subject()))...))
+}
+
+// null is NULL in the tests' rows.
+const null = "\x00"
+
+func values(row []string) change.Row {
+	if row == nil {
+		return nil
+	}
+	out := make(change.Row, len(row))
+	for i, v := range row {
+		if v != null {
+			out[i] = append([]byte{}, v...)
+		}
+	}
+	return out
+}
+
+// text writes an event as a line; long values are cut.
+func text(e client.Event) string {
+	switch e := e.(type) {
+	case client.Begin:
+		if e.Snapshot {
+			return fmt.Sprintf("begin snapshot %d rows", e.Rows)
+		}
+		return fmt.Sprintf("begin %d xid %d at %d", e.LSN, e.XID, e.Time.UnixMicro())
+	case client.Change:
+		return fmt.Sprintf("%s %s %s", e.Offset, e.Kind, rowText(e.Row))
+	case client.Commit:
+		if e.Snapshot {
+			return fmt.Sprintf("commit snapshot %d", e.Changes)
+		}
+		return fmt.Sprintf("commit %s %d", e.Offset, e.Changes)
+	case client.CaughtUp:
+		return "caught up " + e.Offset.String()
+	}
+	return fmt.Sprintf("%T", e)
+}
+
+func rowText(r client.Row) string {
+	var b strings.Builder
+	for i := range r.Len() {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		v := string(r.At(i))
+		if len(v) > 20 {
+			v = fmt.Sprintf("%s…%d", v[:4], len(v))
+		}
+		fmt.Fprintf(&b, "%s=%s", r.Column(i).Name, v)
+		if r.At(i) == nil {
+			b.WriteString("NULL")
+		}
+	}
+	return b.String()
+}
+
+// backlog reads from a position until the subscription has caught up.
+func backlog(tb testing.TB, s *client.Shape, from client.Position, opts client.Options) []string {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	var got []string
+	for e, err := range s.Subscribe(ctx, from, opts).Events() {
+		if err != nil {
+			tb.Fatalf("after %d events: %v", len(got), err)
+		}
+		if _, done := e.(client.CaughtUp); done {
+			return got
+		}
+		got = append(got, text(e))
+	}
+	return nil
+}
+
+// tailing reads in the background and passes on events as lines; the error
+// that ends it comes last.
+func tailing(tb testing.TB, s *client.Shape, from client.Position, opts client.Options) (lines <-chan string, failed <-chan error, stop func()) {
+	tb.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	out, errs := make(chan string), make(chan error, 1)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer close(out)
+		for e, err := range s.Subscribe(ctx, from, opts).Events() {
+			if err != nil {
+				errs <- err
+				return
+			}
+			select {
+			case out <- text(e):
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	stop = func() { cancel(); <-done }
+	tb.Cleanup(stop)
+	return out, errs, stop
+}
+
+// expect takes the next lines and compares them.
+func expect(tb testing.TB, lines <-chan string, want ...string) {
+	tb.Helper()
+	for i, w := range want {
+		select {
+		case got := <-lines:
+			if got != w {
+				tb.Fatalf("line %d is %q, want %q", i, got, w)
+			}
+		case <-time.After(20 * time.Second):
+			tb.Fatalf("no line %d, want %q", i, w)
+		}
+	}
+}
+
+func ok(tb testing.TB, err error) {
+	tb.Helper()
+	if err != nil {
+		tb.Fatal(err)
+	}
+}
+
+// part stores one part of a message that nobody finishes.
+func (l *shapeLog) part(tail *wire.Tail, index, count int, data []byte) {
+	l.tb.Helper()
+	h := stream.Header(topology.HeaderTail, tail.String())
+	h.Set(topology.HeaderPart, fmt.Sprintf("%d/%d", index, count))
+	ok(l.tb, l.app.Append(context.Background(), stream.Message{Subject: l.subject(), Header: h, Data: data}, nil))
+	ok(l.tb, l.app.Flush(context.Background()))
+}
