@@ -66,7 +66,8 @@ type server struct {
 func Check(ctx context.Context, conn *pgx.Conn, o CheckOptions) []Finding {
 	version := conn.PgConn().ParameterStatus("server_version")
 	if major := Major(conn); major < MinMajor {
-		return []Finding{fail("version", fmt.Sprintf("upgrade to Postgres %d or later", MinMajor), "the server is Postgres %s, too old for logical messages", version)}
+		return []Finding{fail("version", fmt.Sprintf("upgrade to Postgres %d or later", MinMajor),
+			"the server is Postgres %s, too old for logical messages", version)}
 	}
 	list := []Finding{ok("version", "Postgres %s", version)}
 	s, err := readServer(ctx, conn)
@@ -183,7 +184,8 @@ func (s *server) checkSlot(name string, slot SlotInfo) Finding {
 		return fail(title, drop, "is lost (%s): the server removed WAL that ingest had not read. Ingest starts with a new slot, and every shape is fetched again",
 			orWord(slot.InvalidationReason, slot.WALStatus))
 	case slot.WALStatus == "unreserved":
-		return warn(title, "see that ingest runs and keeps up", "is about to be lost: the WAL it needs may go at the next checkpoint (%s retained)", bytesText(slot.RetainedBytes))
+		return warn(title, "see that ingest runs and keeps up",
+			"is about to be lost: the WAL it needs may go at the next checkpoint (%s retained)", bytesText(slot.RetainedBytes))
 	case slot.Active:
 		return ok(title, "in use by pid %d, %s of WAL retained", slot.ActivePID, bytesText(slot.RetainedBytes))
 	}
@@ -202,7 +204,7 @@ func (s *server) checkPublication(ctx context.Context, conn *pgx.Conn, name stri
 	case state == nil:
 		return ok(title, "does not exist yet; ingest creates it")
 	}
-	if needs, wrong := state.check(name).(*NeedsError); wrong {
+	if needs := state.check(name); needs != nil {
 		return fail(title, needs.Statement, "%s", needs.What)
 	}
 	if state.AllTables {

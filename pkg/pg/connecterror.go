@@ -124,21 +124,16 @@ func networkFix(cfg *pgconn.Config, err error) (reason, fix string) {
 // that repeat the address.
 func innermost(err error) string {
 	for {
-		switch e := err.(type) {
-		case interface{ Unwrap() error }:
-			next := e.Unwrap()
-			if next == nil {
-				return err.Error()
-			}
-			err = next
-		case interface{ Unwrap() []error }:
-			all := e.Unwrap()
-			if len(all) == 0 {
-				return err.Error()
-			}
-			err = all[len(all)-1]
-		default:
+		next := errors.Unwrap(err)
+		if all, ok := errors.AsType[interface {
+			error
+			Unwrap() []error
+		}](err); next == nil && ok && len(all.Unwrap()) > 0 {
+			next = all.Unwrap()[len(all.Unwrap())-1]
+		}
+		if next == nil {
 			return err.Error()
 		}
+		err = next
 	}
 }

@@ -24,8 +24,8 @@ const DefaultLockTimeout = 5 * time.Second
 // That needs a fence: ALTER PUBLICATION takes no lock against writers, and what
 // an open transaction wrote before it would be neither in the stream nor in a
 // snapshot. So the table is locked first, which waits for those writers (and
-// makes new ones wait, at most for lockTimeout; readers too if the identity
-// changes), and the lock is kept until the one transaction of all this commits.
+// makes new ones wait, at most for lockTimeout in all; readers too if the
+// identity changes), and the lock is kept until the one transaction of all this commits.
 // Nobody waits when nothing has to change; then only writers older than a
 // membership that somebody else added are waited for.
 //
@@ -64,14 +64,11 @@ func EnsureTable(ctx context.Context, conn *pgx.Conn, publication string, t *Tab
 
 // ensureFenced does the work in one transaction.
 func ensureFenced(ctx context.Context, conn *pgx.Conn, publication string, t *TableInfo, lockTimeout time.Duration) error {
+	deadline := time.Now().Add(lockTimeout)
 	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-		timeout := fmt.Sprintf("SET LOCAL lock_timeout = %d", max(1, lockTimeout.Milliseconds()))
-		if _, err := tx.Exec(ctx, timeout); err != nil {
-			return err
-		}
 		// The root first: it keeps partitions from being attached, so that the
 		// second look finds all of them.
-		if err := run(ctx, tx, fence(publication, t, t.root())); err != nil {
+		if err := run(ctx, tx, deadline, fence(publication, t, t.root())); err != nil {
 			return err
 		}
 		t, err := lookupAgain(ctx, conn, t, publication)
@@ -79,23 +76,26 @@ func ensureFenced(ctx context.Context, conn *pgx.Conn, publication string, t *Ta
 			return err
 		}
 		for _, leaf := range t.Partitions {
-			if err := run(ctx, tx, fence(publication, t, leaf)); err != nil {
+			if err := run(ctx, tx, deadline, fence(publication, t, leaf)); err != nil {
 				return err
 			}
 		}
 		// Somebody else may have added it while this transaction waited.
 		if !t.published(publication) {
-			return run(ctx, tx, addSQL(publication, t))
+			return run(ctx, tx, deadline, addSQL(publication, t))
 		}
 		return t.usable(publication)
 	})
 }
 
-func run(ctx context.Context, tx pgx.Tx, sql string) error {
+// run waits for locks until the deadline that all statements share: the first
+// lock keeps the application waiting while the last one is waited for.
+func run(ctx context.Context, tx pgx.Tx, deadline time.Time, sql string) error {
 	if sql == "" {
 		return nil
 	}
-	_, err := tx.Exec(ctx, sql)
+	left := max(1, time.Until(deadline).Milliseconds()) // 0 would mean no limit
+	_, err := tx.Conn().PgConn().Exec(ctx, fmt.Sprintf("SET LOCAL lock_timeout = %d; %s", left, sql)).ReadAll()
 	return err
 }
 

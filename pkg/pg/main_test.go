@@ -89,7 +89,9 @@ func as(t testing.TB, admin *pgx.Conn, rawURL, attributes string) (withUser, rol
 // eventually waits for a condition in the database.
 func eventually(t testing.TB, conn *pgx.Conn, what, sql string, args ...any) {
 	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.After(20 * time.Second)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
 	for {
 		var ok bool
 		if err := conn.QueryRow(t.Context(), sql, args...).Scan(&ok); err != nil {
@@ -98,9 +100,10 @@ func eventually(t testing.TB, conn *pgx.Conn, what, sql string, args ...any) {
 		if ok {
 			return
 		}
-		if time.Now().After(deadline) {
+		select {
+		case <-deadline:
 			t.Fatalf("did not happen: %s", what)
+		case <-tick.C:
 		}
-		time.Sleep(5 * time.Millisecond)
 	}
 }

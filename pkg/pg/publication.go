@@ -43,7 +43,10 @@ func EnsurePublication(ctx context.Context, conn *pgx.Conn, name string) error {
 			return fmt.Errorf("publication %s is being created and dropped at the same time", name)
 		}
 	}
-	return state.check(name)
+	if needs := state.check(name); needs != nil {
+		return needs
+	}
+	return nil
 }
 
 func createPublicationSQL(name string) string {
@@ -63,7 +66,7 @@ func needsPublication(conn *pgx.Conn, name string, err error) *NeedsError {
 }
 
 // check is nil if the publication's options are those that shapes need.
-func (s *publicationState) check(name string) error {
+func (s *publicationState) check(name string) *NeedsError {
 	if s.Options == "" {
 		return nil
 	}

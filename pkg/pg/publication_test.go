@@ -138,7 +138,7 @@ func TestEnsureTableLeavesNoHoleBehindAnOpenWriter(t *testing.T) {
 
 func TestEnsureTableWaitsOutWritersOlderThanAMembershipMadeByHand(t *testing.T) {
 	url := pgtest.Database(t)
-	conn, writer, prepared := dial(t, url), dial(t, url), dial(t, url)
+	conn, writer, later := dial(t, url), dial(t, url), dial(t, url)
 	exec(t, conn, "CREATE TABLE t (id int)")
 	exec(t, conn, "ALTER TABLE t REPLICA IDENTITY FULL")
 	if err := EnsurePublication(t.Context(), conn, "p"); err != nil {
@@ -164,12 +164,55 @@ func TestEnsureTableWaitsOutWritersOlderThanAMembershipMadeByHand(t *testing.T) 
 		t.Errorf("the early writer's row is in no snapshot: %d rows", len(rows))
 	}
 	// Later writers are in the stream in full; nobody waits for them.
-	exec(t, prepared, "BEGIN")
-	exec(t, prepared, "INSERT INTO t VALUES (2)")
+	exec(t, later, "BEGIN")
+	exec(t, later, "INSERT INTO t VALUES (2)")
 	if changed, err := EnsureTable(t.Context(), conn, "p", info, 200*time.Millisecond); err != nil || changed {
 		t.Errorf("with a later writer open: changed %t, %v", changed, err)
 	}
-	exec(t, prepared, "ROLLBACK")
+	exec(t, later, "ROLLBACK")
+}
+
+func TestEnsureTableWaitsOutPreparedTransactionsToo(t *testing.T) {
+	server := pgtest.Own(t, map[string]string{"max_prepared_transactions": "2"})
+	conn := dial(t, server.URL("postgres"))
+	script(t, conn, "CREATE TABLE t (id int); ALTER TABLE t REPLICA IDENTITY FULL; CREATE PUBLICATION p WITH (publish_via_partition_root = true)")
+	script(t, conn, "BEGIN; INSERT INTO t VALUES (1); PREPARE TRANSACTION 'early'")
+	exec(t, conn, "ALTER PUBLICATION p ADD TABLE t")
+	info := lookup(t, conn, "public", "t")
+	_, err := EnsureTable(t.Context(), conn, "p", info, 100*time.Millisecond)
+	if locked, ok := errors.AsType[*LockedError](err); !ok || !strings.Contains(locked.Error(), "a prepared transaction") {
+		t.Errorf("with a prepared writer: %v", err)
+	}
+	exec(t, conn, "COMMIT PREPARED 'early'")
+	if ensure(t, conn, "p", info) {
+		t.Error("something was left to do")
+	}
+}
+
+func TestATableIsInAPublicationOfItsSchema(t *testing.T) {
+	conn := dial(t, pgtest.Database(t))
+	if Major(conn) < 15 {
+		t.Skip("publications of schemas came with Postgres 15")
+	}
+	script(t, conn, "CREATE TABLE t (id int); CREATE PUBLICATION p FOR TABLES IN SCHEMA public WITH (publish_via_partition_root = true)")
+	info := lookup(t, conn, "public", "t", "p")
+	if in, err := InPublication(t.Context(), conn, "p", info.Relation.OID); err != nil || !in {
+		t.Errorf("in the publication: %t, %v", in, err)
+	}
+	if !ensure(t, conn, "p", info) || ensure(t, conn, "p", info) {
+		t.Error("the first call must give it its identity, the second change nothing")
+	}
+}
+
+func TestEnsurePublicationRefusesGeneratedColumns(t *testing.T) {
+	conn := dial(t, pgtest.Database(t))
+	if Major(conn) < 18 {
+		t.Skip("publications of generated columns came with Postgres 18")
+	}
+	exec(t, conn, "CREATE PUBLICATION p WITH (publish_via_partition_root = true, publish_generated_columns = stored)")
+	if err := EnsurePublication(t.Context(), conn, "p"); err == nil || !strings.Contains(err.Error(), "publish_generated_columns = none") {
+		t.Errorf("got %v", err)
+	}
 }
 
 func TestEnsureTableTakesNoLocksWhenNothingHasToChange(t *testing.T) {
