@@ -136,6 +136,7 @@ func (b *LogBuilder) close(last bool) {
 
 // Segment adds a reference to a segment.
 func (b *LogBuilder) Segment(segment, messages, rows uint64, snap change.Snapshot) {
+	b.close(false)
 	b.start()
 	w := b.body
 	w.array(segmentFields)
@@ -149,6 +150,7 @@ func (b *LogBuilder) Segment(segment, messages, rows uint64, snap change.Snapsho
 
 // End adds the entry that ends the shape.
 func (b *LogBuilder) End(reason string) {
+	b.close(false)
 	b.start()
 	b.body.array(endFields)
 	b.body.uint(uint64(EntryEnd))
