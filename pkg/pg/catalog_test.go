@@ -12,8 +12,6 @@ import (
 	"github.com/shapebus/shapebus/pkg/pgtemp/pgtest"
 )
 
-func pgtestDatabase(t testing.TB) string { return pgtest.Database(t) }
-
 func TestLookupTableDescribesTheTable(t *testing.T) {
 	conn := dial(t, pgtest.Database(t))
 	script(t, conn, `

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/shapebus/shapebus/pkg/change"
 )
@@ -106,7 +107,7 @@ func (c *copyReader) split(line []byte) error {
 		case !last:
 			field, line = line[:tab], line[tab+1:]
 		}
-		field = field[:len(field):len(field)]
+		field = slices.Clip(field)
 		if escapes && bytes.IndexByte(field, '\\') >= 0 {
 			var err error
 			if field, err = c.unescape(field); err != nil {
@@ -129,7 +130,7 @@ func (c *copyReader) unescape(field []byte) ([]byte, error) {
 		i := bytes.IndexByte(field, '\\')
 		if i < 0 {
 			c.scratch = append(c.scratch, field...)
-			return c.scratch[start:len(c.scratch):len(c.scratch)], nil
+			return slices.Clip(c.scratch[start:]), nil
 		}
 		c.scratch = append(c.scratch, field[:i]...)
 		if i+1 == len(field) {

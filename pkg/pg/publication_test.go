@@ -15,16 +15,16 @@ import (
 )
 
 // decoded returns the messages of a pgoutput slot and consumes them.
-func decoded(t testing.TB, conn *pgx.Conn, slot, publication string) []string {
-	t.Helper()
-	rows, err := conn.Query(t.Context(), `SELECT data FROM pg_logical_slot_get_binary_changes($1, NULL, NULL,
+func decoded(tb testing.TB, conn *pgx.Conn, slot, publication string) []string {
+	tb.Helper()
+	rows, err := conn.Query(tb.Context(), `SELECT data FROM pg_logical_slot_get_binary_changes($1, NULL, NULL,
 		'proto_version', '1', 'publication_names', $2, 'messages', 'true')`, slot, Ident(publication))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	all, err := pgx.CollectRows(rows, pgx.RowTo[[]byte])
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	var messages []string
 	for _, m := range all {
@@ -46,20 +46,20 @@ func count(messages []string, kind byte) int {
 // slotName is unique in the cluster.
 func slotName(conn *pgx.Conn) string { return "s_" + conn.Config().Database }
 
-func createSlot(t testing.TB, conn *pgx.Conn) string {
-	t.Helper()
+func createSlot(tb testing.TB, conn *pgx.Conn) string {
+	tb.Helper()
 	name := slotName(conn)
-	if err := CreateSlot(t.Context(), conn, name); err != nil {
-		t.Fatal(err)
+	if err := CreateSlot(tb.Context(), conn, name); err != nil {
+		tb.Fatal(err)
 	}
 	return name
 }
 
-func ensure(t testing.TB, conn *pgx.Conn, publication string, info *TableInfo) bool {
-	t.Helper()
-	changed, err := EnsureTable(t.Context(), conn, publication, info, 0)
+func ensure(tb testing.TB, conn *pgx.Conn, publication string, info *TableInfo) bool {
+	tb.Helper()
+	changed, err := EnsureTable(tb.Context(), conn, publication, info, 0)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return changed
 }

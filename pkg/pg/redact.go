@@ -48,22 +48,23 @@ func redactURL(scheme, rest string) string {
 	if !hostList.MatchString(hosts) || !noSecret.MatchString(database) {
 		return unreadable
 	}
-	out := scheme + user + hosts
 	if slash {
-		out += "/" + database
+		hosts += "/" + database
 	}
-	sep := "?"
+	var shown []string
 	for pair := range strings.SplitSeq(query, "&") {
 		key, value, ok := strings.Cut(pair, "=")
 		if pair != "" && !ok {
 			return unreadable
 		}
 		if name, err := url.PathUnescape(key); err == nil && shownKeys[name] && shownValue.MatchString(value) {
-			out += sep + key + "=" + value
-			sep = "&"
+			shown = append(shown, key+"="+value)
 		}
 	}
-	return out
+	if len(shown) > 0 {
+		hosts += "?" + strings.Join(shown, "&")
+	}
+	return scheme + user + hosts
 }
 
 func redactKeyValue(s string) string {

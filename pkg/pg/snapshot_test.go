@@ -14,35 +14,35 @@ import (
 	"github.com/shapebus/shapebus/pkg/pgtemp/pgtest"
 )
 
-func open(t testing.TB, conn *pgx.Conn) *Snapshot {
-	t.Helper()
-	snap, err := OpenSnapshot(t.Context(), conn)
+func open(tb testing.TB, conn *pgx.Conn) *Snapshot {
+	tb.Helper()
+	snap, err := OpenSnapshot(tb.Context(), conn)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return snap
 }
 
 // copyAll reads rows in a snapshot of its own.
-func copyAll(t testing.TB, conn *pgx.Conn, info *TableInfo, columns []string, where string) []change.Row {
-	t.Helper()
-	snap := open(t, conn)
-	rows := copyIn(t, snap, info, columns, where)
-	if err := snap.Close(t.Context()); err != nil {
-		t.Fatal(err)
+func copyAll(tb testing.TB, conn *pgx.Conn, info *TableInfo, columns []string, where string) []change.Row {
+	tb.Helper()
+	snap := open(tb, conn)
+	rows := copyIn(tb, snap, info, columns, where)
+	if err := snap.Close(tb.Context()); err != nil {
+		tb.Fatal(err)
 	}
 	return rows
 }
 
-func copyIn(t testing.TB, snap *Snapshot, info *TableInfo, columns []string, where string) []change.Row {
-	t.Helper()
+func copyIn(tb testing.TB, snap *Snapshot, info *TableInfo, columns []string, where string) []change.Row {
+	tb.Helper()
 	var rows []change.Row
-	n, err := snap.CopyRows(t.Context(), info, columns, where, func(row change.Row) error {
+	n, err := snap.CopyRows(tb.Context(), info, columns, where, func(row change.Row) error {
 		rows = append(rows, clone(row))
 		return nil
 	})
 	if err != nil || int(n) != len(rows) {
-		t.Fatalf("%d rows of %d, %v", len(rows), n, err)
+		tb.Fatalf("%d rows of %d, %v", len(rows), n, err)
 	}
 	return rows
 }
