@@ -23,7 +23,8 @@ const (
 type cluster struct {
 	bin  string
 	dir  string
-	ours bool // dir was made here and goes with the server
+	ours bool     // dir was made here and goes with the server
+	lock *os.File // keeps ours from being swept; nil when dir is the caller's
 	args []string
 	run  account
 	log  *tail
@@ -54,20 +55,14 @@ func (c *cluster) makeDir() error {
 	var err error
 	if c.dir == "" {
 		c.ours = true
-		c.dir, err = os.MkdirTemp("", "shapebus-pg-")
+		c.dir, c.lock, err = newTempDir()
 	} else if c.dir, err = filepath.Abs(c.dir); err == nil {
 		err = os.MkdirAll(c.dir, 0o755)
 	}
 	if err != nil {
 		return fmt.Errorf("make the server's directory: %w", err)
 	}
-	if c.ours {
-		err = os.Chmod(c.dir, 0o755) // MkdirTemp lets only us in, and the server may run as somebody else
-	}
-	if err == nil {
-		err = os.MkdirAll(c.data(), 0o700)
-	}
-	if err == nil {
+	if err = os.MkdirAll(c.data(), 0o700); err == nil {
 		err = c.run.own(c.data())
 	}
 	if err != nil {
@@ -119,6 +114,9 @@ func (c *cluster) start(_ context.Context, port int) error {
 	cmd := exec.Command(filepath.Join(c.bin, "postgres"), args...) //nolint:noctx // ctx bounds the start, not the server's life
 	c.prepare(cmd)
 	cmd.Stdout, cmd.Stderr = c.log, c.log
+	if c.lock != nil {
+		cmd.ExtraFiles = []*os.File{c.lock}
+	}
 	proc, err := startProcess(cmd)
 	if err != nil {
 		return fmt.Errorf("run %s for %s: %w", cmd.Path, c.run, err)
@@ -163,5 +161,5 @@ func (c *cluster) remove() error {
 	if !c.ours {
 		return nil
 	}
-	return os.RemoveAll(c.dir)
+	return errors.Join(os.RemoveAll(c.dir), c.lock.Close())
 }

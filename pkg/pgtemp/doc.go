@@ -11,5 +11,8 @@
 //   - There is no Unix socket. Its path may have 107 bytes at most, which long temporary directories exceed.
 //   - Everything it writes is in its directory, so that removing this directory removes the server, crashed or not.
 //
+// A process that is killed cannot stop its server. On Linux the server then ends by itself; its directory is removed by the next
+// Start on the machine.
+//
 // The package refuses to run a database that somebody wants to keep: no passwords, no TLS, no upgrades, no backups.
 package pgtemp

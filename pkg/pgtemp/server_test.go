@@ -1,11 +1,17 @@
 package pgtemp_test
 
 import (
+	"bufio"
 	"context"
+	"errors"
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -13,7 +19,21 @@ import (
 	"github.com/shapebus/shapebus/pkg/pgtemp/pgtest"
 )
 
-func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
+// orphanTest makes this test binary a program that starts a server, says where, and waits to be killed.
+const orphanTest = "PGTEMP_TEST_START_AND_WAIT"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(orphanTest) != "" {
+		s, err := pgtemp.Start(context.Background(), pgtemp.Options{})
+		if err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
+		fmt.Println("runs at", s.URL("postgres"))
+		select {}
+	}
+	os.Exit(pgtest.Main(m))
+}
 
 func connect(t *testing.T, s *pgtemp.Server) *pgx.Conn {
 	t.Helper()
@@ -25,7 +45,7 @@ func connect(t *testing.T, s *pgtemp.Server) *pgx.Conn {
 	return conn
 }
 
-func exec(t *testing.T, conn *pgx.Conn, sql string) {
+func execute(t *testing.T, conn *pgx.Conn, sql string) {
 	t.Helper()
 	if _, err := conn.Exec(t.Context(), sql); err != nil {
 		t.Fatalf("%s: %v", sql, err)
@@ -90,10 +110,10 @@ func TestKillAndRestart(t *testing.T) {
 	if got := count(t, conn, "SELECT current_setting('max_wal_senders')::int"); got != 3 {
 		t.Fatalf("a setting of the caller was ignored: max_wal_senders is %d", got)
 	}
-	exec(t, conn, "CREATE TABLE kept (id int)")
-	exec(t, conn, "INSERT INTO kept SELECT generate_series(1, 1000)")
-	exec(t, conn, "BEGIN")
-	exec(t, conn, "INSERT INTO kept VALUES (0)")
+	execute(t, conn, "CREATE TABLE kept (id int)")
+	execute(t, conn, "INSERT INTO kept SELECT generate_series(1, 1000)")
+	execute(t, conn, "BEGIN")
+	execute(t, conn, "INSERT INTO kept VALUES (0)")
 	before, url := s.PID(), s.URL("postgres")
 
 	if err := s.Kill(); err != nil {
@@ -159,15 +179,67 @@ func TestDirectories(t *testing.T) {
 				t.Fatal(err)
 			}
 			conn := connect(t, s)
-			exec(t, conn, "CREATE TABLE IF NOT EXISTS runs (run int)")
+			execute(t, conn, "CREATE TABLE IF NOT EXISTS runs (run int)")
 			if got := count(t, conn, "SELECT count(*) FROM runs"); got != run {
 				t.Errorf("run %d found %d rows", run, got)
 			}
-			exec(t, conn, "INSERT INTO runs VALUES (0)")
+			execute(t, conn, "INSERT INTO runs VALUES (0)")
 			if err := s.Stop(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 		}
+	})
+	t.Run("one whose process was killed is removed by the next start", func(t *testing.T) {
+		if runtime.GOOS != "linux" {
+			t.Skip("only Linux ends the server with its process")
+		}
+		t.Setenv("TMPDIR", shared(t))
+		exe, err := os.Executable()
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.Command(exe)
+		cmd.Env = append(os.Environ(), orphanTest+"=1")
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		line, err := bufio.NewReader(out).ReadString('\n')
+		url, ok := strings.CutPrefix(strings.TrimSpace(line), "runs at ")
+		if err := errors.Join(err, cmd.Process.Kill()); err != nil || !ok {
+			t.Fatalf("the other process said %q, %v", line, err)
+		}
+		_ = cmd.Wait() // says that it was killed
+		for tick := time.Tick(10 * time.Millisecond); ; <-tick {
+			conn, err := pgx.Connect(t.Context(), url)
+			if err != nil {
+				break // its server is gone or going
+			}
+			_ = conn.Close(t.Context())
+		}
+		left := func() []string {
+			s, err := pgtemp.Start(t.Context(), pgtemp.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Stop(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			dirs, err := filepath.Glob(os.Getenv("TMPDIR") + "/*")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return dirs
+		}
+		for range 10 { // its last children may need longer than one start takes
+			if len(left()) == 0 {
+				return
+			}
+		}
+		t.Errorf("left behind: %v", left())
 	})
 	t.Run("and none is left when the server cannot start", func(t *testing.T) {
 		t.Setenv("TMPDIR", shared(t))
