@@ -97,42 +97,62 @@ func logMessage(subject string, msg *jetstream.RawStreamMsg, err error) (raw, he
 	return raw{seq: msg.Sequence, header: msg.Header, data: msg.Data}, head{seq: msg.Sequence, tail: tail}, true, nil
 }
 
-// start is where reading a log behind an offset begins: after the message at
-// sequence fed. bottom says that the log's first message comes next.
+// start is where reading a log begins: after the message at sequence fed.
+// bottom says that the log's first message comes next.
 type start struct {
 	fed    uint64
 	bottom bool
 }
 
-// seek finds where to read behind the offset pos: the first message whose
-// tail is beyond it. newest is the log's last message, whose tail is. It is a
-// binary search over the stream's sequences.
-func (f *fetcher) seek(ctx context.Context, subject string, pos change.Offset, newest raw) (start, error) {
-	m, h, found, err := f.next(ctx, subject, 1)
-	if err != nil || !found {
-		return start{}, errors.Join(err, errGone(found))
+// start finds where to read behind the offset pos, which is not ahead of the
+// log. newest is the log's last message and h what it says.
+func (f *fetcher) start(ctx context.Context, subject string, pos change.Offset, newest raw, h head) (start, error) {
+	if h.tail.Ended || h.tail.Open() || h.tail.Committed != pos {
+		return f.seek(ctx, subject, pos, newest.seq)
 	}
-	bottom := h.seq
+	index, count, err := stream.Part(newest.header)
+	if err == nil && index == count-1 {
+		return start{fed: newest.seq}, nil // nothing follows
+	}
+	fed, err := before(newest)
+	return start{fed: fed}, err
+}
+
+// seek finds the first message whose tail is beyond pos; that of the newest,
+// at sequence hi, is. It is a binary search over the stream's sequences.
+func (f *fetcher) seek(ctx context.Context, subject string, pos change.Offset, hi uint64) (start, error) {
+	at := func(from uint64) (raw, head, error) {
+		m, h, found, err := f.next(ctx, subject, from)
+		if err == nil && !found {
+			err = fmt.Errorf("read %s: its messages were removed meanwhile", subject)
+		}
+		return m, h, err
+	}
 	beyond := func(h head) bool { return h.tail.Ended || pos.Before(h.tail.Last) }
+	m, h, err := at(1)
+	if err != nil {
+		return start{}, err
+	}
+	bottom := m.seq
 	// Every message below lo is at or before pos; the first at or behind hi is beyond it.
-	lo, hi := h.seq, newest.seq
+	lo := m.seq
 	if beyond(h) {
-		hi = h.seq
+		hi = m.seq
 	}
 	for lo < hi {
 		mid := lo + (hi-lo)/2
-		m, h, found, err = f.next(ctx, subject, mid)
-		if err != nil || !found {
-			return start{}, errors.Join(err, errGone(found))
-		}
-		if beyond(h) {
+		m, h, err := at(mid)
+		switch {
+		case err != nil:
+			return start{}, err
+		case beyond(h):
 			hi = mid
-		} else {
-			lo = h.seq + 1
+		default:
+			lo = m.seq + 1
 		}
 	}
-	if m, _, found, err = f.next(ctx, subject, lo); err != nil || !found {
-		return start{}, errors.Join(err, errGone(found))
+	if m, _, err = at(lo); err != nil {
+		return start{}, err
 	}
 	fed, err := before(m)
 	return start{fed: fed, bottom: fed < bottom}, err
@@ -147,12 +167,4 @@ func before(m raw) (uint64, error) {
 		return 0, err
 	}
 	return m.seq - 1 - uint64(index), nil
-}
-
-// errGone is the error of a log that lost its messages while it was searched.
-func errGone(found bool) error {
-	if found {
-		return nil
-	}
-	return errors.New("its messages were removed meanwhile")
 }

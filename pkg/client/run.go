@@ -12,7 +12,6 @@ import (
 
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/control"
-	"github.com/shapebus/shapebus/pkg/stream"
 	"github.com/shapebus/shapebus/pkg/wire"
 )
 
@@ -156,21 +155,12 @@ func (r *run) locate(ctx context.Context) error {
 		if err := r.lost(ctx, h, found); err != nil {
 			return err
 		}
+		if r.suspect.IsZero() {
+			return nil // it is about to begin
+		}
 		return fmt.Errorf("the log does not reach offset %s yet", pos)
 	}
-	at := start{}
-	switch _, _, err = stream.Part(m.header); {
-	case err != nil:
-		return err
-	case !h.tail.Ended && !h.tail.Open() && h.tail.Committed == pos:
-		// Nothing follows. Should m be a part, its message begins before it.
-		at.fed = m.seq
-		if index, count, _ := stream.Part(m.header); index < count-1 { //nolint:errcheck // read above
-			at.fed, err = before(m)
-		}
-	default:
-		at, err = r.fetch.seek(ctx, r.subject, pos, m)
-	}
+	at, err := r.fetch.start(ctx, r.subject, pos, m, h)
 	if err != nil {
 		return err
 	}
@@ -258,7 +248,7 @@ func (r *run) lost(ctx context.Context, h head, found bool) error {
 	case err != nil:
 		r.log.WarnContext(ctx, "cannot ask after a shape whose log lacks something", "error", err)
 	}
-	if !found && r.from.IsBeginning() && r.cursor.fed == 0 {
+	if !found && r.cursor.fed == 0 && (r.from.IsBeginning() || err == nil && info.State == control.StateCreating) {
 		return nil // its snapshot has not been taken yet
 	}
 	if r.suspect.IsZero() {

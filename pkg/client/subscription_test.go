@@ -253,6 +253,8 @@ func TestMustRefetch(t *testing.T) {
 	})
 	t.Run("comes when the log was lost though the shape is known", func(t *testing.T) {
 		l := b.newLog(columns, true)
+		l.info.State = control.StateLive
+		b.know(l.info)
 		s := l.open()
 		_, failed, _ := tailing(t, s, client.After(change.Offset{LSN: 5, Op: 2}), opts)
 		mustRefetch(t, failure(t, failed), "gone")
@@ -265,6 +267,17 @@ func TestMustRefetch(t *testing.T) {
 		l.write()
 		_, failed, _ := tailing(t, l.open(), client.After(change.Offset{LSN: 100, Op: 4}), opts)
 		mustRefetch(t, failure(t, failed), "ends at offset 100_2, before offset 100_4")
+	})
+	t.Run("does not come while the shape is being created", func(t *testing.T) {
+		l := b.newLog(columns, true)
+		lines, _, _ := tailing(t, l.open(), client.After(change.Offset{}), client.Options{Recheck: time.Millisecond, Patience: time.Millisecond})
+		expect(t, lines, "caught up 0_0")
+		l.snapshot(1, []string{"1", "a", "x"})
+		l.write()
+		l.op(100, 0, change.Insert, "2", "b", "x")
+		l.commit(100, 2)
+		l.write()
+		expect(t, lines, "begin 100 xid 1000 at 100000", "100_0 insert id=2,note=b,part=x", "commit 100_2 1")
 	})
 	t.Run("does not come when the log catches up in time", func(t *testing.T) {
 		l := b.newLog(columns, true)

@@ -1,0 +1,125 @@
+// Command tail prints the changes of one shape and survives its own restart:
+// it keeps the handle and the offset in a file and goes on from there. When
+// the shape ends it starts over with the next one.
+//
+//	shapebus dev --database-url postgres://… &          # or a deployed Shapebus
+//	go run ./examples/tail -table public.tasks -where "done = false"
+//
+// What it does with each transaction is print it. An app would write it to its
+// own store instead, and the offset with it in one transaction of that store:
+// then every change arrives there exactly once.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"log"
+	"os"
+	"os/signal"
+	"strings"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/shapebus/shapebus/pkg/client"
+)
+
+func main() {
+	url := flag.String("nats", nats.DefaultURL, "NATS server")
+	source := flag.String("source", "main", "name of the source")
+	table := flag.String("table", "", "table to follow, such as public.tasks")
+	where := flag.String("where", "", "SQL condition; none follows every row")
+	state := flag.String("state", "tail.state", "file that keeps the position")
+	flag.Parse()
+
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	nc, err := nats.Connect(*url, nats.MaxReconnects(-1))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer nc.Close()
+	c, err := client.New(nc, *source)
+	if err != nil {
+		log.Fatal(err)
+	}
+	def := client.Definition{Table: *table, Where: *where}
+	for ctx.Err() == nil {
+		err := tail(ctx, c, def, *state)
+		var refetch *client.MustRefetchError
+		if !errors.As(err, &refetch) {
+			if ctx.Err() == nil {
+				log.Fatal(err)
+			}
+			return
+		}
+		log.Printf("%v; starting over", err)
+		if err := os.Remove(*state); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			log.Fatal(err)
+		}
+	}
+}
+
+// tail follows the shape until something ends it.
+func tail(ctx context.Context, c *client.Client, def client.Definition, state string) error {
+	shape, err := c.Create(ctx, def)
+	if err != nil {
+		return err
+	}
+	from, err := load(state, shape.Handle())
+	if err != nil {
+		return err
+	}
+	log.Printf("shape %s from %s", shape.Handle(), from)
+	for event, err := range shape.Subscribe(ctx, from, client.Options{}).Events() {
+		if err != nil {
+			return err
+		}
+		switch e := event.(type) {
+		case client.Begin:
+			fmt.Printf("begin   %s\n", e.LSN)
+		case client.Change:
+			row, err := e.Row.MarshalJSON()
+			if err != nil {
+				return err
+			}
+			fmt.Printf("  %-8s %s\n", e.Kind, row)
+		case client.Commit:
+			fmt.Printf("commit  %s, %d changes\n", e.Offset, e.Changes)
+			if err := save(state, shape.Handle(), client.After(e.Offset)); err != nil {
+				return err
+			}
+		case client.CaughtUp:
+			log.Print("caught up; waiting for changes")
+		}
+	}
+	return nil
+}
+
+// load returns the kept position, or the beginning if it is another handle's:
+// offsets of one life of a shape mean nothing in the next.
+func load(file, handle string) (client.Position, error) {
+	data, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return client.Beginning(), nil
+	}
+	if err != nil {
+		return client.Position{}, err
+	}
+	kept, position, _ := strings.Cut(strings.TrimSpace(string(data)), " ")
+	if kept != handle {
+		return client.Beginning(), nil
+	}
+	return client.ParsePosition(position)
+}
+
+// save replaces the file whole, so that a crash leaves the old or the new one.
+func save(file, handle string, p client.Position) error {
+	next := file + ".next"
+	if err := os.WriteFile(next, []byte(handle+" "+p.String()+"\n"), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(next, file)
+}
