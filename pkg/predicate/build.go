@@ -150,10 +150,7 @@ func (b *builder) checkParams() *Error {
 	return nil
 }
 
-// at turns a location of the grammar's tree into a position.
+// at turns a location of the grammar's tree into a position in bytes; root makes it one in characters.
 func (b *builder) at(location int32) int {
-	if int(location) < len(prefix) {
-		return 0
-	}
-	return characterAt(b.where, int(location)-len(prefix))
+	return max(int(location)-len(prefix)+1, 0)
 }

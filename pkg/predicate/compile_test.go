@@ -122,6 +122,8 @@ func TestErrorsSayWhatIsWrongAndWhere(t *testing.T) {
 		want   string
 	}{
 		{"id = ", nil, `where clause, position 6: syntax error at end of input`},
+		{"t = 'é' and nope", nil, `where clause, position 13: column "nope" does not exist in table public.items`},
+		{"t = '" + strings.Repeat("-", 600) + "'", nil, `where clause, position 6: more than 500 operator characters in a row (if they belong to a string, pass it as a parameter)`},
 		{"id = = 1", nil, `where clause, position 6: syntax error at or near "="`},
 		{"'é' = 'é' = 1", nil, `where clause, position 11: syntax error at or near "="`},
 		{"t = 'abc", nil, `where clause, position 5: unterminated quoted string at or near "'abc"`},

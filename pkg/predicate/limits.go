@@ -16,6 +16,10 @@ const (
 	maxDepth  = 128      // nesting of the checked tree
 	maxList   = 10_000   // members of one IN list
 
+	// maxOperatorRun bounds what is lexed again and again: the grammar's scanner takes all operator characters in a row
+	// and gives back what it cannot use, which is quadratic in their number (15 s for 64 KiB of "/*").
+	maxOperatorRun = 500
+
 	// maxGrammarDepth bounds the estimate of checkDepth: the grammar's own tree is walked recursively, on a C stack.
 	maxGrammarDepth = 1000
 )
@@ -30,6 +34,12 @@ func checkSize(where string, params []string) *Error {
 	}
 	if i := invalidUTF8(where); i >= 0 {
 		return &Error{Pos: characterAt(where, i), Message: "the clause is not valid UTF-8"}
+	}
+	if i := longOperatorRun(where); i >= 0 {
+		return &Error{
+			Pos: characterAt(where, i), Message: fmt.Sprintf("more than %d operator characters in a row", maxOperatorRun),
+			Hint: "if they belong to a string, pass it as a parameter",
+		}
 	}
 	total := 0
 	for i, p := range params {
@@ -54,6 +64,18 @@ func invalidUTF8(s string) int {
 			return i
 		}
 		i += size
+	}
+	return -1
+}
+
+func longOperatorRun(s string) int {
+	run := 0
+	for i := range len(s) {
+		if strings.IndexByte("~!@#^&|`?+-*/%<>=", s[i]) < 0 {
+			run = 0
+		} else if run++; run > maxOperatorRun {
+			return i - maxOperatorRun
+		}
 	}
 	return -1
 }

@@ -1,8 +1,6 @@
 package predicate
 
-import (
-	"slices"
-)
+import "slices"
 
 // Predicate is a checked where clause of one table. It is immutable and safe for concurrent use.
 type Predicate struct {
@@ -47,7 +45,11 @@ func (b *builder) root() (node, *Error) {
 	if err != nil {
 		return nil, err
 	}
-	return b.condition(expression, "WHERE", 0)
+	root, err := b.condition(expression, "WHERE", 0)
+	if err != nil && err.Pos > 0 {
+		err.Pos = characterAt(b.where, err.Pos-1)
+	}
+	return root, err
 }
 
 func isBlank(s string) bool {
