@@ -52,17 +52,25 @@ func New(nc *nats.Conn, source string) (*Client, error) {
 }
 
 // Create returns the shape of that definition, making it if there is none. It
-// does not wait for the snapshot: the shape can be subscribed to at once.
+// does not wait for the snapshot: the shape can be subscribed to at once. It
+// does wait, for up to 30 s, for an earlier life that is just being deleted.
 // Refusals are RequestErrors. After a cancelled ctx the shape may exist.
 func (c *Client) Create(ctx context.Context, def Definition) (*Shape, error) {
-	var info control.Shape
-	err := c.request(ctx, control.EndpointCreate, control.CreateRequest{
-		Table: def.Table, Columns: def.Columns, Where: def.Where, Params: def.Params,
-	}, &info)
-	if err != nil {
-		return nil, fmt.Errorf("create a shape of %s: %w", def.Table, err)
+	req := control.CreateRequest{Table: def.Table, Columns: def.Columns, Where: def.Where, Params: def.Params}
+	waiting, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	pause := newBackoff(50*time.Millisecond, time.Second)
+	for {
+		var info control.Shape
+		err := c.request(ctx, control.EndpointCreate, req, &info)
+		if err == nil {
+			return newShape(c, info)
+		}
+		var refused *RequestError
+		if !errors.As(err, &refused) || refused.Code != control.CodeConflict || pause.wait(waiting, nil) != nil {
+			return nil, fmt.Errorf("create a shape of %s: %w", def.Table, err)
+		}
 	}
-	return newShape(c, info)
 }
 
 // Open returns the shape with that handle or id. Its error is ErrNotFound

@@ -59,14 +59,18 @@ func (c *cursor) take(m raw) error {
 // advance hands out what the held message has up to t.Committed, and lets go
 // of it if that was all.
 func (c *cursor) advance(t wire.Tail) error {
-	err := c.dec.Decode(c.held, func(e *wire.Entry) error { return c.entry(e, t) })
+	var ours error
+	err := c.dec.Decode(c.held, func(e *wire.Entry) error {
+		ours = c.entry(e, t)
+		return ours
+	})
 	switch {
-	case errors.Is(err, errPause):
+	case errors.Is(ours, errPause):
 		return nil
-	case errors.Is(err, wire.ErrCorrupt):
-		return c.broken(c.pos, "message %d: %v", c.fed, err)
+	case ours != nil:
+		return ours
 	case err != nil:
-		return err
+		return c.undecodable(fmt.Sprintf("message %d", c.fed), err)
 	}
 	c.held = nil
 	return nil
@@ -202,6 +206,15 @@ func (c *cursor) row(op *wire.LogOp, at change.Offset) (Row, error) {
 		return Row{}, c.broken(at, "%s with a row of %d values, want %d", op.Kind, len(op.Row), want)
 	}
 	return r, nil
+}
+
+// undecodable is the error of a body that cannot be decoded: a broken one, or
+// one of a newer version.
+func (c *cursor) undecodable(what string, err error) error {
+	if errors.Is(err, wire.ErrCorrupt) {
+		return c.broken(c.pos, "%s: %v", what, err)
+	}
+	return fmt.Errorf("read shape %s, %s: %w", c.handle, what, err)
 }
 
 func (c *cursor) broken(at change.Offset, format string, args ...any) error {

@@ -35,12 +35,16 @@ func (r *run) segment(ctx context.Context, e wire.Entry, f func(change.Row) erro
 			continue
 		}
 		whole++
-		err = wire.DecodeSegment(data, f)
-		if errors.Is(err, wire.ErrCorrupt) {
-			return r.cursor.broken(change.Offset{}, "segment %d, message %d: %v", e.Segment, seq, err)
+		var ours error
+		err = wire.DecodeSegment(data, func(row change.Row) error {
+			ours = f(row)
+			return ours
+		})
+		if ours != nil {
+			return ours
 		}
 		if err != nil {
-			return err
+			return r.cursor.undecodable(fmt.Sprintf("segment %d, message %d", e.Segment, seq), err)
 		}
 	}
 	return nil
@@ -87,7 +91,7 @@ func (r *run) ended(m raw) error {
 		return nil
 	})
 	if err != nil {
-		return r.cursor.broken(r.cursor.pos, "message %d: %v", m.seq, err)
+		return r.cursor.undecodable(fmt.Sprintf("message %d", m.seq), err)
 	}
 	return end
 }

@@ -339,6 +339,20 @@ func TestBrokenLog(t *testing.T) {
 			l.append(l.subject(), &l.tail, &l.tail, []byte{1, 0xc1})
 		}, "malformed"},
 	}
+	t.Run("a message of a newer version is an error that says what to do", func(t *testing.T) {
+		l := b.newLog(columns, true)
+		l.snapshot(1)
+		l.write()
+		l.tail.Last.LSN, l.tail.Committed.LSN = 100, 100
+		l.append(l.subject(), &l.tail, &l.tail, []byte{9})
+		var last error
+		for _, err := range l.open().Subscribe(t.Context(), client.Beginning(), client.Options{}).Events() {
+			last = err
+		}
+		if last == nil || !strings.Contains(last.Error(), "upgrade") || !strings.Contains(last.Error(), l.info.Handle) {
+			t.Errorf("got %v", last)
+		}
+	})
 	for name, c := range broken {
 		t.Run(name+" is an error that says where", func(t *testing.T) {
 			l := b.newLog(columns, true)
@@ -379,12 +393,12 @@ func TestReconnect(t *testing.T) {
 	}
 	for i := range uint64(3) {
 		lsn := 100 + i
+		back := b.writes.StatusChanged(nats.CONNECTED)
 		server.Stop()
 		server, err = natsembed.Start(opts)
 		ok(t, err)
-		for !b.writes.IsConnected() {
-			ok(t, b.writes.FlushTimeout(10*time.Second))
-		}
+		<-back
+		b.writes.RemoveStatusListener(back)
 		b.openAppender()
 		// The client may still be away: what is stored now, nobody tells it.
 		l.op(lsn, 0, change.Insert, fmt.Sprint(i), "b", "x")
