@@ -35,9 +35,9 @@ type TableInfo struct {
 	// PublishedIn names the publications that carry the table, of those asked for.
 	PublishedIn []string
 
-	persistence byte   // pg_class.relpersistence; only 'p' is in the WAL
-	partitionOf string // the parent, quoted, if the table is itself a partition
-	memberships []membership
+	Persistence byte         // pg_class.relpersistence; only 'p' is in the WAL
+	PartitionOf string       // the parent, quoted, if the table is itself a partition
+	Memberships []Membership // in which ways PublishedIn carry it
 }
 
 // ColumnInfo is one column of a table.
@@ -61,12 +61,13 @@ type PartitionInfo struct {
 	Schema, Name string
 	Identity     change.Identity
 
-	kind, persistence byte
+	LeafKind    byte // pg_class.relkind
+	Persistence byte // pg_class.relpersistence
 }
 
-// membership is one way in which a publication carries a table. A publication
+// Membership is one way in which a publication carries a table. A publication
 // can carry it in several ways at once.
-type membership struct {
+type Membership struct {
 	Publication string
 	Via         string // "table", "schema" or "all"
 	ID          uint32 // oid of the catalog row: new when the table leaves and comes back
@@ -138,7 +139,7 @@ func LookupTables(ctx context.Context, conn *pgx.Conn, oids []uint32, publicatio
 
 // published reports whether a publication carries the table at all.
 func (t *TableInfo) published(publication string) bool {
-	for _, m := range t.memberships {
+	for _, m := range t.Memberships {
 		if m.Publication == publication {
 			return true
 		}

@@ -38,9 +38,9 @@ func TestLookupTableDescribesTheTable(t *testing.T) {
 			{Name: "twice", Type: 23, TypeMod: -1, TypeName: "integer", Generated: true, Deterministic: true},
 		},
 		PrimaryKey: []string{"b", "a"}, Kind: KindTable, Owner: "postgres", RowSecurity: true, PublishedIn: []string{"p", "q"},
-		persistence: 'p', memberships: info.memberships,
+		Persistence: 'p', Memberships: info.Memberships,
 	}
-	if d := cmp.Diff(want, info, cmp.AllowUnexported(TableInfo{}, membership{}, PartitionInfo{})); d != "" {
+	if d := cmp.Diff(want, info, cmp.AllowUnexported(TableInfo{}, Membership{}, PartitionInfo{})); d != "" {
 		t.Error(d)
 	}
 	if got := lookup(t, conn, "public", "items", "q", "r").PublishedIn; !slices.Equal(got, []string{"q"}) {

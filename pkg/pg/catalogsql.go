@@ -120,8 +120,8 @@ func (r *tableRow) table() *TableInfo {
 		Kind:        letter(r.Kind),
 		Owner:       r.Owner,
 		RowSecurity: r.RowSecurity,
-		persistence: letter(r.Persistence),
-		partitionOf: r.PartitionOf,
+		Persistence: letter(r.Persistence),
+		PartitionOf: r.PartitionOf,
 	}
 	for _, c := range r.Columns {
 		t.Columns = append(t.Columns, ColumnInfo(c))
@@ -132,11 +132,11 @@ func (r *tableRow) table() *TableInfo {
 	for _, p := range r.Partitions {
 		t.Partitions = append(t.Partitions, PartitionInfo{
 			OID: p.OID, Schema: p.Schema, Name: p.Name, Identity: change.Identity(letter(p.Identity)),
-			kind: letter(p.Kind), persistence: letter(p.Persistence),
+			LeafKind: letter(p.Kind), Persistence: letter(p.Persistence),
 		})
 	}
 	for _, m := range r.Memberships {
-		t.memberships = append(t.memberships, membership(m))
+		t.Memberships = append(t.Memberships, Membership(m))
 		if n := len(t.PublishedIn); n == 0 || t.PublishedIn[n-1] != m.Publication {
 			t.PublishedIn = append(t.PublishedIn, m.Publication)
 		}

@@ -136,7 +136,7 @@ func (t *TableInfo) ready(publication string) bool {
 // leave and enter the stream without being deleted or inserted.
 func (t *TableInfo) usable(publication string) error {
 	var part string
-	for _, m := range t.memberships {
+	for _, m := range t.Memberships {
 		if m.Publication != publication {
 			continue
 		}

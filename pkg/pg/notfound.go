@@ -109,18 +109,18 @@ func (t *TableInfo) supported() error {
 		return &UnsupportedError{Schema: t.Relation.Schema, Name: t.Relation.Name, Reason: fmt.Sprintf(reason, args...)}
 	}
 	switch {
-	case t.partitionOf != "":
-		return no("is a partition of %s; its changes are reported under the root, so make the shape on the root with a where clause", t.partitionOf)
-	case t.persistence == 'u':
+	case t.PartitionOf != "":
+		return no("is a partition of %s; its changes are reported under the root, so make the shape on the root with a where clause", t.PartitionOf)
+	case t.Persistence == 'u':
 		return no("is unlogged, so its changes are not replicated; run ALTER TABLE %s SET LOGGED", t.sql())
-	case t.persistence == 't':
+	case t.Persistence == 't':
 		return no("is a temporary table, which only its own session can see")
 	}
 	for _, p := range t.Partitions {
 		switch {
-		case p.kind == 'f':
+		case p.LeafKind == 'f':
 			return no("has the foreign table %s as a partition, whose changes are not replicated", display(p.Schema, p.Name))
-		case p.persistence != 'p':
+		case p.Persistence != 'p':
 			return no("has the unlogged partition %s, whose changes are not replicated; run ALTER TABLE %s SET LOGGED",
 				display(p.Schema, p.Name), Qualified(p.Schema, p.Name))
 		}

@@ -21,19 +21,19 @@ func (t *TableInfo) Structure() string {
 			h.Write([]byte(strconv.Itoa(len(s)) + ":" + s))
 		}
 	}
-	write(t.Relation.Fingerprint(), string(t.Kind), string(t.persistence), t.partitionOf)
+	write(t.Relation.Fingerprint(), string(t.Kind), string(t.Persistence), t.PartitionOf)
 	write(t.PrimaryKey...)
 	for _, p := range t.Partitions {
-		write(strconv.FormatUint(uint64(p.OID), 10), string(p.Identity), string(p.kind), string(p.persistence))
+		write(strconv.FormatUint(uint64(p.OID), 10), string(p.Identity), string(p.LeafKind), string(p.Persistence))
 	}
-	for _, m := range t.memberships {
+	for _, m := range t.Memberships {
 		write(m.fields()...)
 	}
 	return hex.EncodeToString(h.Sum(nil)[:8])
 }
 
 // fields are the parts of a membership that matter to a shape.
-func (m membership) fields() []string {
+func (m Membership) fields() []string {
 	return []string{m.Publication, m.Via, strconv.FormatUint(uint64(m.ID), 10), m.Filter, m.Columns, m.Options}
 }
 
@@ -50,14 +50,14 @@ func (t *TableInfo) Diff(now *TableInfo) string {
 	switch {
 	case t.Kind != now.Kind:
 		return fmt.Sprintf("table %s changed between partitioned and not", t)
-	case t.persistence != now.persistence && now.persistence == 'u':
+	case t.Persistence != now.Persistence && now.Persistence == 'u':
 		return fmt.Sprintf("table %s became unlogged: its changes are no longer replicated", t)
-	case t.persistence != now.persistence:
+	case t.Persistence != now.Persistence:
 		return fmt.Sprintf("table %s became logged", t)
-	case t.partitionOf != now.partitionOf && now.partitionOf != "":
-		return fmt.Sprintf("table %s was attached to %s as a partition", t, now.partitionOf)
-	case t.partitionOf != now.partitionOf:
-		return fmt.Sprintf("table %s was detached from %s", t, t.partitionOf)
+	case t.PartitionOf != now.PartitionOf && now.PartitionOf != "":
+		return fmt.Sprintf("table %s was attached to %s as a partition", t, now.PartitionOf)
+	case t.PartitionOf != now.PartitionOf:
+		return fmt.Sprintf("table %s was detached from %s", t, t.PartitionOf)
 	case !slices.Equal(t.PrimaryKey, now.PrimaryKey):
 		return fmt.Sprintf("primary key of %s changed from %s to %s", t, keyText(t.PrimaryKey), keyText(now.PrimaryKey))
 	}
@@ -87,7 +87,7 @@ func (t *TableInfo) diffPartitions(now *TableInfo) string {
 			return fmt.Sprintf("partition %s was attached to %s", name, t)
 		case old.Identity != p.Identity:
 			return fmt.Sprintf("replica identity of %s, a partition of %s, changed from %s to %s", name, t, old.Identity, p.Identity)
-		case old.persistence != p.persistence, old.kind != p.kind:
+		case old.Persistence != p.Persistence, old.LeafKind != p.LeafKind:
 			return fmt.Sprintf("partition %s of %s changed its kind of storage", name, t)
 		}
 		delete(had, p.OID)
@@ -111,12 +111,12 @@ func (t *TableInfo) diffMemberships(now *TableInfo) string {
 			return fmt.Sprintf("table %s entered the publication %s", t, name)
 		}
 	}
-	for i, m := range now.memberships {
-		if i >= len(t.memberships) || !slices.Equal(t.memberships[i].fields(), m.fields()) {
+	for i, m := range now.Memberships {
+		if i >= len(t.Memberships) || !slices.Equal(t.Memberships[i].fields(), m.fields()) {
 			return fmt.Sprintf("publication %s carries table %s differently than before", m.Publication, t)
 		}
 	}
-	if len(t.memberships) != len(now.memberships) {
+	if len(t.Memberships) != len(now.Memberships) {
 		return fmt.Sprintf("table %s is carried by its publications differently than before", t)
 	}
 	return ""

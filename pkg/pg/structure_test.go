@@ -19,8 +19,8 @@ func drawTable(t *rapid.T) *TableInfo {
 			OID: rapid.Uint32Range(1, 2).Draw(t, "oid"), Schema: "public", Name: rapid.SampledFrom([]string{"a", "b"}).Draw(t, "name"),
 			Identity: identity("identity"),
 		},
-		Kind: KindPartitioned, persistence: rapid.SampledFrom([]byte("pu")).Draw(t, "persistence"),
-		partitionOf: rapid.SampledFrom([]string{"", "root"}).Draw(t, "partition of"),
+		Kind: KindPartitioned, Persistence: rapid.SampledFrom([]byte("pu")).Draw(t, "Persistence"),
+		PartitionOf: rapid.SampledFrom([]string{"", "root"}).Draw(t, "partition of"),
 	}
 	for _, name := range []string{"x", "y"} {
 		if rapid.Bool().Draw(t, name) {
@@ -32,14 +32,14 @@ func drawTable(t *rapid.T) *TableInfo {
 		if rapid.Bool().Draw(t, "leaf") {
 			table.Partitions = append(table.Partitions, PartitionInfo{
 				OID: oid, Schema: "public", Name: rapid.SampledFrom([]string{"p", "q"}).Draw(t, "leaf name"), Identity: identity("leaf identity"),
-				kind: 'r', persistence: 'p',
+				LeafKind: 'r', Persistence: 'p',
 			})
 		}
 	}
 	for _, name := range []string{"p1", "p2"} {
 		for _, via := range []string{"all", "table"} {
 			if rapid.IntRange(0, 2).Draw(t, "member") == 0 {
-				table.memberships = append(table.memberships, membership{
+				table.Memberships = append(table.Memberships, Membership{
 					Publication: name, Via: via, ID: rapid.Uint32Range(1, 2).Draw(t, "id"), XID: rapid.SampledFrom([]string{"1", "2"}).Draw(t, "xid"),
 					Filter: rapid.SampledFrom([]string{"", "(x > 1)"}).Draw(t, "filter"),
 				})

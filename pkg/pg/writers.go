@@ -20,7 +20,7 @@ const writersPoll = 50 * time.Millisecond
 // the statements handed to people hold the fence's lock throughout.
 func awaitEarlyWriters(ctx context.Context, conn *pgx.Conn, publication string, t *TableInfo, timeout time.Duration) error {
 	var xids []string
-	for _, m := range t.memberships {
+	for _, m := range t.Memberships {
 		if m.Publication == publication && m.Filter == "" && m.Columns == "" {
 			xids = append(xids, m.XID)
 		}

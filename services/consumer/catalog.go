@@ -15,7 +15,6 @@ import (
 func (s *session) watchCatalog(ctx context.Context) error {
 	t := time.NewTicker(s.c.cfg.CatalogInterval)
 	defer t.Stop()
-	baseline := map[string]*pg.TableInfo{} // by structure, to say what changed
 	failing := false
 	for {
 		select {
@@ -23,7 +22,7 @@ func (s *session) watchCatalog(ctx context.Context) error {
 			return nil
 		case <-t.C:
 		}
-		err := s.checkTables(ctx, baseline)
+		err := s.checkTables(ctx)
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -34,7 +33,7 @@ func (s *session) watchCatalog(ctx context.Context) error {
 	}
 }
 
-func (s *session) checkTables(ctx context.Context, baseline map[string]*pg.TableInfo) error {
+func (s *session) checkTables(ctx context.Context) error {
 	var oids []uint32
 	err := s.onMain(ctx, func(context.Context) error {
 		for oid := range s.router.tables {
@@ -57,7 +56,6 @@ func (s *session) checkTables(ctx context.Context, baseline map[string]*pg.Table
 	now := make(map[uint32]string, len(tables))
 	for oid, t := range tables {
 		now[oid] = t.Structure()
-		baseline[now[oid]] = t
 	}
 	return s.onMain(ctx, func(ctx context.Context) error {
 		for _, oid := range oids {
@@ -69,11 +67,7 @@ func (s *session) checkTables(ctx context.Context, baseline map[string]*pg.Table
 				if f.structure == now[oid] {
 					continue
 				}
-				reason := fmt.Sprintf("table %s.%s was dropped", f.relation.Schema, f.relation.Name)
-				if tables[oid] != nil {
-					reason = tableChanged(baseline[f.structure], tables[oid])
-				}
-				if err := s.endLive(ctx, f, reason); err != nil {
+				if err := s.endLive(ctx, f, tableChanged(f.table, tables[oid])); err != nil {
 					return err
 				}
 			}
@@ -82,12 +76,10 @@ func (s *session) checkTables(ctx context.Context, baseline map[string]*pg.Table
 	})
 }
 
-// tableChanged says what changed. was may be nil when it is not known.
+// tableChanged says what changed. now is nil when the table is gone.
 func tableChanged(was, now *pg.TableInfo) string {
-	if was != nil {
-		if d := was.Diff(now); d != "" {
-			return d
-		}
+	if d := was.Diff(now); d != "" {
+		return d
 	}
-	return fmt.Sprintf("table %s.%s changed", now.Relation.Schema, now.Relation.Name)
+	return fmt.Sprintf("table %s changed", was)
 }

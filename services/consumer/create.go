@@ -126,11 +126,10 @@ func (s *session) unpark(id string) {
 }
 
 func (p *parked) create(ctx context.Context, tail wire.Tail) error {
-	f, err := newFollower(p.rec, p.s.builders)
+	f, err := p.s.follow(p.rec, tail)
 	if err != nil {
 		return &final{err}
 	}
-	f.tail, f.appended = tail, tail
 	p.f = f
 	if !tail.Began {
 		if err := p.snapshot(ctx); err != nil {
@@ -207,7 +206,7 @@ func (p *parked) fence(ctx context.Context, conn *pgx.Conn) (*pg.TableInfo, erro
 		}
 	}
 	if table.Structure() != p.rec.Structure {
-		return nil, &final{errors.New(tableChanged(p.rec.Table, table))}
+		return nil, &final{errors.New(tableChanged(p.f.table, table))}
 	}
 	return table, nil
 }

@@ -53,7 +53,7 @@ func (fd *feed) read(ctx context.Context, m stream.Received,
 func (s *session) replay(ctx context.Context, fd *feed, f *follower, m stream.Received) (change.LSN, error) {
 	lsn, err := fd.read(ctx, m,
 		func(c wire.Control) error {
-			if c.Kind == wire.ControlReset && change.LSN(c.LSN) > f.after {
+			if c.Kind == wire.ControlReset && f.concerns(change.LSN(c.LSN)) {
 				f.ended = c.Reason
 			}
 			return nil

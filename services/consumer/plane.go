@@ -59,6 +59,10 @@ func (c *Consumer) serve(ctx context.Context, js jetstream.JetStream) (micro.Ser
 			return nil, fmt.Errorf("start endpoint %s: %w", name, err)
 		}
 	}
+	// Ready means that the server knows of the endpoints.
+	if err := c.cfg.NATS.FlushTimeout(requestTimeout); err != nil {
+		return nil, fmt.Errorf("start the control plane: %w", err)
+	}
 	return svc, nil
 }
 

@@ -55,14 +55,14 @@ func (s *session) recover(ctx context.Context) (place, error) {
 				return place{}, err
 			}
 		default:
-			f, err := newFollower(rec, s.builders)
+			f, err := s.follow(rec, tail)
 			if err != nil {
 				if err := s.endRecord(ctx, rec, tail, err.Error()); err != nil {
 					return place{}, err
 				}
 				continue
 			}
-			f.tail, f.appended, f.after = tail, tail, change.LSN(cp.LSN)
+			f.after = change.LSN(cp.LSN)
 			s.addLive(f)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/control"
+	"github.com/shapebus/shapebus/pkg/pg"
 	"github.com/shapebus/shapebus/pkg/registry"
 	"github.com/shapebus/shapebus/pkg/stream"
 	"github.com/shapebus/shapebus/pkg/wire"
@@ -29,6 +30,7 @@ type session struct {
 	relations *registry.Relations
 	parts     []*partition
 	builders  *sync.Pool
+	tables    sync.Map // structure → *pg.TableInfo, one for all shapes of the table
 	group     *errgroup.Group
 	slots     chan struct{} // one token per snapshot that may run
 
@@ -252,7 +254,7 @@ func (s *session) control(ctx context.Context, c wire.Control) error {
 	switch c.Kind {
 	case wire.ControlReset:
 		for _, f := range s.followers() {
-			if change.LSN(c.LSN) > f.after {
+			if f.concerns(change.LSN(c.LSN)) {
 				if err := s.endLive(ctx, f, c.Reason); err != nil {
 					return err
 				}
@@ -266,7 +268,7 @@ func (s *session) control(ctx context.Context, c wire.Control) error {
 		at := &change.Fragment{LSN: change.LSN(c.LSN), Relation: c.Relation}
 		if t := s.router.tables[c.OID]; t != nil {
 			for _, f := range append([]*follower(nil), t.shapes...) {
-				if at.LSN > f.after && f.checkRelation(rel, at) {
+				if f.concerns(at.LSN) && f.checkRelation(rel, at) {
 					if err := s.endLive(ctx, f, f.ended); err != nil {
 						return err
 					}
@@ -350,6 +352,20 @@ func ignoreEnd(ctx context.Context, err error) error {
 		return nil
 	}
 	return err
+}
+
+// follow prepares a shape from its record, for the log that stands at tail.
+func (s *session) follow(rec *registry.Shape, tail wire.Tail) (*follower, error) {
+	if rec.Table != nil {
+		shared, _ := s.tables.LoadOrStore(rec.Structure, rec.Table)
+		rec.Table = shared.(*pg.TableInfo) //nolint:forcetypeassert // the map holds nothing else
+	}
+	f, err := newFollower(rec, s.builders)
+	if err != nil {
+		return nil, err
+	}
+	f.tail, f.appended = tail, tail
+	return f, nil
 }
 
 // state changes a shape's record, unless it belongs to another life by now.

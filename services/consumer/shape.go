@@ -21,9 +21,10 @@ type follower struct {
 	handle    string
 	partition int
 
-	relation  *change.Relation // as the shape was made for it
+	table     *pg.TableInfo    // as the shape was made for it; shared by the table's shapes
+	structure string           // of table
+	relation  *change.Relation // of table
 	finger    string           // of relation
-	structure string           // of the table, in the catalog
 	pred      *predicate.Predicate
 	project   []int // columns of the relation that the shape has
 	key       []int // columns of the relation that identify a row
@@ -54,7 +55,7 @@ func newFollower(rec *registry.Shape, builders *sync.Pool) (*follower, error) {
 	}
 	f := &follower{
 		id: rec.ID, handle: rec.Handle, partition: rec.Partition,
-		relation: &table.Relation, finger: table.Relation.Fingerprint(), structure: rec.Structure, pred: pred,
+		table: table, structure: rec.Structure, relation: &table.Relation, finger: table.Relation.Fingerprint(), pred: pred,
 		builders: builders,
 	}
 	for _, name := range rec.Definition.Columns {
@@ -105,6 +106,12 @@ func compile(where string, params []string, t *pg.TableInfo) (*predicate.Predica
 // skips reports whether a transaction is in the log or the snapshot already.
 func (s *follower) skips(f *change.Fragment) bool {
 	return f.LSN <= s.after || s.held != nil && s.held.Holds(f.XID, f.LSN)
+}
+
+// concerns reports whether what a control entry says happened at lsn is news:
+// neither in the log yet nor before the snapshot.
+func (s *follower) concerns(lsn change.LSN) bool {
+	return lsn > s.after && (s.held == nil || lsn > s.held.LSN)
 }
 
 // apply offers an op of f, which the shape does not skip.

@@ -1,0 +1,130 @@
+package flow
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/shapebus/shapebus/e2e/logcheck"
+	"github.com/shapebus/shapebus/e2e/stack"
+	"github.com/shapebus/shapebus/pkg/client"
+	"github.com/shapebus/shapebus/pkg/control"
+	"github.com/shapebus/shapebus/pkg/pg"
+)
+
+// TestShapesEndWhenTheirTableChanges pins I9: every kind of change ends exactly
+// the shapes of that table, with a reason, and a new life can begin.
+func TestShapesEndWhenTheirTableChanges(t *testing.T) {
+	for _, tt := range []struct{ name, setup, sql, reason string }{
+		{"column added", "", "ALTER TABLE victim ADD extra int; INSERT INTO victim VALUES (9, 'x', 1)", "column extra was added"},
+		{"column added, and the table is quiet", "", "ALTER TABLE victim ADD extra int", "column extra was added"},
+		{"column dropped", "", "ALTER TABLE victim DROP name", "column name"},
+		{"column retyped", "", "ALTER TABLE victim ALTER name TYPE varchar(50); UPDATE victim SET name = 'y'", "column name of public.victim changed its type"},
+		{"column renamed", "", "ALTER TABLE victim RENAME name TO label", "column name"},
+		{"table renamed", "", "ALTER TABLE victim RENAME TO other; INSERT INTO other VALUES (9, 'x')", "renamed to public.other"},
+		{"table dropped", "", "DROP TABLE victim", "dropped"},
+		{"table dropped and created again", "", "DROP TABLE victim; CREATE TABLE victim (id int PRIMARY KEY, name text)", "dropped"},
+		{"identity changed", "", "ALTER TABLE victim REPLICA IDENTITY DEFAULT; UPDATE victim SET name = 'y'", "replica identity"},
+		{"primary key dropped", "", "ALTER TABLE victim DROP CONSTRAINT victim_pkey", "primary key"},
+		{"in the middle of a large transaction", "", "BEGIN; INSERT INTO victim SELECT i, 'x' FROM generate_series(100, 5000) i; ALTER TABLE victim ADD extra int; INSERT INTO victim SELECT i, 'x', 1 FROM generate_series(5001, 9000) i; COMMIT", "column extra was added"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := stack.New(t, "CREATE TABLE victim (id int PRIMARY KEY, name text); CREATE TABLE bystander (id int PRIMARY KEY); INSERT INTO victim VALUES (1, 'a')")
+			s.Ingest.FragmentOps = 100
+			s.StartIngest()
+			s.StartConsumer()
+			victim := s.Create(client.Definition{Table: "victim"})
+			bystander := s.Create(client.Definition{Table: "bystander"})
+			s.Exec("INSERT INTO victim VALUES (2, 'b')")
+			s.Verify(victim, bystander)
+
+			s.Exec(tt.sql)
+			info := s.Await(victim, "ended", func(i control.Shape) bool { return i.State == control.StateEnded })
+			if !strings.Contains(info.Reason, tt.reason) {
+				t.Errorf("reason %q, want one with %q", info.Reason, tt.reason)
+			}
+			st, err := logcheck.Replay(t.Context(), s.JS, s.Source, victim.Info())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if st.Ended != info.Reason {
+				t.Errorf("the log ends with %q, the record with %q", st.Ended, info.Reason)
+			}
+			var must *client.MustRefetchError
+			for _, err := range victim.Subscribe(t.Context(), client.Beginning(), client.Options{}).Events() {
+				if err != nil && !errors.As(err, &must) {
+					t.Fatal(err)
+				}
+			}
+			if must == nil || must.Reason != info.Reason {
+				t.Errorf("a reader is told %v, want must-refetch with %q", must, info.Reason)
+			}
+			s.Exec("INSERT INTO bystander VALUES (1)")
+			s.Verify(bystander)
+			if tt.reason == "dropped" && !strings.Contains(tt.name, "again") || strings.Contains(tt.name, "renamed") && strings.Contains(tt.name, "table") {
+				return
+			}
+			again := s.Create(client.Definition{Table: "victim"})
+			if again.Handle() == victim.Handle() {
+				t.Error("the new life has the old handle")
+			}
+			s.Verify(again)
+		})
+	}
+}
+
+// TestPublicationLoss ends shapes whose table leaves the publication: nothing
+// would tell of its changes any more.
+func TestPublicationLoss(t *testing.T) {
+	s := stack.Start(t, tasks)
+	sh := s.Create(client.Definition{Table: "tasks"})
+	s.Exec("ALTER PUBLICATION " + pg.Ident(s.Source.Publication()) + " DROP TABLE tasks")
+	info := s.Await(sh, "ended", func(i control.Shape) bool { return i.State == control.StateEnded })
+	if !strings.Contains(info.Reason, "publication") {
+		t.Errorf("reason %q", info.Reason)
+	}
+}
+
+// TestSlotLoss ends every shape: changes are missing from then on.
+func TestSlotLoss(t *testing.T) {
+	s := stack.New(t, tasks)
+	stop := s.StartIngest()
+	s.StartConsumer()
+	sh := s.Create(client.Definition{Table: "tasks"})
+	s.Exec("INSERT INTO tasks VALUES (1000)")
+	s.Verify(sh)
+	stop()
+	s.Exec("SELECT pg_drop_replication_slot($1)", s.Source.Slot())
+	s.Exec("INSERT INTO tasks VALUES (1001)")
+	s.StartIngest()
+	info := s.Await(sh, "ended", func(i control.Shape) bool { return i.State == control.StateEnded })
+	if !strings.Contains(info.Reason, "slot") {
+		t.Errorf("reason %q", info.Reason)
+	}
+	s.Verify(s.Create(client.Definition{Table: "tasks"}))
+}
+
+// TestDelete removes a shape, tells its readers, and makes room for a new one.
+func TestDelete(t *testing.T) {
+	s := stack.Start(t, tasks)
+	sh := s.Create(client.Definition{Table: "tasks"})
+	if err := sh.Delete(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.Until("the shape is gone", func() (bool, error) {
+		_, err := s.Client.Get(t.Context(), sh.Handle())
+		return errors.Is(err, client.ErrNotFound), err
+	}, func() string { return "still there" })
+	st, err := logcheck.Replay(t.Context(), s.JS, s.Source, sh.Info())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(st.Ended, "deleted") {
+		t.Errorf("the log ends with %q", st.Ended)
+	}
+	again := s.Create(client.Definition{Table: "tasks"})
+	if again.Handle() == sh.Handle() {
+		t.Error("the new life has the old handle")
+	}
+	s.Verify(again)
+}

@@ -1,0 +1,261 @@
+// Package stack runs the whole of Shapebus in the test's process: a database
+// of its own on a throw-away Postgres, JetStream, ingest and consumer. Tests
+// that kill processes use the built binary instead (package e2e/crash).
+package stack
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/shapebus/shapebus/e2e/logcheck"
+	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/pkg/client"
+	"github.com/shapebus/shapebus/pkg/control"
+	"github.com/shapebus/shapebus/pkg/natsembed"
+	"github.com/shapebus/shapebus/pkg/natsembed/natstest"
+	"github.com/shapebus/shapebus/pkg/pg"
+	"github.com/shapebus/shapebus/pkg/pgtemp/pgtest"
+	"github.com/shapebus/shapebus/pkg/topology"
+	"github.com/shapebus/shapebus/services/consumer"
+	"github.com/shapebus/shapebus/services/ingest"
+)
+
+// Timeout bounds every wait of a test.
+const Timeout = 30 * time.Second
+
+// Stack is a running Shapebus. Its services stop with the test.
+type Stack struct {
+	TB     testing.TB
+	Source topology.Source
+	URL    string    // of the database
+	DB     *pgx.Conn // for the test's own statements
+	NATS   *natsembed.Server
+	NC     *nats.Conn
+	JS     jetstream.JetStream
+	Client *client.Client
+
+	Ingest   ingest.Config   // for StartIngest
+	Consumer consumer.Config // for StartConsumer
+}
+
+// New prepares a stack and starts no service. schema is run in the database.
+func New(tb testing.TB, schema string) *Stack {
+	tb.Helper()
+	return On(tb, pgtest.Database(tb), schema)
+}
+
+// On is New in a database of the caller's.
+func On(tb testing.TB, url, schema string) *Stack {
+	tb.Helper()
+	// Slot names are the whole cluster's, so every stack has its own source.
+	s := &Stack{TB: tb, Source: topology.Source(fmt.Sprintf("t%08x", rand.Uint32())), URL: url, NATS: natstest.Start(tb)}
+	s.DB = s.Connect()
+	s.Exec(schema)
+	s.Dial()
+	log := slog.New(slog.NewTextHandler(tb.Output(), &slog.HandlerOptions{Level: slog.LevelInfo}))
+	s.Ingest = ingest.Config{Source: s.Source, DatabaseURL: s.URL, SyncInterval: 10 * time.Millisecond, Log: log}
+	s.Consumer = consumer.Config{Source: s.Source, DatabaseURL: s.URL, Checkpoint: 50 * time.Millisecond, CatalogInterval: 200 * time.Millisecond, Log: log}
+	return s
+}
+
+// Start prepares a stack and starts its services.
+func Start(tb testing.TB, schema string) *Stack {
+	tb.Helper()
+	s := New(tb, schema)
+	s.StartIngest()
+	s.StartConsumer()
+	return s
+}
+
+// Dial connects the test to NATS.
+func (s *Stack) Dial() {
+	s.TB.Helper()
+	s.NC = s.dial()
+	var err error
+	if s.JS, err = jetstream.New(s.NC); err != nil {
+		s.TB.Fatal(err)
+	}
+	if s.Client, err = client.New(s.NC, string(s.Source)); err != nil {
+		s.TB.Fatal(err)
+	}
+}
+
+func (s *Stack) dial() *nats.Conn {
+	s.TB.Helper()
+	nc, err := s.NATS.Connect(nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond))
+	if err != nil {
+		s.TB.Fatal(err)
+	}
+	s.TB.Cleanup(nc.Close)
+	return nc
+}
+
+// Connect opens another connection to the database.
+func (s *Stack) Connect() *pgx.Conn {
+	s.TB.Helper()
+	cfg, err := pg.ParseConfig(s.URL, "test")
+	if err != nil {
+		s.TB.Fatal(err)
+	}
+	conn, err := pg.Connect(s.TB.Context(), cfg)
+	if err != nil {
+		s.TB.Fatal(err)
+	}
+	s.TB.Cleanup(func() { conn.Close(context.Background()) }) //nolint:errcheck // the server goes with it
+	return conn
+}
+
+// Exec runs SQL, several statements if need be, outside a transaction of its own.
+func (s *Stack) Exec(sql string, args ...any) {
+	s.TB.Helper()
+	var err error
+	if len(args) > 0 {
+		_, err = s.DB.Exec(s.TB.Context(), sql, args...)
+	} else if sql != "" {
+		_, err = s.DB.PgConn().Exec(s.TB.Context(), sql).ReadAll()
+	}
+	if err != nil {
+		s.TB.Fatalf("%s: %v", sql, err)
+	}
+}
+
+// StartIngest starts ingest and waits until it streams. stop ends it.
+func (s *Stack) StartIngest() (stop func()) {
+	s.TB.Helper()
+	cfg := s.Ingest
+	cfg.NATS = s.dial()
+	svc, err := ingest.New(cfg)
+	if err != nil {
+		s.TB.Fatal(err)
+	}
+	return s.run("ingest", svc.Run, svc.Ready())
+}
+
+// StartConsumer starts a consumer and waits until it answers. stop ends it.
+func (s *Stack) StartConsumer() (stop func()) {
+	s.TB.Helper()
+	cfg := s.Consumer
+	cfg.NATS = s.dial()
+	svc, err := consumer.New(cfg)
+	if err != nil {
+		s.TB.Fatal(err)
+	}
+	return s.run("consumer", svc.Run, svc.Ready())
+}
+
+func (s *Stack) run(name string, run func(context.Context) error, ready <-chan struct{}) (stop func()) {
+	s.TB.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- run(ctx) }()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil {
+			s.TB.Errorf("%s: %v", name, err)
+		}
+	})
+	s.TB.Cleanup(stop)
+	select {
+	case <-ready:
+	case err := <-done:
+		done <- nil
+		s.TB.Fatalf("%s: %v", name, err)
+	case <-time.After(Timeout):
+		s.TB.Fatalf("%s is not ready after %s", name, Timeout)
+	}
+	return stop
+}
+
+// Create makes a shape and waits until it is live.
+func (s *Stack) Create(def client.Definition) *client.Shape {
+	s.TB.Helper()
+	sh, err := s.Client.Create(s.TB.Context(), def)
+	if err != nil {
+		s.TB.Fatalf("create %+v: %v", def, err)
+	}
+	s.Await(sh, "live", func(i control.Shape) bool { return i.State == control.StateLive })
+	return sh
+}
+
+// Await waits until ok says yes of the shape.
+func (s *Stack) Await(sh *client.Shape, what string, ok func(control.Shape) bool) control.Shape {
+	s.TB.Helper()
+	var info control.Shape
+	s.Until(fmt.Sprintf("shape %s is %s", sh.Handle(), what), func() (bool, error) {
+		var err error
+		info, err = sh.Refresh(s.TB.Context())
+		return err == nil && ok(info), err
+	}, func() string { return fmt.Sprintf("%+v", info) })
+	return info
+}
+
+// Until polls a condition of a system that has no signal for it.
+func (s *Stack) Until(what string, ok func() (bool, error), state func() string) {
+	s.TB.Helper()
+	deadline := time.Now().Add(Timeout)
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		yes, err := ok()
+		if yes {
+			return
+		}
+		if time.Now().After(deadline) {
+			s.TB.Fatalf("waited %s until %s; now: %s; last error: %v", Timeout, what, state(), err)
+		}
+		select {
+		case <-tick.C:
+		case <-s.TB.Context().Done():
+			s.TB.Fatal(s.TB.Context().Err())
+		}
+	}
+}
+
+// Settle waits until all that is committed by now has been seen on the shape's behalf.
+func (s *Stack) Settle(shapes ...*client.Shape) {
+	s.TB.Helper()
+	lsn, err := pg.EmitBarrier(s.TB.Context(), s.DB, topology.BarrierPrefix, "settle")
+	if err != nil {
+		s.TB.Fatal(err)
+	}
+	for _, sh := range shapes {
+		s.Await(sh, "at "+lsn.String(), func(i control.Shape) bool {
+			at, err := change.ParseLSN(i.Applied)
+			return i.State == control.StateLive && err == nil && at >= lsn
+		})
+	}
+}
+
+// Verify settles the shapes and compares each one's log with its SELECT.
+func (s *Stack) Verify(shapes ...*client.Shape) []*logcheck.State {
+	s.TB.Helper()
+	s.Settle(shapes...)
+	var states []*logcheck.State
+	for _, sh := range shapes {
+		st, err := logcheck.Replay(s.TB.Context(), s.JS, s.Source, sh.Info())
+		if err != nil {
+			s.TB.Fatal(err)
+		}
+		want, err := logcheck.Select(s.TB.Context(), s.DB, sh.Info())
+		if err != nil {
+			s.TB.Fatal(err)
+		}
+		if d := logcheck.Diff(st.Rows, want); d != "" {
+			s.TB.Fatalf("shape %s: %s", sh.Handle(), d)
+		}
+		if st.Open {
+			s.TB.Fatalf("shape %s: the log ends inside a transaction", sh.Handle())
+		}
+		states = append(states, st)
+	}
+	return states
+}
