@@ -3,7 +3,7 @@ package predicate
 // Equality is a term column = value that every matching row satisfies.
 type Equality struct {
 	Column int
-	Value  []byte // what Postgres prints for the column in a matching row
+	Value  []byte // what Postgres prints for the column in a matching row; not to be changed
 }
 
 // EqualityTerms returns the equalities that the clause requires at its top level, in the order of the clause, for an

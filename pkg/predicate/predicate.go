@@ -64,7 +64,8 @@ func isBlank(s string) bool {
 }
 
 // Match reports whether the clause is TRUE of a row: Postgres' text output for each column of the table, in the order
-// of Table.Columns; nil is NULL, empty and not nil is the empty string. It keeps nothing of the row.
+// of Table.Columns; nil is NULL, empty and not nil is the empty string. It keeps nothing of the row, allocates nothing, and reads a
+// value that is not of its column's type (from a session with other settings than the package asks for) as NULL.
 func (p *Predicate) Match(row [][]byte) bool { return p.root.eval(row) == isTrue }
 
 // Columns returns the indexes of the columns that the clause reads, ascending. The caller must not change it.
