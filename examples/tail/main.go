@@ -15,6 +15,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"io/fs"
 	"log"
 	"os"
@@ -27,6 +28,16 @@ import (
 )
 
 func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	err := run(ctx, os.Stdout)
+	stop()
+	if err != nil {
+		log.Fatal(err)
+	}
+}
+
+// run follows one life of the shape after another, until ctx ends.
+func run(ctx context.Context, out io.Writer) error {
 	url := flag.String("nats", nats.DefaultURL, "NATS server")
 	source := flag.String("source", "main", "name of the source")
 	table := flag.String("table", "", "table to follow, such as public.tasks")
@@ -34,36 +45,33 @@ func main() {
 	state := flag.String("state", "tail.state", "file that keeps the position")
 	flag.Parse()
 
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
 	nc, err := nats.Connect(*url, nats.MaxReconnects(-1))
 	if err != nil {
-		log.Fatal(err)
+		return err
 	}
 	defer nc.Close()
 	c, err := client.New(nc, *source)
 	if err != nil {
-		log.Fatal(err)
+		return err
 	}
 	def := client.Definition{Table: *table, Where: *where}
-	for ctx.Err() == nil {
-		err := tail(ctx, c, def, *state)
-		var refetch *client.MustRefetchError
-		if !errors.As(err, &refetch) {
-			if ctx.Err() == nil {
-				log.Fatal(err)
-			}
-			return
+	for {
+		err := tail(ctx, out, c, def, *state)
+		if ctx.Err() != nil {
+			return nil // stopped as asked
+		}
+		if _, ended := errors.AsType[*client.MustRefetchError](err); !ended {
+			return err
 		}
 		log.Printf("%v; starting over", err)
 		if err := os.Remove(*state); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			log.Fatal(err)
+			return err
 		}
 	}
 }
 
-// tail follows the shape until something ends it.
-func tail(ctx context.Context, c *client.Client, def client.Definition, state string) error {
+// tail follows one life of the shape until something ends it.
+func tail(ctx context.Context, out io.Writer, c *client.Client, def client.Definition, state string) error {
 	shape, err := c.Create(ctx, def)
 	if err != nil {
 		return err
@@ -79,15 +87,15 @@ func tail(ctx context.Context, c *client.Client, def client.Definition, state st
 		}
 		switch e := event.(type) {
 		case client.Begin:
-			fmt.Printf("begin   %s\n", e.LSN)
+			fmt.Fprintf(out, "begin   %s\n", e.LSN)
 		case client.Change:
 			row, err := e.Row.MarshalJSON()
 			if err != nil {
 				return err
 			}
-			fmt.Printf("  %-8s %s\n", e.Kind, row)
+			fmt.Fprintf(out, "  %-8s %s\n", e.Kind, row)
 		case client.Commit:
-			fmt.Printf("commit  %s, %d changes\n", e.Offset, e.Changes)
+			fmt.Fprintf(out, "commit  %s, %d changes\n", e.Offset, e.Changes)
 			if err := save(state, shape.Handle(), client.After(e.Offset)); err != nil {
 				return err
 			}

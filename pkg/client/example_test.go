@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log"
 
 	"github.com/nats-io/nats.go"
 
@@ -14,24 +13,28 @@ import (
 
 // Follow the open tasks, the ones of now first. See examples/tail for a
 // program that keeps its position.
-func Example() {
+func Example() { //nolint:testableexamples // it needs a running Shapebus
 	ctx := context.Background()
 	nc, err := nats.Connect(nats.DefaultURL, nats.MaxReconnects(-1))
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	defer nc.Close()
 	c, err := client.New(nc, "main")
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	shape, err := c.Create(ctx, client.Definition{Table: "public.tasks", Where: "done = $1", Params: []string{"false"}})
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	for event, err := range shape.Subscribe(ctx, client.Beginning(), client.Options{}).Events() {
 		if err != nil {
-			log.Fatal(err)
+			fmt.Println(err)
+			return
 		}
 		switch e := event.(type) {
 		case client.Change:
@@ -44,20 +47,23 @@ func Example() {
 }
 
 // Hold a shape's rows in memory and look at them whenever they change.
-func ExampleClient_Watch() {
+func ExampleClient_Watch() { //nolint:testableexamples // it needs a running Shapebus
 	ctx := context.Background()
 	nc, err := nats.Connect(nats.DefaultURL, nats.MaxReconnects(-1))
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	defer nc.Close()
 	c, err := client.New(nc, "main")
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	view, err := c.Watch(ctx, client.Definition{Table: "public.tasks", Where: "done = false"}, client.Options{})
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	defer view.Close()
 	for view.Err() == nil {
@@ -71,7 +77,7 @@ func ExampleClient_Watch() {
 
 // Go on where an app stopped: handle and offset were stored with the effects
 // of the transaction they belong to.
-func ExampleShape_Subscribe() {
+func ExampleShape_Subscribe() { //nolint:testableexamples // it needs a running Shapebus
 	var (
 		ctx    context.Context
 		c      *client.Client
@@ -83,18 +89,19 @@ func ExampleShape_Subscribe() {
 	case errors.Is(err, client.ErrNotFound):
 		return // that life of the shape is over: Create, then read from the Beginning
 	case err != nil:
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	for event, err := range shape.Subscribe(ctx, client.After(offset), client.Options{}).Events() {
-		var refetch *client.MustRefetchError
-		if errors.As(err, &refetch) {
+		if _, ended := errors.AsType[*client.MustRefetchError](err); ended {
 			return // the same
 		}
 		if err != nil {
-			log.Fatal(err)
+			fmt.Println(err)
+			return
 		}
 		if commit, ok := event.(client.Commit); ok {
-			offset = commit.Offset
+			fmt.Println("store with the effects:", handle, commit.Offset)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -18,7 +19,7 @@ func (v *View) run(ctx context.Context) {
 		err := v.follow(ctx, shape, pause)
 		var refetch *MustRefetchError
 		if v.again && errors.As(err, &refetch) {
-			v.opts.Log.InfoContext(ctx, "a shape ended, making it again", "handle", refetch.Handle, "reason", refetch.Reason)
+			v.opts.Log.InfoContext(ctx, "a shape ended, making it again", slog.String("handle", refetch.Handle), slog.String("reason", refetch.Reason))
 			v.mu.Lock()
 			v.ended = true
 			v.signalLocked()
@@ -79,6 +80,6 @@ func (v *View) recreate(ctx context.Context, p *backoff) (*Shape, error) {
 		case errors.As(err, &refused) && !refused.Temporary(), errors.Is(err, nats.ErrConnectionClosed):
 			return nil, err
 		}
-		v.opts.Log.WarnContext(ctx, "cannot make the shape again yet", "error", err)
+		v.opts.Log.WarnContext(ctx, "cannot make the shape again yet", slog.Any("error", err))
 	}
 }

@@ -152,6 +152,7 @@ var columns = []control.Column{{Name: "id", Key: true}, {Name: "note"}, {Name: "
 // shapeLog writes one shape's log as a consumer does.
 type shapeLog struct {
 	*bench
+
 	info control.Shape
 	b    *wire.LogBuilder
 	tail wire.Tail // with the message being built

@@ -45,6 +45,7 @@ type liveQueue struct {
 
 type liveMessage struct {
 	raw
+
 	previous uint64 // sequence of the message before it on the log's subject
 }
 

@@ -31,12 +31,7 @@ func TestLiveQueue(t *testing.T) {
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
 			switch rapid.IntRange(0, 5).Draw(t, "step") {
 			default:
-				previous := seq
-				if len(stored) > 0 {
-					previous = stored[len(stored)-1]
-				} else {
-					previous = 0
-				}
+				previous := seq // all of the log's messages are stored, told or not
 				seq += rapid.Uint64Range(1, 3).Draw(t, "distance")
 				stored = append(stored, seq)
 				if rapid.IntRange(0, 3).Draw(t, "lost") == 0 {

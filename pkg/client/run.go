@@ -44,7 +44,7 @@ func newRun(s *Subscription, emit func(Event) error) *run {
 	r := &run{
 		shape:   s.shape,
 		opts:    s.opts,
-		log:     s.opts.Log.With("handle", info.Handle),
+		log:     s.opts.Log.With(slog.String("handle", info.Handle)),
 		subject: c.source.LogSubject(info.Partition, info.Handle),
 		from:    s.pos,
 		fetch:   fetcher{client: c, partition: info.Partition, bytes: s.opts.Buffer},
@@ -71,7 +71,7 @@ func (r *run) read(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("subscribe to shape %s: %w", r.shape.info.Handle, err)
 	}
-	defer func() { _ = sub.Unsubscribe() }() //nolint:errcheck // fails only when the connection is closed
+	defer func() { _ = sub.Unsubscribe() }()
 	err = r.retry(ctx, "reach NATS", func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 		defer cancel()
@@ -204,7 +204,7 @@ func (r *run) wait(ctx context.Context) error {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	default:
-		r.log.WarnContext(ctx, "looking into a shape's log failed, will do it again", "error", err)
+		r.log.WarnContext(ctx, "looking into a shape's log failed, will do it again", slog.Any("error", err))
 	}
 	return nil
 }
@@ -246,7 +246,7 @@ func (r *run) lost(ctx context.Context, h head, found bool) error {
 	case err == nil && info.State == control.StateEnded:
 		return &MustRefetchError{Handle: r.shape.info.Handle, Reason: info.Reason}
 	case err != nil:
-		r.log.WarnContext(ctx, "cannot ask after a shape whose log lacks something", "error", err)
+		r.log.WarnContext(ctx, "cannot ask after a shape whose log lacks something", slog.Any("error", err))
 	}
 	if !found && r.cursor.fed == 0 && (r.from.IsBeginning() || err == nil && info.State == control.StateCreating) {
 		return nil // its snapshot has not been taken yet
@@ -277,7 +277,7 @@ func (r *run) retry(ctx context.Context, what string, f func(context.Context) er
 		case r.shape.client.nc.IsClosed():
 			return r.closed()
 		}
-		r.log.WarnContext(ctx, "reading a shape failed, trying again", "doing", what, "retry_in", pause.next, "error", err)
+		r.log.WarnContext(ctx, "reading a shape failed, trying again", slog.String("doing", what), slog.Duration("retry_in", pause.next), slog.Any("error", err))
 		if err := pause.wait(ctx, nil); err != nil {
 			return err
 		}

@@ -211,7 +211,7 @@ func TestMustRefetch(t *testing.T) {
 		for range 2 {
 			for _, o := range []change.Offset{{}, {LSN: 100}, {LSN: 100, Op: 2}, {LSN: 200, Op: 4}} {
 				lines, failed, _ := tailing(t, l.open(), client.After(o), opts)
-				for range lines { //nolint:revive // whatever there is
+				for range lines { // whatever there is
 				}
 				mustRefetch(t, failure(t, failed), reason)
 			}

@@ -2,7 +2,7 @@ package client
 
 import (
 	"encoding/binary"
-	"fmt"
+	"errors"
 
 	"github.com/shapebus/shapebus/pkg/change"
 )
@@ -42,17 +42,19 @@ func (t *table) begin() {
 
 // apply stages one change and returns what is wrong with it, if anything.
 func (t *table) apply(c Change) error {
-	if c.Kind == change.Truncate {
+	var was entry
+	if c.Kind != change.Truncate {
+		t.scratch = appendKey(t.scratch[:0], t.layout, c.Row)
+		was = t.at(t.scratch)
+	}
+	switch c.Kind {
+	case change.Truncate:
 		t.begin()
 		t.cleared, t.delta = true, -t.length
 		return nil
-	}
-	t.scratch = appendKey(t.scratch[:0], t.layout, c.Row)
-	was := t.at(t.scratch)
-	switch c.Kind {
 	case change.Insert:
 		if t.hasKey && was.count > 0 {
-			return fmt.Errorf("an insert of a row that is there already")
+			return errors.New("an insert of a row that is there already")
 		}
 		if was.count == 0 {
 			was.values = cloneValues(c.Row.values)
@@ -61,7 +63,7 @@ func (t *table) apply(c Change) error {
 		t.delta++
 	case change.Update:
 		if was.count == 0 {
-			return fmt.Errorf("an update of a row that is not there")
+			return errors.New("an update of a row that is not there")
 		}
 		values := cloneValues(c.Row.values)
 		for i, v := range values {
@@ -72,7 +74,7 @@ func (t *table) apply(c Change) error {
 		was.values = values
 	case change.Delete:
 		if was.count == 0 {
-			return fmt.Errorf("a delete of a row that is not there")
+			return errors.New("a delete of a row that is not there")
 		}
 		was.count--
 		t.delta--
