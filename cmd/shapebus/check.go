@@ -22,10 +22,7 @@ type checkCmd struct {
 
 // Run looks at both sides and says what to do.
 func (c *checkCmd) Run(ctx context.Context, out *console) error {
-	source, err := topology.ParseSource(c.Source)
-	if err != nil {
-		return &usageError{text: err.Error()}
-	}
+	source := topology.Source(c.Source)
 	url, err := c.required()
 	if err != nil {
 		return err

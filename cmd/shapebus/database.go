@@ -41,7 +41,17 @@ func (f *databaseFlags) required() (string, error) {
 
 // sourceFlags name the source.
 type sourceFlags struct {
-	Source string `default:"main" help:"Name of the source (one database and slot) in streams and subjects: letters, digits, _ and - (default ${default})."`
+	Source sourceName `default:"main" help:"Name of the source (one database and slot) in streams and subjects: letters, digits, _ and - (default ${default})."`
+}
+
+// sourceName is a topology.Source on the command line.
+type sourceName topology.Source
+
+// UnmarshalText checks the name.
+func (s *sourceName) UnmarshalText(text []byte) error {
+	source, err := topology.ParseSource(string(text))
+	*s = sourceName(source)
+	return err
 }
 
 // replicationFlags name what Shapebus keeps in Postgres.

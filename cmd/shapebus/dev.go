@@ -35,10 +35,7 @@ const devStop = 30 * time.Second
 
 // Run starts what is missing, runs the services, and takes everything down again.
 func (c *devCmd) Run(ctx context.Context, out *console) (err error) {
-	source, err := topology.ParseSource(c.Source)
-	if err != nil {
-		return &usageError{text: err.Error()}
-	}
+	source := topology.Source(c.Source)
 	servers, err := c.startServers(ctx, out.log)
 	if err != nil {
 		return err

@@ -1,12 +1,13 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/nats-io/nats.go"
@@ -38,7 +39,7 @@ func (c *devCmd) startServers(ctx context.Context, log *slog.Logger) (*devServer
 	if s.kept {
 		natsDir, postgresDir = filepath.Join(c.DataDir, "nats"), filepath.Join(c.DataDir, "postgres")
 	}
-	if s.nats, err = startNATS(natsDir, c.NATSPort, log); err != nil {
+	if s.nats, err = startNATS(ctx, natsDir, c.NATSPort, log); err != nil {
 		return nil, err
 	}
 	if url != "" {
@@ -53,14 +54,19 @@ func (c *devCmd) startServers(ctx context.Context, log *slog.Logger) (*devServer
 }
 
 // startNATS starts the embedded server on the port asked for, or on NATS' own if it is free.
-func startNATS(dir string, port int, log *slog.Logger) (*natsembed.Server, error) {
-	opts := natsembed.Options{Dir: dir, Port: cmp.Or(port, natsPort), Log: log.With(slog.String("service", "nats"))}
-	server, err := natsembed.Start(opts)
-	if err != nil && port == 0 && strings.Contains(err.Error(), "address already in use") {
-		opts.Port = -1
-		server, err = natsembed.Start(opts)
+func startNATS(ctx context.Context, dir string, port int, log *slog.Logger) (*natsembed.Server, error) {
+	if port == 0 {
+		port = -1
+		if free(ctx, natsPort) {
+			port = natsPort
+		}
 	}
-	return server, err
+	return natsembed.Start(natsembed.Options{Dir: dir, Port: port, Log: log.With(slog.String("service", "nats"))})
+}
+
+func free(ctx context.Context, port int) bool {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+	return err == nil && l.Close() == nil
 }
 
 func (s *devServers) connect(log *slog.Logger, role string) (*nats.Conn, error) {

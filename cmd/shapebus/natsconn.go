@@ -40,7 +40,11 @@ func (f *natsFlags) await(ctx context.Context, log *slog.Logger, role string, cl
 	for {
 		nc, err := f.dial(log, role, closed)
 		if err == nil {
-			return nc, awaitJetStream(ctx, nc)
+			if err := awaitJetStream(ctx, log, nc); err != nil {
+				nc.Close()
+				return nil, err
+			}
+			return nc, nil
 		}
 		if !unreachable(err) {
 			return nil, err
@@ -163,19 +167,24 @@ func requireJetStream(ctx context.Context, nc *nats.Conn) error {
 	return nil
 }
 
-func awaitJetStream(ctx context.Context, nc *nats.Conn) error {
-	ctx, cancel := context.WithTimeout(ctx, jetStreamPatience)
-	defer cancel()
-	tick := time.NewTicker(natsRetry / 10)
+// awaitJetStream waits for JetStream's answer. That there is none is final, at once from a single server and after a while
+// from one of a cluster.
+func awaitJetStream(ctx context.Context, log *slog.Logger, nc *nats.Conn) error {
+	began := time.Now()
+	tick := time.NewTicker(natsRetry)
 	defer tick.Stop()
 	for {
 		err := requireJetStream(ctx, nc)
-		if err == nil || errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) || errors.Is(err, jetstream.ErrJetStreamNotEnabled) && nc.ConnectedClusterName() == "" {
+		if err == nil || errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) {
 			return err
 		}
+		if errors.Is(err, jetstream.ErrJetStreamNotEnabled) && (nc.ConnectedClusterName() == "" || time.Since(began) > jetStreamPatience) {
+			return err
+		}
+		log.WarnContext(ctx, "waiting for JetStream", slog.Any("error", err))
 		select {
 		case <-ctx.Done():
-			return err
+			return ctx.Err()
 		case <-tick.C:
 		}
 	}

@@ -61,16 +61,12 @@ func (s service) run(ctx context.Context, out *console, flags serviceFlags) erro
 
 // dependencies checks the flags; the connection is left for later.
 func (f serviceFlags) dependencies(out *console) (dependencies, error) {
-	source, err := topology.ParseSource(f.Source)
-	if err != nil {
-		return dependencies{}, &usageError{text: err.Error()}
-	}
 	url, err := f.required()
 	if err != nil {
 		return dependencies{}, err
 	}
 	die, err := failpoint(os.Getenv(failpointVariable), out.stderr)
-	return dependencies{source: source, database: url, log: out.log, failpoint: die}, err
+	return dependencies{source: topology.Source(f.Source), database: url, log: out.log, failpoint: die}, err
 }
 
 // work serves health from the start, because waiting for NATS is no reason to be killed.
@@ -79,11 +75,13 @@ func (s service) work(ctx context.Context, log *slog.Logger, flags serviceFlags,
 	defer cancel(nil)
 	group, ctx := errgroup.WithContext(ctx)
 	var connected atomic.Bool
+	address := ""
 	if s.listen != "" {
 		listening, err := s.health(ctx, log, deps.source, &connected)
 		if err != nil {
 			return err
 		}
+		address = listening.Addr()
 		group.Go(func() error { return listening.Serve(ctx) })
 	}
 	group.Go(func() error {
@@ -93,12 +91,15 @@ func (s service) work(ctx context.Context, log *slog.Logger, flags serviceFlags,
 		}
 		defer nc.Close()
 		deps.nats = nc
+		if err := requireDatabase(ctx, log, deps.database, s.role); err != nil {
+			return err
+		}
 		run, err := s.build(deps)
 		if err != nil {
 			return err
 		}
 		log.InfoContext(ctx, "started", slog.String("version", versionText()), slog.String("database", pg.Redact(deps.database)),
-			slog.String("nats", nc.ConnectedUrlRedacted()), slog.String("listen", s.listen))
+			slog.String("nats", nc.ConnectedUrlRedacted()), slog.String("listen", address))
 		connected.Store(true)
 		if err := run(ctx); err != nil {
 			return err
@@ -110,6 +111,24 @@ func (s service) work(ctx context.Context, log *slog.Logger, flags serviceFlags,
 		return cause // such as NATS closing the connection for good
 	}
 	return err
+}
+
+// requireDatabase returns the errors of connecting to Postgres that waiting does not cure, such as a wrong password. The
+// services themselves go on trying.
+func requireDatabase(ctx context.Context, log *slog.Logger, url, role string) error {
+	cfg, err := pg.ParseConfig(url, role)
+	if err != nil {
+		return err
+	}
+	conn, err := pg.Connect(ctx, cfg)
+	if err == nil {
+		return conn.Close(ctx)
+	}
+	if refused, ok := errors.AsType[*pg.ConnectError](err); ok && !refused.Temporary() {
+		return err
+	}
+	log.WarnContext(ctx, "waiting for Postgres", slog.Any("error", err))
+	return nil
 }
 
 // errEnded is a service that has ended without an error of its own.

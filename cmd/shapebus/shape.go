@@ -29,27 +29,12 @@ func (f *clientFlags) open(out *console, role string) (*client.Client, *nats.Con
 	if err != nil {
 		return nil, nil, err
 	}
-	c, err := client.New(nc, f.Source)
+	c, err := client.New(nc, string(f.Source))
 	if err != nil {
 		nc.Close()
-		return nil, nil, &usageError{text: err.Error()}
+		return nil, nil, err
 	}
 	return c, nc, nil
-}
-
-// definitionFlags are what makes a shape, besides its table.
-type definitionFlags struct {
-	Where   string   `env:"-" placeholder:"SQL" help:"Rows to keep, as SQL would say it after WHERE; see docs/PREDICATES.md. Default: every row."`
-	Param   []string `env:"-" sep:"none" placeholder:"VALUE" help:"Value of $1, $2, … in --where; repeat it in their order. Default none."`
-	Columns []string `env:"-" placeholder:"A,B,…" help:"Columns to keep, comma-separated; the key must be among them. Default: all."`
-}
-
-func (f *definitionFlags) given() bool {
-	return f.Where != "" || len(f.Param) > 0 || len(f.Columns) > 0
-}
-
-func (f *definitionFlags) of(table string) client.Definition {
-	return client.Definition{Table: table, Columns: f.Columns, Where: f.Where, Params: f.Param}
 }
 
 // shapeName is what an id (16 hex digits) or a handle (an id, - and more) looks like.
@@ -176,7 +161,7 @@ func rowsOf(s control.Shape) int64 {
 
 // describe names a shape's rows as a person would: public.tasks where done = $1 ["f"].
 func describe(s control.Shape) string {
-	text := pg.Qualified(s.Schema, s.Table)
+	text := sqlName(s.Schema) + "." + sqlName(s.Table)
 	if s.Where != "" {
 		text += " where " + strings.Join(strings.Fields(printable(s.Where)), " ")
 	}
@@ -187,6 +172,16 @@ func describe(s control.Shape) string {
 		}
 	}
 	return text
+}
+
+// plainName is what SQL takes without quotes, give or take its key words.
+var plainName = regexp.MustCompile(`^[a-z_][a-z0-9_]*$`)
+
+func sqlName(name string) string {
+	if plainName.MatchString(name) {
+		return name
+	}
+	return printable(pg.Ident(name))
 }
 
 func columnsText(s control.Shape) string {

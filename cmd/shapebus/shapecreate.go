@@ -25,7 +25,7 @@ func (c *shapeCreateCmd) Run(ctx context.Context, out *console) error {
 		return err
 	}
 	defer nc.Close()
-	s, err := cl.Create(ctx, c.definitionFlags.of(c.Table))
+	s, err := c.create(ctx, cl, c.Table)
 	if err != nil {
 		return err
 	}

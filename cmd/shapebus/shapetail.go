@@ -18,11 +18,16 @@ type shapeTailCmd struct {
 	definitionFlags
 	From string `env:"-" default:"beginning" help:"Where to start: beginning (the snapshot first), now, or behind an offset such as 26800584_4 (default ${default})."`
 	Rows int    `env:"-" default:"-1" help:"Rows to show of each transaction; 0 shows all. Default: 20 on a terminal, all elsewhere and with --json."`
+	Once bool   `env:"-" help:"Stop when everything that is committed so far has been printed. Default: go on."`
 	JSON bool   `env:"-" name:"json" help:"Print one JSON object a line. Default: text."`
 }
 
 // Run prints the shape's events until it is interrupted or the shape ends.
 func (c *shapeTailCmd) Run(ctx context.Context, out *console) error {
+	from, err := c.position()
+	if err != nil {
+		return err
+	}
 	cl, nc, err := c.open(out, "shape tail")
 	if err != nil {
 		return err
@@ -32,9 +37,8 @@ func (c *shapeTailCmd) Run(ctx context.Context, out *console) error {
 	if err != nil {
 		return err
 	}
-	from, err := c.position(s)
-	if err != nil {
-		return err
+	if c.From == fromNow {
+		from = client.After(s.Info().Offset)
 	}
 	w := bufio.NewWriter(out.stdout)
 	var p eventPrinter
@@ -46,15 +50,15 @@ func (c *shapeTailCmd) Run(ctx context.Context, out *console) error {
 			return err
 		}
 	}
-	err = follow(s.Subscribe(ctx, from, client.Options{Log: out.log}), p)
+	err = follow(s.Subscribe(ctx, from, client.Options{Log: out.log}), p, c.Once)
 	if err = errors.Join(err, w.Flush()); ctx.Err() != nil {
 		return nil // stopped as asked
 	}
 	return err
 }
 
-// follow gives every event to the printer, and ends with the subscription.
-func follow(sub *client.Subscription, p eventPrinter) error {
+// follow gives every event to the printer, and ends with the subscription, or once it has caught up.
+func follow(sub *client.Subscription, p eventPrinter, once bool) error {
 	defer p.end()
 	for event, err := range sub.Events() {
 		if refetch, ok := errors.AsType[*client.MustRefetchError](err); ok {
@@ -66,20 +70,27 @@ func follow(sub *client.Subscription, p eventPrinter) error {
 		if err != nil {
 			return err
 		}
+		if _, ok := event.(client.CaughtUp); ok && once {
+			return nil
+		}
 	}
 	return nil
 }
 
 func (c *shapeTailCmd) find(ctx context.Context, cl *client.Client) (*client.Shape, error) {
-	if shapeName.MatchString(c.Shape) && !c.definitionFlags.given() {
+	if shapeName.MatchString(c.Shape) && !c.given() {
 		return cl.Open(ctx, c.Shape)
 	}
-	return cl.Create(ctx, c.definitionFlags.of(c.Shape))
+	return c.create(ctx, cl, c.Shape)
 }
 
-func (c *shapeTailCmd) position(s *client.Shape) (client.Position, error) {
-	if c.From == "now" {
-		return client.After(s.Info().Offset), nil
+// fromNow asks for what comes after the last commit.
+const fromNow = "now"
+
+// position is where to start, unless that is fromNow.
+func (c *shapeTailCmd) position() (client.Position, error) {
+	if c.From == fromNow {
+		return client.Beginning(), nil
 	}
 	from, err := client.ParsePosition(c.From)
 	if err != nil {

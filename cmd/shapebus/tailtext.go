@@ -120,7 +120,11 @@ func (p *textPrinter) commit(c client.Commit) error {
 	if hidden := p.seen - int64(p.limit); p.limit > 0 && hidden > 0 {
 		fmt.Fprintln(p.w, p.color.dim(fmt.Sprintf("  … and %s more (--rows 0 shows all)", countText(hidden))))
 	}
-	fmt.Fprintln(p.w, p.color.dim(fmt.Sprintf("  = %s, offset %s", plural(p.seen, "change"), c.Offset)))
+	thing := "change"
+	if c.Snapshot {
+		thing = "row"
+	}
+	fmt.Fprintln(p.w, p.color.dim(fmt.Sprintf("  = %s, offset %s", plural(p.seen, thing), c.Offset)))
 	return p.w.Flush()
 }
 
