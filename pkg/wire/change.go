@@ -1,6 +1,8 @@
 package wire
 
 import (
+	"slices"
+
 	"github.com/shapebus/shapebus/pkg/change"
 )
 
@@ -18,19 +20,19 @@ const opFields = 5
 const fragmentFields = 9
 
 // FragmentBuilder gathers the ops of one fragment in encoded form. Rows are
-// copied as they are added. The zero value is not usable; see
-// NewFragmentBuilder. Not safe for concurrent use.
+// copied as they are added. The zero value is empty and ready. Not safe for
+// concurrent use.
 type FragmentBuilder struct {
-	ops *writer
+	ops writer
 	n   int
 }
 
 // NewFragmentBuilder returns an empty builder.
-func NewFragmentBuilder() *FragmentBuilder { return &FragmentBuilder{ops: newWriter()} }
+func NewFragmentBuilder() *FragmentBuilder { return &FragmentBuilder{} }
 
 // Add appends an op.
 func (b *FragmentBuilder) Add(op *change.Op) {
-	w := b.ops
+	w := &b.ops
 	w.array(opFields)
 	w.uint(op.Index)
 	w.uint(uint64(op.Kind))
@@ -41,7 +43,7 @@ func (b *FragmentBuilder) Add(op *change.Op) {
 }
 
 // Len is the encoded size of the ops so far, in bytes; Ops their number.
-func (b *FragmentBuilder) Len() int { return b.ops.buf.Len() }
+func (b *FragmentBuilder) Len() int { return len(b.ops.b) }
 
 // Ops is the number of ops so far.
 func (b *FragmentBuilder) Ops() int { return b.n }
@@ -49,17 +51,17 @@ func (b *FragmentBuilder) Ops() int { return b.n }
 // ChangeBuilder gathers fragments into one change log message.
 // Not safe for concurrent use.
 type ChangeBuilder struct {
-	w *writer
+	w writer
 	n int
 }
 
 // NewChangeBuilder returns an empty builder.
-func NewChangeBuilder() *ChangeBuilder { return &ChangeBuilder{w: newWriter()} }
+func NewChangeBuilder() *ChangeBuilder { return &ChangeBuilder{} }
 
 // Add appends a fragment with the ops gathered in ops, and empties ops.
 // head.Ops is not looked at.
 func (b *ChangeBuilder) Add(head *change.Fragment, ops *FragmentBuilder) {
-	w := b.w
+	w := &b.w
 	if b.n == 0 {
 		w.uint(Version)
 	}
@@ -84,19 +86,19 @@ func (b *ChangeBuilder) Add(head *change.Fragment, ops *FragmentBuilder) {
 		w.uint(uint64(oid))
 	}
 	w.array(ops.n)
-	w.buf.Write(ops.ops.buf.Bytes())
+	w.b = append(w.b, ops.ops.b...)
 	ops.n = 0
 	ops.ops.reset()
 }
 
 // Len is the size of the message so far in bytes, Fragments their number.
-func (b *ChangeBuilder) Len() int { return b.w.buf.Len() }
+func (b *ChangeBuilder) Len() int { return len(b.w.b) }
 
 // Fragments is the number of fragments so far.
 func (b *ChangeBuilder) Fragments() int { return b.n }
 
 // Bytes returns the message, valid until the next Add or Reset.
-func (b *ChangeBuilder) Bytes() []byte { return b.w.buf.Bytes() }
+func (b *ChangeBuilder) Bytes() []byte { return b.w.b }
 
 // Reset empties the builder and keeps its memory.
 func (b *ChangeBuilder) Reset() {
@@ -107,14 +109,15 @@ func (b *ChangeBuilder) Reset() {
 // ChangeDecoder decodes change log messages, reusing its memory from one to
 // the next. Not safe for concurrent use.
 type ChangeDecoder struct {
-	frag change.Fragment
-	ops  []change.Op
-	rows values
+	frag      change.Fragment
+	ops       []change.Op
+	rows      values
+	relations names
 }
 
 // Decode calls f with each fragment of a message in turn. The fragment and
 // everything it points to are valid until f returns. Errors of f are returned
-// as they are; others wrap ErrCorrupt.
+// as they are; others wrap ErrCorrupt, unless a newer program wrote the message.
 func (d *ChangeDecoder) Decode(data []byte, f func(*change.Fragment) error) error {
 	r := &reader{b: data}
 	r.version()
@@ -125,7 +128,7 @@ func (d *ChangeDecoder) Decode(data []byte, f func(*change.Fragment) error) erro
 			XID:        change.XID(r.uint()),
 			LSN:        change.LSN(r.uint()),
 			CommitTime: r.int(),
-			Relation:   string(r.bytes()),
+			Relation:   d.relations.get(r.bytes()),
 			Tables:     d.frag.Tables[:0],
 		}
 		flags := r.uint()
@@ -135,16 +138,17 @@ func (d *ChangeDecoder) Decode(data []byte, f func(*change.Fragment) error) erro
 		for range r.array() {
 			d.frag.Tables = append(d.frag.Tables, uint32(r.uint()))
 		}
-		d.ops = d.ops[:0]
-		for range r.array() {
+		n := r.arrayOf(1 + opFields)
+		d.ops = slices.Grow(d.ops[:0], n)[:n]
+		for i := range d.ops {
 			if r.err != nil {
 				break
 			}
 			r.tuple(opFields, "op")
-			op := change.Op{Index: r.uint(), Kind: change.Kind(r.uint()), KeyOnly: r.bool()}
+			op := &d.ops[i]
+			op.Index, op.Kind, op.KeyOnly = r.uint(), change.Kind(r.uint()), r.bool()
 			op.Old = d.rows.row(r)
 			op.New = d.rows.row(r)
-			d.ops = append(d.ops, op)
 		}
 		if r.err != nil {
 			return r.err

@@ -119,7 +119,14 @@ func decodeMap(what string, data []byte, v any) error {
 	if r.version(); r.err != nil {
 		return fmt.Errorf("%s: %w", what, r.err)
 	}
-	if err := msgpack.Unmarshal(r.b, v); err != nil {
+	body := r.b
+	if r.skip(0); r.err != nil {
+		return fmt.Errorf("%s: %w", what, r.err)
+	}
+	if len(r.b) > 0 {
+		return corrupt("%s: %d bytes behind it", what, len(r.b))
+	}
+	if err := msgpack.Unmarshal(body, v); err != nil {
 		return corrupt("%s: %v", what, err)
 	}
 	return nil

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/shapebus/shapebus/pkg/change"
 )
@@ -64,18 +65,18 @@ type LogOp struct {
 // LogBuilder gathers entries into one shape log message. Not safe for
 // concurrent use.
 type LogBuilder struct {
-	body *writer
-	ops  *writer
+	body writer
+	ops  writer
 	n    int // ops in the open part
 	open bool
 	head Entry
 }
 
 // NewLogBuilder returns an empty builder.
-func NewLogBuilder() *LogBuilder { return &LogBuilder{body: newWriter(), ops: newWriter()} }
+func NewLogBuilder() *LogBuilder { return &LogBuilder{} }
 
 func (b *LogBuilder) start() {
-	if b.body.buf.Len() == 0 {
+	if len(b.body.b) == 0 {
 		b.body.uint(Version)
 	}
 }
@@ -120,7 +121,7 @@ func (b *LogBuilder) close(last bool) {
 	}
 	b.open = false
 	b.start()
-	w := b.body
+	w := &b.body
 	w.array(opsFields)
 	w.uint(uint64(EntryOps))
 	w.uint(uint64(b.head.XID))
@@ -129,7 +130,7 @@ func (b *LogBuilder) close(last bool) {
 	w.bool(last)
 	w.uint(b.head.End)
 	w.array(b.n)
-	w.buf.Write(b.ops.buf.Bytes())
+	w.b = append(w.b, b.ops.b...)
 	b.n = 0
 	b.ops.reset()
 }
@@ -137,8 +138,9 @@ func (b *LogBuilder) close(last bool) {
 // Segment adds a reference to a segment.
 func (b *LogBuilder) Segment(segment, messages, rows uint64, snap change.Snapshot) {
 	b.close(false)
+	b.close(false)
 	b.start()
-	w := b.body
+	w := &b.body
 	w.array(segmentFields)
 	w.uint(uint64(EntrySegment))
 	w.uint(segment)
@@ -151,6 +153,7 @@ func (b *LogBuilder) Segment(segment, messages, rows uint64, snap change.Snapsho
 // End adds the entry that ends the shape.
 func (b *LogBuilder) End(reason string) {
 	b.close(false)
+	b.close(false)
 	b.start()
 	b.body.array(endFields)
 	b.body.uint(uint64(EntryEnd))
@@ -158,12 +161,12 @@ func (b *LogBuilder) End(reason string) {
 }
 
 // Len is the size so far in bytes.
-func (b *LogBuilder) Len() int { return b.body.buf.Len() + b.ops.buf.Len() }
+func (b *LogBuilder) Len() int { return len(b.body.b) + len(b.ops.b) }
 
 // Finish closes the message and returns it, valid until Reset.
 func (b *LogBuilder) Finish() []byte {
 	b.close(false)
-	return b.body.buf.Bytes()
+	return b.body.b
 }
 
 // Reset empties the builder and keeps its memory.
@@ -176,25 +179,27 @@ func (b *LogBuilder) Reset() {
 // LogDecoder decodes shape log messages, reusing its memory from one to the
 // next. Not safe for concurrent use.
 type LogDecoder struct {
-	ops  []LogOp
-	rows values
+	entry Entry
+	ops   []LogOp
+	rows  values
 }
 
 // Decode calls f with each entry in turn. The entry and everything it points
 // to are valid until f returns. Errors of f are returned as they are; others
-// wrap ErrCorrupt.
+// wrap ErrCorrupt, unless a newer program wrote the message.
 func (d *LogDecoder) Decode(data []byte, f func(*Entry) error) error {
 	r := &reader{b: data}
 	r.version()
 	for r.more() {
 		d.rows.reset()
 		n := r.array()
-		e := Entry{Kind: EntryKind(r.uint())}
+		e := &d.entry
+		*e = Entry{Kind: EntryKind(r.uint())}
 		var want int
 		switch e.Kind {
 		case EntryOps:
 			want = opsFields
-			d.readOps(r, &e)
+			d.readOps(r, e)
 		case EntrySegment:
 			want = segmentFields
 			e.Segment, e.Messages, e.Rows = r.uint(), r.uint(), r.uint()
@@ -213,7 +218,7 @@ func (d *LogDecoder) Decode(data []byte, f func(*Entry) error) error {
 		if n != want {
 			return corrupt("entry of kind %d has %d elements, want %d", e.Kind, n, want)
 		}
-		if err := f(&e); err != nil {
+		if err := f(e); err != nil {
 			return err
 		}
 	}
@@ -223,15 +228,16 @@ func (d *LogDecoder) Decode(data []byte, f func(*Entry) error) error {
 func (d *LogDecoder) readOps(r *reader, e *Entry) {
 	e.XID, e.LSN, e.CommitTime = change.XID(r.uint()), change.LSN(r.uint()), r.int()
 	e.Last, e.End = r.bool(), r.uint()
-	d.ops = d.ops[:0]
-	for range r.array() {
+	n := r.arrayOf(1 + logOpFields)
+	d.ops = slices.Grow(d.ops[:0], n)[:n]
+	for i := range d.ops {
 		if r.err != nil {
 			return
 		}
 		r.tuple(logOpFields, "op")
-		op := LogOp{Index: r.uint(), Kind: change.Kind(r.uint())}
+		op := &d.ops[i]
+		op.Index, op.Kind = r.uint(), change.Kind(r.uint())
 		op.Row = d.rows.row(r)
-		d.ops = append(d.ops, op)
 	}
 	e.Ops = d.ops
 }

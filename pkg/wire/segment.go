@@ -5,12 +5,12 @@ import "github.com/shapebus/shapebus/pkg/change"
 // SegmentBuilder gathers rows into one message of a segment: the version,
 // then one array per row. Not safe for concurrent use.
 type SegmentBuilder struct {
-	w *writer
+	w writer
 	n int
 }
 
 // NewSegmentBuilder returns an empty builder.
-func NewSegmentBuilder() *SegmentBuilder { return &SegmentBuilder{w: newWriter()} }
+func NewSegmentBuilder() *SegmentBuilder { return &SegmentBuilder{} }
 
 // Add appends a row, which is copied.
 func (b *SegmentBuilder) Add(row change.Row) {
@@ -22,13 +22,13 @@ func (b *SegmentBuilder) Add(row change.Row) {
 }
 
 // Len is the size so far in bytes.
-func (b *SegmentBuilder) Len() int { return b.w.buf.Len() }
+func (b *SegmentBuilder) Len() int { return len(b.w.b) }
 
 // Rows is the number of rows so far.
 func (b *SegmentBuilder) Rows() int { return b.n }
 
 // Bytes returns the message, valid until the next Add or Reset.
-func (b *SegmentBuilder) Bytes() []byte { return b.w.buf.Bytes() }
+func (b *SegmentBuilder) Bytes() []byte { return b.w.b }
 
 // Reset empties the builder and keeps its memory.
 func (b *SegmentBuilder) Reset() {

@@ -2,6 +2,8 @@ package wire
 
 import (
 	"fmt"
+	"strconv"
+	"strings"
 
 	"github.com/shapebus/shapebus/pkg/change"
 )
@@ -12,7 +14,7 @@ import (
 type Tail struct {
 	Last          change.Offset // of the last op or marker
 	Committed     change.Offset // of the last commit marker
-	Began         bool          // the log holds its initial snapshot
+	Began         bool          // the log holds its initial snapshot, or ended before it did
 	Ended         bool          // the shape ended; see EntryEnd
 	Rows          int64         // rows of the shape after Last
 	CommittedRows int64         // rows of the shape after Committed
@@ -26,38 +28,65 @@ func (t Tail) Open() bool { return t.Last != t.Committed }
 // "<last> <committed> <state> <rows> <committed rows> <bytes>", where state is
 // "new", "live" or "ended".
 func (t Tail) String() string {
-	state := "new"
+	state := stateNew
 	switch {
 	case t.Ended:
-		state = "ended"
+		state = stateEnded
 	case t.Began:
-		state = "live"
+		state = stateLive
 	}
 	return fmt.Sprintf("%s %s %s %d %d %d", t.Last, t.Committed, state, t.Rows, t.CommittedRows, t.Bytes)
 }
 
+// The words for Began and Ended in a tail.
+const (
+	stateNew   = "new"
+	stateLive  = "live"
+	stateEnded = "ended"
+)
+
 // ParseTail reads the form of String.
 func ParseTail(s string) (Tail, error) {
-	var t Tail
-	var last, committed, state string
-	if _, err := fmt.Sscanf(s, "%s %s %s %d %d %d", &last, &committed, &state, &t.Rows, &t.CommittedRows, &t.Bytes); err != nil {
+	t, err := parseTail(s)
+	if err != nil {
 		return Tail{}, corrupt("log tail %q: %v", s, err)
 	}
-	var err error
-	if t.Last, err = change.ParseOffset(last); err != nil {
-		return Tail{}, corrupt("log tail %q: %v", s, err)
+	return t, nil
+}
+
+const tailFields = 6
+
+func parseTail(s string) (t Tail, err error) {
+	var f [tailFields]string
+	rest, more := s, true
+	for i := range f {
+		if !more {
+			return t, fmt.Errorf("%d fields, want %d", i, tailFields)
+		}
+		f[i], rest, more = strings.Cut(rest, " ")
 	}
-	if t.Committed, err = change.ParseOffset(committed); err != nil {
-		return Tail{}, corrupt("log tail %q: %v", s, err)
+	if more {
+		return t, fmt.Errorf("more than %d fields", tailFields)
 	}
-	switch state {
-	case "new":
-	case "live":
+	if t.Last, err = change.ParseOffset(f[0]); err != nil {
+		return t, err
+	}
+	if t.Committed, err = change.ParseOffset(f[1]); err != nil {
+		return t, err
+	}
+	switch f[2] {
+	case stateNew:
+	case stateLive:
 		t.Began = true
-	case "ended":
+	case stateEnded:
 		t.Began, t.Ended = true, true
 	default:
-		return Tail{}, corrupt("log tail %q: state %q", s, state)
+		return t, fmt.Errorf("state %q", f[2])
+	}
+	for i, n := range []*int64{&t.Rows, &t.CommittedRows, &t.Bytes} {
+		if *n, err = strconv.ParseInt(f[3+i], 10, 64); err != nil {
+			return t, err
+		}
 	}
 	return t, nil
 }

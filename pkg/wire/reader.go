@@ -1,14 +1,11 @@
 package wire
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
-	"unsafe"
 
-	"github.com/vmihailenco/msgpack/v5"
 	"github.com/vmihailenco/msgpack/v5/msgpcode"
 
 	"github.com/shapebus/shapebus/pkg/change"
@@ -20,67 +17,6 @@ var ErrCorrupt = errors.New("malformed message")
 
 func corrupt(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrCorrupt, fmt.Sprintf(format, args...))
-}
-
-// writer encodes into memory, where the encoder cannot fail.
-type writer struct {
-	buf bytes.Buffer
-	enc *msgpack.Encoder
-}
-
-func newWriter() *writer {
-	w := &writer{}
-	w.enc = msgpack.NewEncoder(&w.buf)
-	w.enc.UseCompactInts(true)
-	return w
-}
-
-// keepBytes is the largest buffer that is kept for the next message; a row of
-// tens of megabytes must not pin its size for ever.
-const keepBytes = 1 << 20
-
-func (w *writer) reset() {
-	if w.buf.Cap() > keepBytes {
-		w.buf = bytes.Buffer{}
-		return
-	}
-	w.buf.Reset()
-}
-
-func must(err error) {
-	if err != nil {
-		panic("wire: encoding into memory failed: " + err.Error())
-	}
-}
-
-func (w *writer) array(n int)   { must(w.enc.EncodeArrayLen(n)) }
-func (w *writer) uint(v uint64) { must(w.enc.EncodeUint(v)) }
-func (w *writer) int(v int64)   { must(w.enc.EncodeInt(v)) }
-func (w *writer) bool(v bool)   { must(w.enc.EncodeBool(v)) }
-func (w *writer) nil()          { must(w.enc.EncodeNil()) }
-func (w *writer) str(s string)  { must(w.enc.EncodeString(s)) }
-
-// value writes a column's value: nil, false (unchanged) or its text.
-func (w *writer) value(v []byte) {
-	switch {
-	case v == nil:
-		w.nil()
-	case change.IsUnchanged(v):
-		w.bool(false)
-	default:
-		w.str(unsafe.String(unsafe.SliceData(v), len(v))) // copied by the encoder before it returns
-	}
-}
-
-func (w *writer) row(r change.Row) {
-	if r == nil {
-		w.nil()
-		return
-	}
-	w.array(len(r))
-	for _, v := range r {
-		w.value(v)
-	}
 }
 
 // reader walks a body in place. The first error sticks; after it every read
@@ -124,16 +60,24 @@ func (r *reader) take(n int, want string) uint64 {
 	return v
 }
 
+// uint reads a number that is not negative. The common case is short enough to
+// be inlined.
 func (r *reader) uint() uint64 {
+	if len(r.b) > 0 && r.b[0] <= msgpcode.PosFixedNumHigh {
+		v := uint64(r.b[0])
+		r.b = r.b[1:]
+		return v
+	}
+	return r.longUint()
+}
+
+func (r *reader) longUint() uint64 {
 	const want = "an unsigned number"
 	if len(r.b) == 0 {
 		r.fail(want)
 		return 0
 	}
 	switch c := r.b[0]; {
-	case c <= msgpcode.PosFixedNumHigh:
-		r.b = r.b[1:]
-		return uint64(c)
 	case c == msgpcode.Uint8:
 		return r.take(1, want)
 	case c == msgpcode.Uint16:
@@ -142,6 +86,13 @@ func (r *reader) uint() uint64 {
 		return r.take(4, want)
 	case c == msgpcode.Uint64:
 		return r.take(8, want)
+	case c >= msgpcode.Int8 && c <= msgpcode.Int64: // as other encoders write positive numbers
+		if v := r.int(); v >= 0 {
+			return uint64(v)
+		}
+		r.err = corrupt("a negative number where %s should stand", want)
+		r.b = nil
+		return 0
 	}
 	r.fail(want)
 	return 0
@@ -186,7 +137,10 @@ func (r *reader) bool() bool {
 
 // array returns the length of an array. Each element takes at least a byte,
 // so a length beyond the body is refused before anything is allocated for it.
-func (r *reader) array() int {
+func (r *reader) array() int { return r.arrayOf(1) }
+
+// arrayOf is array for elements of at least size bytes each.
+func (r *reader) arrayOf(size uint64) int {
 	const want = "an array"
 	if len(r.b) == 0 {
 		r.fail(want)
@@ -205,7 +159,7 @@ func (r *reader) array() int {
 		r.fail(want)
 		return 0
 	}
-	if n > uint64(len(r.b)) {
+	if n*size > uint64(len(r.b)) { // n has 32 bits
 		r.err = corrupt("an array of %d elements in %d bytes", n, len(r.b))
 		r.b = nil
 		return 0
@@ -215,6 +169,10 @@ func (r *reader) array() int {
 
 // tuple reads an array that must have n elements.
 func (r *reader) tuple(n int, what string) {
+	if len(r.b) > 0 && r.b[0] == msgpcode.FixedArrayLow|byte(n) && len(r.b) > n { // as this package writes it
+		r.b = r.b[1:]
+		return
+	}
 	if got := r.array(); got != n && r.err == nil {
 		r.err = corrupt("%s has %d elements, want %d", what, got, n)
 		r.b = nil
@@ -286,30 +244,4 @@ func (r *reader) version() {
 		r.err = fmt.Errorf("message version %d: this program reads version %d; upgrade it", v, Version)
 		r.b = nil
 	}
-}
-
-// values is the memory behind decoded rows. It grows to the largest message
-// and is then reused.
-type values struct{ all [][]byte }
-
-// row reads a row, or nil. Rows stay valid when the memory grows: those
-// handed out before keep the old array.
-func (v *values) row(r *reader) change.Row {
-	if r.nilNext() {
-		return nil
-	}
-	n := r.array()
-	if r.err != nil {
-		return nil
-	}
-	from := len(v.all)
-	for range n {
-		v.all = append(v.all, r.value())
-	}
-	return v.all[from:len(v.all):len(v.all)]
-}
-
-func (v *values) reset() {
-	clear(v.all)
-	v.all = v.all[:0]
 }
