@@ -18,6 +18,10 @@ import (
 // fullEvery is which of an idle subscription's looks into the log are full.
 const fullEvery = 6
 
+// pendingLeast, in bytes, is enough for a few of the largest messages a server
+// takes by default.
+const pendingLeast = 4 << 20
+
 // run is one iteration over a subscription's events.
 type run struct {
 	shape   *Shape
@@ -72,6 +76,10 @@ func (r *run) read(ctx context.Context) error {
 		return fmt.Errorf("subscribe to shape %s: %w", r.shape.info.Handle, err)
 	}
 	defer func() { _ = sub.Unsubscribe() }()
+	// push is quick, so little piles up in front of it; what would is dropped and read from the log.
+	if err := sub.SetPendingLimits(-1, max(r.opts.Buffer, pendingLeast)); err != nil {
+		return fmt.Errorf("subscribe to shape %s: %w", r.shape.info.Handle, err)
+	}
 	err = r.retry(ctx, "reach NATS", func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 		defer cancel()
