@@ -49,7 +49,7 @@ func newCluster(ctx context.Context, bin string, opts Options) (*cluster, error)
 	return c, nil
 }
 
-func (c *cluster) data() string { return filepath.Join(c.dir, "data") }
+func (c *cluster) data() string { return filepath.Join(c.dir, dataName) }
 
 func (c *cluster) makeDir() error {
 	var err error
@@ -161,5 +161,5 @@ func (c *cluster) remove() error {
 	if !c.ours {
 		return nil
 	}
-	return errors.Join(os.RemoveAll(c.dir), c.lock.Close())
+	return errors.Join(removeTempDir(c.dir), c.lock.Close())
 }

@@ -14,7 +14,8 @@ import (
 const (
 	dirPrefix = "shapebus-pg-"     // our temporary directories, in the system's place for such
 	newPrefix = "shapebus-new-pg-" // while they have no lock yet
-	lockName  = "lock"             // in each of them, locked while somebody needs it
+	dataName  = "data"
+	lockName  = "lock" // in each of them, locked while somebody needs it
 )
 
 // newTempDir makes a temporary directory and locks it. The lock is on the open file, which the server inherits, so it lasts until
@@ -55,10 +56,15 @@ func sweep(parent string) {
 			continue
 		}
 		if flock(lock) == nil {
-			_ = os.RemoveAll(dir)
+			_ = removeTempDir(dir)
 		}
 		_ = lock.Close() // opened to be locked; nothing was written
 	}
+}
+
+// removeTempDir removes the lock last: killed half way, it leaves something that the next sweep recognises.
+func removeTempDir(dir string) error {
+	return errors.Join(os.RemoveAll(filepath.Join(dir, dataName)), os.RemoveAll(dir))
 }
 
 // flock locks a file at once or not at all.
