@@ -13,13 +13,20 @@ import (
 const (
 	// readBuffer is what one read can take.
 	readBuffer = 256 << 10
-	// readDelay is how long a read in a burst waits for more. The walsender
-	// sends one packet per row; taking several with one read saves both sides
-	// most of their system calls and doubles the throughput.
-	readDelay = 250 * time.Microsecond
-	// burstReads is after how many quick reads a burst is one. A single
-	// transaction of a few rows stays below it and is not delayed.
+	// A read in a burst waits shortestDelay for more, and up to longestDelay
+	// while that brings little. The walsender sends one packet per row; taking
+	// many with one read saves both sides most of their system calls.
+	shortestDelay = 250 * time.Microsecond
+	longestDelay  = time.Millisecond
+	// burstReads is after how many quick reads a burst is one. A transaction of
+	// a few rows stays below it and is not delayed.
 	burstReads = 8
+	// wakeBytes is how much must have come in for the kernel to wake us during
+	// a burst; else it would at every packet, only for us to go back to sleep.
+	wakeBytes = 64 << 10
+	// A read of littleBytes or less was worth waiting longer for, one of
+	// plentyBytes or more was not.
+	littleBytes, plentyBytes = 32 << 10, 128 << 10
 )
 
 // coalescer is a connection that, while data keeps coming, lets some gather
@@ -29,15 +36,15 @@ type coalescer struct {
 	net.Conn
 
 	buffer *bufio.Reader // reads through read
+	socket *socket       // nil where the system or the connection has no such thing
 	timer  *time.Timer
-	burst  int       // reads in a row that found data waiting
-	full   bool      // the last read filled the buffer
-	last   time.Time // end of the last read
+	quick  int           // reads in a row that found data waiting
+	delay  time.Duration // before each read of this burst; 0 outside of one
 	heard  atomic.Int64
 }
 
 func newCoalescer(conn net.Conn) *coalescer {
-	c := &coalescer{Conn: conn, timer: time.NewTimer(0)}
+	c := &coalescer{Conn: conn, socket: newSocket(conn), timer: time.NewTimer(0)}
 	<-c.timer.C
 	c.buffer = bufio.NewReaderSize(readerFunc(c.read), readBuffer)
 	c.heard.Store(time.Now().UnixNano())
@@ -48,21 +55,40 @@ func newCoalescer(conn net.Conn) *coalescer {
 func (c *coalescer) Read(p []byte) (int, error) { return c.buffer.Read(p) }
 
 func (c *coalescer) read(p []byte) (int, error) {
+	if c.delay > 0 {
+		if n, err := c.readBurst(p); n > 0 || err != nil {
+			return n, err
+		}
+	}
 	start := time.Now()
-	if c.burst >= burstReads && !c.full && start.Sub(c.last) < 2*readDelay {
-		c.timer.Reset(readDelay)
-		<-c.timer.C
-		start = time.Now()
-	}
 	n, err := c.Conn.Read(p)
-	c.last = time.Now()
-	c.full = n == len(p)
-	if c.last.Sub(start) < 2*readDelay {
-		c.burst++
-	} else {
-		c.burst = 0
+	now := time.Now()
+	c.heard.Store(now.UnixNano())
+	if now.Sub(start) > 2*shortestDelay {
+		c.quick = 0
+	} else if c.quick++; c.quick >= burstReads && c.socket != nil {
+		c.delay = shortestDelay
+		c.socket.wakeAt(wakeBytes)
 	}
-	c.heard.Store(c.last.UnixNano())
+	return n, err
+}
+
+// readBurst lets data gather and takes it. Without any it ends the burst.
+func (c *coalescer) readBurst(p []byte) (int, error) {
+	c.timer.Reset(c.delay)
+	<-c.timer.C
+	n, err := c.socket.tryRead(p)
+	switch {
+	case n <= 0:
+		c.quick, c.delay = 0, 0
+		c.socket.wakeAt(1)
+		return 0, err
+	case n <= littleBytes:
+		c.delay = min(2*c.delay, longestDelay)
+	case n >= plentyBytes:
+		c.delay = max(c.delay/2, shortestDelay)
+	}
+	c.heard.Store(time.Now().UnixNano())
 	return n, err
 }
 

@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"testing"
+	"time"
 )
 
 func TestIngest(t *testing.T) {
@@ -9,9 +10,13 @@ func TestIngest(t *testing.T) {
 		b := newBench(t, "")
 		b.exec("CREATE TABLE items (id int PRIMARY KEY, name text)")
 		b.publish("items")
-		b.start()
+		r := b.start()
 		b.exec("INSERT INTO items VALUES (1, 'one'), (2, NULL), (3, '')")
-		for _, e := range b.upToBarrier() {
+		es := b.upToBarrier()
+		t0 := time.Now()
+		r.stop()
+		t.Log("stop", time.Since(t0))
+		for _, e := range es {
 			if e.control != nil {
 				t.Logf("%s %+v", e.subject, *e.control)
 			} else {
