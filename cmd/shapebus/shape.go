@@ -163,7 +163,7 @@ func rowsOf(s control.Shape) int64 {
 func describe(s control.Shape) string {
 	text := sqlName(s.Schema) + "." + sqlName(s.Table)
 	if s.Where != "" {
-		text += " where " + strings.Join(strings.Fields(printable(s.Where)), " ")
+		text += " where " + printable(strings.Join(strings.Fields(s.Where), " "))
 	}
 	if len(s.Params) > 0 {
 		params, err := json.Marshal(s.Params)

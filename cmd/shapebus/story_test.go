@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -44,6 +45,9 @@ func TestStories(t *testing.T) {
 		name := strings.TrimSuffix(filepath.Base(file), ".txtar")
 		t.Run(strings.ReplaceAll(name, "_", " "), func(t *testing.T) {
 			s := &stage{t: t, pure: name == "usage"}
+			if !s.pure {
+				s.database = pgtest.Database(t) // skips the story in -short
+			}
 			testscript.Run(t, testscript.Params{Files: []string{file}, Setup: s.setup, Cmds: s.commands(), RequireExplicitExec: true})
 		})
 	}
@@ -58,28 +62,31 @@ func TestStories(t *testing.T) {
 //	sql STATEMENT…            runs SQL in $DATABASE
 //	postgres [NAME=VALUE…]    replaces $DATABASE by a server with other settings
 //	libpq                     moves $DATABASE from our environment to libpq's: PGHOST, PGPORT, PGDATABASE
+//	devport                   sets $SHAPEBUS_NATS_PORT and $PORT2 to free ports, and $SHAPEBUS_NATS_URL to the first
 //	fill FILE BYTES           writes a where clause of that size
 //	role NAME PASSWORD        makes a role that must give a password, without any right
 //	nats plain|password       replaces $NATS by a server without JetStream, or one with user app, password right
 type stage struct {
 	t    *testing.T
 	pure bool // needs no servers
+
+	database string // "" if pure
 }
 
 func (s *stage) setup(env *testscript.Env) error {
 	env.Setenv("SHAPEBUS_SOURCE", fmt.Sprintf("t%08x", rand.Uint32()))
 	env.Setenv("SHAPEBUS_LISTEN", "")
 	env.Setenv("NO_COLOR", "1")
+	env.Setenv("TMPDIR", os.TempDir()) // a story's own is closed to the user that Postgres runs as
 	if s.pure {
 		return nil
 	}
-	database := pgtest.Database(s.t)
 	ns, err := natsembed.Start(natsembed.Options{Dir: s.t.TempDir(), Port: -1})
 	if err != nil {
 		return err
 	}
 	s.t.Cleanup(ns.Stop)
-	setDatabase(env, database)
+	setDatabase(env, s.database)
 	setNATS(env, ns.ClientURL())
 	return nil
 }
@@ -101,7 +108,7 @@ type command = func(ts *testscript.TestScript, neg bool, args []string)
 func (s *stage) commands() map[string]command {
 	return map[string]command{
 		"exits": exits, "eventually": eventually, "sql": s.sql, "postgres": s.postgres, "role": s.role, "nats": s.nats,
-		"libpq": libpq, "fill": fill,
+		"libpq": libpq, "fill": fill, "devport": devport,
 	}
 }
 
@@ -173,6 +180,21 @@ func libpq(ts *testscript.TestScript, _ bool, _ []string) {
 	ts.Setenv("PGHOST", cfg.Host)
 	ts.Setenv("PGPORT", strconv.Itoa(int(cfg.Port)))
 	ts.Setenv("PGDATABASE", cfg.Database)
+}
+
+func devport(ts *testscript.TestScript, _ bool, _ []string) {
+	var ports []string
+	for range 2 {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		ts.Check(err)
+		defer l.Close()
+		_, port, err := net.SplitHostPort(l.Addr().String())
+		ts.Check(err)
+		ports = append(ports, port)
+	}
+	ts.Setenv("SHAPEBUS_NATS_PORT", ports[0])
+	ts.Setenv("SHAPEBUS_NATS_URL", "nats://127.0.0.1:"+ports[0])
+	ts.Setenv("PORT2", ports[1])
 }
 
 func fill(ts *testscript.TestScript, _ bool, args []string) {

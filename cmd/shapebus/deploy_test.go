@@ -1,0 +1,339 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/shapebus/shapebus/pkg/pg"
+)
+
+// These tests hold Dockerfile and docker-compose.yml against the program's real
+// commands, flags and variables, because nothing else here runs them.
+
+type composeFile struct {
+	Services map[string]composeService `yaml:"services"`
+	Configs  map[string]struct {
+		Content string `yaml:"content"`
+	} `yaml:"configs"`
+	Volumes map[string]any `yaml:"volumes"`
+}
+
+type composeService struct {
+	Image         string            `yaml:"image"`
+	Build         string            `yaml:"build"`
+	Command       []string          `yaml:"command"`
+	Environment   map[string]string `yaml:"environment"`
+	Ports         []string          `yaml:"ports"`
+	Volumes       []string          `yaml:"volumes"`
+	Restart       string            `yaml:"restart"`
+	ContainerName string            `yaml:"container_name"`
+	DependsOn     map[string]struct {
+		Condition string `yaml:"condition"`
+	} `yaml:"depends_on"`
+	Configs []struct {
+		Source string `yaml:"source"`
+		Target string `yaml:"target"`
+	} `yaml:"configs"`
+	Healthcheck struct {
+		Test []string `yaml:"test"`
+	} `yaml:"healthcheck"`
+}
+
+// ours reports whether the service runs our binary.
+func (s composeService) ours() bool { return s.Build != "" }
+
+func root(name string) string { return filepath.Join("..", "..", name) }
+
+func readCompose(t *testing.T) composeFile {
+	t.Helper()
+	data, err := os.ReadFile(root("docker-compose.yml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var c composeFile
+	if err := yaml.Unmarshal(data, &c); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// interpolate fills in variables as compose does, with values for those that must be set.
+func interpolate(s string) string {
+	s = regexp.MustCompile(`\$\{(\w+)(:\?[^}]*)?\}`).ReplaceAllString(s, "value-of-$1")
+	s = regexp.MustCompile(`\$\{\w+:-([^}]*)\}`).ReplaceAllString(s, "$1")
+	return strings.ReplaceAll(s, "$$", "$")
+}
+
+// parseAs parses a command line of ours with only the given environment.
+func parseAs(t *testing.T, args []string, env map[string]string) cli {
+	t.Helper()
+	for _, pair := range os.Environ() {
+		name, _, _ := strings.Cut(pair, "=")
+		if strings.HasPrefix(name, envPrefix) || strings.HasPrefix(name, "NATS_") || strings.HasPrefix(name, "PG") {
+			t.Setenv(name, "") // remembers the value for the end of the test
+			if err := os.Unsetenv(name); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for name, value := range env {
+		t.Setenv(name, value)
+	}
+	var c cli
+	parser, err := newParser(&c, os.Stdout, os.Stderr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	parsed, err := parser.Parse(args)
+	if err != nil {
+		t.Fatalf("shapebus %s: %v", strings.Join(args, " "), err)
+	}
+	read := map[string]bool{}
+	for _, f := range parsed.Flags() {
+		for _, name := range f.Envs {
+			read[name] = true
+		}
+	}
+	for name := range env {
+		if strings.HasPrefix(name, envPrefix) && !read[name] {
+			t.Errorf("shapebus %s does not read %s", args[0], name)
+		}
+	}
+	return c
+}
+
+func TestComposeRunsRealCommands(t *testing.T) {
+	c := readCompose(t)
+	for _, name := range []string{"postgres", "nats", "ingest", "consumer"} {
+		if _, ok := c.Services[name]; !ok {
+			t.Errorf("there is no service %s", name)
+		}
+	}
+	image := dockerfileEnv(t)
+	for name, s := range c.Services {
+		t.Run(name, func(t *testing.T) {
+			if s.Restart == "" || len(s.Healthcheck.Test) < 2 || s.Healthcheck.Test[0] != "CMD" {
+				t.Errorf("it has no restart policy or no health check")
+			}
+			for other, d := range s.DependsOn {
+				if _, ok := c.Services[other]; !ok || d.Condition != "service_healthy" {
+					t.Errorf("it depends on %s (%s)", other, d.Condition)
+				}
+			}
+			if !s.ours() {
+				return
+			}
+			env := map[string]string{}
+			for k, v := range image {
+				env[k] = v
+			}
+			for k, v := range s.Environment {
+				env[k] = interpolate(v)
+			}
+			if !slices.Equal(s.Command, []string{name}) {
+				t.Errorf("command %v", s.Command)
+			}
+			parsed := parseAs(t, s.Command, env)
+			if _, err := pg.ParseConfig(env["SHAPEBUS_DATABASE_URL"], name); err != nil {
+				t.Error(err)
+			}
+			if holdsPassword(env["SHAPEBUS_DATABASE_URL"]) {
+				t.Error("the password is in the URL, which services log without it; keep it in PGPASSWORD")
+			}
+			if name == "ingest" {
+				checkSyncInterval(t, c, parsed.Ingest.SyncInterval)
+			}
+			check := s.Healthcheck.Test[1:]
+			if check[0] != "shapebus" {
+				t.Fatalf("health check %v", check)
+			}
+			listen := map[string]string{"SHAPEBUS_LISTEN": env["SHAPEBUS_LISTEN"]}
+			if h := parseAs(t, check[1:], listen).Health; h.Listen != parsed.Ingest.Listen && h.Listen != parsed.Consumer.Listen {
+				t.Errorf("the health check asks %s", h.Listen)
+			}
+		})
+	}
+}
+
+func checkSyncInterval(t *testing.T, c composeFile, ours time.Duration) {
+	t.Helper()
+	if opts := natsOptions(t, c); opts.SyncInterval <= 0 || ours < opts.SyncInterval {
+		t.Errorf("ingest counts on %s, NATS syncs every %s", ours, opts.SyncInterval)
+	}
+}
+
+func natsOptions(t *testing.T, c composeFile) *server.Options {
+	t.Helper()
+	t.Setenv("NATS_PASSWORD", "secret")
+	opts := &server.Options{}
+	if err := opts.ProcessConfigString(interpolate(c.Configs["nats"].Content)); err != nil {
+		t.Fatal(err)
+	}
+	return opts
+}
+
+func TestComposeServers(t *testing.T) {
+	c := readCompose(t)
+	t.Run("NATS has JetStream on the volume and lets our user in", func(t *testing.T) {
+		s, opts := c.Services["nats"], natsOptions(t, c)
+		ours := c.Services["ingest"].Environment
+		if !opts.JetStream || !slices.Contains(s.Volumes, "nats-data:"+opts.StoreDir) {
+			t.Errorf("JetStream %v in %s, volumes %v", opts.JetStream, opts.StoreDir, s.Volumes)
+		}
+		if opts.Username != ours["SHAPEBUS_NATS_USER"] || opts.Password != "secret" || s.Environment["NATS_PASSWORD"] != ours["SHAPEBUS_NATS_PASSWORD"] {
+			t.Errorf("user %s with %s does not match ours", opts.Username, s.Environment["NATS_PASSWORD"])
+		}
+		if len(s.Configs) != 1 || !slices.Contains(s.Command, s.Configs[0].Target) || s.Configs[0].Source != "nats" {
+			t.Errorf("command %v does not read config %v", s.Command, s.Configs)
+		}
+		if !strings.Contains(strings.Join(s.Healthcheck.Test, " "), ":"+strconv.Itoa(opts.HTTPPort)+"/healthz") {
+			t.Errorf("health check %v, port %d", s.Healthcheck.Test, opts.HTTPPort)
+		}
+		if minor := imageVersion(t, s.Image, `^nats:2\.(\d+)`); minor < minNATSMinor {
+			t.Errorf("image %s is too old", s.Image)
+		}
+	})
+	t.Run("Postgres replicates logically and keeps its data", func(t *testing.T) {
+		s := c.Services["postgres"]
+		if !slices.Contains(s.Command, "wal_level=logical") || !slices.Contains(s.Volumes, "postgres-data:/var/lib/postgresql/data") {
+			t.Errorf("command %v, volumes %v", s.Command, s.Volumes)
+		}
+		if major := imageVersion(t, s.Image, `^postgres:(\d+)`); major < pg.MinMajor || major > 17 { // 18 moved the data directory
+			t.Errorf("image %s", s.Image)
+		}
+	})
+	t.Run("volumes are declared", func(t *testing.T) {
+		for name, s := range c.Services {
+			for _, v := range s.Volumes {
+				if volume, _, _ := strings.Cut(v, ":"); !hasKey(c.Volumes, volume) {
+					t.Errorf("%s uses volume %s", name, volume)
+				}
+			}
+		}
+	})
+	t.Run("the consumer can be scaled", func(t *testing.T) {
+		if s := c.Services["consumer"]; len(s.Ports) > 0 || s.ContainerName != "" {
+			t.Errorf("ports %v, name %q: two of them would collide", s.Ports, s.ContainerName)
+		}
+	})
+	t.Run("no password is written down", func(t *testing.T) {
+		for name, s := range c.Services {
+			for key, value := range s.Environment {
+				if strings.Contains(key, "PASSWORD") && !strings.HasPrefix(value, "${") {
+					t.Errorf("%s: %s is in the file", name, key)
+				}
+			}
+		}
+	})
+}
+
+func hasKey(m map[string]any, key string) bool { _, ok := m[key]; return ok }
+
+func imageVersion(t *testing.T, image, pattern string) int {
+	t.Helper()
+	m := regexp.MustCompile(pattern).FindStringSubmatch(image)
+	if m == nil {
+		t.Fatalf("image %s has no version", image)
+	}
+	n, err := strconv.Atoi(m[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// dockerfile returns the file's instructions, continued lines joined.
+func dockerfile(t *testing.T) [][2]string {
+	t.Helper()
+	data, err := os.ReadFile(root("Dockerfile"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list [][2]string
+	for line := range strings.SplitSeq(strings.ReplaceAll(string(data), "\\\n", " "), "\n") {
+		if name, rest, ok := strings.Cut(strings.TrimSpace(line), " "); ok && !strings.HasPrefix(name, "#") {
+			list = append(list, [2]string{name, strings.TrimSpace(rest)})
+		}
+	}
+	return list
+}
+
+func dockerfileEnv(t *testing.T) map[string]string {
+	t.Helper()
+	env := map[string]string{}
+	for _, i := range dockerfile(t) {
+		if i[0] == "ENV" {
+			name, value, _ := strings.Cut(i[1], "=")
+			env[name] = value
+		}
+	}
+	return env
+}
+
+func TestDockerfile(t *testing.T) {
+	env := dockerfileEnv(t)
+	var user string
+	for _, i := range dockerfile(t) {
+		switch i[0] {
+		case "FROM":
+			if m := regexp.MustCompile(`^golang:([0-9.]+)`).FindStringSubmatch(i[1]); m != nil {
+				mod, err := os.ReadFile(root("go.mod"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if !strings.Contains(string(mod), "\ngo "+m[1]) {
+					t.Errorf("built with Go %s, go.mod wants another", m[1])
+				}
+			}
+		case "COPY":
+			for _, source := range strings.Fields(i[1])[:len(strings.Fields(i[1]))-1] {
+				if source == "." {
+					t.Error("everything is copied, secrets too")
+				}
+				if strings.HasPrefix(i[1], "--from") {
+					continue
+				}
+				if _, err := os.Stat(root(source)); err != nil {
+					t.Error(err)
+				}
+			}
+		case "USER":
+			user = i[1]
+		case "ENTRYPOINT":
+			if got := words(t, i[1]); !slices.Equal(got, []string{"shapebus"}) {
+				t.Errorf("entry point %v", got)
+			}
+		case "HEALTHCHECK":
+			_, cmd, _ := strings.Cut(i[1], "CMD ")
+			if got := words(t, cmd); got[0] != "shapebus" || parseAs(t, got[1:], env).Health.Listen != env["SHAPEBUS_LISTEN"] {
+				t.Errorf("health check %v", got)
+			}
+		case "ENV", "ARG":
+			if regexp.MustCompile(`(?i)password|secret|token|creds|nkey`).MatchString(i[1]) {
+				t.Errorf("%s %s: a secret in the image", i[0], i[1])
+			}
+		}
+	}
+	if user == "" || user == "root" || user == "0" {
+		t.Errorf("runs as user %q", user)
+	}
+}
+
+func words(t *testing.T, list string) []string {
+	t.Helper()
+	var w []string
+	if err := json.Unmarshal([]byte(list), &w); err != nil || len(w) == 0 {
+		t.Fatalf("%s: want a JSON list: %v", list, err)
+	}
+	return w
+}
