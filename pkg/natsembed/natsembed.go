@@ -22,6 +22,8 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
+
+	"github.com/shapebus/shapebus/pkg/internal/tempdir"
 )
 
 // readyTimeout bounds the start. Opening a store reads all of its streams, one after another.
@@ -33,8 +35,8 @@ const maxPending = 256 << 20
 
 // Options says how to run the server. The zero value is useful.
 type Options struct {
-	// Dir keeps the streams. Empty: a new temporary directory, removed by [Server.Stop]. Another server must not use it at
-	// the same time; Start refuses to.
+	// Dir keeps the streams. Empty: a new temporary directory, removed by [Server.Stop], or after a kill
+	// by the next Start on the machine. Another server must not use it at the same time; Start refuses to.
 	Dir string
 
 	// Port is the TCP port on 127.0.0.1. 0: no listener, only connections from this process; -1: a free port.
@@ -60,7 +62,7 @@ type Options struct {
 type Server struct {
 	srv  *server.Server
 	dir  string
-	ours bool
+	ours *tempdir.Dir // dir, if it was made here; else lock is set
 	lock *os.File
 	port int
 }
@@ -99,17 +101,18 @@ func (o Options) validate() error {
 func (s *Server) openDir() error {
 	var err error
 	if s.dir == "" {
-		s.ours = true
-		s.dir, err = os.MkdirTemp("", "shapebus-nats-")
+		if s.ours, err = tempdir.New("shapebus-nats-"); err == nil {
+			s.dir = s.ours.Path()
+		}
 	} else if s.dir, err = filepath.Abs(s.dir); err == nil {
 		err = os.MkdirAll(s.dir, 0o755)
 	}
 	if err != nil {
 		return fmt.Errorf("make its directory: %w", err)
 	}
-	s.lock, err = lockDir(s.dir)
-	if err != nil && s.ours {
-		err = errors.Join(err, os.RemoveAll(s.dir))
+	if s.ours == nil {
+		// NATS does not lock it. Two servers on one store damage it, and the second opens the store before it finds its port taken.
+		s.lock, err = tempdir.Lock(s.dir)
 	}
 	return err
 }
@@ -177,9 +180,9 @@ func (s *Server) Stop() {
 		s.srv.Shutdown()
 		s.srv.WaitForShutdown()
 	}
-	if s.ours {
-		// What cannot be removed from a temporary directory is the system's to sweep, and nobody's to handle.
-		_ = os.RemoveAll(s.dir)
+	if s.ours != nil {
+		_ = s.ours.Remove() // what cannot be removed is for the next Start to try again
+	} else {
+		_ = s.lock.Close() // only a second Stop gets an error here
 	}
-	_ = s.lock.Close() // only a second Stop gets an error here
 }

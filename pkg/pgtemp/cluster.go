@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/shapebus/shapebus/pkg/internal/tempdir"
 )
 
 // How long an orderly and then an immediate shutdown may take before the next stronger signal.
@@ -23,8 +25,7 @@ const (
 type cluster struct {
 	bin  string
 	dir  string
-	ours bool     // dir was made here and goes with the server
-	lock *os.File // keeps ours from being swept; nil when dir is the caller's
+	ours *tempdir.Dir // dir, if it was made here and goes with the server
 	args []string
 	run  account
 	log  *tail
@@ -49,18 +50,17 @@ func newCluster(ctx context.Context, bin string, opts Options) (*cluster, error)
 	return c, nil
 }
 
-func (c *cluster) data() string { return filepath.Join(c.dir, dataName) }
+func (c *cluster) data() string { return filepath.Join(c.dir, "data") }
 
 func (c *cluster) makeDir() error {
 	var err error
 	if c.dir == "" {
-		c.ours = true
-		c.dir, c.lock, err = newTempDir()
+		err = c.makeTempDir()
 	} else if c.dir, err = filepath.Abs(c.dir); err == nil {
 		err = os.MkdirAll(c.dir, 0o755)
 	}
 	if err != nil {
-		return fmt.Errorf("make the server's directory: %w", err)
+		return errors.Join(fmt.Errorf("make the server's directory: %w", err), c.remove())
 	}
 	if err = os.MkdirAll(c.data(), 0o700); err == nil {
 		err = c.run.own(c.data())
@@ -69,6 +69,15 @@ func (c *cluster) makeDir() error {
 		return errors.Join(fmt.Errorf("make the server's directory: %w", err), c.remove())
 	}
 	return nil
+}
+
+func (c *cluster) makeTempDir() error {
+	ours, err := tempdir.New("shapebus-pg-")
+	if err != nil {
+		return err
+	}
+	c.ours, c.dir = ours, ours.Path()
+	return os.Chmod(c.dir, 0o755) // the server may run as another user than this one
 }
 
 // initdb makes the data directory unless there is one already.
@@ -114,8 +123,8 @@ func (c *cluster) start(_ context.Context, port int) error {
 	cmd := exec.Command(filepath.Join(c.bin, "postgres"), args...) //nolint:noctx // ctx bounds the start, not the server's life
 	c.prepare(cmd)
 	cmd.Stdout, cmd.Stderr = c.log, c.log
-	if c.lock != nil {
-		cmd.ExtraFiles = []*os.File{c.lock}
+	if c.ours != nil {
+		cmd.ExtraFiles = []*os.File{c.ours.File()} // the directory is in use while the server runs, whatever becomes of us
 	}
 	proc, err := startProcess(cmd)
 	if err != nil {
@@ -158,8 +167,8 @@ func (c *cluster) kill() error {
 }
 
 func (c *cluster) remove() error {
-	if !c.ours {
+	if c.ours == nil {
 		return nil
 	}
-	return errors.Join(removeTempDir(c.dir), c.lock.Close())
+	return c.ours.Remove()
 }
