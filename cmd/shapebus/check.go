@@ -14,6 +14,7 @@ type checkCmd struct {
 	sourceFlags
 	databaseFlags
 	replicationFlags
+
 	NATS       natsFlags `embed:"" group:"NATS:"`
 	Tables     []string  `env:"-" name:"table" placeholder:"TABLE" help:"Table to check too, as SQL writes it; may be repeated. Default none."`
 	Partitions int       `default:"8" help:"Partitions that the source has or will have (default ${default})."`
@@ -58,8 +59,8 @@ func (c *checkCmd) database(ctx context.Context, url string, source topology.Sou
 		r.Findings = []pg.Finding{connectFinding(err)}
 		return r
 	}
-	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing was written
-	replication := c.replicationFlags.of(source)
+	defer conn.Close(context.WithoutCancel(ctx)) // nothing was written
+	replication := c.of(source)
 	r.Findings = pg.Check(ctx, conn, pg.CheckOptions{Publication: replication.Publication, Slot: replication.Slot, Tables: c.Tables})
 	return r
 }

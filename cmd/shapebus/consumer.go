@@ -14,7 +14,8 @@ import (
 type consumerCmd struct {
 	serviceFlags
 	consumerTuning `group:"Tuning:"`
-	Listen         string `default:":8081" help:"Address of /healthz, /readyz and /metrics; empty for none (default ${default})."`
+
+	Listen string `default:":8081" help:"Address of /healthz, /readyz and /metrics; empty for none (default ${default})."`
 }
 
 // consumerTuning is what dev offers too.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -133,10 +134,7 @@ func TestComposeRunsRealCommands(t *testing.T) {
 			if !s.ours() {
 				return
 			}
-			env := map[string]string{}
-			for k, v := range image {
-				env[k] = v
-			}
+			env := maps.Clone(image)
 			for k, v := range s.Environment {
 				env[k] = interpolate(v)
 			}

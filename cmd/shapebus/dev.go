@@ -20,11 +20,12 @@ type devCmd struct {
 	sourceFlags
 	databaseFlags
 	replicationFlags
-	DataDir        string `type:"path" help:"Directory that keeps the streams, and the throw-away Postgres, from one run to the next. Default: a temporary one, removed at the end."`
-	NATSPort       int    `name:"nats-port" default:"0" help:"TCP port of NATS on 127.0.0.1. Default 0: 4222 if it is free, else a free one."`
-	PGPort         int    `name:"pg-port" default:"0" help:"TCP port of the throw-away Postgres on 127.0.0.1. Default 0: a free one."`
 	ingestTuning   `group:"Tuning:"`
 	consumerTuning `group:"Tuning:"`
+
+	DataDir  string `type:"path" help:"Directory that keeps the streams, and the throw-away Postgres, from one run to the next. Default: a temporary one, removed at the end."`
+	NATSPort int    `name:"nats-port" default:"0" help:"TCP port of NATS on 127.0.0.1. Default 0: 4222 if it is free, else a free one."`
+	PGPort   int    `name:"pg-port" default:"0" help:"TCP port of the throw-away Postgres on 127.0.0.1. Default 0: a free one."`
 }
 
 // devSyncInterval is a little more than the embedded server's own.
@@ -112,7 +113,7 @@ func (c *devCmd) letGo(ctx context.Context, out *console, servers *devServers, s
 	if servers.postgres != nil {
 		return nil
 	}
-	slot := c.replicationFlags.of(source).Slot
+	slot := c.of(source).Slot
 	if c.DataDir != "" {
 		out.log.WarnContext(ctx, "the slot stays, and Postgres keeps WAL for it until dev runs again with this --data-dir",
 			slog.String("slot", slot), slog.String("to_drop_it", fmt.Sprintf("SELECT pg_drop_replication_slot(%s)", pg.Literal(slot))))
@@ -136,7 +137,7 @@ func dropSlot(ctx context.Context, url, slot string) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close(ctx) //nolint:errcheck // the slot is gone or not by now
+	defer conn.Close(ctx) // the slot is gone or not by now
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for {

@@ -53,11 +53,11 @@ func run(args []string, stdout, stderr *os.File) int {
 		err = checkEnvironment(parser.Model, os.Environ())
 	}
 	if err != nil {
-		return usage(stderr, parser, err)
+		return usage(stderr, err)
 	}
 	out, err := newConsole(c.Log, stdout, stderr)
 	if err != nil {
-		return usage(stderr, parser, err)
+		return usage(stderr, err)
 	}
 	warnOfVisibleSecrets(out.log, parsed)
 
@@ -69,7 +69,7 @@ func run(args []string, stdout, stderr *os.File) int {
 	case err == nil:
 		return exitOK
 	case isUsage:
-		return usage(stderr, parser, wrong)
+		return usage(stderr, wrong)
 	case errors.Is(err, errReported):
 		return exitFailed
 	}
@@ -88,7 +88,7 @@ func newConsole(flags logFlags, stdout, stderr *os.File) (*console, error) {
 func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
 
 // usage says what is wrong with the command line and where to read on.
-func usage(stderr *os.File, parser *kong.Kong, err error) int {
+func usage(stderr *os.File, err error) int {
 	where := "shapebus --help"
 	if parse, ok := errors.AsType[*kong.ParseError](err); ok && parse.Context.Selected() != nil {
 		where = "shapebus " + parse.Context.Selected().Path() + " --help"

@@ -21,6 +21,7 @@ type serviceFlags struct {
 	sourceFlags
 	databaseFlags
 	replicationFlags
+
 	NATS     natsFlags `embed:"" group:"NATS:"`
 	Replicas int       `default:"1" help:"Copies that a NATS cluster keeps of each stream, 1 to 5 (default ${default})."`
 }

@@ -20,6 +20,7 @@ import (
 // clientFlags say which source to talk to, and over which NATS.
 type clientFlags struct {
 	sourceFlags
+
 	NATS natsFlags `embed:"" group:"NATS:"`
 }
 
@@ -42,6 +43,7 @@ var shapeName = regexp.MustCompile(`^[0-9a-f]{16}(-[0-9a-z]+)?$`)
 
 type shapeListCmd struct {
 	clientFlags
+
 	JSON bool `env:"-" name:"json" help:"Print one JSON document. Default: a table."`
 }
 
@@ -71,6 +73,7 @@ func (c *shapeListCmd) Run(ctx context.Context, out *console) error {
 
 type shapeGetCmd struct {
 	clientFlags
+
 	Shape string `arg:"" help:"Handle or id of the shape."`
 	JSON  bool   `env:"-" name:"json" help:"Print one JSON document. Default: text."`
 }
@@ -94,6 +97,7 @@ func (c *shapeGetCmd) Run(ctx context.Context, out *console) error {
 
 type shapeDeleteCmd struct {
 	clientFlags
+
 	Shapes []string `arg:"" name:"shape" help:"Handles or ids of the shapes."`
 }
 

@@ -12,10 +12,11 @@ import (
 
 type shapeCreateCmd struct {
 	clientFlags
-	Table string `arg:"" help:"Table, as SQL writes it: tasks, public.tasks or '\"My Table\"'."`
 	definitionFlags
-	NoWait bool `env:"-" help:"Return at once instead of when the shape is live. Default: wait."`
-	JSON   bool `env:"-" name:"json" help:"Print the shape as one JSON document. Default: its handle."`
+
+	Table  string `arg:"" help:"Table, as SQL writes it: tasks, public.tasks or '\"My Table\"'."`
+	NoWait bool   `env:"-" help:"Return at once instead of when the shape is live. Default: wait."`
+	JSON   bool   `env:"-" name:"json" help:"Print the shape as one JSON document. Default: its handle."`
 }
 
 // Run creates the shape and waits until it is live.

@@ -14,12 +14,13 @@ const tailRows = 20
 
 type shapeTailCmd struct {
 	clientFlags
-	Shape string `arg:"" name:"shape" help:"Handle or id of a shape, or a table: then the shape is created if there is none."`
 	definitionFlags
-	From string `env:"-" default:"beginning" help:"Where to start: beginning (the snapshot first), now, or behind an offset such as 26800584_4 (default ${default})."`
-	Rows int    `env:"-" default:"-1" help:"Rows to show of each transaction; 0 shows all. Default: 20 on a terminal, all elsewhere and with --json."`
-	Once bool   `env:"-" help:"Stop when everything that is committed so far has been printed. Default: go on."`
-	JSON bool   `env:"-" name:"json" help:"Print one JSON object a line. Default: text."`
+
+	Shape string `arg:"" name:"shape" help:"Handle or id of a shape, or a table: then the shape is created if there is none."`
+	From  string `env:"-" default:"beginning" help:"Where to start: beginning (the snapshot first), now, or behind an offset such as 26800584_4 (default ${default})."`
+	Rows  int    `env:"-" default:"-1" help:"Rows to show of each transaction; 0 shows all. Default: 20 on a terminal, all elsewhere and with --json."`
+	Once  bool   `env:"-" help:"Stop when everything that is committed so far has been printed. Default: go on."`
+	JSON  bool   `env:"-" name:"json" help:"Print one JSON object a line. Default: text."`
 }
 
 // Run prints the shape's events until it is interrupted or the shape ends.

@@ -35,10 +35,10 @@ func withSignals(parent context.Context, log *slog.Logger) (ctx context.Context,
 				switch {
 				case first.IsZero():
 					first = time.Now()
-					log.Debug("stopping softly; a second signal stops at once", slog.String("signal", s.String()))
+					log.DebugContext(ctx, "stopping softly; a second signal stops at once", slog.String("signal", s.String()))
 					cancel()
 				case time.Since(first) > onePress:
-					log.Error("stopped at once, what was in hand is redone at the next start", slog.String("signal", s.String()))
+					log.ErrorContext(ctx, "stopped at once, what was in hand is redone at the next start", slog.String("signal", s.String()))
 					os.Exit(exitFailed)
 				}
 			}

@@ -13,6 +13,7 @@ import (
 
 type statusCmd struct {
 	clientFlags
+
 	JSON bool `env:"-" name:"json" help:"Print one JSON document. Default: text."`
 }
 

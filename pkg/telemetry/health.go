@@ -53,7 +53,7 @@ func (l *Listening) Addr() string { return l.listener.Addr().String() }
 func (l *Listening) Serve(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() {
 		if err := l.server.Close(); err != nil {
-			l.log.Debug("close the health endpoint", slog.Any("error", err))
+			l.log.DebugContext(ctx, "close the health endpoint", slog.Any("error", err))
 		}
 	})
 	defer stop()

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -35,7 +36,7 @@ func TestLogger(t *testing.T) {
 		if err := json.Unmarshal([]byte(line), &rec); err != nil {
 			t.Fatalf("%q: %v", line, err)
 		}
-		if rec["msg"] != "hello" || rec["rows"] != 3.0 || !strings.HasSuffix(rec["time"].(string), "Z") {
+		if rec["msg"] != "hello" || rec["rows"] != 3.0 || !strings.HasSuffix(fmt.Sprint(rec["time"]), "Z") {
 			t.Errorf("record %v", rec)
 		}
 	})
