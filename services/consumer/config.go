@@ -29,14 +29,15 @@ type Config struct {
 	ShapeLogs   topology.ShapeLogConfig
 	Version     string // shown in status
 
-	Snapshots       int           // snapshots taken at once; default 2
+	Snapshots       int           // shapes created at once; default 4
 	SnapshotBytes   int           // size of a segment's messages; default 256 KiB
 	WindowBytes     int           // bytes in flight per partition; default 1 MiB
 	PendingBytes    int           // output held before it is appended; default 2 MiB
 	RecentBytes     int           // change log kept in memory for shapes that join; default 2 MiB
 	Checkpoint      time.Duration // between checkpoints while there is traffic; default 1 s
 	CatalogInterval time.Duration // between looks at the tables of shapes; default 5 s
-	Retention       time.Duration // how long an ended shape's last word is kept; default 24 h
+	Retention       time.Duration // how long an ended shape's record and last word are kept; default 24 h
+	SyncInterval    time.Duration // by which JetStream has written to disk what it acknowledged; default 130 s
 	LockTimeout     time.Duration // for taking a table into the publication; default 5 s
 
 	Name string       // of this process, in leases; default host and pid
@@ -92,7 +93,7 @@ func New(cfg Config) (*Consumer, error) {
 	def(&cfg.Publication, cfg.Source.Publication())
 	def(&cfg.Slot, cfg.Source.Slot())
 	def(&cfg.Partitions, 8)
-	def(&cfg.Snapshots, 2)
+	def(&cfg.Snapshots, 4)
 	def(&cfg.SnapshotBytes, 256<<10)
 	def(&cfg.WindowBytes, 1<<20)
 	def(&cfg.PendingBytes, 2<<20)
@@ -101,6 +102,7 @@ func New(cfg Config) (*Consumer, error) {
 	def(&cfg.CatalogInterval, 5*time.Second)
 	def(&cfg.Retention, 24*time.Hour)
 	def(&cfg.LockTimeout, 5*time.Second)
+	def(&cfg.SyncInterval, 130*time.Second)
 	if cfg.Name == "" {
 		host, err := os.Hostname()
 		if err != nil {

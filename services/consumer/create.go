@@ -131,6 +131,12 @@ func (p *parked) create(ctx context.Context, tail wire.Tail) error {
 		return &final{err}
 	}
 	p.f = f
+	select { // snapshots and readers are dear, so only some run at a time
+	case p.s.slots <- struct{}{}:
+		defer func() { <-p.s.slots }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 	if !tail.Began {
 		if err := p.snapshot(ctx); err != nil {
 			return err
@@ -141,13 +147,7 @@ func (p *parked) create(ctx context.Context, tail wire.Tail) error {
 
 // snapshot reads the shape's rows into its first segment and begins the log.
 func (p *parked) snapshot(ctx context.Context) error {
-	select {
-	case p.s.slots <- struct{}{}:
-		defer func() { <-p.s.slots }()
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-	conn, err := p.s.c.connect(ctx)
+	conn, err := pg.Connect(ctx, p.s.c.pgConfig)
 	if err != nil {
 		return err
 	}
@@ -174,6 +174,7 @@ func (p *parked) snapshot(ctx context.Context) error {
 		r.Snapshot, r.SnapshotLSN = snap.Snapshot.String(), snap.Snapshot.LSN
 		r.StartLSN, r.StartSeq = start.lsn, start.seq
 		r.SnapshotRows, r.Reason = int64(rows), ""
+		r.Table = p.rec.Table
 		p.rec = r
 	})
 	if err != nil {
@@ -233,8 +234,7 @@ func (p *parked) pin(ctx context.Context, conn *pgx.Conn) (place, error) {
 	var start place
 	err = p.s.onMain(ctx, func(context.Context) error {
 		p.s.visibility.prune(now)
-		delete(p.s.pins, p.id)
-		start = p.s.floor()
+		start = p.s.start()
 		p.s.pins[p.id] = start
 		return nil
 	})
@@ -340,12 +340,12 @@ func (p *parked) catchUp(ctx context.Context) error {
 }
 
 func (p *parked) barrier(ctx context.Context) error {
-	conn, err := p.s.c.connect(ctx)
+	conn, err := p.s.c.pool.Acquire(ctx)
 	if err != nil {
-		return err
+		return fmt.Errorf("connect to Postgres: %w", err)
 	}
-	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing is left to do on it
-	_, err = pg.EmitBarrier(ctx, conn, topology.BarrierPrefix, p.handle)
+	defer conn.Release()
+	_, err = pg.EmitBarrier(ctx, conn.Conn(), topology.BarrierPrefix, p.handle)
 	return err
 }
 

@@ -66,6 +66,11 @@ func (s *session) recover(ctx context.Context) (place, error) {
 			s.addLive(f)
 		}
 	}
+	if first := info.State.FirstSeq; first > s.applied.seq+1 {
+		// The shapes that missed what was discarded have just ended; nobody
+		// else looks back.
+		s.applied = place{s.applied.lsn, first - 1}
+	}
 	start.seq, err = stream.Seek(ctx, s.changes, start.lsn, start.seq)
 	if err != nil {
 		return place{}, err
@@ -102,7 +107,6 @@ func (s *session) readCheckpoints(ctx context.Context) ([]wire.Checkpoint, place
 			s.applied = place{change.LSN(c.LSN), c.Seq}
 		}
 	}
-	s.saved = s.applied
 	s.c.stats.Applied.Store(uint64(s.applied.lsn))
 	return all, start, nil
 }
@@ -212,11 +216,15 @@ func (s *session) recordChanged(ctx context.Context, e registry.Event) error {
 		}
 	}
 	switch {
-	case rec == nil || handle != "" || s.finished[rec.Handle]:
-	case rec.State == control.StateCreating:
+	case rec == nil || handle != "":
+	case rec.State == control.StateCreating && !s.finished[rec.Handle]: // else an echo of this session's own writes
 		s.park(ctx, rec, wire.Tail{})
 	case rec.State == control.StateDeleting:
-		return s.endRecord(ctx, rec, wire.Tail{}, reasonDeleted)
+		tails, err := readTails(ctx, s.js, s.c.cfg.Source, []*registry.Shape{rec})
+		if err != nil {
+			return err
+		}
+		return s.endRecord(ctx, rec, tails[rec.Handle], reasonDeleted)
 	}
 	return nil
 }

@@ -17,6 +17,7 @@ type router struct {
 
 	dirty   []*follower // gathered something since the last take
 	pending int         // bytes they gathered
+	ended   []*follower // cannot go on, since the last fragment
 	ops     int64
 }
 
@@ -97,14 +98,15 @@ func (r *router) fragment(rel *change.Relation, f *change.Fragment, limit int, f
 	if t == nil {
 		return nil, nil
 	}
+	r.ended = nil
 	if t.checked != f.Relation {
 		for _, s := range t.shapes {
 			if s.checkRelation(rel, f) {
-				ended = append(ended, s)
+				r.ended = append(r.ended, s)
 			}
 		}
-		if len(ended) > 0 {
-			return ended, nil // the caller removes them and offers the fragment again
+		if len(r.ended) > 0 {
+			return r.ended, nil // the caller removes them and offers the fragment again
 		}
 		t.checked = f.Relation
 	}
@@ -120,12 +122,7 @@ func (r *router) fragment(rel *change.Relation, f *change.Fragment, limit int, f
 	if f.Last {
 		r.commit(t, f)
 	}
-	for _, s := range t.shapes {
-		if s.ended != "" {
-			ended = append(ended, s)
-		}
-	}
-	return ended, nil
+	return r.ended, nil
 }
 
 func (r *router) offer(t *table, s *follower, f *change.Fragment, op *change.Op) {
@@ -134,6 +131,9 @@ func (r *router) offer(t *table, s *follower, f *change.Fragment, op *change.Op)
 	}
 	open, before := s.tail.Open(), s.pending()
 	s.apply(f, op)
+	if s.ended != "" {
+		r.ended = append(r.ended, s)
+	}
 	if s.out == nil {
 		return
 	}

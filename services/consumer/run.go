@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -182,11 +181,6 @@ func (c *Consumer) session(ctx context.Context, js jetstream.JetStream) error {
 		return err
 	}
 	return context.Cause(ctx)
-}
-
-// connect opens a connection of its own for a snapshot.
-func (c *Consumer) connect(ctx context.Context) (*pgx.Conn, error) {
-	return pg.Connect(ctx, c.pgConfig)
 }
 
 // currentSnapshot asks Postgres what a new snapshot sees.

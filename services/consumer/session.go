@@ -49,7 +49,7 @@ type session struct {
 	read       place // the last message
 	applied    place // the end of the last whole transaction, and the message that held it
 	open       openTxn
-	saved      place // of the last checkpoint
+	saved      [2]place // applied and floor of the last checkpoint
 	pruning    bool
 }
 
@@ -114,7 +114,7 @@ func (s *session) main(ctx context.Context) error {
 				return err
 			}
 		case <-tick.C:
-			if s.applied != s.saved {
+			if s.moved() {
 				if err := s.checkpoint(ctx, nil); err != nil {
 					return err
 				}
@@ -127,7 +127,7 @@ func (s *session) main(ctx context.Context) error {
 func (s *session) leave(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
-	if s.applied == s.saved || s.checkpoint(ctx, nil) != nil {
+	if !s.moved() || s.checkpoint(ctx, nil) != nil {
 		return nil
 	}
 	for _, p := range s.parts {
@@ -253,6 +253,7 @@ func (s *session) flush(ctx context.Context) error {
 func (s *session) control(ctx context.Context, c wire.Control) error {
 	switch c.Kind {
 	case wire.ControlReset:
+		s.open = openTxn{} // what was open before a gap stays unfinished
 		for _, f := range s.followers() {
 			if f.concerns(change.LSN(c.LSN)) {
 				if err := s.endLive(ctx, f, c.Reason); err != nil {
@@ -308,15 +309,28 @@ func (s *session) checkpoint(ctx context.Context, stored func(partition int)) er
 			return err
 		}
 	}
-	s.saved = s.applied
+	s.saved = [2]place{s.applied, floor}
 	return nil
+}
+
+// moved reports whether a checkpoint would say anything new.
+func (s *session) moved() bool { return s.saved != [2]place{s.applied, s.floor()} }
+
+// start is where a shape must begin to read whose snapshot is taken from now on.
+func (s *session) start() place {
+	start := place{s.applied.lsn + 1, s.applied.seq + 1}
+	if lsn, seq, ok := s.visibility.floor(); ok && lsn < start.lsn {
+		start = place{lsn, seq}
+	}
+	return start
 }
 
 // floor is the place below which the change log is not needed any more.
 func (s *session) floor() place {
-	floor := place{s.applied.lsn + 1, s.applied.seq + 1}
-	if lsn, seq, ok := s.visibility.floor(); ok && lsn < floor.lsn {
-		floor = place{lsn, seq}
+	floor := s.start()
+	// Ingest goes on from the last transaction, so that stays.
+	if t := s.visibility.newest; t.lsn != 0 && t.lsn < floor.lsn {
+		floor = place{t.lsn, t.first}
 	}
 	for _, p := range s.pins {
 		if p.lsn < floor.lsn {
@@ -328,7 +342,7 @@ func (s *session) floor() place {
 
 // prune asks Postgres which transactions every new snapshot sees by now.
 func (s *session) prune(ctx context.Context) {
-	if s.pruning {
+	if s.pruning || len(s.visibility.seen) == 0 {
 		return
 	}
 	s.pruning = true

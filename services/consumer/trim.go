@@ -7,6 +7,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/shapebus/shapebus/pkg/control"
 	"github.com/shapebus/shapebus/pkg/topology"
 	"github.com/shapebus/shapebus/pkg/wire"
 )
@@ -21,14 +22,14 @@ const (
 // trim removes what nobody needs any more: the change log below every
 // partition's checkpoint, and the last words of shapes that ended long ago.
 func (s *session) trim(ctx context.Context) error {
-	trimTick, sweepTick := time.NewTicker(trimEvery), time.NewTicker(sweepEvery)
+	trimTick, sweepTick := time.NewTicker(min(trimEvery, s.c.cfg.SyncInterval)), time.NewTicker(sweepEvery)
 	defer trimTick.Stop()
 	defer sweepTick.Stop()
-	sweep := true
-	for {
+	var floors floors
+	for sweep := true; ; {
 		if sweep {
 			if err := s.sweep(ctx); err != nil && ctx.Err() == nil {
-				s.log.WarnContext(ctx, "logs of ended shapes not swept", slog.Any("error", err))
+				s.log.WarnContext(ctx, "ended shapes not swept", slog.Any("error", err))
 			}
 		}
 		select {
@@ -39,14 +40,36 @@ func (s *session) trim(ctx context.Context) error {
 		case <-sweepTick.C:
 			sweep = true
 		}
-		if err := s.trimChanges(ctx); err != nil && ctx.Err() == nil {
+		if err := s.trimChanges(ctx, &floors); err != nil && ctx.Err() == nil {
 			s.log.WarnContext(ctx, "change log not trimmed", slog.Any("error", err))
 		}
 	}
 }
 
-// trimChanges purges the change log below the lowest stored floor.
-func (s *session) trimChanges(ctx context.Context) error {
+// floors are stored floors that may not be on disk yet. Should the server lose
+// them with its power, the change log must still reach down to the ones before.
+type floors []storedFloor
+
+type storedFloor struct {
+	at  time.Time
+	seq uint64
+}
+
+// add notes a floor and returns the highest one that is older than sync.
+func (f *floors) add(now time.Time, seq uint64, sync time.Duration) (safe uint64) {
+	*f = append(*f, storedFloor{now, seq})
+	for len(*f) > 0 && now.Sub((*f)[0].at) >= sync {
+		safe = (*f)[0].seq
+		*f = (*f)[1:]
+	}
+	return safe
+}
+
+// trimChanges purges the change log below the lowest floor that is on disk.
+func (s *session) trimChanges(ctx context.Context, floors *floors) error {
+	if err := s.onMain(ctx, func(ctx context.Context) error { s.prune(ctx); return nil }); err != nil {
+		return err
+	}
 	var floor uint64
 	for _, p := range s.parts {
 		c, ok, err := readCheckpoint(ctx, s.js, s.c.cfg.Source, p.n)
@@ -56,6 +79,9 @@ func (s *session) trimChanges(ctx context.Context) error {
 		if floor == 0 || c.FloorSeq < floor {
 			floor = c.FloorSeq
 		}
+	}
+	if floor = floors.add(time.Now(), floor, s.c.cfg.SyncInterval); floor == 0 {
+		return nil
 	}
 	info, err := s.changes.Info(ctx)
 	if err != nil {
@@ -67,9 +93,26 @@ func (s *session) trimChanges(ctx context.Context) error {
 	return s.changes.Purge(ctx, jetstream.WithPurgeSequence(floor))
 }
 
-// sweep removes the logs of shapes that ended longer ago than the retention,
-// so that their readers have had time to be told.
+// sweep removes the records and logs of shapes that ended longer ago than the
+// retention, so that their readers have had time to be told.
 func (s *session) sweep(ctx context.Context) error {
+	ids, err := s.shapes.IDs(ctx)
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		rec, err := s.shapes.Get(ctx, id)
+		if err != nil || rec.State != control.StateEnded || time.Since(rec.Changed) < s.c.cfg.Retention {
+			continue
+		}
+		if err := s.shapes.Delete(ctx, rec); err != nil {
+			return err
+		}
+	}
+	return s.sweepLogs(ctx)
+}
+
+func (s *session) sweepLogs(ctx context.Context) error {
 	for _, p := range s.parts {
 		st, err := s.js.Stream(ctx, s.c.cfg.Source.ShapeStream(p.n))
 		if err != nil {

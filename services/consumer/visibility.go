@@ -1,13 +1,18 @@
 package consumer
 
-import "github.com/shapebus/shapebus/pkg/change"
+import (
+	"slices"
+
+	"github.com/shapebus/shapebus/pkg/change"
+)
 
 // visibility remembers which of the transactions read from the change log a
 // new snapshot might not see: a commit is in the WAL, and thus in the change
 // log, before snapshots see it, with a synchronous standby by any length of
 // time. A shape starts to read at the oldest of them. Owned by the main loop.
 type visibility struct {
-	seen []readTxn
+	seen   []readTxn
+	newest readTxn // whether in seen or not
 
 	// Once the list is full, transactions are only counted in here, and the
 	// oldest place stays until a snapshot's xmin has passed them all.
@@ -30,11 +35,12 @@ const (
 
 // see notes a transaction, at each of its fragments.
 func (v *visibility) see(xid change.XID, lsn change.LSN, first uint64) {
-	if n := len(v.seen); n > 0 && v.seen[n-1].lsn >= lsn {
+	if v.newest.lsn >= lsn {
 		return
 	}
+	v.newest = readTxn{xid, lsn, first}
 	if len(v.seen) < maxListed {
-		v.seen = append(v.seen, readTxn{xid, lsn, first})
+		v.seen = append(v.seen, v.newest)
 		return
 	}
 	if v.unlisted == 0 || int32(uint32(xid)-uint32(v.maxUnlisted)) > 0 {
@@ -46,29 +52,18 @@ func (v *visibility) see(xid change.XID, lsn change.LSN, first uint64) {
 // crowded reports whether prune should be called.
 func (v *visibility) crowded() bool { return len(v.seen) >= askPruneAt }
 
-// prune forgets the transactions that s sees, and every later snapshot with
-// it. The newest is kept: the change log must not be trimmed above it, since
-// ingest goes on from there.
+// prune forgets the transactions that s sees, and every later snapshot with it.
 func (v *visibility) prune(s change.Snapshot) {
 	if v.unlisted > 0 && s.Widen(v.maxUnlisted) < s.Xmin {
 		v.unlisted = 0
 	}
-	if len(v.seen) == 0 || v.unlisted > 0 {
-		return
+	if v.unlisted == 0 {
+		v.seen = slices.Clip(slices.DeleteFunc(v.seen, func(t readTxn) bool { return s.Sees(t.xid) }))
 	}
-	newest := v.seen[len(v.seen)-1]
-	kept := v.seen[:0]
-	for _, t := range v.seen[:len(v.seen)-1] {
-		if !s.Sees(t.xid) {
-			kept = append(kept, t)
-		}
-	}
-	kept = append(kept, newest)
-	v.seen = append([]readTxn(nil), kept...)
 }
 
 // floor is the place of the oldest transaction that may be invisible, or ok
-// is false before any was read.
+// is false when there is none.
 func (v *visibility) floor() (lsn change.LSN, seq uint64, ok bool) {
 	if len(v.seen) == 0 {
 		return 0, 0, false
