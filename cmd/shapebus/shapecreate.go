@@ -51,6 +51,7 @@ func waitLive(ctx context.Context, out *console, s *client.Shape) (control.Shape
 	line := progress{w: out.stderr, on: out.stderrTTY}
 	defer line.clear()
 	start := time.Now()
+	rows, grown := int64(0), start // the last number of rows that differed, and since when
 	tick := time.NewTicker(progressPeriod)
 	defer tick.Stop()
 	said := ""
@@ -67,9 +68,12 @@ func waitLive(ctx context.Context, out *console, s *client.Shape) (control.Shape
 			said = info.Reason
 			fmt.Fprintf(out.stderr, "waiting: %s\n", printable(said))
 		}
-		if now := time.Now(); line.due(now) {
-			line.draw(now, "snapshot: %s, %s · %s of changes to catch up with", plural(info.SnapshotRows, "row"),
-				rateText(info.SnapshotRows, now.Sub(start)), sizeText(info.LagBytes))
+		now := time.Now()
+		if info.SnapshotRows != rows {
+			rows, grown = info.SnapshotRows, now
+		}
+		if line.due(now) {
+			line.draw(now, "snapshot: %s, %s · %s of changes to catch up with", plural(rows, "row"), rateText(rows, grown.Sub(start)), sizeText(info.LagBytes))
 		}
 		select {
 		case <-ctx.Done():

@@ -62,7 +62,7 @@ func TestStories(t *testing.T) {
 //	sql STATEMENT…            runs SQL in $DATABASE
 //	postgres [NAME=VALUE…]    replaces $DATABASE by a server with other settings
 //	libpq                     moves $DATABASE from our environment to libpq's: PGHOST, PGPORT, PGDATABASE
-//	devport                   sets $SHAPEBUS_NATS_PORT and $PORT2 to free ports, and $SHAPEBUS_NATS_URL to the first
+//	port NAME…                sets variables to free ports
 //	fill FILE BYTES           writes a where clause of that size
 //	role NAME PASSWORD        makes a role that must give a password, without any right
 //	nats plain|password       replaces $NATS by a server without JetStream, or one with user app, password right
@@ -108,7 +108,7 @@ type command = func(ts *testscript.TestScript, neg bool, args []string)
 func (s *stage) commands() map[string]command {
 	return map[string]command{
 		"exits": exits, "eventually": eventually, "sql": s.sql, "postgres": s.postgres, "role": s.role, "nats": s.nats,
-		"libpq": libpq, "fill": fill, "devport": devport,
+		"libpq": libpq, "fill": fill, "port": port,
 	}
 }
 
@@ -182,19 +182,15 @@ func libpq(ts *testscript.TestScript, _ bool, _ []string) {
 	ts.Setenv("PGDATABASE", cfg.Database)
 }
 
-func devport(ts *testscript.TestScript, _ bool, _ []string) {
-	var ports []string
-	for range 2 {
+func port(ts *testscript.TestScript, _ bool, args []string) {
+	for _, name := range args {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		ts.Check(err)
 		defer l.Close()
-		_, port, err := net.SplitHostPort(l.Addr().String())
+		_, number, err := net.SplitHostPort(l.Addr().String())
 		ts.Check(err)
-		ports = append(ports, port)
+		ts.Setenv(name, number)
 	}
-	ts.Setenv("SHAPEBUS_NATS_PORT", ports[0])
-	ts.Setenv("SHAPEBUS_NATS_URL", "nats://127.0.0.1:"+ports[0])
-	ts.Setenv("PORT2", ports[1])
 }
 
 func fill(ts *testscript.TestScript, _ bool, args []string) {
