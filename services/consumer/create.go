@@ -165,7 +165,10 @@ func (p *parked) snapshot(ctx context.Context) error {
 		return err
 	}
 	defer snap.Close(context.WithoutCancel(ctx)) //nolint:errcheck // the transaction was read-only
-	messages, rows, err := p.copyRows(ctx, snap, table)
+	// Every attempt has a segment of its own: a process that slept through the
+	// end of its lease must not spoil its successor's.
+	segment := uint64(time.Now().UnixMicro())
+	messages, rows, err := p.copyRows(ctx, snap, table, segment)
 	if err != nil {
 		return err
 	}
@@ -180,12 +183,17 @@ func (p *parked) snapshot(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p.f.begin(snap.Snapshot, 0, messages, rows)
-	if err := p.s.parts[p.partition].appendLog(ctx, p.f); err != nil {
+	p.f.begin(snap.Snapshot, segment, messages, rows)
+	out := p.s.parts[p.partition]
+	if err := out.appendLog(ctx, p.f); err != nil {
 		return err
 	}
 	p.s.c.cfg.Failpoint("after_snapshot_entry")
-	return nil
+	if err := out.out.Flush(ctx); err != nil {
+		return err
+	}
+	// The log has its beginning, so the shape is ours; what others left is not needed.
+	return p.s.purgeSegments(ctx, p.partition, p.handle, segment)
 }
 
 // fence makes sure that the stream carries the table whole, and that it is
@@ -244,17 +252,14 @@ func (p *parked) pin(ctx context.Context, conn *pgx.Conn) (place, error) {
 // progressEvery is how often the number of rows read is stored.
 const progressEvery = time.Second
 
-func (p *parked) copyRows(ctx context.Context, snap *pg.Snapshot, table *pg.TableInfo) (messages, rows uint64, err error) {
-	if err := p.s.purgeSegments(ctx, p.partition, p.handle); err != nil {
-		return 0, 0, fmt.Errorf("remove an unfinished snapshot of shape %s: %w", p.handle, err)
-	}
+func (p *parked) copyRows(ctx context.Context, snap *pg.Snapshot, table *pg.TableInfo, segment uint64) (messages, rows uint64, err error) {
 	out := p.s.parts[p.partition]
 	b := wire.NewSegmentBuilder()
 	told := time.Now()
 	send := func() error {
 		messages++
 		rows += uint64(b.Rows())
-		if err := out.appendSegment(ctx, p.handle, 0, b.Bytes()); err != nil {
+		if err := out.appendSegment(ctx, p.handle, segment, b.Bytes()); err != nil {
 			return err
 		}
 		b.Reset()
@@ -286,8 +291,8 @@ func (p *parked) copyRows(ctx context.Context, snap *pg.Snapshot, table *pg.Tabl
 // main loop.
 func (p *parked) catchUp(ctx context.Context) error {
 	held, err := change.ParseSnapshot(p.rec.Snapshot)
-	if err != nil {
-		return &final{err}
+	if err != nil { // the record was written before the log's first entry, but only the latter reached the disk
+		return &final{fmt.Errorf("the shape was being created when the server lost its last writes; create it again: %w", err)}
 	}
 	held.LSN = p.rec.SnapshotLSN
 	p.f.held = &held

@@ -18,8 +18,9 @@
 //     change log, and what its snapshot sees. A crash after it: the log is
 //     empty, so the successor takes a new snapshot.
 //  2. segment messages, then the log's first entry, which refers to them. A
-//     crash before that entry leaves segments nobody refers to; the successor
-//     purges them. A crash after it: the successor goes on from 1's place.
+//     crash before that entry leaves a segment nobody refers to; the successor
+//     writes another and purges it. A crash after it: the successor goes on
+//     from 1's place.
 //  3. log messages, each with the tail after it. A crash after some: the
 //     successor reads the last one of each log and skips what is there, to the
 //     op; a transaction cut in the middle is continued.

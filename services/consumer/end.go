@@ -97,7 +97,7 @@ func (s *session) closeRecord(ctx context.Context, id, handle, reason string) er
 
 // purge removes a shape's segments and its log but for the last keep messages.
 func (s *session) purge(ctx context.Context, partition int, handle string, keep uint64) error {
-	if err := s.purgeSegments(ctx, partition, handle); err != nil {
+	if err := s.purgeSegments(ctx, partition, handle, 0); err != nil {
 		return err
 	}
 	st, err := s.js.Stream(ctx, s.c.cfg.Source.ShapeStream(partition))
@@ -107,10 +107,24 @@ func (s *session) purge(ctx context.Context, partition int, handle string, keep 
 	return st.Purge(ctx, jetstream.WithPurgeSubject(s.c.cfg.Source.LogSubject(partition, handle)), jetstream.WithPurgeKeep(keep))
 }
 
-func (s *session) purgeSegments(ctx context.Context, partition int, handle string) error {
-	st, err := s.js.Stream(ctx, s.c.cfg.Source.ShapeStream(partition))
+// purgeSegments removes a shape's segments but for one.
+func (s *session) purgeSegments(ctx context.Context, partition int, handle string, keep uint64) error {
+	src := s.c.cfg.Source
+	st, err := s.js.Stream(ctx, src.ShapeStream(partition))
 	if err != nil {
 		return err
 	}
-	return st.Purge(ctx, jetstream.WithPurgeSubject(s.c.cfg.Source.SegmentSubjects(partition, handle)))
+	info, err := st.Info(ctx, jetstream.WithSubjectFilter(src.SegmentSubjects(partition, handle)))
+	if err != nil {
+		return err
+	}
+	for subject := range info.State.Subjects {
+		if subject == src.SegmentSubject(partition, handle, keep) {
+			continue
+		}
+		if err := st.Purge(ctx, jetstream.WithPurgeSubject(subject)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
