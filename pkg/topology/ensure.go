@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -59,7 +60,7 @@ func (s Source) EnsureChangeLog(ctx context.Context, js jetstream.JetStream, cfg
 		AllowDirect: true,
 	})
 	if err != nil {
-		return nil, Explain(fmt.Errorf("create stream %s: %w", s.ChangeStream(), err))
+		return nil, Explain(fmt.Errorf("create stream %s for at most %d bytes: %w", s.ChangeStream(), maxBytes, err))
 	}
 	if err := bucket(ctx, js, s.RelationBucket(), "table schemas", cfg.Replicas, 0); err != nil {
 		return nil, err
@@ -130,14 +131,19 @@ func Explain(err error) error {
 		return fmt.Errorf("%w: the NATS server has no JetStream for this user; start it with --jetstream and a store directory, or enable JetStream for the account", err)
 	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrPermissionViolation):
 		return fmt.Errorf("%w: give this NATS user the right to use JetStream and the subjects sb.> and shapebus.>", err)
-	case errors.As(err, &api) && (api.ErrorCode == errInsufficientStorage || api.ErrorCode == errStorageLimit):
+	case errors.Is(err, jetstream.ErrNoStreamResponse):
+		return fmt.Errorf("%w: no stream takes this message; it was deleted, or its server is starting or going down", err)
+	case errors.As(err, &api) && slices.Contains(outOfSpace, api.ErrorCode):
 		return fmt.Errorf("%w: JetStream is out of space; free some or raise its limit, nothing stored is lost and work goes on by itself then", err)
 	}
 	return err
 }
 
-// Codes of JetStream errors that nats.go has no names for.
-const (
-	errInsufficientStorage = 10047
-	errStorageLimit        = 10077
-)
+// outOfSpace are codes of JetStream errors that nats.go has no names for. Only
+// the second comes from a stream's own limit.
+var outOfSpace = []jetstream.ErrorCode{
+	10047, // the server cannot reserve what a stream asks for
+	10077, // the stream cannot store a message
+	10023, // the server is full
+	10002, // the account is full
+}

@@ -104,7 +104,7 @@ func (s Source) LiveSubject(p int, handle string) string {
 	return fmt.Sprintf("sb.%s.live.%d.%s", s, p, handle)
 }
 
-// ShapeBucket, RelationBucket and LeaseBucket are the source's key-value buckets.
+// ShapeBucket is the key-value bucket of shapes and of the source's own record.
 func (s Source) ShapeBucket() string { return "SB-" + string(s) + "-shapes" }
 
 // RelationBucket holds table schemas.
