@@ -164,13 +164,12 @@ func (b *batch) add(t *table, op *change.Op) error {
 	if b.skipping {
 		return nil
 	}
-	op.Index = b.next
-	b.next += change.OpStep
 	if !t.touched {
 		t.touched, t.begun = true, false
 		b.touched = append(b.touched, t)
 	}
-	if b.tail != nil && b.tail.holds(t.fingerprint, op.Index) {
+	if b.tail != nil && b.tail.holds(t.fingerprint, b.next) {
+		b.next += change.OpStep
 		t.begun, t.described = true, true // whoever stored it described the table first
 		return nil
 	}
@@ -179,6 +178,8 @@ func (b *batch) add(t *table, op *change.Op) error {
 			return err
 		}
 	}
+	op.Index = b.next
+	b.next += change.OpStep
 	if t.ops == nil {
 		t.ops = b.take()
 		b.gathered = append(b.gathered, t)

@@ -24,7 +24,7 @@ type publisher struct {
 	appender  *stream.Appender
 	relations *relations
 	controlTo string
-	fullBytes int
+	fullBytes int // what a message with several fragments may have
 	counters  *counters
 	failpoint func(string)
 
@@ -49,6 +49,16 @@ type waiting struct {
 	txns     int
 }
 
+const (
+	// payloadRoom keeps messages with several fragments below the server's
+	// maximum payload, headers counted. They must not travel in parts: the
+	// header names the last transaction, and parts whose writer died before
+	// the end would stand before earlier transactions.
+	payloadRoom = 8 << 10
+	// fragmentHead is the most that the head of a transaction on one table takes.
+	fragmentHead = 256
+)
+
 // syncWindow is an ackWindow that several goroutines use. Its mutex is never
 // held while anything blocks.
 type syncWindow struct {
@@ -68,7 +78,7 @@ func newPublisher(ctx context.Context, cfg *Config, a *stream.Appender, r *relat
 		appender:  a,
 		relations: r,
 		controlTo: cfg.Source.ControlSubject(),
-		fullBytes: cfg.FragmentBytes,
+		fullBytes: min(cfg.FragmentBytes, int(cfg.NATS.MaxPayload())-payloadRoom),
 		counters:  c,
 		failpoint: cfg.Failpoint,
 		body:      wire.NewChangeBuilder(),
@@ -119,7 +129,7 @@ func (p *publisher) whole(t *table, head *change.Fragment, ops *wire.FragmentBui
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	w := &p.waiting
-	if w.txns > 0 && (w.subject != t.subject || w.relation != t.fingerprint || p.body.Len()+ops.Len() > p.fullBytes) {
+	if w.txns > 0 && (w.subject != t.subject || w.relation != t.fingerprint || p.body.Len()+ops.Len()+fragmentHead > p.fullBytes) {
 		if err := p.sendWaiting(); err != nil {
 			return err
 		}

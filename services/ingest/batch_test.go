@@ -1,0 +1,121 @@
+package ingest
+
+import (
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/pkg/wire"
+)
+
+func drawLimits(t *rapid.T) limits {
+	return limits{
+		bytes: rapid.SampledFrom([]int{1, 60, 400, 1 << 18}).Draw(t, "fragment bytes"),
+		ops:   rapid.SampledFrom([]int{0, 1, 2, 3, 7, 100}).Draw(t, "fragment ops"),
+	}
+}
+
+func drawLog(t *rapid.T) *simLog {
+	return newSimLog(rapid.SampledFrom([]int{80, 300, 1 << 20}).Draw(t, "part bytes"), func() bool { return rapid.Bool().Draw(t, "busy") })
+}
+
+func TestBatch(t *testing.T) {
+	t.Run("the fragments put together are the transactions", func(t *testing.T) {
+		rapid.Check(t, func(t *rapid.T) {
+			wal := drawWAL(t)
+			log := drawLog(t)
+			if err := log.replay(wal, nil, drawLimits(t)); err != nil {
+				t.Fatal(err)
+			}
+			if err := log.check(wal, false); err != nil {
+				t.Fatal(err)
+			}
+		})
+	})
+}
+
+func TestResume(t *testing.T) {
+	t.Run("after a crash at any message the log goes on without a gap or a repeat", func(t *testing.T) {
+		rapid.Check(t, func(t *rapid.T) {
+			wal := drawWAL(t)
+			log := drawLog(t)
+			if err := log.replay(wal, nil, drawLimits(t)); err != nil {
+				t.Fatal(err)
+			}
+			lim := drawLimits(t)
+			late := rapid.Bool().Draw(t, "late")
+			for n := range len(log.messages) + 1 {
+				l := log.cut(n, late, log.busy)
+				from, err := l.tail()
+				if err != nil {
+					t.Fatalf("after %d messages: %v", n, err)
+				}
+				if err := l.replay(wal, from, lim); err != nil {
+					t.Fatalf("after %d messages: %v", n, err)
+				}
+				if err := l.check(wal, true); err != nil {
+					t.Fatalf("after %d of %d messages: %v", n, len(log.messages), err)
+				}
+			}
+		})
+	})
+	t.Run("so it does after a crash of what went on after a crash", func(t *testing.T) {
+		rapid.Check(t, func(t *rapid.T) {
+			wal := drawWAL(t)
+			log := drawLog(t)
+			if err := log.replay(wal, nil, drawLimits(t)); err != nil {
+				t.Fatal(err)
+			}
+			for range 5 {
+				n := rapid.IntRange(0, len(log.messages)).Draw(t, "cut")
+				log = log.cut(n, rapid.Bool().Draw(t, "late"), log.busy)
+				from, err := log.tail()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := log.replay(wal, from, drawLimits(t)); err != nil {
+					t.Fatal(err)
+				}
+				if err := log.check(wal, true); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+	})
+}
+
+func BenchmarkBatch(b *testing.B) {
+	log := newSimLog(1<<20, func() bool { return false })
+	batch := newBatch(simSource, limits{bytes: defaultFragmentBytes}, discardLog{log}, nil)
+	rel := &change.Relation{OID: 7, Schema: "public", Name: "items", Identity: change.IdentityFull}
+	for _, c := range []string{"id", "a", "b", "c", "d"} {
+		rel.Columns = append(rel.Columns, change.Column{Name: c, Type: 25, TypeMod: -1})
+	}
+	if err := batch.relation(rel); err != nil {
+		b.Fatal(err)
+	}
+	if err := batch.begin(1, 1, 1); err != nil {
+		b.Fatal(err)
+	}
+	var d decoder
+	data := msgRow(7, &change.Op{Kind: change.Insert, New: text("123456", "246912", "some text of the row 123456", "2026-11-22 10:36:33.123456+00", "185184.0")})
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := d.decode(data); err != nil {
+			b.Fatal(err)
+		}
+		if err := batch.row(d.oid, &d.op); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// discardLog builds messages and forgets them.
+type discardLog struct{ *simLog }
+
+func (l discardLog) fragment(_ *table, head *change.Fragment, ops *wire.FragmentBuilder) error {
+	l.body.Add(head, ops)
+	l.body.Reset()
+	return nil
+}
