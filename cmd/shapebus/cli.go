@@ -12,6 +12,7 @@ type cli struct {
 	Log logFlags `embed:"" prefix:"log-"`
 
 	Dev      devCmd      `cmd:"" help:"Run everything in this process, for development: NATS, ingest, consumer, and Postgres if none is given."`
+	Demo     demoCmd     `cmd:"" help:"Run the whole system on a throw-away Postgres, put a million-row transaction through it, and check what comes out."`
 	Ingest   ingestCmd   `cmd:"" help:"Run the service that copies Postgres' changes into the change log."`
 	Consumer consumerCmd `cmd:"" help:"Run the service that fills shape logs and answers the control plane."`
 	Shape    shapeCmd    `cmd:"" help:"Create, list, show, delete and follow shapes."`

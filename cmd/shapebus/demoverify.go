@@ -1,0 +1,184 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/pkg/control"
+	"github.com/shapebus/shapebus/pkg/pg"
+	"github.com/shapebus/shapebus/pkg/topology"
+)
+
+// What must hold.
+const (
+	memoryLimit = 96 << 20 // of ingest and of consumer, whatever the transaction's size
+	lagLimit    = 16 << 20 // one WAL segment: what Postgres keeps anyway
+)
+
+const (
+	settlePatience = 2 * time.Minute
+	lagPatience    = 40 * time.Second // Postgres looks how far a slot has come every 15 s only
+)
+
+// demoCheck is something that must hold. problem is "" if it does.
+type demoCheck struct{ what, problem string }
+
+// checksPerShape is how many checks verify makes of each shape, before the others.
+const checksPerShape = 3
+
+// demoLag is what the slot had left to confirm at the end.
+type demoLag struct{ bytes int64 }
+
+func failedChecks(checks []demoCheck) error {
+	var failed []string
+	for _, c := range checks {
+		if c.problem != "" {
+			failed = append(failed, c.what)
+		}
+	}
+	if len(failed) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%d of %s failed: %s", len(failed), plural(len(checks), "check"), strings.Join(failed, "; "))
+}
+
+// verify stops the traffic, waits until all of it has arrived, and looks whether everything is as it must be.
+func (d *demo) verify(ctx context.Context) (checks []demoCheck, err error) {
+	d.view.phase("checking")
+	d.traffic.stop()
+	conn, err := d.parts.connectDB(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, conn.Close(context.WithoutCancel(ctx))) }()
+	end, err := pg.EmitBarrier(ctx, conn, topology.BarrierPrefix, "demo")
+	if err != nil {
+		return nil, err
+	}
+	if d.cmd.Fault == faultStrayRow {
+		d.shapes[1].copy.stray()
+	}
+	for i, s := range d.shapes {
+		if err := d.settle(ctx, s, end); err != nil {
+			return nil, err
+		}
+		ledger, err := readLedger(ctx, conn, i)
+		if err != nil {
+			return nil, err
+		}
+		differs, err := s.copy.compare(func(row func(change.Row)) error { return selectRows(ctx, conn, s, row) })
+		if err != nil {
+			return nil, err
+		}
+		order, transactions := s.copy.problems(ledger)
+		if _, err := s.wire.figures(); err != nil {
+			transactions = strings.TrimPrefix(transactions+"; "+err.Error(), "; ")
+		}
+		checks = append(checks,
+			demoCheck{"the copy of " + s.title + " equals its SELECT", differs},
+			demoCheck{"every transaction came to " + s.title + " whole and once", transactions},
+			demoCheck{"offsets of " + s.title + " strictly increase", order},
+		)
+	}
+	lag, err := d.settleLag(ctx, conn, end)
+	if err != nil {
+		return nil, err
+	}
+	return append(append(checks, d.memoryChecks(ctx)...), lag), nil
+}
+
+// settle waits until the subscriber has everything that concerns the shape up to end.
+func (d *demo) settle(ctx context.Context, s *demoShape, end change.LSN) error {
+	return until(ctx, settlePatience, "everything is at the subscriber of "+s.title, func() (bool, error) {
+		info, err := s.shape.Refresh(ctx)
+		if err != nil || info.State != control.StateLive {
+			return false, errors.Join(err, ended(info))
+		}
+		applied, err := change.ParseLSN(info.Applied)
+		return applied >= end && !s.copy.figures().committed.Before(info.Offset), err
+	})
+}
+
+func ended(info control.Shape) error {
+	if info.State == control.StateEnded {
+		return fmt.Errorf("shape %s has ended: %s", info.Handle, info.Reason)
+	}
+	return nil
+}
+
+// selectRows runs the shape's query and hands out its rows in the text form that the stream has.
+func selectRows(ctx context.Context, conn *pgx.Conn, s *demoShape, row func(change.Row)) error {
+	var columns []string
+	for _, c := range s.shape.Columns() {
+		columns = append(columns, pg.Ident(c.Name))
+	}
+	sql := fmt.Sprintf("SELECT %s FROM %s WHERE %s", strings.Join(columns, ", "), s.def.Table, s.def.Where)
+	var params [][]byte
+	for _, p := range s.def.Params {
+		params = append(params, []byte(p))
+	}
+	result := conn.PgConn().ExecParams(ctx, sql, params, nil, nil, nil)
+	for result.NextRow() {
+		row(result.Values())
+	}
+	if _, err := result.Close(); err != nil {
+		return fmt.Errorf("%s: %w", sql, err)
+	}
+	return nil
+}
+
+func (d *demo) memoryChecks(ctx context.Context) []demoCheck {
+	d.meter.read(ctx)
+	now, _ := d.meter.figures()
+	var checks []demoCheck
+	for _, part := range []struct {
+		name string
+		peak int64
+	}{{"ingest", now.ingest}, {"consumer", now.consumer}} {
+		if part.peak == 0 {
+			continue // this system does not tell
+		}
+		check := demoCheck{what: fmt.Sprintf("%s never needed more than %s", part.name, sizeText(memoryLimit))}
+		if part.peak > memoryLimit {
+			check.problem = "it needed " + sizeText(part.peak)
+		}
+		checks = append(checks, check)
+	}
+	return checks
+}
+
+// settleLag waits until Postgres need not keep what the demo wrote for the slot any more.
+func (d *demo) settleLag(ctx context.Context, conn *pgx.Conn, end change.LSN) (demoCheck, error) {
+	check := demoCheck{what: "the replication slot has let go of the demo's WAL"}
+	var slot pg.SlotInfo
+	err := until(ctx, lagPatience, check.what, func() (bool, error) {
+		var err error
+		if slot, err = pg.LookupSlot(ctx, conn, demoSlot); err != nil {
+			return false, err
+		}
+		if slot.ConfirmedFlush < end {
+			return false, nil
+		}
+		if d.parts.postgres == nil {
+			return true, nil // others' transactions may hold it back, and a checkpoint is not for a guest to make
+		}
+		if slot.RetainedBytes > lagLimit {
+			_, err = conn.Exec(ctx, "CHECKPOINT") // it notes which transactions run, which is where a slot moves on
+		}
+		return slot.RetainedBytes <= lagLimit, err
+	})
+	d.lag.bytes = slot.RetainedBytes
+	if ctx.Err() != nil {
+		return check, ctx.Err()
+	}
+	if err != nil {
+		check.problem = fmt.Sprintf("it stands at %s, the last transaction at %s, and keeps %s", slot.ConfirmedFlush, end, sizeText(slot.RetainedBytes))
+	}
+	return check, nil
+}
