@@ -1,0 +1,69 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// The benches run this program again as the NATS server, and here this program is the test.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == natsCommand {
+		main()
+	}
+	os.Exit(m.Run())
+}
+
+// TestBenches runs every bench in a tiny size. The figures mean nothing then, but there must be all of them.
+func TestBenches(t *testing.T) {
+	if testing.Short() {
+		t.Skip("needs Postgres and builds the binary; not in -short")
+	}
+	for _, c := range []struct{ args, figures string }{
+		{
+			"memory -rows 20000",
+			"ingest_rss_100k ingest_rss_5m consumer_rss_100k consumer_rss_5m memory_ratio_ingest memory_ratio_consumer",
+		},
+		{
+			"throughput -rows 20000 -transactions 500 -runs 1",
+			"big_ingest_ratio big_end_to_end_ratio small_ingest_ratio small_end_to_end_ratio " +
+				"big_floor_rows_per_s big_ingest_rows_per_s big_end_to_end_rows_per_s " +
+				"small_floor_rows_per_s small_ingest_rows_per_s small_end_to_end_rows_per_s " +
+				"big_floor_cpu_receiver big_end_to_end_cpu_receiver big_end_to_end_cpu_consumer big_end_to_end_cpu_nats",
+		},
+		{
+			"latency -transactions 100",
+			"latency_p50_ms latency_p99_ms latency_max_ms latency_fsync_p50_ms latency_fsync_p99_ms latency_fsync_max_ms",
+		},
+	} {
+		args := strings.Fields(c.args)
+		t.Run(args[0]+" prints all of its figures", func(t *testing.T) {
+			var out bytes.Buffer
+			if code := run(t.Context(), args, &out, t.Output()); code != 0 {
+				t.Fatalf("bench %s exits with %d", c.args, code)
+			}
+			t.Log(out.String())
+			var names []string
+			for _, m := range regexp.MustCompile(`(?m)^figure (\S+) \d+(?:\.\d+)? \S+$`).FindAllStringSubmatch(out.String(), -1) {
+				names = append(names, m[1])
+			}
+			for _, want := range strings.FieldsSeq(c.figures) {
+				if !slices.Contains(names, want) {
+					t.Errorf("no figure %s", want)
+				}
+			}
+		})
+	}
+}
+
+func TestWrongUsageIsSaid(t *testing.T) {
+	for _, args := range [][]string{nil, {"speed"}, {"memory", "5m"}, {"latency", "-rows", "5"}} {
+		var out, errs bytes.Buffer
+		if code := run(t.Context(), args, &out, &errs); code != 2 || errs.Len() == 0 || out.Len() != 0 {
+			t.Errorf("bench %q exits with %d and says %q %q, want 2 and how to use it", args, code, errs.String(), out.String())
+		}
+	}
+}

@@ -1,0 +1,265 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/shapebus/shapebus/pkg/client"
+	"github.com/shapebus/shapebus/pkg/control"
+	"github.com/shapebus/shapebus/pkg/pgtemp"
+	"github.com/shapebus/shapebus/pkg/topology"
+	"github.com/shapebus/shapebus/pkg/wire"
+)
+
+// syncInterval for ingest is a little more than that of the NATS server here.
+const syncInterval = 2 * time.Second
+
+// pollEvery is how often a condition is looked at whose moment is known exactly afterwards, or does not matter.
+const pollEvery = 100 * time.Millisecond
+
+// lab is where a bench takes place: Postgres, NATS and the built binary. It belongs to one goroutine.
+type lab struct {
+	*common
+
+	fail    context.CancelCauseFunc
+	dir     string // for files of its own
+	exe     string // the binary
+	procs   []*process
+	started int
+
+	postgres *pgtemp.Server
+	url      string // of the database
+	db       *pgx.Conn
+	nats     *process
+	natsURL  string
+	nc       *nats.Conn
+	js       jetstream.JetStream
+}
+
+// openLab builds the binary and starts the servers. need is what the bench will write to disk, in bytes. The context
+// returned ends when a process does that should not. The caller closes the lab, after an error too.
+func openLab(ctx context.Context, env *common, need uint64, fsync bool) (context.Context, *lab, error) {
+	ctx, fail := context.WithCancelCause(ctx)
+	l := &lab{common: env, fail: fail}
+	return ctx, l, l.open(ctx, need, fsync)
+}
+
+func (l *lab) open(ctx context.Context, need uint64, fsync bool) (err error) {
+	const mib = 1 << 20
+	free, err := freeSpace(os.TempDir())
+	if err != nil {
+		return fmt.Errorf("look for disk space: %w", err)
+	}
+	l.say("needs about %d MiB in %s, where %d MiB are free", need/mib, os.TempDir(), free/mib)
+	if free < need+need/4 {
+		return fmt.Errorf("%s has %d MiB free, and this needs %d MiB and some reserve; set TMPDIR to a larger disk, or measure fewer rows (-rows)",
+			os.TempDir(), free/mib, need/mib)
+	}
+	if l.dir, err = os.MkdirTemp("", "shapebus-bench-"); err != nil {
+		return err
+	}
+	if l.exe = l.binary; l.exe == "" {
+		l.exe = filepath.Join(l.dir, "shapebus")
+		l.say("building shapebus")
+		build := exec.CommandContext(ctx, "go", "build", "-o", l.exe, "github.com/shapebus/shapebus/cmd/shapebus")
+		if out, err := build.CombinedOutput(); err != nil {
+			return fmt.Errorf("build shapebus: %w\n%s", err, out)
+		}
+	}
+	l.say("starting Postgres and NATS")
+	l.postgres, err = pgtemp.Start(ctx, pgtemp.Options{Fsync: fsync, Settings: map[string]string{
+		// What the server does from time to time by itself would hit one measurement and not the next.
+		"autovacuum": "off", "checkpoint_timeout": "1d", "max_wal_size": "64GB",
+		"max_replication_slots": "100", "max_wal_senders": "100",
+	}})
+	if err != nil {
+		return err
+	}
+	l.url = l.postgres.URL("postgres")
+	if l.db, err = pgx.Connect(ctx, l.url); err != nil {
+		return err
+	}
+	if l.nats, l.natsURL, err = l.startNATS(); err != nil {
+		return err
+	}
+	if l.nc, err = nats.Connect(l.natsURL, nats.MaxReconnects(-1)); err != nil {
+		return err
+	}
+	l.js, err = jetstream.New(l.nc)
+	return err
+}
+
+// close ends everything that was started, the latest first, and removes its files. It returns err, which is how the bench
+// went, with the reason if ctx ended, and with what went wrong in closing.
+func (l *lab) close(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) {
+		err = errors.Join(cause, err)
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	defer cancel()
+	if l.nc != nil {
+		l.nc.Close()
+	}
+	for _, p := range slices.Backward(l.procs) {
+		p.stop()
+	}
+	if l.db != nil {
+		err = errors.Join(err, l.db.Close(ctx))
+	}
+	if l.postgres != nil {
+		err = errors.Join(err, l.postgres.Stop(ctx))
+	}
+	l.fail(nil)
+	if l.dir != "" {
+		err = errors.Join(err, os.RemoveAll(l.dir))
+	}
+	return err
+}
+
+// exec runs SQL on the bench's own connection, several statements if need be.
+func (l *lab) exec(ctx context.Context, sql string) error {
+	if _, err := l.db.PgConn().Exec(ctx, sql).ReadAll(); err != nil {
+		return fmt.Errorf("%s: %w", sql, err)
+	}
+	return nil
+}
+
+// count is the one number that a query returns.
+func (l *lab) count(ctx context.Context, sql string) (n int64, err error) {
+	if err = l.db.QueryRow(ctx, sql).Scan(&n); err != nil {
+		err = fmt.Errorf("%s: %w", sql, err)
+	}
+	return n, err
+}
+
+// ingest starts an ingest process and returns when it streams.
+func (l *lab) ingest(ctx context.Context, source topology.Source, args ...string) (*process, error) {
+	args = append([]string{"ingest", "--sync-interval", syncInterval.String()}, args...)
+	return l.service(ctx, source, "shapebus_ingest_streaming", args)
+}
+
+// consumer starts a consumer process and returns when it reads the change log and writes shape logs.
+func (l *lab) consumer(ctx context.Context, source topology.Source, args ...string) (*process, error) {
+	return l.service(ctx, source, "shapebus_consumer_owner", append([]string{"consumer"}, args...))
+}
+
+// service starts the binary and returns when a metric of it is 1.
+func (l *lab) service(ctx context.Context, source topology.Source, ready string, args []string) (*process, error) {
+	p, err := l.launch(ctx, source, args)
+	if err != nil {
+		return nil, err
+	}
+	return p, poll(ctx, pollEvery/5, p.name+" is ready", func() (bool, error) { return p.flag(ctx, ready), nil })
+}
+
+// launch starts the binary as a deployment would: with its own memory settings and its health endpoint.
+func (l *lab) launch(ctx context.Context, source topology.Source, args []string) (*process, error) {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	address := listener.Addr().String()
+	if err := listener.Close(); err != nil {
+		return nil, err
+	}
+	args = append(args, "--source", string(source), "--listen", address)
+	cmd := exec.Command(l.exe, args...) //nolint:noctx // stopped softly, by stop or close
+	for _, kv := range os.Environ() {
+		if !strings.HasPrefix(kv, "SHAPEBUS_") && !strings.HasPrefix(kv, "GOMEMLIMIT=") && !strings.HasPrefix(kv, "GOGC=") {
+			cmd.Env = append(cmd.Env, kv)
+		}
+	}
+	cmd.Env = append(cmd.Env, "SHAPEBUS_DATABASE_URL="+l.url, "SHAPEBUS_NATS_URL="+l.natsURL)
+	p, err := l.start(args[0], cmd, l.failed)
+	if err == nil {
+		p.metrics = "http://" + address + "/metrics"
+	}
+	return p, err
+}
+
+// flag reports whether a metric of the process is 1. No answer is no.
+func (p *process) flag(ctx context.Context, metric string) bool {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.metrics, http.NoBody)
+	if err != nil {
+		return false
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return false
+	}
+	text, err := io.ReadAll(resp.Body)
+	if errors.Join(err, resp.Body.Close()) != nil {
+		return false
+	}
+	for line := range strings.Lines(string(text)) {
+		if strings.HasPrefix(line, metric+"{") && strings.HasSuffix(strings.TrimSpace(line), "} 1") {
+			return true
+		}
+	}
+	return false
+}
+
+// shape is a shape and how many rows its log must come to hold.
+type shape struct {
+	*client.Shape
+
+	source topology.Source
+	want   int64
+}
+
+// create makes a shape and waits until it is live.
+func (l *lab) create(ctx context.Context, source topology.Source, def client.Definition) (*shape, error) {
+	cl, err := client.New(l.nc, string(source))
+	if err != nil {
+		return nil, err
+	}
+	s, err := cl.Create(ctx, def)
+	if err != nil {
+		return nil, err
+	}
+	return &shape{Shape: s, source: source}, poll(ctx, pollEvery/5, "the shape of "+def.Table+" is live", func() (bool, error) {
+		info, err := s.Refresh(ctx)
+		if err == nil && (info.State == control.StateEnded || info.State == control.StateDeleting) {
+			err = fmt.Errorf("it is %s: %s", info.State, info.Reason)
+		}
+		return info.State == control.StateLive, err
+	})
+}
+
+// complete reports whether a commit marker stands in the shape's log behind which the shape has the rows it must come to
+// have, and since when: JetStream's time of the message with the marker.
+func (l *lab) complete(ctx context.Context, s *shape) (since time.Time, ok bool, err error) {
+	info := s.Info()
+	st, err := l.js.Stream(ctx, s.source.ShapeStream(info.Partition))
+	if err != nil {
+		return time.Time{}, false, err
+	}
+	m, err := st.GetLastMsgForSubject(ctx, s.source.LogSubject(info.Partition, info.Handle))
+	if err != nil {
+		return time.Time{}, false, err
+	}
+	tail, err := wire.ParseTail(m.Header.Get(topology.HeaderTail))
+	switch {
+	case err != nil:
+		return time.Time{}, false, err
+	case tail.Ended:
+		return time.Time{}, false, fmt.Errorf("shape %s has ended", info.Handle)
+	case tail.CommittedRows > s.want:
+		return time.Time{}, false, fmt.Errorf("shape %s has %d rows, its query only %d", info.Handle, tail.CommittedRows, s.want)
+	}
+	return m.Time, tail.CommittedRows == s.want, nil
+}

@@ -1,0 +1,97 @@
+// Command bench measures what Shapebus promises: memory that does not depend on the size of a transaction, throughput
+// beside a floor, and latency. It looks from outside: the built binary's ingest and consumer and a NATS server, each in a
+// process of its own, a throw-away Postgres, and pkg/client.
+//
+//	go run ./e2e/bench memory      peak memory of ingest and consumer, for a small and a large transaction
+//	go run ./e2e/bench throughput  time to drain a backlog, over that of pg_recvlogical on the same WAL
+//	go run ./e2e/bench latency     from COMMIT to the change in a client's hands
+//
+// Each prints a table for people and then a line "figure <name> <value> <unit>" per result. docs/BENCHMARKS.md says what
+// exactly is measured. It refuses to judge: goals are for the reader, a missed one is no error. It needs Linux, for /proc,
+// and the module's source around it, to build the binary.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+const usage = `usage: bench memory [-rows N]
+       bench throughput [-rows N] [-transactions N] [-runs N]
+       bench latency [-transactions N] [-rate N]
+and in each: [-binary FILE] [-timeout D]
+`
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// run is main without the process: results go to stdout, progress and errors to stderr.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	name := ""
+	if len(args) > 0 {
+		name, args = args[0], args[1:]
+	}
+	flags := flag.NewFlagSet(name, flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	limit := flags.Duration("timeout", time.Hour, "how long the whole bench may take")
+	binary := flags.String("binary", "", "shapebus to measure; default: built from the source here")
+	var bench func(context.Context, *common) (*report, error)
+	switch name {
+	case natsCommand:
+		if err := serveNATS(ctx, args, stdout); err != nil {
+			fmt.Fprintln(stderr, err)
+			return 1
+		}
+		return 0
+	case "memory":
+		bench = memoryFlags(flags)
+	case "throughput":
+		bench = throughputFlags(flags)
+	case "latency":
+		bench = latencyFlags(flags)
+	default:
+		fmt.Fprint(stderr, usage)
+		return 2
+	}
+	if err := flags.Parse(args); err != nil {
+		return 2
+	}
+	if flags.NArg() > 0 {
+		fmt.Fprint(stderr, usage)
+		return 2
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, *limit, fmt.Errorf("not finished after %s; see -timeout", *limit))
+	defer cancel()
+	c := &common{w: stderr, began: time.Now(), binary: *binary}
+	result, err := bench(ctx, c)
+	if err == nil {
+		err = result.write(stdout)
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "bench %s: %v\n", name, err)
+		return 1
+	}
+	return 0
+}
+
+// common is what every bench is given.
+type common struct {
+	w      io.Writer // for progress
+	began  time.Time
+	binary string // to measure; "" to build it
+}
+
+// say tells somebody who waits what is going on.
+func (c *common) say(format string, args ...any) {
+	fmt.Fprintf(c.w, "%6.1fs  %s\n", time.Since(c.began).Seconds(), fmt.Sprintf(format, args...))
+}

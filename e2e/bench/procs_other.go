@@ -1,0 +1,16 @@
+//go:build !linux
+
+package main
+
+import (
+	"errors"
+	"syscall"
+)
+
+func childAttr() *syscall.SysProcAttr { return nil }
+
+func freeSpace(string) (uint64, error) {
+	return 0, errors.New("the bench reads /proc and so runs on Linux only")
+}
+
+func syncDisks() {}
