@@ -41,6 +41,8 @@ type State struct {
 
 // replay is a State in the making.
 type replay struct {
+	State
+
 	shape     control.Shape
 	key       []int
 	rows      map[string][]string // as of the last marker: key → rows (more than one only without a primary key)

@@ -110,7 +110,7 @@ func (s *Stack) Connect() *pgx.Conn {
 	if err != nil {
 		s.TB.Fatal(err)
 	}
-	s.TB.Cleanup(func() { conn.Close(context.Background()) }) //nolint:errcheck // the server goes with it
+	s.TB.Cleanup(func() { conn.Close(context.Background()) })
 	return conn
 }
 

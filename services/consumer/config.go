@@ -148,7 +148,7 @@ type Status struct {
 
 // Status returns the present figures. It is cheap.
 func (c *Consumer) Status() Status {
-	last, _ := c.stats.LastError.Load().(string) //nolint:errcheck // "" when none was stored
+	last, _ := c.stats.LastError.Load().(string)
 	return Status{
 		Owner: c.stats.Owner.Load(), Applied: c.stats.Applied.Load(), Unread: c.stats.Unread.Load(),
 		Live: c.stats.Live.Load(), Parked: c.stats.Parked.Load(), Messages: c.stats.Messages.Load(), Ops: c.stats.Ops.Load(),

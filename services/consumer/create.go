@@ -151,7 +151,7 @@ func (p *parked) snapshot(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // it was only read from
+	defer conn.Close(context.WithoutCancel(ctx))
 	table, err := p.fence(ctx, conn)
 	if err != nil {
 		return err
@@ -164,7 +164,7 @@ func (p *parked) snapshot(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer snap.Close(context.WithoutCancel(ctx)) //nolint:errcheck // the transaction was read-only
+	defer snap.Close(context.WithoutCancel(ctx))
 	// Every attempt has a segment of its own: a process that slept through the
 	// end of its lease must not spoil its successor's.
 	segment := uint64(time.Now().UnixMicro())
@@ -174,7 +174,7 @@ func (p *parked) snapshot(ctx context.Context) error {
 	}
 	p.s.c.cfg.Failpoint("after_snapshot_rows")
 	err = p.s.state(ctx, p.id, p.handle, func(r *registry.Shape) {
-		r.Snapshot, r.SnapshotLSN = snap.Snapshot.String(), snap.Snapshot.LSN
+		r.Snapshot, r.SnapshotLSN = snap.String(), snap.LSN
 		r.StartLSN, r.StartSeq = start.lsn, start.seq
 		r.SnapshotRows, r.Reason = int64(rows), ""
 		r.Table = p.rec.Table
@@ -315,7 +315,7 @@ func (p *parked) catchUp(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer r.Close()
+	defer r.Close() //nolint:contextcheck // it has to work after ctx has ended
 	for {
 		m, err := r.Next(ctx)
 		if errors.Is(err, stream.ErrGap) {

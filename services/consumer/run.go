@@ -59,11 +59,10 @@ func (c *Consumer) Run(ctx context.Context) error {
 		if err == nil {
 			break
 		}
-		var fin *final
-		if errors.As(err, &fin) {
+		if _, ok := errors.AsType[*final](err); ok {
 			return err
 		}
-		c.retry(ctx, "not ready yet", err, &pause)
+		c.retry(ctx, "get ready", err, &pause)
 	}
 	plane, err := c.serve(ctx, js)
 	if err != nil {
@@ -86,7 +85,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 			waitFor(ctx, time.Second)
 			continue
 		}
-		c.retry(ctx, "the session ended and is started again", err, &pause)
+		c.retry(ctx, "fill shape logs", err, &pause)
 	}
 	return nil
 }
@@ -97,7 +96,7 @@ func (c *Consumer) retry(ctx context.Context, what string, err error, pause *bac
 	}
 	c.stats.Retries.Add(1)
 	c.stats.LastError.Store(err.Error())
-	c.log.WarnContext(ctx, what, slog.Any("error", err))
+	c.log.WarnContext(ctx, "trying again", slog.String("to", what), slog.Any("error", err))
 	pause.wait(ctx)
 }
 

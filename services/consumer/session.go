@@ -161,7 +161,7 @@ func (s *session) readChanges(ctx context.Context, start place, messages chan<- 
 	if err != nil {
 		return err
 	}
-	defer r.Close()
+	defer r.Close() //nolint:contextcheck // it has to work after ctx has ended
 	for {
 		m, err := r.Next(ctx)
 		if err != nil {
@@ -348,13 +348,14 @@ func (s *session) prune(ctx context.Context) {
 	s.pruning = true
 	s.group.Go(func() error {
 		snap, err := s.c.currentSnapshot(ctx)
+		if err != nil && ctx.Err() == nil {
+			s.log.WarnContext(ctx, "cannot ask Postgres for a snapshot; the change log is trimmed later", slog.Any("error", err))
+		}
 		return ignoreEnd(ctx, s.onMain(ctx, func(context.Context) error {
 			s.pruning = false
-			if err != nil {
-				s.log.WarnContext(ctx, "cannot ask Postgres for a snapshot; the change log is trimmed later", slog.Any("error", err))
-				return nil
+			if err == nil {
+				s.visibility.prune(snap)
 			}
-			s.visibility.prune(snap)
 			return nil
 		}))
 	})
@@ -362,17 +363,17 @@ func (s *session) prune(ctx context.Context) {
 
 // ignoreEnd drops an error that only says that ctx ended.
 func ignoreEnd(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return nil
+	if ctx.Err() == nil {
+		return err
 	}
-	return err
+	return nil
 }
 
 // follow prepares a shape from its record, for the log that stands at tail.
 func (s *session) follow(rec *registry.Shape, tail wire.Tail) (*follower, error) {
 	if rec.Table != nil {
 		shared, _ := s.tables.LoadOrStore(rec.Structure, rec.Table)
-		rec.Table = shared.(*pg.TableInfo) //nolint:forcetypeassert // the map holds nothing else
+		rec.Table = shared.(*pg.TableInfo) //nolint:forcetypeassert,errcheck // the map holds nothing else
 	}
 	f, err := newFollower(rec, s.builders)
 	if err != nil {

@@ -207,7 +207,7 @@ func (s *follower) commit(f *change.Fragment) {
 
 func (s *follower) builder() *wire.LogBuilder {
 	if s.out == nil {
-		s.out = s.builders.Get().(*wire.LogBuilder) //nolint:forcetypeassert // the pool holds nothing else
+		s.out = s.builders.Get().(*wire.LogBuilder) //nolint:forcetypeassert,errcheck // the pool holds nothing else
 	}
 	return s.out
 }
