@@ -80,7 +80,7 @@ func (r *Shapes) Get(ctx context.Context, id string) (*Shape, error) {
 // Put stores a new record, or one that was read before and not changed by
 // anybody since; else it returns ErrConflict and changes nothing.
 func (r *Shapes) Put(ctx context.Context, s *Shape) error {
-	data, err := json.Marshal(s)
+	data, err := json.Marshal(s) //nolint:musttag // what package pg finds out is stored under its own names
 	if err != nil {
 		return fmt.Errorf("store shape %s: %w", s.ID, err)
 	}
@@ -180,7 +180,7 @@ func (r *Shapes) Watch(ctx context.Context, f func(Event), loaded func()) error 
 
 func decodeShape(e jetstream.KeyValueEntry) (*Shape, error) {
 	s := &Shape{revision: e.Revision()}
-	if err := json.Unmarshal(e.Value(), s); err != nil {
+	if err := json.Unmarshal(e.Value(), s); err != nil { //nolint:musttag // as in Put
 		return nil, fmt.Errorf("shape %s: its record cannot be read: %w", e.Key(), err)
 	}
 	return s, nil

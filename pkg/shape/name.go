@@ -1,13 +1,14 @@
 package shape
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 )
 
 // ParseTable splits a table's name as SQL writes it, such as tasks,
 // public.tasks or "My Schema"."Tasks". Names without quotes are folded to
-// lower case; without a schema it is public.
+// lower case as Postgres does it, A to Z only; without a schema it is public.
 func ParseTable(s string) (schema, table string, err error) {
 	parts, err := identifiers(s)
 	switch {
@@ -55,11 +56,11 @@ func identifier(s string) (name, rest string, err error) {
 				continue
 			}
 			if b.Len() == 0 {
-				return "", "", fmt.Errorf("an empty name")
+				return "", "", errors.New("an empty name")
 			}
 			return b.String(), s[i+1:], nil
 		}
-		return "", "", fmt.Errorf("a quote that is not closed")
+		return "", "", errors.New("a quote that is not closed")
 	}
 	n := strings.IndexFunc(s, func(r rune) bool {
 		return r != '_' && r != '$' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && r < 0x80
@@ -68,7 +69,17 @@ func identifier(s string) (name, rest string, err error) {
 		n = len(s)
 	}
 	if n == 0 {
-		return "", "", fmt.Errorf("a name is missing")
+		return "", "", errors.New("a name is missing")
 	}
-	return strings.ToLower(s[:n]), s[n:], nil
+	return lower(s[:n]), s[n:], nil
+}
+
+func lower(s string) string {
+	b := []byte(s)
+	for i, c := range b {
+		if 'A' <= c && c <= 'Z' {
+			b[i] = c + 'a' - 'A'
+		}
+	}
+	return string(b)
 }
