@@ -51,7 +51,6 @@ type replay struct {
 	committed int                 // rows, without them
 	last      change.Offset
 	began     bool
-	State
 }
 
 // logOp is an op that waits for its transaction's marker.
