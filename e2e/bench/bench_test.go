@@ -22,6 +22,10 @@ func TestBenches(t *testing.T) {
 	if testing.Short() {
 		t.Skip("needs Postgres and builds the binary; not in -short")
 	}
+	binary, err := buildBinary(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct{ args, figures string }{
 		{
 			"memory -rows 20000",
@@ -39,7 +43,7 @@ func TestBenches(t *testing.T) {
 			"latency_p50_ms latency_p99_ms latency_max_ms latency_fsync_p50_ms latency_fsync_p99_ms latency_fsync_max_ms",
 		},
 	} {
-		args := strings.Fields(c.args)
+		args := append(strings.Fields(c.args), "-binary", binary)
 		t.Run(args[0]+" prints all of its figures", func(t *testing.T) {
 			var out bytes.Buffer
 			if code := run(t.Context(), args, &out, t.Output()); code != 0 {
@@ -50,7 +54,7 @@ func TestBenches(t *testing.T) {
 			for _, m := range regexp.MustCompile(`(?m)^figure (\S+) \d+(?:\.\d+)? \S+$`).FindAllStringSubmatch(out.String(), -1) {
 				names = append(names, m[1])
 			}
-			for _, want := range strings.FieldsSeq(c.figures) {
+			for want := range strings.FieldsSeq(c.figures) {
 				if !slices.Contains(names, want) {
 					t.Errorf("no figure %s", want)
 				}

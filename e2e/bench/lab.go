@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -18,11 +17,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/shapebus/shapebus/pkg/client"
-	"github.com/shapebus/shapebus/pkg/control"
 	"github.com/shapebus/shapebus/pkg/pgtemp"
 	"github.com/shapebus/shapebus/pkg/topology"
-	"github.com/shapebus/shapebus/pkg/wire"
 )
 
 // syncInterval for ingest is a little more than that of the NATS server here.
@@ -37,7 +33,6 @@ type lab struct {
 
 	fail    context.CancelCauseFunc
 	dir     string // for files of its own
-	exe     string // the binary
 	procs   []*process
 	started int
 
@@ -50,7 +45,7 @@ type lab struct {
 	js       jetstream.JetStream
 }
 
-// openLab builds the binary and starts the servers. need is what the bench will write to disk, in bytes. The context
+// openLab starts the servers. need is what the bench will write to disk, in bytes. The context
 // returned ends when a process does that should not. The caller closes the lab, after an error too.
 func openLab(ctx context.Context, env *common, need uint64, fsync bool) (context.Context, *lab, error) {
 	ctx, fail := context.WithCancelCause(ctx)
@@ -71,14 +66,6 @@ func (l *lab) open(ctx context.Context, need uint64, fsync bool) (err error) {
 	}
 	if l.dir, err = os.MkdirTemp("", "shapebus-bench-"); err != nil {
 		return err
-	}
-	if l.exe = l.binary; l.exe == "" {
-		l.exe = filepath.Join(l.dir, "shapebus")
-		l.say("building shapebus")
-		build := exec.CommandContext(ctx, "go", "build", "-o", l.exe, "github.com/shapebus/shapebus/cmd/shapebus")
-		if out, err := build.CombinedOutput(); err != nil {
-			return fmt.Errorf("build shapebus: %w\n%s", err, out)
-		}
 	}
 	l.say("starting Postgres and NATS")
 	l.postgres, err = pgtemp.Start(ctx, pgtemp.Options{Fsync: fsync, Settings: map[string]string{
@@ -177,7 +164,7 @@ func (l *lab) launch(ctx context.Context, source topology.Source, args []string)
 		return nil, err
 	}
 	args = append(args, "--source", string(source), "--listen", address)
-	cmd := exec.Command(l.exe, args...) //nolint:noctx // stopped softly, by stop or close
+	cmd := exec.Command(l.binary, args...) //nolint:noctx // stopped softly, by stop or close
 	for _, kv := range os.Environ() {
 		if !strings.HasPrefix(kv, "SHAPEBUS_") && !strings.HasPrefix(kv, "GOMEMLIMIT=") && !strings.HasPrefix(kv, "GOGC=") {
 			cmd.Env = append(cmd.Env, kv)
@@ -211,55 +198,4 @@ func (p *process) flag(ctx context.Context, metric string) bool {
 		}
 	}
 	return false
-}
-
-// shape is a shape and how many rows its log must come to hold.
-type shape struct {
-	*client.Shape
-
-	source topology.Source
-	want   int64
-}
-
-// create makes a shape and waits until it is live.
-func (l *lab) create(ctx context.Context, source topology.Source, def client.Definition) (*shape, error) {
-	cl, err := client.New(l.nc, string(source))
-	if err != nil {
-		return nil, err
-	}
-	s, err := cl.Create(ctx, def)
-	if err != nil {
-		return nil, err
-	}
-	return &shape{Shape: s, source: source}, poll(ctx, pollEvery/5, "the shape of "+def.Table+" is live", func() (bool, error) {
-		info, err := s.Refresh(ctx)
-		if err == nil && (info.State == control.StateEnded || info.State == control.StateDeleting) {
-			err = fmt.Errorf("it is %s: %s", info.State, info.Reason)
-		}
-		return info.State == control.StateLive, err
-	})
-}
-
-// complete reports whether a commit marker stands in the shape's log behind which the shape has the rows it must come to
-// have, and since when: JetStream's time of the message with the marker.
-func (l *lab) complete(ctx context.Context, s *shape) (since time.Time, ok bool, err error) {
-	info := s.Info()
-	st, err := l.js.Stream(ctx, s.source.ShapeStream(info.Partition))
-	if err != nil {
-		return time.Time{}, false, err
-	}
-	m, err := st.GetLastMsgForSubject(ctx, s.source.LogSubject(info.Partition, info.Handle))
-	if err != nil {
-		return time.Time{}, false, err
-	}
-	tail, err := wire.ParseTail(m.Header.Get(topology.HeaderTail))
-	switch {
-	case err != nil:
-		return time.Time{}, false, err
-	case tail.Ended:
-		return time.Time{}, false, fmt.Errorf("shape %s has ended", info.Handle)
-	case tail.CommittedRows > s.want:
-		return time.Time{}, false, fmt.Errorf("shape %s has %d rows, its query only %d", info.Handle, tail.CommittedRows, s.want)
-	}
-	return m.Time, tail.CommittedRows == s.want, nil
 }

@@ -17,7 +17,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 	"time"
 )
@@ -73,22 +75,48 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	ctx, cancel := context.WithTimeoutCause(ctx, *limit, fmt.Errorf("not finished after %s; see -timeout", *limit))
 	defer cancel()
 	c := &common{w: stderr, began: time.Now(), binary: *binary}
-	result, err := bench(ctx, c)
-	if err == nil {
-		err = result.write(stdout)
-	}
-	if err != nil {
+	if err := c.run(ctx, bench, stdout); err != nil {
 		fmt.Fprintf(stderr, "bench %s: %v\n", name, err)
 		return 1
 	}
 	return 0
 }
 
+// run runs a bench on the binary, built for it unless there is one, and writes its report.
+func (c *common) run(ctx context.Context, bench func(context.Context, *common) (*report, error), stdout io.Writer) (err error) {
+	if c.binary == "" {
+		dir, err := os.MkdirTemp("", "shapebus-bench-")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(dir)
+		c.say("building shapebus")
+		if c.binary, err = buildBinary(ctx, dir); err != nil {
+			return err
+		}
+	}
+	result, err := bench(ctx, c)
+	if err != nil {
+		return err
+	}
+	return result.write(stdout)
+}
+
+// buildBinary builds shapebus from the module around the current directory into dir.
+func buildBinary(ctx context.Context, dir string) (path string, err error) {
+	path = filepath.Join(dir, "shapebus")
+	cmd := exec.CommandContext(ctx, "go", "build", "-o", path, "github.com/shapebus/shapebus/cmd/shapebus")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build shapebus: %w\n%s", err, out)
+	}
+	return path, nil
+}
+
 // common is what every bench is given.
 type common struct {
 	w      io.Writer // for progress
 	began  time.Time
-	binary string // to measure; "" to build it
+	binary string // to measure; "" until it is built
 }
 
 // say tells somebody who waits what is going on.
