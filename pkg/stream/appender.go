@@ -21,7 +21,9 @@ import (
 // remedy is always the same: start again from there.
 var (
 	// ErrFenced says that the stream's last sequence is not the one expected:
-	// somebody else writes to it, or a message before failed.
+	// somebody else writes to it, a message before failed, or messages of the
+	// appender before were still on their way through a cut connection when
+	// this one was opened.
 	ErrFenced = errors.New("another writer has written to the stream")
 	// ErrDisconnected says that the connection to NATS was lost with messages
 	// in flight, so their fate is unknown.
@@ -91,7 +93,7 @@ func OpenAppender(ctx context.Context, nc *nats.Conn, streamName string, cfg App
 		cfg.AckTimeout = 30 * time.Second
 	}
 	js, err := jetstream.New(nc,
-		jetstream.WithPublishAsyncMaxPending(2*cfg.WindowMessages),
+		jetstream.WithPublishAsyncMaxPending(2*cfg.WindowMessages+2), // the window is kept here: this limit must not be met
 		jetstream.WithPublishAsyncTimeout(cfg.AckTimeout))
 	if err != nil {
 		return nil, fmt.Errorf("open appender for stream %s: %w", streamName, err)
@@ -156,13 +158,14 @@ func (a *Appender) publish(ctx context.Context, m *nats.Msg, stored func(uint64)
 		return err
 	}
 	if a.ctx.Err() != nil {
-		return context.Cause(a.ctx)
+		return context.Cause(a.ctx) //nolint:contextcheck // what ended the appender, not the caller
 	}
 	future, err := a.js.PublishMsgAsync(m,
 		jetstream.WithExpectLastSequence(a.next),
 		jetstream.WithRetryAttempts(0), // a repeat would come out of order
 		jetstream.WithStallWait(time.Minute))
 	if err != nil {
+		err = unsent(err)
 		a.fail(err)
 		return err
 	}
@@ -170,10 +173,13 @@ func (a *Appender) publish(ctx context.Context, m *nats.Msg, stored func(uint64)
 	a.inFlight.Add(1)
 	select {
 	case a.queue <- inFlight{future: future, seq: a.next, bytes: size, stored: stored}:
-		return nil
 	case <-a.ctx.Done():
-		return context.Cause(a.ctx)
 	}
+	if a.ctx.Err() != nil {
+		a.js.CleanupPublisher()     // collect may have done so before this message was sent
+		return context.Cause(a.ctx) //nolint:contextcheck // what ended the appender, not the caller
+	}
+	return nil
 }
 
 // acquire waits for room in the window, or for the end of ctx or of the appender.
@@ -183,6 +189,7 @@ func (a *Appender) acquire(ctx context.Context, size int64) error {
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	//nolint:contextcheck // whichever of the two lives ends first ends the wait
 	defer context.AfterFunc(a.ctx, func() { cancel(context.Cause(a.ctx)) })()
 	if err := a.space.Acquire(ctx, size); err != nil {
 		return context.Cause(ctx)
@@ -225,8 +232,25 @@ func (a *Appender) collect(lost <-chan nats.Status) {
 	}
 }
 
-// refused turns a failed publish into an error that says what it means here.
+// unsent turns the error of a message that the connection did not take into
+// one that says what it means here: the message is at fault, or else the
+// connection, whose errors come from many layers.
+func unsent(err error) error {
+	for _, own := range []error{nats.ErrMaxPayload, nats.ErrBadSubject, nats.ErrHeadersNotSupported, jetstream.ErrTooManyStalledMsgs} {
+		if errors.Is(err, own) {
+			return err
+		}
+	}
+	return fmt.Errorf("%w: %w", ErrDisconnected, err)
+}
+
+// refused turns the error of a message in flight into one that says what it
+// means here.
 func refused(err error) error {
+	// nats.go gives the messages in flight up at the same moment at which it tells of the lost connection.
+	if errors.Is(err, nats.ErrDisconnected) || errors.Is(err, nats.ErrConnectionClosed) {
+		return fmt.Errorf("%w: %w", ErrDisconnected, err)
+	}
 	var api *jetstream.APIError
 	if errors.As(err, &api) && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence {
 		return fmt.Errorf("%w: %w", ErrFenced, err)

@@ -28,19 +28,24 @@ type Received struct {
 // Reader reads a stream unfiltered and in order. It waits at the end for more.
 // Not safe for concurrent use.
 type Reader struct {
-	stream string
-	it     jetstream.MessagesContext
-	parts  Assembler
-	last   uint64
-	first  uint64 // of the message being put together
+	stream   string
+	js       jetstream.JetStream
+	consumer jetstream.Consumer
+	it       jetstream.MessagesContext
+	parts    Assembler
+	last     uint64
+	first    uint64 // of the message being put together
+	begun    bool   // a message's beginning has been read
 }
 
 // readAhead is how many bytes a Reader lets the server send in advance. It
 // must hold the largest message the server takes.
 const readAhead = 4 << 20
 
-// OpenReader starts at sequence from (at least 1). Close it to free its
-// consumer on the server.
+// OpenReader starts with the first message that begins at sequence from (at
+// least 1) or later: where that is in the middle of a message's parts, as when
+// the stream has discarded the ones before, the rest of it is passed over.
+// Close it to free its consumer on the server.
 func OpenReader(ctx context.Context, js jetstream.JetStream, streamName string, from uint64) (*Reader, error) {
 	from = max(from, 1)
 	consumer, err := js.OrderedConsumer(ctx, streamName, jetstream.OrderedConsumerConfig{
@@ -54,7 +59,7 @@ func OpenReader(ctx context.Context, js jetstream.JetStream, streamName string, 
 	if err != nil {
 		return nil, fmt.Errorf("read stream %s from %d: %w", streamName, from, err)
 	}
-	return &Reader{stream: streamName, it: it, last: from - 1}, nil
+	return &Reader{stream: streamName, js: js, consumer: consumer, it: it, last: from - 1}, nil
 }
 
 // Next waits for the next message. It returns ErrGap when the stream has
@@ -80,12 +85,12 @@ func (r *Reader) Next(ctx context.Context) (Received, error) {
 		if seq != r.last+1 {
 			return Received{}, fmt.Errorf("read stream %s: %w (wanted %d, got %d)", r.stream, ErrGap, r.last+1, seq)
 		}
-		if !r.parts.Pending() {
-			r.first = seq
-		} else if i, _, err := Part(m.Headers()); err == nil && i == 0 {
-			r.first = seq // an unfinished set before it is dropped
-		}
 		r.last = seq
+		if i, _, err := Part(m.Headers()); err == nil && i == 0 {
+			r.first, r.begun = seq, true // an unfinished set before it is dropped
+		} else if err == nil && !r.begun {
+			continue
+		}
 		data, ok, err := r.parts.Add(m.Subject(), m.Headers(), m.Data())
 		if err != nil {
 			return Received{}, fmt.Errorf("read stream %s at %d: %w", r.stream, seq, err)
@@ -100,5 +105,19 @@ func (r *Reader) Next(ctx context.Context) (Received, error) {
 	}
 }
 
-// Close ends the reading and frees the consumer.
-func (r *Reader) Close() { r.it.Stop() }
+// closeWait bounds the farewell to the server in Close.
+const closeWait = time.Second
+
+// Close ends the reading and frees the consumer. If the server cannot be
+// reached, it frees the consumer itself after five minutes.
+func (r *Reader) Close() {
+	r.it.Stop()
+	info := r.consumer.CachedInfo()
+	if info == nil || !r.js.Conn().IsConnected() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), closeWait)
+	defer cancel()
+	//nolint:errcheck // see above; a second Close gets an error here, too
+	r.js.DeleteConsumer(ctx, r.stream, info.Name)
+}

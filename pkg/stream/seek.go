@@ -29,8 +29,8 @@ func LSNHeader(l change.LSN) nats.Header {
 
 // Seek returns the sequence of the first message of the change log whose LSN
 // is at least lsn, or the one after the last message when there is none. Where
-// the log's beginning has been discarded it may return the first message even
-// though earlier ones qualified; discarded tells by giving the log's first LSN.
+// the log's beginning has been discarded, that is the first of what is left;
+// whether something was lost is the caller's to tell.
 //
 // It is a binary search: about 20 direct gets in a log of a million messages.
 // hint, if not zero, is a sequence to try first.
