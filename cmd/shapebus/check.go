@@ -78,7 +78,7 @@ func connectFinding(err error) pg.Finding {
 
 func (c *checkCmd) nats(ctx context.Context, log *slog.Logger, source topology.Source) report {
 	r := report{Title: "NATS", Address: c.NATS.address()}
-	nc, err := c.NATS.connect(log, "check")
+	nc, err := c.NATS.connect(log, "check", nil)
 	if err != nil {
 		r.Findings = []pg.Finding{connectFinding(err)}
 		return r

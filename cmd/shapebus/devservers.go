@@ -70,7 +70,7 @@ func free(ctx context.Context, port int) bool {
 }
 
 func (s *devServers) connect(log *slog.Logger, role string) (*nats.Conn, error) {
-	return s.nats.Connect(connectionOptions(log, role, nil)...)
+	return s.nats.Connect(connectionOptions(log, role, nil, nil)...)
 }
 
 // stop ends the servers; what was temporary is removed.

@@ -27,9 +27,10 @@ const (
 	jetStreamPatience = 10 * time.Second
 )
 
-// connect opens a connection for a command that somebody waits for: it tries once.
-func (f *natsFlags) connect(log *slog.Logger, role string) (*nats.Conn, error) {
-	return f.dial(log, role, nil)
+// connect opens a connection for a command that somebody waits for: it tries once. denied, if not nil, is called when the
+// server refuses a subject; who waits for an answer on it would wait in vain.
+func (f *natsFlags) connect(log *slog.Logger, role string, denied func(error)) (*nats.Conn, error) {
+	return f.dial(connectionOptions(log, role, nil, denied))
 }
 
 // await opens a connection for a service: it waits, saying so, while no server can be reached, and returns the errors
@@ -38,7 +39,7 @@ func (f *natsFlags) await(ctx context.Context, log *slog.Logger, role string, cl
 	tick := time.NewTicker(natsRetry)
 	defer tick.Stop()
 	for {
-		nc, err := f.dial(log, role, closed)
+		nc, err := f.dial(connectionOptions(log, role, closed, nil))
 		if err == nil {
 			if err := awaitJetStream(ctx, log, nc); err != nil {
 				nc.Close()
@@ -58,7 +59,7 @@ func (f *natsFlags) await(ctx context.Context, log *slog.Logger, role string, cl
 	}
 }
 
-func (f *natsFlags) dial(log *slog.Logger, role string, closed func(error)) (*nats.Conn, error) {
+func (f *natsFlags) dial(more []nats.Option) (*nats.Conn, error) {
 	servers, err := f.servers()
 	if err != nil {
 		return nil, err
@@ -67,7 +68,7 @@ func (f *natsFlags) dial(log *slog.Logger, role string, closed func(error)) (*na
 	if err != nil {
 		return nil, err
 	}
-	nc, err := nats.Connect(servers, append(opts, connectionOptions(log, role, closed)...)...)
+	nc, err := nats.Connect(servers, append(opts, more...)...)
 	if err != nil {
 		return nil, f.explain(err)
 	}
@@ -76,7 +77,7 @@ func (f *natsFlags) dial(log *slog.Logger, role string, closed func(error)) (*na
 
 // connectionOptions are what every connection has, embedded or not: a name for the server's operator, reconnection without
 // end, and every event in the log.
-func connectionOptions(log *slog.Logger, role string, closed func(error)) []nats.Option {
+func connectionOptions(log *slog.Logger, role string, closed, denied func(error)) []nats.Option {
 	return []nats.Option{
 		nats.Name("shapebus " + role),
 		nats.Timeout(natsTimeout),
@@ -90,6 +91,10 @@ func connectionOptions(log *slog.Logger, role string, closed func(error)) []nats
 			log.Info("reconnected to NATS", slog.String("server", nc.ConnectedUrlRedacted()))
 		}),
 		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
+			if denied != nil && errors.Is(err, nats.ErrPermissionViolation) {
+				denied(fmt.Errorf("%w; grant this NATS user the right, docs/OPERATIONS.md lists what is needed", err))
+				return
+			}
 			attrs := []any{slog.Any("error", err)}
 			if sub != nil {
 				attrs = append(attrs, slog.String("subject", sub.Subject))

@@ -60,7 +60,7 @@ func checkPermissions(ctx context.Context, nc *nats.Conn, source topology.Source
 // neededSubjects lists what ingest and consumer publish and subscribe to.
 func neededSubjects(source topology.Source) (publish, subscribe []string) {
 	publish = []string{
-		"sb." + string(source) + ".>", source.ControlPlane() + ".>", "$JS.API.>", "$JS.ACK.>",
+		"sb." + string(source) + ".>", source.ControlPlane() + ".>", "$JS.API.>",
 		"$KV." + source.ShapeBucket() + ".>", "$KV." + source.RelationBucket() + ".>", "$KV." + source.LeaseBucket() + ".>", "_INBOX.>",
 	}
 	return publish, []string{"sb." + string(source) + ".>", source.ControlPlane() + ".>", "$SRV.>", "_INBOX.>"}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"regexp"
@@ -24,18 +25,25 @@ type clientFlags struct {
 	NATS natsFlags `embed:"" group:"NATS:"`
 }
 
-// open connects to NATS and returns a client of the source. The caller closes the connection.
-func (f *clientFlags) open(out *console, role string) (*client.Client, *nats.Conn, error) {
-	nc, err := f.NATS.connect(out.log, role)
+// with connects to NATS and hands do a client of the source. do's context also ends when the server denies what was asked;
+// the error then says that.
+func (f *clientFlags) with(ctx context.Context, out *console, role string, do func(context.Context, *client.Client) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	nc, err := f.NATS.connect(out.log, role, cancel)
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
-	c, err := client.New(nc, string(f.Source))
+	defer nc.Close()
+	cl, err := client.New(nc, string(f.Source))
 	if err != nil {
-		nc.Close()
-		return nil, nil, err
+		return err
 	}
-	return c, nc, nil
+	err = do(ctx, cl)
+	if cause := context.Cause(ctx); errors.Is(cause, nats.ErrPermissionViolation) {
+		return cause
+	}
+	return err
 }
 
 // shapeName is what an id (16 hex digits) or a handle (an id, - and more) looks like.
@@ -49,26 +57,23 @@ type shapeListCmd struct {
 
 // Run lists the source's shapes.
 func (c *shapeListCmd) Run(ctx context.Context, out *console) error {
-	cl, nc, err := c.open(out, "shape list")
-	if err != nil {
-		return err
-	}
-	defer nc.Close()
-	shapes, err := cl.List(ctx)
-	if err != nil {
-		return err
-	}
-	if c.JSON {
-		if shapes == nil {
-			shapes = []control.Shape{}
+	return c.with(ctx, out, "shape list", func(ctx context.Context, cl *client.Client) error {
+		shapes, err := cl.List(ctx)
+		if err != nil {
+			return err
 		}
-		return printJSON(out.stdout, shapes)
-	}
-	if len(shapes) == 0 {
-		_, err = fmt.Fprintf(out.stderr, "source %s has no shapes; make one: shapebus shape create TABLE\n", c.Source)
-		return err
-	}
-	return printShapes(out.stdout, shapes)
+		if c.JSON {
+			if shapes == nil {
+				shapes = []control.Shape{}
+			}
+			return printJSON(out.stdout, shapes)
+		}
+		if len(shapes) == 0 {
+			_, err = fmt.Fprintf(out.stderr, "source %s has no shapes; make one: shapebus shape create TABLE\n", c.Source)
+			return err
+		}
+		return printShapes(out.stdout, shapes)
+	})
 }
 
 type shapeGetCmd struct {
@@ -80,19 +85,16 @@ type shapeGetCmd struct {
 
 // Run shows one shape.
 func (c *shapeGetCmd) Run(ctx context.Context, out *console) error {
-	cl, nc, err := c.open(out, "shape get")
-	if err != nil {
-		return err
-	}
-	defer nc.Close()
-	s, err := cl.Get(ctx, c.Shape)
-	if err != nil {
-		return err
-	}
-	if c.JSON {
-		return printJSON(out.stdout, s)
-	}
-	return printShape(out.stdout, s)
+	return c.with(ctx, out, "shape get", func(ctx context.Context, cl *client.Client) error {
+		s, err := cl.Get(ctx, c.Shape)
+		if err != nil {
+			return err
+		}
+		if c.JSON {
+			return printJSON(out.stdout, s)
+		}
+		return printShape(out.stdout, s)
+	})
 }
 
 type shapeDeleteCmd struct {
@@ -103,20 +105,17 @@ type shapeDeleteCmd struct {
 
 // Run deletes shapes, in order, up to the first that fails.
 func (c *shapeDeleteCmd) Run(ctx context.Context, out *console) error {
-	cl, nc, err := c.open(out, "shape delete")
-	if err != nil {
-		return err
-	}
-	defer nc.Close()
-	for _, name := range c.Shapes {
-		if err := cl.Delete(ctx, name); err != nil {
-			return err
+	return c.with(ctx, out, "shape delete", func(ctx context.Context, cl *client.Client) error {
+		for _, name := range c.Shapes {
+			if err := cl.Delete(ctx, name); err != nil {
+				return err
+			}
+			if _, err := fmt.Fprintf(out.stderr, "shape %s is deleted\n", name); err != nil {
+				return err
+			}
 		}
-		if _, err := fmt.Fprintf(out.stderr, "shape %s is deleted\n", name); err != nil {
-			return err
-		}
-	}
-	return nil
+		return nil
+	})
 }
 
 // printShapes prints a table of shapes.

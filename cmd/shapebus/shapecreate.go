@@ -21,29 +21,26 @@ type shapeCreateCmd struct {
 
 // Run creates the shape and waits until it is live.
 func (c *shapeCreateCmd) Run(ctx context.Context, out *console) error {
-	cl, nc, err := c.open(out, "shape create")
-	if err != nil {
-		return err
-	}
-	defer nc.Close()
-	s, err := c.create(ctx, cl, c.Table)
-	if err != nil {
-		return err
-	}
-	info := s.Info()
-	if !c.NoWait {
-		if info, err = waitLive(ctx, out, s); err != nil {
+	return c.with(ctx, out, "shape create", func(ctx context.Context, cl *client.Client) error {
+		s, err := c.create(ctx, cl, c.Table)
+		if err != nil {
 			return err
 		}
-	}
-	if c.JSON {
-		return printJSON(out.stdout, info)
-	}
-	if _, err := fmt.Fprintln(out.stdout, info.Handle); err != nil {
+		info := s.Info()
+		if !c.NoWait {
+			if info, err = waitLive(ctx, out, s); err != nil {
+				return err
+			}
+		}
+		if c.JSON {
+			return printJSON(out.stdout, info)
+		}
+		if _, err := fmt.Fprintln(out.stdout, info.Handle); err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(out.stderr, "%s is %s, %s; follow it: shapebus shape tail %s\n", describe(info), info.State, plural(rowsOf(info), "row"), info.Handle)
 		return err
-	}
-	_, err = fmt.Fprintf(out.stderr, "%s is %s, %s; follow it: shapebus shape tail %s\n", describe(info), info.State, plural(rowsOf(info), "row"), info.Handle)
-	return err
+	})
 }
 
 // waitLive waits for the end of a shape's creation, showing its progress. Leaving it does not stop the creation.

@@ -29,33 +29,30 @@ func (c *shapeTailCmd) Run(ctx context.Context, out *console) error {
 	if err != nil {
 		return err
 	}
-	cl, nc, err := c.open(out, "shape tail")
-	if err != nil {
-		return err
-	}
-	defer nc.Close()
-	s, err := c.find(ctx, cl)
-	if err != nil {
-		return err
-	}
-	if c.From == fromNow {
-		from = client.After(s.Info().Offset)
-	}
-	w := bufio.NewWriter(out.stdout)
-	var p eventPrinter
-	if c.JSON {
-		p = &jsonPrinter{w: w}
-	} else {
-		p = newTextPrinter(w, out, c.limit(out))
-		if err := tailHeader(out, s); err != nil {
+	return c.with(ctx, out, "shape tail", func(ctx context.Context, cl *client.Client) error {
+		s, err := c.find(ctx, cl)
+		if err != nil {
 			return err
 		}
-	}
-	err = follow(s.Subscribe(ctx, from, client.Options{Log: out.log}), p, c.Once)
-	if err = errors.Join(err, w.Flush()); ctx.Err() != nil {
-		return nil // stopped as asked
-	}
-	return err
+		if c.From == fromNow {
+			from = client.After(s.Info().Offset)
+		}
+		w := bufio.NewWriter(out.stdout)
+		var p eventPrinter
+		if c.JSON {
+			p = &jsonPrinter{w: w}
+		} else {
+			p = newTextPrinter(w, out, c.limit(out))
+			if err := tailHeader(out, s); err != nil {
+				return err
+			}
+		}
+		err = follow(s.Subscribe(ctx, from, client.Options{Log: out.log}), p, c.Once)
+		if err = errors.Join(err, w.Flush()); ctx.Err() != nil {
+			return nil // stopped as asked
+		}
+		return err
+	})
 }
 
 // follow gives every event to the printer, and ends with the subscription, or once it has caught up.

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"github.com/shapebus/shapebus/pkg/client"
 	"github.com/shapebus/shapebus/pkg/control"
 )
 
@@ -19,32 +20,29 @@ type statusCmd struct {
 
 // Run shows the source and its shapes.
 func (c *statusCmd) Run(ctx context.Context, out *console) error {
-	cl, nc, err := c.open(out, "status")
-	if err != nil {
-		return err
-	}
-	defer nc.Close()
-	status, err := cl.Status(ctx)
-	if err != nil {
-		return err
-	}
-	shapes, err := cl.List(ctx)
-	if err != nil {
-		return err
-	}
-	if c.JSON {
-		if shapes == nil {
-			shapes = []control.Shape{}
+	return c.with(ctx, out, "status", func(ctx context.Context, cl *client.Client) error {
+		status, err := cl.Status(ctx)
+		if err != nil {
+			return err
 		}
-		return printJSON(out.stdout, map[string]any{"source": status, "shapes": shapes})
-	}
-	if err := printStatus(out.stdout, status); err != nil || len(shapes) == 0 {
-		return err
-	}
-	if _, err := fmt.Fprintln(out.stdout); err != nil {
-		return err
-	}
-	return printShapes(out.stdout, shapes)
+		shapes, err := cl.List(ctx)
+		if err != nil {
+			return err
+		}
+		if c.JSON {
+			if shapes == nil {
+				shapes = []control.Shape{}
+			}
+			return printJSON(out.stdout, map[string]any{"source": status, "shapes": shapes})
+		}
+		if err := printStatus(out.stdout, status); err != nil || len(shapes) == 0 {
+			return err
+		}
+		if _, err := fmt.Fprintln(out.stdout); err != nil {
+			return err
+		}
+		return printShapes(out.stdout, shapes)
+	})
 }
 
 func printStatus(w io.Writer, s control.Status) error {

@@ -20,18 +20,22 @@ import (
 
 	"github.com/shapebus/shapebus/pkg/natsembed"
 	"github.com/shapebus/shapebus/pkg/pgtemp/pgtest"
+	"github.com/shapebus/shapebus/pkg/topology"
 )
 
 // patience bounds every wait of a story.
 const patience = 30 * time.Second
 
-// binary runs the tests with this package's main as the command "shapebus".
-type binary struct{ m *testing.M }
+// storyTime bounds a story: its commands wait for things that a mistake keeps from happening.
+const storyTime = 3 * time.Minute
 
-func (b binary) Run() int { return pgtest.Main(b.m) }
+// suite runs the tests with this package's main as the command "shapebus".
+type suite struct{ m *testing.M }
+
+func (s suite) Run() int { return pgtest.Main(s.m) }
 
 func TestMain(m *testing.M) {
-	testscript.Main(binary{m}, map[string]func(){"shapebus": main})
+	testscript.Main(suite{m}, map[string]func(){"shapebus": main})
 }
 
 // TestStories runs testdata/*.txtar, one user story each, against the built
@@ -48,7 +52,7 @@ func TestStories(t *testing.T) {
 			if !s.pure {
 				s.database = pgtest.Database(t) // skips the story in -short
 			}
-			testscript.Run(t, testscript.Params{Files: []string{file}, Setup: s.setup, Cmds: s.commands(), RequireExplicitExec: true})
+			testscript.Run(t, testscript.Params{Files: []string{file}, Setup: s.setup, Cmds: s.commands(), RequireExplicitExec: true, Deadline: time.Now().Add(storyTime)})
 		})
 	}
 }
@@ -63,9 +67,12 @@ func TestStories(t *testing.T) {
 //	postgres [NAME=VALUE…]    replaces $DATABASE by a server with other settings
 //	libpq                     moves $DATABASE from our environment to libpq's: PGHOST, PGPORT, PGDATABASE
 //	port NAME…                sets variables to free ports
+//	read FILE NAME            sets a variable to the file's text
 //	fill FILE BYTES           writes a where clause of that size
 //	role NAME PASSWORD        makes a role that must give a password, without any right
-//	nats plain|password       replaces $NATS by a server without JetStream, or one with user app, password right
+//	nats plain                replaces $NATS by a server without JetStream
+//	nats password             replaces it by one with user app, password right
+//	nats narrow               replaces it by one with users service and reader, password right, and no more rights than they need
 type stage struct {
 	t    *testing.T
 	pure bool // needs no servers
@@ -108,7 +115,7 @@ type command = func(ts *testscript.TestScript, neg bool, args []string)
 func (s *stage) commands() map[string]command {
 	return map[string]command{
 		"exits": exits, "eventually": eventually, "sql": s.sql, "postgres": s.postgres, "role": s.role, "nats": s.nats,
-		"libpq": libpq, "fill": fill, "port": port,
+		"libpq": libpq, "fill": fill, "port": port, "read": read,
 	}
 }
 
@@ -193,6 +200,10 @@ func port(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
+func read(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Setenv(args[1], strings.TrimSpace(ts.ReadFile(args[0])))
+}
+
 func fill(ts *testscript.TestScript, _ bool, args []string) {
 	size, err := strconv.Atoi(args[1])
 	ts.Check(err)
@@ -213,6 +224,20 @@ func (s *stage) role(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(s.run(url, fmt.Sprintf("CREATE ROLE %s LOGIN PASSWORD '%s'", name, args[1]), "SELECT pg_reload_conf()"))
 }
 
+func permissions(publish, subscribe []string) *server.Permissions {
+	return &server.Permissions{Publish: &server.SubjectPermission{Allow: publish}, Subscribe: &server.SubjectPermission{Allow: subscribe}}
+}
+
+// readerSubjects are what docs/OPERATIONS.md says an app needs that reads shapes and makes none.
+func readerSubjects(source topology.Source) (publish, subscribe []string) {
+	publish = []string{source.ControlPlane() + ".shape.get", source.ControlPlane() + ".shape.list"}
+	for p := range 8 { // a wildcard stands for a whole token, and the partition is half of one
+		stream := source.ShapeStream(p)
+		publish = append(publish, "$JS.API.STREAM.INFO."+stream, "$JS.API.DIRECT.GET."+stream, "$JS.API.DIRECT.GET."+stream+".>")
+	}
+	return publish, []string{"sb." + string(source) + ".live.>", "_INBOX.>"}
+}
+
 func (s *stage) nats(ts *testscript.TestScript, _ bool, args []string) {
 	opts := &server.Options{Host: "127.0.0.1", Port: -1, NoSigs: true, NoLog: true}
 	switch args[0] {
@@ -220,8 +245,17 @@ func (s *stage) nats(ts *testscript.TestScript, _ bool, args []string) {
 	case "password":
 		opts.JetStream, opts.StoreDir = true, s.t.TempDir()
 		opts.Users = []*server.User{{Username: "app", Password: "right"}}
+	case "narrow":
+		opts.JetStream, opts.StoreDir = true, s.t.TempDir()
+		source := topology.Source(ts.Getenv("SHAPEBUS_SOURCE"))
+		publish, subscribe := neededSubjects(source)
+		readerPublish, readerSubscribe := readerSubjects(source)
+		opts.Users = []*server.User{
+			{Username: "service", Password: "right", Permissions: permissions(append(publish, "$SYS.REQ.USER.INFO"), subscribe)},
+			{Username: "reader", Password: "right", Permissions: permissions(readerPublish, readerSubscribe)},
+		}
 	default:
-		ts.Fatalf("nats %s: want plain or password", args[0])
+		ts.Fatalf("nats %s: want plain, password or narrow", args[0])
 	}
 	srv, err := server.NewServer(opts)
 	ts.Check(err)
