@@ -1,6 +1,8 @@
 package topology
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"strconv"
 	"strings"
@@ -128,14 +130,22 @@ func PartitionKey(p int) string { return "partition." + strconv.Itoa(p) }
 // ControlPlane is the subject prefix of the source's request endpoints.
 func (s Source) ControlPlane() string { return "shapebus." + string(s) }
 
-// Publication and Slot are the default names in Postgres.
-func (s Source) Publication() string {
-	return "shapebus_" + strings.ReplaceAll(strings.ToLower(string(s)), "-", "_")
-}
+// Publication is the publication's default name in Postgres.
+func (s Source) Publication() string { return s.inPostgres() }
 
-// Slot is the default name of the replication slot.
-func (s Source) Slot() string {
-	return "shapebus_" + strings.ReplaceAll(strings.ToLower(string(s)), "-", "_")
+// Slot is the replication slot's default name.
+func (s Source) Slot() string { return s.inPostgres() }
+
+// inPostgres is a name that differs from every other source's. Slot names have
+// lower-case letters, digits and _ only; a source name with others gets a
+// digest of itself appended.
+func (s Source) inPostgres() string {
+	name := strings.ReplaceAll(strings.ToLower(string(s)), "-", "_")
+	if name != string(s) {
+		sum := sha256.Sum256([]byte(s))
+		name += "_" + hex.EncodeToString(sum[:4])
+	}
+	return "shapebus_" + name
 }
 
 // BarrierPrefix is the prefix of logical messages that ingest publishes as barriers.

@@ -85,8 +85,8 @@ func TestNamesAreStable(t *testing.T) {
 		topology.OIDKey(16385):                           "oid.16385",
 		topology.PartitionKey(3):                         "partition.3",
 		s.ControlPlane():                                 "shapebus.Shop-1",
-		s.Publication():                                  "shapebus_shop_1", // what Postgres allows without quotes
-		s.Slot() + " (slot)":                             "shapebus_shop_1 (slot)",
+		s.Publication():                                  "shapebus_shop_1_274ed63e", // what Postgres allows without quotes, and no other source has
+		s.Slot() + " (slot)":                             "shapebus_shop_1_274ed63e (slot)",
 		topology.HandleOfLog(s.LogSubject(3, "h-1")):     "h-1",
 		topology.HandleOfLog(s.CheckpointSubject(3)) + "nothing": "nothing",
 	} {
