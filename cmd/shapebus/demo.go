@@ -48,7 +48,7 @@ type demo struct {
 	traffic *demoTraffic
 	meter   *demoMeter
 	big     demoBig
-	lag     demoLag
+	lag     int64       // WAL that the slot held in the end, in bytes
 	checks  []demoCheck // nil until they were made
 }
 
@@ -144,7 +144,7 @@ func (d *demo) story(ctx context.Context) error {
 func (d *demo) ordinary(ctx context.Context) error {
 	d.traffic.start(ctx, d)
 	for left := d.cmd.Seconds; left > 0; left-- {
-		d.view.phase(fmt.Sprintf("ordinary traffic, %d s more", left))
+		d.view.phase(fmt.Sprintf("ordinary traffic for %d s", d.cmd.Seconds), fmt.Sprintf("%d s more", left))
 		if !pause(ctx, time.Second) {
 			return ctx.Err()
 		}

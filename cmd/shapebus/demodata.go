@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -87,7 +88,7 @@ func ledgerSQL(shape int, s *demoShape) string {
 		}
 	}
 	return strings.NewReplacer(
-		"{n}", fmt.Sprint(shape), "{table}", s.table(), "{where}", "("+s.whereSQL()+")", "{before}", before, "{after}", after,
+		"{n}", strconv.Itoa(shape), "{table}", s.table(), "{where}", "("+s.whereSQL()+")", "{before}", before, "{after}", after,
 		"{xid}", "pg_current_xact_id()::xid::text::bigint", // the number that the stream calls a transaction by
 	).Replace(`
 CREATE FUNCTION inserted_{n}() RETURNS trigger LANGUAGE plpgsql AS $f$ BEGIN

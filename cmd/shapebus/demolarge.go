@@ -42,16 +42,16 @@ const (
 // large writes one transaction of many rows beside the ordinary ones, and waits until every subscriber has all of it.
 func (d *demo) large(ctx context.Context) error {
 	title := "one transaction of " + plural(d.cmd.Rows, "row")
-	d.view.phase(title + " is being written")
+	d.view.phase(title+" is being written", "")
 	if err := d.writeLarge(ctx); err != nil {
 		return fmt.Errorf("%s: %w", title, err)
 	}
-	d.view.phase(title + ", committed; on its way to the subscribers")
+	d.view.phase(title+", committed; on its way to the subscribers", "")
 	conn, err := d.parts.connectDB(ctx)
 	if err != nil {
 		return err
 	}
-	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // it was for reading only
+	defer conn.Close(context.WithoutCancel(ctx)) // it was for reading only
 	patience := 3*time.Minute + time.Duration(d.cmd.Rows)*200*time.Microsecond
 	for i, s := range d.shapes {
 		ledger, err := readLedger(ctx, conn, i)

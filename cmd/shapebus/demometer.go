@@ -48,7 +48,7 @@ func (m *demoMeter) run(ctx context.Context) error {
 		}
 		return err
 	}
-	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // it was for reading only
+	defer conn.Close(context.WithoutCancel(ctx)) // it was for reading only
 	for {
 		m.read(ctx)
 		m.readWalsender(ctx, conn)

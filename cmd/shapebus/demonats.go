@@ -25,7 +25,7 @@ func demoNATS(ctx context.Context, out *console) error {
 	alone := make(chan struct{})
 	go func() {
 		defer close(alone)
-		_, _ = io.Copy(io.Discard, os.Stdin) //nolint:errcheck // its end is all that matters
+		_, _ = io.Copy(io.Discard, os.Stdin) // its end is all that matters
 	}()
 	select {
 	case <-ctx.Done():

@@ -11,11 +11,12 @@ func (d *demo) board() demoBoard {
 	now, _ := d.meter.figures()
 	t := d.traffic.figures()
 	b := demoBoard{
-		source: fmt.Sprintf("source  %s committed · slot lag %s · change log %s in %s, %s unread", plural(t.committed, "transaction"), sizeText(now.status.SlotLagBytes),
+		source: fmt.Sprintf("source       %s · slot lag %s · change log %s in %s, %s unread", plural(t.committed, "transaction"), sizeText(now.status.SlotLagBytes),
 			sizeText(int64(now.status.ChangeBytes)), plural(now.status.ChangeMessages, "message"), countText(now.status.Unread)),
-		memory: fmt.Sprintf("peak memory  ingest %s · consumer %s · NATS %s · Postgres' walsender %s · this process %s",
+		memory: fmt.Sprintf("peak memory  ingest %s · consumer %s · NATS %s · walsender %s · this process %s",
 			memoryText(now.ingest), memoryText(now.consumer), memoryText(now.nats), memoryText(now.walsender), memoryText(now.demo)),
 	}
+	var rows, transactions, fragments []string
 	for _, s := range d.shapes {
 		c := s.copy.figures()
 		w, _ := s.wire.figures()
@@ -24,13 +25,13 @@ func (d *demo) board() demoBoard {
 		case c.arriving > 1000:
 			latest = "receiving a transaction: " + plural(c.arriving, "row")
 		case w.open > 1000:
-			latest = fmt.Sprintf("%s of an open transaction, not to be seen yet", plural(w.open, "row"))
+			latest = plural(w.open, "row") + " of an open transaction, not to be seen yet"
 		}
 		b.shapes = append(b.shapes, boardRow{s.title, countText(c.rows), countText(c.transactions), countText(w.fragments), latest})
-		b.brief = append(b.brief, fmt.Sprintf("%s: %s, %s, %s", s.title, plural(c.rows, "row"), plural(c.transactions, "transaction"), plural(w.fragments, "fragment")))
+		rows, transactions, fragments = append(rows, countText(c.rows)), append(transactions, countText(c.transactions)), append(fragments, countText(w.fragments))
 	}
-	b.brief = append(b.brief, "slot lag "+sizeText(now.status.SlotLagBytes),
-		fmt.Sprintf("peak ingest %s, consumer %s, NATS %s", memoryText(now.ingest), memoryText(now.consumer), memoryText(now.nats)))
+	b.brief = fmt.Sprintf("rows %s  transactions %s  fragments %s  slot lag %s  peak memory %s", strings.Join(rows, " · "), strings.Join(transactions, " · "),
+		strings.Join(fragments, " · "), sizeText(now.status.SlotLagBytes), fmt.Sprintf("ingest %s, consumer %s, NATS %s", memoryText(now.ingest), memoryText(now.consumer), memoryText(now.nats)))
 	return b
 }
 
@@ -45,7 +46,7 @@ func memoryText(n int64) string {
 func (d *demo) summary(checks []demoCheck) {
 	p := d.view.color
 	say := d.view.say
-	say("%s", "\n"+p.bold(pad("part", titleWidth)+fmt.Sprintf("%*s", numberWidth, "peak memory")))
+	say("%s", "\n"+p.bold(inTitle("part")+fmt.Sprintf("%*s", numberWidth, "peak memory")))
 	now, lagMax := d.meter.figures()
 	for _, part := range []struct {
 		name string
@@ -58,9 +59,9 @@ func (d *demo) summary(checks []demoCheck) {
 		{"Postgres' walsender", now.walsender, "without what it shares with other Postgres processes"},
 		{"this process", now.demo, "writes the traffic and holds the three subscribers' copies"},
 	} {
-		say("%s%*s  %s", pad(part.name, titleWidth), numberWidth, memoryText(part.size), p.dim(part.note))
+		say("%s%*s  %s", inTitle(part.name), numberWidth, memoryText(part.size), p.dim(part.note))
 	}
-	say("\n%s", p.bold(fmt.Sprintf("%s%*s%*s%*s  verified", pad("subscriber of", titleWidth), numberWidth, "rows", numberWidth, "transactions", numberWidth, "fragments")))
+	say("\n%s", p.bold(fmt.Sprintf("%s%*s%*s%*s  verified", inTitle("subscriber of"), numberWidth, "rows", numberWidth, "transactions", numberWidth, "fragments")))
 	for i, s := range d.shapes {
 		c := s.copy.figures()
 		w, _ := s.wire.figures()
@@ -68,13 +69,13 @@ func (d *demo) summary(checks []demoCheck) {
 		if failedChecks(checks[checksPerShape*i:checksPerShape*(i+1)]) != nil {
 			mark = p.red("✗")
 		}
-		say("%s%*s%*s%*s  %s", pad(s.title, titleWidth), numberWidth, countText(c.rows), numberWidth, countText(c.transactions), numberWidth, countText(w.fragments), mark)
+		say("%s%*s%*s%*s  %s", inTitle(s.title), numberWidth, countText(c.rows), numberWidth, countText(c.transactions), numberWidth, countText(w.fragments), mark)
 	}
 	d.largeSummary()
 	t := d.traffic.figures()
 	say("\nBeside it: %s, of these %d with a changed key, %d with a savepoint rolled back, %d with a TRUNCATE; and %d rolled back.",
 		plural(t.committed, "small transaction"), t.keyChanges, t.savepoints, t.truncates, t.rolledBack)
-	say("Slot lag: %s at most, %s in the end.\n", sizeText(lagMax), sizeText(d.lag.bytes))
+	say("Slot lag: %s at most, %s in the end.\n", sizeText(lagMax), sizeText(d.lag))
 	for _, c := range checks {
 		if c.problem == "" {
 			say("%s %s", p.green("✓"), c.what)
@@ -88,7 +89,7 @@ func (d *demo) largeSummary() {
 	say := d.view.say
 	say("\n%s", d.view.color.bold(fmt.Sprintf("One transaction of %s, written in %.1f s", plural(d.cmd.Rows, "row"), d.big.wrote.Seconds())))
 	for _, a := range d.big.arrivals {
-		say("%s%*s%*s  %.1f s after COMMIT", pad(a.shape.title, titleWidth), numberWidth, plural(a.changes, "row"), numberWidth+4, plural(a.fragments, "fragment"), a.after.Seconds())
+		say("%s%*s%*s  %.1f s after COMMIT", inTitle(a.shape.title), numberWidth, plural(a.changes, "row"), numberWidth+4, plural(a.fragments, "fragment"), a.after.Seconds())
 	}
 	if d.big.slowest > 0 {
 		say("The last row came %.1f s after COMMIT: %s from Postgres through three shapes.", d.big.slowest.Seconds(), strings.Replace(rateText(int64(d.cmd.Rows), d.big.slowest), "/s", " rows/s", 1))
@@ -100,5 +101,5 @@ func (d *demo) invite() {
 	d.view.say("\n%s A little traffic goes on. Ctrl-C stops everything and removes it. In another terminal:", d.view.color.bold("The demo keeps running."))
 	d.view.say("  %s shape tail %s --from now --source %s --nats-url %s", os.Args[0], d.shapes[0].shape.Handle(), demoSource, d.parts.natsURL)
 	d.view.say("  %s status --source %s --nats-url %s\n", os.Args[0], demoSource, d.parts.natsURL)
-	d.view.phase("a little traffic")
+	d.view.phase("a little traffic", "")
 }

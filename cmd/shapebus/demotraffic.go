@@ -13,7 +13,7 @@ import (
 
 // Time between two transactions.
 const (
-	busy    = 5 * time.Millisecond
+	busy    = 10 * time.Millisecond
 	trickle = 700 * time.Millisecond
 )
 

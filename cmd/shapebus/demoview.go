@@ -23,7 +23,7 @@ type demoBoard struct {
 	shapes []boardRow
 	source string // the slot and the logs
 	memory string
-	brief  []string // the same in a few words, for a line of a log
+	brief  string // the same in a few words, for a line of a log
 }
 
 // boardRow is one shape and its subscriber.
@@ -37,10 +37,11 @@ type demoView struct {
 	color palette
 	began time.Time
 
-	mu     sync.Mutex // guards what follows
-	board  func() demoBoard
-	what   string // the phase
-	height int    // lines of the table that stands below
+	mu       sync.Mutex // guards what follows
+	board    func() demoBoard
+	what     string // the phase
+	progress string // within it, "" for none
+	height   int    // lines of the table that stands below
 }
 
 func newDemoView(out *console) *demoView {
@@ -56,11 +57,14 @@ func (v *demoView) say(format string, args ...any) {
 	v.drawLocked()
 }
 
-// phase says what is going on.
-func (v *demoView) phase(what string) {
+// phase says what is going on, and how far it is.
+func (v *demoView) phase(what, progress string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.what = what
+	if !v.tty && v.board != nil && v.what != what {
+		fmt.Fprintf(v.w, "%4.0f s  -- %s\n", time.Since(v.began).Seconds(), what)
+	}
+	v.what, v.progress = what, progress
 	v.drawLocked()
 }
 
@@ -116,7 +120,7 @@ func (v *demoView) lineLocked() {
 	if v.board == nil {
 		return
 	}
-	fmt.Fprintf(v.w, "%4.0f s  %s\n", time.Since(v.began).Seconds(), strings.Join(append([]string{v.what}, v.board().brief...), " · "))
+	fmt.Fprintf(v.w, "%4.0f s  %s\n", time.Since(v.began).Seconds(), v.board().brief)
 }
 
 func (v *demoView) clearLocked() {
@@ -134,7 +138,11 @@ func (v *demoView) drawLocked() {
 	if err != nil || width <= 0 {
 		width, height = 80, 24
 	}
-	lines := boardLines(v.board(), fmt.Sprintf("%s  ·  %.0f s", v.what, time.Since(v.began).Seconds()), width-1, v.color)
+	title := v.what
+	if v.progress != "" {
+		title += ", " + v.progress
+	}
+	lines := boardLines(v.board(), fmt.Sprintf("%s  (%.0f s)", title, time.Since(v.began).Seconds()), width-1, v.color)
 	lines = lines[:min(len(lines), max(1, height-1))] // what has scrolled away cannot be redrawn
 	var b strings.Builder
 	if v.height > 0 {
@@ -144,7 +152,7 @@ func (v *demoView) drawLocked() {
 		b.WriteString(line + "\x1b[K\n")
 	}
 	b.WriteString("\x1b[J")
-	_, _ = io.WriteString(v.w, b.String()) //nolint:errcheck // a terminal that is gone needs no picture
+	_, _ = io.WriteString(v.w, b.String()) // a terminal that is gone needs no picture
 	v.height = len(lines)
 }
 
@@ -157,7 +165,7 @@ const (
 // boardLines lays a board out for a terminal of that many columns.
 func boardLines(b demoBoard, title string, width int, color palette) []string {
 	row := func(r boardRow) string {
-		return fit(fmt.Sprintf("%s%*s%*s%*s  %s", pad(r.title, titleWidth), numberWidth, r.rows, numberWidth, r.transactions, numberWidth, r.fragments, r.latest), width)
+		return fit(fmt.Sprintf("%s%*s%*s%*s  %s", inTitle(r.title), numberWidth, r.rows, numberWidth, r.transactions, numberWidth, r.fragments, r.latest), width)
 	}
 	lines := []string{
 		color.bold(fit(title, width)),
@@ -178,6 +186,7 @@ func fit(s string, width int) string {
 	return cut(s, max(1, width-1))
 }
 
-func pad(s string, width int) string {
-	return s + strings.Repeat(" ", max(0, width-utf8.RuneCountInString(s)))
+// inTitle fills the first column of a table.
+func inTitle(s string) string {
+	return s + strings.Repeat(" ", max(0, titleWidth-utf8.RuneCountInString(s)))
 }
