@@ -53,7 +53,7 @@ func TestEveryFlagSaysWhatItMeans(t *testing.T) {
 
 func TestEnvironment(t *testing.T) {
 	app := model(t)
-	t.Run("every variable is its flag's name", func(t *testing.T) {
+	t.Run("every variable is its flag's name, or its command's and its flag's", func(t *testing.T) {
 		names := environmentNames(app)
 		for _, want := range []string{"SHAPEBUS_DATABASE_URL", "SHAPEBUS_NATS_URL", "SHAPEBUS_NATS_PASSWORD", "SHAPEBUS_SOURCE", "SHAPEBUS_LISTEN", "SHAPEBUS_SYNC_INTERVAL", "SHAPEBUS_LOG_FORMAT"} {
 			if !slices.Contains(names, want) {
@@ -64,7 +64,9 @@ func TestEnvironment(t *testing.T) {
 		visit = func(n *kong.Node) {
 			for _, f := range n.Flags {
 				for _, name := range f.Envs {
-					if want := envPrefix + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_")); strings.HasPrefix(name, envPrefix) && name != want {
+					want := envPrefix + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+					own := envPrefix + strings.ToUpper(n.Name) + strings.TrimPrefix(want, strings.TrimSuffix(envPrefix, "_"))
+					if strings.HasPrefix(name, envPrefix) && name != want && name != own {
 						t.Errorf("--%s is %s, want %s", f.Name, name, want)
 					}
 				}

@@ -21,7 +21,7 @@ type consumerCmd struct {
 // consumerTuning is what dev offers too.
 type consumerTuning struct {
 	Partitions       int           `default:"8" help:"Streams that shape logs are spread over; fixed when the source is first used (default ${default})."`
-	Snapshots        int           `default:"2" help:"Initial snapshots read from Postgres at once (default ${default})."`
+	Snapshots        int           `default:"4" help:"Shapes whose initial snapshots are read from Postgres at once (default ${default})."`
 	ShapeLogMaxBytes byteSize      `default:"0" help:"Size at which a partition's stream refuses to grow; 0 is no limit (default ${default})."`
 	Checkpoint       time.Duration `default:"1s" help:"Time between checkpoints while there is traffic (default ${default})."`
 	CatalogInterval  time.Duration `default:"5s" help:"Time between looks at whether the tables of shapes have changed (default ${default})."`
@@ -46,7 +46,7 @@ func (c *consumerCmd) Run(ctx context.Context, out *console) error {
 		build: func(d dependencies) (func(context.Context) error, error) {
 			cfg := c.consumerTuning.config(c.Replicas)
 			cfg.Source, cfg.DatabaseURL, cfg.NATS, cfg.Log, cfg.Failpoint = d.source, d.database, d.nats, d.log, d.failpoint
-			cfg.Publication, cfg.Slot = c.Publication, c.Slot
+			cfg.Publication, cfg.Slot, cfg.SyncInterval = c.Publication, c.Slot, c.SyncInterval
 			s, err := consumer.New(cfg)
 			if err != nil {
 				return nil, err

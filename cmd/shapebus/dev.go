@@ -103,7 +103,7 @@ func (c *devCmd) services(log *slog.Logger, servers *devServers, source topology
 	}
 	cc := c.consumerTuning.config(1)
 	cc.Source, cc.DatabaseURL, cc.NATS, cc.Log = source, servers.database, forConsumer, log
-	cc.Publication, cc.Slot = c.Publication, c.Slot
+	cc.Publication, cc.Slot, cc.SyncInterval = c.Publication, c.Slot, devSyncInterval
 	con, err := consumer.New(cc)
 	return in, con, err
 }

@@ -16,8 +16,7 @@ type ingestCmd struct {
 	serviceFlags
 	ingestTuning `group:"Tuning:"`
 
-	SyncInterval time.Duration `default:"2m10s" help:"How long JetStream may keep an acknowledged message before it is on disk: the NATS servers' sync_interval and a margin. Postgres may recycle WAL that much later (default ${default})."`
-	Listen       string        `default:":8080" help:"Address of /healthz, /readyz and /metrics; empty for none (default ${default})."`
+	Listen string `default:":8080" help:"Address of /healthz, /readyz and /metrics; empty for none (default ${default})."`
 }
 
 // ingestTuning is what dev offers too.

@@ -37,7 +37,7 @@ func checkNATS(ctx context.Context, nc *nats.Conn, source topology.Source, parti
 	}
 	list = append(list, checkPermissions(ctx, nc, source)...)
 	return append(list, okay("sync_interval", "not visible from here. A server with default settings writes to disk every 2 minutes after acknowledging; "+
-		"ingest's --sync-interval must be at least the server's sync_interval (see OPERATIONS.md)"))
+		"--sync-interval must be at least the server's sync_interval (see OPERATIONS.md)"))
 }
 
 func checkServer(nc *nats.Conn) pg.Finding {

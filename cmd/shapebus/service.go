@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"sync/atomic"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"golang.org/x/sync/errgroup"
@@ -22,8 +23,9 @@ type serviceFlags struct {
 	databaseFlags
 	replicationFlags
 
-	NATS     natsFlags `embed:"" group:"NATS:"`
-	Replicas int       `default:"1" help:"Copies that a NATS cluster keeps of each stream, 1 to 5 (default ${default})."`
+	NATS         natsFlags     `embed:"" group:"NATS:"`
+	Replicas     int           `default:"1" help:"Copies that a NATS cluster keeps of each stream, 1 to 5 (default ${default})."`
+	SyncInterval time.Duration `default:"2m10s" help:"How long JetStream may keep an acknowledged message before it is on disk: the NATS servers' sync_interval and a margin. Postgres may recycle WAL, and the change log be trimmed, that much later (default ${default})."`
 }
 
 // dependencies are what a service is built from.
