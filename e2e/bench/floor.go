@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os/exec"
 	"path/filepath"
@@ -39,5 +38,5 @@ func (p *process) exitError() error {
 	if p.err == nil {
 		return nil
 	}
-	return fmt.Errorf("%s: %w", p.name, errors.Join(p.err, errors.New(p.lastWords())))
+	return fmt.Errorf("%s: %w; its last words:\n%s", p.name, p.err, p.lastWords())
 }

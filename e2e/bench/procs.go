@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -69,7 +68,7 @@ func (l *lab) start(name string, cmd *exec.Cmd, onEnd func(*process)) (*process,
 
 // failed ends the bench because a process has ended that should run.
 func (l *lab) failed(p *process) {
-	l.fail(fmt.Errorf("%s has ended: %w; its last words:\n%s", p.name, errors.Join(p.err, errors.New("nobody asked it to")), p.lastWords()))
+	l.fail(fmt.Errorf("%s has ended and was not asked to (%s); its last words:\n%s", p.name, p.cmd.ProcessState, p.lastWords()))
 }
 
 // stop ends a process in an orderly way, or by force if that takes too long. One that has ended is fine.
