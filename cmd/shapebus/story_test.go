@@ -67,6 +67,7 @@ func TestStories(t *testing.T) {
 //	postgres [NAME=VALUE…]    replaces $DATABASE by a server with other settings
 //	libpq                     moves $DATABASE from our environment to libpq's: PGHOST, PGPORT, PGDATABASE
 //	port NAME…                sets variables to free ports
+//	prepare                   runs the statements that the last check printed for a table
 //	read FILE NAME            sets a variable to the file's text
 //	fill FILE BYTES           writes a where clause of that size
 //	role NAME PASSWORD        makes a role that must give a password, without any right
@@ -115,7 +116,7 @@ type command = func(ts *testscript.TestScript, neg bool, args []string)
 func (s *stage) commands() map[string]command {
 	return map[string]command{
 		"exits": exits, "eventually": eventually, "sql": s.sql, "postgres": s.postgres, "role": s.role, "nats": s.nats,
-		"libpq": libpq, "fill": fill, "port": port, "read": read,
+		"libpq": libpq, "fill": fill, "port": port, "read": read, "prepare": s.prepare,
 	}
 }
 
@@ -198,6 +199,14 @@ func port(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Check(err)
 		ts.Setenv(name, number)
 	}
+}
+
+func (s *stage) prepare(ts *testscript.TestScript, _ bool, _ []string) {
+	m := regexp.MustCompile(`→ (BEGIN; .*; COMMIT)`).FindStringSubmatch(ts.ReadFile("stdout"))
+	if m == nil {
+		ts.Fatalf("the last command printed no statements")
+	}
+	ts.Check(s.run(ts.Getenv("DATABASE"), m[1]))
 }
 
 func read(ts *testscript.TestScript, _ bool, args []string) {

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/shapebus/shapebus/services/consumer"
+	"github.com/shapebus/shapebus/services/ingest"
+)
+
+// TestOperationsNamesWhatExists holds docs/OPERATIONS.md against the program:
+// its flags, variables, metrics, failpoints and subjects.
+func TestOperationsNamesWhatExists(t *testing.T) {
+	data, err := os.ReadFile(root("docs/OPERATIONS.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc := string(data)
+	t.Run("flags", func(t *testing.T) {
+		known := append(flagNames(model(t).Node), "jetstream", "store_dir") // the last two are nats-server's
+		for _, m := range regexp.MustCompile(`--([a-z][a-z_-]*)`).FindAllStringSubmatch(doc, -1) {
+			if !slices.Contains(known, m[1]) {
+				t.Errorf("there is no --%s", m[1])
+			}
+		}
+	})
+	t.Run("variables", func(t *testing.T) {
+		for _, name := range regexp.MustCompile(`SHAPEBUS_[A-Z_]+[A-Z]`).FindAllString(doc, -1) {
+			if !slices.Contains(environmentNames(model(t)), name) {
+				t.Errorf("there is no %s", name)
+			}
+		}
+	})
+	t.Run("metrics, all of them", func(t *testing.T) {
+		known := []string{"shapebus_build_info"}
+		for _, m := range append(ingestMetrics(ingest.Status{}), consumerMetrics(consumer.Status{})...) {
+			known = append(known, m.Name)
+		}
+		for _, name := range regexp.MustCompile(`shapebus_(ingest|consumer|build)_[a-z_]+`).FindAllString(doc, -1) {
+			if !slices.Contains(known, name) {
+				t.Errorf("there is no %s", name)
+			}
+		}
+		for _, name := range known {
+			if !strings.Contains(doc, "`"+name+"`") {
+				t.Errorf("%s is not documented", name)
+			}
+		}
+	})
+	t.Run("failpoints, all of them", func(t *testing.T) {
+		files, err := filepath.Glob(root("services/*/*.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			if strings.HasSuffix(file, "_test.go") {
+				continue
+			}
+			source, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, m := range regexp.MustCompile(`[fF]ailpoint\("([a-z_]+)"\)`).FindAllStringSubmatch(string(source), -1) {
+				if !strings.Contains(doc, "`"+m[1]+"`") {
+					t.Errorf("failpoint %s of %s is not documented", m[1], file)
+				}
+			}
+		}
+	})
+	t.Run("subjects, all of them", func(t *testing.T) {
+		publish, subscribe := neededSubjects("main")
+		readerPublish, readerSubscribe := readerSubjects("main")
+		for _, subject := range slices.Concat(publish, subscribe, readerPublish, readerSubscribe) {
+			general := strings.ReplaceAll(subject, "main", "<source>")
+			general = regexp.MustCompile(`>-\d`).ReplaceAllString(general, ">-<p>")
+			if !strings.Contains(doc, "`"+general+"`") {
+				t.Errorf("%s is not documented", general)
+			}
+		}
+	})
+}
+
+func flagNames(n *kong.Node) (names []string) {
+	for _, f := range n.Flags {
+		names = append(names, f.Name)
+	}
+	for _, child := range n.Children {
+		names = append(names, flagNames(child)...)
+	}
+	return names
+}
