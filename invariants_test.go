@@ -1,0 +1,45 @@
+package shapebus_test
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// TestInvariantsNameTheirTests keeps docs/INVARIANTS.md true: every test it
+// names exists in the package it names.
+func TestInvariantsNameTheirTests(t *testing.T) {
+	page, err := os.ReadFile("docs/INVARIANTS.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := 0
+	dir := ""
+	for _, word := range regexp.MustCompile("`(?:services|pkg|e2e)/[a-z]+`|Test[A-Z][A-Za-z]+").FindAllString(string(page), -1) {
+		if !strings.HasPrefix(word, "Test") {
+			dir = strings.Trim(word, "`")
+			continue
+		}
+		named++
+		files, err := filepath.Glob(filepath.Join(dir, "*_test.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := false
+		for _, f := range files {
+			code, err := os.ReadFile(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			found = found || strings.Contains(string(code), "func "+word+"(")
+		}
+		if !found {
+			t.Errorf("docs/INVARIANTS.md names %s, which is not in %s", word, dir)
+		}
+	}
+	if named < 20 {
+		t.Errorf("only %d tests are named; is the page read as it should be?", named)
+	}
+}
