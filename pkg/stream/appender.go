@@ -45,14 +45,16 @@ type Message struct {
 // AppenderConfig bounds what an Appender holds. Zero values mean the defaults.
 type AppenderConfig struct {
 	WindowBytes    int           // bytes in flight; default 4 MiB
-	WindowMessages int           // messages in flight; default 512
+	WindowMessages int           // messages in flight; default 512, and not more
 	AckTimeout     time.Duration // after which a message's fate is unknown; default 30 s
 }
 
 // Appender is the one writer of a stream. It publishes asynchronously in a
 // bounded window, each message with the stream sequence that it must follow:
 // a second writer fails on its first message, and whatever fails fails
-// everything behind it. Safe for concurrent use; messages of concurrent
+// everything behind it. On a stream that takes atomic batches (all of package
+// topology's do) that holds even for messages that were on their way for any length
+// of time while somebody else went on; see fence.go. Safe for concurrent use; messages of concurrent
 // callers do not mix within a message's parts.
 type Appender struct {
 	js         jetstream.JetStream
@@ -63,6 +65,10 @@ type Appender struct {
 
 	mu   sync.Mutex // held while a message is published, so that order is sequence order
 	next uint64     // sequence of the last message published
+	// fence is the subject of the fence that the first message goes behind,
+	// "" once it has.
+	fence      string
+	ackTimeout time.Duration
 
 	queue    chan inFlight
 	inFlight atomic.Int64
@@ -73,21 +79,21 @@ type Appender struct {
 }
 
 type inFlight struct {
-	future jetstream.PubAckFuture
+	future jetstream.PubAckFuture // nil when it is stored already
 	seq    uint64
 	bytes  int64
 	stored func(seq uint64)
 }
 
 // OpenAppender makes an appender that goes on after the stream's last
-// message. It sends nothing. The connection must be the caller's for as long
+// message. It sends nothing; the first Append takes some milliseconds more. The connection must be the caller's for as long
 // as the appender lives; losing it ends the appender.
 func OpenAppender(ctx context.Context, nc *nats.Conn, streamName string, cfg AppenderConfig) (*Appender, error) {
 	if cfg.WindowBytes == 0 {
 		cfg.WindowBytes = 4 << 20
 	}
-	if cfg.WindowMessages == 0 {
-		cfg.WindowMessages = 512
+	if cfg.WindowMessages == 0 || cfg.WindowMessages > maxWindowMessages {
+		cfg.WindowMessages = maxWindowMessages
 	}
 	if cfg.AckTimeout == 0 {
 		cfg.AckTimeout = 30 * time.Second
@@ -110,6 +116,8 @@ func OpenAppender(ctx context.Context, nc *nats.Conn, streamName string, cfg App
 		window:     int64(cfg.WindowBytes),
 		space:      semaphore.NewWeighted(int64(cfg.WindowBytes)),
 		next:       st.CachedInfo().State.LastSeq,
+		fence:      fenceSubject(st.CachedInfo().Config),
+		ackTimeout: cfg.AckTimeout,
 		queue:      make(chan inFlight, cfg.WindowMessages),
 		ctx:        life,
 		fail:       fail,
@@ -160,6 +168,13 @@ func (a *Appender) publish(ctx context.Context, m *nats.Msg, stored func(uint64)
 	if a.ctx.Err() != nil {
 		return context.Cause(a.ctx) //nolint:contextcheck // what ended the appender, not the caller
 	}
+	if a.fence != "" {
+		if err := a.publishFenced(ctx, m); err != nil {
+			a.fail(err)
+			return err
+		}
+		return a.enqueue(inFlight{seq: a.next, bytes: size, stored: stored})
+	}
 	future, err := a.js.PublishMsgAsync(m,
 		jetstream.WithExpectLastSequence(a.next),
 		jetstream.WithRetryAttempts(0), // a repeat would come out of order
@@ -170,9 +185,14 @@ func (a *Appender) publish(ctx context.Context, m *nats.Msg, stored func(uint64)
 		return err
 	}
 	a.next++
+	return a.enqueue(inFlight{future: future, seq: a.next, bytes: size, stored: stored})
+}
+
+// enqueue hands a message that was sent to collect.
+func (a *Appender) enqueue(p inFlight) error {
 	a.inFlight.Add(1)
 	select {
-	case a.queue <- inFlight{future: future, seq: a.next, bytes: size, stored: stored}:
+	case a.queue <- p:
 	case <-a.ctx.Done():
 	}
 	if a.ctx.Err() != nil {
@@ -202,18 +222,17 @@ func (a *Appender) collect(lost <-chan nats.Status) {
 	for {
 		select {
 		case p := <-a.queue:
+			if p.future == nil {
+				a.settle(p)
+				continue
+			}
 			select {
 			case ack := <-p.future.Ok():
 				if ack.Sequence != p.seq {
 					a.fail(fmt.Errorf("%w: message stored at %d, expected at %d", ErrFenced, ack.Sequence, p.seq))
 					return
 				}
-				a.stored.Store(p.seq)
-				a.inFlight.Add(-1)
-				a.space.Release(p.bytes)
-				if p.stored != nil {
-					p.stored(p.seq)
-				}
+				a.settle(p)
 			case err := <-p.future.Err():
 				a.fail(refused(err))
 				return
@@ -229,6 +248,16 @@ func (a *Appender) collect(lost <-chan nats.Status) {
 		case <-a.ctx.Done():
 			return
 		}
+	}
+}
+
+// settle notes that a message is stored.
+func (a *Appender) settle(p inFlight) {
+	a.stored.Store(p.seq)
+	a.inFlight.Add(-1)
+	a.space.Release(p.bytes)
+	if p.stored != nil {
+		p.stored(p.seq)
 	}
 }
 

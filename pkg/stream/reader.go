@@ -86,6 +86,9 @@ func (r *Reader) Next(ctx context.Context) (Received, error) {
 			return Received{}, fmt.Errorf("read stream %s: %w (wanted %d, got %d)", r.stream, ErrGap, r.last+1, seq)
 		}
 		r.last = seq
+		if _, fence := Fence(m.Headers()); fence {
+			continue
+		}
 		if i, _, err := Part(m.Headers()); err == nil && i == 0 {
 			r.first, r.begun = seq, true // an unfinished set before it is dropped
 		} else if err == nil && !r.begun {

@@ -4,9 +4,11 @@
 //
 //	stream CHANGES-<source>      sb.<source>.change.<schema>.<table>    fragments, one subject per table
 //	                             sb.<source>.change._control            barriers, schema changes, resets
+//	                             sb.<source>.change._fence              empty; where a new writer began
 //	stream SHAPES-<source>-<p>   sb.<source>.shape.<p>.<handle>.log     a shape's log
 //	                             sb.<source>.shape.<p>.<handle>.seg.<n> a segment: rows that the log refers to
 //	                             sb.<source>.shape.<p>._checkpoint      how far the partition has come
+//	                             sb.<source>.shape.<p>._fence           empty; where a new writer began
 //	core NATS                    sb.<source>.live.<p>.<handle>          every log message again, once it is stored
 //	core NATS                    shapebus.<source>.<endpoint>           the control plane (requests)
 //	bucket SB-<source>-shapes    <definition id> → the shape; _source → the source

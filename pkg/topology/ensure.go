@@ -58,6 +58,8 @@ func (s Source) EnsureChangeLog(ctx context.Context, js jetstream.JetStream, cfg
 		Discard:     discard,
 		Duplicates:  duplicates,
 		AllowDirect: true,
+		// A new writer keeps the one before out with an atomic batch.
+		AllowAtomicPublish: true,
 	})
 	if err != nil {
 		return nil, Explain(fmt.Errorf("create stream %s for at most %d bytes: %w", s.ChangeStream(), maxBytes, err))
@@ -92,7 +94,9 @@ func (s Source) EnsureShapeLogs(ctx context.Context, js jetstream.JetStream, par
 			Discard:     jetstream.DiscardNew, // a log never loses its beginning silently
 			Duplicates:  duplicates,
 			AllowDirect: true,
-			AllowRollup: true, // checkpoints replace one another
+			// A new writer keeps the one before out with an atomic batch.
+			AllowAtomicPublish: true,
+			AllowRollup:        true, // checkpoints replace one another
 			// Readers go live on core NATS: a JetStream consumer each would
 			// cost the server 40 KB and most of its publish rate.
 			RePublish: &jetstream.RePublish{

@@ -20,7 +20,13 @@ const (
 	// HeaderTail is on every shape log message; see wire.Tail. A part that is
 	// not the last carries the tail from before the message.
 	HeaderTail = "Sb-Tail"
+	// HeaderFence is on empty messages that only take up sequences, so that the
+	// messages of a writer before do not fit in any more; their number, from 1.
+	HeaderFence = "Sb-Fence"
 )
+
+// FenceToken ends the subject of a stream's fence messages; see HeaderFence.
+const FenceToken = "_fence"
 
 // Source is the name of one Postgres database in streams and subjects.
 type Source string

@@ -8,6 +8,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/pkg/stream"
 	"github.com/shapebus/shapebus/pkg/topology"
 )
 
@@ -30,6 +31,10 @@ func readTail(ctx context.Context, log jetstream.Stream, source topology.Source,
 		}
 		if err != nil {
 			return nil, fmt.Errorf("read the end of the change log, message %d: %w", seq, err)
+		}
+		if count, fence := stream.Fence(m.Header); fence {
+			seq -= min(count, seq) - 1 // the loop takes the last one
+			continue
 		}
 		done, err := r.add(storedMessage{subject: m.Subject, header: m.Header, data: m.Data})
 		if err != nil {
