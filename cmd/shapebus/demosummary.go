@@ -55,11 +55,15 @@ func (d *demo) summary(checks []demoCheck) {
 	}{
 		{"ingest", now.ingest, ""},
 		{"consumer", now.consumer, ""},
-		{"NATS", now.nats, "caches what it stores as far as memory permits"},
+		{"NATS", now.nats, "caches what its streams hold"},
 		{"Postgres' walsender", now.walsender, "without what it shares with other Postgres processes"},
 		{"this process", now.demo, "writes the traffic and holds the three subscribers' copies"},
 	} {
-		say("%s%*s  %s", inTitle(part.name), numberWidth, memoryText(part.size), p.dim(part.note))
+		line := fmt.Sprintf("%s%*s", inTitle(part.name), numberWidth, memoryText(part.size))
+		if part.note != "" {
+			line += "  " + p.dim(part.note)
+		}
+		say("%s", line)
 	}
 	say("\n%s", p.bold(fmt.Sprintf("%s%*s%*s%*s  verified", inTitle("subscriber of"), numberWidth, "rows", numberWidth, "transactions", numberWidth, "fragments")))
 	for i, s := range d.shapes {
