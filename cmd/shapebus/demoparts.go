@@ -46,7 +46,7 @@ func (p *demoParts) start(ctx context.Context, view *demoView) error {
 	}
 	view.say("NATS          %s", p.natsURL)
 	var err error
-	if p.ingest, err = p.service("ingest", "--sync-interval", devSyncInterval.String()); err != nil {
+	if p.ingest, err = p.service("ingest"); err != nil {
 		return err
 	}
 	if p.consumer, err = p.service("consumer"); err != nil {
@@ -98,10 +98,13 @@ func (p *demoParts) startNATS(ctx context.Context) error {
 }
 
 // service starts a service. Addresses may hold secrets: they go by environment, which other users cannot read.
-func (p *demoParts) service(name string, args ...string) (*demoChild, error) {
+func (p *demoParts) service(name string) (*demoChild, error) {
 	child, err := startChild(childOptions{
 		name: name,
-		args: append([]string{name, "--listen=", "--log-level=warn", "--log-format=text", "--source", demoSource, "--publication", demoPublication, "--slot", demoSlot}, args...),
+		args: []string{
+			name, "--listen=", "--log-level=warn", "--log-format=text", "--source", demoSource, "--publication", demoPublication, "--slot", demoSlot,
+			"--sync-interval", devSyncInterval.String(),
+		},
 		env:  []string{"SHAPEBUS_DATABASE_URL=" + p.database, "SHAPEBUS_NATS_URL=" + p.natsURL},
 	})
 	if err == nil {
