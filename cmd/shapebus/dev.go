@@ -38,7 +38,10 @@ const devStop = 30 * time.Second
 func (c *devCmd) Run(ctx context.Context, out *console) (err error) {
 	source := topology.Source(c.Source)
 	servers, err := c.startServers(ctx, out.log)
-	if err != nil {
+	switch {
+	case err != nil && ctx.Err() != nil: // stopped while it started
+		return nil //nolint:nilerr // the error is that it was stopped
+	case err != nil:
 		return err
 	}
 	defer func() {

@@ -47,9 +47,9 @@ func (c *shapeTailCmd) Run(ctx context.Context, out *console) error {
 				return err
 			}
 		}
-		err = follow(s.Subscribe(ctx, from, client.Options{Log: out.log}), p, c.Once)
-		if err = errors.Join(err, w.Flush()); ctx.Err() != nil {
-			return nil // stopped as asked
+		err = errors.Join(follow(s.Subscribe(ctx, from, client.Options{Log: out.log}), p, c.Once), w.Flush())
+		if ctx.Err() != nil {
+			err = nil // stopped as asked
 		}
 		return err
 	})
