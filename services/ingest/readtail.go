@@ -7,16 +7,17 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/stream"
 	"github.com/shapebus/shapebus/pkg/topology"
 )
 
 // readTail finds where the change log ends, reading backwards from its message
 // number last. It reads the last group of the last transaction and one message
-// more. acked is from the record: it holds where the log's messages have all
-// been discarded, by age or because nobody needed them any more.
-func readTail(ctx context.Context, log jetstream.Stream, source topology.Source, last uint64, acked change.LSN) (*tail, error) {
+// more. The zero tail says that there is no message, and where the slot stands
+// decides: they may have been discarded by age, or the machine lost power before
+// they were on disk. A log that begins again there repeats nothing that is in it,
+// and readers pass over what they had before.
+func readTail(ctx context.Context, log jetstream.Stream, source topology.Source, last uint64) (*tail, error) {
 	r := newTailReader(source)
 	for seq := last; seq > 0; seq-- {
 		m, err := log.GetMsg(ctx, seq)
@@ -43,9 +44,6 @@ func readTail(ctx context.Context, log jetstream.Stream, source topology.Source,
 		if done {
 			break
 		}
-	}
-	if !r.found && last > 0 {
-		r.tail.lsn = acked
 	}
 	return &r.tail, nil
 }

@@ -75,7 +75,7 @@ func (g *Ingest) session(ctx context.Context) error {
 		return topology.Explain(err)
 	}
 	defer s.appender.Close()
-	tail, err := readTail(ctx, log, g.cfg.Source, s.appender.Stored(), s.record.rec.Acked)
+	tail, err := readTail(ctx, log, g.cfg.Source, s.appender.Stored())
 	if err != nil {
 		return err
 	}
@@ -125,7 +125,11 @@ func (s *session) connect(ctx context.Context, from change.LSN) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := s.g.sameHistory(s.record.rec, id, from); err != nil {
+	stored := from
+	if from == 0 && s.appender.Stored() > 0 { // the log has lost its messages, shapes have not
+		stored = s.record.rec.Acked
+	}
+	if err := s.g.sameHistory(s.record.rec, id, stored); err != nil {
 		return err
 	}
 	s.record.rec.SystemID, s.record.rec.Timeline, s.record.rec.Slot = id.systemID, id.timeline, s.g.cfg.Slot
