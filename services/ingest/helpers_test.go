@@ -200,7 +200,11 @@ func (b *bench) readUntil(f func(entry) bool) []entry {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	r, err := stream.OpenReader(ctx, b.js, b.source.ChangeStream(), 1)
+	log, err := b.js.Stream(ctx, b.source.ChangeStream())
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	r, err := stream.OpenReader(ctx, b.js, b.source.ChangeStream(), log.CachedInfo().State.FirstSeq)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -218,7 +222,7 @@ func (b *bench) readUntil(f func(entry) bool) []entry {
 			b.t.Fatal(err)
 		}
 		if lsn < lastLSN {
-			b.t.Fatalf("message %d: LSN falls from %s to %s", m.Seq, lastLSN, lsn)
+			b.t.Fatalf("message %d: LSN falls from %s to %s; before: %q", m.Seq, lastLSN, lsn, story(all))
 		}
 		lastLSN = lsn
 		var got []entry
