@@ -105,7 +105,7 @@ func (p *demoParts) service(name string) (*demoChild, error) {
 			name, "--listen=", "--log-level=warn", "--log-format=text", "--source", demoSource, "--publication", demoPublication, "--slot", demoSlot,
 			"--sync-interval", devSyncInterval.String(),
 		},
-		env:  []string{"SHAPEBUS_DATABASE_URL=" + p.database, "SHAPEBUS_NATS_URL=" + p.natsURL},
+		env: []string{"SHAPEBUS_DATABASE_URL=" + p.database, "SHAPEBUS_NATS_URL=" + p.natsURL},
 	})
 	if err == nil {
 		p.started <- child
