@@ -40,7 +40,7 @@ func (c *devCmd) Run(ctx context.Context, out *console) (err error) {
 	servers, err := c.startServers(ctx, out.log)
 	switch {
 	case err != nil && ctx.Err() != nil: // stopped while it started
-		return nil //nolint:nilerr // the error is that it was stopped
+		return nil
 	case err != nil:
 		return err
 	}
