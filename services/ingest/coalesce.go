@@ -35,6 +35,9 @@ const (
 type coalescer struct {
 	net.Conn
 
+	// drained, if set, is called before each read, which may wait.
+	drained func() error
+
 	buffer *bufio.Reader // reads through read
 	socket *socket       // nil where the system or the connection has no such thing
 	timer  *time.Timer
@@ -55,6 +58,11 @@ func newCoalescer(conn net.Conn) *coalescer {
 func (c *coalescer) Read(p []byte) (int, error) { return c.buffer.Read(p) }
 
 func (c *coalescer) read(p []byte) (int, error) {
+	if c.drained != nil {
+		if err := c.drained(); err != nil {
+			return 0, err
+		}
+	}
 	if c.delay > 0 {
 		if n, err := c.readBurst(p); n > 0 || err != nil {
 			return n, err

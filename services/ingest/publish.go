@@ -15,9 +15,9 @@ import (
 // publisher makes messages of what a batch decides and appends them to the
 // change log. It is the batch's output.
 //
-// Whole transactions on one table are packed: while messages are in flight
-// they gather in one that waits; it leaves when it is full, when anything else
-// has to follow, or as soon as nothing is in flight any more. So an idle
+// Whole transactions on one table are packed: they gather in one message that
+// waits. It leaves when it is full, when anything else has to follow, and, with
+// nothing in flight, when all that has come in is taken (drained). So an idle
 // pipeline sends at once and a busy one sends few messages.
 type publisher struct {
 	ctx       context.Context //nolint:containedctx // the session's, which the calls of a batch belong to
@@ -138,10 +138,21 @@ func (p *publisher) whole(t *table, head *change.Fragment, ops *wire.FragmentBui
 	w.rows += ops.Ops()
 	w.txns++
 	p.body.Add(head, ops)
-	if p.appender.InFlight() == 0 || p.body.Len() >= p.fullBytes {
+	if p.body.Len() >= p.fullBytes {
 		return p.sendWaiting()
 	}
 	return nil
+}
+
+// drained is told that the next message has yet to come in. What waits leaves
+// now, or when what is in flight has arrived.
+func (p *publisher) drained() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.appender.InFlight() > 0 {
+		return nil
+	}
+	return p.sendWaiting()
 }
 
 // sendWaiting sends the message being packed, if there is one. The caller
@@ -224,13 +235,7 @@ func (p *publisher) sendWhenIdle(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-p.idle:
-			p.mu.Lock()
-			var err error
-			if p.appender.InFlight() == 0 {
-				err = p.sendWaiting()
-			}
-			p.mu.Unlock()
-			if err != nil {
+			if err := p.drained(); err != nil {
 				return err
 			}
 		}

@@ -90,6 +90,7 @@ func (g *Ingest) session(ctx context.Context) error {
 	defer end(nil)
 	s.window = &syncWindow{w: newAckWindow(g.cfg.SyncInterval)}
 	s.publish = newPublisher(life, &g.cfg, s.appender, newRelations(kv), s.window, &g.counters)
+	s.wire.drained = s.publish.drained
 	if err := s.continuous(ctx, log.CachedInfo().Created, tail); err != nil {
 		return err
 	}
