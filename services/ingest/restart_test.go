@@ -87,7 +87,7 @@ func resets(entries []entry) (reasons []string) {
 
 func TestRestart(t *testing.T) {
 	t.Run("a transaction that was cut is continued with fragments of another size", func(t *testing.T) {
-		for _, c := range [][3]int{{1, 7, 3}, {7, 1, 2}, {3, 100, 1}, {100, 3, 7}, {2, 0, 1}, {7, 7, 7}} {
+		for _, c := range [][3]int{{1, 7, 3}, {7, 1, 2}, {3, 100, 1}, {5, 3, 100}, {2, 0, 1}, {7, 7, 7}} {
 			t.Run(fmt.Sprint(c), func(t *testing.T) {
 				b := newBench(t, "")
 				b.exec("CREATE TABLE a (id int PRIMARY KEY); CREATE TABLE b (id int PRIMARY KEY); CREATE TABLE c (id int PRIMARY KEY)")
