@@ -51,7 +51,7 @@ func (b *builder) asCondition(t term, what string) (node, *Error) {
 // typeName is the term's type for messages.
 func (t *term) typeName(b *builder) string {
 	if t.k == kindOpaque {
-		return fmt.Sprintf("oid %d", b.table.Columns[t.column.index].TypeOID)
+		return b.table.Columns[t.column.index].typeName()
 	}
 	return t.k.String()
 }

@@ -17,12 +17,21 @@ type Column struct {
 	Name    string
 	TypeOID uint32
 	TypeMod int32 // as in pg_attribute.atttypmod; -1 (or 0) for none
+	// TypeName is what messages call a type that clauses cannot use; empty means by its oid.
+	TypeName string
 
 	// Generated columns are refused: Postgres does not replicate them.
 	Generated bool
 	// NonDeterministic is set for text under a collation that finds different strings equal; such columns are
 	// compared by bytes, and the SQL says so.
 	NonDeterministic bool
+}
+
+func (c Column) typeName() string {
+	if c.TypeName != "" {
+		return c.TypeName
+	}
+	return fmt.Sprintf("oid %d", c.TypeOID)
 }
 
 // column resolves a reference: column, table.column or schema.table.column.

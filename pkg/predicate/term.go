@@ -71,7 +71,7 @@ func (b *builder) columnTerm(ref *pg_query.ColumnRef, pos int) (term, *Error) {
 	k, ok := kindOfOID(c.TypeOID)
 	if !ok {
 		return term{}, &Error{
-			Pos: pos, Message: fmt.Sprintf("column %q has a type that where clauses cannot use yet (oid %d)", c.Name, c.TypeOID),
+			Pos: pos, Message: fmt.Sprintf("column %q has a type that where clauses cannot use yet (%s)", c.Name, c.typeName()),
 		}
 	}
 	return term{form: formColumn, k: k, pos: pos, column: column{i, c.Name, k, c.NonDeterministic}}, nil

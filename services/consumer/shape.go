@@ -92,12 +92,12 @@ func compile(where string, params []string, t *pg.TableInfo) (*predicate.Predica
 	}
 	for _, c := range t.Relation.Columns {
 		pt.Columns = append(pt.Columns, predicate.Column{
-			Name: c.Name, TypeOID: c.Type, TypeMod: c.TypeMod, NonDeterministic: !info[c.Name].Deterministic,
+			Name: c.Name, TypeOID: c.Type, TypeMod: c.TypeMod, TypeName: info[c.Name].TypeName, NonDeterministic: !info[c.Name].Deterministic,
 		})
 	}
 	for _, c := range t.Columns {
 		if columnIndex(&t.Relation, c.Name) < 0 {
-			pt.Columns = append(pt.Columns, predicate.Column{Name: c.Name, TypeOID: c.Type, TypeMod: c.TypeMod, Generated: true})
+			pt.Columns = append(pt.Columns, predicate.Column{Name: c.Name, TypeOID: c.Type, TypeMod: c.TypeMod, TypeName: c.TypeName, Generated: true})
 		}
 	}
 	return predicate.Compile(where, params, pt)
