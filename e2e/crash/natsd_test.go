@@ -58,9 +58,12 @@ type natsServer struct {
 	js    jetstream.JetStream
 }
 
-func startNATS(tb testing.TB, store int64) *natsServer {
+func startNATS(tb testing.TB, o options) *natsServer {
 	tb.Helper()
-	s := &natsServer{tb: tb, dir: tb.TempDir(), port: freePort(tb), store: store}
+	s := &natsServer{tb: tb, dir: o.natsDir, port: freePort(tb), store: o.natsStore}
+	if s.dir == "" {
+		s.dir = tb.TempDir()
+	}
 	s.start()
 	nc, err := nats.Connect(s.url(), nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond))
 	if err != nil {

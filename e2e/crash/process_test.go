@@ -110,16 +110,23 @@ func (p *process) diesAt(point string) {
 	case <-time.After(patience):
 		p.tb.Fatalf("%s did not come to %s within %s", p.name, point, patience)
 	}
-	status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	p.wasKilled()
 	switch {
 	case p.ours:
 		p.tb.Fatalf("%s was ended by the test", p.name)
-	case !ok || !status.Signaled() || status.Signal() != syscall.SIGKILL:
-		p.tb.Fatalf("%s ended with %s, want SIGKILL at %s", p.name, p.cmd.ProcessState, point)
 	case !slices.Contains(p.log.lines(), "failpoint "+point):
 		p.tb.Fatalf("%s was killed, but not at %s", p.name, point)
 	}
 	p.tb.Logf("%s (process %d) died at %s", p.name, p.cmd.Process.Pid, point)
+}
+
+// wasKilled fails the test if something other than SIGKILL ended it.
+func (p *process) wasKilled() {
+	p.tb.Helper()
+	status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	if !ok || !status.Signaled() || status.Signal() != syscall.SIGKILL {
+		p.tb.Fatalf("%s ended with %s, want SIGKILL", p.name, p.cmd.ProcessState)
+	}
 }
 
 // output keeps what a process wrote. Safe for concurrent use.

@@ -48,6 +48,7 @@ type world struct {
 	client *client.Client
 
 	ingest, consumer *process
+	spare            *process // a second consumer, in some tests
 	shapes           []*client.Shape
 	traffic          *traffic
 	big              int64 // large transactions so far
@@ -56,8 +57,8 @@ type world struct {
 // options change a world before its servers start.
 type options struct {
 	ownPostgres bool
-	natsStore   int64
-	args        []string // of ingest
+	natsDir     string // default: one of the test's own
+	natsStore   int64  // its limit in bytes; 0 for none
 }
 
 // newWorld starts servers and no service.
@@ -85,7 +86,7 @@ func newWorld(tb testing.TB, o options) *world {
 	} else {
 		w.url = pgtest.Database(tb)
 	}
-	w.nats = startNATS(tb, o.natsStore)
+	w.nats = startNATS(tb, o)
 	var err error
 	if w.client, err = client.New(w.nats.nc, string(w.source)); err != nil {
 		tb.Fatal(err)
@@ -118,6 +119,9 @@ func (w *world) request() {
 	for _, def := range definitions() {
 		var sh *client.Shape
 		until(w.tb, "the shapes are created", func() (_ bool, err error) {
+			if w.ingest.gone() {
+				w.tb.Fatalf("ingest did not start: %s", w.ingest.log.tail())
+			}
 			sh, err = w.client.Create(w.tb.Context(), def)
 			return err == nil, err
 		})

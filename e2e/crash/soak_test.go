@@ -1,0 +1,109 @@
+package crash
+
+import (
+	"fmt"
+	"os"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// soakEnv says how long TestSoak kills, such as 10m.
+const soakEnv = "SHAPEBUS_SOAK"
+
+// TestSoak kills whatever it likes whenever it likes, for 15 seconds or as
+// long as soakEnv says, and judges every shape from time to time.
+func TestSoak(t *testing.T) {
+	t.Parallel()
+	long := 15 * time.Second
+	if text := os.Getenv(soakEnv); text != "" {
+		var err error
+		if long, err = time.ParseDuration(text); err != nil {
+			t.Fatalf("%s: %v", soakEnv, err)
+		}
+	}
+	w := newWorld(t, options{ownPostgres: true})
+	w.start()
+	w.traffic.run()
+	w.startSpare()
+	const verifyEvery = 12
+	end := time.Now().Add(long)
+	for round := 1; time.Now().Before(end); round++ {
+		w.pause(1500 * time.Millisecond)
+		w.fault()
+		if round%verifyEvery == 0 {
+			w.heal()
+			w.verify()
+			w.traffic.run()
+		}
+	}
+	w.heal()
+	w.verify()
+}
+
+// startSpare starts a consumer beside the one that writes, so that either
+// can be the one to go on.
+func (w *world) startSpare() {
+	w.tb.Helper()
+	w.startConsumer("")
+	w.spare = w.consumer
+	w.startConsumer("")
+}
+
+// fault lets something bad happen.
+func (w *world) fault() {
+	w.tb.Helper()
+	points := []string{"between_fragments", "after_publish", "after_ack", "before_confirm"}
+	at := func(points []string) string {
+		return fmt.Sprintf("%s:%d", points[w.rng.IntN(len(points))], 1+w.rng.IntN(300))
+	}
+	switch w.rng.IntN(9) {
+	case 0, 1:
+		w.tb.Log("ingest is killed")
+		w.ingest.kill()
+		w.startIngest(at(points)) // it may die there again, or not
+	case 2:
+		w.tb.Log("ingest is stopped")
+		w.ingest.stop()
+		w.startIngest("")
+	case 3, 4:
+		w.tb.Log("a consumer is killed")
+		w.consumer, w.spare = w.spare, w.consumer
+		w.consumer.kill()
+		w.startConsumer(at([]string{"after_fragment", "after_append", "before_checkpoint"}))
+	case 5:
+		w.tb.Log("a consumer sleeps")
+		w.consumer.signal(syscall.SIGSTOP)
+		w.pause(15 * time.Second)
+		w.consumer.signal(syscall.SIGCONT)
+	case 6:
+		w.killNATS("at any moment")
+	case 7:
+		w.tb.Log("Postgres is killed")
+		w.killPostgres()
+	case 8:
+		w.bigTransaction()
+	}
+	for _, p := range []struct {
+		proc  *process
+		start func()
+	}{
+		{w.ingest, func() { w.startIngest("") }},
+		{w.consumer, func() { w.startConsumer("") }},
+	} {
+		if p.proc.gone() {
+			p.proc.wasKilled()
+			p.start()
+		}
+	}
+}
+
+// heal has the services run without failpoints.
+func (w *world) heal() {
+	w.tb.Helper()
+	w.ingest.stop()
+	w.consumer.stop()
+	w.spare.stop()
+	w.startIngest("")
+	w.startSpare()
+}
