@@ -16,8 +16,9 @@ type Ingest struct {
 	ready    chan struct{}
 	once     sync.Once
 
-	checked  bool   // the server has passed its checks
-	dropSlot string // why the slot has to be made anew, "" if it has not
+	checked    bool   // both servers have passed their checks
+	unanswered int    // how often there was no JetStream
+	dropSlot   string // why the slot has to be made anew, "" if it has not
 }
 
 // New checks cfg and does nothing else.

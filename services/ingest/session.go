@@ -24,6 +24,10 @@ import (
 // close what it has.
 const leaveTime = 5 * time.Second
 
+// unansweredMost is how often a server may not know JetStream before it counts
+// as one that has none.
+const unansweredMost = 5
+
 // session is one replication connection with what belongs to it.
 type session struct {
 	g        *Ingest
@@ -43,20 +47,19 @@ func (g *Ingest) session(ctx context.Context) error {
 	if g.cfg.NATS.IsClosed() {
 		return fatal(fmt.Errorf("the connection to NATS is closed for good: %w", nats.ErrConnectionClosed))
 	}
-	now, err := g.prepare(ctx)
+	js, err := jetstream.New(g.cfg.NATS)
 	if err != nil {
 		return err
 	}
-	js, err := jetstream.New(g.cfg.NATS)
+	if err := g.haveJetStream(ctx, js); err != nil {
+		return err
+	}
+	now, err := g.prepare(ctx)
 	if err != nil {
 		return err
 	}
 	log, err := g.cfg.Source.EnsureChangeLog(ctx, js, g.cfg.ChangeLog)
 	if err != nil {
-		if g.counters.status().Received == 0 && errors.Is(err, jetstream.ErrJetStreamNotEnabled) ||
-			errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) {
-			return fatal(err)
-		}
 		return err
 	}
 	kv, err := js.KeyValue(ctx, g.cfg.Source.RelationBucket())
@@ -102,6 +105,26 @@ func (g *Ingest) session(ctx context.Context) error {
 	g.cfg.Log.Info("streaming from the replication slot", "from", max(tail.lsn, now.slot.ConfirmedFlush).String(), "log_end", tail.lsn.String())
 	g.once.Do(func() { close(g.ready) })
 	return s.run(ctx, life, end)
+}
+
+// haveJetStream fails if there is no JetStream. It comes before anything is
+// created in Postgres: a slot that nobody reads keeps WAL for ever.
+func (g *Ingest) haveJetStream(ctx context.Context, js jetstream.JetStream) error {
+	if g.checked {
+		return nil
+	}
+	_, err := js.AccountInfo(ctx)
+	switch {
+	case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
+		return fatal(topology.Explain(err))
+	case errors.Is(err, nats.ErrNoResponders):
+		// So a server answers that is still starting.
+		if g.unanswered++; g.unanswered >= unansweredMost {
+			return fatal(topology.Explain(err))
+		}
+		return topology.Explain(err)
+	}
+	return nil // what else is wrong shows where it matters
 }
 
 // connect opens the replication connection, checks that it leads to the right

@@ -1,0 +1,262 @@
+package ingest
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	natsserver "github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+
+	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/pkg/pg"
+	"github.com/shapebus/shapebus/pkg/pgtemp/pgtest"
+)
+
+// failure runs an Ingest that must end by itself, and returns why.
+func (b *bench) failure(change ...func(*Config)) string {
+	b.t.Helper()
+	r := b.launch(change...)
+	select {
+	case <-r.done:
+	case <-time.After(patience):
+		b.t.Fatalf("it does not give up: %+v", r.Status())
+	}
+	if r.err == nil {
+		b.t.Fatal("no error")
+	}
+	if r.Status().State != StateStopped {
+		b.t.Errorf("state %s", r.Status().State)
+	}
+	return r.err.Error()
+}
+
+func wantText(t *testing.T, got string, want ...string) {
+	t.Helper()
+	for _, w := range want {
+		if !strings.Contains(got, w) {
+			t.Errorf("%q does not say %q", got, w)
+		}
+	}
+}
+
+func TestFatal(t *testing.T) {
+	t.Run("wal_level", func(t *testing.T) {
+		server := pgtest.Own(t, map[string]string{"wal_level": "replica", "max_wal_senders": "0"})
+		b := newBench(t, server.URL("postgres"))
+		wantText(t, b.failure(), "ALTER SYSTEM SET wal_level = logical", "max_wal_senders")
+	})
+	t.Run("a role without REPLICATION", func(t *testing.T) {
+		b := newBench(t, "")
+		b.publish()
+		role := "r_" + b.slot
+		b.exec("CREATE ROLE " + role + " LOGIN")
+		t.Cleanup(func() {
+			conn, err := pgx.Connect(context.Background(), b.url)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, _ = conn.Exec(context.Background(), "DROP OWNED BY "+role+"; DROP ROLE "+role)
+			_ = conn.Close(context.Background())
+		})
+		got := b.failure(func(c *Config) { c.DatabaseURL = strings.Replace(b.url, "postgres@", role+"@", 1) })
+		wantText(t, got, `ALTER ROLE "`+role+`" REPLICATION`)
+	})
+	t.Run("wrong database, password or address", func(t *testing.T) {
+		b := newBench(t, "")
+		got := b.failure(func(c *Config) { c.DatabaseURL = strings.Replace(b.url, "/t_", "/nothing_", 1) })
+		wantText(t, got, "nothing_", "does not exist", "CREATE DATABASE")
+		got = b.failure(func(c *Config) { c.DatabaseURL = "postgres://u:secret@h:1:2/x" })
+		wantText(t, got, "connection string")
+		if strings.Contains(got, "secret") {
+			t.Errorf("%q tells the password", got)
+		}
+	})
+	t.Run("a slot of another plugin or database", func(t *testing.T) {
+		b := newBench(t, "")
+		b.exec("SELECT pg_create_logical_replication_slot($1, 'test_decoding')", b.slot)
+		wantText(t, b.failure(), "not a pgoutput slot")
+		other := newBench(t, "")
+		other.exec("SELECT pg_create_logical_replication_slot($1, 'pgoutput')", other.slot)
+		wantText(t, b.failure(func(c *Config) { c.Slot = other.slot }), "belongs to database")
+	})
+	t.Run("another cluster behind the source's name", func(t *testing.T) {
+		b := newBench(t, "")
+		b.publish()
+		b.start().stop()
+		server := pgtest.Own(t, nil)
+		got := b.failure(func(c *Config) { c.DatabaseURL = server.URL("postgres") })
+		wantText(t, got, "another Postgres cluster", "another source name")
+	})
+	t.Run("a closed connection to NATS", func(t *testing.T) {
+		b := newBench(t, "")
+		b.nc.Close()
+		wantText(t, b.failure(), "closed")
+	})
+	t.Run("NATS without JetStream", func(t *testing.T) {
+		b := newBench(t, "")
+		s, err := natsserver.NewServer(&natsserver.Options{DontListen: true, NoSigs: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Start()
+		t.Cleanup(s.Shutdown)
+		nc, err := nats.Connect("", nats.InProcessServer(s))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(nc.Close)
+		wantText(t, b.failure(func(c *Config) { c.NATS = nc }), "JetStream", "--jetstream")
+	})
+}
+
+func TestNew(t *testing.T) {
+	good := Config{Source: "s", DatabaseURL: "postgres://h/d", NATS: &nats.Conn{}}
+	if _, err := New(good); err != nil {
+		t.Fatal(err)
+	}
+	for name, change := range map[string]func(*Config){
+		"no source":           func(c *Config) { c.Source = "" },
+		"a source with a dot": func(c *Config) { c.Source = "a.b" },
+		"no database":         func(c *Config) { c.DatabaseURL = "" },
+		"no NATS":             func(c *Config) { c.NATS = nil },
+		"negative sizes":      func(c *Config) { c.FragmentOps = -1 },
+		"negative times":      func(c *Config) { c.SyncInterval = -1 },
+	} {
+		t.Run(name+" is refused", func(t *testing.T) {
+			cfg := good
+			change(&cfg)
+			if _, err := New(cfg); err == nil {
+				t.Error("no error")
+			}
+		})
+	}
+}
+
+func TestGaps(t *testing.T) {
+	setup := func(t *testing.T) *bench {
+		b := newBench(t, "")
+		b.exec("CREATE TABLE t (id int PRIMARY KEY)")
+		b.publish("t")
+		r := b.start()
+		b.exec("INSERT INTO t VALUES (1)")
+		b.upToBarrier()
+		eventually(t, "all is confirmed", func() bool { s := r.Status(); return s.Confirmed > s.Published })
+		r.stop()
+		return b
+	}
+	// goesOn requires a reset for the given reason, and that the log goes on behind it.
+	goesOn := func(b *bench, reason string, want ...string) {
+		b.t.Helper()
+		r := b.start()
+		b.exec("INSERT INTO t VALUES (100)")
+		entries := b.upToBarrier()
+		reasons := resets(entries)
+		if len(reasons) == 0 || !strings.Contains(reasons[len(reasons)-1], reason) {
+			b.t.Fatalf("resets %q", reasons)
+		}
+		if ids := audit(b.t.(*testing.T), entries); !slices.Equal(ids, append(want, "100")) {
+			b.t.Errorf("ids %v", ids)
+		}
+		r.stop()
+		b.start()
+		if again := resets(b.upToBarrier()); len(again) != len(reasons) {
+			b.t.Errorf("resets after another start %q", again)
+		}
+	}
+	t.Run("a slot that was dropped is made anew", func(t *testing.T) {
+		b := setup(t)
+		b.exec("SELECT pg_drop_replication_slot($1)", b.slot)
+		b.exec("INSERT INTO t VALUES (2)")
+		goesOn(b, "created anew", "1")
+	})
+	t.Run("a slot that somebody made anew is noticed", func(t *testing.T) {
+		b := setup(t)
+		b.exec("SELECT pg_drop_replication_slot($1)", b.slot)
+		b.exec("INSERT INTO t VALUES (2)")
+		b.exec("SELECT pg_create_logical_replication_slot($1, 'pgoutput')", b.slot)
+		b.exec("INSERT INTO t VALUES (3)")
+		goesOn(b, "created anew or moved", "1", "3")
+	})
+	t.Run("a slot that somebody moved is noticed", func(t *testing.T) {
+		b := setup(t)
+		b.exec("INSERT INTO t VALUES (2)")
+		b.exec("SELECT pg_replication_slot_advance($1, pg_current_wal_lsn())", b.slot)
+		b.exec("INSERT INTO t VALUES (3)")
+		goesOn(b, "moved", "1", "3")
+	})
+	t.Run("a change log that was deleted is begun anew", func(t *testing.T) {
+		b := setup(t)
+		b.exec("INSERT INTO t VALUES (2)")
+		if err := b.js.DeleteStream(t.Context(), b.source.ChangeStream()); err != nil {
+			t.Fatal(err)
+		}
+		goesOn(b, "created anew", "2")
+	})
+	t.Run("a lost slot is made anew", func(t *testing.T) {
+		server := pgtest.Own(t, map[string]string{"max_slot_wal_keep_size": "1MB", "max_wal_size": "32MB", "min_wal_size": "32MB"})
+		b := newBench(t, server.URL("postgres"))
+		b.exec("CREATE TABLE t (id int PRIMARY KEY)")
+		b.exec("CREATE TABLE other (v text)")
+		b.publish("t")
+		b.start().stop()
+		lost := false
+		for range 20 {
+			b.exec("INSERT INTO other SELECT repeat('x', 1000) FROM generate_series(1, 20000)")
+			b.exec("SELECT pg_switch_wal()")
+			b.exec("CHECKPOINT")
+			slot, err := pg.LookupSlot(t.Context(), b.db, b.slot)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if lost = slot.Lost(); lost {
+				break
+			}
+		}
+		if !lost {
+			t.Fatal("the slot is not lost")
+		}
+		goesOn(b, "created anew")
+	})
+	t.Run("a publication that was gone for a while costs a new slot", func(t *testing.T) {
+		b := setup(t)
+		b.exec("DROP PUBLICATION pub")
+		b.exec("INSERT INTO t VALUES (2)")
+		b.publish("t")
+		r := b.launch()
+		eventually(t, "the slot was made anew", func() bool { return r.Status().State == StateStreaming && len(resets(b.upToBarrier())) == 2 })
+		r.stop()
+		goesOn(b, "created anew", "1")
+	})
+	t.Run("a database that went back in time is refused", func(t *testing.T) {
+		b := setup(t)
+		g, err := New(b.config())
+		if err != nil {
+			t.Fatal(err)
+		}
+		id := identity{systemID: "1", timeline: 2, flushed: 1000}
+		rec := record{SystemID: "1", Timeline: 1}
+		if err := g.sameHistory(rec, id, 1000); err != nil {
+			t.Error(err)
+		}
+		if err := g.sameHistory(rec, id, 1001); err == nil {
+			t.Error("a log beyond the WAL is taken")
+		}
+		id.branched = 500
+		if err := g.sameHistory(rec, id, 501); err == nil {
+			t.Error("a log beyond the branch is taken")
+		}
+	})
+}
+
+func TestLeftTimeline(t *testing.T) {
+	history := []byte("1\t0/3000000\tno recovery target specified\n\n2\t0/5000148\tbefore 2000-01-01\n")
+	for timeline, want := range map[int32]change.LSN{1: 0x3000000, 2: 0x5000148, 9: 1} {
+		if got, err := leftTimeline(history, timeline); err != nil || got != want {
+			t.Errorf("timeline %d: %s, %v", timeline, got, err)
+		}
+	}
+}
