@@ -196,8 +196,8 @@ func (a *Appender) enqueue(p inFlight) error {
 	case <-a.ctx.Done():
 	}
 	if a.ctx.Err() != nil {
-		a.js.CleanupPublisher()     // collect may have done so before this message was sent
-		return context.Cause(a.ctx) //nolint:contextcheck // what ended the appender, not the caller
+		a.js.CleanupPublisher() // collect may have done so before this message was sent
+		return context.Cause(a.ctx)
 	}
 	return nil
 }

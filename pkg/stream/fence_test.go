@@ -30,7 +30,8 @@ func (b *bench) late(next uint64, n int) (stored int) {
 		select {
 		case <-ack.Ok():
 			stored++
-		case <-ack.Err():
+		case err := <-ack.Err():
+			_ = err
 		case <-b.ctx().Done():
 			b.tb.Fatal("no answer")
 		}

@@ -72,7 +72,7 @@ func (c Config) withDefaults() Config {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	c.Log = c.Log.With("service", "ingest", "source", string(c.Source), "slot", c.Slot)
+	c.Log = c.Log.With(slog.String("service", "ingest"), slog.String("source", string(c.Source)), slog.String("slot", c.Slot))
 	if c.Failpoint == nil {
 		c.Failpoint = func(string) {}
 	}

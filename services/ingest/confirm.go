@@ -106,7 +106,7 @@ func (c *confirmer) sendStatus(ctx context.Context) error {
 		if blocked == 0 && quiet > silence*c.interval {
 			return fmt.Errorf("the Postgres server has not been heard of for %s", quiet.Round(time.Second))
 		}
-		if err := c.update(now, force, quiet > c.interval); err != nil && ctx.Err() == nil {
+		if err := c.update(ctx, now, force, quiet > c.interval); err != nil && ctx.Err() == nil {
 			return err
 		}
 	}
@@ -114,7 +114,7 @@ func (c *confirmer) sendStatus(ctx context.Context) error {
 
 // update sends a status update if there is something new, if it is time to, or
 // if it is forced to.
-func (c *confirmer) update(now time.Time, force, wantReply bool) error {
+func (c *confirmer) update(ctx context.Context, now time.Time, force, wantReply bool) error {
 	var lsn change.LSN
 	c.s.window.do(func(w *ackWindow) { lsn = w.confirmable(now) })
 	c.mu.Lock()
@@ -133,7 +133,7 @@ func (c *confirmer) update(now time.Time, force, wantReply bool) error {
 		return nil
 	}
 	c.sent = now
-	err := pglogrepl.SendStandbyStatusUpdate(context.Background(), c.s.conn, pglogrepl.StandbyStatusUpdate{
+	err := pglogrepl.SendStandbyStatusUpdate(ctx, c.s.conn, pglogrepl.StandbyStatusUpdate{
 		WALWritePosition: pglogrepl.LSN(max(change.LSN(c.received.Load()), c.confirmed)),
 		WALFlushPosition: pglogrepl.LSN(c.confirmed),
 		WALApplyPosition: pglogrepl.LSN(c.confirmed),
@@ -149,5 +149,5 @@ func (c *confirmer) update(now time.Time, force, wantReply bool) error {
 
 // last confirms what may be confirmed at the end of a session.
 func (c *confirmer) last(ctx context.Context) error {
-	return c.update(time.Now(), true, false)
+	return c.update(ctx, time.Now(), true, false)
 }

@@ -248,13 +248,13 @@ func (d *decoder) message(b []byte) error {
 	d.transactional = b[0]&1 != 0
 	d.messageLSN = change.LSN(binary.BigEndian.Uint64(b[1:]))
 	b = b[9:]
-	end := bytes.IndexByte(b, 0)
-	if end < 0 || len(b) < end+5 {
+	prefix, b, ok := bytes.Cut(b, []byte{0})
+	if !ok || len(b) < 4 {
 		return errShort
 	}
-	d.prefix = b[:end:end]
-	size := uint64(binary.BigEndian.Uint32(b[end+1:]))
-	b = b[end+5:]
+	d.prefix = prefix
+	size := uint64(binary.BigEndian.Uint32(b))
+	b = b[4:]
 	if size > uint64(len(b)) {
 		return errShort
 	}
@@ -264,9 +264,9 @@ func (d *decoder) message(b []byte) error {
 
 // cutString takes a zero-terminated string off the front of b.
 func cutString(b []byte) (s string, rest []byte, ok bool) {
-	end := bytes.IndexByte(b, 0)
-	if end < 0 {
+	before, rest, ok := bytes.Cut(b, []byte{0})
+	if !ok {
 		return "", nil, false
 	}
-	return string(b[:end]), b[end+1:], true
+	return string(before), rest, true
 }

@@ -37,13 +37,13 @@ type bench struct {
 	slot   string
 }
 
-func newBench(t testing.TB, url string) *bench {
-	t.Helper()
+func newBench(tb testing.TB, url string) *bench {
+	tb.Helper()
 	if url == "" {
-		url = pgtest.Database(t)
+		url = pgtest.Database(tb)
 	}
-	nc, js := natstest.Conn(t)
-	b := &bench{t: t, url: url, nc: nc, js: js, source: "test", slot: "s_" + strings.ToLower(url[strings.LastIndex(url, "/")+1:][:8])}
+	nc, js := natstest.Conn(tb)
+	b := &bench{t: tb, url: url, nc: nc, js: js, source: "test", slot: "s_" + strings.ToLower(url[strings.LastIndex(url, "/")+1:][:8])}
 	b.slot = strings.Map(func(r rune) rune {
 		if r == '?' || r == '=' {
 			return '_'
@@ -159,12 +159,12 @@ func (b *bench) publish(tables ...string) {
 }
 
 // eventually waits until f holds.
-func eventually(t testing.TB, what string, f func() bool) {
-	t.Helper()
+func eventually(tb testing.TB, what string, f func() bool) {
+	tb.Helper()
 	deadline := time.Now().Add(patience)
 	for !f() {
 		if time.Now().After(deadline) {
-			t.Fatalf("not within %s: %s", patience, what)
+			tb.Fatalf("not within %s: %s", patience, what)
 		}
 		time.Sleep(5 * time.Millisecond)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -87,7 +88,7 @@ func (g *Ingest) Run(ctx context.Context) error {
 		switch {
 		case errors.Is(err, errStandby):
 			if g.counters.become(StateStandby) {
-				g.cfg.Log.Info("standing by: another process has the replication slot")
+				g.cfg.Log.InfoContext(ctx, "standing by: another process has the replication slot")
 			}
 			pause = standbyWait
 		default:
@@ -97,7 +98,7 @@ func (g *Ingest) Run(ctx context.Context) error {
 			wait = min(2*wait, longestWait)
 			g.counters.failed(err)
 			g.counters.become(StateBackOff)
-			g.cfg.Log.Warn("replication session ended, trying again", "error", err, "pause", pause)
+			g.cfg.Log.WarnContext(ctx, "replication session ended, trying again", slog.Any("error", err), slog.Duration("pause", pause))
 		}
 		// Jitter keeps several processes from coming back in step.
 		pause = pause/2 + rand.N(pause)

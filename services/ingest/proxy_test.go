@@ -25,11 +25,11 @@ type proxy struct {
 	conns []net.Conn
 }
 
-func newProxy(t testing.TB, target string) *proxy {
-	t.Helper()
+func newProxy(tb testing.TB, target string) *proxy {
+	tb.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	p := &proxy{listener: l, target: target}
 	p.gate.L = &p.mu
@@ -51,7 +51,7 @@ func newProxy(t testing.TB, target string) *proxy {
 			go func() { p.copyHeld(client, server); _ = client.Close() }()
 		}
 	}()
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		_ = l.Close()
 		p.hold(false)
 		p.cut()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -85,7 +86,7 @@ func (g *Ingest) session(ctx context.Context) error {
 	if err := s.connect(ctx, tail.lsn); err != nil {
 		return err
 	}
-	defer s.close()
+	defer s.close(ctx)
 
 	// From here on the slot is ours. What belongs to the session goes on after
 	// ctx has ended, until the session has left in order.
@@ -102,7 +103,8 @@ func (g *Ingest) session(ctx context.Context) error {
 	inFlight := s.appender.InFlight
 	g.counters.inFlight.Store(&inFlight)
 	g.counters.become(StateStreaming)
-	g.cfg.Log.Info("streaming from the replication slot", "from", max(tail.lsn, now.slot.ConfirmedFlush).String(), "log_end", tail.lsn.String())
+	g.cfg.Log.InfoContext(ctx, "streaming from the replication slot",
+		slog.String("from", max(tail.lsn, now.slot.ConfirmedFlush).String()), slog.String("log_end", tail.lsn.String()))
 	g.once.Do(func() { close(g.ready) })
 	return s.run(ctx, life, end)
 }
@@ -142,7 +144,7 @@ func (s *session) connect(ctx context.Context, from change.LSN) (err error) {
 	}
 	defer func() {
 		if err != nil {
-			s.close()
+			s.close(ctx)
 		}
 	}()
 	id, err := identify(ctx, s.conn, s.record.rec.Timeline)
@@ -174,14 +176,14 @@ func (s *session) connect(ctx context.Context, from change.LSN) (err error) {
 // literal quotes a string for the replication grammar, which has no escapes.
 func literal(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
 
-func (s *session) close() {
+func (s *session) close(ctx context.Context) {
 	if s.conn == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), leaveTime)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTime)
 	defer cancel()
 	if err := s.conn.Close(ctx); err != nil {
-		s.g.cfg.Log.Debug("close the replication connection", "error", err)
+		s.g.cfg.Log.DebugContext(ctx, "close the replication connection", slog.Any("error", err))
 	}
 }
 
@@ -194,7 +196,7 @@ func (s *session) continuous(ctx context.Context, streamCreated time.Time, tail 
 	if reason != "" {
 		lsn := max(tail.lsn, s.server.slot.ConfirmedFlush)
 		if tail.lsn != 0 {
-			s.g.cfg.Log.Error("the change log has a gap; all shapes of the source end", "reason", reason, "lsn", lsn.String())
+			s.g.cfg.Log.ErrorContext(ctx, "the change log has a gap; all shapes of the source end", slog.String("reason", reason), slog.String("lsn", lsn.String()))
 		}
 		c := &wire.Control{Kind: wire.ControlReset, LSN: uint64(lsn), Reason: reason}
 		if err := s.publish.control(c, lsn); err != nil {
@@ -214,10 +216,10 @@ func (s *session) run(ctx, life context.Context, end context.CancelCauseFunc) er
 	// A deadline in the past interrupts what waits for the server. It fails on a
 	// closed connection only, which is as good.
 	socket, past := s.conn.Conn(), time.Unix(1, 0)
-	failed := context.AfterFunc(life, func() { _ = socket.SetDeadline(past) }) //nolint:errcheck // see above
+	failed := context.AfterFunc(life, func() { _ = socket.SetDeadline(past) })
 	defer failed()
 	defer context.AfterFunc(ctx, func() {
-		_ = socket.SetReadDeadline(past)                     //nolint:errcheck // see above
+		_ = socket.SetReadDeadline(past)
 		time.AfterFunc(leaveTime, func() { end(ctx.Err()) }) // an append may still wait for room
 	})()
 
@@ -246,7 +248,7 @@ func (s *session) run(ctx, life context.Context, end context.CancelCauseFunc) er
 	if ctx.Err() != nil && life.Err() == nil {
 		err = s.leave(ctx)
 		if failed() {
-			_ = socket.SetDeadline(time.Time{}) //nolint:errcheck // see above
+			_ = socket.SetDeadline(time.Time{})
 		}
 	}
 	cause := context.Cause(life)

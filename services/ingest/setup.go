@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -62,7 +63,7 @@ func (g *Ingest) prepareOn(ctx context.Context, conn *pgx.Conn) (server, error) 
 		if reason == "" {
 			reason = "Postgres has removed WAL that the slot had not read (" + s.slot.WALStatus + " " + s.slot.InvalidationReason + ")"
 		}
-		g.cfg.Log.Error("the replication slot is of no use any more and is made anew; all shapes of the source end", "reason", reason)
+		g.cfg.Log.ErrorContext(ctx, "the replication slot is of no use any more and is made anew; all shapes of the source end", slog.String("reason", reason))
 		if err := pg.DropSlot(ctx, conn, g.cfg.Slot); err != nil {
 			return s, err
 		}
@@ -78,7 +79,7 @@ func (g *Ingest) prepareOn(ctx context.Context, conn *pgx.Conn) (server, error) 
 		return s, err
 	}
 	if !s.slot.Exists {
-		g.cfg.Log.Info("creating the replication slot; this waits for transactions that are writing now")
+		g.cfg.Log.InfoContext(ctx, "creating the replication slot; this waits for transactions that are writing now")
 		var options []pg.SlotOption
 		if g.cfg.Failover {
 			options = append(options, pg.WithFailover())
@@ -97,7 +98,6 @@ func (g *Ingest) prepareOn(ctx context.Context, conn *pgx.Conn) (server, error) 
 func (g *Ingest) check(ctx context.Context, conn *pgx.Conn) error {
 	var failed []string
 	for _, f := range pg.Check(ctx, conn, pg.CheckOptions{Publication: g.cfg.Publication, Slot: g.cfg.Slot}) {
-		attrs := []any{"check", f.Name, "detail", f.Detail, "fix", f.Fix}
 		switch f.Level {
 		case pg.LevelFail:
 			text := f.Name + ": " + f.Detail
@@ -106,7 +106,7 @@ func (g *Ingest) check(ctx context.Context, conn *pgx.Conn) error {
 			}
 			failed = append(failed, text)
 		case pg.LevelWarn:
-			g.cfg.Log.Warn("Postgres check", attrs...)
+			g.cfg.Log.WarnContext(ctx, "Postgres check", slog.String("check", f.Name), slog.String("detail", f.Detail), slog.String("fix", f.Fix))
 		default:
 		}
 	}

@@ -50,7 +50,7 @@ func (s *socket) tryRead(p []byte) (n int, err error) {
 
 // wakeAt is a hint to the kernel; where it refuses, there are only more wake-ups.
 func (s *socket) wakeAt(bytes int) {
-	_ = s.raw.Control(func(fd uintptr) { //nolint:errcheck // see above
-		_ = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVLOWAT, bytes) //nolint:errcheck // see above
+	_ = s.raw.Control(func(fd uintptr) {
+		_ = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVLOWAT, bytes)
 	})
 }

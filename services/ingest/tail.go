@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/nats-io/nats.go"
 
@@ -110,8 +111,8 @@ func (r *tailReader) add(m storedMessage) (done bool, err error) {
 			return false, nil
 		}
 		whole := storedMessage{subject: m.subject, header: r.parts[0].header}
-		for i := len(r.parts) - 1; i >= 0; i-- {
-			whole.data = append(whole.data, r.parts[i].data...)
+		for _, p := range slices.Backward(r.parts) {
+			whole.data = append(whole.data, p.data...)
 		}
 		r.parts = r.parts[:0]
 		m = whole

@@ -138,6 +138,7 @@ func TestNew(t *testing.T) {
 
 func TestGaps(t *testing.T) {
 	setup := func(t *testing.T) *bench {
+		t.Helper()
 		b := newBench(t, "")
 		b.exec("CREATE TABLE t (id int PRIMARY KEY)")
 		b.publish("t")
@@ -149,8 +150,8 @@ func TestGaps(t *testing.T) {
 		return b
 	}
 	// goesOn requires a reset for the given reason, and that the log goes on behind it.
-	goesOn := func(b *bench, reason string, want ...string) {
-		b.t.Helper()
+	goesOn := func(t *testing.T, b *bench, reason string, want ...string) {
+		t.Helper()
 		r := b.start()
 		b.exec("INSERT INTO t VALUES (100)")
 		entries := b.upToBarrier()
@@ -158,7 +159,7 @@ func TestGaps(t *testing.T) {
 		if len(reasons) == 0 || !strings.Contains(reasons[len(reasons)-1], reason) {
 			b.t.Fatalf("resets %q", reasons)
 		}
-		if ids := audit(b.t.(*testing.T), entries); !slices.Equal(ids, append(want, "100")) {
+		if ids := audit(t, entries); !slices.Equal(ids, append(want, "100")) {
 			b.t.Errorf("ids %v", ids)
 		}
 		r.stop()
@@ -171,7 +172,7 @@ func TestGaps(t *testing.T) {
 		b := setup(t)
 		b.exec("SELECT pg_drop_replication_slot($1)", b.slot)
 		b.exec("INSERT INTO t VALUES (2)")
-		goesOn(b, "created anew", "1")
+		goesOn(t, b, "created anew", "1")
 	})
 	t.Run("a slot that somebody made anew is noticed", func(t *testing.T) {
 		b := setup(t)
@@ -179,14 +180,14 @@ func TestGaps(t *testing.T) {
 		b.exec("INSERT INTO t VALUES (2)")
 		b.exec("SELECT pg_create_logical_replication_slot($1, 'pgoutput')", b.slot)
 		b.exec("INSERT INTO t VALUES (3)")
-		goesOn(b, "created anew or moved", "1", "3")
+		goesOn(t, b, "created anew or moved", "1", "3")
 	})
 	t.Run("a slot that somebody moved is noticed", func(t *testing.T) {
 		b := setup(t)
 		b.exec("INSERT INTO t VALUES (2)")
 		b.exec("SELECT pg_replication_slot_advance($1, pg_current_wal_lsn())", b.slot)
 		b.exec("INSERT INTO t VALUES (3)")
-		goesOn(b, "moved", "1", "3")
+		goesOn(t, b, "moved", "1", "3")
 	})
 	t.Run("a change log that was deleted is begun anew", func(t *testing.T) {
 		b := setup(t)
@@ -194,7 +195,7 @@ func TestGaps(t *testing.T) {
 		if err := b.js.DeleteStream(t.Context(), b.source.ChangeStream()); err != nil {
 			t.Fatal(err)
 		}
-		goesOn(b, "created anew", "2")
+		goesOn(t, b, "created anew", "2")
 	})
 	t.Run("a lost slot is made anew", func(t *testing.T) {
 		server := pgtest.Own(t, map[string]string{"max_slot_wal_keep_size": "1MB", "max_wal_size": "32MB", "min_wal_size": "32MB"})
@@ -219,7 +220,7 @@ func TestGaps(t *testing.T) {
 		if !lost {
 			t.Fatal("the slot is not lost")
 		}
-		goesOn(b, "created anew")
+		goesOn(t, b, "created anew")
 	})
 	t.Run("a publication that was gone for a while costs a new slot", func(t *testing.T) {
 		b := setup(t)
@@ -229,7 +230,7 @@ func TestGaps(t *testing.T) {
 		r := b.launch()
 		eventually(t, "the slot was made anew", func() bool { return r.Status().State == StateStreaming && len(resets(b.upToBarrier())) == 2 })
 		r.stop()
-		goesOn(b, "created anew", "1")
+		goesOn(t, b, "created anew", "1")
 	})
 	t.Run("a database that went back in time is refused", func(t *testing.T) {
 		b := setup(t)
