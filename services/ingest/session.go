@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -194,6 +195,7 @@ func (s *session) continuous(ctx context.Context, streamCreated time.Time, tail 
 	reason := gap(rec, s.record.revision == 0, s.server.slot, streamCreated)
 	rec.StreamCreated = streamCreated
 	if reason != "" {
+		reason = cmp.Or(s.server.lost, reason)
 		lsn := max(tail.lsn, s.server.slot.ConfirmedFlush)
 		if tail.lsn != 0 {
 			s.g.cfg.Log.ErrorContext(ctx, "the change log has a gap; all shapes of the source end", slog.String("reason", reason), slog.String("lsn", lsn.String()))

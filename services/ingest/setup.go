@@ -18,6 +18,7 @@ import (
 // server is what a session needs to know of Postgres before it starts.
 type server struct {
 	slot          pg.SlotInfo
+	lost          string        // why the slot had to be made anew, if it had to
 	senderTimeout time.Duration // after which a walsender gives up a silent client; 0 = never
 }
 
@@ -61,13 +62,13 @@ func (g *Ingest) prepareOn(ctx context.Context, conn *pgx.Conn) (server, error) 
 	if ours && (s.slot.Lost() || g.dropSlot != "") {
 		reason := g.dropSlot
 		if reason == "" {
-			reason = "Postgres has removed WAL that the slot had not read (" + s.slot.WALStatus + " " + s.slot.InvalidationReason + ")"
+			reason = "Postgres has removed WAL that ingest had not read"
 		}
 		g.cfg.Log.ErrorContext(ctx, "the replication slot is of no use any more and is made anew; all shapes of the source end", slog.String("reason", reason))
 		if err := pg.DropSlot(ctx, conn, g.cfg.Slot); err != nil {
 			return s, err
 		}
-		s.slot, g.dropSlot = pg.SlotInfo{}, ""
+		s.slot, s.lost, g.dropSlot = pg.SlotInfo{}, reason, ""
 	}
 	if !g.checked {
 		if err := g.check(ctx, conn); err != nil {
