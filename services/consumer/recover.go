@@ -144,26 +144,55 @@ func readTails(ctx context.Context, js jetstream.JetStream, source topology.Sour
 		for len(all) > 0 {
 			page := all[:min(tailPage, len(all))]
 			all = all[len(page):]
-			got, err := jetstreamext.GetLastMsgsFor(ctx, js, source.ShapeStream(p), page)
-			if err != nil {
+			if err := readTailPage(ctx, js, source.ShapeStream(p), page, tails); err != nil {
 				return nil, fmt.Errorf("read logs of partition %d: %w", p, err)
-			}
-			for m, err := range got {
-				if errors.Is(err, jetstreamext.ErrNoMessages) {
-					break
-				}
-				if err != nil {
-					return nil, fmt.Errorf("read logs of partition %d: %w", p, err)
-				}
-				t, err := wire.ParseTail(m.Header.Get(topology.HeaderTail))
-				if err != nil {
-					return nil, fmt.Errorf("log %s: %w", m.Subject, err)
-				}
-				tails[topology.HandleOfLog(m.Subject)] = t
 			}
 		}
 	}
 	return tails, nil
+}
+
+// readTailPage adds the tails of the logs that have one. An answer may end
+// early without saying so: the server stops at a number of bytes, the client
+// library after some seconds. A log taken for empty would be written anew, so
+// the logs not yet seen are asked for until the server says that they have nothing.
+func readTailPage(ctx context.Context, js jetstream.JetStream, streamName string, subjects []string, tails map[string]wire.Tail) error {
+	for len(subjects) > 0 {
+		answer, err := jetstreamext.GetLastMsgsFor(ctx, js, streamName, subjects)
+		if err != nil {
+			return err
+		}
+		seen, none := map[string]bool{}, false
+		for m, err := range answer {
+			if errors.Is(err, jetstreamext.ErrNoMessages) {
+				none = true
+				break
+			}
+			if err != nil {
+				return err
+			}
+			t, err := wire.ParseTail(m.Header.Get(topology.HeaderTail))
+			if err != nil {
+				return fmt.Errorf("log %s: %w", m.Subject, err)
+			}
+			tails[topology.HandleOfLog(m.Subject)] = t
+			seen[m.Subject] = true
+		}
+		if len(seen) == 0 {
+			if none {
+				return nil
+			}
+			return fmt.Errorf("the server did not answer for %d logs", len(subjects))
+		}
+		var rest []string
+		for _, subject := range subjects {
+			if !seen[subject] {
+				rest = append(rest, subject)
+			}
+		}
+		subjects = rest
+	}
+	return nil
 }
 
 // watchShapes returns all records and goes on telling the main loop of changes.
