@@ -41,11 +41,12 @@ func (b *builder) asCondition(t term, what string) (node, *Error) {
 		return t.bool, nil
 	case formColumn:
 		return &boolColumnNode{t.column}, nil
+	default: // a constant: resolve has made one of a parameter
+		if t.c.null {
+			return &literalNode{isUnknown}, nil
+		}
+		return &literalNode{truthOf(t.c.text == "t")}, nil
 	}
-	if t.c.null {
-		return &literalNode{isUnknown}, nil
-	}
-	return &literalNode{truthOf(t.c.text == "t")}, nil
 }
 
 // typeName is the term's type for messages.
@@ -72,12 +73,14 @@ func (b *builder) boolean(n *pg_query.Node, depth int) (node, *Error) {
 }
 
 func (b *builder) boolExpr(e *pg_query.BoolExpr, depth int) (node, *Error) {
-	name := "NOT"
+	var name string
 	switch e.Boolop {
 	case pg_query.BoolExprType_AND_EXPR:
 		name = "AND"
 	case pg_query.BoolExprType_OR_EXPR:
 		name = "OR"
+	default:
+		name = "NOT"
 	}
 	args := make([]node, 0, len(e.Args))
 	for _, a := range e.Args {
@@ -109,8 +112,9 @@ func (b *builder) nullTest(e *pg_query.NullTest, depth int) (node, *Error) {
 		return &isNode{t.bool, isUnknown, not}, nil
 	case formParam:
 		return nil, b.undetermined(t)
+	default: // a constant
+		return &literalNode{truthOf(t.c.null != not)}, nil
 	}
-	return &literalNode{truthOf(t.c.null != not)}, nil
 }
 
 func (b *builder) undetermined(t term) *Error {
@@ -122,7 +126,7 @@ func (b *builder) undetermined(t term) *Error {
 
 func (b *builder) booleanTest(e *pg_query.BooleanTest, depth int) (node, *Error) {
 	n := &isNode{}
-	name := ""
+	var name string
 	switch e.Booltesttype {
 	case pg_query.BoolTestType_IS_TRUE:
 		n.want, name = isTrue, "IS TRUE"

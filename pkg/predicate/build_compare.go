@@ -35,10 +35,12 @@ func (b *builder) expression(e *pg_query.A_Expr, depth int) (node, *Error) {
 		return b.between(e, pos, depth)
 	case pg_query.A_Expr_Kind_AEXPR_LIKE, pg_query.A_Expr_Kind_AEXPR_ILIKE:
 		return b.like(e, pos, depth)
+	default:
+		return nil, &Error{Pos: pos, Message: expressionName(e.Kind) + " is not supported yet"}
 	}
-	return nil, &Error{Pos: pos, Message: fmt.Sprintf("%s is not supported yet", expressionName(e.Kind))}
 }
 
+// expressionName names an expression that is not supported, as its user wrote it.
 func expressionName(k pg_query.A_Expr_Kind) string {
 	switch k {
 	case pg_query.A_Expr_Kind_AEXPR_OP_ANY:
@@ -53,8 +55,9 @@ func expressionName(k pg_query.A_Expr_Kind) string {
 		return "SIMILAR TO"
 	case pg_query.A_Expr_Kind_AEXPR_BETWEEN_SYM, pg_query.A_Expr_Kind_AEXPR_NOT_BETWEEN_SYM:
 		return "BETWEEN SYMMETRIC"
+	default:
+		return "this expression"
 	}
-	return "this expression"
 }
 
 func (b *builder) pair(l, r *pg_query.Node, depth int) (left, right term, err *Error) {
@@ -113,10 +116,16 @@ func (b *builder) compare(op operator, left, right term, pos int) (node, *Error)
 	switch {
 	case left.form == formColumn && right.form == formColumn:
 		return &compareColumnsNode{op, left.column, right.column, plan.left, plan.right}, nil
-	case left.form == formColumn:
-		return compareConst(op, left.column, plan.left, plan.right, right)
-	case right.form == formColumn:
-		return compareConst(op.mirrored(), right.column, plan.right, plan.left, left)
+	case left.form == formColumn || right.form == formColumn:
+		if right.form == formColumn {
+			op, left, right = op.mirrored(), right, left
+			plan.left, plan.right = plan.right, plan.left
+		}
+		n, err := compareConst(op, left.column, plan.left, plan.right, right)
+		if err != nil {
+			return nil, err
+		}
+		return n, nil
 	}
 	var l, r value
 	if err := left.c.read(&l, plan.left); err != nil {
@@ -178,8 +187,9 @@ func (o operator) mirrored() operator {
 		return opLess
 	case opGreaterEqual:
 		return opLessEqual
+	default: // equality is symmetric
+		return o
 	}
-	return o
 }
 
 // checkFloatRange refuses to compare a numeric column with floats unless its precision keeps it in their range: for

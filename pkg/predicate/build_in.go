@@ -30,7 +30,7 @@ func (b *builder) in(e *pg_query.A_Expr, not bool, pos, depth int) (node, *Error
 		}
 	}
 	var args []node
-	set, err := b.inConstants(left, constants, pos)
+	set, err := b.inConstants(left, constants)
 	if err != nil {
 		return nil, err
 	}
@@ -52,7 +52,7 @@ func (b *builder) in(e *pg_query.A_Expr, not bool, pos, depth int) (node, *Error
 }
 
 // inConstants builds the set for several constants; nil if they are to be compared one by one.
-func (b *builder) inConstants(left term, constants []term, pos int) (node, *Error) {
+func (b *builder) inConstants(left term, constants []term) (node, *Error) {
 	if len(constants) < 2 {
 		return nil, nil
 	}
@@ -118,7 +118,7 @@ func inSet(c column, plan comparisonPlan, members []term) (node, *Error) {
 		if err != nil {
 			return nil, err
 		}
-		nodes = append(nodes, n.(*compareConstNode))
+		nodes = append(nodes, n)
 	}
 	if len(nodes) == 0 {
 		return &literalNode{isUnknown}, nil

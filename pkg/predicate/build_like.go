@@ -1,7 +1,6 @@
 package predicate
 
 import (
-	"fmt"
 	"strings"
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
@@ -71,7 +70,7 @@ func (b *builder) pattern(n *pg_query.Node, depth int) (term, *Error) {
 			return term{}, err
 		}
 		if t.form != formConst || !t.k.isText() {
-			return term{}, &Error{Pos: t.pos, Message: fmt.Sprintf("LIKE and ESCAPE take text constants, not %s", t.typeName(b))}
+			return term{}, &Error{Pos: t.pos, Message: "LIKE and ESCAPE take text constants, not " + t.typeName(b)}
 		}
 	}
 	if pattern.c.null || escape.c.null {

@@ -52,7 +52,7 @@ func (b *builder) castKind(name *pg_query.TypeName) (kind, *Error) {
 	switch {
 	case len(parts) != 1 || !ok || name.Setof || name.PctType || len(name.ArrayBounds) > 0:
 		full := strings.Join(parts, ".") + strings.Repeat("[]", len(name.ArrayBounds))
-		return 0, &Error{Pos: pos, Message: fmt.Sprintf("unsupported type %s", full)}
+		return 0, &Error{Pos: pos, Message: "unsupported type " + full}
 	case len(name.Typmods) > 0:
 		return 0, &Error{
 			Pos: pos, Message: fmt.Sprintf("a cast to %s with a length or precision is not supported", k),

@@ -54,8 +54,9 @@ func (o operator) holds(c int) bool {
 		return c <= 0
 	case opGreater:
 		return c > 0
+	default: // opGreaterEqual
+		return c >= 0
 	}
-	return c >= 0
 }
 
 // domain is how two operands are compared, once both are brought to the same representation.
@@ -90,8 +91,9 @@ func (d domain) compare(a, b *value) int {
 		return compareFloat(a.f, b.f)
 	case domainDecimal:
 		return compareDecimal(&a.d, &b.d)
+	default: // domainBytes
+		return bytes.Compare(a.b, b.b)
 	}
-	return bytes.Compare(a.b, b.b)
 }
 
 func compareFloat(a, b float64) int {
@@ -137,20 +139,21 @@ func (r *reading) read(text []byte, v *value) bool {
 		var err error
 		v.f, err = strconv.ParseFloat(string(text), bits)
 		return err == nil
-	}
-	var ok bool
-	switch r.k {
-	case kindDate:
-		v.i, ok = dateFromText(text)
-		if r.micros {
-			v.i = dayToMicros(v.i)
+	default: // domainInt
+		var ok bool
+		switch r.k {
+		case kindDate:
+			v.i, ok = dateFromText(text)
+			if r.micros {
+				v.i = dayToMicros(v.i)
+			}
+		case kindTimestamp, kindTimestamptz:
+			v.i, ok = timestampFromText(text)
+		default:
+			v.i, ok = parseInt(text)
 		}
-	case kindTimestamp, kindTimestamptz:
-		v.i, ok = timestampFromText(text)
-	default:
-		v.i, ok = parseInt(text)
+		return ok
 	}
-	return ok
 }
 
 // parseInt is strconv.ParseInt without the conversion to a string.

@@ -32,11 +32,11 @@ func sample() Table {
 	}}
 }
 
-func compile(t testing.TB, where string, params ...string) *Predicate {
-	t.Helper()
+func compile(tb testing.TB, where string, params ...string) *Predicate {
+	tb.Helper()
 	p, err := Compile(where, params, sample())
 	if err != nil {
-		t.Fatalf("Compile(%q): %v", where, err)
+		tb.Fatalf("Compile(%q): %v", where, err)
 	}
 	return p
 }

@@ -49,13 +49,15 @@ func boolText(text string) (string, error) {
 	s := strings.ToLower(strings.Trim(text, space))
 	switch {
 	case s == "":
-	case s == "on", s == "1", strings.HasPrefix("true", s), strings.HasPrefix("yes", s):
+	case s == "on", s == "1", abbreviates(s, "true"), abbreviates(s, "yes"):
 		return "t", nil
-	case s == "of", s == "off", s == "0", strings.HasPrefix("false", s), strings.HasPrefix("no", s):
+	case s == "of", s == "off", s == "0", abbreviates(s, "false"), abbreviates(s, "no"):
 		return "f", nil
 	}
 	return "", badInput(kindBool, text)
 }
+
+func abbreviates(s, word string) bool { return strings.HasPrefix(word, s) }
 
 func intText(k kind, text string) (string, error) {
 	s := strings.Trim(text, space)
@@ -76,8 +78,9 @@ func fitsInt(k kind, n int64) bool {
 		return n == int64(int16(n))
 	case kindInt4:
 		return n == int64(int32(n))
+	default: // bigint
+		return true
 	}
-	return true
 }
 
 // Numeric's limits: digits before the point and after it.
@@ -159,7 +162,7 @@ func uuidText(text string) (string, error) {
 	}
 	out := make([]byte, 0, 36)
 	digits := 0
-	for i := 0; i < len(s); i++ {
+	for i := range len(s) {
 		c := s[i]
 		if c == '-' && digits > 0 && digits < 32 && digits%4 == 0 && s[i-1] != '-' {
 			continue
@@ -193,7 +196,7 @@ func timeText(k kind, text string) (string, error) {
 	}
 	var d dateParts
 	if !parseDateParts([]byte(s), &d) {
-		err := badInput(k, text).(*inputError)
+		err := badInput(k, text)
 		err.hint = "dates and times are written in ISO 8601: 2024-12-31, 2024-12-31 23:59:59.5, 2024-12-31T23:59:59+02:00, infinity"
 		return "", err
 	}

@@ -116,8 +116,9 @@ func compareDecimal(a, b *decimal) int {
 		return compareMagnitude(a, b)
 	case decNegative:
 		return compareMagnitude(b, a)
+	default: // zero, the infinities and NaN are one value each
+		return 0
 	}
-	return 0
 }
 
 func compareMagnitude(a, b *decimal) int {
@@ -165,6 +166,7 @@ func (d *decimal) canonical() string {
 		return "-Infinity"
 	case decZero:
 		return "0"
+	case decNegative, decPositive: // the classes that have digits
 	}
 	s := d.digits()
 	switch {
@@ -195,8 +197,9 @@ func (d *decimal) isInteger() bool {
 		return true
 	case decPositive, decNegative:
 		return d.exp >= len(d.head)+len(d.tail)
+	default: // the infinities and NaN
+		return false
 	}
-	return false
 }
 
 func sign(n int) int {

@@ -42,11 +42,11 @@ type inputError struct {
 
 func (e *inputError) Error() string { return e.message }
 
-func badInput(k kind, text string) error {
+func badInput(k kind, text string) *inputError {
 	return &inputError{message: fmt.Sprintf("invalid input for type %s: %s", k, quoteShort(text))}
 }
 
-func outOfRange(k kind, text string) error {
+func outOfRange(k kind, text string) *inputError {
 	return &inputError{message: fmt.Sprintf("%s is out of range for type %s", quoteShort(text), k)}
 }
 

@@ -1,6 +1,7 @@
 package predicate
 
 import (
+	"errors"
 	"strings"
 	"testing"
 )
@@ -17,7 +18,7 @@ func FuzzCompile(f *testing.F) {
 		for _, params := range [][]string{nil, {param}} {
 			p, err := Compile(where, params, sample())
 			if err != nil {
-				if _, ok := err.(*Error); !ok {
+				if _, ok := errors.AsType[*Error](err); !ok {
 					t.Fatalf("%T", err)
 				}
 				continue

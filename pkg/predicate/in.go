@@ -52,7 +52,7 @@ func (n *inNode) eval(row [][]byte) truth {
 	if text == nil {
 		return isUnknown
 	}
-	found := false
+	var found bool
 	if n.texts != nil {
 		_, found = n.texts[string(text)]
 	} else {

@@ -53,8 +53,9 @@ func (k kind) String() string {
 		return "timestamp without time zone"
 	case kindTimestamptz:
 		return "timestamp with time zone"
+	default: // kindUnknown; a kindOpaque column is named by its own type
+		return "unknown"
 	}
-	return "unknown"
 }
 
 func (k kind) isInt() bool    { return k == kindInt2 || k == kindInt4 || k == kindInt8 }

@@ -3,6 +3,7 @@ package predicate
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"unicode/utf8"
@@ -154,11 +155,11 @@ func prefixLen(s []byte, segment [][]byte) int {
 // suffixLen is prefixLen from the end.
 func suffixLen(s []byte, segment [][]byte) int {
 	rest := s
-	for i := len(segment) - 1; i >= 0; i-- {
-		if !bytes.HasSuffix(rest, segment[i]) {
+	for i, run := range slices.Backward(segment) {
+		if !bytes.HasSuffix(rest, run) {
 			return -1
 		}
-		rest = rest[:len(rest)-len(segment[i])]
+		rest = rest[:len(rest)-len(run)]
 		if i > 0 {
 			if len(rest) == 0 {
 				return -1

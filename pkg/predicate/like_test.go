@@ -14,17 +14,17 @@ func naiveLike(text, pattern []rune) bool {
 	if len(pattern) == 0 {
 		return len(text) == 0
 	}
-	switch c := pattern[0]; {
-	case c == '%':
+	switch pattern[0] {
+	case '%':
 		for i := 0; i <= len(text); i++ {
 			if naiveLike(text[i:], pattern[1:]) {
 				return true
 			}
 		}
 		return false
-	case c == '\\':
+	case '\\':
 		pattern = pattern[1:]
-	case c == '_':
+	case '_':
 		return len(text) > 0 && naiveLike(text[1:], pattern[1:])
 	}
 	return len(text) > 0 && text[0] == pattern[0] && naiveLike(text[1:], pattern[1:])

@@ -87,13 +87,9 @@ func characterAt(where string, offset int) int {
 
 // checkDepth bounds the depth of the tree that the grammar can build from these tokens. Any token may add a level,
 // except that AND, OR and commas start afresh within the innermost bracket: their operands lie side by side.
-func checkDepth(where string) *Error {
-	scanned, err := pg_query.Scan(where)
-	if err != nil {
-		return nil // the parser reports it better
-	}
+func checkDepth(where string, tokens []*pg_query.ScanToken) *Error {
 	levels, depth := []int{0}, 0
-	for _, t := range scanned.Tokens {
+	for _, t := range tokens {
 		top := len(levels) - 1
 		switch t.Token {
 		case pg_query.Token_SQL_COMMENT, pg_query.Token_C_COMMENT:

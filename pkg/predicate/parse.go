@@ -14,12 +14,15 @@ const prefix = "SELECT 1 WHERE "
 
 // parse returns the clause's expression in the grammar's tree.
 func parse(where string) (*pg_query.Node, *Error) {
-	if err := checkDepth(where); err != nil {
-		return nil, err
+	// What does not scan does not parse either, and the parser reports it better.
+	if scanned, err := pg_query.Scan(where); err == nil {
+		if err := checkDepth(where, scanned.Tokens); err != nil {
+			return nil, err
+		}
 	}
 	result, err := pg_query.Parse(prefix + where)
 	if err != nil {
-		return nil, syntaxError(where, err)
+		return nil, syntaxError(err)
 	}
 	if len(result.Stmts) != 1 || result.Stmts[0].StmtLen != 0 {
 		return nil, &Error{Message: `the clause must be one expression, without ";"`}
@@ -59,7 +62,7 @@ func extraClause(s *pg_query.SelectStmt) string {
 	return extra
 }
 
-func syntaxError(where string, err error) *Error {
+func syntaxError(err error) *Error {
 	out := &Error{Message: err.Error()}
 	var parseError *parser.Error
 	if errors.As(err, &parseError) && parseError.Cursorpos > 0 {

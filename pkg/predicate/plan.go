@@ -41,7 +41,7 @@ func planComparison(l, r kind) (p comparisonPlan, ok bool) {
 }
 
 // compareConst builds column op constant. cr is how the constant is read.
-func compareConst(op operator, c column, r, cr reading, t term) (node, *Error) {
+func compareConst(op operator, c column, r, cr reading, t term) (*compareConstNode, *Error) {
 	n := &compareConstNode{op: op, column: c, read: r}
 	var err error
 	if n.c, err = normalConstant(c.k, &n.read, cr, t.c); err == nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"strings"
@@ -29,11 +30,9 @@ func connect(t *testing.T) *pgconn.PgConn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, value := range map[string]string{
+	maps.Copy(config.RuntimeParams, map[string]string{
 		"TimeZone": "UTC", "DateStyle": "ISO", "extra_float_digits": "1", "client_encoding": "UTF8", "standard_conforming_strings": "on",
-	} {
-		config.RuntimeParams[name] = value
-	}
+	})
 	conn, err := pgconn.ConnectConfig(t.Context(), config)
 	if err != nil {
 		t.Fatal(err)
@@ -60,6 +59,7 @@ type oracle struct {
 }
 
 func newOracle(t *testing.T, conn *pgconn.PgConn, rng *rand.Rand, rows int) *oracle {
+	t.Helper()
 	o := &oracle{conn: conn, gen: &generator{Rand: rng, columns: testColumns()}, table: Table{Schema: "public", Name: "rows"}}
 	var create []string
 	for _, c := range o.gen.columns {
@@ -204,6 +204,7 @@ func (o *oracle) check(t *testing.T, clause string, params []string) bool {
 
 // checkEqualityTerms: every matching row has the values that the index looks for.
 func (o *oracle) checkEqualityTerms(t *testing.T, p *Predicate) {
+	t.Helper()
 	for _, e := range p.EqualityTerms() {
 		for _, row := range o.rows {
 			if p.Match(row) && string(row[e.Column]) != string(e.Value) {

@@ -53,7 +53,7 @@ func (b *builder) root() (node, *Error) {
 }
 
 func isBlank(s string) bool {
-	for i := 0; i < len(s); i++ {
+	for i := range len(s) {
 		switch s[i] {
 		case ' ', '\t', '\n', '\r', '\f', '\v':
 		default:

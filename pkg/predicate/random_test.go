@@ -89,6 +89,7 @@ func testColumns() []testColumn {
 // generator makes random clauses in the user's language.
 type generator struct {
 	*rand.Rand
+
 	columns []testColumn
 	params  []string
 }

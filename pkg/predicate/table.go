@@ -48,7 +48,7 @@ func (t *Table) column(names []string, pos int) (int, *Error) {
 			return 0, missingTable(names[0]+"."+names[1], t, pos)
 		}
 	default:
-		return 0, &Error{Pos: pos, Message: fmt.Sprintf("unknown reference %s", strings.Join(names, "."))}
+		return 0, &Error{Pos: pos, Message: "unknown reference " + strings.Join(names, ".")}
 	}
 	for i := range t.Columns {
 		if t.Columns[i].Name != name {

@@ -1,7 +1,9 @@
 package predicate
 
 import (
+	"errors"
 	"fmt"
+	"strconv"
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
 )
@@ -81,7 +83,7 @@ func (b *builder) constTerm(c *pg_query.A_Const, pos int) (term, *Error) {
 	t := term{form: formConst, pos: pos}
 	switch v := c.Val.(type) {
 	case *pg_query.A_Const_Ival:
-		return numberTerm(fmt.Sprint(v.Ival.GetIval()), pos)
+		return numberTerm(strconv.Itoa(int(v.Ival.GetIval())), pos)
 	case *pg_query.A_Const_Fval:
 		return numberTerm(v.Fval.GetFval(), pos)
 	case *pg_query.A_Const_Boolval:
@@ -164,7 +166,7 @@ func (b *builder) resolve(t term, k kind) (term, *Error) {
 // inputAt places an *inputError; param names the parameter it came from, if any.
 func inputAt(err error, pos, param int) *Error {
 	e := &Error{Pos: pos, Message: err.Error()}
-	if input, ok := err.(*inputError); ok {
+	if input, ok := errors.AsType[*inputError](err); ok {
 		e.Hint = input.hint
 	}
 	if param > 0 {

@@ -38,7 +38,7 @@ func (b *builder) unsupported(n *pg_query.Node) *Error {
 		err.Message = "this expression is not supported"
 	default:
 		name := strings.TrimPrefix(fmt.Sprintf("%T", n), "*pg_query.Node_")
-		err.Message = fmt.Sprintf("%s is not supported yet", name)
+		err.Message = name + " is not supported yet"
 	}
 	return err
 }
