@@ -18,13 +18,14 @@ type inNode struct {
 // newInNode joins equalities of one column with constants of one kind into a set.
 func newInNode(equalities []*compareConstNode, hasNull bool) node {
 	n := &inNode{column: equalities[0].column, read: equalities[0].read, hasNull: hasNull}
-	seen := make(map[string]struct{}, len(equalities))
+	// By kind and text: 1.1 is not the same real as it is a double precision.
+	seen := make(map[constant]struct{}, len(equalities))
 	byText := true
 	for _, e := range equalities {
-		if _, repeated := seen[e.c.text]; repeated {
+		if _, repeated := seen[e.c]; repeated {
 			continue
 		}
-		seen[e.c.text] = struct{}{}
+		seen[e.c] = struct{}{}
 		n.items = append(n.items, e.c)
 		n.values = append(n.values, e.value)
 		byText = byText && e.sameText != nil
@@ -35,7 +36,10 @@ func newInNode(equalities []*compareConstNode, hasNull bool) node {
 		return equalities[0]
 	}
 	if byText {
-		n.texts, n.values = seen, nil
+		n.texts, n.values = make(map[string]struct{}, len(n.items)), nil
+		for _, c := range n.items {
+			n.texts[c.text] = struct{}{}
+		}
 		return n
 	}
 	if n.read.domain == domainDecimal {

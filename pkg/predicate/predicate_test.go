@@ -205,3 +205,17 @@ func TestValidateAsksPostgres(t *testing.T) {
 		t.Errorf("got %v, want a cancellation that does not blame the clause", err)
 	}
 }
+
+// A list may hold the same text in two types, which are two values.
+func TestMembersOfOneTextAndTwoTypesAreBothKept(t *testing.T) {
+	row := sampleRow()
+	row[5] = []byte("1.1") // real
+	for _, where := range []string{"f4 in ('1.1'::float8, '1.1'::real)", "f4 in ('1.1'::real, '1.1'::float8)"} {
+		if !compile(t, where).Match(row) {
+			t.Errorf("%s does not match 1.1", where)
+		}
+	}
+	if compile(t, "f4 in ('1.1'::float8, '1.2'::float8)").Match(row) {
+		t.Error("1.1 as a real is taken for 1.1 as a double precision")
+	}
+}
