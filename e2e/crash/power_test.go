@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/pkg/control"
 	"github.com/shapebus/shapebus/pkg/pg"
 	"github.com/shapebus/shapebus/pkg/topology"
 )
@@ -52,6 +54,63 @@ func TestNATSLosesPowerAndTheSlotCoversIt(t *testing.T) {
 			w.verify()
 		})
 	}
+}
+
+// What a shape log loses is written again from the change log.
+func TestNATSLosesPowerAndTheChangeLogCoversIt(t *testing.T) {
+	t.Run("shape logs lose their last messages, and checkpoints", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t, options{})
+		w.start()
+		w.traffic.run()
+		w.traffic.some(50)
+		w.bigTransaction()
+		w.traffic.some(50)
+		w.settle()
+		w.loseShapeLogs(func(size int64) int64 { return w.rng.Int64N(size / 2) })
+		w.traffic.some(50)
+		w.verify()
+	})
+
+	t.Run("a shape whose log is gone says so", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t, options{})
+		w.start()
+		w.traffic.run()
+		w.traffic.some(50)
+		w.settle()
+		w.loseShapeLogs(func(size int64) int64 { return size })
+		for i, sh := range w.shapes {
+			until(t, "the shape has ended", func() (bool, error) {
+				info, err := sh.Refresh(t.Context())
+				if err == nil && info.State == control.StateEnded && !strings.Contains(info.Reason, "log was lost") {
+					t.Fatalf("shape %d has ended: %s", i, info.Reason)
+				}
+				return info.State == control.StateEnded, err
+			})
+		}
+		// Asking again gives each shape a new life.
+		w.shapes, w.asked = nil, nil
+		w.create()
+		w.traffic.some(50)
+		w.verify()
+	})
+}
+
+// loseShapeLogs kills NATS and lets every partition lose what lose says of the size of its newest file.
+func (w *world) loseShapeLogs(lose func(size int64) int64) {
+	w.tb.Helper()
+	w.nats.proc.kill()
+	const partitions = 8
+	for n := range partitions {
+		files := w.nats.blocks(w.source.ShapeStream(n))
+		info, err := os.Stat(files[len(files)-1])
+		if err != nil {
+			w.tb.Fatal(err)
+		}
+		w.cut(w.source.ShapeStream(n), lose(info.Size()))
+	}
+	w.nats.start()
 }
 
 // loseChanges kills NATS and lets the change log lose up to that many bytes.

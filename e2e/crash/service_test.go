@@ -3,8 +3,6 @@ package crash
 import (
 	"fmt"
 	"testing"
-
-	"github.com/shapebus/shapebus/pkg/control"
 )
 
 func TestIngestDiesAndEveryLogContinues(t *testing.T) {
@@ -115,9 +113,7 @@ func TestConsumerDiesWhileItReadsASnapshot(t *testing.T) {
 			w.bigTransaction()
 			w.traffic.some(50)
 			w.startConsumer("")
-			for i := range w.shapes {
-				w.await(i, "live", func(s control.Shape) bool { return s.State == control.StateLive })
-			}
+			w.awaitLive()
 			w.traffic.some(50)
 			w.verify()
 		})

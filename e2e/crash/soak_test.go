@@ -24,8 +24,9 @@ func TestSoak(t *testing.T) {
 	}
 	w := newWorld(t, options{ownPostgres: true})
 	w.start()
+	w.spare = w.consumer
+	w.startConsumer("")
 	w.traffic.run()
-	w.startSpare()
 	const verifyEvery = 12
 	end := time.Now().Add(long)
 	for round := 1; time.Now().Before(end); round++ {
@@ -39,15 +40,6 @@ func TestSoak(t *testing.T) {
 	}
 	w.heal()
 	w.verify()
-}
-
-// startSpare starts a consumer beside the one that writes, so that either
-// can be the one to go on.
-func (w *world) startSpare() {
-	w.tb.Helper()
-	w.startConsumer("")
-	w.spare = w.consumer
-	w.startConsumer("")
 }
 
 // fault lets something bad happen.
@@ -84,17 +76,13 @@ func (w *world) fault() {
 	case 8:
 		w.bigTransaction()
 	}
-	for _, p := range []struct {
-		proc  *process
-		start func()
-	}{
-		{w.ingest, func() { w.startIngest("") }},
-		{w.consumer, func() { w.startConsumer("") }},
-	} {
-		if p.proc.gone() {
-			p.proc.wasKilled()
-			p.start()
-		}
+	if w.ingest.gone() {
+		w.ingest.wasKilled()
+		w.startIngest("")
+	}
+	if w.consumer.gone() {
+		w.consumer.wasKilled()
+		w.startConsumer("")
 	}
 }
 
@@ -105,5 +93,7 @@ func (w *world) heal() {
 	w.consumer.stop()
 	w.spare.stop()
 	w.startIngest("")
-	w.startSpare()
+	w.startConsumer("")
+	w.spare = w.consumer
+	w.startConsumer("")
 }

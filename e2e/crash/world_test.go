@@ -50,6 +50,7 @@ type world struct {
 	ingest, consumer *process
 	spare            *process // a second consumer, in some tests
 	shapes           []*client.Shape
+	asked            []client.Definition // of shapes
 	traffic          *traffic
 	big              int64 // large transactions so far
 }
@@ -108,6 +109,12 @@ func (w *world) start() {
 func (w *world) create() {
 	w.tb.Helper()
 	w.request()
+	w.awaitLive()
+}
+
+// awaitLive waits until every shape has its snapshot and follows the change log.
+func (w *world) awaitLive() {
+	w.tb.Helper()
 	for i := range w.shapes {
 		w.await(i, "live", func(s control.Shape) bool { return s.State == control.StateLive })
 	}
@@ -117,16 +124,22 @@ func (w *world) create() {
 func (w *world) request() {
 	w.tb.Helper()
 	for _, def := range definitions() {
-		var sh *client.Shape
-		until(w.tb, "the shapes are created", func() (_ bool, err error) {
-			if w.ingest.gone() {
-				w.tb.Fatalf("ingest did not start: %s", w.ingest.log.tail())
-			}
-			sh, err = w.client.Create(w.tb.Context(), def)
-			return err == nil, err
-		})
-		w.shapes = append(w.shapes, sh)
+		w.ask(def)
 	}
+}
+
+// ask asks for one more shape.
+func (w *world) ask(def client.Definition) {
+	w.tb.Helper()
+	var sh *client.Shape
+	until(w.tb, "the shape is created", func() (_ bool, err error) {
+		if w.ingest.gone() {
+			w.tb.Fatalf("ingest did not start: %s", w.ingest.log.tail())
+		}
+		sh, err = w.client.Create(w.tb.Context(), def)
+		return err == nil, err
+	})
+	w.shapes, w.asked = append(w.shapes, sh), append(w.asked, def)
 }
 
 // startIngest starts ingest with a fragment size that is another one each
@@ -220,12 +233,18 @@ func (w *world) await(n int, what string, ok func(control.Shape) bool) control.S
 // shape's behalf.
 func (w *world) settle() {
 	w.tb.Helper()
+	w.settleFirst(len(w.shapes))
+}
+
+// settleFirst settles the first n shapes.
+func (w *world) settleFirst(n int) {
+	w.tb.Helper()
 	var lsn change.LSN
 	w.with(func(ctx context.Context, conn *pgx.Conn) (err error) {
 		lsn, err = pg.EmitBarrier(ctx, conn, topology.BarrierPrefix, "settle")
 		return err
 	})
-	for i := range w.shapes {
+	for i := range n {
 		w.await(i, "at "+lsn.String(), func(s control.Shape) bool {
 			at, err := change.ParseLSN(s.Applied)
 			return s.State == control.StateLive && err == nil && at >= lsn
@@ -241,7 +260,7 @@ func (w *world) verify() {
 	w.settle()
 	w.auditAll()
 	ctx := w.tb.Context()
-	for i, def := range definitions()[:len(w.shapes)] {
+	for i, def := range w.asked {
 		sh := w.shapes[i]
 		again, err := w.client.Create(ctx, def)
 		if err != nil {

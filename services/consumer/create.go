@@ -370,6 +370,9 @@ func (p *parked) join(ctx context.Context, at place) (joined bool, err error) {
 				s.arrivals = append(s.arrivals, arrival{at.seq, wait})
 				return nil
 			}
+			if s.again != nil { // the main loop does not know yet what the shape would be part of
+				return nil
+			}
 			var err error
 			joined, err = s.meet(ctx, p, at)
 			return err

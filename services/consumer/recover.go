@@ -20,6 +20,11 @@ import (
 // reasonDiscarded ends shapes that the change log left behind.
 const reasonDiscarded = "the change log discarded changes that this shape had not read yet; a larger --change-max-bytes keeps them longer"
 
+// reasonLost ends shapes whose log is gone while their record is not: NATS
+// lost power before the log was on disk. A new snapshot needs a new handle,
+// because readers of the old one would go on behind it.
+const reasonLost = "the shape's log was lost with data that JetStream had not yet written to disk"
+
 // recover is the start path, after a crash or not: it reads where every
 // partition and every log stands, and returns where to read the change log from.
 func (s *session) recover(ctx context.Context) (place, error) {
@@ -50,6 +55,17 @@ func (s *session) recover(ctx context.Context) (place, error) {
 			}
 		case rec.State == control.StateCreating:
 			s.park(ctx, rec, tail)
+		case !tail.Began:
+			if err := s.endRecord(ctx, rec, tail, reasonLost); err != nil {
+				return place{}, err
+			}
+		case change.LSN(cp.LSN) < rec.SnapshotLSN:
+			// The checkpoint that covered the shape was lost. It goes on from
+			// where its creation began to read.
+			if err := s.uncover(ctx, rec); err != nil {
+				return place{}, err
+			}
+			s.park(ctx, rec, tail)
 		case info.State.FirstSeq > cp.Seq+1:
 			if err := s.endRecord(ctx, rec, tail, reasonDiscarded); err != nil {
 				return place{}, err
@@ -75,9 +91,21 @@ func (s *session) recover(ctx context.Context) (place, error) {
 	if err != nil {
 		return place{}, err
 	}
+	if start.lsn <= s.applied.lsn {
+		s.again = &start
+	}
 	s.log.InfoContext(ctx, "partitions taken over", slog.Int("live_shapes", len(s.live)), slog.Int("parked_shapes", len(s.parked)),
 		slog.String("from_lsn", start.lsn.String()), slog.Uint64("from_seq", start.seq))
 	return start, nil
+}
+
+// uncover says in the record that no checkpoint covers the shape.
+func (s *session) uncover(ctx context.Context, rec *registry.Shape) error {
+	return s.state(ctx, rec.ID, rec.Handle, func(r *registry.Shape) {
+		if r.State == control.StateLive {
+			r.State = control.StateCreating
+		}
+	})
 }
 
 func reasonOf(rec *registry.Shape) string {

@@ -48,9 +48,13 @@ type session struct {
 	arrivals   []arrival
 	read       place // the last message
 	applied    place // the end of the last whole transaction, and the message that held it
-	open       openTxn
-	saved      [2]place // applied and floor of the last checkpoint
-	pruning    bool
+	// again is where reading began, until it has passed the furthest
+	// checkpoint. Till then applied is ahead of what was read, and says nothing
+	// of shapes that had no part in that checkpoint; so none is written.
+	again   *place
+	open    openTxn
+	saved   [2]place // applied and floor of the last checkpoint
+	pruning bool
 }
 
 // place is a place in the change log.
@@ -191,7 +195,7 @@ func (s *session) message(ctx context.Context, m stream.Received) error {
 		return err
 	}
 	if s.open.lsn == 0 && lsn >= s.applied.lsn {
-		s.applied = place{lsn, m.Seq}
+		s.applied, s.again = place{lsn, m.Seq}, nil
 		s.c.stats.Applied.Store(uint64(lsn))
 	}
 	s.read = place{lsn, m.Seq}
@@ -267,6 +271,9 @@ func (s *session) control(ctx context.Context, c wire.Control) error {
 			return err
 		}
 		at := &change.Fragment{LSN: change.LSN(c.LSN), Relation: c.Relation}
+		if s.open.lsn != at.LSN { // it stands before the ops that need it
+			s.open = openTxn{lsn: at.LSN}
+		}
 		if t := s.router.tables[c.OID]; t != nil {
 			for _, f := range append([]*follower(nil), t.shapes...) {
 				if f.concerns(at.LSN) && f.checkRelation(rel, at) {
@@ -313,12 +320,17 @@ func (s *session) checkpoint(ctx context.Context, stored func(partition int)) er
 	return nil
 }
 
-// moved reports whether a checkpoint would say anything new.
-func (s *session) moved() bool { return s.saved != [2]place{s.applied, s.floor()} }
+// moved reports whether a checkpoint would say anything new, and true.
+func (s *session) moved() bool {
+	return s.again == nil && s.saved != [2]place{s.applied, s.floor()}
+}
 
 // start is where a shape must begin to read whose snapshot is taken from now on.
 func (s *session) start() place {
 	start := place{s.applied.lsn + 1, s.applied.seq + 1}
+	if s.again != nil && s.again.lsn < start.lsn {
+		return *s.again
+	}
 	if lsn, seq, ok := s.visibility.floor(); ok && lsn < start.lsn {
 		start = place{lsn, seq}
 	}
