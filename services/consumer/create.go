@@ -107,7 +107,7 @@ func (p *parked) reason(ctx context.Context, reason string) {
 
 // end leaves the parked shapes and ends the shape.
 func (p *parked) end(ctx context.Context, reason string, keepRecord bool) error {
-	return ignoreEnd(ctx, p.s.onMain(ctx, func(ctx context.Context) error {
+	err := p.s.onMain(ctx, func(ctx context.Context) error {
 		if p.s.parked[p.id] == p {
 			p.s.unpark(p.id)
 		}
@@ -116,7 +116,11 @@ func (p *parked) end(ctx context.Context, reason string, keepRecord bool) error 
 			f = &follower{id: p.id, handle: p.handle, partition: p.partition, builders: p.s.builders}
 		}
 		return p.s.endFollower(ctx, f, reason, keepRecord)
-	}))
+	})
+	if errors.Is(err, errOver) {
+		return nil // the next session comes to the same end
+	}
+	return ignoreEnd(ctx, err)
 }
 
 func (s *session) unpark(id string) {
@@ -243,7 +247,9 @@ func (p *parked) pin(ctx context.Context, conn *pgx.Conn) (place, error) {
 	err = p.s.onMain(ctx, func(context.Context) error {
 		p.s.visibility.prune(now)
 		start = p.s.start()
-		p.s.pins[p.id] = start
+		if p.s.parked[p.id] == p { // else its id has a new life by now
+			p.s.pins[p.id] = start
+		}
 		return nil
 	})
 	return start, err
@@ -361,8 +367,9 @@ func (p *parked) join(ctx context.Context, at place) (joined bool, err error) {
 	s := p.s
 	for {
 		var wait chan struct{}
+		stopped := func() bool { return ctx.Err() != nil }
 		err := s.onMain(ctx, func(ctx context.Context) error {
-			if s.parked[p.id] != p || p.f.ended != "" {
+			if s.parked[p.id] != p || p.f.ended != "" || stopped() {
 				return nil
 			}
 			if at.seq > s.read.seq {
@@ -371,6 +378,9 @@ func (p *parked) join(ctx context.Context, at place) (joined bool, err error) {
 				return nil
 			}
 			if s.again != nil { // the main loop does not know yet what the shape would be part of
+				return nil
+			}
+			if s.applied.lsn < p.rec.SnapshotLSN { // inside the first transaction after the snapshot
 				return nil
 			}
 			var err error
@@ -423,10 +433,18 @@ func (s *session) meet(ctx context.Context, p *parked, at place) (bool, error) {
 	p.f.after = s.applied.lsn
 	s.unpark(p.id)
 	s.addLive(p.f)
-	rec := p.rec
+	rec, covered := p.rec, make(chan struct{})
+	s.group.Go(func() error {
+		select {
+		case <-covered:
+			return ignoreEnd(ctx, s.markLive(ctx, rec))
+		case <-ctx.Done():
+			return nil
+		}
+	})
 	return true, s.checkpoint(ctx, func(partition int) {
 		if partition == rec.Partition {
-			s.group.Go(func() error { return ignoreEnd(ctx, s.markLive(ctx, rec)) })
+			close(covered)
 		}
 	})
 }

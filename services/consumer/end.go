@@ -15,6 +15,10 @@ import (
 
 const reasonDeleted = "the shape was deleted"
 
+// endsAtOnce bounds the ended shapes that are cleared away at once. A dropped
+// table can end thousands together, and as many requests to NATS would time out.
+const endsAtOnce = 8
+
 // endLive ends a live shape: its readers are told why, its log and segments
 // go, and its record says so. Runs on the main loop.
 func (s *session) endLive(ctx context.Context, f *follower, reason string) error {
@@ -57,6 +61,12 @@ func (s *session) endFollower(ctx context.Context, f *follower, reason string, k
 	}
 	s.log.InfoContext(ctx, "shape ended", slog.String("shape", f.handle), slog.String("reason", reason))
 	s.group.Go(func() error {
+		select {
+		case s.enders <- struct{}{}:
+			defer func() { <-s.enders }()
+		case <-ctx.Done():
+			return nil
+		}
 		if err := p.out.Flush(ctx); err != nil {
 			return ignoreEnd(ctx, err)
 		}

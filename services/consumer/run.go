@@ -160,6 +160,7 @@ func (c *Consumer) session(ctx context.Context, js jetstream.JetStream) error {
 		c: c, log: c.log, js: js, changes: changes, shapes: c.shapes, relations: relations,
 		builders: &sync.Pool{New: func() any { return wire.NewLogBuilder() }},
 		slots:    make(chan struct{}, c.cfg.Snapshots),
+		enders:   make(chan struct{}, endsAtOnce),
 		do:       make(chan func(context.Context) error),
 		router:   newRouter(),
 		feed:     &feed{source: src, relations: relations},
@@ -172,6 +173,7 @@ func (c *Consumer) session(ctx context.Context, js jetstream.JetStream) error {
 	for n := range c.cfg.Partitions {
 		p, err := c.openPartition(ctx, n, s.builders)
 		if err != nil {
+			s.closeParts()
 			return topology.Explain(err)
 		}
 		s.parts = append(s.parts, p)

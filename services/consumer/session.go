@@ -33,9 +33,11 @@ type session struct {
 	tables    sync.Map // structure → *pg.TableInfo, one for all shapes of the table
 	group     *errgroup.Group
 	slots     chan struct{} // one token per snapshot that may run
+	enders    chan struct{} // one token per ended shape that may be cleared away
 
 	// do runs functions on the main loop, which owns everything below.
-	do chan func(context.Context) error
+	do   chan func(context.Context) error
+	over <-chan struct{} // closed when the main loop ends
 
 	router     *router
 	feed       *feed
@@ -72,12 +74,17 @@ type openTxn struct {
 // run holds the partitions until ctx ends or something fails.
 func (s *session) run(ctx context.Context) error {
 	s.group, ctx = errgroup.WithContext(ctx)
+	s.over = ctx.Done()
 	s.group.Go(func() error { return s.main(ctx) })
 	err := s.group.Wait()
+	s.closeParts()
+	return err
+}
+
+func (s *session) closeParts() {
 	for _, p := range s.parts {
 		p.out.Close()
 	}
-	return err
 }
 
 // main is the main loop.
@@ -143,19 +150,20 @@ func (s *session) leave(ctx context.Context) error {
 	return nil
 }
 
-// onMain runs f on the main loop and waits for it.
+// errOver says that the main loop does not run any more.
+var errOver = errors.New("this process stops filling shape logs")
+
+// onMain runs f on the main loop and waits for it. When ctx or the session
+// ends before f has begun, it does not run.
 func (s *session) onMain(ctx context.Context, f func(context.Context) error) error {
 	done := make(chan error, 1)
 	select {
 	case s.do <- func(ctx context.Context) error { done <- f(ctx); return nil }:
+		return <-done // what f shares with the caller is the caller's again
 	case <-ctx.Done():
 		return context.Cause(ctx)
-	}
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	case <-s.over:
+		return errOver
 	}
 }
 
@@ -284,6 +292,9 @@ func (s *session) control(ctx context.Context, c wire.Control) error {
 			}
 		}
 	case wire.ControlBarrier:
+		if change.LSN(c.LSN) > s.open.lsn {
+			s.open = openTxn{} // what began before it and is not complete has lost its beginning
+		}
 	}
 	return nil
 }
