@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/synadia-io/orbit.go/jetstreamext"
@@ -48,7 +51,11 @@ func (s *session) recover(ctx context.Context) (place, error) {
 		tail := tails[rec.Handle]
 		cp := checkpoints[rec.Partition]
 		switch {
-		case rec.State == control.StateEnded:
+		case rec.State == control.StateEnded && tail.Ended:
+		case rec.State == control.StateEnded: // the record reached the disk, the log's last word did not
+			if err := s.endRecord(ctx, rec, tail, rec.Reason); err != nil {
+				return place{}, err
+			}
 		case tail.Ended || rec.State == control.StateDeleting:
 			if err := s.endRecord(ctx, rec, tail, reasonOf(rec)); err != nil {
 				return place{}, err
@@ -120,15 +127,13 @@ func (s *session) readCheckpoints(ctx context.Context) ([]wire.Checkpoint, place
 	all := make([]wire.Checkpoint, len(s.parts))
 	var start place
 	for _, p := range s.parts {
-		c, ok, err := readCheckpoint(ctx, s.js, s.c.cfg.Source, p.n)
+		c, _, err := readCheckpoint(ctx, s.js, s.c.cfg.Source, p.n)
 		if err != nil {
 			return nil, place{}, err
 		}
-		if !ok {
-			continue
-		}
+		// Without a checkpoint the partition's shapes may need all there is.
 		all[p.n] = c
-		if start.lsn == 0 || change.LSN(c.FloorLSN) < start.lsn {
+		if p.n == 0 || change.LSN(c.FloorLSN) < start.lsn {
 			start = place{change.LSN(c.FloorLSN), c.FloorSeq}
 		}
 		if change.LSN(c.LSN) > s.applied.lsn {
@@ -160,6 +165,9 @@ func readCheckpoint(ctx context.Context, js jetstream.JetStream, source topology
 // server refuses more than 1,024.
 const tailPage = 500
 
+// tailPageTime bounds the reading of a page; a busy server has to seek each log.
+const tailPageTime = time.Minute
+
 // readTails reads where the logs of shapes stand, by handle. Shapes whose logs
 // are empty are missing.
 func readTails(ctx context.Context, js jetstream.JetStream, source topology.Source, records []*registry.Shape) (map[string]wire.Tail, error) {
@@ -185,6 +193,8 @@ func readTails(ctx context.Context, js jetstream.JetStream, source topology.Sour
 // library after some seconds. A log taken for empty would be written anew, so
 // the logs not yet seen are asked for until the server says that they have nothing.
 func readTailPage(ctx context.Context, js jetstream.JetStream, streamName string, subjects []string, tails map[string]wire.Tail) error {
+	ctx, cancel := context.WithTimeout(ctx, tailPageTime)
+	defer cancel()
 	for len(subjects) > 0 {
 		answer, err := jetstreamext.GetLastMsgsFor(ctx, js, streamName, subjects)
 		if err != nil {
@@ -225,7 +235,7 @@ func readTailPage(ctx context.Context, js jetstream.JetStream, streamName string
 
 // watchShapes returns all records and goes on telling the main loop of changes.
 func (s *session) watchShapes(ctx context.Context) ([]*registry.Shape, error) {
-	var records []*registry.Shape
+	first := map[string]*registry.Shape{} // by id, as one that changes meanwhile comes twice
 	loaded := make(chan struct{})
 	isLoaded := false
 	s.group.Go(func() error {
@@ -235,8 +245,8 @@ func (s *session) watchShapes(ctx context.Context) ([]*registry.Shape, error) {
 				return
 			}
 			if !isLoaded {
-				if e.Shape != nil {
-					records = append(records, e.Shape)
+				if first[e.ID] = e.Shape; e.Shape == nil {
+					delete(first, e.ID)
 				}
 				return
 			}
@@ -248,7 +258,7 @@ func (s *session) watchShapes(ctx context.Context) ([]*registry.Shape, error) {
 	})
 	select {
 	case <-loaded:
-		return records, nil
+		return slices.Collect(maps.Values(first)), nil
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
@@ -267,10 +277,10 @@ func (s *session) recordChanged(ctx context.Context, e registry.Event) error {
 		if err := s.endRunning(ctx, e.ID, reasonDeleted, rec != nil && rec.Handle == handle); err != nil {
 			return err
 		}
-		handle = ""
-		if rec != nil && rec.State == control.StateDeleting {
+		if rec != nil && rec.Handle == handle {
 			return nil
 		}
+		handle = ""
 	}
 	switch {
 	case rec == nil || handle != "":
