@@ -100,15 +100,20 @@ func (r *router) fragment(rel *change.Relation, f *change.Fragment, limit int, f
 	}
 	r.ended = nil
 	if t.checked != f.Relation {
+		passed := false
 		for _, s := range t.shapes {
 			if s.checkRelation(rel, f) {
 				r.ended = append(r.ended, s)
+			} else if s.finger != f.Relation {
+				passed = true // over by a shape that has the transaction already
 			}
 		}
 		if len(r.ended) > 0 {
 			return r.ended, nil // the caller removes them and offers the fragment again
 		}
-		t.checked = f.Relation
+		if !passed {
+			t.checked = f.Relation
+		}
 	}
 	r.ops += int64(len(f.Ops))
 	for i := range f.Ops {
