@@ -3,6 +3,7 @@ package consumer
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -55,9 +56,10 @@ type storedFloor struct {
 	seq uint64
 }
 
-// add notes a floor and returns the highest one that is older than sync.
+// add notes a floor and returns the highest one that is older than sync. A
+// floor below ones before it says that those are not true any more.
 func (f *floors) add(now time.Time, seq uint64, sync time.Duration) (safe uint64) {
-	*f = append(*f, storedFloor{now, seq})
+	*f = append(slices.DeleteFunc(*f, func(o storedFloor) bool { return o.seq > seq }), storedFloor{now, seq})
 	for len(*f) > 0 && now.Sub((*f)[0].at) >= sync {
 		safe = (*f)[0].seq
 		*f = (*f)[1:]
