@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/shapebus/shapebus/pkg/pg"
@@ -35,9 +36,11 @@ func (s *session) watchCatalog(ctx context.Context) error {
 
 func (s *session) checkTables(ctx context.Context) error {
 	var oids []uint32
+	asked := map[uint32][]*follower{} // shapes that come meanwhile may know more than the answer
 	err := s.onMain(ctx, func(context.Context) error {
-		for oid := range s.router.tables {
+		for oid, t := range s.router.tables {
 			oids = append(oids, oid)
+			asked[oid] = slices.Clone(t.shapes)
 		}
 		return nil
 	})
@@ -59,12 +62,8 @@ func (s *session) checkTables(ctx context.Context) error {
 	}
 	return s.onMain(ctx, func(ctx context.Context) error {
 		for _, oid := range oids {
-			t := s.router.tables[oid]
-			if t == nil {
-				continue
-			}
-			for _, f := range append([]*follower(nil), t.shapes...) {
-				if f.structure == now[oid] {
+			for _, f := range asked[oid] {
+				if f.structure == now[oid] || s.live[f.id] != f {
 					continue
 				}
 				if err := s.endLive(ctx, f, tableChanged(f.table, tables[oid])); err != nil {
