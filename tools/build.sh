@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds one of the tools pinned in tools/go.mod into .bin/, once for each version of that file. Fails when it cannot, or not in
-# five minutes: the caller has something simpler to fall back on.
+# four minutes: the caller has something simpler to fall back on.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -18,11 +18,11 @@ echo "building $tool, once" >&2
 mkdir -p ../.bin
 limit=()
 if command -v timeout >/dev/null; then # macOS has none
-	limit=(timeout 300)
+	limit=(timeout 240)
 fi
 # CGO_ENABLED=0: none of them needs C, and their build must not wait for it.
 if ! CGO_ENABLED=0 "${limit[@]}" go build -o "$out" "$package" </dev/null >&2; then
-	echo "$tool could not be built in five minutes" >&2
+	echo "$tool could not be built in four minutes" >&2
 	exit 1
 fi
 touch "$out"

@@ -56,8 +56,8 @@ func TestConfirm(t *testing.T) {
 			c.WindowBytes = 1 << 20
 			c.Failpoint = func(name string) {
 				if name == "after_ack" {
-					hold.Lock()
-					hold.Unlock() //nolint:staticcheck // it waits as long as the test holds it
+					hold.Lock() // waits as long as the test holds it
+					defer hold.Unlock()
 				}
 			}
 		})
@@ -179,8 +179,8 @@ func TestPacking(t *testing.T) {
 	r := b.start(func(c *Config) {
 		c.Failpoint = func(name string) {
 			if name == "after_publish" {
-				hold.Lock()
-				hold.Unlock() //nolint:staticcheck // it waits as long as the test holds it
+				hold.Lock() // waits as long as the test holds it
+				defer hold.Unlock()
 			}
 		}
 	})
