@@ -2,6 +2,7 @@ package crash
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -62,7 +63,10 @@ func (w *world) pollLog(ctx context.Context, before, after int64) error {
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
 	for ; ctx.Err() == nil; <-tick.C {
-		tail := w.tail(0)
+		tail, err := w.readTail(ctx, 0)
+		if err != nil {
+			return err
+		}
 		reads++
 		if tail.Open() {
 			open++
@@ -72,7 +76,7 @@ func (w *world) pollLog(ctx context.Context, before, after int64) error {
 		case after:
 			w.tb.Logf("%d reads of the log's tail, %d inside the transaction", reads, open)
 			if open == 0 {
-				return fmt.Errorf("it never looked while the transaction was being written")
+				return errors.New("it never looked while the transaction was being written")
 			}
 			return nil
 		default:
@@ -119,7 +123,11 @@ func (w *world) followEvents(ctx context.Context, rows int64) error {
 			inside = 0
 		case client.Change:
 			if inside == 0 && !e.Offset.IsZero() {
-				if tail := w.tail(0); tail.Committed.Before(e.Offset) {
+				tail, err := w.readTail(ctx, 0)
+				if err != nil {
+					return err
+				}
+				if tail.Committed.Before(e.Offset) {
 					return fmt.Errorf("change %s was handed out, but the log is committed only to %s", e.Offset, tail.Committed)
 				}
 			}

@@ -1,6 +1,7 @@
 package crash
 
 import (
+	"context"
 	"errors"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -12,24 +13,29 @@ import (
 // tail is where the n-th shape's log stands.
 func (w *world) tail(n int) wire.Tail {
 	w.tb.Helper()
-	info := w.shapes[n].Info()
 	var tail wire.Tail
-	until(w.tb, "JetStream answers", func() (bool, error) {
-		st, err := w.nats.js.Stream(w.tb.Context(), w.source.ShapeStream(info.Partition))
-		if err != nil {
-			return false, err
-		}
-		m, err := st.GetLastMsgForSubject(w.tb.Context(), w.source.LogSubject(info.Partition, info.Handle))
-		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			return true, nil
-		}
-		if err != nil {
-			return false, err
-		}
-		tail, err = wire.ParseTail(m.Header.Get(topology.HeaderTail))
+	until(w.tb, "JetStream answers", func() (_ bool, err error) {
+		tail, err = w.readTail(w.tb.Context(), n)
 		return err == nil, err
 	})
 	return tail
+}
+
+// readTail is tail for other goroutines than the test's. An empty log has the zero tail.
+func (w *world) readTail(ctx context.Context, n int) (wire.Tail, error) {
+	info := w.shapes[n].Info()
+	st, err := w.nats.js.Stream(ctx, w.source.ShapeStream(info.Partition))
+	if err != nil {
+		return wire.Tail{}, err
+	}
+	m, err := st.GetLastMsgForSubject(ctx, w.source.LogSubject(info.Partition, info.Handle))
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return wire.Tail{}, nil
+	}
+	if err != nil {
+		return wire.Tail{}, err
+	}
+	return wire.ParseTail(m.Header.Get(topology.HeaderTail))
 }
 
 // changes is the state of the change log's stream.

@@ -27,7 +27,7 @@ import (
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(natsDirEnv); dir != "" {
 		if err := serveNATS(dir); err != nil {
-			_, _ = io.WriteString(os.Stderr, err.Error()+"\n") //nolint:errcheck // nobody is left to tell
+			_, _ = io.WriteString(os.Stderr, err.Error()+"\n") // nobody is left to tell
 			os.Exit(1)
 		}
 		os.Exit(0)
@@ -73,7 +73,7 @@ func (b *build) make() (err error) {
 
 func (b *build) remove() {
 	if b.dir != "" {
-		_ = os.RemoveAll(b.dir) //nolint:errcheck // it is in the system's temporary directory
+		_ = os.RemoveAll(b.dir) // it is in the system's temporary directory
 	}
 }
 

@@ -20,6 +20,7 @@ import (
 // synced. Cutting the end off a stream's files while the server is down leaves
 // the same. The services live on, as on machines of their own.
 func TestNATSLosesPowerAndTheSlotCoversIt(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name    string
 		trimmed bool  // nobody needs the change log's beginning any more, and it is gone
@@ -58,6 +59,7 @@ func TestNATSLosesPowerAndTheSlotCoversIt(t *testing.T) {
 
 // What a shape log loses is written again from the change log.
 func TestNATSLosesPowerAndTheChangeLogCoversIt(t *testing.T) {
+	t.Parallel()
 	t.Run("shape logs lose their last messages, and checkpoints", func(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t, options{})
@@ -145,7 +147,9 @@ func (w *world) awaitStored() {
 		if err != nil {
 			return false, err
 		}
-		var record struct{ Acked change.LSN }
+		var record struct {
+			Acked change.LSN `json:"acked"`
+		}
 		err = json.Unmarshal(e.Value(), &record)
 		return err == nil && record.Acked >= lsn, err
 	})

@@ -64,7 +64,7 @@ func TestPostgresDiesAndEveryLogContinues(t *testing.T) {
 		sql := bigSQL(w.big)
 		_, err := conn.PgConn().Exec(ctx, sql[:len(sql)-len("COMMIT;")]).ReadAll()
 		if err == nil {
-			w.killPostgres()
+			w.killPostgres(ctx)
 		}
 		return err
 	})
@@ -75,7 +75,7 @@ func TestPostgresDiesAndEveryLogContinues(t *testing.T) {
 	before := w.changes().LastSeq
 	w.bigTransaction()
 	w.awaitChanges(before + 10 + w.rng.Uint64N(80))
-	w.killPostgres()
+	w.killPostgres(t.Context())
 	if !w.audit(1).open() {
 		t.Error("the large transaction was over when Postgres died; the fault is to come in its middle")
 	}
@@ -84,7 +84,7 @@ func TestPostgresDiesAndEveryLogContinues(t *testing.T) {
 
 	t.Log("right after a commit")
 	w.exec("BEGIN; INSERT INTO items VALUES (-7, 3, 'just in time', true); INSERT INTO notes VALUES ('ann', 'just in time'); COMMIT")
-	w.killPostgres()
+	w.killPostgres(t.Context())
 	w.with(func(ctx context.Context, conn *pgx.Conn) error {
 		var n int
 		err := conn.QueryRow(ctx, "SELECT count(*) FROM items WHERE id = -7").Scan(&n)
@@ -98,12 +98,12 @@ func TestPostgresDiesAndEveryLogContinues(t *testing.T) {
 }
 
 // killPostgres kills the whole server and starts it again.
-func (w *world) killPostgres() {
+func (w *world) killPostgres(ctx context.Context) {
 	w.tb.Helper()
 	if err := w.pg.Kill(); err != nil {
 		w.tb.Fatal(err)
 	}
-	if err := w.pg.Restart(w.tb.Context()); err != nil {
+	if err := w.pg.Restart(ctx); err != nil {
 		w.tb.Fatal(err)
 	}
 }

@@ -6,6 +6,7 @@ import (
 )
 
 func TestIngestDiesAndEveryLogContinues(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct{ name, point string }{
 		{"between two fragments of a transaction", "between_fragments"},
 		{"after publishing, before JetStream answers", "after_publish"},
@@ -35,6 +36,7 @@ func TestIngestDiesAndEveryLogContinues(t *testing.T) {
 }
 
 func TestConsumerDiesAndEveryLogContinues(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name, point string
 		small, big  int // bounds of the count
@@ -93,6 +95,7 @@ func (w *world) killInBig(service, point string, count int) {
 }
 
 func TestConsumerDiesWhileItReadsASnapshot(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name, point string
 		count       int

@@ -72,7 +72,7 @@ func (w *world) fault() {
 		w.killNATS("at any moment")
 	case 7:
 		w.tb.Log("Postgres is killed")
-		w.killPostgres()
+		w.killPostgres(w.tb.Context())
 	case 8:
 		w.bigTransaction()
 	}

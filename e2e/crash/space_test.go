@@ -12,6 +12,7 @@ import (
 const outOfSpace = "JetStream is out of space; free some or raise its limit, nothing stored is lost and work goes on by itself then"
 
 func TestJetStreamRunsOutOfSpaceAndNothingIsLost(t *testing.T) {
+	t.Parallel()
 	t.Run("the server's limit is reached, and raised", func(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t, options{natsStore: 8 << 20})

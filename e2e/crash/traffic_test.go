@@ -73,10 +73,10 @@ func (t *traffic) write(ctx context.Context) {
 	var conn *pgx.Conn
 	defer func() {
 		if conn != nil {
-			_ = conn.Close(context.Background()) //nolint:errcheck // everything on it is done
+			_ = conn.Close(context.WithoutCancel(ctx)) // everything on it is done
 		}
 	}()
-	tick := time.NewTicker(5 * time.Millisecond)
+	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		select {
@@ -93,7 +93,7 @@ func (t *traffic) write(ctx context.Context) {
 		}
 		if _, err = conn.Exec(ctx, t.transaction()); err != nil {
 			t.failed.Add(1)
-			_ = conn.Close(context.Background()) //nolint:errcheck // it is of no use any more
+			_ = conn.Close(context.WithoutCancel(ctx)) // it is of no use any more
 			continue
 		}
 		t.done.Add(1)

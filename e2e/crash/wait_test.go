@@ -7,13 +7,15 @@ import (
 	"time"
 )
 
-// until polls a condition of a system that has no signal for it.
+// until polls a condition of a system that has no signal for it, less often
+// the longer it takes: what it asks is work for the system.
 func until(tb testing.TB, what string, ok func() (bool, error)) {
 	tb.Helper()
 	deadline := time.Now().Add(patience)
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for {
+	const first, longest = 5 * time.Millisecond, 100 * time.Millisecond
+	pause := time.NewTimer(first)
+	defer pause.Stop()
+	for next := first; ; next = min(next+next/4, longest) {
 		yes, err := ok()
 		if yes {
 			return
@@ -22,7 +24,8 @@ func until(tb testing.TB, what string, ok func() (bool, error)) {
 			tb.Fatalf("waited %s until %s; last error: %v", patience, what, err)
 		}
 		select {
-		case <-tick.C:
+		case <-pause.C:
+			pause.Reset(next)
 		case <-tb.Context().Done():
 			tb.Fatal(tb.Context().Err())
 		}

@@ -193,7 +193,7 @@ func (w *world) connect() *pgx.Conn {
 func (w *world) with(f func(context.Context, *pgx.Conn) error) {
 	w.tb.Helper()
 	conn := w.connect()
-	defer conn.Close(context.Background()) //nolint:errcheck // everything on it is done
+	defer conn.Close(context.Background())
 	if err := f(w.tb.Context(), conn); err != nil {
 		w.tb.Fatal(err)
 	}

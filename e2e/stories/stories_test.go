@@ -6,6 +6,7 @@ package stories
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -45,7 +46,11 @@ func TestStories(t *testing.T) {
 		Dir:                 "testdata",
 		RequireExplicitExec: true,
 		Setup: func(env *testscript.Env) error {
-			database := pgtest.Database(env.T().(testing.TB)) //nolint:forcetypeassert // it is the test's own
+			tb, ok := env.T().(testing.TB)
+			if !ok {
+				return errors.New("testscript runs a story in something that is no test")
+			}
+			database := pgtest.Database(tb)
 			port, err := freePort(t.Context())
 			if err != nil {
 				return err
@@ -84,7 +89,7 @@ func sql(ts *testscript.TestScript, _ bool, args []string) {
 	defer cancel()
 	conn, err := pgx.Connect(ctx, ts.Getenv("DATABASE"))
 	ts.Check(err)
-	defer conn.Close(ctx) //nolint:errcheck // everything on it is done
+	defer conn.Close(ctx)
 	for _, statement := range args {
 		if _, err := conn.PgConn().Exec(ctx, statement).ReadAll(); err != nil {
 			ts.Fatalf("%s: %v", statement, err)
