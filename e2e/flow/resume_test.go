@@ -1,9 +1,7 @@
 package flow
 
 import (
-	"context"
 	"fmt"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -104,32 +102,22 @@ func TestCheckpointsNeverRunAheadOfTheirPartition(t *testing.T) {
 	}
 
 	cfg := s.Consumer
-	first := make(chan struct{})
 	s.Consumer.Checkpoint = time.Millisecond
-	s.Consumer.Failpoint = func() func(string) {
-		var once sync.Once
-		return func(name string) {
-			if name == "before_checkpoint" {
-				once.Do(func() { close(first) })
-			}
+	s.Consumer.Failpoint = func(name string) {
+		if name == "after_fragment" {
+			time.Sleep(time.Millisecond) // so that there is time for a checkpoint too early
 		}
-	}()
+	}
 	stop = s.StartConsumer()
-	select {
-	case <-first:
-	case <-time.After(stack.Timeout):
-		t.Fatal("no checkpoint")
-	}
+	s.Until("the partition has a new checkpoint", func() (bool, error) {
+		m, err := st.GetLastMsgForSubject(t.Context(), was.Subject)
+		if err != nil {
+			return false, err
+		}
+		now, err := wire.DecodeCheckpoint(m.Data)
+		return now.LSN > old.LSN, err
+	}, func() string { return "it has not" })
 	stop()
-	m, err := st.GetLastMsgForSubject(context.Background(), was.Subject)
-	if err != nil {
-		t.Fatal(err)
-	}
-	now, err := wire.DecodeCheckpoint(m.Data)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Logf("the partition's checkpoint went from %d to %d", old.LSN, now.LSN)
 	s.Consumer = cfg
 	s.StartConsumer()
 	s.Verify(shapes...)
