@@ -296,12 +296,14 @@ func (p *parked) copyRows(ctx context.Context, snap *pg.Snapshot, table *pg.Tabl
 // catchUp reads the change log from where the shape starts until it meets the
 // main loop.
 func (p *parked) catchUp(ctx context.Context) error {
-	held, err := change.ParseSnapshot(p.rec.Snapshot)
-	if err != nil { // the record was written before the log's first entry, but only the latter reached the disk
-		return &final{fmt.Errorf("the shape was being created when the server lost its last writes; create it again: %w", err)}
+	held, err := p.s.readSnapshot(ctx, p.partition, p.handle)
+	if err != nil {
+		return err
 	}
-	held.LSN = p.rec.SnapshotLSN
-	p.f.held = &held
+	if p.rec.StartLSN == 0 { // the record was written before the log's first entry, but only the latter reached the disk
+		return &final{errors.New("the shape was being created when the server lost its last writes; create it again")}
+	}
+	p.f.held = held
 	// The change log passes the snapshot's LSN soon, however idle the database is.
 	if err := p.barrier(ctx); err != nil {
 		return err

@@ -22,9 +22,14 @@ import (
 // whether it holds the lease or not: requests change the registry, and the
 // lease holder watches that.
 type plane struct {
-	c  *Consumer
-	js jetstream.JetStream
+	c       *Consumer
+	js      jetstream.JetStream
+	working chan struct{} // one token per request being worked on
 }
+
+// maxRequests is how many requests are worked on at once; each may hold a
+// connection to Postgres.
+const maxRequests = 4
 
 // requestTimeout bounds the work on one request.
 const requestTimeout = 20 * time.Second
@@ -35,7 +40,7 @@ const maxRequest = 256 << 10
 
 // serve starts the micro service.
 func (c *Consumer) serve(ctx context.Context, js jetstream.JetStream) (micro.Service, error) {
-	p := &plane{c: c, js: js}
+	p := &plane{c: c, js: js, working: make(chan struct{}, maxRequests)}
 	svc, err := micro.AddService(c.cfg.NATS, micro.Config{
 		Name: control.ServiceName, Version: "1.0.0", Description: "Shapes of source " + string(c.cfg.Source),
 		Metadata: map[string]string{"source": string(c.cfg.Source), "build": c.cfg.Version},
@@ -97,6 +102,11 @@ func (e *requestError) Error() string { return e.text }
 func (p *plane) answer(ctx context.Context, name string, r micro.Request, h func(context.Context, []byte) (any, error)) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
+	select {
+	case p.working <- struct{}{}:
+		defer func() { <-p.working }()
+	case <-ctx.Done():
+	}
 	var out any
 	var err error
 	if n := len(r.Data()); n > maxRequest {

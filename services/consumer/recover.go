@@ -301,3 +301,36 @@ func (s *session) addLive(f *follower) {
 	s.router.add(f)
 	s.c.stats.Live.Store(int64(len(s.live)))
 }
+
+// readSnapshot reads what a shape's snapshot held from the log's first entry.
+// The record says it too, but somebody who slept past the end of its lease may
+// have written there since; nobody but the owner writes the log.
+func (s *session) readSnapshot(ctx context.Context, partition int, handle string) (*change.Snapshot, error) {
+	subject := s.c.cfg.Source.LogSubject(partition, handle)
+	st, err := s.js.Stream(ctx, s.c.cfg.Source.ShapeStream(partition))
+	if err != nil {
+		return nil, fmt.Errorf("read the beginning of log %s: %w", subject, err)
+	}
+	m, err := st.GetMsg(ctx, 1, jetstream.WithGetMsgSubject(subject))
+	if err != nil {
+		return nil, fmt.Errorf("read the beginning of log %s: %w", subject, err)
+	}
+	var held *change.Snapshot
+	var d wire.LogDecoder
+	err = d.Decode(m.Data, func(e *wire.Entry) error {
+		if e.Kind != wire.EntrySegment || held != nil {
+			return nil
+		}
+		snap, err := change.ParseSnapshot(e.Snapshot)
+		snap.LSN = e.LSN
+		held = &snap
+		return err
+	})
+	if err == nil && held == nil {
+		err = errors.New("it does not begin with a snapshot")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the beginning of log %s: %w", subject, err)
+	}
+	return held, nil
+}

@@ -40,7 +40,8 @@ func (c *Consumer) Run(ctx context.Context) error {
 		return fmt.Errorf("prepare the connection pool: %w", err)
 	}
 	poolConfig.ConnConfig = cfg
-	poolConfig.MaxConns, poolConfig.MinConns = 4, 0
+	// The consumer's own questions must find a connection beside the requests.
+	poolConfig.MaxConns, poolConfig.MinConns = maxRequests+4, 0
 	c.pool, err = pgxpool.NewWithConfig(ctx, poolConfig)
 	if err != nil {
 		return fmt.Errorf("prepare the connection pool: %w", err)
