@@ -11,8 +11,13 @@ import (
 	"github.com/shapebus/shapebus/pkg/topology"
 )
 
-// ErrLeaseHeld says that somebody else holds the lease.
-var ErrLeaseHeld = errors.New("somebody else holds the lease")
+// Errors of leases.
+var (
+	// ErrLeaseHeld says that somebody else holds the lease.
+	ErrLeaseHeld = errors.New("somebody else holds the lease")
+	// ErrLeaseLost says that the lease ran out before it was renewed.
+	ErrLeaseLost = errors.New("the lease ran out before it was renewed")
+)
 
 // Lease is a right held for topology.LeaseTTL at a time. It keeps well-behaved
 // processes apart; what keeps a process apart that was asleep while its lease
@@ -69,8 +74,10 @@ func (l *Lease) Hold(ctx context.Context) error {
 		case err == nil:
 			renewed = time.Now()
 		case ctx.Err() != nil:
-		case errors.Is(err, ErrLeaseHeld) || time.Since(renewed) > topology.LeaseTTL*3/4:
-			return fmt.Errorf("renew lease %s: %w", l.key, err)
+		case errors.Is(err, ErrLeaseLost):
+			return fmt.Errorf("lease %s: %w", l.key, err)
+		case time.Since(renewed) > topology.LeaseTTL*3/4:
+			return fmt.Errorf("lease %s: %w: %w", l.key, ErrLeaseLost, err)
 		}
 	}
 }
@@ -84,7 +91,7 @@ func (l *Lease) renew(ctx context.Context) error {
 	if err != nil {
 		var api *jetstream.APIError
 		if errors.As(err, &api) && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence {
-			return ErrLeaseHeld
+			return ErrLeaseLost
 		}
 		return err
 	}

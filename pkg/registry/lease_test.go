@@ -68,8 +68,8 @@ func TestLeasesRunOut(t *testing.T) {
 	})
 	successor := acquire("asleep", "you")
 	t.Run("who wakes up behind its end has lost it and takes it from nobody", func(t *testing.T) {
-		if err := asleep.Hold(ctx); !errors.Is(err, registry.ErrLeaseHeld) {
-			t.Errorf("%v, want ErrLeaseHeld", err)
+		if err := asleep.Hold(ctx); !errors.Is(err, registry.ErrLeaseLost) {
+			t.Errorf("%v, want ErrLeaseLost", err)
 		}
 		done, cancel := context.WithCancel(ctx)
 		cancel()
