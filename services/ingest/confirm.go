@@ -84,6 +84,13 @@ func (c *confirmer) note(ctx context.Context) error {
 	return nil
 }
 
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
 // sendStatus sends status updates until ctx ends.
 func (c *confirmer) sendStatus(ctx context.Context) error {
 	ticker := time.NewTicker(c.tick)
@@ -102,7 +109,8 @@ func (c *confirmer) sendStatus(ctx context.Context) error {
 		if blocked > c.s.g.cfg.MaxBackPressure {
 			return errBackPressure
 		}
-		quiet := now.Sub(c.s.wire.lastHeard())
+		// While an append waited, nobody listened; the silence is ours.
+		quiet := now.Sub(later(c.s.wire.lastHeard(), time.Unix(0, c.s.publish.freed.Load())))
 		if blocked == 0 && quiet > silence*c.interval {
 			return fmt.Errorf("the Postgres server has not been heard of for %s", quiet.Round(time.Second))
 		}

@@ -37,6 +37,7 @@ type publisher struct {
 	window  *syncWindow
 	idle    chan struct{} // one signal: nothing is in flight
 	blocked atomic.Int64  // since when an append has been waiting, Unix nanoseconds; 0 = it is not
+	freed   atomic.Int64  // when the last append returned, and with it the reader
 }
 
 // waiting is the message being packed; its fragments are in the body.
@@ -202,6 +203,7 @@ func (p *publisher) send(subject string, lsn change.LSN, body []byte, end change
 	p.window.do(func(w *ackWindow) { w.publish(end) })
 	p.blocked.Store(time.Now().UnixNano())
 	err := p.appender.Append(p.ctx, stream.Message{Subject: subject, Header: stream.LSNHeader(lsn), Data: body}, p.stored)
+	p.freed.Store(time.Now().UnixNano())
 	p.blocked.Store(0)
 	if err != nil {
 		return topology.Explain(err)
