@@ -213,6 +213,11 @@ func (w *world) await(n int, what string, ok func(control.Shape) bool) control.S
 	w.tb.Helper()
 	sh := w.shapes[n]
 	var info control.Shape
+	defer func() {
+		if w.tb.Failed() {
+			w.tb.Logf("checkpoint %+v, change log %+v", w.checkpoint(), w.changes())
+		}
+	}()
 	until(w.tb, fmt.Sprintf("shape %d (%s) is %s", n, sh.Handle(), what), func() (bool, error) {
 		ctx, cancel := context.WithTimeout(w.tb.Context(), 5*time.Second)
 		defer cancel()

@@ -97,7 +97,7 @@ func (a *Appender) publishFenced(ctx context.Context, m *nats.Msg) error {
 // may be unknown; the appender ends in any case.
 func fenceError(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
-		return fmt.Errorf("%w: no answer to the first message: %w", ErrDisconnected, err)
+		return fmt.Errorf("%w: no answer to the first message; if the NATS server's log tells of a full disk, make room and start it again: %w", ErrDisconnected, err)
 	}
 	return refused(err)
 }

@@ -137,6 +137,8 @@ func Explain(err error) error {
 		return fmt.Errorf("%w: give this NATS user the right to use JetStream and the subjects sb.> and shapebus.>", err)
 	case errors.Is(err, jetstream.ErrNoStreamResponse):
 		return fmt.Errorf("%w: no stream takes this message; it was deleted, or its server is starting or going down", err)
+	case errors.Is(err, jetstream.ErrAsyncPublishTimeout):
+		return fmt.Errorf("%w: JetStream does not answer; if its server's log tells of a full disk, make room and start the server again, nothing stored is lost and work goes on by itself then", err)
 	case errors.As(err, &api) && slices.Contains(outOfSpace, api.ErrorCode):
 		return fmt.Errorf("%w: JetStream is out of space; free some or raise its limit, nothing stored is lost and work goes on by itself then", err)
 	}

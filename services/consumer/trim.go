@@ -16,7 +16,7 @@ import (
 const (
 	trimEvery  = 5 * time.Second
 	sweepEvery = time.Hour
-	// trimLeast is how many messages make a trim worth while.
+	// trimLeast is how many messages make a trim worth while in a log with plenty of room.
 	trimLeast = 64
 )
 
@@ -89,7 +89,12 @@ func (s *session) trimChanges(ctx context.Context, floors *floors) error {
 	if err != nil {
 		return err
 	}
-	if floor > info.State.LastSeq || floor < info.State.FirstSeq+trimLeast {
+	if floor > info.State.LastSeq || floor <= info.State.FirstSeq {
+		return nil
+	}
+	// A log near its limit needs all the room it can get: it may be holding Postgres back.
+	limit := info.Config.MaxBytes
+	if floor < info.State.FirstSeq+trimLeast && (limit <= 0 || info.State.Bytes < uint64(limit)/2) {
 		return nil
 	}
 	return s.changes.Purge(ctx, jetstream.WithPurgeSequence(floor))
