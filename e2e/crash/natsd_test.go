@@ -37,7 +37,8 @@ func serveNATS(dir string) error {
 	if err != nil {
 		return err
 	}
-	s, err := natsembed.Start(natsembed.Options{Dir: dir, Port: port, MaxStore: store, SyncInterval: time.Minute,
+	s, err := natsembed.Start(natsembed.Options{
+		Dir: dir, Port: port, MaxStore: store, SyncInterval: time.Minute,
 		Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})
 	if err != nil {
