@@ -300,7 +300,7 @@ func (p *parked) catchUp(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if p.rec.StartLSN == 0 { // the record was written before the log's first entry, but only the latter reached the disk
+	if p.rec.Snapshot == "" { // the record was written before the log's first entry, but only the latter reached the disk
 		return &final{errors.New("the shape was being created when the server lost its last writes; create it again")}
 	}
 	p.f.held = held
