@@ -26,6 +26,11 @@ const (
 	Update   Kind = 2
 	Delete   Kind = 3
 	Truncate Kind = 4 // of the whole table; no rows
+
+	// Upsert and Discard stand in the units of shape logs only: an insert, or
+	// an update if the row is there; and a delete, if the row is there.
+	Upsert  Kind = 5
+	Discard Kind = 6
 )
 
 func (k Kind) String() string {
@@ -38,6 +43,10 @@ func (k Kind) String() string {
 		return "delete"
 	case Truncate:
 		return "truncate"
+	case Upsert:
+		return "upsert"
+	case Discard:
+		return "discard"
 	}
 	return fmt.Sprintf("kind %d", uint8(k))
 }

@@ -39,6 +39,15 @@ type Shape struct {
 	Table     *pg.TableInfo `json:"table"`
 	Structure string        `json:"structure"`
 
+	// Subqueries are what the clause's subqueries select, in the order of
+	// predicate.Predicate.Subqueries; none for a shape without. InnerTables are the
+	// tables they select from, at every depth.
+	Subqueries  []Subquery      `json:"subqueries,omitempty"`
+	InnerTables []*pg.TableInfo `json:"inner_tables,omitempty"`
+	// Unasked marks an inner shape that no app has asked for: it goes with the
+	// last shape that depends on it.
+	Unasked bool `json:"unasked,omitempty"`
+
 	// Set before the log's first entry, so that a successor can go on after it.
 	Snapshot    string     `json:"snapshot,omitempty"` // as change.Snapshot prints it
 	SnapshotLSN change.LSN `json:"snapshot_lsn,omitempty"`
@@ -49,6 +58,21 @@ type Shape struct {
 
 	revision uint64
 }
+
+// Subquery says which values a subquery of a shape selects: those of some
+// columns of another shape, the inner one.
+type Subquery struct {
+	ID        string `json:"id"`     // of the inner shape
+	Handle    string `json:"handle"` // of the life of it that this shape depends on
+	Partition int    `json:"partition"`
+	Columns   []int  `json:"columns"` // places among the inner shape's columns, in the order selected
+	// Unit says that the inner shape has subqueries itself, so that its commit
+	// markers may cover several transactions.
+	Unit bool `json:"unit,omitempty"`
+}
+
+// ValueSet is the name of the set of values; see topology.ValueSet.
+func (q Subquery) ValueSet() string { return topology.ValueSet(q.Handle, q.Columns) }
 
 // Revision is the record's revision in the bucket.
 func (s *Shape) Revision() uint64 { return s.revision }

@@ -111,6 +111,28 @@ func (s Source) EnsureShapeLogs(ctx context.Context, js jetstream.JetStream, par
 	return nil
 }
 
+// EnsureVerdicts creates or updates the streams of verdicts of every partition.
+func (s Source) EnsureVerdicts(ctx context.Context, js jetstream.JetStream, partitions, replicas int) error {
+	for p := range partitions {
+		_, err := js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
+			Name:        s.VerdictStream(p),
+			Description: "Shapebus verdicts: what commits of inner shapes changed in the sets of values they select",
+			Subjects:    []string{s.verdicts(p) + ">"},
+			Replicas:    max(replicas, 1),
+			MaxBytes:    -1,
+			Discard:     jetstream.DiscardNew,
+			Duplicates:  duplicates,
+			AllowDirect: true,
+			// A new writer keeps the one before out with an atomic batch.
+			AllowAtomicPublish: true,
+		})
+		if err != nil {
+			return Explain(fmt.Errorf("create stream %s: %w", s.VerdictStream(p), err))
+		}
+	}
+	return nil
+}
+
 func bucket(ctx context.Context, js jetstream.JetStream, name, what string, replicas int, ttl time.Duration) error {
 	_, err := js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
 		Bucket:         name,

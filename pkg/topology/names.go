@@ -20,6 +20,9 @@ const (
 	// HeaderTail is on every shape log message; see wire.Tail. A part that is
 	// not the last carries the tail from before the message.
 	HeaderTail = "Sb-Tail"
+	// HeaderVerdict is on every verdict: the offset of the commit marker that it
+	// is about, so that the last message alone tells a new writer where to go on.
+	HeaderVerdict = "Sb-Verdict"
 	// HeaderFence is on empty messages that only take up sequences, so that the
 	// messages of a writer before do not fit in any more; their number, from 1.
 	HeaderFence = "Sb-Fence"
@@ -105,6 +108,51 @@ func HandleOfLog(subject string) string {
 
 // CheckpointSubject is the subject of partition p's checkpoints.
 func (s Source) CheckpointSubject(p int) string { return s.partition(p) + "_checkpoint" }
+
+// VerdictStream is the stream that holds the verdicts on the inner shapes of
+// partition p.
+func (s Source) VerdictStream(p int) string { return fmt.Sprintf("VERDICTS-%s-%d", s, p) }
+
+func (s Source) verdicts(p int) string { return fmt.Sprintf("sb.%s.verdict.%d.", s, p) }
+
+// VerdictSubject is the subject of the verdicts on a value set.
+func (s Source) VerdictSubject(p int, set string) string { return s.verdicts(p) + set + ".delta" }
+
+// BaseSubject is the subject of the announcements of a value set's bases.
+func (s Source) BaseSubject(p int, set string) string { return s.verdicts(p) + set + ".base" }
+
+// BaseValuesSubject is the subject of the values of a value set's n-th base.
+func (s Source) BaseValuesSubject(p int, set string, n uint64) string {
+	return s.verdicts(p) + set + ".base." + strconv.FormatUint(n, 10)
+}
+
+// SetSubjects matches everything about one value set.
+func (s Source) SetSubjects(p int, set string) string { return s.verdicts(p) + set + ".>" }
+
+// ValueSet names the values that some columns of an inner shape have: the
+// shape's handle and the columns' places among the shape's, in the order in which a
+// subquery selects them.
+func ValueSet(handle string, columns []int) string {
+	b := append([]byte(handle), '_')
+	for i, c := range columns {
+		if i > 0 {
+			b = append(b, '-')
+		}
+		b = strconv.AppendInt(b, int64(c), 10)
+	}
+	return string(b)
+}
+
+// SetOfVerdict returns the value set that a subject of a verdict stream is
+// about, and what the message is: "delta" or "base"; both are empty for values of a base.
+func SetOfVerdict(subject string) (set, what string) {
+	const tokens, setToken, whatToken = 6, 4, 5
+	t := strings.Split(subject, ".")
+	if len(t) != tokens {
+		return "", ""
+	}
+	return t[setToken], t[whatToken]
+}
 
 // LiveSubject is the core NATS subject on which a shape's log messages appear
 // once they are stored.

@@ -93,7 +93,16 @@ type Checkpoint struct {
 	// transactions a new snapshot may not see yet.
 	FloorLSN uint64 `msgpack:"floor_lsn"`
 	FloorSeq uint64 `msgpack:"floor_seq"`
-	At       int64  `msgpack:"at"` // microseconds since 1970-01-01 UTC
+	// Parked are the shapes that LSN does not speak of, because they are in a
+	// unit or behind: each of them has everything up to a place of its own.
+	Parked []ParkedAt `msgpack:"parked,omitempty"`
+	At     int64      `msgpack:"at"` // microseconds since 1970-01-01 UTC
+}
+
+// ParkedAt is a place in the change log that some shapes have come to.
+type ParkedAt struct {
+	LSN     uint64   `msgpack:"lsn"`
+	Handles []string `msgpack:"handles"`
 }
 
 // EncodeCheckpoint returns the message's body.

@@ -24,6 +24,13 @@ const (
 	// EntryEnd ends the shape: [3, reason]. An open transaction before it is
 	// void; readers must fetch the shape again under a new handle.
 	EntryEnd EntryKind = 3
+	// EntryUnit is EntryOps within a unit: several transactions, and what a
+	// reconcile adds to them, that count together. Only the last of its entries
+	// has the commit marker, which is the unit's.
+	EntryUnit EntryKind = 4
+	// EntryVoid says that everything since the last commit marker is void: [5].
+	// Its writer begins again behind it, with offsets from after that marker.
+	EntryVoid EntryKind = 5
 )
 
 const (
@@ -31,13 +38,14 @@ const (
 	logOpFields   = 3
 	segmentFields = 6
 	endFields     = 2
+	voidFields    = 1
 )
 
 // Entry is one entry of a shape log.
 type Entry struct {
 	Kind EntryKind
 
-	// EntryOps
+	// EntryOps and EntryUnit
 	XID        change.XID
 	LSN        change.LSN
 	CommitTime int64 // microseconds since 1970-01-01 UTC
@@ -59,12 +67,16 @@ type Entry struct {
 type LogOp struct {
 	Index uint64
 	Kind  change.Kind
-	Row   change.Row // the shape's columns; for Delete, its key columns; nil for Truncate
+	Row   change.Row // the shape's columns; for Delete and Discard, its key columns; nil for Truncate
 }
 
 // LogBuilder gathers entries into one shape log message. Not safe for
 // concurrent use.
 type LogBuilder struct {
+	// Unit makes the entries that follow EntryUnit rather than EntryOps. Reset
+	// clears it. It is set between entries only.
+	Unit bool
+
 	body writer
 	ops  writer
 	n    int // ops in the open part
@@ -100,12 +112,16 @@ func (b *LogBuilder) Op(f *change.Fragment, index uint64, kind change.Kind, row 
 }
 
 func (b *LogBuilder) begin(f *change.Fragment) {
-	if b.open && b.head.LSN == f.LSN {
+	if b.open && b.head.LSN == f.LSN && b.head.XID == f.XID {
 		return
 	}
 	b.close(false)
 	b.open = true
-	b.head = Entry{XID: f.XID, LSN: f.LSN, CommitTime: f.CommitTime, End: f.End}
+	kind := EntryOps
+	if b.Unit {
+		kind = EntryUnit
+	}
+	b.head = Entry{Kind: kind, XID: f.XID, LSN: f.LSN, CommitTime: f.CommitTime, End: f.End}
 }
 
 // Commit adds the transaction's commit marker. f is a fragment with Last.
@@ -123,7 +139,7 @@ func (b *LogBuilder) close(last bool) {
 	b.start()
 	w := &b.body
 	w.array(opsFields)
-	w.uint(uint64(EntryOps))
+	w.uint(uint64(b.head.Kind))
 	w.uint(uint64(b.head.XID))
 	w.uint(uint64(b.head.LSN))
 	w.int(b.head.CommitTime)
@@ -138,7 +154,6 @@ func (b *LogBuilder) close(last bool) {
 // Segment adds a reference to a segment.
 func (b *LogBuilder) Segment(segment, messages, rows uint64, snap change.Snapshot) {
 	b.close(false)
-	b.close(false)
 	b.start()
 	w := &b.body
 	w.array(segmentFields)
@@ -150,9 +165,16 @@ func (b *LogBuilder) Segment(segment, messages, rows uint64, snap change.Snapsho
 	w.uint(uint64(snap.LSN))
 }
 
+// Void adds the entry that voids what follows the last commit marker.
+func (b *LogBuilder) Void() {
+	b.close(false)
+	b.start()
+	b.body.array(voidFields)
+	b.body.uint(uint64(EntryVoid))
+}
+
 // End adds the entry that ends the shape.
 func (b *LogBuilder) End(reason string) {
-	b.close(false)
 	b.close(false)
 	b.start()
 	b.body.array(endFields)
@@ -173,7 +195,7 @@ func (b *LogBuilder) Finish() []byte {
 func (b *LogBuilder) Reset() {
 	b.body.reset()
 	b.ops.reset()
-	b.n, b.open = 0, false
+	b.n, b.open, b.Unit = 0, false, false
 }
 
 // LogDecoder decodes shape log messages, reusing its memory from one to the
@@ -197,7 +219,7 @@ func (d *LogDecoder) Decode(data []byte, f func(*Entry) error) error {
 		*e = Entry{Kind: EntryKind(r.uint())}
 		var want int
 		switch e.Kind {
-		case EntryOps:
+		case EntryOps, EntryUnit:
 			want = opsFields
 			d.readOps(r, e)
 		case EntrySegment:
@@ -207,6 +229,8 @@ func (d *LogDecoder) Decode(data []byte, f func(*Entry) error) error {
 		case EntryEnd:
 			want = endFields
 			e.Reason = string(r.bytes())
+		case EntryVoid:
+			want = voidFields
 		default:
 			if r.err == nil {
 				return fmt.Errorf("shape log entry of kind %d: this program knows none; upgrade it", e.Kind)

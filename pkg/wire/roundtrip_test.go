@@ -2,6 +2,7 @@ package wire_test
 
 import (
 	"bytes"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -261,11 +262,14 @@ func TestCheckpointsReadAsTheyWereWritten(t *testing.T) {
 			LSN: numbers().Draw(t, "lsn"), Seq: numbers().Draw(t, "seq"), FloorLSN: numbers().Draw(t, "floor lsn"),
 			FloorSeq: numbers().Draw(t, "floor seq"), At: int64(numbers().Draw(t, "at")),
 		}
+		for range rapid.IntRange(0, 2).Draw(t, "parked") {
+			want.Parked = append(want.Parked, wire.ParkedAt{LSN: numbers().Draw(t, "place"), Handles: []string{"a", "b"}})
+		}
 		data, err := wire.EncodeCheckpoint(want)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, err := wire.DecodeCheckpoint(data); err != nil || got != want {
+		if got, err := wire.DecodeCheckpoint(data); err != nil || !reflect.DeepEqual(got, want) {
 			t.Fatalf("%+v reads as %+v, %v", want, got, err)
 		}
 	})

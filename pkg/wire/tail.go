@@ -16,9 +16,12 @@ type Tail struct {
 	Committed     change.Offset // of the last commit marker
 	Began         bool          // the log holds its initial snapshot, or ended before it did
 	Ended         bool          // the shape ended; see EntryEnd
-	Rows          int64         // rows of the shape after Last
+	Rows          int64         // rows of the shape after Last; -1 when upserts and discards leave it open
 	CommittedRows int64         // rows of the shape after Committed
 	Bytes         int64         // all the log's messages up to this one, segments not counted
+	// Aside lists the transactions before Committed that the log does not hold
+	// yet, because the snapshot of the unit before did not see them; see ParseAside.
+	Aside string
 }
 
 // Open reports whether the log stands inside a transaction.
@@ -26,7 +29,7 @@ func (t Tail) Open() bool { return t.Last != t.Committed }
 
 // String returns the header's form:
 // "<last> <committed> <state> <rows> <committed rows> <bytes>", where state is
-// "new", "live" or "ended".
+// "new", "live" or "ended", and if there is something aside " <lsn>,<lsn>…".
 func (t Tail) String() string {
 	state := stateNew
 	switch {
@@ -35,7 +38,39 @@ func (t Tail) String() string {
 	case t.Began:
 		state = stateLive
 	}
-	return fmt.Sprintf("%s %s %s %d %d %d", t.Last, t.Committed, state, t.Rows, t.CommittedRows, t.Bytes)
+	s := fmt.Sprintf("%s %s %s %d %d %d", t.Last, t.Committed, state, t.Rows, t.CommittedRows, t.Bytes)
+	if t.Aside != "" {
+		s += " " + t.Aside
+	}
+	return s
+}
+
+// FormatAside writes Tail.Aside.
+func FormatAside(lsns []change.LSN) string {
+	var b []byte
+	for i, l := range lsns {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = strconv.AppendUint(b, uint64(l), 10)
+	}
+	return string(b)
+}
+
+// ParseAside reads Tail.Aside: LSNs of commits, ascending.
+func ParseAside(s string) ([]change.LSN, error) {
+	if s == "" {
+		return nil, nil
+	}
+	var lsns []change.LSN
+	for f := range strings.SplitSeq(s, ",") {
+		l, err := strconv.ParseUint(f, 10, 64)
+		if err != nil {
+			return nil, corrupt("transactions aside %q: %v", s, err)
+		}
+		lsns = append(lsns, change.LSN(l))
+	}
+	return lsns, nil
 }
 
 // The words for Began and Ended in a tail.
@@ -66,7 +101,10 @@ func parseTail(s string) (t Tail, err error) {
 		f[i], rest, more = strings.Cut(rest, " ")
 	}
 	if more {
-		return t, fmt.Errorf("more than %d fields", tailFields)
+		if _, err := ParseAside(rest); err != nil || rest == "" || strings.Contains(rest, " ") {
+			return t, fmt.Errorf("%q behind %d fields", rest, tailFields)
+		}
+		t.Aside = rest
 	}
 	if t.Last, err = change.ParseOffset(f[0]); err != nil {
 		return t, err

@@ -33,7 +33,7 @@ func TestTailsReadAsTheyWereWritten(t *testing.T) {
 
 func TestParseTailRefusesOtherForms(t *testing.T) {
 	for _, text := range []string{
-		"", "0_0", "0_0 0_0 new 0 0", "0_0 0_0 new 0 0 0 0", "0_0 0_0 new 0 0 0 ", " 0_0 0_0 new 0 0 0", "0_0  0_0 new 0 0 0", "0_0\t0_0 new 0 0 0",
+		"", "0_0", "0_0 0_0 new 0 0", "0_0 0_0 new 0 0 0 7,x", "0_0 0_0 new 0 0 0 ", " 0_0 0_0 new 0 0 0", "0_0  0_0 new 0 0 0", "0_0\t0_0 new 0 0 0",
 		"0 0_0 new 0 0 0", "0_0 0 new 0 0 0", "0_0 0_0 old 0 0 0", "0_0 0_0 New 0 0 0", "0_0 0_0 new x 0 0", "0_0 0_0 new 0 0 9223372036854775808", "0_0 0_0 new 0 0 0\n",
 	} {
 		if got, err := wire.ParseTail(text); !errors.Is(err, wire.ErrCorrupt) {

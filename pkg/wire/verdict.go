@@ -1,0 +1,126 @@
+package wire
+
+import (
+	"slices"
+
+	"github.com/shapebus/shapebus/pkg/change"
+)
+
+// Verdict says what one commit marker of an inner shape's log changed in a
+// value set: [version, offset LSN, offset op, xid, unit, [[key, delta] …]].
+type Verdict struct {
+	Offset change.Offset // of the commit marker in the inner shape's log
+	XID    change.XID    // of the transaction; of the last one of a unit
+	// Unit says that the marker is that of a unit: it covers several
+	// transactions, all of which every later snapshot sees.
+	Unit   bool
+	Deltas []Delta // by key, netted; none when nothing changed in the end
+}
+
+// Delta is how the count of one value changed. Key is a value as package
+// valueset encodes it.
+type Delta struct {
+	Key   string
+	Count int64
+}
+
+const (
+	verdictFields = 5
+	deltaFields   = 2
+)
+
+// EncodeVerdict returns the message's body.
+func EncodeVerdict(v *Verdict) []byte {
+	var w writer
+	w.uint(Version)
+	w.array(verdictFields)
+	w.uint(uint64(v.Offset.LSN))
+	w.uint(v.Offset.Op)
+	w.uint(uint64(v.XID))
+	w.bool(v.Unit)
+	w.deltas(v.Deltas)
+	return w.b
+}
+
+func (w *writer) deltas(deltas []Delta) {
+	w.array(len(deltas))
+	for _, d := range deltas {
+		w.array(deltaFields)
+		w.str(d.Key)
+		w.int(d.Count)
+	}
+}
+
+// DecodeVerdict reads a body that EncodeVerdict wrote. It keeps nothing of data.
+func DecodeVerdict(data []byte) (*Verdict, error) {
+	r := &reader{b: data}
+	r.version()
+	r.tuple(verdictFields, "verdict")
+	v := &Verdict{}
+	v.Offset = change.Offset{LSN: change.LSN(r.uint()), Op: r.uint()}
+	v.XID, v.Unit = change.XID(r.uint()), r.bool()
+	v.Deltas = r.deltas()
+	if r.err == nil && r.more() {
+		return nil, corrupt("verdict: %d bytes behind its end", len(r.b))
+	}
+	return v, r.err
+}
+
+func (r *reader) deltas() []Delta {
+	n := r.arrayOf(1 + deltaFields)
+	out := slices.Grow([]Delta(nil), n)
+	for range n {
+		r.tuple(deltaFields, "delta")
+		d := Delta{Key: string(r.bytes()), Count: r.int()}
+		if r.err != nil {
+			return nil
+		}
+		out = append(out, d)
+	}
+	return out
+}
+
+// EncodeBaseValues returns the body of one message of a value set's base: some
+// of its values with their counts: [version, [[key, count] …]].
+func EncodeBaseValues(values []Delta) []byte {
+	var w writer
+	w.uint(Version)
+	w.deltas(values)
+	return w.b
+}
+
+// DecodeBaseValues reads a body that EncodeBaseValues wrote.
+func DecodeBaseValues(data []byte) ([]Delta, error) {
+	r := &reader{b: data}
+	r.version()
+	values := r.deltas()
+	if r.err == nil && r.more() {
+		return nil, corrupt("base: %d bytes behind its end", len(r.b))
+	}
+	return values, r.err
+}
+
+// Base announces a value set's whole content at an offset of the inner shape's
+// log, stored as a map. It stands behind the messages it speaks of.
+type Base struct {
+	Number   uint64 `msgpack:"number"` // its messages' subject; see topology.Source.BaseSubject
+	Messages uint64 `msgpack:"messages"`
+	Values   uint64 `msgpack:"values"`
+	// LSN and Op are the commit marker up to which the log is in it; 0 and 0
+	// for the log's snapshot.
+	LSN uint64 `msgpack:"lsn"`
+	Op  uint64 `msgpack:"op"`
+	At  int64  `msgpack:"at"` // microseconds since 1970-01-01 UTC
+}
+
+// Offset is the commit marker up to which the inner shape's log is in the base.
+func (b Base) Offset() change.Offset { return change.Offset{LSN: change.LSN(b.LSN), Op: b.Op} }
+
+// EncodeBase returns the message's body.
+func EncodeBase(b Base) ([]byte, error) { return encodeMap("base", b) }
+
+// DecodeBase reads a body that EncodeBase wrote.
+func DecodeBase(data []byte) (Base, error) {
+	var b Base
+	return b, decodeMap("base", data, &b)
+}
