@@ -27,6 +27,7 @@ const (
 type Control struct {
 	Kind     ControlKind `msgpack:"kind"`
 	LSN      uint64      `msgpack:"lsn"`
+	XID      uint32      `msgpack:"xid,omitempty"`      // barrier: the transaction that emitted it, if it was transactional
 	Payload  string      `msgpack:"payload,omitempty"`  // barrier: what was emitted
 	OID      uint32      `msgpack:"oid,omitempty"`      // relation: the table
 	Relation string      `msgpack:"relation,omitempty"` // relation: its new fingerprint
@@ -102,6 +103,7 @@ type Checkpoint struct {
 // ParkedAt is a place in the change log that some shapes have come to.
 type ParkedAt struct {
 	LSN     uint64   `msgpack:"lsn"`
+	Aside   string   `msgpack:"aside,omitempty"` // transactions before LSN that they do not have; see Tail.Aside
 	Handles []string `msgpack:"handles"`
 }
 

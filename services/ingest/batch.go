@@ -278,7 +278,7 @@ func (b *batch) commit(end change.LSN) error {
 			if b.tail != nil && i < b.tail.barriers {
 				continue
 			}
-			c := &wire.Control{Kind: wire.ControlBarrier, LSN: uint64(b.head.LSN), Payload: payload}
+			c := &wire.Control{Kind: wire.ControlBarrier, LSN: uint64(b.head.LSN), XID: uint32(b.head.XID), Payload: payload}
 			if err := b.out.control(c, b.head.LSN); err != nil {
 				return err
 			}
