@@ -15,6 +15,7 @@ type builder struct {
 	params    []string
 	paramKind []kind
 	paramUsed []bool
+	sub       subqueryBuilder
 }
 
 // condition builds an expression that must be boolean; what names the place for the message.
@@ -68,6 +69,8 @@ func (b *builder) boolean(n *pg_query.Node, depth int) (node, *Error) {
 		return b.nullTest(n.NullTest, depth)
 	case *pg_query.Node_BooleanTest:
 		return b.booleanTest(n.BooleanTest, depth)
+	case *pg_query.Node_SubLink:
+		return b.subLink(n.SubLink, depth)
 	}
 	return nil, b.unsupported(n)
 }

@@ -1,24 +1,47 @@
 package predicate
 
-import "slices"
-
 // Predicate is a checked where clause of one table. It is immutable and safe for concurrent use.
 type Predicate struct {
 	root    node
 	columns []int
 	sql     string
+	members members
 }
 
 // Compile parses a where clause and checks it against the table. An empty clause (blanks only) matches every row.
 // params[0] is $1; each parameter must be used, and takes its type from its first use, as in Postgres. The error is
-// always an *Error.
+// always an *Error. Subqueries are refused; CompileWith allows them.
 func Compile(where string, params []string, table Table) (*Predicate, error) {
+	return CompileWith(where, params, table, nil)
+}
+
+// CompileWith is Compile for clauses with subqueries on tables that catalog finds. An error that is no *Error is the
+// catalog's.
+func CompileWith(where string, params []string, table Table, catalog Catalog) (*Predicate, error) {
+	var l *lookup
+	if catalog != nil {
+		l = &lookup{catalog: catalog, tables: make(map[[2]string]*Table)}
+	}
+	p, err := compileWith(where, params, &table, l)
+	if err == nil {
+		err = checkRestated(p, l)
+	}
+	switch {
+	case l != nil && l.err != nil:
+		return nil, l.err
+	case err != nil:
+		return nil, err
+	}
+	return p, nil
+}
+
+func compileWith(where string, params []string, table *Table, l *lookup) (*Predicate, *Error) {
 	if err := checkSize(where, params); err != nil {
 		return nil, err
 	}
 	b := &builder{
-		where: where, table: &table, params: params,
-		paramKind: make([]kind, len(params)), paramUsed: make([]bool, len(params)),
+		where: where, table: table, params: params,
+		paramKind: make([]kind, len(params)), paramUsed: make([]bool, len(params)), sub: subqueryBuilder{lookup: l},
 	}
 	root, err := b.root()
 	if err != nil {
@@ -27,14 +50,7 @@ func Compile(where string, params []string, table Table) (*Predicate, error) {
 	if err := b.checkParams(); err != nil {
 		return nil, err
 	}
-	p := &Predicate{root: root}
-	root.columns(func(column int) { p.columns = append(p.columns, column) })
-	slices.Sort(p.columns)
-	p.columns = slices.Compact(p.columns)
-	var out printer
-	root.print(&out)
-	p.sql = out.String()
-	return p, nil
+	return b.finish(root), nil
 }
 
 func (b *builder) root() (node, *Error) {
@@ -65,7 +81,8 @@ func isBlank(s string) bool {
 
 // Match reports whether the clause is TRUE of a row: Postgres' text output for each column of the table, in the order
 // of Table.Columns; nil is NULL, empty and not nil is the empty string. It keeps nothing of the row, allocates nothing, and reads a
-// value that is not of its column's type (from a session with other settings than the package asks for) as NULL.
+// value that is not of its column's type (from a session with other settings than the package asks for) as NULL. Of a
+// clause with subqueries it takes each of them as unknown: MatchIn is for these.
 func (p *Predicate) Match(row [][]byte) bool { return p.root.eval(row) == isTrue }
 
 // Columns returns the indexes of the columns that the clause reads, ascending. The caller must not change it.

@@ -3,7 +3,11 @@ package predicate
 import "strings"
 
 // printer writes the tree as SQL. Compound expressions are always in parentheses, so precedence never matters.
-type printer struct{ strings.Builder }
+type printer struct {
+	strings.Builder
+
+	qualifier string // in front of every column; empty outside of subqueries
+}
 
 const byteOrder = ` COLLATE "C"`
 
@@ -116,7 +120,7 @@ func (n *inNode) print(p *printer) {
 	p.WriteByte(')')
 }
 
-func (p *printer) column(c column) { p.WriteString(quoteIdent(c.name)) }
+func (p *printer) column(c column) { p.WriteString(p.qualifier + quoteIdent(c.name)) }
 
 func (p *printer) operator(o operator) {
 	p.WriteByte(' ')

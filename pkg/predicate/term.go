@@ -67,7 +67,7 @@ func (b *builder) columnTerm(ref *pg_query.ColumnRef, pos int) (term, *Error) {
 	}
 	i, err := b.table.column(names, pos)
 	if err != nil {
-		return term{}, err
+		return term{}, b.correlated(err, names, pos)
 	}
 	c := &b.table.Columns[i]
 	k, ok := kindOfOID(c.TypeOID)

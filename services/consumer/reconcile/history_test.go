@@ -1,0 +1,299 @@
+package reconcile_test
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"pgregory.net/rapid"
+
+	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/pkg/valueset"
+	"github.com/shapebus/shapebus/services/consumer/reconcile"
+)
+
+// mutation is a mistake to make, to see that the property notices it.
+type mutation int
+
+const (
+	correct mutation = iota
+	// The unit's snapshot sees the transaction that opened it, but perhaps not
+	// all that was applied.
+	seesOnlyOpener
+	// Rows in question are evaluated under the frozen sets alone.
+	frozenAlone
+)
+
+// history plays transactions through a group of shapes on the same value sets,
+// and remembers the first thing that is wrong.
+type history struct {
+	t        *rapid.T
+	mutation mutation
+	txns     []*txn
+	shapes   []*follower
+	views    []*valueset.View
+	applied  []change.XID
+	now      int // moment
+	wrong    string
+
+	units, asides int
+}
+
+// play runs one history.
+func play(t *rapid.T, m mutation) *history {
+	h := &history{t: t, mutation: m, txns: workload(t)}
+	for range rapid.IntRange(1, 3).Draw(t, "shapes") {
+		h.shapes = append(h.shapes, newFollower(t))
+	}
+	for range sets {
+		h.views = append(h.views, valueset.NewView(&valueset.Set{}))
+	}
+	queue := make([]reconcile.Txn, len(h.txns))
+	for i, x := range h.txns {
+		queue[i] = reconcile.Txn{XID: xidOf(i), LSN: lsnAt(x.wal), First: uint64(i)}
+	}
+	for len(queue) > 0 && h.wrong == "" {
+		queue = h.next(queue)
+	}
+	return h
+}
+
+func lsnAt(moment int) change.LSN { return change.LSN(10 * (moment + 1)) }
+
+func xidOf(i int) change.XID { return change.XID(i + 1) }
+
+func (h *history) txn(t reconcile.Txn) *txn { return h.txns[t.First] }
+
+func (h *history) fail(format string, args ...any) {
+	if h.wrong == "" {
+		h.wrong = fmt.Sprintf(format, args...)
+	}
+}
+
+// next processes the first transaction of the queue, with all that its unit
+// takes in, and returns what is left.
+func (h *history) next(queue []reconcile.Txn) []reconcile.Txn {
+	opener := queue[0]
+	x := h.txn(opener)
+	h.now = max(h.now, x.wal)
+	if !h.steady(x) {
+		return h.unit(queue)
+	}
+	for _, s := range h.shapes {
+		views := s.views(h.views)
+		s.begin()
+		for i := range x.writes {
+			if x.writes[i].table == outer {
+				s.rule.Op(x.writes[i].op(i), views, h.writer(s, opener, views))
+			}
+		}
+		s.mark(h, opener.LSN, uint64(len(x.writes)*change.OpStep))
+	}
+	h.applied = append(h.applied, opener.XID)
+	h.check(h.applied, "after transaction "+opener.LSN.String())
+	return queue[1:]
+}
+
+// steady brings the sets past a transaction if no shape needs a unit for it;
+// else it leaves them as they are.
+func (h *history) steady(x *txn) bool {
+	shifted := 0
+	for shifted < sets && reconcile.Shift(h.views[shifted], x.deltas(shifted)) {
+		shifted++
+	}
+	if shifted == sets {
+		return true
+	}
+	for i := range shifted {
+		h.views[i] = unshift(h.views[i], x.deltas(i))
+	}
+	group := freeze(h.views)
+	for i, s := range group {
+		s.Add(x.deltas(i))
+	}
+	for _, s := range h.shapes {
+		if s.rule.Join(group).Concerned() {
+			return false
+		}
+	}
+	h.adopt(group)
+	return true
+}
+
+func unshift(v *valueset.View, deltas valueset.Deltas) *valueset.View {
+	for k, n := range deltas {
+		v.Add(k, -n)
+	}
+	return v
+}
+
+func freeze(views []*valueset.View) []*reconcile.Set {
+	var group []*reconcile.Set
+	for _, v := range views {
+		group = append(group, reconcile.Freeze(v))
+	}
+	return group
+}
+
+func (h *history) adopt(group []*reconcile.Set) {
+	for i, s := range group {
+		h.views[i] = s.Running()
+		if rapid.Bool().Draw(h.t, "fold") {
+			h.views[i].Fold()
+		}
+	}
+}
+
+// snapshot takes a snapshot that a unit opened by x may use, and writes the
+// barrier.
+func (h *history) snapshot(opener reconcile.Txn) reconcile.Split {
+	must := append([]change.XID{opener.XID}, h.applied...)
+	if h.mutation == seesOnlyOpener {
+		must = must[:1]
+	}
+	q := h.snapshotAt(h.now)
+	for !reconcile.SeesAll(q, must) {
+		h.now++
+		q = h.snapshotAt(h.now)
+	}
+	h.now += rapid.IntRange(0, 4).Draw(h.t, "later")
+	q = h.snapshotAt(h.now)
+	return reconcile.Split{Snapshot: q, Barrier: lsnAt(h.now) + 5}
+}
+
+func (h *history) snapshotAt(moment int) change.Snapshot {
+	q := change.Snapshot{Xmin: 1, Xmax: 1, LSN: lsnAt(moment) + 1}
+	for i, x := range h.txns {
+		if x.wal <= moment {
+			q.Xmax = change.FullXID(xidOf(i) + 1)
+		}
+		if x.seen > moment {
+			q.Xip = append(q.Xip, change.FullXID(xidOf(i)))
+		}
+	}
+	return q
+}
+
+// unit processes the queue up to the barrier.
+func (h *history) unit(queue []reconcile.Txn) []reconcile.Txn {
+	h.units++
+	split := h.snapshot(queue[0])
+	group, untouched := freeze(h.views), freeze(h.views)
+	for _, s := range h.shapes {
+		s.member, s.mutant = s.rule.Join(group), s.rule.Join(untouched)
+	}
+	var backlog reconcile.Backlog
+	var behind []reconcile.Txn
+	for _, x := range queue {
+		switch split.Side(x.XID, x.LSN) {
+		case reconcile.Inside:
+			h.inside(x, group)
+		case reconcile.Aside:
+			backlog.Put(x)
+			h.asides++
+		case reconcile.Behind:
+			behind = append(behind, x)
+		}
+	}
+	var visible []change.XID
+	for i, x := range h.txns {
+		if x.wal <= h.now && split.Snapshot.Sees(xidOf(i)) {
+			visible = append(visible, xidOf(i))
+		}
+	}
+	read := h.after(visible)
+	for _, s := range h.shapes {
+		h.restate(s, read)
+		s.begin()
+		s.mark(h, split.Barrier, 0)
+	}
+	h.adopt(group)
+	h.check(visible, "after the unit that ends at "+split.Barrier.String())
+	return append(backlog.Take(), behind...)
+}
+
+// inside processes a transaction that the unit's snapshot sees.
+func (h *history) inside(t reconcile.Txn, group []*reconcile.Set) {
+	x := h.txn(t)
+	for i, s := range group {
+		s.Add(x.deltas(i))
+	}
+	for _, s := range h.shapes {
+		running := s.running(group)
+		s.begin()
+		write := h.writer(s, t, running)
+		for i := range x.writes {
+			if x.writes[i].table != outer {
+				continue
+			}
+			op := x.writes[i].op(i)
+			if h.mutation == frozenAlone {
+				s.mutant.Op(op, func(index uint64, kind change.Kind, row change.Row) { write(index, idempotent(kind), row) })
+				continue
+			}
+			s.member.Op(op, write)
+		}
+	}
+	h.applied = append(h.applied, t.XID)
+}
+
+func idempotent(k change.Kind) change.Kind {
+	switch k {
+	case change.Insert, change.Update:
+		return change.Upsert
+	case change.Delete:
+		return change.Discard
+	default:
+		return k
+	}
+}
+
+// restate offers the rows that a unit reads back: those that Changed speaks
+// of, and sometimes others.
+func (h *history) restate(s *follower, w *world) {
+	for _, key := range slices.Sorted(maps.Keys(w[outer])) {
+		row := w[outer][key]
+		asked := false
+		for i := range s.rule.Subqueries {
+			values, every := s.member.Changed(i)
+			asked = asked || every
+			for v := range values {
+				asked = asked || v == string(s.clause.Key(i, nil, row))
+			}
+		}
+		kind, ok := s.member.Restate(row)
+		if ok && !asked {
+			h.fail("%v: row %q is restated, but no query asks for it", s.clause.root, row)
+		}
+		if asked && ok {
+			s.write(h, kind, row)
+		}
+	}
+}
+
+// after is the tables after some transactions.
+func (h *history) after(txns []change.XID) *world {
+	w := newWorld()
+	for _, x := range slices.Sorted(slices.Values(txns)) {
+		w.apply(h.txns[x-1])
+	}
+	return w
+}
+
+// check compares every shape with its clause's definition after some transactions.
+func (h *history) check(txns []change.XID, when string) {
+	w := h.after(txns)
+	for _, s := range h.shapes {
+		want := map[string]string{}
+		for key, row := range w[outer] {
+			if s.clause.root.eval(row, func(e *expr) truth {
+				return memberOf(w.values(s.rule.Subqueries[e.sub].Set), pick(row, e.columns))
+			}) == yes {
+				want[key] = s.text(row)
+			}
+		}
+		if !maps.Equal(s.rows, want) {
+			h.fail("%s the shape %v holds %q, want %q", when, s.clause.root, s.rows, want)
+		}
+	}
+}

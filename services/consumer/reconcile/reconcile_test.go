@@ -1,0 +1,69 @@
+package reconcile_test
+
+import (
+	"flag"
+	"strconv"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// histories is how many the ordinary test plays; -rapid.checks asks for more.
+const histories = 10000
+
+// checks makes rapid play n cases for the time of the test, unless the command
+// line says how many.
+func checks(t *testing.T, n int) {
+	t.Helper()
+	f := flag.Lookup("rapid.checks")
+	if was := f.Value.String(); was == f.DefValue {
+		if err := f.Value.Set(strconv.Itoa(n)); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := f.Value.Set(was); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// TestEveryCommitMarkerIsExact plays random histories through the package: at
+// every commit marker each shape equals its query at one set of transactions (I4),
+// and no row is ever written that the value sets at that moment keep out.
+func TestEveryCommitMarkerIsExact(t *testing.T) {
+	checks(t, histories)
+	var units, asides, steady, played int
+	rapid.Check(t, func(t *rapid.T) {
+		h := play(t, correct)
+		if h.wrong != "" {
+			t.Fatal(h.wrong)
+		}
+		played++
+		units, asides, steady = units+h.units, asides+h.asides, steady+len(h.txns)
+	})
+	t.Logf("%d histories, %d transactions, %d units, %d transactions put aside", played, steady, units, asides)
+	if units < played/2 || asides == 0 {
+		t.Errorf("%d units and %d transactions put aside in %d histories prove little", units, asides, played)
+	}
+}
+
+// A property that nothing can break proves nothing.
+func TestTheHistoriesCatchMistakes(t *testing.T) {
+	for name, m := range map[string]mutation{
+		"a snapshot that does not see all that was applied":   seesOnlyOpener,
+		"rows in question evaluated under the old sets alone": frozenAlone,
+	} {
+		t.Run(name, func(t *testing.T) {
+			caught := ""
+			g := rapid.Custom(func(t *rapid.T) string { return play(t, m).wrong })
+			for seed := 0; seed < histories && caught == ""; seed++ {
+				caught = g.Example(seed)
+			}
+			if caught == "" {
+				t.Fatalf("%d histories went well", histories)
+			}
+			t.Log(caught)
+		})
+	}
+}
