@@ -242,6 +242,7 @@ func (g *group) attempt(ctx context.Context) error {
 			return err
 		}
 		g.cursor.next = g.at.seq + 1
+		g.setAside(g.aside)
 		if err := g.backlog(ctx); err != nil {
 			return err
 		}
@@ -316,7 +317,6 @@ func (g *group) voidOpen(ctx context.Context) error {
 		if f.tail.Last.LSN == g.at.lsn {
 			g.shift = max(g.shift, f.tail.Last.Op)
 		}
-		f.outer.aside = f.tail.Aside
 	}
 	g.router.reopen()
 	return nil

@@ -20,8 +20,9 @@ import (
 // own. Its beginning is a unit with nothing frozen: a snapshot, a barrier, the
 // sets as they stand in the snapshot, and then all its rows.
 type creation struct {
-	rec *registry.Shape
-	f   *follower
+	rec     *registry.Shape
+	f       *follower
+	segment uint64 // of its first rows
 }
 
 // create opens the unit in which the shape begins. What is left is done when
@@ -121,7 +122,17 @@ func (g *group) firstRows(ctx context.Context, u *unit, end *change.Fragment) er
 		return err
 	}
 	f.begin(u.snap.Snapshot, segment, w.messages, w.rows)
+	g.creating.segment = segment
 	return nil
+}
+
+// sweepSegments removes what earlier attempts left, once the log has its beginning.
+func (g *group) sweepSegments(ctx context.Context) error {
+	f := g.creating.f
+	if err := g.s.parts[f.partition].out.Flush(ctx); err != nil {
+		return err
+	}
+	return g.s.purgeSegments(ctx, f.partition, f.handle, g.creating.segment)
 }
 
 // park starts the creation of a shape with subqueries, or goes on with it.

@@ -160,6 +160,11 @@ func (g *group) closeUnit(ctx context.Context, m stream.Received, c wire.Control
 	g.shift = end.End
 	g.began = true
 	g.advance(place{end.LSN, m.Seq}, aside)
+	if u.first {
+		if err := g.sweepSegments(ctx); err != nil {
+			return err
+		}
+	}
 	g.log.DebugContext(ctx, "unit committed", slog.String("lsn", end.LSN.String()), slog.Duration("took", time.Since(u.began)), slog.Int("aside", len(aside)))
 	return g.backlog(ctx)
 }
