@@ -51,6 +51,7 @@ type replay struct {
 	committed int                 // rows, without them
 	last      change.Offset
 	began     bool
+	unit      bool
 }
 
 // logOp is an op that waits for its transaction's marker.
@@ -157,7 +158,10 @@ func (r *replay) entry(ctx context.Context, js jetstream.JetStream, source topol
 			return fmt.Errorf("segment %d has %d rows in %d messages, but the log says %d in %d", e.Segment, rows, n, e.Rows, e.Messages)
 		}
 		return r.mark()
-	case wire.EntryOps:
+	case wire.EntryVoid:
+		r.open = r.open[:0]
+		r.last, r.count, r.unit = r.Last, r.committed, false
+	case wire.EntryOps, wire.EntryUnit:
 		if !r.began {
 			return errors.New("ops before the snapshot")
 		}
@@ -167,9 +171,10 @@ func (r *replay) entry(ctx context.Context, js jetstream.JetStream, source topol
 }
 
 func (r *replay) ops(e *wire.Entry) error {
-	if r.last != r.Last && r.last.LSN != e.LSN {
+	if r.last != r.Last && r.last.LSN != e.LSN && !r.unit {
 		return fmt.Errorf("transaction %d begins inside transaction %d", e.LSN, r.last.LSN)
 	}
+	r.unit = e.Kind == wire.EntryUnit
 	for _, op := range e.Ops {
 		if err := r.advance(change.Offset{LSN: e.LSN, Op: op.Index}); err != nil {
 			return err
@@ -201,10 +206,10 @@ func (r *replay) gather(kind change.Kind, row change.Row) error {
 	op := logOp{at: r.last, kind: kind}
 	want := len(r.shape.Columns)
 	switch kind {
-	case change.Insert, change.Update:
+	case change.Insert, change.Update, change.Upsert:
 		op.row = text(row)
 		op.key = text(pick(row, r.key))
-	case change.Delete:
+	case change.Delete, change.Discard:
 		want = len(r.key)
 		op.key = text(row)
 	case change.Truncate:
@@ -216,9 +221,15 @@ func (r *replay) gather(kind change.Kind, row change.Row) error {
 	}
 	switch kind {
 	case change.Insert:
-		r.count++
+		if r.count >= 0 {
+			r.count++
+		}
 	case change.Delete:
-		r.count--
+		if r.count >= 0 {
+			r.count--
+		}
+	case change.Upsert, change.Discard:
+		r.count = -1
 	case change.Update, change.Truncate:
 	}
 	r.open = append(r.open, op)
@@ -263,6 +274,10 @@ func (r *replay) apply(op logOp) error {
 		}
 	case change.Truncate:
 		clear(r.rows)
+	case change.Upsert:
+		r.rows[op.key] = []string{op.row}
+	case change.Discard:
+		delete(r.rows, op.key)
 	}
 	return nil
 }
