@@ -64,7 +64,7 @@ func On(tb testing.TB, url, schema string) *Stack {
 	s.Dial()
 	log := slog.New(slog.NewTextHandler(tb.Output(), &slog.HandlerOptions{Level: slog.LevelInfo}))
 	s.Ingest = ingest.Config{Source: s.Source, DatabaseURL: s.URL, SyncInterval: 10 * time.Millisecond, Log: log}
-	s.Consumer = consumer.Config{Source: s.Source, DatabaseURL: s.URL, Checkpoint: 50 * time.Millisecond, CatalogInterval: 200 * time.Millisecond, SyncInterval: 100 * time.Millisecond, Log: log}
+	s.Consumer = consumer.Config{Source: s.Source, DatabaseURL: s.URL, Checkpoint: 50 * time.Millisecond, CatalogInterval: 200 * time.Millisecond, SyncInterval: 100 * time.Millisecond, InnerGrace: 100 * time.Millisecond, Log: log}
 	return s
 }
 
