@@ -1,7 +1,8 @@
 // Package logcheck judges a shape's log as it is stored: it replays it from
 // its first message and says whether the log is lawful (offsets strictly
-// increase, no op touches a row that cannot be there, every transaction ends
-// in a marker, headers tell the truth) and whether its rows are those of the
+// increase among the entries that count, no op touches a row that cannot be
+// there, every transaction and unit ends in a marker or is void, headers tell
+// the truth) and whether its rows are those of the
 // shape's SELECT. It shares no code with the consumer or the client beyond the
 // wire forms, so that it can judge both.
 package logcheck
@@ -33,6 +34,8 @@ type State struct {
 	Messages int
 	Ops      int
 	Markers  int
+	Units    int           // among the markers
+	Voids    int           // stretches that were taken back
 	Last     change.Offset // of the last marker
 	Open     bool          // the log ends inside a transaction; Rows is as of Last
 	Ended    string        // the reason, if the shape ended
@@ -49,9 +52,25 @@ type replay struct {
 	open      []logOp             // since the last marker
 	count     int                 // rows, with the open ops
 	committed int                 // rows, without them
+	unsure    bool                // the open ops may do nothing, so that count is not known
+	uncertain bool                // there have been such ops, so that a writer need not know how many rows there are
 	last      change.Offset
+	in        transaction // of the open ops
 	began     bool
-	unit      bool
+}
+
+// transaction is what ends with a marker.
+type transaction struct {
+	unit bool
+	lsn  change.LSN // 0 in a unit
+	xid  change.XID
+}
+
+func transactionOf(e *wire.Entry) transaction {
+	if e.Kind == wire.EntryUnit {
+		return transaction{unit: true}
+	}
+	return transaction{lsn: e.LSN, xid: e.XID}
 }
 
 // logOp is an op that waits for its transaction's marker.
@@ -61,27 +80,26 @@ type logOp struct {
 	key, row string
 }
 
-// Replay reads the whole log of a shape.
-func Replay(ctx context.Context, js jetstream.JetStream, source topology.Source, shape control.Shape) (*State, error) {
+func newReplay(shape control.Shape) *replay {
 	r := &replay{shape: shape, rows: map[string][]string{}}
 	for i, c := range shape.Columns {
 		if c.Key {
 			r.key = append(r.key, i)
 		}
 	}
+	return r
+}
+
+// Replay reads the whole log of a shape.
+func Replay(ctx context.Context, js jetstream.JetStream, source topology.Source, shape control.Shape) (*State, error) {
+	r := newReplay(shape)
 	var d wire.LogDecoder
 	err := messages(ctx, js, source.ShapeStream(shape.Partition), source.LogSubject(shape.Partition, shape.Handle), func(header string, data []byte) error {
 		tail, err := wire.ParseTail(header)
 		if err != nil {
 			return err
 		}
-		r.Messages++
-		err = d.Decode(data, func(e *wire.Entry) error { return r.entry(ctx, js, source, e) })
-		if err != nil {
-			return fmt.Errorf("message %d: %w", r.Messages, err)
-		}
-		r.Tail = tail
-		return r.checkTail()
+		return r.message(&d, tail, data, func(e *wire.Entry) error { return r.entry(ctx, js, source, e) })
 	})
 	if err != nil {
 		return nil, fmt.Errorf("log of shape %s: %w", shape.Handle, err)
@@ -93,6 +111,16 @@ func Replay(ctx context.Context, js jetstream.JetStream, source topology.Source,
 		}
 	}
 	return &r.State, nil
+}
+
+// message takes the log's next message.
+func (r *replay) message(d *wire.LogDecoder, tail wire.Tail, data []byte, entry func(*wire.Entry) error) error {
+	r.Messages++
+	if err := d.Decode(data, entry); err != nil {
+		return fmt.Errorf("message %d: %w", r.Messages, err)
+	}
+	r.Tail = tail
+	return r.checkTail()
 }
 
 // messages calls f with each whole message under a subject.
@@ -141,7 +169,7 @@ func (r *replay) entry(ctx context.Context, js jetstream.JetStream, source topol
 		if r.began {
 			return errors.New("a second snapshot")
 		}
-		r.began = true
+		r.began, r.in = true, transaction{}
 		var n, rows uint64
 		subject := source.SegmentSubject(r.shape.Partition, r.shape.Handle, e.Segment)
 		err := messages(ctx, js, source.ShapeStream(r.shape.Partition), subject, func(_ string, data []byte) error {
@@ -158,28 +186,35 @@ func (r *replay) entry(ctx context.Context, js jetstream.JetStream, source topol
 			return fmt.Errorf("segment %d has %d rows in %d messages, but the log says %d in %d", e.Segment, rows, n, e.Rows, e.Messages)
 		}
 		return r.mark()
-	case wire.EntryVoid:
-		r.open = r.open[:0]
-		r.last, r.count, r.unit = r.Last, r.committed, false
 	case wire.EntryOps, wire.EntryUnit:
 		if !r.began {
 			return errors.New("ops before the snapshot")
 		}
 		return r.ops(e)
+	case wire.EntryVoid:
+		if !r.began {
+			return errors.New("a void entry before the snapshot")
+		}
+		r.Voids++
+		r.open, r.last, r.count, r.unsure = r.open[:0], r.Last, r.committed, false
 	}
 	return nil
 }
 
 func (r *replay) ops(e *wire.Entry) error {
-	if r.last != r.Last && r.last.LSN != e.LSN && !r.unit {
-		return fmt.Errorf("transaction %d begins inside transaction %d", e.LSN, r.last.LSN)
+	in := transactionOf(e)
+	if r.last != r.Last && r.in != in {
+		return fmt.Errorf("%+v begins inside %+v", in, r.in)
 	}
-	r.unit = e.Kind == wire.EntryUnit
+	r.in = in
 	for _, op := range e.Ops {
 		if err := r.advance(change.Offset{LSN: e.LSN, Op: op.Index}); err != nil {
 			return err
 		}
 		r.Ops++
+		if e.Kind == wire.EntryOps && (op.Kind == change.Upsert || op.Kind == change.Discard) {
+			return fmt.Errorf("op %d_%d: %s outside of a unit", e.LSN, op.Index, op.Kind)
+		}
 		if err := r.gather(op.Kind, op.Row); err != nil {
 			return fmt.Errorf("op %d_%d: %w", e.LSN, op.Index, err)
 		}
@@ -187,6 +222,9 @@ func (r *replay) ops(e *wire.Entry) error {
 	if e.Last {
 		if err := r.advance(change.Offset{LSN: e.LSN, Op: e.End}); err != nil {
 			return err
+		}
+		if in.unit {
+			r.Units++
 		}
 		return r.mark()
 	}
@@ -206,31 +244,38 @@ func (r *replay) gather(kind change.Kind, row change.Row) error {
 	op := logOp{at: r.last, kind: kind}
 	want := len(r.shape.Columns)
 	switch kind {
-	case change.Insert, change.Update, change.Upsert:
-		op.row = text(row)
-		op.key = text(pick(row, r.key))
+	case change.Insert, change.Update, change.Upsert, change.Delete, change.Discard, change.Truncate:
+	default:
+		return fmt.Errorf("an op of %s", kind)
+	}
+	switch kind {
 	case change.Delete, change.Discard:
 		want = len(r.key)
-		op.key = text(row)
 	case change.Truncate:
 		want = 0
-		r.count = 0
+	case change.Insert, change.Update, change.Upsert:
 	}
 	if len(row) != want {
 		return fmt.Errorf("%s with %d columns, want %d", kind, len(row), want)
 	}
 	switch kind {
+	case change.Insert, change.Update, change.Upsert:
+		op.row = text(row)
+		op.key = text(pick(row, r.key))
+	case change.Delete, change.Discard:
+		op.key = text(row)
+	case change.Truncate:
+	}
+	switch kind {
 	case change.Insert:
-		if r.count >= 0 {
-			r.count++
-		}
+		r.count++
 	case change.Delete:
-		if r.count >= 0 {
-			r.count--
-		}
+		r.count--
 	case change.Upsert, change.Discard:
-		r.count = -1
-	case change.Update, change.Truncate:
+		r.unsure, r.uncertain = true, true
+	case change.Truncate:
+		r.count, r.unsure = 0, false
+	case change.Update:
 	}
 	r.open = append(r.open, op)
 	return nil
@@ -246,6 +291,12 @@ func (r *replay) mark() error {
 	r.open = r.open[:0]
 	r.Markers++
 	r.Last = r.last
+	if r.unsure {
+		r.count, r.unsure = 0, false
+		for _, rows := range r.rows {
+			r.count += len(rows)
+		}
+	}
 	r.committed = r.count
 	return nil
 }
@@ -275,7 +326,7 @@ func (r *replay) apply(op logOp) error {
 	case change.Truncate:
 		clear(r.rows)
 	case change.Upsert:
-		r.rows[op.key] = []string{op.row}
+		r.rows[op.key] = slices.Repeat([]string{op.row}, max(len(have), 1))
 	case change.Discard:
 		delete(r.rows, op.key)
 	}
@@ -289,10 +340,24 @@ func (r *replay) checkTail() error {
 	case t.Ended != (r.Ended != ""):
 		return fmt.Errorf("tail %q, but the log's end is %q", t, r.Ended)
 	case t.Ended:
-	case t.Last != r.last, t.Committed != r.Last, t.Rows != int64(r.count), t.CommittedRows != int64(r.committed):
+	case t.Last != r.last, t.Committed != r.Last, !r.unsure && !r.counts(t.Rows, r.count), !r.counts(t.CommittedRows, r.committed):
 		return fmt.Errorf("tail %q, but the log stands at %s, committed %s, with %d and %d rows", t, r.last, r.Last, r.count, r.committed)
 	}
+	aside, err := wire.ParseAside(t.Aside)
+	if err != nil {
+		return err
+	}
+	for i, lsn := range aside {
+		if lsn >= t.Committed.LSN || i > 0 && lsn <= aside[i-1] {
+			return fmt.Errorf("tail %q: the transactions aside are not ascending, or not before its commit", t)
+		}
+	}
 	return nil
+}
+
+// counts reports whether a tail may say that there are so many rows.
+func (r *replay) counts(said int64, rows int) bool {
+	return said == int64(rows) || said == -1 && r.uncertain
 }
 
 func pick(row change.Row, columns []int) change.Row {
