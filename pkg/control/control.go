@@ -105,11 +105,7 @@ type Shape struct {
 	Applied string        `json:"applied"`
 	// LagBytes is the distance in WAL bytes from Applied to the end of the change log.
 	LagBytes     int64 `json:"lag_bytes"`
-<<<<<<< HEAD
-	Rows         int64 `json:"rows"`          // at Offset; -1 when not known, as after the units of a shape with subqueries
-=======
 	Rows         int64 `json:"rows"`          // at Offset; -1 when nobody has counted since a subquery's values changed
->>>>>>> subquery
 	LogBytes     int64 `json:"log_bytes"`     // written since the snapshot
 	SnapshotRows int64 `json:"snapshot_rows"` // read so far while creating
 }
