@@ -37,7 +37,7 @@ func (s *session) endRunning(ctx context.Context, id, reason string, keepRecord 
 		return s.endFollower(ctx, f, reason, keepRecord)
 	}
 	if p := s.parked[id]; p != nil {
-		p.stop(reason, keepRecord) // its goroutine does the rest
+		return s.stop(ctx, p, reason, keepRecord)
 	}
 	return nil
 }

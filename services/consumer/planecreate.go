@@ -16,18 +16,14 @@ import (
 	"github.com/shapebus/shapebus/pkg/predicate"
 	"github.com/shapebus/shapebus/pkg/registry"
 	"github.com/shapebus/shapebus/pkg/shape"
+	"github.com/shapebus/shapebus/pkg/wire"
 )
 
 // create finds or registers a shape. Nothing changes before the request has
 // been found good; then the table is fenced in, and last the record is stored,
 // which sets the lease holder to work.
 func (p *plane) create(ctx context.Context, req control.CreateRequest) (any, error) {
-	conn, err := p.c.pool.Acquire(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("connect to Postgres: %w", err)
-	}
-	defer conn.Release()
-	rec, err := p.define(ctx, conn.Conn(), req)
+	rec, err := p.define(ctx, req)
 	if err != nil {
 		return nil, err
 	}
@@ -46,7 +42,7 @@ func (p *plane) create(ctx context.Context, req control.CreateRequest) (any, err
 		}
 		if err := p.c.shapes.Put(ctx, rec); err == nil {
 			p.c.log.InfoContext(ctx, "shape registered", slog.String("shape", rec.Handle), slog.String("table", rec.Table.String()))
-			return p.describe(ctx, rec)
+			return summary(rec, wire.Tail{}, wire.Checkpoint{}, 0), nil // its log has not begun
 		} else if !errors.Is(err, registry.ErrConflict) {
 			return nil, err
 		}
@@ -56,12 +52,12 @@ func (p *plane) create(ctx context.Context, req control.CreateRequest) (any, err
 
 // define checks a request against the database and returns the record of a
 // new life.
-func (p *plane) define(ctx context.Context, conn *pgx.Conn, req control.CreateRequest) (*registry.Shape, error) {
+func (p *plane) define(ctx context.Context, req control.CreateRequest) (*registry.Shape, error) {
 	schema, name, err := shape.ParseTable(req.Table)
 	if err != nil {
 		return nil, &requestError{control.CodeBadRequest, err.Error()}
 	}
-	table, err := pg.LookupTable(ctx, conn, schema, name, p.c.cfg.Publication)
+	table, err := p.lookup(ctx, schema, name)
 	if err != nil {
 		return nil, err
 	}
@@ -73,17 +69,14 @@ func (p *plane) define(ctx context.Context, conn *pgx.Conn, req control.CreateRe
 	if err != nil {
 		return nil, err
 	}
-	if err := predicate.Validate(ctx, conn.PgConn(), predicate.Table{Schema: schema, Name: name}, pred); err != nil {
-		return nil, err
-	}
-	changed, err := pg.EnsureTable(ctx, conn, p.c.cfg.Publication, table, p.c.cfg.LockTimeout)
+	err = p.connected(ctx, func(conn *pgx.Conn) error {
+		return predicate.Validate(ctx, conn.PgConn(), predicate.Table{Schema: schema, Name: name}, pred)
+	})
 	if err != nil {
 		return nil, err
 	}
-	if changed {
-		if table, err = pg.LookupTable(ctx, conn, schema, name, p.c.cfg.Publication); err != nil {
-			return nil, err
-		}
+	if table, err = p.ensure(ctx, table); err != nil {
+		return nil, err
 	}
 	def := shape.Definition{Schema: schema, Table: name, Columns: columns, Where: req.Where, Params: req.Params}
 	id := def.ID(pred.Canonical())

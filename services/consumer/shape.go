@@ -11,6 +11,7 @@ import (
 	"github.com/shapebus/shapebus/pkg/predicate"
 	"github.com/shapebus/shapebus/pkg/registry"
 	"github.com/shapebus/shapebus/pkg/wire"
+	"github.com/shapebus/shapebus/services/consumer/filter"
 )
 
 // follower turns fragments into entries of one shape's log. It decides and
@@ -41,6 +42,10 @@ type follower struct {
 	out      *wire.LogBuilder // entries gathered and not yet appended; nil without any
 	builders *sync.Pool       // of *wire.LogBuilder, where out comes from
 	ended    string           // why the shape cannot follow any more
+
+	// The router's, while it is there.
+	entry  *filter.Entry[*follower]
+	places places
 }
 
 // newFollower prepares a shape from its record.
