@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/sync/errgroup"
@@ -13,14 +14,17 @@ import (
 
 // Shapes are created in batches: those of one table that wait together share a
 // connection, a look at the catalog, a snapshot, a barrier and a reader of the
-// change log, which together cost a hundred times what one small shape does. Nobody
-// waits for a batch to fill: while there is a free worker, a shape is a batch of its own.
+// change log, which together cost a hundred times what one small shape does. A shape that
+// comes alone begins at once; those that come while a batch is under way are the next one. Only
+// if that takes long, another worker does not wait for it.
 
 const (
 	// maxBatch bounds a batch, so that its first shape does not wait long for the last one's rows.
 	maxBatch = 64
 	// nearby is how many messages of the change log apart shapes may begin to read that go on in one batch after a restart.
 	nearby = 1000
+	// overtake is how long a shape waits for a batch under way before another worker takes it.
+	overtake = 100 * time.Millisecond
 	// together is how many requests to NATS a batch has under way at once.
 	together = 16
 )
@@ -32,13 +36,34 @@ type batch struct {
 	conn    *pgx.Conn // kept for the worker's next batch; nil before the first
 }
 
-// startBatches starts a worker for what waits, unless all are busy. Runs on the main loop.
+// startBatches starts a worker for what waits, if there is none, or if it has
+// waited long and not all are busy. Runs on the main loop.
 func (s *session) startBatches() {
-	for s.workers < s.c.cfg.Snapshots && len(s.waiting) > 0 {
+	for len(s.waiting) > 0 && s.workers < s.c.cfg.Snapshots {
+		if s.workers > 0 && time.Since(s.waiting[0].since) < overtake {
+			s.lookAgain()
+			return
+		}
 		s.workers++
 		members := s.nextBatch()
 		s.group.Go(func() error { return s.work(s.ctx, members) })
 	}
+}
+
+// lookAgain calls startBatches in a while. Runs on the main loop.
+func (s *session) lookAgain() {
+	if s.looking {
+		return
+	}
+	s.looking = true
+	s.group.Go(func() error {
+		waitFor(s.ctx, overtake)
+		return ignoreOver(s.ctx, s.onMain(s.ctx, func(context.Context) error {
+			s.looking = false
+			s.startBatches()
+			return nil
+		}))
+	})
 }
 
 // nextBatch takes out the shape that has waited longest and those that can be

@@ -25,7 +25,8 @@ type parked struct {
 	cancel    context.CancelCauseFunc
 	log       *slog.Logger
 
-	waiting bool // for a batch; owned by the main loop
+	waiting bool      // for a batch; owned by the main loop
+	since   time.Time // when it began to wait
 
 	rec  *registry.Shape
 	tail wire.Tail // where the log stood when it was parked
@@ -75,7 +76,7 @@ func (s *session) park(ctx context.Context, rec *registry.Shape, tail wire.Tail,
 
 // enqueue lets a parked shape wait for a batch. Runs on the main loop.
 func (s *session) enqueue(p *parked) {
-	p.waiting = true
+	p.waiting, p.since = true, time.Now()
 	s.waiting = append(s.waiting, p)
 	s.startBatches()
 }

@@ -45,6 +45,7 @@ type session struct {
 	parked     map[string]*parked   // by id
 	waiting    []*parked            // those of them that wait for a batch, the longest first
 	workers    int                  // batches being created
+	looking    bool                 // somebody will look whether what waits needs another worker
 	pins       map[string]place     // where parked shapes start to read
 	visibility visibility
 	recent     window
