@@ -3,6 +3,7 @@ package consumer
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 
@@ -228,6 +229,7 @@ func (g *group) join(ctx context.Context) error {
 		g.mu.Unlock()
 		s.disband(g)
 		for _, f := range members {
+			g.router.remove(f)
 			f.after = s.applied.lsn
 			s.addLive(f)
 		}
@@ -235,6 +237,26 @@ func (g *group) join(ctx context.Context) error {
 			return nil
 		}
 		return s.coverAndMarkLive(ctx, g.creating.rec)
+	})
+}
+
+// coverAndMarkLive writes a checkpoint, and when that is stored says in a
+// shape's record that it is live.
+func (s *session) coverAndMarkLive(ctx context.Context, rec *registry.Shape) error {
+	covered := make(chan struct{})
+	s.group.Go(func() error {
+		select {
+		case <-covered:
+			p := &parked{s: s, id: rec.ID, handle: rec.Handle, log: s.log.With(slog.String("shape", rec.Handle)), rec: rec}
+			return ignoreEnd(ctx, p.markLive(ctx))
+		case <-ctx.Done():
+			return nil
+		}
+	})
+	return s.checkpoint(ctx, func(partition int) {
+		if partition == rec.Partition {
+			close(covered)
+		}
 	})
 }
 
