@@ -26,6 +26,8 @@ func accessOf(n node, want truth) Access {
 		return n.access(want)
 	case *inNode:
 		return n.access(want)
+	case *memberNode:
+		return n.access(want)
 	case *likeNode:
 		return n.access(want)
 	}

@@ -209,7 +209,8 @@ func (b *builder) members(root node) members {
 			m.subqueries = append(m.subqueries, n.subquery)
 		}
 		n.subquery = m.subqueries[len(m.subqueries)-1]
-		n.cell = m.width + len(m.subqueries) - 1
+		n.number = len(m.subqueries) - 1
+		n.cell = m.width + n.number
 	}
 	m.findMonotone(root)
 	conjuncts := []node{root}

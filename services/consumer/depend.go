@@ -130,7 +130,11 @@ func (s *session) regroup(ctx context.Context, leave []*follower) {
 		groups[k] = append(groups[k], f)
 	}
 	for _, members := range groups {
-		s.startGroup(ctx, s.newGroup(members, s.applied, nil))
+		g := s.newGroup(members, s.applied, nil)
+		for i, set := range g.sets {
+			g.since[i] = set.version
+		}
+		s.startGroup(ctx, g)
 	}
 }
 
@@ -214,7 +218,7 @@ func (g *group) join(ctx context.Context) error {
 		}
 		for i, set := range g.sets {
 			if set.main == nil {
-				set.main = g.views[i]
+				set.arrive(g.views[i], g.since[i], g.touched[i])
 			}
 			s.sets.release(set)
 		}

@@ -25,6 +25,8 @@ type router struct {
 
 // table holds the shapes of one table.
 type table struct {
+	oid     uint32
+	sets    int // value sets that are in the index
 	shapes  roster
 	index   *filter.Index[*follower]
 	open    roster // their logs stand inside a transaction
@@ -38,7 +40,7 @@ func newRouter() *router {
 func (r *router) add(s *follower) {
 	t := r.tables[s.relation.OID]
 	if t == nil {
-		t = &table{shapes: roster{slot: inTable}, open: roster{slot: inOpen}, index: filter.New[*follower]()}
+		t = &table{oid: s.relation.OID, shapes: roster{slot: inTable}, open: roster{slot: inOpen}, index: filter.New[*follower]()}
 		r.tables[s.relation.OID] = t
 	}
 	t.shapes.add(s)
@@ -48,7 +50,11 @@ func (r *router) add(s *follower) {
 	if s.tail.Open() {
 		t.open.add(s)
 	}
-	s.entry = t.index.Add(s, s.pred.Access())
+	var members []*filter.Set[*follower]
+	if s.outer != nil && !r.settled {
+		members = s.sets.memberSets(s, t)
+	}
+	s.entry = t.index.Add(s, s.pred.Access(), members...)
 }
 
 // remove takes a shape out that is in the router. What it gathered is not
@@ -64,8 +70,14 @@ func (r *router) remove(s *follower) {
 	t.open.remove(s)
 	r.dirty.remove(s)
 	r.deferred.remove(s)
-	if len(t.shapes.items) == 0 {
-		delete(r.tables, s.relation.OID)
+	r.dropIfIdle(t)
+}
+
+// dropIfIdle forgets a table without shapes. Its index is kept while it holds
+// value sets whose shapes are away.
+func (r *router) dropIfIdle(t *table) {
+	if len(t.shapes.items) == 0 && t.sets == 0 {
+		delete(r.tables, t.oid)
 	}
 }
 
