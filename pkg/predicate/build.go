@@ -15,6 +15,7 @@ type builder struct {
 	params    []string
 	paramKind []kind
 	paramUsed []bool
+	joins     int // texts joined so far
 }
 
 // condition builds an expression that must be boolean; what names the place for the message.
@@ -39,6 +40,8 @@ func (b *builder) asCondition(t term, what string) (node, *Error) {
 	switch t.form {
 	case formBool:
 		return t.bool, nil
+	case formExpr:
+		return &exprCondition{t.x}, nil
 	case formColumn:
 		return &boolColumnNode{t.column}, nil
 	default: // a constant: resolve has made one of a parameter
@@ -51,6 +54,9 @@ func (b *builder) asCondition(t term, what string) (node, *Error) {
 
 // typeName is the term's type for messages.
 func (t *term) typeName(b *builder) string {
+	if t.enum != nil {
+		return t.enum.name
+	}
 	if t.k == kindOpaque {
 		return b.table.Columns[t.column.index].typeName()
 	}
@@ -104,17 +110,7 @@ func (b *builder) nullTest(e *pg_query.NullTest, depth int) (node, *Error) {
 	if err != nil {
 		return nil, err
 	}
-	not := e.Nulltesttype == pg_query.NullTestType_IS_NOT_NULL
-	switch t.form {
-	case formColumn:
-		return &nullNode{t.column, not}, nil
-	case formBool:
-		return &isNode{t.bool, isUnknown, not}, nil
-	case formParam:
-		return nil, b.undetermined(t)
-	default: // a constant
-		return &literalNode{truthOf(t.c.null != not)}, nil
-	}
+	return b.isNull(t, e.Nulltesttype == pg_query.NullTestType_IS_NOT_NULL)
 }
 
 func (b *builder) undetermined(t term) *Error {

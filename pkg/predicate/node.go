@@ -1,5 +1,10 @@
 package predicate
 
+import (
+	"slices"
+	"strings"
+)
+
 // truth is the outcome of a three-valued test.
 type truth int8
 
@@ -147,7 +152,8 @@ func (n *boolCompareNode) columns(add func(int)) {
 	n.right.columns(add)
 }
 
-// conjunction and disjunction join nodes and flatten nested ones of their own type.
+// conjunction and disjunction join nodes, flatten nested ones of their own type, and bring the operands into one order
+// without repeats, so that clauses that differ in nothing else are one shape.
 func conjunction(args ...node) node {
 	var flat []node
 	for _, a := range args {
@@ -157,7 +163,7 @@ func conjunction(args ...node) node {
 			flat = append(flat, a)
 		}
 	}
-	if len(flat) == 1 {
+	if flat = inOrder(flat); len(flat) == 1 {
 		return flat[0]
 	}
 	return &andNode{flat}
@@ -172,8 +178,30 @@ func disjunction(args ...node) node {
 			flat = append(flat, a)
 		}
 	}
-	if len(flat) == 1 {
+	if flat = inOrder(flat); len(flat) == 1 {
 		return flat[0]
 	}
 	return &orNode{flat}
+}
+
+// inOrder sorts by what the operands print as, and drops repeats.
+func inOrder(args []node) []node {
+	type printed struct {
+		node
+		sql string
+	}
+	all := make([]printed, len(args))
+	for i, a := range args {
+		var p printer
+		a.print(&p)
+		all[i] = printed{a, p.String()}
+	}
+	slices.SortStableFunc(all, func(a, b printed) int { return strings.Compare(a.sql, b.sql) })
+	out := args[:0:0]
+	for i, a := range all {
+		if i == 0 || a.sql != all[i-1].sql {
+			out = append(out, a.node)
+		}
+	}
+	return out
 }
