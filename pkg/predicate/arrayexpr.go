@@ -239,7 +239,11 @@ func (e *subscriptExpr) print(p *printer) {
 }
 
 func (n *quantifiedNode) print(p *printer) {
-	p.collated(n.left)
+	if n.name == "=" || n.name == "<>" {
+		p.equated(n.left, n.array)
+	} else {
+		p.collated(n.left)
+	}
 	p.WriteString(" " + n.name + " ")
 	if n.all {
 		p.WriteString("ALL (")
@@ -251,7 +255,7 @@ func (n *quantifiedNode) print(p *printer) {
 }
 
 func (n *containNode) print(p *printer) {
-	p.collated(n.left)
+	p.equated(n.left, n.right)
 	if n.overlap {
 		p.WriteString(" && ")
 	} else {

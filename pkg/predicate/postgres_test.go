@@ -19,7 +19,7 @@ import (
 
 var (
 	seedFlag  = flag.Uint64("predicate.seed", 0, "seed of the comparison with Postgres; 0 takes one from the clock")
-	pairsFlag = flag.Int("predicate.pairs", 300_000, "how many (row, clause) pairs to compare with Postgres")
+	pairsFlag = flag.Int("predicate.pairs", 150_000, "how many (row, clause) pairs each test compares with Postgres")
 )
 
 func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }

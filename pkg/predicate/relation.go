@@ -148,13 +148,17 @@ func (r *relation) columns(add func(int)) {
 }
 
 func (n *compareExprNode) print(p *printer) {
-	p.collated(n.left)
+	if n.op.isEquality() {
+		p.equated(n.left, n.right)
+	} else {
+		p.collated(n.left)
+	}
 	p.operator(n.op)
 	p.expr(n.right)
 }
 
 func (n *distinctNode) print(p *printer) {
-	p.collated(n.left)
+	p.equated(n.left, n.right)
 	p.WriteString(" IS ")
 	if n.not {
 		p.WriteString("NOT ")
@@ -169,6 +173,21 @@ func (p *printer) collated(s scalar) {
 	if s.k.element().isText() {
 		p.WriteString(byteOrder)
 	}
+}
+
+// equated prints the left side of what looks for equal values. Beside a constant a column keeps its own collation where
+// that changes nothing, so that indexes serve it.
+func (p *printer) equated(left, right scalar) {
+	column, other := left, right
+	if _, ok := left.expr.(*constExpr); ok {
+		column, other = right, left
+	}
+	c, isColumn := column.expr.(*columnExpr)
+	if _, isConst := other.expr.(*constExpr); isColumn && isConst && !c.column.nonDeterministic {
+		p.expr(left)
+		return
+	}
+	p.collated(left)
 }
 
 // compareExprs builds left op right for operands that the specialised nodes do not serve.

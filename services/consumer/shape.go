@@ -93,6 +93,7 @@ func compile(where string, params []string, t *pg.TableInfo) (*predicate.Predica
 	for _, c := range t.Relation.Columns {
 		pt.Columns = append(pt.Columns, predicate.Column{
 			Name: c.Name, TypeOID: c.Type, TypeMod: c.TypeMod, TypeName: info[c.Name].TypeName, NonDeterministic: !info[c.Name].Deterministic,
+			Enum: info[c.Name].Enum,
 		})
 	}
 	for _, c := range t.Columns {
