@@ -4,7 +4,8 @@ type (
 	// arrayExpr is ARRAY[…] of expressions.
 	arrayExpr struct{ elements []scalar }
 
-	// flatExpr makes arrays of several dimensions NULL, so that joining cannot fail.
+	// flatExpr makes arrays of several dimensions NULL, and those whose subscripts are near the ends of integer, so that
+	// joining cannot fail.
 	flatExpr struct{ arg scalar }
 
 	// joinExpr joins arrays of one dimension, or an array and an element on either side. One that is NULL adds nothing.
@@ -38,6 +39,9 @@ type (
 	}
 )
 
+// flatLower bounds the first subscript of an array that is joined.
+const flatLower = 1_000_000_000
+
 func (e *arrayExpr) eval(row [][]byte) datum {
 	elements := make([]datum, len(e.elements))
 	for i, x := range e.elements {
@@ -48,7 +52,7 @@ func (e *arrayExpr) eval(row [][]byte) datum {
 
 func (e *flatExpr) eval(row [][]byte) datum {
 	d := e.arg.eval(row)
-	if !d.null && len(d.a.dims) > 1 {
+	if !d.null && (len(d.a.dims) > 1 || len(d.a.dims) == 1 && !between(int64(d.a.dims[0].lower), flatLower)) {
 		return nullDatum
 	}
 	return d
@@ -204,7 +208,9 @@ func (e *arrayExpr) print(p *printer) {
 func (e *flatExpr) print(p *printer) {
 	p.WriteString("CASE WHEN (array_ndims(")
 	p.expr(e.arg)
-	p.WriteString(") > '1'::integer) IS NOT TRUE THEN ")
+	p.WriteString(") > '1'::integer OR array_lower(")
+	p.expr(e.arg)
+	p.WriteString(", 1) NOT BETWEEN '-1000000000'::integer AND '1000000000'::integer) IS NOT TRUE THEN ")
 	p.expr(e.arg)
 	p.WriteString(" END")
 }

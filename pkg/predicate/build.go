@@ -16,6 +16,7 @@ type builder struct {
 	paramKind []kind
 	paramUsed []bool
 	joins     int // texts joined so far
+	printed   int // bytes printed on the way, to order operands and to read guards
 }
 
 // condition builds an expression that must be boolean; what names the place for the message.
@@ -65,6 +66,7 @@ func (t *term) typeName(b *builder) string {
 
 // boolean builds the node types that are boolean by themselves.
 func (b *builder) boolean(n *pg_query.Node, depth int) (node, *Error) {
+	pos := b.position(n)
 	switch n := n.GetNode().(type) {
 	case *pg_query.Node_BoolExpr:
 		return b.boolExpr(n.BoolExpr, depth)
@@ -74,6 +76,8 @@ func (b *builder) boolean(n *pg_query.Node, depth int) (node, *Error) {
 		return b.nullTest(n.NullTest, depth)
 	case *pg_query.Node_BooleanTest:
 		return b.booleanTest(n.BooleanTest, depth)
+	case *pg_query.Node_SubLink:
+		return b.subLink(n.SubLink, pos, depth)
 	}
 	return nil, b.unsupported(n)
 }
@@ -98,9 +102,9 @@ func (b *builder) boolExpr(e *pg_query.BoolExpr, depth int) (node, *Error) {
 	}
 	switch name {
 	case "AND":
-		return conjunction(args...), nil
+		return b.conjunction(args...), nil
 	case "OR":
-		return disjunction(args...), nil
+		return b.disjunction(args...), nil
 	}
 	return &notNode{args[0]}, nil
 }

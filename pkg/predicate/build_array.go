@@ -84,7 +84,7 @@ func (b *builder) joinTyped(left, right term, pos int) (term, *Error) {
 func isFlat(s scalar) bool {
 	switch e := s.expr.(type) {
 	case *constExpr:
-		return e.c.null || len(e.value.a.dims) < 2
+		return e.c.null || len(e.value.a.dims) == 0 || len(e.value.a.dims) == 1 && between(int64(e.value.a.dims[0].lower), flatLower)
 	case *arrayExpr, *joinExpr, *flatExpr:
 		return true
 	case *castExpr:

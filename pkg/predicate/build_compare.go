@@ -90,9 +90,9 @@ func (b *builder) betweenSymmetric(e *pg_query.A_Expr, pos, depth int) (node, *E
 		return nil, err
 	}
 	if not {
-		return conjunction(one, other), nil
+		return b.conjunction(one, other), nil
 	}
-	return disjunction(one, other), nil
+	return b.disjunction(one, other), nil
 }
 
 func (b *builder) range2(subject *pg_query.Node, bounds [2]*pg_query.Node, not bool, pos, depth int) (node, *Error) {
@@ -111,9 +111,9 @@ func (b *builder) range2(subject *pg_query.Node, bounds [2]*pg_query.Node, not b
 		}
 	}
 	if not {
-		return disjunction(sides[:]...), nil
+		return b.disjunction(sides[:]...), nil
 	}
-	return conjunction(sides[:]...), nil
+	return b.conjunction(sides[:]...), nil
 }
 
 // compare builds left op right.

@@ -53,7 +53,7 @@ func (b *builder) inTerms(left term, members []term, not bool, pos int) (node, *
 		}
 		args = append(args, n)
 	}
-	out := disjunction(args...)
+	out := b.disjunction(args...)
 	if not {
 		out = &notNode{out}
 	}

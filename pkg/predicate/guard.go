@@ -2,6 +2,7 @@ package predicate
 
 import (
 	"math"
+	"strings"
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
 	"google.golang.org/protobuf/proto"
@@ -166,7 +167,10 @@ func (b *builder) caseTerm(e *pg_query.CaseExpr, pos, depth int) (term, *Error) 
 	for _, c := range candidates {
 		var p printer
 		p.expr(c.x)
-		if p.full {
+		if b.printed += p.Len(); b.printed > maxWork {
+			return term{}, tooComplex()
+		}
+		if p.full || p.Len() > len(b.where) || !strings.HasPrefix(p.String(), "CASE WHEN ") {
 			continue
 		}
 		parsed, perr := pg_query.Parse("SELECT " + p.String())

@@ -19,6 +19,9 @@ const (
 	// maxPrinted bounds the SQL of a clause, which is itself accepted as a clause.
 	maxPrinted = 256 << 10
 
+	// maxWork bounds what is printed while a clause is compiled: guards repeat what they guard.
+	maxWork = 16 << 20
+
 	// maxOperatorRun bounds what is lexed again and again: the grammar's scanner takes all operator characters in a row
 	// and gives back what it cannot use, which is quadratic in their number (15 s for 64 KiB of "/*").
 	maxOperatorRun = 500

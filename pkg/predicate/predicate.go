@@ -47,6 +47,9 @@ func compileOnce(where string, params []string, table Table) (*Predicate, error)
 	if err := b.checkParams(); err != nil {
 		return nil, err
 	}
+	if b.printed > maxWork {
+		return nil, tooComplex()
+	}
 	p := &Predicate{root: root}
 	root.columns(func(column int) { p.columns = append(p.columns, column) })
 	slices.Sort(p.columns)
@@ -56,11 +59,15 @@ func compileOnce(where string, params []string, table Table) (*Predicate, error)
 	p.sql = out.String()
 	switch {
 	case out.full || out.Len() > maxPrinted:
-		return nil, &Error{Message: "the clause is too complex: written out for Postgres it is too long"}
+		return nil, tooComplex()
 	case len(where) > maxClause && p.sql != where:
 		return nil, clauseTooLong(len(where))
 	}
 	return p, nil
+}
+
+func tooComplex() *Error {
+	return &Error{Message: "the clause is too complex: written out for Postgres it is too long"}
 }
 
 func (b *builder) root() (node, *Error) {

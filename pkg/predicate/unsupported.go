@@ -12,8 +12,6 @@ import (
 func (b *builder) unsupported(n *pg_query.Node) *Error {
 	err := &Error{Pos: b.position(n)}
 	switch n := n.GetNode().(type) {
-	case *pg_query.Node_SubLink:
-		err.Message = "subqueries are not supported yet"
 	case *pg_query.Node_SqlvalueFunction:
 		err.Message = "functions of the current time or user are not supported"
 		err.Hint = "their value changes without any row changing"
