@@ -240,9 +240,7 @@ func (b *builder) arithmetic(op byte, left, right term, pos int) (term, *Error) 
 		return term{}, err
 	}
 	if op == '/' || op == '%' || op == 'd' {
-		if r, err = b.notZero(r, right.pos); err != nil {
-			return term{}, err
-		}
+		r = notZero(r)
 	}
 	out := scalar{expr: &arithExpr{op, k, l, r}, k: k, bounds: arithBounds(op, k, l.bounds, r.bounds)}
 	if out.bounds.hi > maxBits(k) || k.isFloat() && out.bounds.lo < -maxBits(k) {
@@ -263,15 +261,15 @@ func wholeBits(s scalar) scalar {
 }
 
 // notZero makes a zero divisor NULL. Constants that are not zero pass.
-func (b *builder) notZero(s scalar, pos int) (scalar, *Error) {
+func notZero(s scalar) scalar {
 	if n, ok := s.expr.(*nullifExpr); ok && isZeroConst(n.right) {
-		return s, nil
+		return s
 	}
 	if _, ok := s.expr.(*constExpr); ok && !isZeroConst(s) {
-		return s, nil
+		return s
 	}
 	zero := newConst(constant{k: s.k, text: "0"})
-	return scalar{expr: &nullifExpr{relation{s, zero, comparator(s.k, s.k), true}}, k: s.k, bounds: s.bounds}, nil
+	return scalar{expr: &nullifExpr{relation{s, zero, comparator(s.k, s.k), true}}, k: s.k, bounds: s.bounds}
 }
 
 func isZeroConst(s scalar) bool {

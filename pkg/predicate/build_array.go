@@ -61,16 +61,15 @@ func (b *builder) joinTyped(left, right term, pos int) (term, *Error) {
 	var sides [2]scalar
 	for i, t := range []term{left, right} {
 		s, to := b.scalar(t), element
-		if t.k.isArray() {
+		switch {
+		case t.k.isArray():
 			if c, ok := s.expr.(*constExpr); ok && !isFlat(s) {
 				c.c.null, c.value = true, nullDatum
 			} else if !isFlat(s) {
 				s = scalar{expr: &flatExpr{s}, k: s.k}
 			}
 			to |= kindArray
-		} else if s.k == kindNumeric && to.isInt() {
-			s = narrowToType(s, to)
-		} else if s.k.isInt() && to.isInt() && s.k > to {
+		case to.isInt() && (s.k == kindNumeric || s.k.isInt() && s.k > to):
 			s = narrowToType(s, to)
 		}
 		var err *Error
@@ -283,7 +282,7 @@ func (b *builder) quantified(e *pg_query.A_Expr, pos, depth int) (node, *Error) 
 		return nil, err
 	}
 	if name == "~~" || name == "!~~" || name == "~~*" || name == "!~~*" {
-		return b.likeQuantified(name, all, left, right, pos)
+		return b.likeQuantified(name, all, left, right)
 	}
 	op, ok := operatorOf(name)
 	if !ok {
@@ -333,7 +332,7 @@ func (b *builder) quantifiedConst(op operator, all bool, left, right term, pos i
 	return b.inTerms(left, members, op == opNotEqual, pos)
 }
 
-func (b *builder) likeQuantified(name string, all bool, left, right term, pos int) (node, *Error) {
+func (b *builder) likeQuantified(name string, all bool, left, right term) (node, *Error) {
 	a := b.scalar(right)
 	c, ok := a.expr.(*constExpr)
 	if !ok || c.c.null || !a.k.element().isText() || a.k.element() == kindBpchar || !left.k.isText() {

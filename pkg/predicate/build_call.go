@@ -81,18 +81,7 @@ var functions = map[function]func(b *builder, c call) (term, *Error){
 }
 
 func (b *builder) noFunction(c call) *Error {
-	return &Error{Pos: c.pos, Message: fmt.Sprintf("Could not select a function overload for %s(%s)", c.name, b.argumentTypes(c.args))}
-}
-
-func (b *builder) argumentTypes(args []term) string {
-	var s string
-	for i := range args {
-		if i > 0 {
-			s += ", "
-		}
-		s += args[i].typeName(b)
-	}
-	return s
+	return &Error{Pos: c.pos, Message: fmt.Sprintf("Could not select a function overload for %s(%s)", c.name, b.typeNames(c.args, ", "))}
 }
 
 func (b *builder) numberFunction(c call) (term, *Error) {

@@ -2,6 +2,7 @@ package predicate
 
 import (
 	"fmt"
+	"strings"
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
 )
@@ -147,14 +148,14 @@ func (b *builder) commonTerms(what string, terms []term, pos int) (out []scalar,
 	}
 	k, ok := commonKind(kinds)
 	if !ok || k == kindOpaque {
-		return nil, 0, &Error{Pos: pos, Message: fmt.Sprintf("%s types %s cannot be matched", what, b.typeNames(terms))}
+		return nil, 0, &Error{Pos: pos, Message: fmt.Sprintf("%s types %s cannot be matched", what, b.typeNames(terms, " and "))}
 	}
 	physical := k
 	for i := range terms {
 		if k == kindEnum {
 			terms[i], err = b.resolveEnum(terms[i], enum)
 			if err == nil && terms[i].enum.oid != enum.oid {
-				err = &Error{Pos: pos, Message: fmt.Sprintf("%s types %s cannot be matched", what, b.typeNames(terms))}
+				err = &Error{Pos: pos, Message: fmt.Sprintf("%s types %s cannot be matched", what, b.typeNames(terms, " and "))}
 			}
 		} else {
 			terms[i], err = b.resolve(terms[i], k)
@@ -176,15 +177,12 @@ func (b *builder) commonTerms(what string, terms []term, pos int) (out []scalar,
 	return out, k, nil
 }
 
-func (b *builder) typeNames(terms []term) string {
-	var s string
+func (b *builder) typeNames(terms []term, between string) string {
+	names := make([]string, len(terms))
 	for i := range terms {
-		if i > 0 {
-			s += " and "
-		}
-		s += terms[i].typeName(b)
+		names[i] = terms[i].typeName(b)
 	}
-	return s
+	return strings.Join(names, between)
 }
 
 // joint bounds one of several values.

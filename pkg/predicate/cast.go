@@ -46,7 +46,7 @@ func (b *builder) cast(t term, k kind, pos int) (term, *Error) {
 	case t.form == formConst && t.c.null:
 		t.k, t.c.k, t.enum = k, k, nil
 		return t, nil
-	case t.form == formConst && !t.k.isArray() && t.k != kindEnum && !t.k.isTemporal() && t.k != kindJSONB && !(t.k.isNumber() && k.isText()):
+	case t.form == formConst && castsAsConstant(t.k, k):
 		c, cerr := castConstant(t.c, k)
 		if cerr != nil {
 			return term{}, inputAt(cerr, t.pos, t.param)
@@ -57,29 +57,34 @@ func (b *builder) cast(t term, k kind, pos int) (term, *Error) {
 		return term{}, b.noCast(t, k.String(), pos)
 	}
 	s := b.scalar(t)
-	if as, pattern := textPattern(k); t.k.isText() && pattern != nil {
-		out := exprTerm(textCast(s, as, pattern), t.pos)
-		out.k = k
-		return out, nil
-	}
-	if t.k.isNumber() && k.isInt() && (!t.k.isInt() || k < t.k) {
-		return exprTerm(narrowToType(s, k), t.pos), nil
-	}
-	out := s
-	if s.k != k && !(s.k.isInt() && k.isInt()) && !(s.k == kindNumeric && k.isInt()) { // integers may be wider than their type
+	as, pattern := textPattern(k)
+	switch {
+	case t.k.isText() && pattern != nil:
+		s = textCast(s, as, pattern)
+	case t.k.isNumber() && k.isInt() && (!t.k.isInt() || k < t.k):
+		s = narrowToType(s, k)
+	case k.isInt() && (s.k == kindNumeric || s.k.isInt() && s.k >= k):
+		// The integer is wider than its type in the user's text already.
+	default:
 		var err *Error
-		if out, err = s.convert(k, t.pos); err != nil {
+		if s, err = s.convert(k, t.pos); err != nil {
 			return term{}, b.noCast(t, k.String(), pos)
 		}
-	} else if s.k < k && s.k.isInt() {
-		out, _ = s.convert(k, t.pos)
 	}
-	if c, ok := out.expr.(*constExpr); ok {
+	if c, ok := s.expr.(*constExpr); ok {
 		return exprTermConst(c.c, t.pos), nil
 	}
-	cast := exprTerm(out, t.pos)
-	cast.k = k
-	return cast, nil
+	out := exprTerm(s, t.pos)
+	out.k = k
+	return out, nil
+}
+
+// castsAsConstant holds for casts that castConstant makes, with the errors that belong to constants.
+func castsAsConstant(from, to kind) bool {
+	if from.isNumber() {
+		return !to.isText()
+	}
+	return from == kindBool || from.isText() || from == kindUUID
 }
 
 func (b *builder) noCast(t term, to string, pos int) *Error {

@@ -78,6 +78,7 @@ func textCast(arg scalar, to kind, pattern *regexp.Regexp) scalar {
 		s.bounds = bounds{hi: bitsOfDigits(200), lo: -bitsOfDigits(200)}
 	case kindFloat4:
 		s.bounds = bounds{hi: bitsOfDigits(25), lo: -bitsOfDigits(25)}
+	default: // not a number
 	}
 	return s
 }

@@ -146,6 +146,8 @@ func readDatum(k kind, text []byte) (d datum, ok bool) {
 	case kindNumeric:
 		var dec decimal
 		d.b, ok = text, parseDecimal(text, &dec)
+		// An exponent, which Postgres does not print, could make it larger than a numeric.
+		ok = ok && dec.exp <= numericWholeDigits && len(dec.head)+len(dec.tail)-dec.exp <= numericScale
 	default: // text and what is handled as text
 		d.b, ok = text, true
 	}

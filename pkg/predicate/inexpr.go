@@ -40,7 +40,7 @@ func (b *builder) inExpr(left term, members []term) (node, *Error) {
 	slices.SortFunc(n.members, func(a, b scalar) int { return strings.Compare(text(a), text(b)) })
 	n.members = slices.CompactFunc(n.members, func(a, b scalar) bool { return text(a) == text(b) })
 	if len(n.members) == 1 && !n.hasNull {
-		return &compareExprNode{opEqual, relation{n.left, n.members[0], n.compare, true}}, nil
+		return &compareExprNode{relation{n.left, n.members[0], n.compare, true}, opEqual}, nil
 	}
 	for _, m := range n.members {
 		n.values = append(n.values, m.eval(nil))

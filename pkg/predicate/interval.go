@@ -62,7 +62,7 @@ func parseInterval(text string, d *datum) bool {
 		if unit == "" && i == len(words)-1 {
 			u, ok = intervalUnits["second"], true
 		}
-		if !ok {
+		if !ok && len(unit) >= len("yrs") {
 			u, ok = intervalUnits[strings.TrimSuffix(unit, "s")]
 		}
 		n, err := strconv.ParseInt(number, 10, 32)

@@ -187,8 +187,8 @@ func (b *builder) disjunction(args ...node) node {
 // inOrder sorts by what the operands print as, and drops repeats.
 func (b *builder) inOrder(args []node) []node {
 	type printed struct {
-		node
-		sql string
+		node node
+		sql  string
 	}
 	all := make([]printed, len(args))
 	for i, a := range args {

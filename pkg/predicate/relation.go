@@ -20,7 +20,7 @@ func (b *builder) relate(op string, left, right term, pos int) (relation, *Error
 	}
 	r := relation{left: b.scalar(left), right: b.scalar(right), ordered: true}
 	l, k := r.left.k, r.right.k
-	target := kindUnknown
+	var target kind
 	switch {
 	case l.isNumber() && k.isNumber():
 		target = commonNumber(l, k)
@@ -110,14 +110,16 @@ func compareInt(a, b int64) int {
 type (
 	// compareExprNode is left op right.
 	compareExprNode struct {
-		op operator
 		relation
+
+		op operator
 	}
 
 	// distinctNode is left IS [NOT] DISTINCT FROM right.
 	distinctNode struct {
-		not bool
 		relation
+
+		not bool
 	}
 )
 
@@ -202,7 +204,7 @@ func (b *builder) compareExprs(op operator, left, right term, pos int) (node, *E
 	if isNullConst(r.left) || isNullConst(r.right) {
 		return &literalNode{isUnknown}, nil
 	}
-	return &compareExprNode{op, r}, nil
+	return &compareExprNode{r, op}, nil
 }
 
 func isNullConst(s scalar) bool {
@@ -230,5 +232,5 @@ func (b *builder) distinct(left, right term, not bool, pos int) (node, *Error) {
 	if err != nil {
 		return nil, err
 	}
-	return &distinctNode{not, r}, nil
+	return &distinctNode{r, not}, nil
 }

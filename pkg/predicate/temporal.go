@@ -1,7 +1,7 @@
 package predicate
 
 import (
-	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -252,7 +252,7 @@ func (b *builder) multiplyInterval(x, y scalar, pos int) (term, *Error) {
 	if !between(n, 1_000_000) {
 		return term{}, tooWide(pos)
 	}
-	factor := newConst(constant{k: kindInt4, text: fmt.Sprint(n)})
+	factor := newConst(constant{k: kindInt4, text: strconv.FormatInt(n, 10)})
 	e := &temporalExpr{op: '*', left: x, right: factor, apply: func(l, r datum) datum {
 		// As Postgres computes: in double precision, which for long times rounds.
 		return datum{months: l.months * int32(r.i), days: l.days * int32(r.i), i: int64(roundToEven(float64(l.i) * float64(r.i)))}

@@ -216,9 +216,9 @@ func (b *builder) concat(c call) (term, *Error) {
 			return term{}, err
 		}
 		s := b.scalar(t)
-		switch {
-		case s.k == kindBpchar: // keeps its padding
-		case s.k == kindBool: // prints as t and f
+		switch s.k {
+		case kindBpchar: // keeps its padding
+		case kindBool: // prints as t and f
 			return term{}, b.noFunction(c).withHint("cast booleans to text")
 		default:
 			if s, err = s.convert(kindText, t.pos); err != nil {
@@ -353,12 +353,12 @@ func matchLike(s, p []byte) bool {
 	i, j := 0, 0
 	for i < len(s) {
 		if j < len(p) {
-			switch c := p[j]; {
-			case c == '%':
+			switch c := p[j]; c {
+			case '%':
 				j++
 				restart, mark = j, i
 				continue
-			case c == '_':
+			case '_':
 				i += runeLen(s[i:])
 				j++
 				continue
