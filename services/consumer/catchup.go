@@ -125,7 +125,7 @@ func (q *pursuit) next(ctx context.Context, r *stream.Reader) (stream.Received, 
 	var left atomic.Int64
 	left.Store(int64(len(q.members)))
 	for _, p := range q.members {
-		defer context.AfterFunc(p.ctx, func() {
+		defer context.AfterFunc(p.ctx, func() { //nolint:contextcheck // each member's own end counts
 			if left.Add(-1) == 0 {
 				cancel()
 			}
@@ -148,14 +148,21 @@ func (q *pursuit) sweep(ctx context.Context) error {
 		switch {
 		case p.f.ended != "":
 			err = q.leave(ctx, p, &final{errors.New(p.f.ended)})
-		case p.ctx.Err() != nil:
-			err = q.leave(ctx, p, context.Cause(p.ctx))
+		case p.cause() != nil:
+			err = q.leave(ctx, p, p.cause())
 		}
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// whole reports whether all members still go on. Runs on the main loop.
+func (q *pursuit) whole() bool {
+	return !slices.ContainsFunc(q.members, func(p *parked) bool {
+		return q.s.parked[p.id] != p || p.f.ended != "" || p.cause() != nil
+	})
 }
 
 // replay offers one message to the members, and appends what comes of it. The
@@ -238,10 +245,8 @@ func (q *pursuit) join(ctx context.Context, at place) (joined bool, err error) {
 		}
 		var wait chan struct{}
 		err := s.onMain(ctx, func(ctx context.Context) error {
-			for _, p := range q.members {
-				if s.parked[p.id] != p || p.f.ended != "" || p.ctx.Err() != nil {
-					return nil
-				}
+			if !q.whole() {
+				return nil
 			}
 			if at.seq > s.read.seq {
 				wait = make(chan struct{})
@@ -285,10 +290,8 @@ func (q *pursuit) joinNear(ctx context.Context) (joined bool, err error) {
 			if _, near := s.recent.from(first.StartSeq); !near || s.again != nil {
 				return nil
 			}
-			for _, p := range q.members {
-				if s.parked[p.id] != p || p.f.ended != "" || p.ctx.Err() != nil {
-					return nil
-				}
+			if !q.whole() {
+				return nil
 			}
 			if s.applied.lsn < first.SnapshotLSN {
 				wait = make(chan struct{})

@@ -121,10 +121,11 @@ func BenchmarkFilter(b *testing.B) {
 				}
 				b.Run(fmt.Sprintf("%s/shapes=%d/%s", kind.name, n, c.name), func(b *testing.B) {
 					fragments := benchFragments(rel.Fingerprint(), c.row)
-					b.ReportAllocs()
-					for i := 0; b.Loop(); i++ {
-						f := &fragments[i%len(fragments)]
-						f.LSN = change.LSN(i + 1)
+					next := 0
+					route := func() {
+						f := &fragments[next%len(fragments)]
+						next++
+						f.LSN = change.LSN(next)
 						if _, err := r.fragment(&rel, f, 1<<40, nil); err != nil {
 							b.Fatal(err)
 						}
@@ -134,7 +135,17 @@ func BenchmarkFilter(b *testing.B) {
 							s.out = nil
 						}
 					}
-					b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/changesPerFragment, "ns/change")
+					for range fragments { // the first one also compares every shape with the schema
+						route()
+					}
+					b.ReportAllocs()
+					b.ResetTimer()
+					began := cpuTime()
+					for b.Loop() {
+						route()
+					}
+					// CPU time, as others may use the machine too.
+					b.ReportMetric(float64((cpuTime()-began).Nanoseconds())/float64(b.N)/changesPerFragment, "ns/change")
 					if c.name == "no match" {
 						b.ReportMetric(bytes, "B/shape")
 					}
