@@ -33,10 +33,44 @@ type State struct {
 	Messages int
 	Ops      int
 	Markers  int
+	Units    int           // of the markers, those of units
+	Voids    int           // how often a unit was begun again
 	Last     change.Offset // of the last marker
 	Open     bool          // the log ends inside a transaction; Rows is as of Last
 	Ended    string        // the reason, if the shape ended
 	Tail     wire.Tail
+}
+
+// Marker is a commit marker, and the shape as it is there.
+type Marker struct {
+	Offset   change.Offset
+	Unit     bool            // that of a unit
+	XID      change.XID      // of the transaction; of a unit, whatever its last entry says
+	Snapshot change.Snapshot // what the rows are from; of the log's first marker only
+	Tail     wire.Tail       // of the message that holds it
+	Behind   []Place         // of the markers behind it in that message
+
+	rows map[string][]string
+}
+
+// Place is where a marker stands, and whose it is.
+type Place struct {
+	Offset change.Offset
+	XID    change.XID
+	Unit   bool
+}
+
+// Rows are the shape's rows as Select gives them.
+func (m *Marker) Rows() map[string]int { return counted(m.rows) }
+
+func counted(byKey map[string][]string) map[string]int {
+	out := make(map[string]int, len(byKey))
+	for _, rows := range byKey {
+		for _, row := range rows {
+			out[row]++
+		}
+	}
+	return out
 }
 
 // replay is a State in the making.
@@ -44,9 +78,15 @@ type replay struct {
 	State
 
 	shape     control.Shape
+	segment   func(n uint64, f func(data []byte) error) error
+	onMarker  func(*Marker) error
+	markers   []Place   // of the message at hand, those to come
+	tail      wire.Tail // of the message at hand
 	key       []int
 	rows      map[string][]string // as of the last marker: key → rows (more than one only without a primary key)
 	open      []logOp             // since the last marker
+	unit      bool                // open is part of a unit
+	unknown   bool                // open has upserts or discards, so nobody knows how many rows there are
 	count     int                 // rows, with the open ops
 	committed int                 // rows, without them
 	last      change.Offset
@@ -62,36 +102,73 @@ type logOp struct {
 
 // Replay reads the whole log of a shape.
 func Replay(ctx context.Context, js jetstream.JetStream, source topology.Source, shape control.Shape) (*State, error) {
-	r := &replay{shape: shape, rows: map[string][]string{}}
+	streamName := source.ShapeStream(shape.Partition)
+	r := newReplay(shape, func(n uint64, f func([]byte) error) error {
+		subject := source.SegmentSubject(shape.Partition, shape.Handle, n)
+		return messages(ctx, js, streamName, subject, func(_ string, data []byte) error { return f(data) })
+	})
+	err := messages(ctx, js, streamName, source.LogSubject(shape.Partition, shape.Handle), r.message)
+	if err != nil {
+		return nil, r.fault(err)
+	}
+	return r.state(), nil
+}
+
+func newReplay(shape control.Shape, segment func(uint64, func([]byte) error) error) *replay {
+	r := &replay{shape: shape, segment: segment, rows: map[string][]string{}}
 	for i, c := range shape.Columns {
 		if c.Key {
 			r.key = append(r.key, i)
 		}
 	}
+	return r
+}
+
+func (r *replay) fault(err error) error {
+	return fmt.Errorf("log of shape %s: %w", r.shape.Handle, err)
+}
+
+func (r *replay) state() *State {
+	r.Rows = counted(r.rows)
+	return &r.State
+}
+
+// message takes the next message of the log.
+func (r *replay) message(header string, data []byte) (err error) {
+	if r.tail, err = wire.ParseTail(header); err != nil {
+		return err
+	}
+	r.Messages++
 	var d wire.LogDecoder
-	err := messages(ctx, js, source.ShapeStream(shape.Partition), source.LogSubject(shape.Partition, shape.Handle), func(header string, data []byte) error {
-		tail, err := wire.ParseTail(header)
-		if err != nil {
-			return err
-		}
-		r.Messages++
-		err = d.Decode(data, func(e *wire.Entry) error { return r.entry(ctx, js, source, e) })
-		if err != nil {
-			return fmt.Errorf("message %d: %w", r.Messages, err)
-		}
-		r.Tail = tail
-		return r.checkTail()
-	})
+	if r.onMarker != nil {
+		r.markers = r.markers[:0]
+		err = d.Decode(data, func(e *wire.Entry) error {
+			if p, ok := marker(e); ok {
+				r.markers = append(r.markers, p)
+			}
+			return nil
+		})
+	}
+	if err == nil {
+		err = d.Decode(data, r.entry)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("log of shape %s: %w", shape.Handle, err)
+		return fmt.Errorf("message %d: %w", r.Messages, err)
 	}
-	r.Rows = map[string]int{}
-	for _, rows := range r.rows {
-		for _, row := range rows {
-			r.Rows[row]++
-		}
+	r.Tail = r.tail
+	return r.checkTail()
+}
+
+// marker is the commit marker that an entry carries, if it does.
+func marker(e *wire.Entry) (Place, bool) {
+	switch e.Kind {
+	case wire.EntryOps, wire.EntryUnit:
+		return Place{change.Offset{LSN: e.LSN, Op: e.End}, e.XID, e.Kind == wire.EntryUnit}, e.Last
+	case wire.EntrySegment:
+		return Place{}, true
+	case wire.EntryEnd, wire.EntryVoid:
 	}
-	return &r.State, nil
+	return Place{}, false
 }
 
 // messages calls f with each whole message under a subject.
@@ -129,7 +206,7 @@ func messages(ctx context.Context, js jetstream.JetStream, streamName, subject s
 	}
 }
 
-func (r *replay) entry(ctx context.Context, js jetstream.JetStream, source topology.Source, e *wire.Entry) error {
+func (r *replay) entry(e *wire.Entry) error {
 	if r.Ended != "" {
 		return errors.New("an entry after the one that ended the shape")
 	}
@@ -137,39 +214,59 @@ func (r *replay) entry(ctx context.Context, js jetstream.JetStream, source topol
 	case wire.EntryEnd:
 		r.Ended = e.Reason
 	case wire.EntrySegment:
-		if r.began {
-			return errors.New("a second snapshot")
-		}
-		r.began = true
-		var n, rows uint64
-		subject := source.SegmentSubject(r.shape.Partition, r.shape.Handle, e.Segment)
-		err := messages(ctx, js, source.ShapeStream(r.shape.Partition), subject, func(_ string, data []byte) error {
-			n++
-			return wire.DecodeSegment(data, func(row change.Row) error {
-				rows++
-				return r.gather(change.Insert, row)
-			})
-		})
-		if err != nil {
-			return fmt.Errorf("segment %d: %w", e.Segment, err)
-		}
-		if n != e.Messages || rows != e.Rows {
-			return fmt.Errorf("segment %d has %d rows in %d messages, but the log says %d in %d", e.Segment, rows, n, e.Rows, e.Messages)
-		}
-		return r.mark()
-	case wire.EntryOps:
+		return r.snapshot(e)
+	case wire.EntryOps, wire.EntryUnit:
 		if !r.began {
 			return errors.New("ops before the snapshot")
 		}
 		return r.ops(e)
+	case wire.EntryVoid:
+		r.open, r.unit, r.unknown = r.open[:0], false, false
+		r.last, r.count = r.Last, r.committed
+		r.Voids++
 	}
 	return nil
 }
 
-func (r *replay) ops(e *wire.Entry) error {
-	if r.last != r.Last && r.last.LSN != e.LSN {
-		return fmt.Errorf("transaction %d begins inside transaction %d", e.LSN, r.last.LSN)
+// snapshot takes the rows that the log begins with.
+func (r *replay) snapshot(e *wire.Entry) error {
+	if r.began {
+		return errors.New("a second snapshot")
 	}
+	r.began = true
+	var n, rows uint64
+	err := r.segment(e.Segment, func(data []byte) error {
+		n++
+		return wire.DecodeSegment(data, func(row change.Row) error {
+			rows++
+			return r.gather(change.Insert, row)
+		})
+	})
+	if err != nil {
+		return fmt.Errorf("segment %d: %w", e.Segment, err)
+	}
+	if n != e.Messages || rows != e.Rows {
+		return fmt.Errorf("segment %d has %d rows in %d messages, but the log says %d in %d", e.Segment, rows, n, e.Rows, e.Messages)
+	}
+	snap, err := change.ParseSnapshot(e.Snapshot)
+	if err != nil {
+		return err
+	}
+	snap.LSN = e.LSN
+	return r.mark(&Marker{Snapshot: snap})
+}
+
+func (r *replay) ops(e *wire.Entry) error {
+	unit := e.Kind == wire.EntryUnit
+	if r.last != r.Last {
+		switch {
+		case unit != r.unit:
+			return fmt.Errorf("transaction %d is partly in a unit", e.LSN)
+		case !unit && r.last.LSN != e.LSN:
+			return fmt.Errorf("transaction %d begins inside transaction %d", e.LSN, r.last.LSN)
+		}
+	}
+	r.unit = unit
 	for _, op := range e.Ops {
 		if err := r.advance(change.Offset{LSN: e.LSN, Op: op.Index}); err != nil {
 			return err
@@ -183,7 +280,7 @@ func (r *replay) ops(e *wire.Entry) error {
 		if err := r.advance(change.Offset{LSN: e.LSN, Op: e.End}); err != nil {
 			return err
 		}
-		return r.mark()
+		return r.mark(&Marker{Offset: r.last, Unit: unit, XID: e.XID})
 	}
 	return nil
 }
@@ -201,10 +298,10 @@ func (r *replay) gather(kind change.Kind, row change.Row) error {
 	op := logOp{at: r.last, kind: kind}
 	want := len(r.shape.Columns)
 	switch kind {
-	case change.Insert, change.Update:
+	case change.Insert, change.Update, change.Upsert:
 		op.row = text(row)
 		op.key = text(pick(row, r.key))
-	case change.Delete:
+	case change.Delete, change.Discard:
 		want = len(r.key)
 		op.key = text(row)
 	case change.Truncate:
@@ -219,24 +316,43 @@ func (r *replay) gather(kind change.Kind, row change.Row) error {
 		r.count++
 	case change.Delete:
 		r.count--
+	case change.Upsert, change.Discard:
+		if !r.unit {
+			return fmt.Errorf("%s outside of a unit", kind)
+		}
+		r.unknown = true
 	case change.Update, change.Truncate:
 	}
 	r.open = append(r.open, op)
 	return nil
 }
 
-// mark applies the open transaction.
-func (r *replay) mark() error {
+// mark applies the open transaction or unit.
+func (r *replay) mark(m *Marker) error {
 	for _, op := range r.open {
 		if err := r.apply(op); err != nil {
 			return fmt.Errorf("op %s: %w", op.at, err)
 		}
 	}
-	r.open = r.open[:0]
+	if r.unit {
+		r.Units++
+	}
+	if r.unknown {
+		r.count = 0
+		for _, rows := range r.rows {
+			r.count += len(rows)
+		}
+	}
+	r.open, r.unit, r.unknown = r.open[:0], false, false
 	r.Markers++
 	r.Last = r.last
 	r.committed = r.count
-	return nil
+	if r.onMarker == nil {
+		return nil
+	}
+	r.markers = r.markers[1:]
+	m.Tail, m.Behind, m.rows = r.tail, r.markers, r.rows
+	return r.onMarker(m)
 }
 
 func (r *replay) apply(op logOp) error {
@@ -263,6 +379,10 @@ func (r *replay) apply(op logOp) error {
 		}
 	case change.Truncate:
 		clear(r.rows)
+	case change.Upsert:
+		r.rows[op.key] = []string{op.row}
+	case change.Discard:
+		delete(r.rows, op.key)
 	}
 	return nil
 }
@@ -274,7 +394,7 @@ func (r *replay) checkTail() error {
 	case t.Ended != (r.Ended != ""):
 		return fmt.Errorf("tail %q, but the log's end is %q", t, r.Ended)
 	case t.Ended:
-	case t.Last != r.last, t.Committed != r.Last, t.Rows != int64(r.count), t.CommittedRows != int64(r.committed):
+	case t.Last != r.last, t.Committed != r.Last, t.Rows != int64(r.count) && !r.unknown && t.Rows >= 0, t.CommittedRows != int64(r.committed) && t.CommittedRows >= 0:
 		return fmt.Errorf("tail %q, but the log stands at %s, committed %s, with %d and %d rows", t, r.last, r.Last, r.count, r.committed)
 	}
 	return nil
