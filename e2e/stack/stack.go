@@ -27,6 +27,7 @@ import (
 	"github.com/shapebus/shapebus/pkg/topology"
 	"github.com/shapebus/shapebus/services/consumer"
 	"github.com/shapebus/shapebus/services/ingest"
+	"github.com/shapebus/shapebus/services/materializer"
 )
 
 // Timeout bounds every wait of a test.
@@ -73,6 +74,7 @@ func Start(tb testing.TB, schema string) *Stack {
 	s := New(tb, schema)
 	s.StartIngest()
 	s.StartConsumer()
+	s.StartMaterializer()
 	return s
 }
 
@@ -150,6 +152,16 @@ func (s *Stack) StartConsumer() (stop func()) {
 		s.TB.Fatal(err)
 	}
 	return s.run("consumer", svc.Run, svc.Ready())
+}
+
+// StartMaterializer starts a materializer and waits until it works. stop ends it.
+func (s *Stack) StartMaterializer() (stop func()) {
+	s.TB.Helper()
+	svc, err := materializer.New(materializer.Config{Source: s.Source, NATS: s.dial(), Log: s.Consumer.Log})
+	if err != nil {
+		s.TB.Fatal(err)
+	}
+	return s.run("materializer", svc.Run, svc.Ready())
 }
 
 func (s *Stack) run(name string, run func(context.Context) error, ready <-chan struct{}) (stop func()) {

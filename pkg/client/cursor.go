@@ -23,21 +23,41 @@ type cursor struct {
 
 	began  bool          // what comes before the first op is done with: the snapshot was handed out or is not wanted
 	pos    change.Offset // everything up to it is done with
+	base   change.Offset // of the last Commit, or where reading began: what a void entry goes back to
 	fed    uint64        // sequence of the last message taken
-	first  uint64        // sequence of the message with the first entry that was seen, 0 before that
+	seen   bool          // an entry was seen
 	bottom bool          // the first entry to be seen is the log's first
 
-	open    change.LSN // of the transaction whose Begin was handed out and whose Commit was not
-	changes uint64     // handed out since that Begin
+	open    transaction // whose Begin was handed out and whose Commit was not
+	changes uint64      // handed out since that Begin
 
 	parts stream.Assembler
 	dec   wire.LogDecoder
-	held  []byte // a message that was taken and is not through
+	held  []byte    // a message that was taken and is not through
+	tail  wire.Tail // where the log stands after it
+	done  int       // entries of it that are done with
+}
+
+// transaction is what goes between a Begin and its Commit: a transaction, or a
+// unit of several.
+type transaction struct {
+	on   bool
+	unit bool
+	lsn  change.LSN // of a unit's first entry
+	xid  change.XID
+}
+
+// holds reports whether an entry belongs to the transaction.
+func (t transaction) holds(e *wire.Entry) bool {
+	if t.unit || e.Kind == wire.EntryUnit {
+		return t.unit && e.Kind == wire.EntryUnit
+	}
+	return t.lsn == e.LSN && t.xid == e.XID // a transaction that was put aside has its unit's LSN
 }
 
 // due reports whether the log holds something to hand out, its end included.
 func (c *cursor) due(t wire.Tail) bool {
-	return t.Ended || t.Began && !c.began || c.pos.Before(t.Committed)
+	return t.Ended || t.Began && !c.began || c.base.Before(t.Committed)
 }
 
 // holding reports whether a message taken before has more to give.
@@ -50,8 +70,12 @@ func (c *cursor) take(m raw) error {
 	if err != nil {
 		return c.broken(c.pos, "message %d: %v", m.seq, err)
 	}
-	if ok {
-		c.held = whole
+	if !ok {
+		return nil
+	}
+	c.held, c.done = whole, 0
+	if c.tail, err = readTail(m.header); err != nil {
+		return c.undecodable(fmt.Sprintf("message %d", m.seq), err)
 	}
 	return nil
 }
@@ -60,8 +84,14 @@ func (c *cursor) take(m raw) error {
 // of it if that was all.
 func (c *cursor) advance(t wire.Tail) error {
 	var ours error
+	n := 0
 	err := c.dec.Decode(c.held, func(e *wire.Entry) error {
-		ours = c.entry(e, t)
+		if n++; n <= c.done {
+			return nil // this message is gone through again
+		}
+		if ours = c.entry(e, t); ours == nil {
+			c.done = n
+		}
 		return ours
 	})
 	switch {
@@ -77,24 +107,25 @@ func (c *cursor) advance(t wire.Tail) error {
 }
 
 func (c *cursor) entry(e *wire.Entry, t wire.Tail) error {
-	first := c.first == 0
-	if first {
-		c.first = c.fed
-	}
+	first := !c.seen
+	c.seen = true
 	switch e.Kind {
 	case wire.EntryEnd:
 		return &MustRefetchError{Handle: c.handle, Reason: e.Reason}
 	case wire.EntrySegment:
-		if c.began && c.first == c.fed {
-			return nil // reading starts behind the snapshot, or this message is gone through again
+		if c.began && first {
+			return nil // reading starts behind the snapshot
 		}
 		if c.began {
 			return c.broken(c.pos, "a segment behind the log's first entry, which this version of the client does not know")
 		}
 		return c.segment(e)
-	case wire.EntryOps:
+	case wire.EntryOps, wire.EntryUnit, wire.EntryVoid:
 		if first && c.bottom {
 			return &MustRefetchError{Handle: c.handle, Reason: "its log does not reach back that far any more"}
+		}
+		if e.Kind == wire.EntryVoid {
+			return c.void()
 		}
 		return c.ops(e, t)
 	}
@@ -152,14 +183,20 @@ func (c *cursor) ops(e *wire.Entry, t wire.Tail) error {
 		return nil
 	}
 	at := change.Offset{LSN: e.LSN, Op: e.End}
-	if skip, err := c.skip(at, t); skip || err != nil {
+	switch skip, err := c.skip(at, t); {
+	case err != nil:
 		return err
+	case skip && c.pos.Before(at) && !t.Ended:
+		return c.broken(at, "a commit marker beyond that of its newest message, %s", t.Committed)
+	case skip:
+		return nil
 	}
 	if err := c.begin(e); err != nil {
 		return err
 	}
-	c.pos, c.open = at, 0
-	return c.emit(Commit{Offset: at, LSN: e.LSN, XID: e.XID, Time: time.UnixMicro(e.CommitTime), Changes: c.changes})
+	commit := Commit{Offset: at, LSN: e.LSN, XID: e.XID, Time: time.UnixMicro(e.CommitTime), Unit: c.open.unit, Changes: c.changes, Passed: c.passed(at)}
+	c.pos, c.base, c.open = at, at, transaction{}
+	return c.emit(commit)
 }
 
 // skip reports whether what stands at an offset is done with or void, and
@@ -170,32 +207,56 @@ func (c *cursor) skip(at change.Offset, t wire.Tail) (bool, error) {
 		return true, nil
 	case !t.Committed.Before(at):
 		return false, nil
-	case t.Ended:
-		return true, nil // the shape ended inside this transaction
+	case t.Ended, c.base.Before(t.Committed):
+		// The shape ended inside this transaction; or a void entry stands
+		// between here and the marker that is still to come.
+		return true, nil
 	}
 	return false, errPause
 }
 
 func (c *cursor) begin(e *wire.Entry) error {
-	if c.open == e.LSN {
+	switch {
+	case c.open.on && c.open.holds(e):
 		return nil
-	}
-	if c.open != 0 {
-		return c.broken(c.pos, "the transaction at %s has no commit marker before the one at %s", c.open, e.LSN)
-	}
-	if !c.began {
+	case c.open.on:
+		return c.broken(c.pos, "the transaction at %s has no commit marker before the one at %s", c.open.lsn, e.LSN)
+	case !c.began:
 		return c.broken(c.pos, "an op before the snapshot")
 	}
-	c.open, c.changes = e.LSN, 0
-	return c.emit(Begin{LSN: e.LSN, XID: e.XID, Time: time.UnixMicro(e.CommitTime)})
+	c.open, c.changes = transaction{on: true, unit: e.Kind == wire.EntryUnit, lsn: e.LSN, xid: e.XID}, 0
+	return c.emit(Begin{LSN: e.LSN, XID: e.XID, Time: time.UnixMicro(e.CommitTime), Unit: c.open.unit})
+}
+
+// void goes back to the last commit: offsets may come again.
+func (c *cursor) void() error {
+	began := c.open.on
+	c.pos, c.open = c.base, transaction{}
+	if !began {
+		return nil
+	}
+	return c.emit(Abort{Offset: c.base})
+}
+
+// passed is the LSN up to which nothing is missing before the commit marker at
+// an offset. What is put aside, only the last marker of a message tells.
+func (c *cursor) passed(at change.Offset) change.LSN {
+	if c.tail.Committed != at {
+		return 0
+	}
+	aside, err := wire.ParseAside(c.tail.Aside)
+	if err != nil || len(aside) == 0 {
+		return at.LSN // the tail was parsed, so there is no error
+	}
+	return min(aside[0]-1, at.LSN)
 }
 
 func (c *cursor) row(op *wire.LogOp, at change.Offset) (Row, error) {
 	r := Row{layout: c.layout, values: op.Row}
 	want := len(c.layout.columns)
 	switch op.Kind {
-	case change.Insert, change.Update:
-	case change.Delete:
+	case change.Insert, change.Update, change.Upsert:
+	case change.Delete, change.Discard:
 		r.key, want = true, len(c.layout.keys)
 	case change.Truncate:
 		want = 0

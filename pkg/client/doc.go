@@ -7,8 +7,11 @@
 // # What a subscription promises
 //
 //   - Each transaction comes whole: a [Begin], its [Change]s, a [Commit]. The
-//     Begin is not handed out before the commit marker is stored, so what
-//     follows it is certain to be completed, by this run or a later one.
+//     Begin is not handed out before a commit marker behind it is stored. Only
+//     an [Abort] may stand in the Commit's place, which says that the server
+//     began over: shapes with subqueries have such places in their logs.
+//   - When the rows that a subquery selects change, several transactions come
+//     as one, a unit ([Begin.Unit]).
 //   - Transactions come in the order in which they were committed.
 //   - Exactly once, relative to the offset that the app keeps: whoever stores
 //     [Commit.Offset] together with its effects, and starts again with

@@ -10,11 +10,15 @@ import (
 // those it knows and ignores the rest.
 type Event interface{ event() }
 
-// Begin opens a transaction. Its changes follow, then its Commit.
+// Begin opens a transaction. Its changes follow, then its Commit or an Abort.
 type Begin struct {
 	LSN  change.LSN // of its commit; of the snapshot's WAL position for the snapshot
 	XID  change.XID // 0 for the snapshot
 	Time time.Time  // of its commit in Postgres; zero for the snapshot
+	// Unit says that several transactions come as one, because what a subquery
+	// of the shape selects has changed. LSN, XID and Time are those of the first
+	// of them; Commit has those of the last.
+	Unit bool
 	// Snapshot marks the initial snapshot: all rows at one moment, as inserts.
 	Snapshot bool
 	// Rows is how many rows the snapshot holds; 0 for other transactions,
@@ -22,13 +26,15 @@ type Begin struct {
 	Rows uint64
 }
 
-// Change is one op.
+// Change is one op. In a unit there are two more kinds: change.Upsert inserts
+// the row or replaces the one with its key, and change.Discard deletes the row
+// with that key if it is there.
 type Change struct {
 	Kind   change.Kind
 	Offset change.Offset // the zero Offset for rows of the snapshot
-	// Row holds the shape's columns after an insert or update and the key
-	// columns only for a delete. It is empty for a truncate, which removes all
-	// rows. It is valid until the iteration goes on; see Row.Clone.
+	// Row holds the shape's columns after an insert, update or upsert and the
+	// key columns only for a delete or discard. It is empty for a truncate, which
+	// removes all rows. It is valid until the iteration goes on; see Row.Clone.
 	Row Row
 }
 
@@ -40,12 +46,20 @@ type Commit struct {
 	XID      change.XID
 	Time     time.Time
 	Snapshot bool
+	Unit     bool
 	Changes  uint64 // how many came since Begin
+	// Passed is the LSN up to which nothing is missing: every transaction that
+	// committed up to it has come. 0 says that it is not known here: after the
+	// snapshot, or when a later Commit will tell. It is less than LSN while some
+	// transactions are put aside by the unit before, to come after it.
+	Passed change.LSN
 }
 
-// Abort voids what came since the last Begin. No log holds one yet; it is for
-// shapes with subqueries.
-type Abort struct{ Offset change.Offset }
+// Abort voids what came since the last Begin, and takes the place of its
+// Commit: undo it, or roll back. What it stood for comes again behind it.
+type Abort struct {
+	Offset change.Offset // of the last Commit, where the app is again
+}
 
 // CaughtUp says that everything committed in the log so far has been handed
 // out. It comes once after the backlog, and again each time the subscription

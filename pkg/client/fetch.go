@@ -9,8 +9,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/synadia-io/orbit.go/jetstreamext"
 
-	"github.com/shapebus/shapebus/pkg/change"
-	"github.com/shapebus/shapebus/pkg/stream"
 	"github.com/shapebus/shapebus/pkg/topology"
 )
 
@@ -95,76 +93,4 @@ func logMessage(subject string, msg *jetstream.RawStreamMsg, err error) (raw, he
 		return raw{}, head{}, false, fmt.Errorf("read %s at %d: %w", subject, msg.Sequence, err)
 	}
 	return raw{seq: msg.Sequence, header: msg.Header, data: msg.Data}, head{seq: msg.Sequence, tail: tail}, true, nil
-}
-
-// start is where reading a log begins: after the message at sequence fed.
-// bottom says that the log's first message comes next.
-type start struct {
-	fed    uint64
-	bottom bool
-}
-
-// start finds where to read behind the offset pos, which is not ahead of the
-// log. newest is the log's last message and h what it says.
-func (f *fetcher) start(ctx context.Context, subject string, pos change.Offset, newest raw, h head) (start, error) {
-	if h.tail.Ended || h.tail.Open() || h.tail.Committed != pos {
-		return f.seek(ctx, subject, pos, newest.seq)
-	}
-	index, count, err := stream.Part(newest.header)
-	if err == nil && index == count-1 {
-		return start{fed: newest.seq}, nil // nothing follows
-	}
-	fed, err := before(newest)
-	return start{fed: fed}, err
-}
-
-// seek finds the first message whose tail is beyond pos; that of the newest,
-// at sequence hi, is. It is a binary search over the stream's sequences.
-func (f *fetcher) seek(ctx context.Context, subject string, pos change.Offset, hi uint64) (start, error) {
-	at := func(from uint64) (raw, head, error) {
-		m, h, found, err := f.next(ctx, subject, from)
-		if err == nil && !found {
-			err = fmt.Errorf("read %s: its messages were removed meanwhile", subject)
-		}
-		return m, h, err
-	}
-	beyond := func(h head) bool { return h.tail.Ended || pos.Before(h.tail.Last) }
-	m, h, err := at(1)
-	if err != nil {
-		return start{}, err
-	}
-	bottom := m.seq
-	// Every message below lo is at or before pos; the first at or behind hi is beyond it.
-	lo := m.seq
-	if beyond(h) {
-		hi = m.seq
-	}
-	for lo < hi {
-		mid := lo + (hi-lo)/2
-		m, h, err := at(mid)
-		switch {
-		case err != nil:
-			return start{}, err
-		case beyond(h):
-			hi = mid
-		default:
-			lo = m.seq + 1
-		}
-	}
-	if m, _, err = at(lo); err != nil {
-		return start{}, err
-	}
-	fed, err := before(m)
-	return start{fed: fed, bottom: fed < bottom}, err
-}
-
-// before is the sequence after which the message begins that m is a part of.
-// Parts have consecutive sequences: a stream has one writer, which finishes
-// one message before it starts the next.
-func before(m raw) (uint64, error) {
-	index, _, err := stream.Part(m.header)
-	if err != nil {
-		return 0, err
-	}
-	return m.seq - 1 - uint64(index), nil
 }

@@ -45,7 +45,7 @@ func (v *View) follow(ctx context.Context, s *Shape, p *backoff) error {
 			return err
 		}
 		switch e := event.(type) {
-		case Begin:
+		case Begin, Abort:
 			t.begin()
 		case Change:
 			if err := t.apply(e); err != nil {

@@ -57,7 +57,7 @@ func newRun(s *Subscription, emit func(Event) error) *run {
 	}
 	r.cursor = cursor{
 		handle: info.Handle, layout: s.shape.layout, emit: emit,
-		began: !s.pos.IsBeginning(), pos: s.pos.Offset(), bottom: true,
+		began: !s.pos.IsBeginning(), pos: s.pos.Offset(), base: s.pos.Offset(), bottom: true,
 	}
 	return r
 }
@@ -107,7 +107,7 @@ func (r *run) read(ctx context.Context) error {
 			}
 		case r.behind && r.cursor.began:
 			r.behind = false
-			if err := r.cursor.emit(CaughtUp{Offset: r.cursor.pos}); err != nil {
+			if err := r.cursor.emit(CaughtUp{Offset: r.cursor.base}); err != nil {
 				return err
 			}
 		default:
@@ -235,7 +235,7 @@ func (r *run) look(ctx context.Context, full bool) error {
 	if err != nil {
 		return err
 	}
-	if found && h.seq >= r.cursor.fed && (h.tail.Ended || !h.tail.Committed.Before(r.cursor.pos)) {
+	if found && h.seq >= r.cursor.fed && (h.tail.Ended || !h.tail.Committed.Before(r.cursor.base)) {
 		r.suspect = time.Time{}
 		r.live.note(h)
 		return nil
@@ -267,7 +267,7 @@ func (r *run) lost(ctx context.Context, h head, found bool) error {
 	}
 	reason := "its log is gone"
 	if found {
-		reason = fmt.Sprintf("its log ends at offset %s, before offset %s from which to go on; it was replaced or restored", h.tail.Committed, r.cursor.pos)
+		reason = fmt.Sprintf("its log ends at offset %s, before offset %s from which to go on; it was replaced or restored", h.tail.Committed, r.cursor.base)
 	}
 	return &MustRefetchError{Handle: r.shape.info.Handle, Reason: reason}
 }

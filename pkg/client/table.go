@@ -10,7 +10,7 @@ import (
 // table is a shape's rows at a commit, and beside them what the transaction
 // being read has done so far. Without a primary key it is a multiset. It
 // checks that ops are legal: an insert is of an absent key, an update or
-// delete of a present one.
+// delete of a present one; an upsert or discard is of any.
 type table struct {
 	layout *layout
 	hasKey bool
@@ -78,6 +78,15 @@ func (t *table) apply(c Change) error {
 		}
 		was.count--
 		t.delta--
+	case change.Upsert:
+		if was.count == 0 {
+			was.count = 1
+			t.delta++
+		}
+		was.values = cloneValues(c.Row.values)
+	case change.Discard:
+		t.delta -= was.count
+		was.count = 0
 	}
 	t.staged[string(t.scratch)] = was
 	return nil

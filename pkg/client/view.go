@@ -158,9 +158,9 @@ func (v *View) show(s *Shape, t *table, c Commit) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	t.commit()
-	var passed change.LSN
-	if !c.Snapshot {
-		passed = c.LSN // a snapshot may lack transactions that committed just before it
+	passed := c.Passed
+	if v.shown.handle == s.info.Handle {
+		passed = max(passed, v.shown.passed)
 	}
 	v.shown = shown{handle: s.info.Handle, table: t, offset: c.Offset, lsn: c.LSN, passed: passed}
 	v.ended = false

@@ -6,6 +6,7 @@ import (
 
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/control"
+	"github.com/shapebus/shapebus/pkg/wire"
 )
 
 // WaitReady waits until the view has rows to show. It returns nil, what ended
@@ -87,6 +88,9 @@ func (v *View) goal(ctx context.Context, lsn change.LSN) *goal {
 	f := fetcher{client: v.client, partition: s.info.Partition}
 	_, h, found, err := f.newest(ctx, v.client.source.LogSubject(s.info.Partition, s.info.Handle))
 	if err != nil || !found || h.tail.Ended {
+		return nil
+	}
+	if aside, err := wire.ParseAside(h.tail.Aside); err != nil || len(aside) > 0 && aside[0] <= lsn {
 		return nil
 	}
 	return &goal{handle: s.info.Handle, offset: h.tail.Committed}

@@ -42,6 +42,7 @@ func (p *Predicate) MatchIn(row [][]byte, sets []Set, s *Scratch) bool {
 			member = s.yes
 		case isFalse:
 			member = s.no
+		case isUnknown: // NULL
 		}
 		s.row = append(s.row, member)
 	}

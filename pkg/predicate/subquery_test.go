@@ -18,8 +18,14 @@ func sampleCatalog(schema, name string) (*Table, error) {
 		return &items, nil
 	case "public.projects":
 		return &Table{Schema: "public", Name: "projects", Columns: []Column{
-			{Name: "pid", TypeOID: 20}, {Name: "owner", TypeOID: 23}, {Name: "active", TypeOID: 16}, {Name: "title", TypeOID: 25},
-			{Name: "rate", TypeOID: 701}, {Name: "mood", TypeOID: 99999}, {Name: "doc", TypeOID: 3802}, {Name: "code", TypeOID: 1042, TypeMod: 14},
+			{Name: "pid", TypeOID: 20},
+			{Name: "owner", TypeOID: 23},
+			{Name: "active", TypeOID: 16},
+			{Name: "title", TypeOID: 25},
+			{Name: "rate", TypeOID: 701},
+			{Name: "mood", TypeOID: 99999},
+			{Name: "doc", TypeOID: 3802},
+			{Name: "code", TypeOID: 1042, TypeMod: 14},
 		}}, nil
 	case "Other.People":
 		return &Table{Schema: "Other", Name: "People", Columns: []Column{{Name: "who", TypeOID: 23}, {Name: "Level", TypeOID: 21}}}, nil
@@ -53,7 +59,8 @@ func TestSubqueriesPrintAsSQL(t *testing.T) {
 			`NOT ("id" IN (SELECT "public"."projects"."pid" FROM "public"."projects" WHERE "public"."projects"."active"))`,
 		},
 		{
-			`(i4, i2) in (select who, "Level" from "Other"."People" where who > $1) and flag`, []string{"7"},
+			`(i4, i2) in (select who, "Level" from "Other"."People" where who > $1) and flag`,
+			[]string{"7"},
 			`(("i4", "i2") IN (SELECT "Other"."People"."who", "Other"."People"."Level" FROM "Other"."People" WHERE "Other"."People"."who" > '7'::integer) AND "flag")`,
 		},
 		{
@@ -168,7 +175,8 @@ func TestSubqueriesAreListedOnceInOneOrder(t *testing.T) {
 			`[4] public.projects[owner] where "owner IN (SELECT who FROM \"Other\".\"People\")" [] false`,
 		},
 		{
-			"f8 > $2 and n = $3 and i4 in (select owner from projects where rate = $2 and title = $1)", []string{"x", "1.5", "2"},
+			"f8 > $2 and n = $3 and i4 in (select owner from projects where rate = $2 and title = $1)",
+			[]string{"x", "1.5", "2"},
 			`[4] public.projects[owner] where "rate = $2::double precision AND title = $1" ["x" "1.5"] true`,
 		},
 	} {

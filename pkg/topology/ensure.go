@@ -33,6 +33,9 @@ const defaultChangeBytes = 8 << 30
 // LeaseTTL is how long a partition's lease lasts without renewal.
 const LeaseTTL = 10 * time.Second
 
+// MemberTTL is how long a process counts as there without saying so again.
+const MemberTTL = 10 * time.Second
+
 // duplicates is the window for message ids. None are used, and a longer one
 // makes the server read it back at every start.
 const duplicates = time.Second
@@ -109,6 +112,11 @@ func (s Source) EnsureShapeLogs(ctx context.Context, js jetstream.JetStream, par
 		}
 	}
 	return nil
+}
+
+// EnsureMembers creates the bucket of processes that share work.
+func (s Source) EnsureMembers(ctx context.Context, js jetstream.JetStream, replicas int) error {
+	return bucket(ctx, js, s.MemberBucket(), "processes that are there", replicas, MemberTTL)
 }
 
 // EnsureVerdicts creates or updates the streams of verdicts of every partition.

@@ -126,6 +126,15 @@ func (s Source) BaseValuesSubject(p int, set string, n uint64) string {
 	return s.verdicts(p) + set + ".base." + strconv.FormatUint(n, 10)
 }
 
+// BaseRowsSubject is the subject of what a value set's n-th base holds for the
+// set's own writer: which row of the inner shape has which value.
+func (s Source) BaseRowsSubject(p int, set string, n uint64) string {
+	return s.verdicts(p) + set + ".rows." + strconv.FormatUint(n, 10)
+}
+
+// VerdictSubjects matches everything about the value sets of partition p.
+func (s Source) VerdictSubjects(p int) string { return s.verdicts(p) + ">" }
+
 // SetSubjects matches everything about one value set.
 func (s Source) SetSubjects(p int, set string) string { return s.verdicts(p) + set + ".>" }
 
@@ -141,6 +150,28 @@ func ValueSet(handle string, columns []int) string {
 		b = strconv.AppendInt(b, int64(c), 10)
 	}
 	return string(b)
+}
+
+// SetOfSubject returns the value set that a subject of a verdict stream is
+// about, whatever it says of it; "" for those of the stream itself.
+func SetOfSubject(subject string) string {
+	const least, setToken = 6, 4
+	if t := strings.Split(subject, "."); len(t) >= least {
+		return t[setToken]
+	}
+	return ""
+}
+
+// BaseNumber returns the number of the base that a subject of a verdict stream
+// holds values or rows of; ok is false for other subjects.
+func BaseNumber(subject string) (n uint64, ok bool) {
+	const tokens, numberToken = 7, 6
+	t := strings.Split(subject, ".")
+	if len(t) != tokens {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(t[numberToken], 10, 64)
+	return n, err == nil
 }
 
 // SetOfVerdict returns the value set that a subject of a verdict stream is
@@ -168,6 +199,19 @@ func (s Source) RelationBucket() string { return "SB-" + string(s) + "-relations
 
 // LeaseBucket holds partition ownership.
 func (s Source) LeaseBucket() string { return "SB-" + string(s) + "-leases" }
+
+// MemberBucket holds the processes that are there to share work; see MemberTTL.
+func (s Source) MemberBucket() string { return "SB-" + string(s) + "-members" }
+
+// MaterializerDurable is the durable consumer on a partition's shape logs with
+// which the materializer reads them.
+const MaterializerDurable = "materializer"
+
+// MaterializerKey is the key of the lease on the verdicts of partition p.
+func MaterializerKey(p int) string { return "materializer-" + strconv.Itoa(p) }
+
+// MemberKey is the key under which a process announces itself, for each role.
+func MemberKey(role, name string) string { return role + "." + strings.ReplaceAll(Token(name), "%", "=") }
 
 // Keys in the buckets.
 const (

@@ -100,6 +100,45 @@ func DecodeBaseValues(data []byte) ([]Delta, error) {
 	return values, r.err
 }
 
+// BaseRow says which value a row of the inner shape has. Row is the key of the row:
+// the text of its key columns, one component each, as package valueset encodes it.
+type BaseRow struct{ Row, Value string }
+
+const baseRowFields = 2
+
+// EncodeBaseRows returns the body of one message of rows of a base:
+// [version, [[row, value] …]].
+func EncodeBaseRows(rows []BaseRow) []byte {
+	var w writer
+	w.uint(Version)
+	w.array(len(rows))
+	for _, r := range rows {
+		w.array(baseRowFields)
+		w.str(r.Row)
+		w.str(r.Value)
+	}
+	return w.b
+}
+
+// DecodeBaseRows calls f with each row of a body that EncodeBaseRows wrote. The
+// bytes are part of data.
+func DecodeBaseRows(data []byte, f func(row, value []byte)) error {
+	r := &reader{b: data}
+	r.version()
+	for range r.arrayOf(1 + baseRowFields) {
+		r.tuple(baseRowFields, "row of a base")
+		row, value := r.bytes(), r.bytes()
+		if r.err != nil {
+			return r.err
+		}
+		f(row, value)
+	}
+	if r.err == nil && r.more() {
+		return corrupt("rows of a base: %d bytes behind their end", len(r.b))
+	}
+	return r.err
+}
+
 // Base announces a value set's whole content at an offset of the inner shape's
 // log, stored as a map. It stands behind the messages it speaks of.
 type Base struct {
@@ -110,7 +149,12 @@ type Base struct {
 	// for the log's snapshot.
 	LSN uint64 `msgpack:"lsn"`
 	Op  uint64 `msgpack:"op"`
-	At  int64  `msgpack:"at"` // microseconds since 1970-01-01 UTC
+	// Rows and RowMessages count what the base holds for its writer alone: the
+	// rows of the inner shape, each with its value. None if the writer does not need
+	// them; see EncodeBaseRows.
+	Rows        uint64 `msgpack:"rows,omitempty"`
+	RowMessages uint64 `msgpack:"row_messages,omitempty"`
+	At          int64  `msgpack:"at"` // microseconds since 1970-01-01 UTC
 }
 
 // Offset is the commit marker up to which the inner shape's log is in the base.

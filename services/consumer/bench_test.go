@@ -37,7 +37,7 @@ func BenchmarkRoute(b *testing.B) {
 			r := newRouter()
 			var followers []*follower
 			for i, w := range bb.wheres {
-				f, err := newFollower(testRecord(fmt.Sprint(i), w, "id", "owner", "title"), pool)
+				f, err := newFollower(testRecord(fmt.Sprint(i), w, "id", "owner", "title"), newSets(), pool)
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -57,6 +57,7 @@ type Consumer struct {
 	// Set by Run before anything uses them.
 	pgConfig *pgx.ConnConfig
 	pool     *pgxpool.Pool
+	unitPool *pgxpool.Pool // for the snapshots of units, which may be open for long
 	shapes   *registry.Shapes
 }
 
@@ -73,6 +74,9 @@ type stats struct {
 	Live      atomic.Int64
 	Parked    atomic.Int64
 	Dropped   atomic.Int64 // unfinished messages dropped
+	Units     atomic.Int64 // opened
+	Voids     atomic.Int64 // logs whose open end was made void
+	Restated  atomic.Int64 // rows read because their membership changed
 	LastError atomic.Value // string
 }
 
@@ -142,6 +146,9 @@ type Status struct {
 	AppendedB  int64 // bytes of them
 	Retries    int64
 	Dropped    int64
+	Units      int64 // opened for shapes with subqueries
+	Voids      int64 // logs of which an unfinished unit or transaction was made void
+	Restated   int64 // rows read back because their membership may have changed
 	LastError  string
 	Partitions int
 }
@@ -153,7 +160,7 @@ func (c *Consumer) Status() Status {
 		Owner: c.stats.Owner.Load(), Applied: c.stats.Applied.Load(), Unread: c.stats.Unread.Load(),
 		Live: c.stats.Live.Load(), Parked: c.stats.Parked.Load(), Messages: c.stats.Messages.Load(), Ops: c.stats.Ops.Load(),
 		Appended: c.stats.Appended.Load(), AppendedB: c.stats.Bytes.Load(), Retries: c.stats.Retries.Load(),
-		Dropped: c.stats.Dropped.Load(), LastError: last, Partitions: c.cfg.Partitions,
+		Dropped: c.stats.Dropped.Load(), Units: c.stats.Units.Load(), Voids: c.stats.Voids.Load(), Restated: c.stats.Restated.Load(), LastError: last, Partitions: c.cfg.Partitions,
 	}
 }
 

@@ -59,7 +59,7 @@ func (s *session) park(ctx context.Context, rec *registry.Shape, tail wire.Tail)
 		rec: rec, feed: &feed{source: s.c.cfg.Source, relations: s.relations},
 	}
 	s.parked[rec.ID] = p
-	s.c.stats.Parked.Store(int64(len(s.parked)))
+	s.countParked()
 	if tail.Began { // the change log must not be trimmed before the goroutine runs
 		s.pins[rec.ID] = place{rec.StartLSN, rec.StartSeq}
 	}
@@ -126,7 +126,7 @@ func (p *parked) end(ctx context.Context, reason string, keepRecord bool) error 
 func (s *session) unpark(id string) {
 	delete(s.parked, id)
 	delete(s.pins, id)
-	s.c.stats.Parked.Store(int64(len(s.parked)))
+	s.countParked()
 }
 
 func (p *parked) create(ctx context.Context, tail wire.Tail) error {
@@ -435,7 +435,13 @@ func (s *session) meet(ctx context.Context, p *parked, at place) (bool, error) {
 	p.f.after = s.applied.lsn
 	s.unpark(p.id)
 	s.addLive(p.f)
-	rec, covered := p.rec, make(chan struct{})
+	return true, s.coverAndMarkLive(ctx, p.rec)
+}
+
+// coverAndMarkLive writes a checkpoint, and when that is stored says in a
+// shape's record that it is live.
+func (s *session) coverAndMarkLive(ctx context.Context, rec *registry.Shape) error {
+	covered := make(chan struct{})
 	s.group.Go(func() error {
 		select {
 		case <-covered:
@@ -444,7 +450,7 @@ func (s *session) meet(ctx context.Context, p *parked, at place) (bool, error) {
 			return nil
 		}
 	})
-	return true, s.checkpoint(ctx, func(partition int) {
+	return s.checkpoint(ctx, func(partition int) {
 		if partition == rec.Partition {
 			close(covered)
 		}

@@ -22,19 +22,18 @@ const endsAtOnce = 8
 // endLive ends a live shape: its readers are told why, its log and segments
 // go, and its record says so. Runs on the main loop.
 func (s *session) endLive(ctx context.Context, f *follower, reason string) error {
-	s.router.remove(f)
-	delete(s.live, f.id)
-	s.c.stats.Live.Store(int64(len(s.live)))
+	s.removeLive(f)
 	return s.endFollower(ctx, f, reason, true)
 }
 
 // endRunning ends the life of a shape that is live or parked. Runs on the main loop.
 func (s *session) endRunning(ctx context.Context, id, reason string, keepRecord bool) error {
 	if f := s.live[id]; f != nil {
-		s.router.remove(f)
-		delete(s.live, id)
-		s.c.stats.Live.Store(int64(len(s.live)))
+		s.removeLive(f)
 		return s.endFollower(ctx, f, reason, keepRecord)
+	}
+	if g := s.grouped[id]; g != nil {
+		g.end(id, reason, keepRecord) // its goroutine does the rest
 	}
 	if p := s.parked[id]; p != nil {
 		p.stop(reason, keepRecord) // its goroutine does the rest
@@ -78,7 +77,7 @@ func (s *session) endFollower(ctx context.Context, f *follower, reason string, k
 		}
 		return ignoreEnd(ctx, s.closeRecord(ctx, f.id, f.handle, reason))
 	})
-	return nil
+	return s.endDependents(ctx, f.handle)
 }
 
 // closeRecord removes the record of a shape that was asked to go, and marks

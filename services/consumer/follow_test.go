@@ -138,7 +138,7 @@ func play(t *rapid.T, h history, logs []testLog, limit int) {
 	r := newRouter()
 	followers := make([]*follower, len(testShapes))
 	for i, def := range testShapes {
-		f, err := newFollower(testRecord(strconv.Itoa(i), def.where, def.columns...), pool)
+		f, err := newFollower(testRecord(strconv.Itoa(i), def.where, def.columns...), newSets(), pool)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -31,6 +31,15 @@ func (p *plane) create(ctx context.Context, req control.CreateRequest) (any, err
 	if err != nil {
 		return nil, err
 	}
+	if rec, err = p.register(ctx, rec); err != nil {
+		return nil, err
+	}
+	return p.describe(ctx, rec)
+}
+
+// register stores the record of a new life, unless the shape is alive: then it
+// returns that one's.
+func (p *plane) register(ctx context.Context, rec *registry.Shape) (*registry.Shape, error) {
 	for {
 		have, err := p.c.shapes.Get(ctx, rec.ID)
 		switch {
@@ -39,14 +48,20 @@ func (p *plane) create(ctx context.Context, req control.CreateRequest) (any, err
 			return nil, err
 		case have.State == control.StateDeleting:
 			return nil, &requestError{control.CodeConflict, fmt.Sprintf("shape %s is being deleted; try again in a moment", have.Handle)}
+		case have.State != control.StateEnded && have.Unasked && !rec.Unasked:
+			return p.c.shapes.Change(ctx, rec.ID, func(r *registry.Shape) bool {
+				asked := r.Unasked && r.Handle == have.Handle
+				r.Unasked = false
+				return asked
+			})
 		case have.State != control.StateEnded:
-			return p.describe(ctx, have)
+			return have, nil
 		default:
 			rec.Succeed(have)
 		}
 		if err := p.c.shapes.Put(ctx, rec); err == nil {
 			p.c.log.InfoContext(ctx, "shape registered", slog.String("shape", rec.Handle), slog.String("table", rec.Table.String()))
-			return p.describe(ctx, rec)
+			return rec, nil
 		} else if !errors.Is(err, registry.ErrConflict) {
 			return nil, err
 		}
@@ -69,9 +84,13 @@ func (p *plane) define(ctx context.Context, conn *pgx.Conn, req control.CreateRe
 	if err != nil {
 		return nil, err
 	}
-	pred, err := compile(req.Where, req.Params, table)
+	inner := &innerTables{ctx: ctx, conn: conn, publication: p.c.cfg.Publication}
+	pred, err := compile(req.Where, req.Params, table, inner.find)
 	if err != nil {
 		return nil, err
+	}
+	if len(pred.Subqueries()) > 0 && len(table.PrimaryKey) == 0 {
+		return nil, &requestError{control.CodeBadRequest, fmt.Sprintf("table %s has no primary key; a shape with a subquery needs one, to tell which rows come and go with the subquery's", table)}
 	}
 	if err := predicate.Validate(ctx, conn.PgConn(), predicate.Table{Schema: schema, Name: name}, pred); err != nil {
 		return nil, err
@@ -85,13 +104,17 @@ func (p *plane) define(ctx context.Context, conn *pgx.Conn, req control.CreateRe
 			return nil, err
 		}
 	}
+	subqueries, err := p.subqueries(ctx, conn, pred)
+	if err != nil {
+		return nil, err
+	}
 	def := shape.Definition{Schema: schema, Table: name, Columns: columns, Where: req.Where, Params: req.Params}
 	id := def.ID(pred.Canonical())
 	now := time.Now().UTC()
 	return &registry.Shape{
 		ID: id, Handle: shape.NewHandle(id, now), Partition: shape.Partition(id, p.c.cfg.Partitions),
 		Definition: def, State: control.StateCreating, Created: now, Changed: now,
-		Table: table, Structure: table.Structure(),
+		Table: table, Structure: table.Structure(), Subqueries: subqueries, InnerTables: inner.tables,
 	}, nil
 }
 

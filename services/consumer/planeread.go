@@ -113,7 +113,7 @@ func summary(rec *registry.Shape, tail wire.Tail, cp wire.Checkpoint, head chang
 	}
 	applied := change.LSN(0)
 	if rec.State == control.StateLive {
-		applied = max(change.LSN(cp.LSN), tail.Committed.LSN)
+		applied, _, _ = placeOf(rec, true, tail, cp)
 		if head > applied {
 			s.LagBytes = int64(head - applied)
 		}

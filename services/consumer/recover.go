@@ -48,6 +48,28 @@ func (s *session) recover(ctx context.Context) (place, error) {
 		return place{}, err
 	}
 	for _, rec := range records {
+		s.noteRecord(rec.ID, rec)
+	}
+	for _, rec := range records {
+		if rec.State == control.StateDeleting && len(s.dependsOn[rec.Handle]) > 0 {
+			if err := s.keepInner(ctx, rec); err != nil {
+				return place{}, err
+			}
+			rec.State = control.StateCreating // until it has been looked at more closely
+			if tails[rec.Handle].Began {
+				rec.State = control.StateLive
+			}
+		}
+	}
+	for _, rec := range records {
+		if rec.State == control.StateLive || rec.State == control.StateCreating && tails[rec.Handle].Began {
+			for _, q := range rec.Subqueries {
+				s.watchSet(ctx, q, &change.Offset{LSN: tails[q.Handle].Committed.LSN, Op: tails[q.Handle].Committed.Op})
+			}
+		}
+	}
+	var outers []recovered
+	for _, rec := range records {
 		tail := tails[rec.Handle]
 		cp := checkpoints[rec.Partition]
 		switch {
@@ -58,6 +80,16 @@ func (s *session) recover(ctx context.Context) (place, error) {
 			}
 		case tail.Ended || rec.State == control.StateDeleting:
 			if err := s.endRecord(ctx, rec, tail, reasonOf(rec)); err != nil {
+				return place{}, err
+			}
+		case len(rec.Subqueries) > 0 && (tail.Began || rec.State == control.StateCreating):
+			r, reason, err := s.recoverOuter(ctx, rec, tail, cp, info.State.FirstSeq)
+			if reason != "" {
+				err = s.endRecord(ctx, rec, tail, reason)
+			} else if r != nil {
+				outers = append(outers, *r)
+			}
+			if err != nil {
 				return place{}, err
 			}
 		case rec.State == control.StateCreating:
@@ -101,9 +133,38 @@ func (s *session) recover(ctx context.Context) (place, error) {
 	if start.lsn <= s.applied.lsn {
 		s.again = &start
 	}
+	if err := s.resume(ctx, outers); err != nil {
+		return place{}, err
+	}
 	s.log.InfoContext(ctx, "partitions taken over", slog.Int("live_shapes", len(s.live)), slog.Int("parked_shapes", len(s.parked)),
 		slog.String("from_lsn", start.lsn.String()), slog.Uint64("from_seq", start.seq))
 	return start, nil
+}
+
+// recoverOuter finds out how a shape with subqueries goes on: from a place in
+// the change log, or, if there is a reason, not at all. One whose snapshot was not
+// finished begins anew.
+func (s *session) recoverOuter(ctx context.Context, rec *registry.Shape, tail wire.Tail, cp wire.Checkpoint, first uint64) (r *recovered, reason string, err error) {
+	if reason := s.missing(rec); reason != "" {
+		return nil, reason, nil
+	}
+	if !tail.Began {
+		return nil, "", s.parkOuter(ctx, rec, tail)
+	}
+	f, err := s.follow(rec, tail)
+	if err != nil {
+		return nil, err.Error(), nil
+	}
+	r = &recovered{f: f, rec: rec}
+	var ok bool
+	r.at, r.aside, ok = placeOf(rec, rec.State == control.StateLive, tail, cp)
+	switch {
+	case !ok:
+		return nil, reasonLost, nil
+	case first > max(cp.FloorSeq, 1):
+		return nil, reasonDiscarded, nil
+	}
+	return r, "", nil
 }
 
 // uncover says in the record that no checkpoint covers the shape.
@@ -267,12 +328,18 @@ func (s *session) watchShapes(ctx context.Context) ([]*registry.Shape, error) {
 // recordChanged acts on a change of a shape's record.
 func (s *session) recordChanged(ctx context.Context, e registry.Event) error {
 	handle := ""
+	s.noteRecord(e.ID, e.Shape)
 	if f := s.live[e.ID]; f != nil {
 		handle = f.handle
+	} else if g := s.grouped[e.ID]; g != nil {
+		handle = g.handleOf(e.ID)
 	} else if p := s.parked[e.ID]; p != nil {
 		handle = p.handle
 	}
 	rec := e.Shape
+	if rec != nil && rec.State == control.StateDeleting && len(s.dependsOn[rec.Handle]) > 0 {
+		return s.keepInner(ctx, rec)
+	}
 	if handle != "" && (rec == nil || rec.Handle != handle || rec.State == control.StateDeleting) {
 		if err := s.endRunning(ctx, e.ID, reasonDeleted, rec != nil && rec.Handle == handle); err != nil {
 			return err
@@ -284,6 +351,8 @@ func (s *session) recordChanged(ctx context.Context, e registry.Event) error {
 	}
 	switch {
 	case rec == nil || handle != "":
+	case rec.State == control.StateCreating && !s.finished[rec.Handle] && len(rec.Subqueries) > 0:
+		return s.parkOuter(ctx, rec, wire.Tail{})
 	case rec.State == control.StateCreating && !s.finished[rec.Handle]: // else an echo of this session's own writes
 		s.park(ctx, rec, wire.Tail{})
 	case rec.State == control.StateDeleting:
@@ -294,12 +363,6 @@ func (s *session) recordChanged(ctx context.Context, e registry.Event) error {
 		return s.endRecord(ctx, rec, tails[rec.Handle], reasonDeleted)
 	}
 	return nil
-}
-
-func (s *session) addLive(f *follower) {
-	s.live[f.id] = f
-	s.router.add(f)
-	s.c.stats.Live.Store(int64(len(s.live)))
 }
 
 // readSnapshot reads what a shape's snapshot held from the log's first entry.

@@ -18,7 +18,12 @@ type router struct {
 	dirty   []*follower // gathered something since the last take
 	pending int         // bytes they gathered
 	ended   []*follower // cannot go on, since the last fragment
-	ops     int64
+	// deferred are shapes with subqueries whose commit markers wait for the end
+	// of the transaction: what its other tables' ops do to the sets is not known
+	// before. settled says that it is.
+	deferred []*follower
+	settled  bool
+	ops      int64
 }
 
 // table holds the shapes of one table.
@@ -78,7 +83,7 @@ func (r *router) remove(s *follower) {
 		return slices.DeleteFunc(list, func(o *follower) bool { return o == s })
 	}
 	t.shapes, t.rest, t.open = without(t.shapes), without(t.rest), without(t.open)
-	r.dirty = without(r.dirty)
+	r.dirty, r.deferred = without(r.dirty), without(r.deferred)
 	if terms := s.pred.EqualityTerms(); len(terms) > 0 {
 		x, v := t.index(terms[0].Column), string(terms[0].Value)
 		if x.shapes[v] = without(x.shapes[v]); len(x.shapes[v]) == 0 {
@@ -158,10 +163,53 @@ func (r *router) gathered(s *follower, before int) {
 // commit writes the marker of the transaction to the logs that stand inside it.
 func (r *router) commit(t *table, f *change.Fragment) {
 	t.open = slices.DeleteFunc(t.open, func(s *follower) bool {
+		if s.outer != nil && !r.settled {
+			r.deferred = append(r.deferred, s)
+			return true
+		}
 		before := s.pending()
 		s.commit(f)
 		r.gathered(s, before)
 		return !s.tail.Open()
+	})
+}
+
+// commitDeferred writes the markers that waited for the transaction's end, of
+// which f is the last fragment.
+func (r *router) commitDeferred(f *change.Fragment) {
+	for _, s := range r.deferred {
+		before := s.pending()
+		s.commit(f)
+		r.gathered(s, before)
+	}
+	r.deferred = r.deferred[:0]
+}
+
+// reopen finds out anew which logs stand inside a transaction.
+func (r *router) reopen() {
+	r.deferred = r.deferred[:0]
+	for _, t := range r.tables {
+		t.open = t.open[:0]
+		for _, s := range t.shapes {
+			if s.tail.Open() {
+				t.open = append(t.open, s)
+			}
+		}
+	}
+}
+
+// row calls f with the shapes that a row of a table may concern, and counts
+// what they gather.
+func (r *router) row(table uint32, row change.Row, f func(*follower)) {
+	t := r.tables[table]
+	if t == nil {
+		return
+	}
+	op := &change.Op{Kind: change.Insert, New: row}
+	t.candidates(op, func(s *follower) {
+		before := s.pending()
+		f(s)
+		r.gathered(s, before)
 	})
 }
 

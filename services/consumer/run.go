@@ -21,6 +21,9 @@ import (
 // role names the process in Postgres' application_name.
 const role = "consumer"
 
+// maxUnits is how many groups of shapes may have a snapshot open at once.
+const maxUnits = 16
+
 // leaseKey is the lease that the writer of all partitions holds.
 const leaseKey = "consumer"
 
@@ -47,6 +50,14 @@ func (c *Consumer) Run(ctx context.Context) error {
 		return fmt.Errorf("prepare the connection pool: %w", err)
 	}
 	defer c.pool.Close()
+	poolConfig = poolConfig.Copy()
+	poolConfig.ConnConfig = cfg
+	poolConfig.MaxConns, poolConfig.MaxConnIdleTime = maxUnits, time.Minute
+	c.unitPool, err = pgxpool.NewWithConfig(ctx, poolConfig)
+	if err != nil {
+		return fmt.Errorf("prepare the connection pool: %w", err)
+	}
+	defer c.unitPool.Close()
 	js, err := jetstream.New(c.cfg.NATS)
 	if err != nil {
 		return fmt.Errorf("consumer: %w", err)
@@ -159,10 +170,18 @@ func (c *Consumer) session(ctx context.Context, js jetstream.JetStream) error {
 
 	s := &session{
 		c: c, log: c.log, js: js, changes: changes, shapes: c.shapes, relations: relations,
-		builders: &sync.Pool{New: func() any { return wire.NewLogBuilder() }},
-		slots:    make(chan struct{}, c.cfg.Snapshots),
-		enders:   make(chan struct{}, endsAtOnce),
-		do:       make(chan func(context.Context) error),
+		builders:   &sync.Pool{New: func() any { return wire.NewLogBuilder() }},
+		slots:      make(chan struct{}, c.cfg.Snapshots),
+		enders:     make(chan struct{}, endsAtOnce),
+		do:         make(chan func(context.Context) error),
+		sets:       newSets(),
+		verdictsOf: map[int]bool{},
+		dependents: map[string]map[*follower]bool{},
+		groups:     map[*group]bool{},
+		grouped:    map[string]*group{},
+		records:    map[string]record{},
+		dependsOn:  map[string]map[string]bool{},
+
 		router:   newRouter(),
 		feed:     &feed{source: src, relations: relations},
 		live:     map[string]*follower{},

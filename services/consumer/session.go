@@ -39,6 +39,15 @@ type session struct {
 	do   chan func(context.Context) error
 	over <-chan struct{} // closed when the main loop ends
 
+	sets       *sets
+	verdictsOf map[int]bool                  // partitions whose verdicts are read
+	dependents map[string]map[*follower]bool // live outer shapes, by the handle of an inner one
+	groups     map[*group]bool
+	grouped    map[string]*group // by id of the member
+	lastGroup  int
+	records    map[string]record          // by id, of shapes that have not ended
+	dependsOn  map[string]map[string]bool // ids of shapes, by the handle of an inner one
+
 	router     *router
 	feed       *feed
 	live       map[string]*follower // by id
@@ -207,6 +216,9 @@ func (s *session) message(ctx context.Context, m stream.Received) error {
 		s.c.stats.Applied.Store(uint64(lsn))
 	}
 	s.read = place{lsn, m.Seq}
+	if s.open.lsn == 0 {
+		s.sets.advance(lsn)
+	}
 	s.arrived()
 	s.c.stats.Messages.Add(1)
 	s.c.stats.Unread.Store(m.Pending)
@@ -228,6 +240,7 @@ func (s *session) fragment(ctx context.Context, m stream.Received, rel *change.R
 		if err != nil {
 			return err
 		}
+		s.dirty(ctx)
 		changed := false
 		for _, e := range ended {
 			changed = changed || f.Relation != e.finger
@@ -241,6 +254,7 @@ func (s *session) fragment(ctx context.Context, m stream.Received, rel *change.R
 	}
 	if f.Last {
 		if s.open.done++; s.open.done == len(f.Tables) {
+			s.router.commitDeferred(f)
 			s.open = openTxn{}
 		}
 	}
@@ -313,7 +327,7 @@ func (s *session) checkpoint(ctx context.Context, stored func(partition int)) er
 	floor := s.floor()
 	c := wire.Checkpoint{
 		LSN: uint64(s.applied.lsn), Seq: s.applied.seq,
-		FloorLSN: uint64(floor.lsn), FloorSeq: floor.seq,
+		FloorLSN: uint64(floor.lsn), FloorSeq: floor.seq, Parked: s.groupsAt(),
 		At: time.Now().UnixMicro(),
 	}
 	for _, p := range s.parts {
@@ -328,12 +342,13 @@ func (s *session) checkpoint(ctx context.Context, stored func(partition int)) er
 		}
 	}
 	s.saved = [2]place{s.applied, floor}
+	s.sets.trim(floor.lsn, s.applied.lsn)
 	return nil
 }
 
 // moved reports whether a checkpoint would say anything new, and true.
 func (s *session) moved() bool {
-	return s.again == nil && s.saved != [2]place{s.applied, s.floor()}
+	return s.again == nil && (s.saved != [2]place{s.applied, s.floor()} || len(s.groups) > 0)
 }
 
 // start is where a shape must begin to read whose snapshot is taken from now on.
@@ -357,6 +372,11 @@ func (s *session) floor() place {
 	}
 	for _, p := range s.pins {
 		if p.lsn < floor.lsn {
+			floor = p
+		}
+	}
+	for g := range s.groups {
+		if p := g.floorOf(); p.lsn < floor.lsn {
 			floor = p
 		}
 	}
@@ -398,7 +418,7 @@ func (s *session) follow(rec *registry.Shape, tail wire.Tail) (*follower, error)
 		shared, _ := s.tables.LoadOrStore(rec.Structure, rec.Table)
 		rec.Table = shared.(*pg.TableInfo) //nolint:forcetypeassert,errcheck // the map holds nothing else
 	}
-	f, err := newFollower(rec, s.builders)
+	f, err := newFollower(rec, s.sets, s.builders)
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/pg"
@@ -40,23 +41,26 @@ type follower struct {
 	appended wire.Tail        // as of the last message appended
 	out      *wire.LogBuilder // entries gathered and not yet appended; nil without any
 	builders *sync.Pool       // of *wire.LogBuilder, where out comes from
-	ended    string           // why the shape cannot follow any more
+	outer    *outer           // nil for a shape without subqueries
+	inner    atomic.Bool      // an outer shape depends on this one: its changes are noted in sets
+	sets     *sets
+	ended    string // why the shape cannot follow any more
 }
 
 // newFollower prepares a shape from its record.
-func newFollower(rec *registry.Shape, builders *sync.Pool) (*follower, error) {
+func newFollower(rec *registry.Shape, sets *sets, builders *sync.Pool) (*follower, error) {
 	table := rec.Table
 	if table == nil {
 		return nil, fmt.Errorf("shape %s: its record has no table", rec.Handle)
 	}
-	pred, err := compile(rec.Definition.Where, rec.Definition.Params, table)
+	pred, err := compile(rec.Definition.Where, rec.Definition.Params, table, known(rec.InnerTables))
 	if err != nil {
 		return nil, fmt.Errorf("shape %s: %w", rec.Handle, err)
 	}
 	f := &follower{
 		id: rec.ID, handle: rec.Handle, partition: rec.Partition,
 		table: table, structure: rec.Structure, relation: &table.Relation, finger: table.Relation.Fingerprint(), pred: pred,
-		builders: builders,
+		builders: builders, sets: sets,
 	}
 	for _, name := range rec.Definition.Columns {
 		i := columnIndex(f.relation, name)
@@ -74,6 +78,9 @@ func newFollower(rec *registry.Shape, builders *sync.Pool) (*follower, error) {
 			}
 		}
 	}
+	if f.outer, err = newOuter(f, rec); err != nil {
+		return nil, err
+	}
 	return f, nil
 }
 
@@ -82,9 +89,27 @@ func columnIndex(r *change.Relation, name string) int {
 }
 
 // compile compiles a where clause against the columns that the stream
-// carries, in the stream's order. Generated columns come last, so that a clause
-// which names one is told why that cannot be.
-func compile(where string, params []string, t *pg.TableInfo) (*predicate.Predicate, error) {
+// carries, in the stream's order. catalog finds the tables of its subqueries.
+func compile(where string, params []string, t *pg.TableInfo, catalog predicate.Catalog) (*predicate.Predicate, error) {
+	return predicate.CompileWith(where, params, columnsOf(t), catalog)
+}
+
+// known is the catalog of the tables in a shape's record.
+func known(tables []*pg.TableInfo) predicate.Catalog {
+	return func(schema, name string) (*predicate.Table, error) {
+		for _, t := range tables {
+			if t.Relation.Schema == schema && t.Relation.Name == name {
+				pt := columnsOf(t)
+				return &pt, nil
+			}
+		}
+		return nil, nil
+	}
+}
+
+// columnsOf is a table as clauses see it. Generated columns come last, so that
+// a clause which names one is told why that cannot be.
+func columnsOf(t *pg.TableInfo) predicate.Table {
 	pt := predicate.Table{Schema: t.Relation.Schema, Name: t.Relation.Name}
 	info := make(map[string]pg.ColumnInfo, len(t.Columns))
 	for _, c := range t.Columns {
@@ -100,7 +125,7 @@ func compile(where string, params []string, t *pg.TableInfo) (*predicate.Predica
 			pt.Columns = append(pt.Columns, predicate.Column{Name: c.Name, TypeOID: c.Type, TypeMod: c.TypeMod, TypeName: c.TypeName, Generated: true})
 		}
 	}
-	return predicate.Compile(where, params, pt)
+	return pt
 }
 
 // skips reports whether a transaction is in the log or the snapshot already.
@@ -116,6 +141,10 @@ func (s *follower) concerns(lsn change.LSN) bool {
 
 // apply offers an op of f, which the shape does not skip.
 func (s *follower) apply(f *change.Fragment, op *change.Op) {
+	if s.outer != nil {
+		s.applyOuter(f, op)
+		return
+	}
 	switch op.Kind {
 	case change.Insert:
 		if s.pred.Match(op.New) {
@@ -175,40 +204,71 @@ func equal(a, b change.Row, columns []int) bool {
 // emit adds an entry unless the log has it already.
 func (s *follower) emit(f *change.Fragment, index uint64, kind change.Kind, row change.Row) {
 	at := change.Offset{LSN: f.LSN, Op: index}
+	if s.inner.Load() && !s.inUnit() {
+		s.sets.note(s.handle, change.Offset{LSN: f.LSN})
+	}
 	if !s.tail.Last.Before(at) {
 		return
 	}
 	columns := s.project
 	switch kind {
 	case change.Insert:
-		s.tail.Rows++
+		s.count(1)
 	case change.Delete:
-		s.tail.Rows--
+		s.count(-1)
 		columns = s.key
 	case change.Truncate:
 		s.tail.Rows = 0
+	case change.Upsert:
+		s.tail.Rows = rowsUnknown
+	case change.Discard:
+		s.tail.Rows = rowsUnknown
+		columns = s.key
 	case change.Update:
 	}
 	s.tail.Last = at
 	s.builder().Op(f, index, kind, row, columns)
 }
 
+// rowsUnknown is a tail's count of rows after idempotent ops.
+const rowsUnknown = -1
+
+func (s *follower) count(n int64) {
+	if s.tail.Rows != rowsUnknown {
+		s.tail.Rows += n
+	}
+}
+
+// inUnit reports whether what is written now counts only with a unit's marker.
+func (s *follower) inUnit() bool { return s.outer != nil && s.outer.member != nil }
+
 // commit adds the commit marker of f, which is the table's last fragment of
 // its transaction, if the log stands inside that transaction.
 func (s *follower) commit(f *change.Fragment) {
-	if !s.tail.Open() || s.tail.Last.LSN != f.LSN {
-		return
+	if s.tail.Open() && s.tail.Last.LSN == f.LSN && !s.inUnit() {
+		s.mark(f)
+	}
+}
+
+// mark adds a commit marker at the place of f.
+func (s *follower) mark(f *change.Fragment) {
+	if s.inner.Load() {
+		s.sets.note(s.handle, f.Marker())
 	}
 	s.builder().Commit(f)
 	s.tail.Last = f.Marker()
 	s.tail.Committed = s.tail.Last
 	s.tail.CommittedRows = s.tail.Rows
+	if s.outer != nil {
+		s.tail.Aside = s.outer.aside
+	}
 }
 
 func (s *follower) builder() *wire.LogBuilder {
 	if s.out == nil {
 		s.out = s.builders.Get().(*wire.LogBuilder) //nolint:forcetypeassert,errcheck // the pool holds nothing else
 	}
+	s.out.Unit = s.inUnit()
 	return s.out
 }
 

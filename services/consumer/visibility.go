@@ -62,6 +62,15 @@ func (v *visibility) prune(s change.Snapshot) {
 	}
 }
 
+// hides reports whether a transaction up to lsn, but those excepted, may be
+// invisible to the snapshots that prune was told of last.
+func (v *visibility) hides(lsn change.LSN, excepted func(change.LSN) bool) bool {
+	if v.unlisted > 0 {
+		return true
+	}
+	return slices.ContainsFunc(v.seen, func(t readTxn) bool { return t.lsn <= lsn && !excepted(t.lsn) })
+}
+
 // floor is the place of the oldest transaction that may be invisible, or ok
 // is false when there is none.
 func (v *visibility) floor() (lsn change.LSN, seq uint64, ok bool) {

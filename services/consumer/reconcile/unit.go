@@ -6,15 +6,11 @@ import (
 	"maps"
 
 	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/pkg/predicate"
 )
 
-// Members is a value set as a clause looks at it. *valueset.View is one.
-type Members interface {
-	Has(key []byte) bool
-	Empty() bool
-	HasNull() bool
-	Each(func(key string) bool)
-}
+// Members is a value set as a clause looks at it.
+type Members = predicate.Set
 
 // Clause is a where clause with subqueries, of rows in the form of the change
 // log.

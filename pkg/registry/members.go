@@ -1,0 +1,112 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/shapebus/shapebus/pkg/topology"
+)
+
+// Members is the bucket of the processes that are there, each under the role
+// that it shares with others. Safe for concurrent use.
+type Members struct {
+	js     jetstream.JetStream
+	kv     jetstream.KeyValue
+	bucket string
+}
+
+// OpenMembers opens the source's bucket, which must exist.
+func OpenMembers(ctx context.Context, js jetstream.JetStream, source topology.Source) (*Members, error) {
+	kv, err := js.KeyValue(ctx, source.MemberBucket())
+	if err != nil {
+		return nil, fmt.Errorf("open bucket %s: %w", source.MemberBucket(), err)
+	}
+	return &Members{js: js, kv: kv, bucket: source.MemberBucket()}, nil
+}
+
+// Hold announces a process until ctx ends, then withdraws it and returns nil.
+// It returns an error when others may not have seen it for topology.MemberTTL.
+// joined is called once, when the announcement is stored.
+func (m *Members) Hold(ctx context.Context, role, name string, joined func()) error {
+	key := topology.MemberKey(role, name)
+	t := time.NewTicker(topology.MemberTTL / 4)
+	defer t.Stop()
+	if err := m.announce(ctx, key, name); err != nil {
+		return fmt.Errorf("announce %s: %w", key, topology.Explain(err))
+	}
+	joined()
+	said := time.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			leaving, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+			defer cancel()
+			if err := m.kv.Delete(leaving, key); err != nil {
+				return fmt.Errorf("withdraw %s: %w", key, err)
+			}
+			return nil
+		case <-t.C:
+		}
+		switch err := m.announce(ctx, key, name); {
+		case err == nil:
+			said = time.Now()
+		case ctx.Err() == nil && time.Since(said) > topology.MemberTTL*3/4:
+			return fmt.Errorf("announce %s: %w", key, topology.Explain(err))
+		}
+	}
+}
+
+// announce publishes on the key's subject, as KeyValue.Put would leave out the TTL.
+func (m *Members) announce(ctx context.Context, key, name string) error {
+	ctx, cancel := context.WithTimeout(ctx, topology.MemberTTL/4)
+	defer cancel()
+	_, err := m.js.Publish(ctx, "$KV."+m.bucket+"."+key, []byte(name), jetstream.WithMsgTTL(topology.MemberTTL))
+	return err
+}
+
+// Watch calls f with the names of a role's members, in order, at the start and
+// after every change, until ctx ends.
+func (m *Members) Watch(ctx context.Context, role string, f func(names []string)) error {
+	w, err := m.kv.Watch(ctx, role+".>")
+	if err != nil {
+		return fmt.Errorf("watch members: %w", err)
+	}
+	defer w.Stop() //nolint:errcheck // the subscription ends with ctx anyway
+	present := map[string]string{}
+	loaded := false
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case e, ok := <-w.Updates():
+			switch {
+			case !ok && ctx.Err() != nil:
+				return nil
+			case !ok:
+				return errors.New("watch members: the subscription ended")
+			case e == nil:
+				loaded = true
+			case e.Operation() != jetstream.KeyValuePut:
+				delete(present, e.Key())
+			case present[e.Key()] == string(e.Value()):
+				continue // it is still there
+			default:
+				present[e.Key()] = string(e.Value())
+			}
+			if !loaded {
+				continue
+			}
+			names := make([]string, 0, len(present))
+			for _, name := range present {
+				names = append(names, name)
+			}
+			slices.Sort(names)
+			f(names)
+		}
+	}
+}

@@ -1,0 +1,92 @@
+package consumer
+
+import (
+	"context"
+
+	"github.com/shapebus/shapebus/pkg/stream"
+)
+
+// cursor reads the change log for shapes that are not with the main loop: what
+// the main loop has read lately from its memory, what is older from the stream.
+// Owned by one goroutine.
+type cursor struct {
+	s      *session
+	next   uint64 // sequence of the next message
+	buffer []stream.Received
+	reader *stream.Reader // open while the next message is not in memory
+	looked int            // messages read from it since the last look into memory
+}
+
+// readOn is how many messages are read from the stream before the next look
+// whether the rest is in memory by now.
+const readOn = 32
+
+// read returns the next message. ok is false at the main loop's place.
+func (c *cursor) read(ctx context.Context) (m stream.Received, ok bool, err error) {
+	for {
+		switch {
+		case len(c.buffer) > 0:
+			m = c.buffer[0]
+			c.buffer[0], c.buffer = stream.Received{}, c.buffer[1:]
+			c.next = m.Seq + 1
+			return m, true, nil
+		case c.reader != nil && c.looked < readOn:
+			if m, err = c.reader.Next(ctx); err != nil {
+				return m, false, err
+			}
+			c.looked++
+			c.next = m.Seq + 1
+			return m, true, nil
+		}
+		c.looked = 0
+		held := false
+		err := c.s.onMain(ctx, func(context.Context) error {
+			var messages []stream.Received
+			messages, held = c.s.recent.from(c.next)
+			c.buffer = append(c.buffer[:0], messages...)
+			return nil
+		})
+		if err != nil {
+			return m, false, err
+		}
+		if held {
+			c.close()
+			if len(c.buffer) == 0 {
+				return m, false, nil
+			}
+		} else if c.reader == nil {
+			if c.reader, err = stream.OpenReader(ctx, c.s.js, c.s.c.cfg.Source.ChangeStream(), c.next); err != nil {
+				return m, false, err
+			}
+		}
+	}
+}
+
+// wait waits until the main loop has read the next message.
+func (c *cursor) wait(ctx context.Context) error {
+	var there chan struct{}
+	err := c.s.onMain(ctx, func(context.Context) error {
+		if c.s.read.seq < c.next {
+			there = make(chan struct{})
+			c.s.arrivals = append(c.s.arrivals, arrival{c.next, there})
+		}
+		return nil
+	})
+	if err != nil || there == nil {
+		return err
+	}
+	select {
+	case <-there:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// close frees the reader on the server.
+func (c *cursor) close() {
+	if c.reader != nil {
+		c.reader.Close()
+		c.reader = nil
+	}
+}

@@ -1,0 +1,603 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+
+	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/pkg/registry"
+	"github.com/shapebus/shapebus/pkg/stream"
+	"github.com/shapebus/shapebus/pkg/valueset"
+	"github.com/shapebus/shapebus/pkg/wire"
+	"github.com/shapebus/shapebus/services/consumer/reconcile"
+)
+
+// group is some outer shapes of one table that stand at one place of the
+// change log, behind the main loop: because a value set they depend on may have
+// changed, because they are being created, or after a restart. Its goroutine reads the
+// change log from there, waits for verdicts, runs units, and hands the shapes to
+// the main loop once it has caught up with it.
+//
+// Until then it owns its followers. Whatever goes wrong, or comes in between,
+// ends an attempt; the next one starts from the last place that counts, with what was
+// written behind it made void.
+type group struct {
+	s      *session
+	id     string
+	log    *slog.Logger
+	table  uint32
+	router *router
+	sets   []*valueSet
+	units  int // opened so far; names them
+
+	// State of an attempt.
+	views  []*valueset.View // by set: as of at
+	cursor *cursor
+	feed   *feed
+	txn    openTxn    // the transaction being read
+	begun  change.LSN // the last commit whose verdicts were taken
+	skip   bool       // it is put aside
+	unit   *unit      // nil outside of units
+	shift  uint64     // op index at which what was aside goes on behind the last marker
+	gone   []*follower
+	moved  bool // the change log has been moved on; see nudge
+
+	creating *creation // nil unless the group is a shape being created
+
+	mu      sync.Mutex // for what others look at
+	members map[string]*follower
+	at      place           // everything up to here is in the logs
+	aside   []reconcile.Txn // but these
+	ending  []ending        // members that must end
+	cancel  context.CancelCauseFunc
+	began   bool // the logs have a beginning
+}
+
+// ending is a member that must end, and why.
+type ending struct {
+	id, reason string
+	keepRecord bool
+}
+
+// errRegroup ends an attempt because members must end.
+var errRegroup = errors.New("some shapes of the group end")
+
+// newGroup makes a group of followers at a place. It does not run yet.
+func (s *session) newGroup(members []*follower, at place, aside []reconcile.Txn) *group {
+	s.lastGroup++
+	g := &group{
+		s: s, id: fmt.Sprintf("%s/%d", s.c.cfg.Name, s.lastGroup), table: members[0].relation.OID, router: newRouter(),
+		members: map[string]*follower{}, at: at, aside: aside, began: true,
+	}
+	g.router.settled = true
+	g.log = s.log.With(slog.String("group", g.id), slog.String("table", members[0].table.String()))
+	for _, f := range members {
+		f.after, f.held = 0, nil
+		f.inner.Store(s.sets.watched(f.handle))
+		g.members[f.id] = f
+		g.router.add(f)
+		for _, q := range f.outer.subqueries {
+			set := s.sets.get(q.ValueSet())
+			if !slices.Contains(g.sets, set) {
+				g.sets = append(g.sets, set)
+			}
+		}
+		s.grouped[f.id] = g
+		s.sets.place(f.handle, false, g.known())
+	}
+	s.groups[g] = true
+	s.countParked()
+	return g
+}
+
+// known is up to where the logs of members that are inner shapes are complete.
+func (g *group) known() change.LSN {
+	if len(g.aside) > 0 {
+		return 0 // commits up to g.at may still come
+	}
+	return g.at.lsn
+}
+
+// run goes on until every member has joined the main loop or ended. It fails
+// when the session does.
+func (g *group) run(ctx context.Context) error {
+	var pause backoff
+	for {
+		attempt, cancel := context.WithCancelCause(ctx)
+		g.mu.Lock()
+		g.cancel = cancel
+		interrupted := len(g.ending) > 0
+		g.mu.Unlock()
+		var err error = errRegroup
+		if !interrupted {
+			err = g.attempt(attempt)
+		}
+		cancel(nil)
+		g.reset(ctx)
+		var fin *final
+		switch {
+		case err == nil || ctx.Err() != nil:
+			return nil
+		case errors.As(err, &fin):
+			g.endAll(fin.Error())
+		case errors.Is(err, errRegroup), errors.Is(context.Cause(attempt), errRegroup):
+		case g.lost() != nil:
+			return g.lost()
+		default:
+			g.s.c.stats.Retries.Add(1)
+			g.s.c.stats.LastError.Store(err.Error())
+			g.log.WarnContext(ctx, "shapes with subqueries are retried", slog.Any("error", err))
+			g.reason(ctx, err.Error())
+			pause.wait(ctx)
+		}
+		if left, err := g.endSome(ctx); err != nil || !left {
+			return ignoreEnd(ctx, err)
+		}
+	}
+}
+
+// lost is why the session is over, if a partition that the group writes to is.
+func (g *group) lost() error {
+	for _, f := range g.members {
+		if err := g.s.parts[f.partition].out.Err(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// reset forgets the state of an attempt.
+func (g *group) reset(ctx context.Context) {
+	if g.unit != nil {
+		g.unit.close(context.WithoutCancel(ctx))
+		g.unit = nil
+	}
+	if g.cursor != nil {
+		g.cursor.close()
+	}
+	for i := range g.views {
+		g.s.sets.release(g.sets[i])
+	}
+	g.views, g.cursor, g.skip, g.txn, g.begun = nil, nil, false, openTxn{}, 0
+	g.gone = nil
+}
+
+// end asks for the end of a member. Runs on the main loop.
+func (g *group) end(id, reason string, keepRecord bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.ending = append(g.ending, ending{id, reason, keepRecord})
+	if g.cancel != nil {
+		g.cancel(errRegroup)
+	}
+}
+
+func (g *group) endAll(reason string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for id := range g.members {
+		g.ending = append(g.ending, ending{id, reason, true})
+	}
+}
+
+// endSome ends the members that must end. It reports whether any are left.
+func (g *group) endSome(ctx context.Context) (left bool, err error) {
+	err = g.s.onMain(ctx, func(ctx context.Context) error {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		for _, e := range g.ending {
+			f := g.members[e.id]
+			if f == nil {
+				continue
+			}
+			g.drop(f)
+			if err := g.s.endFollower(ctx, f, e.reason, e.keepRecord); err != nil {
+				return err
+			}
+		}
+		g.ending = nil
+		if left = len(g.members) > 0; !left {
+			g.s.disband(g)
+		}
+		return nil
+	})
+	if errors.Is(err, errOver) {
+		return false, nil
+	}
+	return left, err
+}
+
+// drop removes a member, on the main loop and with mu held.
+func (g *group) drop(f *follower) {
+	g.router.remove(f)
+	delete(g.members, f.id)
+	delete(g.s.grouped, f.id)
+	g.s.countParked()
+}
+
+// attempt processes the change log from the place that counts. It returns nil
+// when all members have joined the main loop.
+func (g *group) attempt(ctx context.Context) error {
+	g.cursor = &cursor{s: g.s}
+	g.feed = &feed{source: g.s.c.cfg.Source, relations: g.s.relations}
+	for _, set := range g.sets {
+		if err := g.awaitBase(ctx, set); err != nil {
+			return err
+		}
+	}
+	if !g.began {
+		if err := g.create(ctx); err != nil {
+			return err
+		}
+	} else {
+		if err := g.load(ctx); err != nil {
+			return err
+		}
+		g.show()
+		if err := g.voidOpen(ctx); err != nil {
+			return err
+		}
+		g.cursor.next = g.at.seq + 1
+		g.setAside(g.aside)
+		if err := g.backlog(ctx); err != nil {
+			return err
+		}
+	}
+	for {
+		m, ok, err := g.cursor.read(ctx)
+		if errors.Is(err, stream.ErrGap) {
+			return &final{errors.New(reasonDiscarded)}
+		}
+		if err != nil {
+			return err
+		}
+		if ok {
+			err = g.message(ctx, m)
+		} else if err = g.join(ctx); err == nil {
+			if len(g.members) == 0 {
+				return nil
+			}
+			err = g.idle(ctx)
+		}
+		if err != nil {
+			return err
+		}
+		if len(g.gone) > 0 {
+			return errRegroup
+		}
+	}
+}
+
+// load reads the sets as they stand at the group's place.
+func (g *group) load(ctx context.Context) error {
+	aside := make([]change.LSN, 0, len(g.aside))
+	for _, t := range g.aside {
+		aside = append(aside, t.LSN)
+	}
+	// Verdicts up to here may still be on their way.
+	for _, set := range g.sets {
+		if err := g.s.sets.awaitSettled(ctx, set, g.at.lsn); err != nil {
+			return err
+		}
+		g.views = append(g.views, g.s.sets.view(set, g.at.lsn, aside))
+	}
+	return nil
+}
+
+// show makes the members judge rows by the group's views.
+func (g *group) show() {
+	for _, f := range g.members {
+		f.outer.look(func(name string) *valueset.View {
+			return g.views[slices.IndexFunc(g.sets, func(s *valueSet) bool { return s.name == name })]
+		})
+		f.outer.member = nil
+	}
+}
+
+// voidOpen voids what stands behind the last commit marker of each log.
+func (g *group) voidOpen(ctx context.Context) error {
+	g.router.take()
+	g.shift = 0
+	for _, f := range g.members {
+		if f.out != nil { // gathered and not appended: forget it
+			f.out.Reset()
+			f.tail = f.appended
+		}
+		if f.tail.Open() {
+			f.void()
+			g.s.c.stats.Voids.Add(1)
+			if err := g.s.parts[f.partition].appendLog(ctx, f); err != nil {
+				return err
+			}
+		}
+		if f.tail.Last.LSN == g.at.lsn {
+			g.shift = max(g.shift, f.tail.Last.Op)
+		}
+	}
+	g.router.reopen()
+	return nil
+}
+
+// backlog processes what was put aside. When one of these opens a unit, the
+// others are sorted by its snapshot, and it goes on behind the last barrier.
+func (g *group) backlog(ctx context.Context) error {
+	for len(g.aside) > 0 {
+		rest := g.aside[1:]
+		g.setAside(rest)
+		if err := g.again(ctx, g.aside[0]); err != nil {
+			return err
+		}
+		if g.unit != nil {
+			for _, t := range rest {
+				if err := g.again(ctx, t); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
+		g.mu.Lock()
+		g.aside = rest
+		g.mu.Unlock()
+		for _, f := range g.members {
+			g.s.sets.place(f.handle, false, g.known())
+		}
+	}
+	return nil
+}
+
+// setAside says what the next commit markers leave aside.
+func (g *group) setAside(txns []reconcile.Txn) {
+	lsns := make([]change.LSN, 0, len(txns))
+	for _, t := range txns {
+		lsns = append(lsns, t.LSN)
+	}
+	aside := wire.FormatAside(lsns)
+	for _, f := range g.members {
+		f.outer.aside = aside
+	}
+}
+
+// again reads one transaction that was put aside.
+func (g *group) again(ctx context.Context, t reconcile.Txn) error {
+	c := &cursor{s: g.s, next: t.First}
+	defer c.close()
+	fd := &feed{source: g.s.c.cfg.Source, relations: g.s.relations}
+	for done := false; !done; {
+		m, ok, err := c.read(ctx)
+		if errors.Is(err, stream.ErrGap) {
+			return &final{errors.New(reasonDiscarded)}
+		}
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return fmt.Errorf("the transaction at %s, which was put aside, is not in the change log at message %d", t.LSN, t.First)
+		}
+		lsn, err := fd.read(ctx, m,
+			func(ctl wire.Control) error {
+				if change.LSN(ctl.LSN) != t.LSN || ctl.Kind != wire.ControlBarrier {
+					return nil
+				}
+				done = true
+				return g.begin(ctx, reconcile.Txn{XID: change.XID(ctl.XID), LSN: t.LSN, First: t.First})
+			},
+			func(rel *change.Relation, fr *change.Fragment) error {
+				if fr.LSN != t.LSN {
+					return nil
+				}
+				err := g.fragment(ctx, m, rel, fr)
+				done = done || g.txn.lsn == 0
+				return err
+			})
+		if err != nil {
+			return err
+		}
+		if err := g.flush(ctx); err != nil {
+			return err
+		}
+		if lsn > t.LSN && !done {
+			return fmt.Errorf("the transaction at %s, which was put aside, is not whole in the change log", t.LSN)
+		}
+	}
+	return nil
+}
+
+// message takes the next message of the change log.
+func (g *group) message(ctx context.Context, m stream.Received) error {
+	lsn, err := g.feed.read(ctx, m,
+		func(c wire.Control) error { return g.control(ctx, m, c) },
+		func(rel *change.Relation, fr *change.Fragment) error {
+			if fr.LSN <= g.at.lsn {
+				return nil
+			}
+			return g.fragment(ctx, m, rel, fr)
+		})
+	if err != nil {
+		return err
+	}
+	if err := g.flush(ctx); err != nil {
+		return err
+	}
+	if g.txn.lsn == 0 && g.unit == nil && lsn >= g.at.lsn {
+		g.advance(place{lsn, m.Seq}, nil)
+	}
+	return nil
+}
+
+// advance says that everything up to a place is in the logs, but what is aside.
+func (g *group) advance(at place, aside []reconcile.Txn) {
+	g.mu.Lock()
+	g.at, g.aside = at, aside
+	g.mu.Unlock()
+	for _, f := range g.members {
+		g.s.sets.place(f.handle, false, g.known())
+	}
+}
+
+// fragment takes a fragment of a transaction that the logs do not have.
+func (g *group) fragment(ctx context.Context, m stream.Received, rel *change.Relation, fr *change.Fragment) error {
+	if g.txn.lsn != fr.LSN {
+		if err := g.begin(ctx, reconcile.Txn{XID: fr.XID, LSN: fr.LSN, First: m.First}); err != nil {
+			return err
+		}
+		g.txn = openTxn{lsn: fr.LSN}
+	}
+	lsn, tables := fr.LSN, len(fr.Tables)
+	if !g.skip && rel.OID == g.table && !g.unit.idle() {
+		g.relocate(fr)
+		if err := g.offer(ctx, rel, fr); err != nil {
+			return err
+		}
+	}
+	if fr.Last {
+		if g.txn.done++; g.txn.done == tables {
+			g.txn = openTxn{}
+			if !g.skip && lsn <= g.at.lsn {
+				g.shift += fr.End + change.OpStep
+			}
+		}
+	}
+	g.s.c.cfg.Failpoint("group_fragment")
+	return nil
+}
+
+// relocate gives what was aside a place behind the last commit marker.
+func (g *group) relocate(fr *change.Fragment) {
+	if fr.LSN > g.at.lsn {
+		return
+	}
+	from := g.shift + change.OpStep
+	fr.LSN = g.at.lsn
+	for i := range fr.Ops {
+		fr.Ops[i].Index += from
+	}
+	if fr.Last {
+		fr.End += from
+	}
+}
+
+// offer offers a fragment to the members.
+func (g *group) offer(ctx context.Context, rel *change.Relation, fr *change.Fragment) error {
+	ended, err := g.router.fragment(rel, fr, g.s.c.cfg.PendingBytes, func() error { return g.flush(ctx) })
+	if err != nil {
+		return err
+	}
+	if len(ended) > 0 {
+		g.mu.Lock()
+		for _, f := range ended {
+			g.ending = append(g.ending, ending{f.id, f.ended, true})
+		}
+		g.mu.Unlock()
+		g.gone = append(g.gone, ended...)
+		return errRegroup
+	}
+	return nil
+}
+
+// flush appends what the members gathered.
+func (g *group) flush(ctx context.Context) error {
+	for _, f := range g.router.take() {
+		if err := g.s.parts[f.partition].appendLog(ctx, f); err != nil {
+			return err
+		}
+	}
+	g.s.c.stats.Ops.Add(g.router.ops)
+	g.router.ops = 0
+	return nil
+}
+
+// control takes a control entry.
+func (g *group) control(ctx context.Context, m stream.Received, c wire.Control) error {
+	lsn := change.LSN(c.LSN)
+	if lsn <= g.at.lsn {
+		return nil
+	}
+	switch c.Kind {
+	case wire.ControlReset:
+		return &final{errors.New(c.Reason)}
+	case wire.ControlRelation:
+		if c.OID != g.table {
+			return nil
+		}
+		rel, err := g.s.relations.Get(ctx, c.Relation)
+		if err != nil {
+			return err
+		}
+		return g.offer(ctx, rel, &change.Fragment{LSN: lsn, Relation: c.Relation})
+	case wire.ControlBarrier:
+		if g.unit != nil && c.Payload == g.unit.id {
+			return g.closeUnit(ctx, m, c)
+		}
+		return g.begin(ctx, reconcile.Txn{XID: change.XID(c.XID), LSN: lsn, First: m.First})
+	}
+	return nil
+}
+
+// begin learns what a commit does to the sets before its ops are looked at:
+// it waits for the verdicts, puts the transaction aside, or opens a unit.
+func (g *group) begin(ctx context.Context, t reconcile.Txn) error {
+	if t.LSN == g.begun { // a barrier and ops in one transaction
+		return nil
+	}
+	g.begun = t.LSN
+	g.skip = g.unit != nil && !g.unit.snap.Sees(t.XID)
+	if g.skip {
+		// What it does to the sets is not known yet, and not asked.
+		g.unit.aside.Put(t)
+		return g.s.sets.wait(ctx, func() bool { return g.s.sets.scanned >= t.LSN })
+	}
+	for i, set := range g.sets {
+		verdicts, err := g.s.sets.verdicts(ctx, set, t.LSN)
+		if err != nil {
+			return err
+		}
+		for _, v := range verdicts {
+			if err := g.change(ctx, t, i, v); err != nil {
+				return err
+			}
+		}
+	}
+	return g.s.sets.wait(ctx, func() bool { return g.s.sets.scanned >= t.LSN })
+}
+
+// change takes a verdict on the i-th set.
+func (g *group) change(ctx context.Context, t reconcile.Txn, i int, v *wire.Verdict) error {
+	deltas := make(valueset.Deltas, len(v.Deltas))
+	for _, d := range v.Deltas {
+		deltas.Add(d.Key, d.Count)
+	}
+	if g.unit == nil {
+		if reconcile.Shift(g.views[i], deltas) {
+			return nil
+		}
+		if err := g.openUnit(ctx, t); err != nil {
+			return err
+		}
+	}
+	g.unit.sets[i].Add(deltas)
+	return nil
+}
+
+// reason tells those who ask for a shape that is being created what it waits for.
+func (g *group) reason(ctx context.Context, reason string) {
+	if g.creating == nil {
+		return
+	}
+	if err := g.s.state(ctx, g.creating.rec.ID, g.creating.rec.Handle, func(r *registry.Shape) { r.Reason = reason }); err != nil {
+		g.log.WarnContext(ctx, "state of the shape not stored", slog.Any("error", err))
+	}
+}
+
+// handleOf is the handle of a member, "" if there is none with that id.
+func (g *group) handleOf(id string) string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if f := g.members[id]; f != nil {
+		return f.handle
+	}
+	return ""
+}

@@ -1,0 +1,213 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/pkg/pg"
+	"github.com/shapebus/shapebus/pkg/registry"
+	"github.com/shapebus/shapebus/pkg/wire"
+	"github.com/shapebus/shapebus/services/consumer/reconcile"
+)
+
+// creation is a shape with subqueries that is being created, as a group of its
+// own. Its beginning is a unit with nothing frozen: a snapshot, a barrier, the
+// sets as they stand in the snapshot, and then all its rows.
+type creation struct {
+	rec     *registry.Shape
+	f       *follower
+	segment uint64 // of its first rows
+}
+
+// create opens the unit in which the shape begins. What is left is done when
+// its barrier comes.
+func (g *group) create(ctx context.Context) error {
+	p := &parked{s: g.s, id: g.creating.rec.ID, handle: g.creating.rec.Handle, partition: g.creating.rec.Partition, log: g.log, rec: g.creating.rec, f: g.creating.f}
+	conn, err := g.s.c.unitPool.Acquire(ctx)
+	if err != nil {
+		return fmt.Errorf("connect to Postgres: %w", err)
+	}
+	_, err = p.fence(ctx, conn.Conn())
+	var start place
+	if err == nil {
+		start, err = g.pin(ctx, conn.Conn())
+	}
+	conn.Release()
+	if err != nil {
+		return err
+	}
+	// Everything before start is visible to whatever snapshot comes now.
+	if err := g.load(ctx); err != nil {
+		return err
+	}
+	u, err := g.snapshot(ctx, reconcile.Txn{LSN: g.at.lsn})
+	if err != nil {
+		return err
+	}
+	u.first = true
+	g.unit = u
+	for _, v := range g.views {
+		u.sets = append(u.sets, reconcile.Freeze(v))
+	}
+	g.cursor.next = start.seq
+	return g.barrier(ctx, u)
+}
+
+// pin finds where the shape starts to read, as parked.pin does, and keeps the
+// change log from being trimmed there.
+func (g *group) pin(ctx context.Context, conn *pgx.Conn) (start place, err error) {
+	now, err := pg.CurrentSnapshot(ctx, conn)
+	if err != nil {
+		return place{}, err
+	}
+	err = g.s.onMain(ctx, func(context.Context) error {
+		g.s.visibility.prune(now)
+		start = g.s.start()
+		g.mu.Lock()
+		g.at = place{start.lsn - 1, start.seq - 1}
+		g.mu.Unlock()
+		return nil
+	})
+	return start, err
+}
+
+// firstRows reads the shape's rows into its first segment and begins the log.
+func (g *group) firstRows(ctx context.Context, u *unit, end *change.Fragment) error {
+	f, rec := g.creating.f, g.creating.rec
+	p := &parked{s: g.s, id: rec.ID, handle: rec.Handle, partition: rec.Partition, log: g.log, rec: rec, f: f}
+	table := f.table
+	columns := make([]string, 0, len(table.Relation.Columns))
+	for _, c := range table.Relation.Columns {
+		columns = append(columns, c.Name)
+	}
+	// Postgres evaluates the subqueries as of the snapshot, which is what the
+	// sets are by now; but sets of inner shapes with subqueries of their own may lag.
+	where := f.pred.SQL()
+	if f.outer.nested() {
+		where = f.pred.FixedSQL()
+	}
+	sets := u.running(g, f.outer)
+	segment := uint64(time.Now().UnixMicro())
+	w := &segmentWriter{p: p, segment: segment, b: wire.NewSegmentBuilder(), told: time.Now()}
+	picked := make(change.Row, len(f.project))
+	_, err := u.snap.CopyRows(ctx, table, columns, where, func(row change.Row) error {
+		if !f.outer.Match(row, sets) {
+			return nil
+		}
+		for i, c := range f.project {
+			picked[i] = row[c]
+		}
+		return w.add(ctx, picked)
+	})
+	if err == nil {
+		err = w.send(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("snapshot of shape %s: %w", rec.Handle, err)
+	}
+	g.s.c.cfg.Failpoint("after_snapshot_rows")
+	err = g.s.state(ctx, rec.ID, rec.Handle, func(r *registry.Shape) {
+		r.Snapshot, r.SnapshotLSN = u.snap.String(), u.snap.LSN
+		r.StartLSN, r.StartSeq = end.LSN, 0
+		r.SnapshotRows, r.Reason = int64(w.rows), ""
+		g.creating.rec = r
+	})
+	if err != nil {
+		return err
+	}
+	f.begin(u.snap.Snapshot, segment, w.messages, w.rows)
+	g.creating.segment = segment
+	return nil
+}
+
+// sweepSegments removes what earlier attempts left, once the log has its beginning.
+func (g *group) sweepSegments(ctx context.Context) error {
+	f := g.creating.f
+	if err := g.s.parts[f.partition].out.Flush(ctx); err != nil {
+		return err
+	}
+	return g.s.purgeSegments(ctx, f.partition, f.handle, g.creating.segment)
+}
+
+// park starts the creation of a shape with subqueries, or goes on with it.
+func (s *session) parkOuter(ctx context.Context, rec *registry.Shape, tail wire.Tail) error {
+	f, err := s.follow(rec, tail)
+	if err != nil {
+		return s.endRecord(ctx, rec, tail, err.Error())
+	}
+	if reason := s.missing(rec); reason != "" {
+		return s.endRecord(ctx, rec, tail, reason)
+	}
+	for _, q := range rec.Subqueries {
+		s.watchSet(ctx, q, nil)
+	}
+	g := s.newGroup([]*follower{f}, place{}, nil)
+	g.creating = &creation{rec: rec, f: f}
+	g.began = false
+	s.startGroup(ctx, g)
+	return nil
+}
+
+// segmentWriter appends rows of a shape's segment in messages of some size.
+type segmentWriter struct {
+	p              *parked
+	segment        uint64
+	b              *wire.SegmentBuilder
+	messages, rows uint64
+	told           time.Time // when the number of rows was last stored
+}
+
+// add adds a row, which is copied.
+func (w *segmentWriter) add(ctx context.Context, row change.Row) error {
+	w.b.Add(row)
+	if w.b.Len() < w.p.s.c.cfg.SnapshotBytes {
+		return nil
+	}
+	return w.send(ctx)
+}
+
+// send appends the rows gathered, if any.
+func (w *segmentWriter) send(ctx context.Context) error {
+	if w.b.Rows() == 0 {
+		return nil
+	}
+	w.messages++
+	w.rows += uint64(w.b.Rows())
+	if err := w.p.s.parts[w.p.partition].appendSegment(ctx, w.p.handle, w.segment, w.b.Bytes()); err != nil {
+		return err
+	}
+	w.b.Reset()
+	w.p.s.c.cfg.Failpoint("mid_snapshot")
+	if time.Since(w.told) < progressEvery {
+		return nil
+	}
+	w.told = time.Now()
+	n := int64(w.rows)
+	return w.p.s.state(ctx, w.p.id, w.p.handle, func(r *registry.Shape) { r.SnapshotRows = n })
+}
+
+// awaitBase waits until the materializer has written a first base of the set.
+func (g *group) awaitBase(ctx context.Context, set *valueSet) error {
+	told := false
+	for look := firstLook; ; look = min(2*look, lastLook) {
+		err := g.s.loadBase(ctx, set)
+		if !errors.Is(err, errNoBase) {
+			return err
+		}
+		if !told && look == lastLook {
+			told = true
+			g.reason(ctx, err.Error())
+			g.log.InfoContext(ctx, "shapes with subqueries wait", slog.Any("for", err))
+		}
+		waitFor(ctx, look)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+	}
+}

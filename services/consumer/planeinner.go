@@ -1,0 +1,68 @@
+package consumer
+
+import (
+	"context"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/shapebus/shapebus/pkg/control"
+	"github.com/shapebus/shapebus/pkg/pg"
+	"github.com/shapebus/shapebus/pkg/predicate"
+	"github.com/shapebus/shapebus/pkg/registry"
+)
+
+// innerTables looks up the tables that a clause's subqueries select from, and
+// keeps them for the shape's record. It serves one request.
+type innerTables struct {
+	ctx         context.Context //nolint:containedctx // that of the request, for find, whose form is given
+	conn        *pgx.Conn
+	publication string
+	tables      []*pg.TableInfo
+}
+
+// find is a predicate.Catalog.
+func (t *innerTables) find(schema, name string) (*predicate.Table, error) {
+	info, err := pg.LookupTable(t.ctx, t.conn, schema, name, t.publication)
+	if err != nil {
+		return nil, err
+	}
+	t.tables = append(t.tables, info)
+	pt := columnsOf(info)
+	return &pt, nil
+}
+
+// subqueries finds or registers the inner shapes of a clause: for each
+// subquery the shape of its rows, with the key's columns and the selected ones.
+func (p *plane) subqueries(ctx context.Context, conn *pgx.Conn, pred *predicate.Predicate) ([]registry.Subquery, error) {
+	var out []registry.Subquery
+	for _, q := range pred.Subqueries() {
+		table, err := pg.LookupTable(ctx, conn, q.Schema, q.Table, p.c.cfg.Publication)
+		if err != nil {
+			return nil, err
+		}
+		columns := slices.Clone(q.Select)
+		for _, k := range table.PrimaryKey {
+			if !slices.Contains(columns, k) {
+				columns = append(columns, k)
+			}
+		}
+		slices.Sort(columns)
+		rec, err := p.define(ctx, conn, control.CreateRequest{
+			Table: pg.Ident(q.Schema) + "." + pg.Ident(q.Table), Columns: slices.Compact(columns), Where: q.Where, Params: q.Params,
+		})
+		if err != nil {
+			return nil, err
+		}
+		rec.Unasked = true
+		if rec, err = p.register(ctx, rec); err != nil {
+			return nil, err
+		}
+		sub := registry.Subquery{ID: rec.ID, Handle: rec.Handle, Partition: rec.Partition, Unit: len(rec.Subqueries) > 0}
+		for _, c := range q.Select {
+			sub.Columns = append(sub.Columns, slices.Index(rec.Definition.Columns, c))
+		}
+		out = append(out, sub)
+	}
+	return out, nil
+}

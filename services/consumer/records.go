@@ -1,0 +1,110 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/shapebus/shapebus/pkg/control"
+	"github.com/shapebus/shapebus/pkg/registry"
+)
+
+// record is what the main loop keeps of a shape's record, to know which
+// shapes depend on which.
+type record struct {
+	handle     string
+	unasked    bool
+	changed    time.Time
+	subqueries []registry.Subquery
+}
+
+// noteRecord keeps what matters of a record that is new or has changed; nil
+// when it was removed. Runs on the main loop.
+func (s *session) noteRecord(id string, rec *registry.Shape) {
+	for _, q := range s.records[id].subqueries {
+		if of := s.dependsOn[q.Handle]; of != nil {
+			if delete(of, id); len(of) == 0 {
+				delete(s.dependsOn, q.Handle)
+			}
+		}
+	}
+	delete(s.records, id)
+	if rec == nil || rec.State == control.StateEnded {
+		return
+	}
+	s.records[id] = record{rec.Handle, rec.Unasked, rec.Changed, rec.Subqueries}
+	if rec.State == control.StateDeleting {
+		return
+	}
+	for _, q := range rec.Subqueries {
+		if s.dependsOn[q.Handle] == nil {
+			s.dependsOn[q.Handle] = map[string]bool{}
+		}
+		s.dependsOn[q.Handle][id] = true
+	}
+}
+
+// endDependents ends the shapes that depend on one that has ended. Runs on the
+// main loop.
+func (s *session) endDependents(ctx context.Context, handle string) error {
+	var ids []string
+	for id := range s.dependsOn[handle] {
+		ids = append(ids, id)
+	}
+	for _, id := range ids {
+		if err := s.endRunning(ctx, id, reasonInner, true); err != nil {
+			return err
+		}
+	}
+	s.sets.forget(handle)
+	return nil
+}
+
+// keepInner takes back the deletion of a shape that others depend on: nobody
+// asks for it any more, so it goes with the last of them.
+func (s *session) keepInner(ctx context.Context, rec *registry.Shape) error {
+	state := control.StateCreating
+	if s.live[rec.ID] != nil {
+		state = control.StateLive
+	} else if g := s.grouped[rec.ID]; g != nil && g.creating == nil {
+		state = control.StateLive
+	}
+	return s.state(ctx, rec.ID, rec.Handle, func(r *registry.Shape) {
+		if r.State == control.StateDeleting {
+			r.State, r.Unasked = state, true
+		}
+	})
+}
+
+// innerGrace is how long an inner shape stays that nobody asked for and
+// nothing depends on: the shape that it was made for may be about to come.
+const innerGrace = 30 * time.Second
+
+// sweepInner removes the inner shapes that nobody needs any more.
+func (s *session) sweepInner(ctx context.Context) error {
+	var ids []string
+	err := s.onMain(ctx, func(context.Context) error {
+		for id, r := range s.records {
+			if r.unasked && len(s.dependsOn[r.handle]) == 0 && time.Since(r.changed) > innerGrace {
+				ids = append(ids, id)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		_, err := s.shapes.Change(ctx, id, func(r *registry.Shape) bool {
+			if !r.Unasked || r.State == control.StateEnded || r.State == control.StateDeleting {
+				return false
+			}
+			r.State = control.StateDeleting
+			return true
+		})
+		if err != nil && !errors.Is(err, registry.ErrNotFound) {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,268 @@
+package consumer
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/pkg/pg"
+	"github.com/shapebus/shapebus/pkg/predicate"
+	"github.com/shapebus/shapebus/pkg/stream"
+	"github.com/shapebus/shapebus/pkg/topology"
+	"github.com/shapebus/shapebus/pkg/wire"
+	"github.com/shapebus/shapebus/services/consumer/reconcile"
+)
+
+// unit is a group's open unit: from the transaction whose verdict changed a
+// set's members to the barrier that was written after its snapshot. What the members
+// write meanwhile counts only with the unit's marker; see package reconcile.
+type unit struct {
+	id    string // the barrier's payload
+	conn  *pgxpool.Conn
+	snap  *pg.Snapshot
+	sets  []*reconcile.Set // as the group's
+	aside reconcile.Backlog
+	began time.Time
+	// first is the unit in which a shape begins: nothing is frozen and no op
+	// applied, the snapshot gives all rows.
+	first bool
+}
+
+// idle reports whether ops are left to the snapshot. u may be nil.
+func (u *unit) idle() bool { return u != nil && u.first }
+
+// close gives the snapshot back.
+func (u *unit) close(ctx context.Context) {
+	if err := u.snap.Close(ctx); err != nil {
+		u.conn.Conn().Close(ctx) //nolint:errcheck // it is broken, and the pool makes another
+	}
+	u.conn.Release()
+}
+
+const (
+	firstLook = time.Millisecond
+	lastLook  = 100 * time.Millisecond
+)
+
+// openUnit opens a unit at t, which every member has everything before: a
+// snapshot that sees t and all they have, and then a barrier.
+func (g *group) openUnit(ctx context.Context, t reconcile.Txn) error {
+	u, err := g.snapshot(ctx, t)
+	if err != nil {
+		return err
+	}
+	g.unit = u
+	for _, v := range g.views {
+		u.sets = append(u.sets, reconcile.Freeze(v))
+	}
+	for _, f := range g.members {
+		o := f.outer
+		own := make([]*reconcile.Set, len(o.subqueries))
+		for i, q := range o.subqueries {
+			own[i] = u.sets[g.set(q.ValueSet())]
+		}
+		o.member = o.rule.Join(own)
+	}
+	g.s.c.stats.Units.Add(1)
+	g.s.c.cfg.Failpoint("unit_open")
+	return g.barrier(ctx, u)
+}
+
+// set is the place of a set among the group's.
+func (g *group) set(name string) int {
+	return slices.IndexFunc(g.sets, func(s *valueSet) bool { return s.name == name })
+}
+
+// snapshot opens a snapshot that sees t and everything the members have.
+func (g *group) snapshot(ctx context.Context, t reconcile.Txn) (*unit, error) {
+	g.units++
+	u := &unit{id: fmt.Sprintf("%s/%d", g.id, g.units), began: time.Now()}
+	for look := firstLook; ; look = min(2*look, lastLook) {
+		var err error
+		if u.conn, err = g.s.c.unitPool.Acquire(ctx); err != nil {
+			return nil, fmt.Errorf("connect to Postgres: %w", err)
+		}
+		if u.snap, err = pg.OpenSnapshot(ctx, u.conn.Conn()); err != nil {
+			u.conn.Release()
+			return nil, err
+		}
+		all := false
+		err = g.s.onMain(ctx, func(context.Context) error {
+			v := &g.s.visibility
+			v.prune(u.snap.Snapshot)
+			all = (t.XID == 0 || u.snap.Sees(t.XID)) && !v.hides(max(t.LSN, g.at.lsn), func(lsn change.LSN) bool {
+				return lsn != t.LSN && slices.ContainsFunc(g.aside, func(o reconcile.Txn) bool { return o.LSN == lsn })
+			})
+			return nil
+		})
+		if err == nil && all {
+			return u, nil
+		}
+		u.close(context.WithoutCancel(ctx))
+		if err != nil {
+			return nil, err
+		}
+		waitFor(ctx, look) // Postgres does not tell when a transaction becomes visible
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// barrier marks the place in the change log behind all that the unit's snapshot sees.
+func (g *group) barrier(ctx context.Context, u *unit) error {
+	conn, err := g.s.c.pool.Acquire(ctx)
+	if err != nil {
+		return fmt.Errorf("connect to Postgres: %w", err)
+	}
+	defer conn.Release()
+	_, err = pg.EmitBarrier(ctx, conn.Conn(), topology.BarrierPrefix, u.id)
+	return err
+}
+
+// closeUnit restates the rows in question and commits the unit at its barrier.
+func (g *group) closeUnit(ctx context.Context, m stream.Received, c wire.Control) error {
+	u := g.unit
+	end := &change.Fragment{XID: change.XID(c.XID), LSN: change.LSN(c.LSN), CommitTime: time.Now().UnixMicro(), Last: true}
+	if !u.first {
+		if err := g.restate(ctx, u, end); err != nil {
+			return err
+		}
+	} else if err := g.firstRows(ctx, u, end); err != nil {
+		return err
+	}
+	g.s.c.cfg.Failpoint("unit_restated")
+	aside := u.aside.Take()
+	g.setAside(aside)
+	for _, f := range g.members {
+		f.commitUnit(end, u.first)
+		f.outer.member = nil
+		if err := g.s.parts[f.partition].appendLog(ctx, f); err != nil {
+			return err
+		}
+	}
+	g.router.take()
+	g.router.reopen()
+	g.s.c.cfg.Failpoint("unit_marked")
+	for i, set := range u.sets {
+		g.views[i] = set.Running()
+	}
+	g.unit = nil
+	u.close(context.WithoutCancel(ctx))
+	g.show()
+	g.shift = end.End
+	g.began = true
+	g.advance(place{end.LSN, m.Seq}, aside)
+	if u.first {
+		if err := g.sweepSegments(ctx); err != nil {
+			return err
+		}
+	}
+	g.log.DebugContext(ctx, "unit committed", slog.String("lsn", end.LSN.String()), slog.Duration("took", time.Since(u.began)), slog.Int("aside", len(aside)))
+	return g.backlog(ctx)
+}
+
+// restate reads the rows in question, once for all members, and writes what
+// becomes of them in each. end is the unit's place; its End counts on.
+func (g *group) restate(ctx context.Context, u *unit, end *change.Fragment) error {
+	where, err := g.inQuestion(u)
+	if err != nil || where == "" {
+		return err
+	}
+	table := g.anyMember().table
+	columns := make([]string, 0, len(table.Relation.Columns))
+	for _, c := range table.Relation.Columns {
+		columns = append(columns, c.Name)
+	}
+	rows, err := u.snap.CopyRows(ctx, table, columns, where, func(row change.Row) error {
+		g.router.row(g.table, row, func(f *follower) {
+			if kind, ok := f.outer.member.Restate(row); ok {
+				f.emit(end, end.End, kind, row)
+			}
+		})
+		end.End += change.OpStep
+		g.s.c.cfg.Failpoint("unit_row")
+		if g.router.pending > g.s.c.cfg.PendingBytes {
+			return g.flush(ctx)
+		}
+		return nil
+	})
+	g.s.c.stats.Restated.Add(rows)
+	if err != nil {
+		return fmt.Errorf("read the rows whose membership changed: %w", err)
+	}
+	return g.flush(ctx)
+}
+
+func (g *group) anyMember() *follower {
+	for _, f := range g.members {
+		return f
+	}
+	return nil
+}
+
+// fixedMost is how many different fixed parts of clauses narrow down a query.
+const fixedMost = 16
+
+// inQuestion is the condition that finds every row whose membership may have
+// changed for some member; "" when there is none.
+func (g *group) inQuestion(u *unit) (string, error) {
+	every := false
+	touched := map[string]string{} // by what is compared with which set
+	var fixed []string
+	for _, f := range g.members {
+		if !f.outer.member.Concerned() {
+			continue
+		}
+		if sql := f.pred.FixedSQL(); len(fixed) <= fixedMost && !slices.Contains(fixed, sql) {
+			fixed = append(fixed, sql)
+		}
+		for i, q := range f.pred.Subqueries() {
+			values, all := f.outer.member.Changed(i)
+			if all {
+				every = true
+				continue
+			}
+			name := fmt.Sprint(q.Columns, f.outer.subqueries[i].ValueSet())
+			if touched[name] != "" {
+				continue
+			}
+			keys := slices.Sorted(values)
+			if len(keys) == 0 {
+				continue
+			}
+			sql, err := q.TouchSQL(keys)
+			if err != nil {
+				return "", err
+			}
+			touched[name] = "(" + sql + ")"
+		}
+	}
+	if len(fixed) == 0 {
+		return "", nil
+	}
+	where := "true"
+	if !every {
+		where = strings.Join(slices.Sorted(maps.Values(touched)), " OR ")
+	}
+	if len(fixed) <= fixedMost && !slices.Contains(fixed, "true") {
+		where = "(" + where + ") AND ((" + strings.Join(fixed, ") OR (") + "))"
+	}
+	return where, nil
+}
+
+// running are the sets of a member as they stand in the unit now.
+func (u *unit) running(g *group, o *outer) []predicate.Set {
+	sets := make([]predicate.Set, len(o.subqueries))
+	for i, q := range o.subqueries {
+		sets[i] = u.sets[g.set(q.ValueSet())].Running()
+	}
+	return sets
+}

@@ -1,0 +1,186 @@
+package materializer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/shapebus/shapebus/pkg/registry"
+)
+
+// role names the processes that share the partitions.
+const role = "materializer"
+
+// leasePoll is how often a lease that somebody else holds is asked for.
+const leasePoll = 250 * time.Millisecond
+
+// Run serves until ctx ends; then it returns nil. Whatever goes wrong is retried,
+// logged and counted; it returns an error only if NATS cannot be used at all.
+//
+// Ending ctx leaves what is stored stored; the next process goes on there.
+func (m *Materializer) Run(ctx context.Context) error {
+	js, err := jetstream.New(m.cfg.NATS)
+	if err != nil {
+		return fmt.Errorf("materializer: %w", err)
+	}
+	var pause backoff
+	var source registry.Source
+	var shapes *registry.Shapes
+	for ctx.Err() == nil {
+		if source, shapes, err = m.prepare(ctx, js); err == nil {
+			break
+		}
+		m.retry(ctx, "get ready", err, &pause)
+	}
+	pause.reset()
+	for ctx.Err() == nil {
+		began := time.Now()
+		err := m.share(ctx, js, source.Partitions, shapes)
+		if ctx.Err() != nil {
+			break
+		}
+		if time.Since(began) > maxPause {
+			pause.reset()
+		}
+		m.retry(ctx, "share the partitions", err, &pause)
+	}
+	return nil
+}
+
+func (m *Materializer) retry(ctx context.Context, what string, err error, pause *backoff) {
+	if ctx.Err() != nil {
+		return
+	}
+	if err == nil {
+		err = errors.New("it ended by itself")
+	}
+	m.stats.Retries.Add(1)
+	m.stats.LastError.Store(err.Error())
+	m.log.WarnContext(ctx, "trying again", slog.String("to", what), slog.Any("error", err))
+	pause.wait(ctx)
+}
+
+// prepare waits for the source to be set up, which its first consumer does, and
+// creates what is the materializer's.
+func (m *Materializer) prepare(ctx context.Context, js jetstream.JetStream) (registry.Source, *registry.Shapes, error) {
+	src := m.cfg.Source
+	shapes, err := registry.OpenShapes(ctx, js, src)
+	if errors.Is(err, jetstream.ErrBucketNotFound) {
+		return registry.Source{}, nil, fmt.Errorf("the source is not set up yet; that comes with the first start of a consumer: %w", err)
+	}
+	if err != nil {
+		return registry.Source{}, nil, err
+	}
+	rec, err := shapes.Source(ctx)
+	if errors.Is(err, registry.ErrNotFound) {
+		return rec, nil, fmt.Errorf("the source is not set up yet; that comes with the first start of a consumer: %w", err)
+	}
+	if err != nil {
+		return rec, nil, err
+	}
+	if err := src.EnsureMembers(ctx, js, m.cfg.Replicas); err != nil {
+		return rec, nil, err
+	}
+	return rec, shapes, src.EnsureVerdicts(ctx, js, rec.Partitions, m.cfg.Replicas)
+}
+
+// share takes part in following the partitions until something ends it. Members
+// come and go; each process owns what rendezvous hashing gives it.
+func (m *Materializer) share(ctx context.Context, js jetstream.JetStream, partitions int, shapes *registry.Shapes) error {
+	members, err := registry.OpenMembers(ctx, js, m.cfg.Source)
+	if err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	w := newWants()
+	loaded, joined := make(chan struct{}), make(chan struct{})
+	group.Go(func() error {
+		return endless(ctx, shapes.Watch(ctx, func(e registry.Event) {
+			if e.Err != nil {
+				m.log.ErrorContext(ctx, "a shape's record is passed over", slog.String("shape", e.ID), slog.Any("error", e.Err))
+				return
+			}
+			w.Event(e.ID, e.Shape)
+		}, func() { close(loaded) }))
+	})
+	group.Go(func() error {
+		return endless(ctx, members.Hold(ctx, role, m.cfg.Name, func() { close(joined) }))
+	})
+	group.Go(func() error {
+		for _, c := range []chan struct{}{loaded, joined} {
+			select {
+			case <-c:
+			case <-ctx.Done():
+				return nil
+			}
+		}
+		select {
+		case <-m.ready:
+		default:
+			close(m.ready)
+		}
+		return m.distribute(ctx, js, members, partitions, shapes, w)
+	})
+	return group.Wait()
+}
+
+// endless turns the end of something that should not end into an error.
+func endless(ctx context.Context, err error) error {
+	if err == nil && ctx.Err() == nil {
+		return errors.New("it ended by itself")
+	}
+	return err
+}
+
+// distribute runs a worker for each partition that is this process's.
+func (m *Materializer) distribute(ctx context.Context, js jetstream.JetStream, members *registry.Members, partitions int, shapes *registry.Shapes, w *wants) error {
+	var workers sync.WaitGroup
+	defer workers.Wait()
+	running := map[int]context.CancelFunc{}
+	defer func() {
+		for _, stop := range running {
+			stop()
+		}
+	}()
+	return endless(ctx, members.Watch(ctx, role, func(names []string) {
+		for p := range partitions {
+			stop, runs := running[p]
+			switch mine := owner(names, p) == m.cfg.Name; {
+			case mine && !runs:
+				worker, cancel := context.WithCancel(ctx)
+				running[p] = cancel
+				workers.Go(func() { m.work(worker, js, p, shapes, w) })
+			case !mine && runs:
+				m.log.InfoContext(ctx, "partition handed over", slog.Int("partition", p), slog.String("to", owner(names, p)))
+				stop()
+				delete(running, p)
+			}
+		}
+	}))
+}
+
+// work owns a partition until ctx ends, as soon as its lease is free.
+func (m *Materializer) work(ctx context.Context, js jetstream.JetStream, partition int, shapes *registry.Shapes, w *wants) {
+	var pause backoff
+	for ctx.Err() == nil {
+		began := time.Now()
+		err := m.own(ctx, js, partition, shapes, w)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case errors.Is(err, registry.ErrLeaseHeld):
+			m.log.DebugContext(ctx, "standing by", slog.Any("reason", err))
+			waitFor(ctx, leasePoll)
+			continue
+		case time.Since(began) > maxPause:
+			pause.reset()
+		}
+		m.retry(ctx, fmt.Sprintf("follow partition %d", partition), err, &pause)
+	}
+}

@@ -1,0 +1,211 @@
+package materializer
+
+import (
+	"bytes"
+	"encoding/binary"
+	"hash/maphash"
+)
+
+// table maps byte strings to byte strings in little memory: an entry costs its
+// bytes, two lengths, and about 12 bytes of index. A Go map of strings costs
+// three to five times as much for short ones, and the collector has to look at
+// each of them. Keys and values are copied in. Not safe for concurrent use; it must not be
+// changed while All runs. The zero value is empty.
+//
+// Entries stand in chunks, one behind the other: key length, key, value length,
+// value. The index is an open hash table of places. What is removed or outgrown
+// stays as garbage until the index is made anew.
+type table struct {
+	seed    maphash.Seed
+	slots   []uint64 // 0: free; gone: removed; else the hash's high bits and a place
+	filled  int      // slots that are not free
+	live    int      // entries
+	chunks  [][]byte
+	bytes   int // of all entries, garbage among them
+	garbage int
+}
+
+const (
+	placeBits = 40 // of a slot; the rest holds bits of the hash
+	placeMask = 1<<placeBits - 1
+	gone      = ^uint64(0)
+
+	chunkBits  = 16
+	chunkBytes = 1 << chunkBits
+	leastSlots = 8
+)
+
+// Len is the number of entries.
+func (t *table) Len() int { return t.live }
+
+// Bytes is the size of the keys and values, about.
+func (t *table) Bytes() int { return t.bytes - t.garbage }
+
+// Get returns a key's value, valid until the next change.
+func (t *table) Get(key []byte) (value []byte, ok bool) {
+	if t.live == 0 {
+		return nil, false
+	}
+	if i, found := t.find(key, maphash.Bytes(t.seed, key)); found {
+		_, value = t.entry(t.slots[i])
+		return value, true
+	}
+	return nil, false
+}
+
+// Set stores a key's value.
+func (t *table) Set(key, value []byte) {
+	if (t.filled+1)*4 > len(t.slots)*3 || t.garbage > chunkBytes && t.garbage*2 > t.bytes {
+		t.rebuild()
+	}
+	h := maphash.Bytes(t.seed, key)
+	i, found := t.find(key, h)
+	switch {
+	case found:
+		_, old := t.entry(t.slots[i])
+		if len(old) == len(value) {
+			copy(old, value)
+			return
+		}
+		t.garbage += entrySize(key, old)
+	default:
+		t.live++
+		if t.slots[i] == 0 {
+			t.filled++
+		}
+	}
+	t.slots[i] = h&^placeMask | t.put(key, value)
+}
+
+// Delete removes a key.
+func (t *table) Delete(key []byte) {
+	if t.live == 0 {
+		return
+	}
+	i, found := t.find(key, maphash.Bytes(t.seed, key))
+	if !found {
+		return
+	}
+	k, v := t.entry(t.slots[i])
+	t.garbage += entrySize(k, v)
+	t.slots[i] = gone
+	if t.live--; t.live == 0 {
+		t.Clear()
+	}
+}
+
+// Clear removes everything and frees the memory.
+func (t *table) Clear() { *t = table{} }
+
+// All calls f with every entry, in no order, until f returns false.
+func (t *table) All(f func(key, value []byte) bool) {
+	for _, s := range t.slots {
+		if s == 0 || s == gone {
+			continue
+		}
+		if k, v := t.entry(s); !f(k, v) {
+			return
+		}
+	}
+}
+
+// find returns the slot of a key, or the one where it is to go.
+func (t *table) find(key []byte, h uint64) (slot int, found bool) {
+	mask := uint64(len(t.slots) - 1)
+	free := -1
+	// The low bits choose the slot: the high ones, which slots keep, differ then.
+	for i := h & mask; ; i = (i + 1) & mask {
+		switch s := t.slots[i]; {
+		case s == 0:
+			if free < 0 {
+				free = int(i)
+			}
+			return free, false
+		case s == gone:
+			if free < 0 {
+				free = int(i)
+			}
+		case s>>placeBits == h>>placeBits:
+			if k, _ := t.entry(s); bytes.Equal(k, key) {
+				return int(i), true
+			}
+		}
+	}
+}
+
+// put appends an entry and returns its place plus 1, so that no slot in use is 0.
+func (t *table) put(key, value []byte) uint64 {
+	size := entrySize(key, value)
+	last := len(t.chunks) - 1
+	if last < 0 || len(t.chunks[last])+size > chunkBytes {
+		// An entry larger than a chunk gets one of its own.
+		var c []byte
+		if last >= 0 {
+			c = make([]byte, 0, max(size, chunkBytes))
+		}
+		t.chunks = append(t.chunks, c)
+		last++
+	}
+	c := t.chunks[last]
+	place := uint64(last)<<chunkBits | uint64(len(c))
+	c = binary.AppendUvarint(c, uint64(len(key)))
+	c = append(c, key...)
+	c = binary.AppendUvarint(c, uint64(len(value)))
+	t.chunks[last] = append(c, value...)
+	t.bytes += size
+	return place + 1
+}
+
+func (t *table) entry(slot uint64) (key, value []byte) {
+	place := slot&placeMask - 1
+	b := t.chunks[place>>chunkBits][place&(chunkBytes-1):]
+	n, w := binary.Uvarint(b)
+	key, b = b[w:w+int(n):w+int(n)], b[w+int(n):]
+	n, w = binary.Uvarint(b)
+	return key, b[w : w+int(n) : w+int(n)]
+}
+
+// rebuild makes room in the index, and throws the garbage away once it is half
+// of what there is.
+func (t *table) rebuild() {
+	if len(t.slots) == 0 {
+		t.seed = maphash.MakeSeed()
+	}
+	old := *t
+	n := leastSlots
+	for n < (t.live+1)*2 {
+		n *= 2
+	}
+	t.slots, t.filled = make([]uint64, n), t.live
+	compact := t.garbage*2 > t.bytes
+	if compact {
+		t.chunks, t.bytes, t.garbage = nil, 0, 0
+	}
+	mask := uint64(n - 1)
+	for _, s := range old.slots {
+		if s == 0 || s == gone {
+			continue
+		}
+		key, value := old.entry(s)
+		if compact {
+			s = s&^placeMask | t.put(key, value)
+		}
+		i := maphash.Bytes(t.seed, key) & mask
+		for t.slots[i] != 0 {
+			i = (i + 1) & mask
+		}
+		t.slots[i] = s
+	}
+}
+
+func entrySize(key, value []byte) int {
+	return uvarintSize(len(key)) + len(key) + uvarintSize(len(value)) + len(value)
+}
+
+func uvarintSize(n int) int {
+	size := 1
+	for ; n >= 0x80; n >>= 7 {
+		size++
+	}
+	return size
+}
