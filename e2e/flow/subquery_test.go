@@ -41,3 +41,68 @@ func TestRowsComeAndGoWithTheSubquery(t *testing.T) {
 		s.Verify(shapes...)
 	}
 }
+
+// TestSubqueriesInSubqueries: an inner shape that is an outer one itself.
+func TestSubqueriesInSubqueries(t *testing.T) {
+	s := stack.Start(t, projectSchema+`;
+		CREATE TABLE comments (id int PRIMARY KEY, task_id int, text text);
+		INSERT INTO comments SELECT i, i % 210, 'comment ' || i FROM generate_series(1, 500) i`)
+	shapes := []*client.Shape{
+		s.Create(client.Definition{Table: "comments", Where: "task_id IN (SELECT id FROM tasks WHERE project_id IN (SELECT id FROM projects WHERE active))"}),
+		s.Create(client.Definition{Table: "comments", Where: "task_id NOT IN (SELECT id FROM tasks WHERE NOT done AND project_id IN (SELECT id FROM projects WHERE owner = 1))"}),
+		s.Create(client.Definition{Table: "tasks", Where: "project_id IN (SELECT id FROM projects WHERE active)"}),
+	}
+	s.Verify(shapes...)
+	for _, sql := range []string{
+		"UPDATE projects SET active = NOT active",
+		"BEGIN; INSERT INTO comments VALUES (1001, 7, 'new'); UPDATE projects SET owner = 1; UPDATE comments SET task_id = 8 WHERE task_id = 7; COMMIT",
+		"DELETE FROM tasks WHERE id % 3 = 0",
+		"BEGIN; UPDATE tasks SET project_id = 1 + (project_id + 1) % 10; DELETE FROM comments WHERE id % 5 = 0; UPDATE projects SET active = id % 3 = 0; COMMIT",
+		"UPDATE projects SET active = NULL",
+		"UPDATE projects SET active = true",
+	} {
+		s.Exec(sql)
+		s.Verify(shapes...)
+	}
+}
+
+// TestOuterShapesGoOnAfterARestart stops the consumer and the materializer in
+// the midst of changes to the sets, and starts them again.
+func TestOuterShapesGoOnAfterARestart(t *testing.T) {
+	s := stack.New(t, projectSchema)
+	s.StartIngest()
+	stopConsumer, stopMaterializer := s.StartConsumer(), s.StartMaterializer()
+	shapes := []*client.Shape{
+		s.Create(client.Definition{Table: "tasks", Where: "project_id IN (SELECT id FROM projects WHERE active)"}),
+		s.Create(client.Definition{Table: "tasks", Where: "NOT done AND project_id NOT IN (SELECT id FROM projects WHERE owner = 1)"}),
+		s.Create(client.Definition{Table: "tasks", Where: "project_id IN (SELECT id FROM projects WHERE id IN (SELECT project_id FROM tasks WHERE done))"}),
+	}
+	handles := []string{shapes[0].Handle(), shapes[1].Handle(), shapes[2].Handle()}
+	for i := range 6 {
+		s.Exec("UPDATE projects SET active = NOT active, owner = (owner + 1) % 3 WHERE id % 3 = $1", i%3)
+		s.Exec("UPDATE tasks SET project_id = 1 + (coalesce(project_id, 3) + $1) % 11, done = NOT done WHERE id % 7 = $1", i)
+		switch i % 3 {
+		case 0:
+			stopConsumer()
+		case 1:
+			stopMaterializer()
+		case 2:
+			stopConsumer()
+			stopMaterializer()
+		}
+		s.Exec("UPDATE projects SET active = NOT active WHERE id % 2 = $1", i%2)
+		s.Exec("INSERT INTO tasks VALUES ($1, 3, true, 'while it was away')", 10000+i)
+		if i%3 != 1 {
+			stopConsumer = s.StartConsumer()
+		}
+		if i%3 != 0 {
+			stopMaterializer = s.StartMaterializer()
+		}
+		s.Verify(shapes...)
+	}
+	for i, sh := range shapes {
+		if info, err := sh.Refresh(t.Context()); err != nil || info.Handle != handles[i] {
+			t.Errorf("shape %s is now %s, %v", handles[i], info.Handle, err)
+		}
+	}
+}

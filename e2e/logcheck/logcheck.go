@@ -1,7 +1,8 @@
 // Package logcheck judges a shape's log as it is stored: it replays it from
 // its first message and says whether the log is lawful (offsets strictly
-// increase, no op touches a row that cannot be there, every transaction ends
-// in a marker, headers tell the truth) and whether its rows are those of the
+// increase among the entries that count, no op touches a row that cannot be
+// there, every transaction and unit ends in a marker or is void, headers tell
+// the truth) and whether its rows are those of the
 // shape's SELECT. It shares no code with the consumer or the client beyond the
 // wire forms, so that it can judge both.
 package logcheck
@@ -33,35 +34,83 @@ type State struct {
 	Messages int
 	Ops      int
 	Markers  int
-	Units    int           // of the markers, those of units
-	Voids    int           // how often a unit was begun again
+	Units    int           // among the markers
+	Voids    int           // stretches that were taken back
 	Last     change.Offset // of the last marker
 	Open     bool          // the log ends inside a transaction; Rows is as of Last
 	Ended    string        // the reason, if the shape ended
 	Tail     wire.Tail
 }
 
-// Marker is a commit marker, and the shape as it is there.
-type Marker struct {
-	Offset   change.Offset
-	Unit     bool            // that of a unit
-	XID      change.XID      // of the transaction; of a unit, whatever its last entry says
-	Snapshot change.Snapshot // what the rows are from; of the log's first marker only
-	Tail     wire.Tail       // of the message that holds it
-	Behind   []Place         // of the markers behind it in that message
+// replay is a State in the making.
+type replay struct {
+	State
 
-	rows map[string][]string
+	shape     control.Shape
+	key       []int
+	rows      map[string][]string // as of the last marker: key → rows (more than one only without a primary key)
+	open      []logOp             // since the last marker
+	count     int                 // rows, with the open ops
+	committed int                 // rows, without them
+	unsure    bool                // the open ops may do nothing, so that count is not known
+	uncertain bool                // there have been such ops, so that a writer need not know how many rows there are
+	last      change.Offset
+	in        transaction // of the open ops
+	began     bool
+
+	// Of a log that was read before; nil otherwise.
+	segment func(n uint64, f func(tail string, data []byte) error) error
+	watch   *watch
 }
 
-// Place is where a marker stands, and whose it is.
-type Place struct {
-	Offset change.Offset
-	XID    change.XID
-	Unit   bool
+// transaction is what ends with a marker.
+type transaction struct {
+	unit bool
+	lsn  change.LSN // 0 in a unit
+	xid  change.XID
 }
 
-// Rows are the shape's rows as Select gives them.
-func (m *Marker) Rows() map[string]int { return counted(m.rows) }
+func transactionOf(e *wire.Entry) transaction {
+	if e.Kind == wire.EntryUnit {
+		return transaction{unit: true}
+	}
+	return transaction{lsn: e.LSN, xid: e.XID}
+}
+
+// logOp is an op that waits for its transaction's marker.
+type logOp struct {
+	at       change.Offset
+	kind     change.Kind
+	key, row string
+}
+
+func newReplay(shape control.Shape) *replay {
+	r := &replay{shape: shape, rows: map[string][]string{}}
+	for i, c := range shape.Columns {
+		if c.Key {
+			r.key = append(r.key, i)
+		}
+	}
+	return r
+}
+
+// Replay reads the whole log of a shape.
+func Replay(ctx context.Context, js jetstream.JetStream, source topology.Source, shape control.Shape) (*State, error) {
+	r := newReplay(shape)
+	var d wire.LogDecoder
+	err := messages(ctx, js, source.ShapeStream(shape.Partition), source.LogSubject(shape.Partition, shape.Handle), func(header string, data []byte) error {
+		tail, err := wire.ParseTail(header)
+		if err != nil {
+			return err
+		}
+		return r.message(&d, tail, data, func(e *wire.Entry) error { return r.entry(ctx, js, source, e) })
+	})
+	if err != nil {
+		return nil, fmt.Errorf("log of shape %s: %w", shape.Handle, err)
+	}
+	r.Rows = counted(r.rows)
+	return &r.State, nil
+}
 
 func counted(byKey map[string][]string) map[string]int {
 	out := make(map[string]int, len(byKey))
@@ -73,102 +122,14 @@ func counted(byKey map[string][]string) map[string]int {
 	return out
 }
 
-// replay is a State in the making.
-type replay struct {
-	State
-
-	shape     control.Shape
-	segment   func(n uint64, f func(data []byte) error) error
-	onMarker  func(*Marker) error
-	markers   []Place   // of the message at hand, those to come
-	tail      wire.Tail // of the message at hand
-	key       []int
-	rows      map[string][]string // as of the last marker: key → rows (more than one only without a primary key)
-	open      []logOp             // since the last marker
-	unit      bool                // open is part of a unit
-	unknown   bool                // open has upserts or discards, so nobody knows how many rows there are
-	count     int                 // rows, with the open ops
-	committed int                 // rows, without them
-	last      change.Offset
-	began     bool
-}
-
-// logOp is an op that waits for its transaction's marker.
-type logOp struct {
-	at       change.Offset
-	kind     change.Kind
-	key, row string
-}
-
-// Replay reads the whole log of a shape.
-func Replay(ctx context.Context, js jetstream.JetStream, source topology.Source, shape control.Shape) (*State, error) {
-	streamName := source.ShapeStream(shape.Partition)
-	r := newReplay(shape, func(n uint64, f func([]byte) error) error {
-		subject := source.SegmentSubject(shape.Partition, shape.Handle, n)
-		return messages(ctx, js, streamName, subject, func(_ string, data []byte) error { return f(data) })
-	})
-	err := messages(ctx, js, streamName, source.LogSubject(shape.Partition, shape.Handle), r.message)
-	if err != nil {
-		return nil, r.fault(err)
-	}
-	return r.state(), nil
-}
-
-func newReplay(shape control.Shape, segment func(uint64, func([]byte) error) error) *replay {
-	r := &replay{shape: shape, segment: segment, rows: map[string][]string{}}
-	for i, c := range shape.Columns {
-		if c.Key {
-			r.key = append(r.key, i)
-		}
-	}
-	return r
-}
-
-func (r *replay) fault(err error) error {
-	return fmt.Errorf("log of shape %s: %w", r.shape.Handle, err)
-}
-
-func (r *replay) state() *State {
-	r.Rows = counted(r.rows)
-	return &r.State
-}
-
-// message takes the next message of the log.
-func (r *replay) message(header string, data []byte) (err error) {
-	if r.tail, err = wire.ParseTail(header); err != nil {
-		return err
-	}
+// message takes the log's next message.
+func (r *replay) message(d *wire.LogDecoder, tail wire.Tail, data []byte, entry func(*wire.Entry) error) error {
 	r.Messages++
-	var d wire.LogDecoder
-	if r.onMarker != nil {
-		r.markers = r.markers[:0]
-		err = d.Decode(data, func(e *wire.Entry) error {
-			if p, ok := marker(e); ok {
-				r.markers = append(r.markers, p)
-			}
-			return nil
-		})
-	}
-	if err == nil {
-		err = d.Decode(data, r.entry)
-	}
-	if err != nil {
+	if err := d.Decode(data, entry); err != nil {
 		return fmt.Errorf("message %d: %w", r.Messages, err)
 	}
-	r.Tail = r.tail
+	r.Tail = tail
 	return r.checkTail()
-}
-
-// marker is the commit marker that an entry carries, if it does.
-func marker(e *wire.Entry) (Place, bool) {
-	switch e.Kind {
-	case wire.EntryOps, wire.EntryUnit:
-		return Place{change.Offset{LSN: e.LSN, Op: e.End}, e.XID, e.Kind == wire.EntryUnit}, e.Last
-	case wire.EntrySegment:
-		return Place{}, true
-	case wire.EntryEnd, wire.EntryVoid:
-	}
-	return Place{}, false
 }
 
 // messages calls f with each whole message under a subject.
@@ -206,7 +167,7 @@ func messages(ctx context.Context, js jetstream.JetStream, streamName, subject s
 	}
 }
 
-func (r *replay) entry(e *wire.Entry) error {
+func (r *replay) entry(ctx context.Context, js jetstream.JetStream, source topology.Source, e *wire.Entry) error {
 	if r.Ended != "" {
 		return errors.New("an entry after the one that ended the shape")
 	}
@@ -214,64 +175,61 @@ func (r *replay) entry(e *wire.Entry) error {
 	case wire.EntryEnd:
 		r.Ended = e.Reason
 	case wire.EntrySegment:
-		return r.snapshot(e)
+		if r.began {
+			return errors.New("a second snapshot")
+		}
+		r.began, r.in = true, transaction{}
+		var n, rows uint64
+		subject := source.SegmentSubject(r.shape.Partition, r.shape.Handle, e.Segment)
+		take := func(_ string, data []byte) error {
+			n++
+			return wire.DecodeSegment(data, func(row change.Row) error {
+				rows++
+				return r.gather(change.Insert, row)
+			})
+		}
+		var err error
+		if r.segment != nil {
+			err = r.segment(e.Segment, take)
+		} else {
+			err = messages(ctx, js, source.ShapeStream(r.shape.Partition), subject, take)
+		}
+		if err != nil {
+			return fmt.Errorf("segment %d: %w", e.Segment, err)
+		}
+		if n != e.Messages || rows != e.Rows {
+			return fmt.Errorf("segment %d has %d rows in %d messages, but the log says %d in %d", e.Segment, rows, n, e.Rows, e.Messages)
+		}
+		return r.mark()
 	case wire.EntryOps, wire.EntryUnit:
 		if !r.began {
 			return errors.New("ops before the snapshot")
 		}
 		return r.ops(e)
 	case wire.EntryVoid:
-		r.open, r.unit, r.unknown = r.open[:0], false, false
-		r.last, r.count = r.Last, r.committed
+		if !r.began {
+			return errors.New("a void entry before the snapshot")
+		}
 		r.Voids++
+		r.open, r.last, r.count, r.unsure = r.open[:0], r.Last, r.committed, false
 	}
 	return nil
 }
 
-// snapshot takes the rows that the log begins with.
-func (r *replay) snapshot(e *wire.Entry) error {
-	if r.began {
-		return errors.New("a second snapshot")
-	}
-	r.began = true
-	var n, rows uint64
-	err := r.segment(e.Segment, func(data []byte) error {
-		n++
-		return wire.DecodeSegment(data, func(row change.Row) error {
-			rows++
-			return r.gather(change.Insert, row)
-		})
-	})
-	if err != nil {
-		return fmt.Errorf("segment %d: %w", e.Segment, err)
-	}
-	if n != e.Messages || rows != e.Rows {
-		return fmt.Errorf("segment %d has %d rows in %d messages, but the log says %d in %d", e.Segment, rows, n, e.Rows, e.Messages)
-	}
-	snap, err := change.ParseSnapshot(e.Snapshot)
-	if err != nil {
-		return err
-	}
-	snap.LSN = e.LSN
-	return r.mark(&Marker{Snapshot: snap})
-}
-
 func (r *replay) ops(e *wire.Entry) error {
-	unit := e.Kind == wire.EntryUnit
-	if r.last != r.Last {
-		switch {
-		case unit != r.unit:
-			return fmt.Errorf("transaction %d is partly in a unit", e.LSN)
-		case !unit && r.last.LSN != e.LSN:
-			return fmt.Errorf("transaction %d begins inside transaction %d", e.LSN, r.last.LSN)
-		}
+	in := transactionOf(e)
+	if r.last != r.Last && r.in != in {
+		return fmt.Errorf("%+v begins inside %+v", in, r.in)
 	}
-	r.unit = unit
+	r.in = in
 	for _, op := range e.Ops {
 		if err := r.advance(change.Offset{LSN: e.LSN, Op: op.Index}); err != nil {
 			return err
 		}
 		r.Ops++
+		if e.Kind == wire.EntryOps && (op.Kind == change.Upsert || op.Kind == change.Discard) {
+			return fmt.Errorf("op %d_%d: %s outside of a unit", e.LSN, op.Index, op.Kind)
+		}
 		if err := r.gather(op.Kind, op.Row); err != nil {
 			return fmt.Errorf("op %d_%d: %w", e.LSN, op.Index, err)
 		}
@@ -280,7 +238,10 @@ func (r *replay) ops(e *wire.Entry) error {
 		if err := r.advance(change.Offset{LSN: e.LSN, Op: e.End}); err != nil {
 			return err
 		}
-		return r.mark(&Marker{Offset: r.last, Unit: unit, XID: e.XID})
+		if in.unit {
+			r.Units++
+		}
+		return r.mark()
 	}
 	return nil
 }
@@ -298,18 +259,27 @@ func (r *replay) gather(kind change.Kind, row change.Row) error {
 	op := logOp{at: r.last, kind: kind}
 	want := len(r.shape.Columns)
 	switch kind {
+	case change.Insert, change.Update, change.Upsert, change.Delete, change.Discard, change.Truncate:
+	default:
+		return fmt.Errorf("an op of %s", kind)
+	}
+	switch kind {
+	case change.Delete, change.Discard:
+		want = len(r.key)
+	case change.Truncate:
+		want = 0
+	case change.Insert, change.Update, change.Upsert:
+	}
+	if len(row) != want {
+		return fmt.Errorf("%s with %d columns, want %d", kind, len(row), want)
+	}
+	switch kind {
 	case change.Insert, change.Update, change.Upsert:
 		op.row = text(row)
 		op.key = text(pick(row, r.key))
 	case change.Delete, change.Discard:
-		want = len(r.key)
 		op.key = text(row)
 	case change.Truncate:
-		want = 0
-		r.count = 0
-	}
-	if len(row) != want {
-		return fmt.Errorf("%s with %d columns, want %d", kind, len(row), want)
 	}
 	switch kind {
 	case change.Insert:
@@ -317,42 +287,33 @@ func (r *replay) gather(kind change.Kind, row change.Row) error {
 	case change.Delete:
 		r.count--
 	case change.Upsert, change.Discard:
-		if !r.unit {
-			return fmt.Errorf("%s outside of a unit", kind)
-		}
-		r.unknown = true
-	case change.Update, change.Truncate:
+		r.unsure, r.uncertain = true, true
+	case change.Truncate:
+		r.count, r.unsure = 0, false
+	case change.Update:
 	}
 	r.open = append(r.open, op)
 	return nil
 }
 
-// mark applies the open transaction or unit.
-func (r *replay) mark(m *Marker) error {
+// mark applies the open transaction.
+func (r *replay) mark() error {
 	for _, op := range r.open {
 		if err := r.apply(op); err != nil {
 			return fmt.Errorf("op %s: %w", op.at, err)
 		}
 	}
-	if r.unit {
-		r.Units++
-	}
-	if r.unknown {
-		r.count = 0
+	r.open = r.open[:0]
+	r.Markers++
+	r.Last = r.last
+	if r.unsure {
+		r.count, r.unsure = 0, false
 		for _, rows := range r.rows {
 			r.count += len(rows)
 		}
 	}
-	r.open, r.unit, r.unknown = r.open[:0], false, false
-	r.Markers++
-	r.Last = r.last
 	r.committed = r.count
-	if r.onMarker == nil {
-		return nil
-	}
-	r.markers = r.markers[1:]
-	m.Tail, m.Behind, m.rows = r.tail, r.markers, r.rows
-	return r.onMarker(m)
+	return r.watch.mark(r)
 }
 
 func (r *replay) apply(op logOp) error {
@@ -380,7 +341,7 @@ func (r *replay) apply(op logOp) error {
 	case change.Truncate:
 		clear(r.rows)
 	case change.Upsert:
-		r.rows[op.key] = []string{op.row}
+		r.rows[op.key] = slices.Repeat([]string{op.row}, max(len(have), 1))
 	case change.Discard:
 		delete(r.rows, op.key)
 	}
@@ -394,10 +355,24 @@ func (r *replay) checkTail() error {
 	case t.Ended != (r.Ended != ""):
 		return fmt.Errorf("tail %q, but the log's end is %q", t, r.Ended)
 	case t.Ended:
-	case t.Last != r.last, t.Committed != r.Last, t.Rows != int64(r.count) && !r.unknown && t.Rows >= 0, t.CommittedRows != int64(r.committed) && t.CommittedRows >= 0:
+	case t.Last != r.last, t.Committed != r.Last, !r.unsure && !r.counts(t.Rows, r.count), !r.counts(t.CommittedRows, r.committed):
 		return fmt.Errorf("tail %q, but the log stands at %s, committed %s, with %d and %d rows", t, r.last, r.Last, r.count, r.committed)
 	}
+	aside, err := wire.ParseAside(t.Aside)
+	if err != nil {
+		return err
+	}
+	for i, lsn := range aside {
+		if lsn >= t.Committed.LSN || i > 0 && lsn <= aside[i-1] {
+			return fmt.Errorf("tail %q: the transactions aside are not ascending, or not before its commit", t)
+		}
+	}
 	return nil
+}
+
+// counts reports whether a tail may say that there are so many rows.
+func (r *replay) counts(said int64, rows int) bool {
+	return said == int64(rows) || said == -1 && r.uncertain
 }
 
 func pick(row change.Row, columns []int) change.Row {

@@ -3,6 +3,7 @@ package logcheck
 import (
 	"bytes"
 	"context"
+	"fmt"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -24,6 +25,78 @@ type Log struct {
 type Message struct {
 	Tail string // its header
 	Data []byte
+}
+
+// Marker is a commit marker, and the shape as it is there.
+type Marker struct {
+	Place
+
+	Snapshot change.Snapshot // what the rows are from; of the log's first marker only
+	Tail     wire.Tail       // of the message that holds it
+	Behind   []Place         // of the markers behind it in that message
+
+	rows map[string][]string
+}
+
+// Place is where a marker stands, and whose it is.
+type Place struct {
+	Offset change.Offset
+	Unit   bool       // that of a unit
+	XID    change.XID // of the transaction; of a unit, whatever its last entry says
+}
+
+// Rows are the shape's rows as Select gives them.
+func (m *Marker) Rows() map[string]int { return counted(m.rows) }
+
+// watch tells somebody of every marker.
+type watch struct {
+	onMarker func(*Marker) error
+	tail     wire.Tail
+	entry    *wire.Entry // at hand
+	behind   []Place     // the markers of the message at hand, those to come
+}
+
+// begin prepares for a message.
+func (w *watch) begin(d *wire.LogDecoder, m Message) (err error) {
+	if w.tail, err = wire.ParseTail(m.Tail); err != nil {
+		return err
+	}
+	w.behind = nil
+	return d.Decode(m.Data, func(e *wire.Entry) error {
+		if p, ok := place(e); ok {
+			w.behind = append(w.behind, p)
+		}
+		return nil
+	})
+}
+
+// place is that of the commit marker that an entry carries, if it does.
+func place(e *wire.Entry) (Place, bool) {
+	switch e.Kind {
+	case wire.EntryOps, wire.EntryUnit:
+		return Place{change.Offset{LSN: e.LSN, Op: e.End}, e.Kind == wire.EntryUnit, e.XID}, e.Last
+	case wire.EntrySegment:
+		return Place{}, true
+	case wire.EntryEnd, wire.EntryVoid:
+	}
+	return Place{}, false
+}
+
+// mark is called at every marker, when the replay has applied it.
+func (w *watch) mark(r *replay) error {
+	if w == nil {
+		return nil
+	}
+	m := &Marker{Place: w.behind[0], Tail: w.tail, Behind: w.behind[1:], rows: r.rows}
+	w.behind = w.behind[1:]
+	if w.entry.Kind == wire.EntrySegment {
+		var err error
+		if m.Snapshot, err = change.ParseSnapshot(w.entry.Snapshot); err != nil {
+			return err
+		}
+		m.Snapshot.LSN = w.entry.LSN
+	}
+	return w.onMarker(m)
 }
 
 // Read keeps the log of a shape as it is now.
@@ -49,7 +122,7 @@ func Read(ctx context.Context, js jetstream.JetStream, source topology.Source, s
 		})
 	}
 	if err != nil {
-		return nil, newReplay(shape, nil).fault(err)
+		return nil, fmt.Errorf("log of shape %s: %w", shape.Handle, err)
 	}
 	return l, nil
 }
@@ -57,21 +130,42 @@ func Read(ctx context.Context, js jetstream.JetStream, source topology.Source, s
 // Play replays the log and calls onMarker at every commit marker. What the
 // marker holds is valid until onMarker returns, whose errors are passed on.
 func (l *Log) Play(onMarker func(*Marker) error) (*State, error) {
-	r := newReplay(l.Shape, func(n uint64, f func([]byte) error) error {
+	r := newReplay(l.Shape)
+	r.segment = func(n uint64, f func(string, []byte) error) error {
 		for _, data := range l.Segments[n] {
-			if err := f(data); err != nil {
+			if err := f("", data); err != nil {
 				return err
 			}
 		}
 		return nil
-	})
-	r.onMarker = onMarker
+	}
+	if onMarker != nil {
+		r.watch = &watch{onMarker: onMarker}
+	}
 	for _, m := range l.Messages {
-		if err := r.message(m.Tail, m.Data); err != nil {
-			return nil, r.fault(err)
+		if err := l.play(r, m); err != nil {
+			return nil, fmt.Errorf("log of shape %s: %w", l.Shape.Handle, err)
 		}
 	}
-	return r.state(), nil
+	r.Rows = counted(r.rows)
+	return &r.State, nil
+}
+
+func (l *Log) play(r *replay, m Message) error {
+	var d wire.LogDecoder
+	tail, err := wire.ParseTail(m.Tail)
+	if err == nil && r.watch != nil {
+		err = r.watch.begin(&d, m)
+	}
+	if err != nil {
+		return err
+	}
+	return r.message(&d, tail, m.Data, func(e *wire.Entry) error {
+		if r.watch != nil {
+			r.watch.entry = e
+		}
+		return r.entry(context.Background(), nil, "", e) // its segments are here
+	})
 }
 
 // Edit returns a copy of the log with other entries, for tests of tests. f is
