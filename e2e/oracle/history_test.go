@@ -150,6 +150,13 @@ func (m moment) has(n int) bool {
 // sees reports whether a version is there at a moment.
 func (m moment) sees(v *version) bool { return m.has(v.born) && !m.has(v.dead) }
 
+// at is the transaction of an LSN. There is none where only a barrier, or
+// nothing that is published, was committed.
+func (h *history) at(lsn change.LSN) (n int, ok bool) {
+	n = h.upTo(lsn)
+	return n, n > 0 && h.txns[n-1].LSN == lsn
+}
+
 // upTo is how many transactions committed at or before an LSN.
 func (h *history) upTo(lsn change.LSN) int {
 	n, found := slices.BinarySearchFunc(h.txns, lsn, func(t Txn, lsn change.LSN) int {

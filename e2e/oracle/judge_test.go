@@ -159,11 +159,9 @@ func (t *trial) moment(m *logcheck.Marker) (moment, error) {
 	}
 	at := moment{last: last}
 	for _, lsn := range aside {
-		n := t.h.upTo(lsn)
-		if n == 0 || t.h.txns[n-1].LSN != lsn {
-			return moment{}, fmt.Errorf("marker %s puts transaction %s aside, which never was", m.Offset, lsn)
+		if n, ok := t.h.at(lsn); ok {
+			at.aside = append(at.aside, n)
 		}
-		at.aside = append(at.aside, n)
 	}
 	for _, b := range m.Behind { // in the same message, so the tail speaks of after them
 		if b.Offset.LSN == m.Offset.LSN {
@@ -243,8 +241,14 @@ func (v *verdict) atRest(ctx context.Context, m *mirror, rec *Record) error {
 	if end.Open {
 		v.fault("%s: the log ends inside a transaction", t.name())
 	}
-	if end.Tail.Aside != "" {
-		v.fault("%s: transactions %s are still aside", t.name(), end.Tail.Aside)
+	aside, err := wire.ParseAside(end.Tail.Aside)
+	if err != nil {
+		return err
+	}
+	for _, lsn := range aside {
+		if _, ok := m.h.at(lsn); ok {
+			v.fault("%s: transaction %s is still aside", t.name(), lsn)
+		}
 	}
 	want, err := m.rows(ctx, moment{last: len(m.h.txns)}, rec.Log.Shape)
 	if err != nil {

@@ -32,6 +32,8 @@ const (
 	secondsEnv    = "ORACLE_SECONDS"    // how long traffic runs; default 20
 	subqueriesEnv = "ORACLE_SUBQUERIES" // 0: shapes without subqueries only
 	recordingEnv  = "ORACLE_RECORDING"
+	showEnv       = "ORACLE_SHOW"   // a handle or how it begins: prints the shape's log of the recording
+	binaryEnv     = "ORACLE_BINARY" // of another build of shapebus than this tree's
 )
 
 // patience bounds every wait. Machines that run tests are slow at times.

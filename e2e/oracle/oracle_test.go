@@ -20,7 +20,11 @@ func TestEveryCommitMarkerIsExact(t *testing.T) {
 		t.Skip("needs Postgres; not in -short")
 	}
 	if file := os.Getenv(recordingEnv); file != "" {
-		report(t, load(t, file))
+		r := load(t, file)
+		if handle := os.Getenv(showEnv); handle != "" {
+			show(t, r, handle)
+		}
+		report(t, r)
 		return
 	}
 	seed := number(t, seedEnv, rand.Uint64())

@@ -105,6 +105,7 @@ func newWorld(tb testing.TB, rng *rand.Rand, subqueries bool) *world {
 		{name: "ingest", args: w.ingestArgs, points: []string{"between_fragments", "after_publish", "after_ack", "before_confirm"}},
 		{name: "consumer", args: w.consumerArgs, lease: true, points: []string{
 			"after_fragment", "after_append", "before_checkpoint", "mid_snapshot", "after_snapshot_rows", "after_snapshot_entry",
+			"group_fragment", "unit_open", "unit_row", "unit_restated", "unit_marked",
 		}},
 	}
 	if subqueries {
@@ -153,7 +154,7 @@ func (w *world) consumerArgs() []string {
 // What the materializer is started with, and where it can be made to die.
 var (
 	materializerArgs   = func() []string { return []string{"materializer", "--listen="} }
-	materializerPoints = []string{"after_verdict", "after_base", "before_ack"}
+	materializerPoints = []string{"after_verdict", "before_base", "after_base_values", "after_base"}
 )
 
 // start starts a service; it dies at the failpoint, "<name>:<count>", if one is given.
@@ -195,7 +196,7 @@ func (w *world) crash(s *service) {
 	w.expire(s)
 	failpoint := ""
 	if len(s.points) > 0 && w.rng.IntN(3) > 0 {
-		failpoint = fmt.Sprintf("%s:%d", s.points[w.rng.IntN(len(s.points))], 1+w.rng.IntN(100))
+		failpoint = fmt.Sprintf("%s:%d", s.points[w.rng.IntN(len(s.points))], 1+w.rng.IntN([]int{5, 100}[w.rng.IntN(2)]))
 	}
 	w.start(s, failpoint)
 }
