@@ -214,15 +214,58 @@ func TestTextOfEvents(t *testing.T) {
 		client.Begin{Snapshot: true, Rows: 0},
 		client.Commit{Snapshot: true},
 		client.CaughtUp{},
+		client.Begin{LSN: 0x20, XID: 8, Time: time.Date(2026, 1, 2, 3, 4, 6, 0, time.Local), Unit: true},
+		client.Change{Kind: change.Upsert},
+		client.Change{Kind: change.Discard},
+		client.Abort{},
 	} {
 		if err := p.print(e); err != nil {
 			t.Fatal(err)
 		}
 	}
 	want := "2026-01-02 03:04:05.006  lsn 0/10  xid 7\n  - every row (truncate)\n  + \n  … and 1 more (--rows 0 shows all)\n  = 3 changes, offset 16_6\n" +
-		"snapshot  0 rows\n  = 0 rows, offset 0_0\n"
+		"snapshot  0 rows\n  = 0 rows, offset 0_0\n" +
+		"2026-01-02 03:04:06.000  unit of transactions, from  lsn 0/20  xid 8\n  * \n  - \n" +
+		"  void: the server began this unit again, so what is above since the last commit does not count\n"
 	if out.String() != want {
 		t.Errorf("got:\n%swant:\n%s", out.String(), want)
+	}
+}
+
+func TestJSONOfEvents(t *testing.T) {
+	var out bytes.Buffer
+	p := &jsonPrinter{w: bufio.NewWriter(&out)}
+	for _, e := range []client.Event{
+		client.Begin{LSN: 0x20, XID: 8, Unit: true},
+		client.Change{Kind: change.Upsert, Offset: change.Offset{LSN: 32}},
+		client.Change{Kind: change.Discard, Offset: change.Offset{LSN: 32, Op: 2}},
+		client.Abort{Offset: change.Offset{LSN: 16, Op: 6}},
+		client.Begin{LSN: 0x20, XID: 8, Unit: true},
+		client.Commit{Offset: change.Offset{LSN: 40, Op: 2}, LSN: 40, Unit: true},
+	} {
+		if err := p.print(e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := `{"type":"begin","lsn":"0/20","xid":8,"unit":true}
+{"type":"upsert","offset":"32_0"}
+{"type":"discard","offset":"32_2"}
+{"type":"abort","offset":"16_6"}
+{"type":"begin","lsn":"0/20","xid":8,"unit":true}
+{"type":"commit","offset":"40_2","lsn":"0/28","unit":true,"changes":0}
+`
+	if out.String() != want {
+		t.Errorf("got:\n%swant:\n%s", out.String(), want)
+	}
+}
+
+func TestRowsThatNobodyCounted(t *testing.T) {
+	for want, s := range map[string]control.Shape{
+		"1,234": {State: control.StateLive, Rows: 1234}, "7": {State: control.StateCreating, SnapshotRows: 7, Rows: -1}, "not counted": {State: control.StateLive, Rows: -1},
+	} {
+		if got := rowsText(s); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -321,6 +322,11 @@ func TestDemoCopyJudgesWhatComes(t *testing.T) {
 		{"a transaction may not be invented", whole, map[uint32]uint64{7: 2}, "", "transaction 9 came with 1 change, the database wrote none"},
 		{"a transaction may not come twice", append(slices.Clip(whole),
 			client.Begin{XID: 9}, gone(at(14, 2)), client.Commit{XID: 9, Offset: at(14, 4), Changes: 1}), map[uint32]uint64{7: 2, 9: 1}, "", "transaction 9 came twice"},
+		{"a unit may be taken back, and come again", append(slices.Clip(whole),
+			client.Begin{XID: 10, Unit: true}, gone(at(13, 2)), client.Abort{Offset: at(12, 4)},
+			client.Begin{XID: 10, Unit: true}, gone(at(13, 2)), client.Commit{XID: 11, Unit: true, Offset: at(14, 4), Changes: 1}), map[uint32]uint64{7: 2, 9: 1}, "", ""},
+		{"but not to somewhere else", append(slices.Clip(whole),
+			client.Begin{XID: 10, Unit: true}, gone(at(13, 2)), client.Abort{Offset: at(10, 6)}), map[uint32]uint64{7: 2, 9: 1}, "", "a unit is taken back to 10_6, the last commit was 12_4"},
 		{"offsets may not repeat", append(slices.Clip(whole),
 			client.Begin{XID: 11}, gone(at(12, 4)), client.Commit{XID: 11, Offset: at(14, 4), Changes: 1}), map[uint32]uint64{7: 2, 9: 1, 11: 1}, "offset 12_4 after 12_4", ""},
 	} {
@@ -334,6 +340,24 @@ func TestDemoCopyJudgesWhatComes(t *testing.T) {
 				t.Errorf("order %q, transactions %q; want %q and %q", order, transactions, c.order, c.transactions)
 			}
 		})
+	}
+}
+
+func TestDemoCopyUndoesWhatIsTakenBack(t *testing.T) {
+	c := newDemoCopy()
+	c.rows[1], c.rows[2] = 11, 22
+	c.take(client.Begin{Unit: true}, time.Now())
+	for _, id := range []int64{1, 3} {
+		c.remember(id)
+		c.rows[id] = 99
+	}
+	c.take(client.Change{Kind: change.Truncate, Offset: change.Offset{LSN: 9}}, time.Now())
+	if len(c.rows) != 0 {
+		t.Errorf("rows %v", c.rows)
+	}
+	c.take(client.Abort{}, time.Now())
+	if want := map[int64]uint64{1: 11, 2: 22}; !maps.Equal(c.rows, want) {
+		t.Errorf("rows %v, want %v", c.rows, want)
 	}
 }
 

@@ -25,11 +25,19 @@ type demoCopy struct {
 	seen      map[change.XID]demoSeen
 	last      change.Offset // of the last change or commit
 	now       demoFigures
-	open      bool // between Begin and Commit
+	open      bool              // between Begin and Commit
+	unit      bool              // of several transactions
+	undo      map[int64]demoRow // what a unit's rows were before it
 	order     []string
 	broken    []string // transactions that are not what they must be
 	lose      bool     // overlook the next change that is not of the snapshot
 	described time.Time
+}
+
+// demoRow is a row of the copy, or that there is none.
+type demoRow struct {
+	digest uint64
+	there  bool
 }
 
 // demoSeen is a transaction as it came.
@@ -74,14 +82,40 @@ func (c *demoCopy) take(event client.Event, now time.Time) {
 	switch e := event.(type) {
 	case client.Begin:
 		c.check(&c.broken, !c.open, "transaction %d begins inside another", e.XID)
-		c.open, c.now.arriving = true, 0
+		c.open, c.unit, c.now.arriving = true, e.Unit, 0
+		c.undo = map[int64]demoRow{}
 	case client.Change:
 		c.check(&c.broken, c.open, "a change at %s outside of a transaction", e.Offset)
 		c.change(e, now)
 	case client.Commit:
 		c.commit(e, now)
-	case client.Abort, client.CaughtUp:
+	case client.Abort:
+		c.abort(e)
+	case client.CaughtUp:
 	}
+}
+
+// abort goes back to the last commit.
+func (c *demoCopy) abort(e client.Abort) {
+	c.check(&c.broken, c.open && c.unit, "what is taken back at %s is no unit", e.Offset)
+	c.check(&c.broken, e.Offset == c.now.committed, "a unit is taken back to %s, the last commit was %s", e.Offset, c.now.committed)
+	for id, was := range c.undo {
+		if was.there {
+			c.rows[id] = was.digest
+		} else {
+			delete(c.rows, id)
+		}
+	}
+	c.open, c.last, c.now.arriving = false, c.now.committed, 0
+}
+
+// remember keeps what a unit is about to change.
+func (c *demoCopy) remember(id int64) {
+	if _, known := c.undo[id]; known || !c.unit {
+		return
+	}
+	digest, there := c.rows[id]
+	c.undo[id] = demoRow{digest, there}
 }
 
 func (c *demoCopy) change(e client.Change, now time.Time) {
@@ -98,6 +132,13 @@ func (c *demoCopy) change(e client.Change, now time.Time) {
 	}
 	id, err := rowID(e.Row)
 	_, have := c.rows[id]
+	if e.Kind == change.Truncate {
+		for id := range c.rows {
+			c.remember(id)
+		}
+	} else {
+		c.remember(id)
+	}
 	switch e.Kind {
 	case change.Insert:
 		c.check(&c.broken, err == nil && !have, "insert of row %d, which is there", id)
@@ -110,15 +151,26 @@ func (c *demoCopy) change(e client.Change, now time.Time) {
 		delete(c.rows, id)
 	case change.Truncate:
 		clear(c.rows)
+	case change.Upsert:
+		c.check(&c.broken, err == nil && c.unit, "upsert of row %d outside of a unit", id)
+		c.rows[id] = c.digest(e.Row)
+	case change.Discard:
+		c.check(&c.broken, err == nil && c.unit, "discard of row %d outside of a unit", id)
+		delete(c.rows, id)
 	}
 }
 
 func (c *demoCopy) commit(e client.Commit, now time.Time) {
 	c.check(&c.broken, c.open, "transaction %d commits without having begun", e.XID)
 	c.check(&c.broken, e.Changes == c.now.arriving, "transaction %d had %d changes, %d came", e.XID, e.Changes, c.now.arriving)
-	if e.Snapshot {
+	switch {
+	case e.Snapshot:
 		c.now.snapshot = true
-	} else {
+	case e.Unit: // the database's own count knows its transactions, and not what it adds to them
+		c.advance(e.Offset)
+		c.now.transactions++
+		c.now.changes += c.now.arriving
+	default:
 		_, twice := c.seen[e.XID]
 		c.check(&c.broken, !twice, "transaction %d came twice", e.XID)
 		c.advance(e.Offset)
@@ -126,7 +178,7 @@ func (c *demoCopy) commit(e client.Commit, now time.Time) {
 		c.now.transactions++
 		c.now.changes += c.now.arriving
 	}
-	c.open, c.now.arriving = false, 0
+	c.open, c.undo, c.now.arriving = false, nil, 0
 	c.now.rows, c.now.committed = len(c.rows), e.Offset
 }
 
@@ -229,7 +281,7 @@ const describeEvery = 100 * time.Millisecond
 
 // latestText is a change in a few words.
 func latestText(e client.Change) string {
-	mark := map[change.Kind]string{change.Insert: "+", change.Update: "~", change.Delete: "-", change.Truncate: "all gone"}[e.Kind]
+	mark := map[change.Kind]string{change.Insert: "+", change.Update: "~", change.Delete: "-", change.Truncate: "all gone", change.Upsert: "*", change.Discard: "-"}[e.Kind]
 	title, _ := e.Row.Text("title")
 	body, _ := e.Row.Text("body")
 	status, _ := e.Row.Text("status")

@@ -88,7 +88,7 @@ func (d *demo) watchShapes(ctx context.Context) error {
 		if err := until(ctx, partPatience, "shape of "+s.title+" is live", live); err != nil {
 			return err
 		}
-		d.view.say("shape         %-28s %s  WHERE %s", s.title, plural(info.Rows, "row"), s.whereSQL())
+		d.view.say("shape         %-28s %s  WHERE %s", s.title, rowsPhrase(info), s.whereSQL())
 	}
 	d.meter = newDemoMeter(d.parts, c)
 	d.group.Go(func() error { return d.meter.run(ctx) })

@@ -62,7 +62,12 @@ func (w *demoWire) take(m *nats.Msg) {
 }
 
 func (w *demoWire) entry(e *wire.Entry) {
-	if e.Kind != wire.EntryOps {
+	switch e.Kind {
+	case wire.EntryOps, wire.EntryUnit:
+	case wire.EntryVoid:
+		w.now.open = 0
+		return
+	case wire.EntrySegment, wire.EntryEnd:
 		return
 	}
 	w.now.fragments++

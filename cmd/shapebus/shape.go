@@ -127,7 +127,7 @@ func printShapes(w io.Writer, shapes []control.Shape) error {
 		if s.Reason != "" {
 			state += " (" + printable(s.Reason) + ")"
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", s.Handle, describe(s), state, countText(rowsOf(s)), s.Offset, sizeText(s.LagBytes), sizeText(s.LogBytes))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", s.Handle, describe(s), state, rowsText(s), s.Offset, sizeText(s.LagBytes), sizeText(s.LogBytes))
 	}
 	return t.Flush()
 }
@@ -146,7 +146,7 @@ func printShape(w io.Writer, s control.Shape) error {
 	if !s.HasKey {
 		line("", "the table has no primary key: equal rows may repeat")
 	}
-	line("rows", "%s", countText(rowsOf(s)))
+	line("rows", "%s", rowsText(s))
 	line("offset", "%s", s.Offset)
 	line("applied", "%s, %s behind the end of the change log", s.Applied, sizeText(s.LagBytes))
 	line("log", "%s, partition %d, written per %s", sizeText(s.LogBytes), s.Partition, s.WriteUnit)
@@ -154,12 +154,27 @@ func printShape(w io.Writer, s control.Shape) error {
 	return t.Flush()
 }
 
-// rowsOf is the number of rows, while creating the number read so far.
+// rowsOf is the number of rows, while creating the number read so far. It is
+// negative when what a subquery selects has changed and nobody has counted since.
 func rowsOf(s control.Shape) int64 {
 	if s.State == control.StateCreating {
 		return s.SnapshotRows
 	}
 	return s.Rows
+}
+
+func rowsText(s control.Shape) string {
+	if n := rowsOf(s); n >= 0 {
+		return countText(n)
+	}
+	return "not counted"
+}
+
+func rowsPhrase(s control.Shape) string {
+	if n := rowsOf(s); n >= 0 {
+		return plural(n, "row")
+	}
+	return "rows not counted"
 }
 
 // describe names a shape's rows as a person would: public.tasks where done = $1 ["f"].

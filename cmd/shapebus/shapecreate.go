@@ -38,7 +38,7 @@ func (c *shapeCreateCmd) Run(ctx context.Context, out *console) error {
 		if _, err := fmt.Fprintln(out.stdout, info.Handle); err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(out.stderr, "%s is %s, %s; follow it: shapebus shape tail %s\n", describe(info), info.State, plural(rowsOf(info), "row"), info.Handle)
+		_, err = fmt.Fprintf(out.stderr, "%s is %s, %s; follow it: shapebus shape tail %s\n", describe(info), info.State, rowsPhrase(info), info.Handle)
 		return err
 	})
 }

@@ -13,12 +13,13 @@ type jsonPrinter struct{ w *bufio.Writer }
 
 // jsonEvent is the form of all events; what does not apply is left out.
 type jsonEvent struct {
-	Type     string  `json:"type"` // begin, insert, update, delete, truncate, commit, abort, caught_up
+	Type     string  `json:"type"` // begin, insert, update, delete, truncate, upsert, discard, commit, abort, caught_up
 	Offset   string  `json:"offset,omitempty"`
 	LSN      string  `json:"lsn,omitempty"`
 	XID      uint64  `json:"xid,omitempty"`
 	Time     string  `json:"time,omitempty"` // RFC 3339
 	Snapshot bool    `json:"snapshot,omitempty"`
+	Unit     bool    `json:"unit,omitempty"`
 	Row      any     `json:"row,omitempty"`
 	Changes  *uint64 `json:"changes,omitempty"`
 }
@@ -28,7 +29,7 @@ func (p *jsonPrinter) end() {}
 func (p *jsonPrinter) print(e client.Event) error {
 	switch e := e.(type) {
 	case client.Begin:
-		return p.line(jsonEvent{Type: "begin", LSN: e.LSN.String(), XID: uint64(e.XID), Time: timeText(e.Time), Snapshot: e.Snapshot})
+		return p.line(jsonEvent{Type: "begin", LSN: e.LSN.String(), XID: uint64(e.XID), Time: timeText(e.Time), Snapshot: e.Snapshot, Unit: e.Unit})
 	case client.Change:
 		j := jsonEvent{Type: e.Kind.String(), Offset: e.Offset.String()}
 		if e.Row.Len() > 0 {
@@ -36,7 +37,7 @@ func (p *jsonPrinter) print(e client.Event) error {
 		}
 		return p.line(j)
 	case client.Commit:
-		err := p.line(jsonEvent{Type: "commit", Offset: e.Offset.String(), LSN: e.LSN.String(), XID: uint64(e.XID), Time: timeText(e.Time), Snapshot: e.Snapshot, Changes: &e.Changes})
+		err := p.line(jsonEvent{Type: "commit", Offset: e.Offset.String(), LSN: e.LSN.String(), XID: uint64(e.XID), Time: timeText(e.Time), Snapshot: e.Snapshot, Unit: e.Unit, Changes: &e.Changes})
 		if err != nil {
 			return err
 		}

@@ -57,7 +57,7 @@ func (p *textPrinter) print(e client.Event) error {
 		return p.commit(e)
 	case client.Abort:
 		p.line.clear()
-		fmt.Fprintln(p.w, p.color.red("  void: what came since the last line of a transaction does not count"))
+		fmt.Fprintln(p.w, p.color.red("  void: the server began this unit again, so what is above since the last commit does not count"))
 		return p.w.Flush()
 	case client.CaughtUp:
 		p.line.clear()
@@ -75,6 +75,9 @@ func (p *textPrinter) head() error {
 	if p.begin.Snapshot {
 		fmt.Fprint(p.w, p.color.dim("  "+plural(p.begin.Rows, "row")))
 	} else {
+		if p.begin.Unit {
+			fmt.Fprint(p.w, "  unit of transactions, from")
+		}
 		fmt.Fprint(p.w, p.color.dim(fmt.Sprintf("  lsn %s  xid %d", p.begin.LSN, p.begin.XID)))
 	}
 	_, err := fmt.Fprintln(p.w)
@@ -88,8 +91,10 @@ func (p *textPrinter) change(c client.Change) error {
 		mark, paint = "+", p.color.green
 	case change.Update:
 		mark, paint = "~", p.color.yellow
-	case change.Delete:
+	case change.Delete, change.Discard:
 		mark, paint = "-", p.color.red
+	case change.Upsert:
+		mark, paint = "*", p.color.yellow
 	case change.Truncate:
 		_, err := fmt.Fprintln(p.w, "  "+p.color.red("- every row (truncate)"))
 		return err

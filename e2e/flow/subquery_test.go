@@ -1,10 +1,13 @@
 package flow
 
 import (
+	"errors"
+	"strings"
 	"testing"
 
 	"github.com/shapebus/shapebus/e2e/stack"
 	"github.com/shapebus/shapebus/pkg/client"
+	"github.com/shapebus/shapebus/pkg/control"
 )
 
 const projectSchema = `
@@ -104,5 +107,110 @@ func TestOuterShapesGoOnAfterARestart(t *testing.T) {
 		if info, err := sh.Refresh(t.Context()); err != nil || info.Handle != handles[i] {
 			t.Errorf("shape %s is now %s, %v", handles[i], info.Handle, err)
 		}
+	}
+}
+
+// TestInnerShapesComeAndGo follows the life of an inner shape: made for an
+// outer one, asked for by an app, given up by it, and gone with the last that needs it.
+func TestInnerShapesComeAndGo(t *testing.T) {
+	s := stack.Start(t, projectSchema)
+	outer := s.Create(client.Definition{Table: "tasks", Where: "project_id IN (SELECT id FROM projects WHERE active)"})
+	if len(outer.Info().Subqueries) != 1 {
+		t.Fatalf("the outer shape names %d inner shapes", len(outer.Info().Subqueries))
+	}
+	inner, err := s.Client.Open(t.Context(), outer.Info().Subqueries[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Await(inner, "there for others only", func(i control.Shape) bool { return i.Inner && i.State == control.StateLive })
+
+	def := client.Definition{Table: "projects", Columns: []string{"id"}, Where: "active"}
+	if asked := s.Create(def); asked.Handle() != inner.Handle() {
+		t.Fatalf("an app that asks for the inner shape gets %s, not %s", asked.Handle(), inner.Handle())
+	}
+	s.Await(inner, "asked for", func(i control.Shape) bool { return !i.Inner })
+	s.Verify(inner, outer)
+
+	if err := inner.Delete(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.Await(inner, "kept for the outer shape", func(i control.Shape) bool { return i.Inner && i.State == control.StateLive })
+	s.Exec("UPDATE projects SET active = NOT active")
+	s.Verify(inner, outer)
+
+	second := s.Create(client.Definition{Table: "tasks", Where: "NOT done AND project_id IN (SELECT id FROM projects WHERE active)"})
+	if second.Info().Subqueries[0] != inner.Handle() {
+		t.Fatal("two outer shapes with the same subquery do not share its inner shape")
+	}
+	for _, sh := range []*client.Shape{outer, second} {
+		s.Await(inner, "still there", func(i control.Shape) bool { return i.State == control.StateLive })
+		if err := sh.Delete(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.Until("the inner shape is gone", func() (bool, error) {
+		_, err := inner.Refresh(t.Context())
+		return errors.Is(err, client.ErrNotFound), nil
+	}, func() string { return "it is there" })
+}
+
+// TestAStandaloneShapeIsAdopted: the inner shape has been there, with readers,
+// before an outer one names it, which it does in the midst of changes.
+func TestAStandaloneShapeIsAdopted(t *testing.T) {
+	s := stack.Start(t, projectSchema)
+	inner := s.Create(client.Definition{Table: "projects", Columns: []string{"id"}, Where: "active"})
+	for i := range 5 {
+		s.Exec("UPDATE projects SET active = NOT active WHERE id % 3 = $1", i%3)
+	}
+	outer, err := s.Client.Create(t.Context(), client.Definition{Table: "tasks", Where: "project_id IN (SELECT id FROM projects WHERE active)"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 50 {
+		s.Exec("UPDATE projects SET active = NOT active WHERE id % 7 = $1", i%7)
+	}
+	s.Await(outer, "live", func(i control.Shape) bool { return i.State == control.StateLive })
+	if outer.Info().Subqueries[0] != inner.Handle() {
+		t.Errorf("the outer shape selects from %s, not from %s", outer.Info().Subqueries[0], inner.Handle())
+	}
+	s.Verify(inner, outer)
+}
+
+// TestOuterShapesEndWithTheirInnerShape: a column of the inner table goes.
+func TestOuterShapesEndWithTheirInnerShape(t *testing.T) {
+	s := stack.Start(t, projectSchema)
+	outer := s.Create(client.Definition{Table: "tasks", Where: "project_id IN (SELECT id FROM projects WHERE active)"})
+	s.Exec("ALTER TABLE projects DROP COLUMN owner")
+	info := s.Await(outer, "ended", func(i control.Shape) bool { return i.State == control.StateEnded })
+	if !strings.Contains(info.Reason, "subquery") {
+		t.Errorf("the reason is %q", info.Reason)
+	}
+	again := s.Create(client.Definition{Table: "tasks", Where: "project_id IN (SELECT id FROM projects WHERE active)"})
+	s.Verify(again)
+}
+
+// TestSubqueriesThatCannotBe are refused with what to do, and change nothing.
+func TestSubqueriesThatCannotBe(t *testing.T) {
+	s := stack.Start(t, projectSchema+`; CREATE TABLE notes (project_id int)`)
+	for where, want := range map[string]string{
+		"project_id IN (SELECT id FROM nowhere)":                               "nowhere",
+		"project_id IN (SELECT id FROM projects LIMIT 3)":                      "LIMIT",
+		"project_id IN (SELECT id FROM projects WHERE owner = tasks.id)":       "tasks",
+		"project_id IN (SELECT active FROM projects)":                          "type",
+		"EXISTS (SELECT 1 FROM projects)":                                      "EXISTS",
+		"project_id IN (SELECT p.id FROM projects p, tasks t WHERE p.id=t.id)": "join",
+	} {
+		_, err := s.Client.Create(t.Context(), client.Definition{Table: "tasks", Where: where})
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v; want something about %q", where, err, want)
+		}
+	}
+	_, err := s.Client.Create(t.Context(), client.Definition{Table: "notes", Where: "project_id IN (SELECT id FROM projects)"})
+	if err == nil || !strings.Contains(err.Error(), "primary key") {
+		t.Errorf("a table without a primary key: %v", err)
+	}
+	list, err := s.Client.List(t.Context())
+	if err != nil || len(list) != 0 {
+		t.Errorf("%d shapes are there, %v", len(list), err)
 	}
 }

@@ -64,7 +64,7 @@ func On(tb testing.TB, url, schema string) *Stack {
 	s.Dial()
 	log := slog.New(slog.NewTextHandler(tb.Output(), &slog.HandlerOptions{Level: slog.LevelInfo}))
 	s.Ingest = ingest.Config{Source: s.Source, DatabaseURL: s.URL, SyncInterval: 10 * time.Millisecond, Log: log}
-	s.Consumer = consumer.Config{Source: s.Source, DatabaseURL: s.URL, Checkpoint: 50 * time.Millisecond, CatalogInterval: 200 * time.Millisecond, SyncInterval: 100 * time.Millisecond, Log: log}
+	s.Consumer = consumer.Config{Source: s.Source, DatabaseURL: s.URL, Checkpoint: 50 * time.Millisecond, CatalogInterval: 200 * time.Millisecond, SyncInterval: 100 * time.Millisecond, InnerGrace: 100 * time.Millisecond, Log: log}
 	return s
 }
 
@@ -232,9 +232,23 @@ func (s *Stack) Until(what string, ok func() (bool, error), state func() string)
 	}
 }
 
-// Settle waits until all that is committed by now has been seen on the shape's behalf.
+// Settle waits until all that is committed by now has been seen on the shape's
+// behalf. The inner shapes of subqueries come to rest first: what they bring comes behind it.
 func (s *Stack) Settle(shapes ...*client.Shape) {
 	s.TB.Helper()
+	var inner []*client.Shape
+	for _, sh := range shapes {
+		for _, handle := range sh.Info().Subqueries {
+			in, err := s.Client.Open(s.TB.Context(), handle)
+			if err != nil {
+				s.TB.Fatal(err)
+			}
+			inner = append(inner, in)
+		}
+	}
+	if len(inner) > 0 {
+		s.Settle(inner...)
+	}
 	lsn, err := pg.EmitBarrier(s.TB.Context(), s.DB, topology.BarrierPrefix, "settle")
 	if err != nil {
 		s.TB.Fatal(err)

@@ -99,6 +99,8 @@ func tail(ctx context.Context, out io.Writer, c *client.Client, def client.Defin
 			if err := save(state, shape.Handle(), client.After(e.Offset)); err != nil {
 				return err
 			}
+		case client.Abort:
+			fmt.Fprintln(out, "abort   what came since begin does not count")
 		case client.CaughtUp:
 			log.Print("caught up; waiting for changes")
 		}

@@ -157,6 +157,7 @@ type shapeLog struct {
 	b    *wire.LogBuilder
 	tail wire.Tail // with the message being built
 	sent wire.Tail // of the last message written
+	unit bool      // write entries of a unit
 }
 
 func (b *bench) newLog(cols []control.Column, hasKey bool) *shapeLog {
@@ -205,18 +206,33 @@ func (l *shapeLog) snapshot(perMessage int, rows ...[]string) {
 
 // op adds one op; the row of a delete is its key's.
 func (l *shapeLog) op(lsn, index uint64, kind change.Kind, row ...string) {
+	l.opOf(lsn, lsn*10, index, kind, row...)
+}
+
+// opOf is op of a transaction with that xid.
+func (l *shapeLog) opOf(lsn, xid, index uint64, kind change.Kind, row ...string) {
 	project := make([]int, len(row))
 	for i := range project {
 		project[i] = i
 	}
-	l.b.Op(&change.Fragment{LSN: change.LSN(lsn), XID: change.XID(lsn * 10), CommitTime: int64(lsn) * 1000}, index, kind, values(row), project)
+	l.b.Unit = l.unit
+	l.b.Op(&change.Fragment{LSN: change.LSN(lsn), XID: change.XID(xid), CommitTime: int64(lsn) * 1000}, index, kind, values(row), project)
 	l.tail.Last = change.Offset{LSN: change.LSN(lsn), Op: index}
 }
 
-func (l *shapeLog) commit(lsn, end uint64) {
-	l.b.Commit(&change.Fragment{LSN: change.LSN(lsn), XID: change.XID(lsn * 10), CommitTime: int64(lsn) * 1000, Last: true, End: end})
+func (l *shapeLog) commit(lsn, end uint64) { l.commitOf(lsn, lsn*10, end) }
+
+func (l *shapeLog) commitOf(lsn, xid, end uint64) {
+	l.b.Unit = l.unit
+	l.b.Commit(&change.Fragment{LSN: change.LSN(lsn), XID: change.XID(xid), CommitTime: int64(lsn) * 1000, Last: true, End: end})
 	l.tail.Last = change.Offset{LSN: change.LSN(lsn), Op: end}
 	l.tail.Committed = l.tail.Last
+}
+
+// void takes back what came since the last commit.
+func (l *shapeLog) void() {
+	l.b.Void()
+	l.tail.Last = l.tail.Committed
 }
 
 func (l *shapeLog) end(reason string) {
@@ -275,7 +291,11 @@ func text(e client.Event) string {
 		if e.Snapshot {
 			return fmt.Sprintf("begin snapshot %d rows", e.Rows)
 		}
-		return fmt.Sprintf("begin %d xid %d at %d", e.LSN, e.XID, e.Time.UnixMicro())
+		line := fmt.Sprintf("begin %d xid %d at %d", e.LSN, e.XID, e.Time.UnixMicro())
+		if e.Unit {
+			line += " unit"
+		}
+		return line
 	case client.Change:
 		return fmt.Sprintf("%s %s %s", e.Offset, e.Kind, rowText(e.Row))
 	case client.Commit:
@@ -285,6 +305,8 @@ func text(e client.Event) string {
 		return fmt.Sprintf("commit %s %d", e.Offset, e.Changes)
 	case client.CaughtUp:
 		return "caught up " + e.Offset.String()
+	case client.Abort:
+		return "abort " + e.Offset.String()
 	}
 	return fmt.Sprintf("%T", e)
 }

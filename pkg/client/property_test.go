@@ -17,100 +17,6 @@ import (
 	"github.com/shapebus/shapebus/pkg/natsembed"
 )
 
-// transaction is one of a random history, which the tests' writer lays out in
-// messages as it likes.
-type transaction struct {
-	lsn uint64
-	ops []uint64 // indexes
-	end uint64
-}
-
-type history struct {
-	snapshot int
-	txns     []transaction
-}
-
-var histories = rapid.Custom(func(t *rapid.T) history {
-	h := history{snapshot: rapid.IntRange(0, 5).Draw(t, "snapshot rows")}
-	lsn := uint64(100)
-	for range rapid.IntRange(0, 5).Draw(t, "transactions") {
-		lsn += rapid.Uint64Range(1, 50).Draw(t, "distance")
-		tx := transaction{lsn: lsn}
-		at := uint64(0)
-		for range rapid.IntRange(0, 8).Draw(t, "ops") {
-			at += rapid.Uint64Range(1, 4).Draw(t, "step")
-			tx.ops = append(tx.ops, at)
-		}
-		tx.end = at + 2
-		h.txns = append(h.txns, tx)
-	}
-	return h
-})
-
-// after is what a reader must get behind an offset; nil means all.
-func (h history) after(from *change.Offset) []string {
-	var want []string
-	if from == nil {
-		want = append(want, fmt.Sprintf("begin snapshot %d rows", h.snapshot))
-		for i := range h.snapshot {
-			want = append(want, fmt.Sprintf("0_0 insert id=%d,note=s,part=x", i))
-		}
-		want = append(want, fmt.Sprintf("commit snapshot %d", h.snapshot))
-		from = &change.Offset{}
-	}
-	for _, tx := range h.txns {
-		marker := change.Offset{LSN: change.LSN(tx.lsn), Op: tx.end}
-		if !from.Before(marker) {
-			continue
-		}
-		want = append(want, fmt.Sprintf("begin %d xid %d at %d", tx.lsn, tx.lsn*10, tx.lsn*1000))
-		n := 0
-		for _, index := range tx.ops {
-			if at := (change.Offset{LSN: change.LSN(tx.lsn), Op: index}); from.Before(at) {
-				want = append(want, fmt.Sprintf("%s insert id=%s,note=n,part=x", at, at))
-				n++
-			}
-		}
-		want = append(want, fmt.Sprintf("commit %s %d", marker, n))
-	}
-	return want
-}
-
-// write lays the history out: cut says after which entries a message ends, big
-// which rows are larger than a message may be.
-func (h history) write(l *shapeLog, cut, big func() bool) {
-	rows := make([][]string, h.snapshot)
-	for i := range rows {
-		rows[i] = []string{fmt.Sprint(i), "s", "x"}
-	}
-	l.snapshot(2, rows...)
-	open := true
-	end := func() {
-		if open && cut() {
-			l.write()
-			open = false
-		}
-	}
-	end()
-	for _, tx := range h.txns {
-		for _, index := range tx.ops {
-			note := "n"
-			if big() {
-				note = strings.Repeat("n", bigValue)
-			}
-			l.op(tx.lsn, index, change.Insert, fmt.Sprintf("%d_%d", tx.lsn, index), note, "x")
-			open = true
-			end()
-		}
-		l.commit(tx.lsn, tx.end)
-		open = true
-		end()
-	}
-	if open {
-		l.write()
-	}
-}
-
 // bigValue takes several parts on a server whose messages hold smallPayload.
 const (
 	smallPayload = 4 << 10
@@ -126,6 +32,7 @@ func short(lines []string) []string {
 
 func TestResumeFromEveryOffset(t *testing.T) {
 	b := newBench(t, natsembed.Options{MaxPayload: smallPayload})
+	aborts := 0
 	rapid.Check(t, func(t *rapid.T) {
 		h := histories.Draw(t, "history")
 		l := b.newLog(columns, true)
@@ -133,19 +40,30 @@ func TestResumeFromEveryOffset(t *testing.T) {
 		s := l.open()
 		opts := client.Options{Buffer: rapid.SampledFrom([]int{1, 5000, 1 << 20}).Draw(t, "buffer")}
 		check := func(from client.Position, at *change.Offset) {
-			if diff := cmp.Diff(h.after(at), short(backlog(b.tb, s, from, opts)), equalEmpty); diff != "" {
+			got, n, err := counting(short(backlog(b.tb, s, from, opts)))
+			if aborts += n; err != nil {
+				t.Fatalf("from %s: %v", from, err)
+			}
+			if diff := cmp.Diff(h.after(at), got, equalEmpty); diff != "" {
 				t.Fatalf("from %s: %s", from, diff)
 			}
 		}
 		check(client.Beginning(), nil)
 		check(client.After(change.Offset{}), &change.Offset{})
-		for _, tx := range h.txns {
-			for _, index := range append(tx.ops, tx.end) {
-				at := change.Offset{LSN: change.LSN(tx.lsn), Op: index}
+		for _, tx := range h.stretches {
+			if tx.void {
+				continue
+			}
+			for _, op := range append(tx.ops, tx.marker) {
+				at := op.at()
 				check(client.After(at), &at)
 			}
 		}
 	})
+	t.Logf("%d aborts", aborts)
+	if aborts < 10 {
+		t.Error("hardly anything void was handed out")
+	}
 }
 
 var equalEmpty = cmp.Transformer("", func(s []string) string { return strings.Join(s, "\n") })
@@ -157,31 +75,45 @@ func TestReadWhileItIsWritten(t *testing.T) {
 		l := b.newLog(columns, true)
 		lines, failed, stop := tailing(b.tb, l.open(), client.Beginning(), client.Options{Buffer: buffer})
 		defer stop()
+		// Drawn before, because only this goroutine may.
+		cuts := rapid.SliceOfN(rapid.IntRange(0, 2), 1, 20).Draw(t, "cuts")
+		cut := func() bool {
+			first := cuts[0]
+			cuts = append(cuts[1:], first)
+			return first > 0
+		}
 		written := make(chan struct{})
 		go func() {
 			defer close(written)
-			h.write(l, func() bool { return true }, func() bool { return false })
+			h.write(l, cut, func() bool { return false })
 		}()
 		want := h.after(nil)
-		for i := range want {
+		var got, all []string
+		for i := 0; len(got) < len(want); i++ {
 			if slow && i == 1 {
 				<-written // the reader stands still meanwhile
 			}
-			for took := false; !took; {
-				select {
-				case line := <-lines:
-					took = !strings.HasPrefix(line, "caught up")
-					switch {
-					case !took:
-						gaps++
-					case line != want[i]:
-						t.Fatalf("got %q, want %q", line, want[i])
-					}
-				case err := <-failed:
-					t.Fatal(err)
-				case <-time.After(20 * time.Second):
-					t.Fatalf("does not go on; want %q", want[i])
+			select {
+			case line := <-lines:
+				if strings.HasPrefix(line, "caught up") {
+					gaps++
+					break
 				}
+				all = append(all, line)
+				if !strings.HasPrefix(line, "commit") {
+					break
+				}
+				var err error
+				if got, _, err = counting(all); err != nil {
+					t.Fatal(err)
+				}
+				if diff := cmp.Diff(want[:min(len(got), len(want))], got, equalEmpty); diff != "" {
+					t.Fatal(diff)
+				}
+			case err := <-failed:
+				t.Fatal(err)
+			case <-time.After(20 * time.Second):
+				t.Fatalf("does not go on behind %q; want %q", all, want)
 			}
 		}
 		<-written

@@ -68,7 +68,7 @@ func TestTable(t *testing.T) {
 						id := shown1(key)
 						var err error
 						legal := len(now[id]) > 0
-						switch rapid.IntRange(0, 12).Draw(t, "kind") {
+						switch rapid.IntRange(0, 16).Draw(t, "kind") {
 						case 0:
 							ok(t, tab.apply(Change{Kind: change.Truncate}))
 							now = map[string][]string{}
@@ -78,6 +78,14 @@ func TestTable(t *testing.T) {
 							if legal {
 								now[id] = now[id][1:]
 							}
+						case 13, 14:
+							legal = true
+							err = tab.apply(Change{Kind: change.Discard, Row: key})
+							delete(now, id)
+						case 15, 16:
+							legal = true
+							err = tab.apply(Change{Kind: change.Upsert, Row: full})
+							now[id] = slices.Repeat([]string{shown1(full)}, max(len(now[id]), 1))
 						case 5, 6, 7:
 							err = tab.apply(Change{Kind: change.Update, Row: full})
 							if legal && hasKey {

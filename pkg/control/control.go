@@ -90,8 +90,13 @@ type Shape struct {
 	HasKey    bool     `json:"has_key"` // false when identical rows may repeat
 	Where     string   `json:"where,omitempty"`
 	Params    []string `json:"params,omitempty"`
-	WriteUnit string   `json:"write_unit"`
-	Created   string   `json:"created"` // RFC 3339
+	// Subqueries are the handles of the inner shapes that the clause's
+	// subqueries select from. Inner marks a shape that exists for others only: no app
+	// has asked for it, and it goes with the last shape that depends on it.
+	Subqueries []string `json:"subqueries,omitempty"`
+	Inner      bool     `json:"inner,omitempty"`
+	WriteUnit  string   `json:"write_unit"`
+	Created    string   `json:"created"` // RFC 3339
 
 	// Offset is the last commit marker in the log; it does not move while
 	// nothing that concerns the shape happens. Applied is the LSN up to which
@@ -100,7 +105,7 @@ type Shape struct {
 	Applied string        `json:"applied"`
 	// LagBytes is the distance in WAL bytes from Applied to the end of the change log.
 	LagBytes     int64 `json:"lag_bytes"`
-	Rows         int64 `json:"rows"`          // at Offset
+	Rows         int64 `json:"rows"`          // at Offset; -1 when nobody has counted since a subquery's values changed
 	LogBytes     int64 `json:"log_bytes"`     // written since the snapshot
 	SnapshotRows int64 `json:"snapshot_rows"` // read so far while creating
 }

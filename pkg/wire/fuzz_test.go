@@ -2,7 +2,9 @@ package wire_test
 
 import (
 	"bytes"
+	"reflect"
 	"runtime"
+	"slices"
 	"testing"
 
 	"github.com/shapebus/shapebus/pkg/change"
@@ -133,6 +135,30 @@ func FuzzDecodeControl(f *testing.F) {
 	})
 }
 
+func FuzzDecodeVerdict(f *testing.F) {
+	seed(f)
+	f.Fuzz(func(t *testing.T, body []byte) {
+		var v *wire.Verdict
+		var values []wire.Delta
+		var err, valuesErr error
+		bounded(t, body, func() {
+			v, err = wire.DecodeVerdict(body)
+			values, valuesErr = wire.DecodeBaseValues(body)
+			_, _ = wire.DecodeBase(body)
+		})
+		if err == nil {
+			if again, err := wire.DecodeVerdict(wire.EncodeVerdict(v)); err != nil || !reflect.DeepEqual(again, v) {
+				t.Fatalf("read %+v, written and read again %+v, %v", v, again, err)
+			}
+		}
+		if valuesErr == nil {
+			if again, err := wire.DecodeBaseValues(wire.EncodeBaseValues(values)); err != nil || !slices.Equal(again, values) {
+				t.Fatalf("read %+v, written and read again %+v, %v", values, again, err)
+			}
+		}
+	})
+}
+
 func FuzzParseTail(f *testing.F) {
 	for _, tail := range sampleTails() {
 		f.Add(tail.String())
@@ -161,7 +187,10 @@ func hostile() [][]byte {
 			append([]byte{wire.Version, 0x99, 1, 1, 1, 0xa0, 0, 0, 0, 0x90}, huge...),                         // its ops
 			append([]byte{wire.Version, 0x99, 1, 1, 1, 0xa0, 0, 0, 0, 0x90, 0x91, 0x95, 0, 1, 0xc2}, huge...), // a row
 			append([]byte{wire.Version, 0x97, 1, 1, 1, 1, 0xc2, 0}, huge...),                                  // a log entry's ops
+			append([]byte{wire.Version, 0x97, 4, 1, 1, 1, 0xc2, 0}, huge...),                                  // a unit's ops
 			append([]byte{wire.Version, 0x92, 3}, huge...),                                                    // a reason
+			append([]byte{wire.Version, 0x95, 1, 1, 1, 0xc2}, huge...),                                        // a verdict's deltas
+			append([]byte{wire.Version, 0x95, 1, 1, 1, 0xc2, 0x91, 0x92}, huge...),                            // a key
 			append([]byte{wire.Version, 0x81, 0xa4, 'k', 'i', 'n', 'd'}, huge...),
 			append([]byte{wire.Version, 0x81, 0xa7, 'c', 'o', 'l', 'u', 'm', 'n', 's'}, huge...), // a relation's columns
 			append([]byte{wire.Version, 0x81, 0xa1, 'x'}, huge...),                               // a key that nobody knows

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -81,7 +82,8 @@ func literal(v any) string {
 		for _, k := range []string{
 			"kind", "lsn", "payload", "oid", "relation", "reason", // control
 			"schema", "name", "identity", "columns", "type", "typemod", // relation
-			"seq", "floor_lsn", "floor_seq", "at", // checkpoint
+			"seq", "floor_lsn", "floor_seq", "at", "parked", "handles", // checkpoint
+			"number", "messages", "values", "op", // base
 		} {
 			if e, ok := v[k]; ok {
 				fmt.Fprintf(&b, ", %s: %s", k, literal(e))
@@ -125,6 +127,12 @@ func TestGoldenFilesAreRead(t *testing.T) {
 	}
 	if got := decodeChanges(t, stored("change")); got != want.String() {
 		t.Errorf("change: got\n%swant\n%s", got, want.String())
+	}
+	if v, err := wire.DecodeVerdict(stored("verdict")); err != nil || !reflect.DeepEqual(v, sampleVerdicts()[0]) {
+		t.Errorf("verdict: %+v, %v", v, err)
+	}
+	if b, err := wire.DecodeBase(stored("base")); err != nil || b != sampleBase() {
+		t.Errorf("base: %+v, %v", b, err)
 	}
 	if r, err := wire.DecodeRelation(stored("relation")); err != nil || r.Diff(sampleRelation()) != "" {
 		t.Errorf("relation: %+v, %v", r, err)

@@ -30,6 +30,18 @@ func decoders() map[string]func([]byte) error {
 			_, err := wire.DecodeRelation(body)
 			return err
 		},
+		"verdict": func(body []byte) error {
+			_, err := wire.DecodeVerdict(body)
+			return err
+		},
+		"basevalues": func(body []byte) error {
+			_, err := wire.DecodeBaseValues(body)
+			return err
+		},
+		"base": func(body []byte) error {
+			_, err := wire.DecodeBase(body)
+			return err
+		},
 		"checkpoint": func(body []byte) error {
 			_, err := wire.DecodeCheckpoint(body)
 			return err
@@ -66,7 +78,7 @@ func TestCutBodiesAreRefusedOrEndBetweenEntries(t *testing.T) {
 			}
 		}
 		// One for the bare version and one behind each entry but the last.
-		if most := map[string]int{"change": 3, "log": 6, "segment": 4}[f.name]; whole > most {
+		if most := map[string]int{"change": 3, "log": 6, "log_units": 8, "segment": 4}[f.name]; whole > most {
 			t.Errorf("%s is accepted when cut in %d places, want at most %d", f.name, whole, most)
 		}
 	}
@@ -96,6 +108,11 @@ func TestDecodersRefuseWhatIsNotTheirForm(t *testing.T) {
 		"true where a value should stand":     {"segment", "0xc3 where a string", []byte{1, 0x91, 0xc3}},
 		"a time beyond 64 bits":               {"change", "too large", []byte{1, 0x99, 1, 1, 0xcf, 255, 255, 255, 255, 255, 255, 255, 255, 0xa0, 0, 0, 0, 0x90, 0x90}},
 		"a log entry of another length":       {"log", "has 3 elements, want 2", []byte{1, 0x93, 3, 0xa0, 0}},
+		"a void entry of another length":      {"log", "has 2 elements, want 1", []byte{1, 0x92, 5, 0}},
+		"a verdict of another length":         {"verdict", "verdict has 4 elements, want 5", []byte{1, 0x94, 1, 1, 1, 0xc2}},
+		"a delta of another length":           {"verdict", "delta has 3 elements, want 2", []byte{1, 0x95, 1, 1, 1, 0xc2, 0x91, 0x93, 0xa0, 1, 1}},
+		"bytes behind a verdict":              {"verdict", "1 bytes behind", []byte{1, 0x95, 1, 1, 1, 0xc2, 0x90, 0}},
+		"bytes behind a base's values":        {"basevalues", "1 bytes behind", []byte{1, 0x90, 0}},
 		"bytes behind a map":                  {"control", "1 bytes behind it", []byte{1, 0x80, 0}},
 		"a control entry that is not a map":   {"control", "control entry", []byte{1, 7}},
 		"a relation without replica identity": {"relation", "identity", []byte{1, 0x80}},

@@ -2,6 +2,7 @@ package wire_test
 
 import (
 	"bytes"
+	"reflect"
 	"testing"
 
 	"github.com/vmihailenco/msgpack/v5"
@@ -94,7 +95,10 @@ func TestWeReadWhatGenericWritersWrite(t *testing.T) {
 		for _, oid := range f.Tables {
 			tables = append(tables, number(t, uint64(oid)))
 		}
-		entry := wire.Entry{Kind: wire.EntryOps, XID: f.XID, LSN: f.LSN, CommitTime: f.CommitTime, Last: f.Last, End: f.End}
+		entry := wire.Entry{
+			Kind: rapid.SampledFrom([]wire.EntryKind{wire.EntryOps, wire.EntryUnit}).Draw(t, "kind"),
+			XID:  f.XID, LSN: f.LSN, CommitTime: f.CommitTime, Last: f.Last, End: f.End,
+		}
 		for _, op := range f.Ops {
 			ops = append(ops, []any{number(t, op.Index), number(t, uint64(op.Kind)), op.KeyOnly, tree(op.Old), tree(op.New)})
 			logOps = append(logOps, []any{number(t, op.Index), number(t, uint64(op.Kind)), tree(op.New)})
@@ -116,7 +120,7 @@ func TestWeReadWhatGenericWritersWrite(t *testing.T) {
 			{&body, number(t, wire.Version)},
 			{&body, []any{xid, lsn, f.CommitTime, f.Relation, number(t, flags), number(t, f.Group), end, tables, ops}},
 			{&log, number(t, wire.Version)},
-			{&log, []any{number(t, 1), xid, lsn, f.CommitTime, f.Last, end, logOps}},
+			{&log, []any{number(t, uint64(entry.Kind)), xid, lsn, f.CommitTime, f.Last, end, logOps}},
 		} {
 			if err := msgpack.NewEncoder(w.to).Encode(w.value); err != nil {
 				t.Fatal(err)
@@ -127,6 +131,18 @@ func TestWeReadWhatGenericWritersWrite(t *testing.T) {
 		}
 		if got, want := decodeLog(t, log.Bytes()), showEntry(&entry); got != want {
 			t.Fatalf("got\n%swant\n%s", got, want)
+		}
+		var verdict bytes.Buffer
+		e := msgpack.NewEncoder(&verdict)
+		deltas := []any{[]any{f.Relation, number(t, 3)}, []any{"", -5}}
+		for _, v := range []any{number(t, wire.Version), []any{lsn, end, xid, f.Last, deltas}} {
+			if err := e.Encode(v); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want := wire.Verdict{Offset: f.Marker(), XID: f.XID, Unit: f.Last, Deltas: []wire.Delta{{Key: f.Relation, Count: 3}, {Count: -5}}}
+		if got, err := wire.DecodeVerdict(verdict.Bytes()); err != nil || !reflect.DeepEqual(*got, want) {
+			t.Fatalf("got %+v, %v, want %+v", got, err, want)
 		}
 	})
 }

@@ -3,6 +3,7 @@ package wire_test
 import (
 	"bytes"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -146,10 +147,11 @@ func TestLogsReadAsTheyWereWritten(t *testing.T) {
 		b.Reset()
 		var want []wire.Entry
 		open := false // the last entry takes more ops
+		kind := wire.EntryOps
 		tx := change.Fragment{LSN: 1}
 		entry := func() *wire.Entry {
 			if !open {
-				want = append(want, wire.Entry{Kind: wire.EntryOps, XID: tx.XID, LSN: tx.LSN, CommitTime: tx.CommitTime})
+				want = append(want, wire.Entry{Kind: kind, XID: tx.XID, LSN: tx.LSN, CommitTime: tx.CommitTime})
 				open = true
 			}
 			return &want[len(want)-1]
@@ -163,7 +165,7 @@ func TestLogsReadAsTheyWereWritten(t *testing.T) {
 				open = false
 			},
 			"op": func(t *rapid.T) {
-				op := wire.LogOp{Index: numbers().Draw(t, "index"), Kind: change.Kind(rapid.IntRange(1, 4).Draw(t, "kind"))}
+				op := wire.LogOp{Index: numbers().Draw(t, "index"), Kind: change.Kind(rapid.IntRange(1, 6).Draw(t, "kind"))}
 				row := maybeRow().Draw(t, "row")
 				var project []int
 				if len(row) > 0 {
@@ -191,6 +193,20 @@ func TestLogsReadAsTheyWereWritten(t *testing.T) {
 				snap := change.Snapshot{Xmin: change.FullXID(n), Xmax: change.FullXID(n) + 2, Xip: []change.FullXID{change.FullXID(n)}, LSN: change.LSN(n)}
 				b.Segment(n, n+1, n+2, snap)
 				want = append(want, wire.Entry{Kind: wire.EntrySegment, Segment: n, Messages: n + 1, Rows: n + 2, Snapshot: snap.String(), LSN: snap.LSN})
+				open = false
+			},
+			"unit": func(t *rapid.T) {
+				if open {
+					t.Skip("between entries only")
+				}
+				b.Unit, kind = !b.Unit, wire.EntryOps
+				if b.Unit {
+					kind = wire.EntryUnit
+				}
+			},
+			"void": func(*rapid.T) {
+				b.Void()
+				want = append(want, wire.Entry{Kind: wire.EntryVoid})
 				open = false
 			},
 			"end": func(t *rapid.T) {
@@ -270,6 +286,43 @@ func TestCheckpointsReadAsTheyWereWritten(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got, err := wire.DecodeCheckpoint(data); err != nil || !reflect.DeepEqual(got, want) {
+			t.Fatalf("%+v reads as %+v, %v", want, got, err)
+		}
+	})
+}
+
+func TestVerdictsReadAsTheyWereWritten(t *testing.T) {
+	delta := rapid.Custom(func(t *rapid.T) wire.Delta {
+		return wire.Delta{Key: string(rapid.SliceOfN(rapid.Byte(), 0, 40).Draw(t, "key")), Count: rapid.Int64().Draw(t, "count")}
+	})
+	rapid.Check(t, func(t *rapid.T) {
+		want := &wire.Verdict{
+			Offset: change.Offset{LSN: change.LSN(numbers().Draw(t, "lsn")), Op: numbers().Draw(t, "op")},
+			XID:    change.XID(numbers().Draw(t, "xid")), Unit: rapid.Bool().Draw(t, "unit"), Deltas: rapid.SliceOfN(delta, 0, 20).Draw(t, "deltas"),
+		}
+		if len(want.Deltas) == 0 {
+			want.Deltas = nil
+		}
+		if got, err := wire.DecodeVerdict(wire.EncodeVerdict(want)); err != nil || !reflect.DeepEqual(got, want) {
+			t.Fatalf("%+v reads as %+v, %v", want, got, err)
+		}
+		if got, err := wire.DecodeBaseValues(wire.EncodeBaseValues(want.Deltas)); err != nil || !slices.Equal(got, want.Deltas) {
+			t.Fatalf("%+v reads as %+v, %v", want.Deltas, got, err)
+		}
+	})
+}
+
+func TestBasesReadAsTheyWereWritten(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		want := wire.Base{
+			Number: numbers().Draw(t, "number"), Messages: numbers().Draw(t, "messages"), Values: numbers().Draw(t, "values"),
+			LSN: numbers().Draw(t, "lsn"), Op: numbers().Draw(t, "op"), At: int64(numbers().Draw(t, "at")),
+		}
+		data, err := wire.EncodeBase(want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := wire.DecodeBase(data); err != nil || got != want {
 			t.Fatalf("%+v reads as %+v, %v", want, got, err)
 		}
 	})

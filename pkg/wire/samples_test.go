@@ -125,6 +125,41 @@ func sampleLog() []byte {
 	return bytes.Clone(b.Finish())
 }
 
+// sampleUnits is the log of a shape with a subquery: what begins it, a unit that
+// is void, the unit again, and a transaction that was put aside.
+func sampleUnits() []byte {
+	b := wire.NewLogBuilder()
+	b.Segment(0, 1, 2, change.Snapshot{Xmin: 745, Xmax: 745, LSN: 0x16_B3740000})
+	b.Commit(&change.Fragment{LSN: 0x16_B3740100, CommitTime: 1700000000000000, Last: true, End: 0})
+	tx := change.Fragment{XID: 747, LSN: 0x16_B374D848, CommitTime: 1700000000123456}
+	b.Unit = true
+	b.Op(&tx, 0, change.Upsert, text("1", "write tests", "f"), []int{0, 1, 2})
+	b.Void()
+	b.Op(&tx, 0, change.Upsert, text("1", "write tests", "f"), []int{0, 1, 2})
+	b.Op(&change.Fragment{XID: 749, LSN: 0x16_B374D900, CommitTime: 1700000000123999}, 4, change.Discard, text("2"), []int{0})
+	h := change.Fragment{XID: 0, LSN: 0x16_B374DA00, CommitTime: 1700000000124999}
+	b.Op(&h, 2, change.Upsert, change.Row{[]byte("3"), nil, []byte("")}, []int{0, 1, 2})
+	h.Last, h.End = true, 4
+	b.Commit(&h)
+	b.Unit = false
+	aside := change.Fragment{XID: 748, LSN: 0x16_B374DA00, CommitTime: 1700000000123777}
+	b.Op(&aside, 6, change.Delete, text("1"), []int{0})
+	aside.Last, aside.End = true, 8
+	b.Commit(&aside)
+	return bytes.Clone(b.Finish())
+}
+
+func sampleVerdicts() []*wire.Verdict {
+	return []*wire.Verdict{
+		{Offset: change.Offset{LSN: 97496905800, Op: 304}, XID: 747, Deltas: []wire.Delta{{Key: "\x00", Count: 1}, {Key: "\x03ab", Count: -70000}}},
+		{Offset: change.Offset{LSN: 1}, XID: 1<<32 - 1, Unit: true},
+	}
+}
+
+func sampleBase() wire.Base {
+	return wire.Base{Number: 3, Messages: 2, Values: 70000, LSN: 97496905800, Op: 304, At: 1700000000123456}
+}
+
 func sampleRelation() *change.Relation {
 	return &change.Relation{
 		OID: 16385, Schema: "public", Name: "tasks", Identity: change.IdentityFull,
@@ -145,6 +180,10 @@ func sampleTails() []wire.Tail {
 			Rows: 70001, CommittedRows: 70000, Bytes: 1 << 40,
 		},
 		{Last: change.Offset{LSN: 97496905800, Op: 304}, Committed: change.Offset{LSN: 97496905800, Op: 304}, Began: true, Ended: true, Bytes: 99},
+		{
+			Last: change.Offset{LSN: 97496905800, Op: 304}, Committed: change.Offset{LSN: 97496905800, Op: 304}, Began: true,
+			Rows: -1, CommittedRows: -1, Bytes: 613, Aside: wire.FormatAside([]change.LSN{97496900000, 97496900008}),
+		},
 	}
 }
 
@@ -166,5 +205,13 @@ func forms() []form {
 		{"control_reset", must(wire.EncodeControl(wire.Control{Kind: wire.ControlReset, LSN: 1, Reason: "the slot was lost"}))},
 		{"relation", must(wire.EncodeRelation(sampleRelation()))},
 		{"checkpoint", must(wire.EncodeCheckpoint(wire.Checkpoint{LSN: 97496905800, Seq: 7000000000, FloorLSN: 97496900000, FloorSeq: 300, At: 1700000000123456}))},
+		{"checkpoint_parked", must(wire.EncodeCheckpoint(wire.Checkpoint{LSN: 97496905800, Seq: 7, At: 1, Parked: []wire.ParkedAt{
+			{LSN: 97496900000, Handles: []string{"537a3e845a2479ab-hoe9dyycgv"}}, {LSN: 97496905000, Handles: []string{"a-1", "b-2"}},
+		}}))},
+		{"log_units", sampleUnits()},
+		{"verdict", wire.EncodeVerdict(sampleVerdicts()[0])},
+		{"verdict_none", wire.EncodeVerdict(sampleVerdicts()[1])},
+		{"basevalues", wire.EncodeBaseValues(sampleVerdicts()[0].Deltas)},
+		{"base", must(wire.EncodeBase(sampleBase()))},
 	}
 }

@@ -228,7 +228,6 @@ func (g *group) join(ctx context.Context) error {
 		g.mu.Unlock()
 		s.disband(g)
 		for _, f := range members {
-			g.router.remove(f)
 			f.after = s.applied.lsn
 			s.addLive(f)
 		}

@@ -32,7 +32,8 @@ type group struct {
 	table  uint32
 	router *router
 	sets   []*valueSet
-	units  int // opened so far; names them
+	units  int  // opened so far; names them
+	nested bool // an inner shape has subqueries itself, so that its log changes at barriers
 
 	// State of an attempt.
 	views  []*valueset.View // by set: as of at
@@ -70,7 +71,7 @@ var errRegroup = errors.New("some shapes of the group end")
 func (s *session) newGroup(members []*follower, at place, aside []reconcile.Txn) *group {
 	s.lastGroup++
 	g := &group{
-		s: s, id: fmt.Sprintf("%s/%d", s.c.cfg.Name, s.lastGroup), table: members[0].relation.OID, router: newRouter(),
+		s: s, id: fmt.Sprintf("%s/%d/%d", s.c.cfg.Name, s.began, s.lastGroup), table: members[0].relation.OID, router: newRouter(),
 		members: map[string]*follower{}, at: at, aside: aside, began: true,
 	}
 	g.router.settled = true
@@ -85,6 +86,7 @@ func (s *session) newGroup(members []*follower, at place, aside []reconcile.Txn)
 			if !slices.Contains(g.sets, set) {
 				g.sets = append(g.sets, set)
 			}
+			g.nested = g.nested || q.Unit
 		}
 		s.grouped[f.id] = g
 		s.sets.place(f.handle, false, g.known())
@@ -97,7 +99,7 @@ func (s *session) newGroup(members []*follower, at place, aside []reconcile.Txn)
 // known is up to where the logs of members that are inner shapes are complete.
 func (g *group) known() change.LSN {
 	if len(g.aside) > 0 {
-		return 0 // commits up to g.at may still come
+		return g.at.lsn - 1 // what was aside is written at g.at
 	}
 	return g.at.lsn
 }
@@ -342,9 +344,7 @@ func (g *group) backlog(ctx context.Context) error {
 		g.mu.Lock()
 		g.aside = rest
 		g.mu.Unlock()
-		for _, f := range g.members {
-			g.s.sets.place(f.handle, false, g.known())
-		}
+		g.tellPlace()
 	}
 	return nil
 }
@@ -433,8 +433,15 @@ func (g *group) advance(at place, aside []reconcile.Txn) {
 	g.mu.Lock()
 	g.at, g.aside = at, aside
 	g.mu.Unlock()
+	g.tellPlace()
+}
+
+// tellPlace tells those who depend on members how far these are.
+func (g *group) tellPlace() {
 	for _, f := range g.members {
-		g.s.sets.place(f.handle, false, g.known())
+		if f.inner.Load() {
+			g.s.sets.place(f.handle, false, g.known())
+		}
 	}
 }
 
@@ -532,7 +539,9 @@ func (g *group) control(ctx context.Context, m stream.Received, c wire.Control) 
 		if g.unit != nil && c.Payload == g.unit.id {
 			return g.closeUnit(ctx, m, c)
 		}
-		return g.begin(ctx, reconcile.Txn{XID: change.XID(c.XID), LSN: lsn, First: m.First})
+		if g.nested {
+			return g.begin(ctx, reconcile.Txn{XID: change.XID(c.XID), LSN: lsn, First: m.First})
+		}
 	}
 	return nil
 }

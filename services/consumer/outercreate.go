@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -36,7 +37,7 @@ func (g *group) create(ctx context.Context) error {
 	_, err = p.fence(ctx, conn.Conn())
 	var start place
 	if err == nil {
-		start, err = g.pin(ctx, conn.Conn())
+		start, err = g.start(ctx, conn.Conn())
 	}
 	conn.Release()
 	if err != nil {
@@ -57,6 +58,24 @@ func (g *group) create(ctx context.Context) error {
 	}
 	g.cursor.next = start.seq
 	return g.barrier(ctx, u)
+}
+
+// start finds where the shape starts to read: where nothing is hidden from a
+// snapshot any more that is part of a base.
+func (g *group) start(ctx context.Context, conn *pgx.Conn) (place, error) {
+	for look := firstLook; ; look = min(2*look, lastLook) {
+		start, err := g.pin(ctx, conn)
+		if err != nil {
+			return place{}, err
+		}
+		if !slices.ContainsFunc(g.sets, func(set *valueSet) bool { return !g.s.sets.reachesBack(set, start.lsn) }) {
+			return start, nil
+		}
+		waitFor(ctx, look) // Postgres does not tell when a transaction becomes visible
+		if ctx.Err() != nil {
+			return place{}, context.Cause(ctx)
+		}
+	}
 }
 
 // pin finds where the shape starts to read, as parked.pin does, and keeps the

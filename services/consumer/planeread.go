@@ -102,7 +102,10 @@ func summary(rec *registry.Shape, tail wire.Tail, cp wire.Checkpoint, head chang
 		ID: rec.ID, Handle: rec.Handle, Partition: rec.Partition, State: rec.State, Reason: rec.Reason,
 		Schema: d.Schema, Table: d.Table, Where: d.Where, Params: d.Params,
 		HasKey: len(rec.Table.PrimaryKey) > 0, WriteUnit: control.WriteUnit, Created: rec.Created.Format(time.RFC3339Nano),
-		Offset: tail.Committed, Rows: tail.CommittedRows, LogBytes: tail.Bytes, SnapshotRows: rec.SnapshotRows,
+		Inner: rec.Unasked, Offset: tail.Committed, Rows: tail.CommittedRows, LogBytes: tail.Bytes, SnapshotRows: rec.SnapshotRows,
+	}
+	for _, q := range rec.Subqueries {
+		s.Subqueries = append(s.Subqueries, q.Handle)
 	}
 	for _, c := range rec.Table.Columns {
 		if slices.Contains(d.Columns, c.Name) {

@@ -76,16 +76,13 @@ func (s *session) keepInner(ctx context.Context, rec *registry.Shape) error {
 	})
 }
 
-// innerGrace is how long an inner shape stays that nobody asked for and
-// nothing depends on: the shape that it was made for may be about to come.
-const innerGrace = 30 * time.Second
-
-// sweepInner removes the inner shapes that nobody needs any more.
+// sweepInner removes the inner shapes that nobody needs any more. They are left
+// alone for a while: the shape that one was made for may be about to come.
 func (s *session) sweepInner(ctx context.Context) error {
 	var ids []string
 	err := s.onMain(ctx, func(context.Context) error {
 		for id, r := range s.records {
-			if r.unasked && len(s.dependsOn[r.handle]) == 0 && time.Since(r.changed) > innerGrace {
+			if r.unasked && len(s.dependsOn[r.handle]) == 0 && time.Since(r.changed) > s.c.cfg.InnerGrace {
 				ids = append(ids, id)
 			}
 		}

@@ -174,6 +174,7 @@ func (c *Consumer) session(ctx context.Context, js jetstream.JetStream) error {
 		slots:      make(chan struct{}, c.cfg.Snapshots),
 		enders:     make(chan struct{}, endsAtOnce),
 		do:         make(chan func(context.Context) error),
+		began:      time.Now().UnixNano(),
 		sets:       newSets(),
 		verdictsOf: map[int]bool{},
 		dependents: map[string]map[*follower]bool{},

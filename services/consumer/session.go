@@ -45,6 +45,7 @@ type session struct {
 	groups     map[*group]bool
 	grouped    map[string]*group // by id of the member
 	lastGroup  int
+	began      int64                      // when the session did; makes the names of its groups differ from those of others
 	records    map[string]record          // by id, of shapes that have not ended
 	dependsOn  map[string]map[string]bool // ids of shapes, by the handle of an inner one
 

@@ -40,6 +40,9 @@ type valueSet struct {
 	at     change.Offset // up to where the inner shape's log is in base
 	users  int           // groups that hold views of base
 	passed change.Offset // the last verdict that was read, or at if that is further
+	// whole is from where on every verdict is known, or will be: the first
+	// base, or the first verdict if that is older. Valid once base is.
+	whole change.LSN
 
 	verdicts []*wire.Verdict // ascending; those that somebody may still need
 
@@ -334,6 +337,13 @@ func (s *sets) trim(floor, main change.LSN) {
 		n := sort.Search(len(set.verdicts), func(i int) bool { return set.verdicts[i].Offset.LSN >= floor || set.at.Before(set.verdicts[i].Offset) })
 		set.verdicts = slices.Delete(set.verdicts, 0, n)
 	}
+}
+
+// reachesBack reports whether all that happened to a set from lsn on is known.
+func (s *sets) reachesBack(set *valueSet, lsn change.LSN) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return set.base != nil && (set.whole < lsn || len(set.verdicts) > 0 && set.verdicts[0].Offset.LSN < lsn)
 }
 
 // get returns a set that is known.

@@ -8,6 +8,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/synadia-io/orbit.go/jetstreamext"
 
+	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/stream"
 	"github.com/shapebus/shapebus/pkg/topology"
 	"github.com/shapebus/shapebus/pkg/valueset"
@@ -123,7 +124,7 @@ func (s *session) loadBase(ctx context.Context, set *valueSet) error {
 	s.sets.mu.Lock()
 	defer s.sets.mu.Unlock()
 	if set.base == nil {
-		set.base, set.at = base, b.Offset()
+		set.base, set.at, set.whole = base, b.Offset(), change.LSN(b.LSN)
 		if set.passed.Before(set.at) {
 			set.passed = set.at
 		}
