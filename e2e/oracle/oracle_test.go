@@ -72,6 +72,7 @@ func play(t *testing.T, seed uint64, long time.Duration) *Recording {
 		w.revive()
 	}
 	traffic.stop()
+	w.innerShapes()
 	w.settle()
 	w.sameHandles()
 	r := &Recording{Seed: seed, Schema: w.schema, Shapes: w.records}

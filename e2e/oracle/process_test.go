@@ -46,9 +46,14 @@ func spawn(tb testing.TB, name string, env []string, path string, args ...string
 	}
 	tb.Cleanup(func() {
 		p.end(syscall.SIGKILL)
-		if tb.Failed() {
-			tb.Logf("--- the end of the log of %s (process %d, %s):\n%s", p.name, p.cmd.Process.Pid, p.cmd.ProcessState, p.log.tail())
+		if !tb.Failed() {
+			return
 		}
+		name := filepath.Join(os.TempDir(), fmt.Sprintf("oracle-%d-%s.log", p.cmd.Process.Pid, p.name))
+		if err := os.WriteFile(name, []byte(p.log.String()), 0o600); err != nil {
+			tb.Error(err)
+		}
+		tb.Logf("the log of %s (process %d, %s) is %s", p.name, p.cmd.Process.Pid, p.cmd.ProcessState, name)
 	})
 	return p
 }
@@ -91,12 +96,10 @@ func (o *output) Write(p []byte) (int, error) {
 	return o.text.Write(p)
 }
 
-func (o *output) tail() string {
+func (o *output) String() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	const last = 30
-	lines := strings.Split(o.text.String(), "\n")
-	return strings.Join(lines[max(0, len(lines)-last):], "\n")
+	return o.text.String()
 }
 
 // build makes the binary once for all tests.

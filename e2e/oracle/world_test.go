@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -56,6 +58,7 @@ type living struct {
 	def   client.Definition
 	shape *client.Shape
 	inner bool // some other shape may depend on it
+	made  bool // because a subquery selects from it, not because it was asked for
 }
 
 // service is one of the processes, and how it is started again.
@@ -162,7 +165,7 @@ func (w *world) start(s *service, failpoint string) {
 	w.tb.Helper()
 	args := s.args()
 	w.tb.Logf("start %s %v %s", s.name, args[1:], failpoint)
-	env := []string{"SHAPEBUS_SOURCE=" + string(w.source), "SHAPEBUS_DATABASE_URL=" + w.url, "SHAPEBUS_NATS_URL=" + w.nats}
+	env := []string{"SHAPEBUS_LOG_LEVEL=debug", "SHAPEBUS_SOURCE=" + string(w.source), "SHAPEBUS_DATABASE_URL=" + w.url, "SHAPEBUS_NATS_URL=" + w.nats}
 	if failpoint != "" {
 		env = append(env, "SHAPEBUS_FAILPOINT="+failpoint)
 	}
@@ -217,7 +220,7 @@ func (w *world) expire(s *service) {
 		return // there are none
 	}
 	for _, k := range keys {
-		if (s.name == "materializer") == (len(k) > 12 && k[:12] == "materializer") {
+		if (s.name == "materializer") == strings.HasPrefix(k, "materializer") {
 			if err := kv.Purge(w.tb.Context(), k); err != nil {
 				w.tb.Error(err)
 			}
@@ -279,8 +282,9 @@ func (w *world) ask(want wish, inner bool) *living {
 	w.tb.Helper()
 	var sh *client.Shape
 	var refused *client.RequestError
+	began := time.Now()
 	w.until("shape "+want.def.Table+" WHERE "+want.def.Where+" is created", func() (bool, error) {
-		ctx, cancel := context.WithTimeout(w.tb.Context(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(w.tb.Context(), 2*time.Second)
 		defer cancel()
 		var err error
 		sh, err = w.client.Create(ctx, want.def)
@@ -303,7 +307,7 @@ func (w *world) ask(want wish, inner bool) *living {
 	}
 	l := &living{kind: want.kind, def: want.def, shape: sh, inner: inner}
 	w.shapes = append(w.shapes, l)
-	w.tb.Logf("%s shape %s: %v of %s WHERE %s", want.kind, sh.Handle(), want.def.Columns, want.def.Table, want.def.Where)
+	w.tb.Logf("%s shape %s after %s: %v of %s WHERE %s", want.kind, sh.Handle(), time.Since(began).Round(time.Millisecond), want.def.Columns, want.def.Table, want.def.Where)
 	return l
 }
 
@@ -330,6 +334,42 @@ func (w *world) read(l *living) *logcheck.Log {
 		w.tb.Fatal(err)
 	}
 	return log
+}
+
+// innerShapes adds the shapes that were made because a subquery selects from
+// them and nobody asked for.
+func (w *world) innerShapes() {
+	w.tb.Helper()
+	var all []control.Shape
+	w.until("the shapes are listed", func() (_ bool, err error) {
+		ctx, cancel := context.WithTimeout(w.tb.Context(), 2*time.Second)
+		defer cancel()
+		all, err = w.client.List(ctx)
+		return err == nil, err
+	})
+	for _, info := range all {
+		known := slices.ContainsFunc(w.shapes, func(l *living) bool { return l.shape.Handle() == info.Handle })
+		if known || info.State == control.StateDeleting {
+			continue
+		}
+		var sh *client.Shape
+		w.until("shape "+info.Handle+" is opened", func() (_ bool, err error) {
+			ctx, cancel := context.WithTimeout(w.tb.Context(), 2*time.Second)
+			defer cancel()
+			sh, err = w.client.Open(ctx, info.Handle)
+			return err == nil, err
+		})
+		l := &living{shape: sh, inner: true, made: true}
+		switch strings.Count(info.Where, "SELECT") {
+		case 0:
+		case 1:
+			l.kind = Outer
+		default:
+			l.kind = Nested // or not: its clause is not taken apart here
+		}
+		w.shapes = append(w.shapes, l)
+		w.tb.Logf("inner shape %s: %s.%s WHERE %s", info.Handle, info.Schema, info.Table, info.Where)
+	}
 }
 
 // settle waits until all that is committed by now has been seen on every shape's behalf.
@@ -367,6 +407,9 @@ func (w *world) settle() {
 func (w *world) sameHandles() {
 	w.tb.Helper()
 	for _, l := range w.shapes {
+		if l.made {
+			continue
+		}
 		again, err := w.client.Create(w.tb.Context(), l.def)
 		if err != nil {
 			w.tb.Fatal(err)
