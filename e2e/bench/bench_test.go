@@ -38,6 +38,7 @@ func TestBenches(t *testing.T) {
 				"small_floor_rows_per_s small_ingest_rows_per_s small_end_to_end_rows_per_s " +
 				"big_floor_cpu_receiver big_end_to_end_cpu_receiver big_end_to_end_cpu_consumer big_end_to_end_cpu_nats",
 		},
+		{"values -values 20000", "bytes_per_value bytes_per_value_peak bytes_per_value_of_rows value_set_restore_s"},
 		{
 			"latency -transactions 100",
 			"latency_p50_ms latency_p99_ms latency_max_ms latency_fsync_p50_ms latency_fsync_p99_ms latency_fsync_max_ms",

@@ -170,7 +170,7 @@ func (l *lab) launch(ctx context.Context, source topology.Source, args []string)
 			cmd.Env = append(cmd.Env, kv)
 		}
 	}
-	cmd.Env = append(cmd.Env, "SHAPEBUS_DATABASE_URL="+l.url, "SHAPEBUS_NATS_URL="+l.natsURL)
+	cmd.Env = append(cmd.Env, "SHAPEBUS_DATABASE_URL="+l.url, "SHAPEBUS_NATS_URL="+l.natsURL) // not every service reads both
 	p, err := l.start(args[0], cmd, l.failed)
 	if err == nil {
 		p.metrics = "http://" + address + "/metrics"
@@ -179,23 +179,26 @@ func (l *lab) launch(ctx context.Context, source topology.Source, args []string)
 }
 
 // flag reports whether a metric of the process is 1. No answer is no.
-func (p *process) flag(ctx context.Context, metric string) bool {
+func (p *process) flag(ctx context.Context, metric string) bool { return p.metric(ctx, metric) == "1" }
+
+// metric is the value of a metric of the process as it prints it, "" without an answer.
+func (p *process) metric(ctx context.Context, metric string) string {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.metrics, http.NoBody)
 	if err != nil {
-		return false
+		return ""
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return false
+		return ""
 	}
 	text, err := io.ReadAll(resp.Body)
 	if errors.Join(err, resp.Body.Close()) != nil {
-		return false
+		return ""
 	}
 	for line := range strings.Lines(string(text)) {
-		if strings.HasPrefix(line, metric+"{") && strings.HasSuffix(strings.TrimSpace(line), "} 1") {
-			return true
+		if _, value, ok := strings.Cut(strings.TrimSpace(line), "} "); ok && strings.HasPrefix(line, metric+"{") {
+			return value
 		}
 	}
-	return false
+	return ""
 }

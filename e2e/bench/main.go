@@ -1,10 +1,12 @@
 // Command bench measures what Shapebus promises: memory that does not depend on the size of a transaction, throughput
-// beside a floor, and latency. It looks from outside: the built binary's ingest and consumer and a NATS server, each in a
+// beside a floor, and latency. It looks from outside: the built binary's services and a NATS server, each in a
 // process of its own, a throw-away Postgres, and pkg/client.
 //
 //	go run ./e2e/bench memory      peak memory of ingest and consumer, for a small and a large transaction
 //	go run ./e2e/bench throughput  time to drain a backlog, over that of pg_recvlogical on the same WAL
+//	go run ./e2e/bench values      what the materializer's memory grows by for each value that a subquery selects
 //	go run ./e2e/bench latency     from COMMIT to the change in a client's hands
+//	go run ./e2e/bench shapes      many shapes: creation, latency beside them, memory, restart
 //
 // Each prints a table for people and then a line "figure <name> <value> <unit>" per result. docs/BENCHMARKS.md says what
 // exactly is measured. It refuses to judge: goals are for the reader, a missed one is no error. It needs Linux, for /proc,
@@ -26,7 +28,9 @@ import (
 
 const usage = `usage: bench memory [-rows N]
        bench throughput [-rows N] [-transactions N] [-runs N]
+       bench values [-values N]
        bench latency [-transactions N] [-rate N]
+       bench shapes [-shapes N] [-rate N] [-period D]
 and in each: [-binary FILE] [-timeout D]
 `
 
@@ -57,10 +61,14 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return 0
 	case "memory":
 		bench = memoryFlags(flags)
+	case "values":
+		bench = valuesFlags(flags)
 	case "throughput":
 		bench = throughputFlags(flags)
 	case "latency":
 		bench = latencyFlags(flags)
+	case "shapes":
+		bench = shapesFlags(flags)
 	default:
 		fmt.Fprint(stderr, usage)
 		return 2

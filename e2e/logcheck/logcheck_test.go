@@ -117,12 +117,10 @@ func TestReplayJudgesUnits(t *testing.T) {
 			l := &log{b: wire.NewLogBuilder(), tail: wire.Tail{Began: true, Rows: 1, CommittedRows: 1}}
 			c.write(l)
 			var d wire.LogDecoder
-			got := ""
 			err := r.message(&d, l.tail, bytes.Clone(l.b.Finish()), func(e *wire.Entry) error { return r.entry(t.Context(), nil, "", e) })
+			got := text1(r)
 			if err != nil {
 				got = err.Error()
-			} else {
-				got = text1(r)
 			}
 			if !strings.Contains(got, c.rows) || err == nil && got != c.rows {
 				t.Errorf("got %s, want %s", got, c.rows)

@@ -5,6 +5,9 @@
 // every row. What cannot be reproduced exactly is refused by Compile with the position of the offending part; nothing
 // is approximated. Text is always ordered by bytes, on both sides (COLLATE "C" in the SQL).
 //
+// A clause may test membership in what a subquery selects. Who evaluates it says what that is (MatchIn); the package
+// reads no other table than the row's, and knows nothing of how a set comes about.
+//
 // The package assumes the text forms of a session with TimeZone=UTC, DateStyle=ISO, extra_float_digits >= 1,
 // client_encoding=UTF8 and a UTF8 database. It reads no rows and keeps no state: a Predicate is immutable.
 //

@@ -66,6 +66,7 @@ type members struct {
 // row's own, as if it were a boolean column.
 type memberNode struct {
 	cell     int
+	number   int // of the subquery, in Predicate.Subqueries
 	subquery *Subquery
 }
 

@@ -126,7 +126,7 @@ func (b *builder) leftSide(q *Subquery, n *pg_query.Node, selected []term, pos i
 	types := make([]uint32, len(parts))
 	for i, part := range parts {
 		at := b.position(part)
-		ref := part.GetColumnRef()
+		ref := bareColumn(part)
 		if ref == nil {
 			return &Error{Pos: at, Message: "only columns may stand before IN (SELECT …)", Hint: "write column IN (SELECT …) or (column, column) IN (SELECT …)"}
 		}
@@ -157,6 +157,15 @@ func (b *builder) leftSide(q *Subquery, n *pg_query.Node, selected []term, pos i
 	q.print(&out)
 	q.sql = out.String()
 	return nil
+}
+
+// bareColumn returns a column's reference, nil if n is something else. COLLATE "C" around it is how it prints, and how it
+// is compared anyway.
+func bareColumn(n *pg_query.Node) *pg_query.ColumnRef {
+	if c := n.GetCollateClause(); c != nil && len(c.Collname) == 1 && lastName(c.Collname) == "C" {
+		n = c.Arg
+	}
+	return n.GetColumnRef()
 }
 
 func countOf(n int, what string) string {
@@ -209,7 +218,8 @@ func (b *builder) members(root node) members {
 			m.subqueries = append(m.subqueries, n.subquery)
 		}
 		n.subquery = m.subqueries[len(m.subqueries)-1]
-		n.cell = m.width + len(m.subqueries) - 1
+		n.number = len(m.subqueries) - 1
+		n.cell = m.width + n.number
 	}
 	m.findMonotone(root)
 	conjuncts := []node{root}

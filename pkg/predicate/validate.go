@@ -26,10 +26,16 @@ func Validate(ctx context.Context, conn *pgconn.PgConn, table Table, p *Predicat
 	switch refused.Code {
 	case undefinedTable:
 		out = &Error{Message: fmt.Sprintf("table %s does not exist", name)}
+		if len(p.Subqueries()) > 0 { // it may be one of theirs
+			out.Message = "Postgres does not find a table: " + refused.Message
+		}
 	case undefinedColumn:
 		out.Message = "the table has changed: " + refused.Message
 	case noPrivilege:
 		out.Message = "Postgres denies access: " + refused.Message
+		if len(p.Subqueries()) > 0 {
+			name += " and the tables of its subqueries"
+		}
 		out.Hint = fmt.Sprintf("GRANT USAGE ON SCHEMA %s and SELECT ON %s to the user of this connection", quoteIdent(table.Schema), name)
 	}
 	return out

@@ -119,6 +119,9 @@ func (v *View) Each(f func(key string) bool) {
 	}
 }
 
+// Len is about how many values the view has.
+func (v *View) Len() int { return len(v.base.counts) + len(v.delta) }
+
 // Differs is how many values' counts are not the base's.
 func (v *View) Differs() int { return len(v.delta) }
 

@@ -40,7 +40,7 @@ func (s *session) checkTables(ctx context.Context) error {
 	err := s.onMain(ctx, func(context.Context) error {
 		for oid, t := range s.router.tables {
 			oids = append(oids, oid)
-			asked[oid] = slices.Clone(t.shapes)
+			asked[oid] = slices.Clone(t.shapes.items)
 		}
 		return nil
 	})

@@ -3,6 +3,7 @@ package consumer
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 
@@ -129,7 +130,11 @@ func (s *session) regroup(ctx context.Context, leave []*follower) {
 		groups[k] = append(groups[k], f)
 	}
 	for _, members := range groups {
-		s.startGroup(ctx, s.newGroup(members, s.applied, nil))
+		g := s.newGroup(members, s.applied, nil)
+		for i, set := range g.sets {
+			g.since[i] = set.version
+		}
+		s.startGroup(ctx, g)
 	}
 }
 
@@ -213,7 +218,7 @@ func (g *group) join(ctx context.Context) error {
 		}
 		for i, set := range g.sets {
 			if set.main == nil {
-				set.main = g.views[i]
+				set.arrive(g.views[i], g.since[i], g.touched[i])
 			}
 			s.sets.release(set)
 		}
@@ -228,6 +233,7 @@ func (g *group) join(ctx context.Context) error {
 		g.mu.Unlock()
 		s.disband(g)
 		for _, f := range members {
+			g.router.remove(f)
 			f.after = s.applied.lsn
 			s.addLive(f)
 		}
@@ -235,6 +241,26 @@ func (g *group) join(ctx context.Context) error {
 			return nil
 		}
 		return s.coverAndMarkLive(ctx, g.creating.rec)
+	})
+}
+
+// coverAndMarkLive writes a checkpoint, and when that is stored says in a
+// shape's record that it is live.
+func (s *session) coverAndMarkLive(ctx context.Context, rec *registry.Shape) error {
+	covered := make(chan struct{})
+	s.group.Go(func() error {
+		select {
+		case <-covered:
+			p := &parked{s: s, id: rec.ID, handle: rec.Handle, log: s.log.With(slog.String("shape", rec.Handle)), rec: rec}
+			return ignoreEnd(ctx, p.markLive(ctx))
+		case <-ctx.Done():
+			return nil
+		}
+	})
+	return s.checkpoint(ctx, func(partition int) {
+		if partition == rec.Partition {
+			close(covered)
+		}
 	})
 }
 

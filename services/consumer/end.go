@@ -36,7 +36,7 @@ func (s *session) endRunning(ctx context.Context, id, reason string, keepRecord 
 		g.end(id, reason, keepRecord) // its goroutine does the rest
 	}
 	if p := s.parked[id]; p != nil {
-		p.stop(reason, keepRecord) // its goroutine does the rest
+		return s.stop(ctx, p, reason, keepRecord)
 	}
 	return nil
 }

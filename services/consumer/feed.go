@@ -47,35 +47,3 @@ func (fd *feed) read(ctx context.Context, m stream.Received,
 	}
 	return lsn, nil
 }
-
-// replay offers one message to one shape that is not in the router, and
-// appends what comes of it. The shape's ended is set when it cannot go on.
-func (s *session) replay(ctx context.Context, fd *feed, f *follower, m stream.Received) (change.LSN, error) {
-	lsn, err := fd.read(ctx, m,
-		func(c wire.Control) error {
-			if c.Kind == wire.ControlReset && f.concerns(change.LSN(c.LSN)) {
-				f.ended = c.Reason
-			}
-			return nil
-		},
-		func(rel *change.Relation, fr *change.Fragment) error {
-			if rel.OID != f.relation.OID || f.ended != "" || f.checkRelation(rel, fr) || f.skips(fr) {
-				return nil
-			}
-			for i := range fr.Ops {
-				f.apply(fr, &fr.Ops[i])
-			}
-			if fr.Last {
-				f.commit(fr)
-			}
-			return nil
-		})
-	if err != nil {
-		return 0, err
-	}
-	f.pass(lsn)
-	if f.ended != "" {
-		return lsn, nil
-	}
-	return lsn, s.parts[f.partition].appendLog(ctx, f)
-}

@@ -32,8 +32,13 @@ type group struct {
 	table  uint32
 	router *router
 	sets   []*valueSet
-	units  int  // opened so far; names them
-	nested bool // an inner shape has subqueries itself, so that its log changes at barriers
+	// since is the version of each set's main view when the members left the
+	// main loop, 0 if they did not; touched are the values that units have changed
+	// since then.
+	since   []uint64
+	touched []map[string]struct{}
+	units   int  // opened so far; names them
+	nested  bool // an inner shape has subqueries itself, so that its log changes at barriers
 
 	// State of an attempt.
 	views  []*valueset.View // by set: as of at
@@ -85,6 +90,8 @@ func (s *session) newGroup(members []*follower, at place, aside []reconcile.Txn)
 			set := s.sets.get(q.ValueSet())
 			if !slices.Contains(g.sets, set) {
 				g.sets = append(g.sets, set)
+				g.since = append(g.since, 0)
+				g.touched = append(g.touched, map[string]struct{}{})
 			}
 			g.nested = g.nested || q.Unit
 		}
@@ -586,6 +593,9 @@ func (g *group) change(ctx context.Context, t reconcile.Txn, i int, v *wire.Verd
 		if err := g.openUnit(ctx, t); err != nil {
 			return err
 		}
+	}
+	for key := range deltas {
+		g.touched[i][key] = struct{}{}
 	}
 	g.unit.sets[i].Add(deltas)
 	return nil

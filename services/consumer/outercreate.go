@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -29,12 +28,14 @@ type creation struct {
 // create opens the unit in which the shape begins. What is left is done when
 // its barrier comes.
 func (g *group) create(ctx context.Context) error {
-	p := &parked{s: g.s, id: g.creating.rec.ID, handle: g.creating.rec.Handle, partition: g.creating.rec.Partition, log: g.log, rec: g.creating.rec, f: g.creating.f}
 	conn, err := g.s.c.unitPool.Acquire(ctx)
 	if err != nil {
 		return fmt.Errorf("connect to Postgres: %w", err)
 	}
-	_, err = p.fence(ctx, conn.Conn())
+	table, err := g.s.fence(ctx, conn.Conn(), g.creating.rec.Definition.Schema, g.creating.rec.Definition.Table)
+	if err == nil && table.Structure() != g.creating.rec.Structure {
+		err = &final{errors.New(tableChanged(g.creating.f.table, table))}
+	}
 	var start place
 	if err == nil {
 		start, err = g.start(ctx, conn.Conn())
@@ -99,7 +100,6 @@ func (g *group) pin(ctx context.Context, conn *pgx.Conn) (start place, err error
 // firstRows reads the shape's rows into its first segment and begins the log.
 func (g *group) firstRows(ctx context.Context, u *unit, end *change.Fragment) error {
 	f, rec := g.creating.f, g.creating.rec
-	p := &parked{s: g.s, id: rec.ID, handle: rec.Handle, partition: rec.Partition, log: g.log, rec: rec, f: f}
 	table := f.table
 	columns := make([]string, 0, len(table.Relation.Columns))
 	for _, c := range table.Relation.Columns {
@@ -112,8 +112,7 @@ func (g *group) firstRows(ctx context.Context, u *unit, end *change.Fragment) er
 		where = f.pred.FixedSQL()
 	}
 	sets := u.running(g, f.outer)
-	segment := uint64(time.Now().UnixMicro())
-	w := &segmentWriter{p: p, segment: segment, b: wire.NewSegmentBuilder(), told: time.Now()}
+	w := g.s.newSegment(rec)
 	picked := make(change.Row, len(f.project))
 	_, err := u.snap.CopyRows(ctx, table, columns, where, func(row change.Row) error {
 		if !f.outer.Match(row, sets) {
@@ -140,8 +139,8 @@ func (g *group) firstRows(ctx context.Context, u *unit, end *change.Fragment) er
 	if err != nil {
 		return err
 	}
-	f.begin(u.snap.Snapshot, segment, w.messages, w.rows)
-	g.creating.segment = segment
+	f.begin(u.snap.Snapshot, w.segment, w.messages, w.rows)
+	g.creating.segment = w.segment
 	return nil
 }
 
@@ -171,44 +170,6 @@ func (s *session) parkOuter(ctx context.Context, rec *registry.Shape, tail wire.
 	g.began = false
 	s.startGroup(ctx, g)
 	return nil
-}
-
-// segmentWriter appends rows of a shape's segment in messages of some size.
-type segmentWriter struct {
-	p              *parked
-	segment        uint64
-	b              *wire.SegmentBuilder
-	messages, rows uint64
-	told           time.Time // when the number of rows was last stored
-}
-
-// add adds a row, which is copied.
-func (w *segmentWriter) add(ctx context.Context, row change.Row) error {
-	w.b.Add(row)
-	if w.b.Len() < w.p.s.c.cfg.SnapshotBytes {
-		return nil
-	}
-	return w.send(ctx)
-}
-
-// send appends the rows gathered, if any.
-func (w *segmentWriter) send(ctx context.Context) error {
-	if w.b.Rows() == 0 {
-		return nil
-	}
-	w.messages++
-	w.rows += uint64(w.b.Rows())
-	if err := w.p.s.parts[w.p.partition].appendSegment(ctx, w.p.handle, w.segment, w.b.Bytes()); err != nil {
-		return err
-	}
-	w.b.Reset()
-	w.p.s.c.cfg.Failpoint("mid_snapshot")
-	if time.Since(w.told) < progressEvery {
-		return nil
-	}
-	w.told = time.Now()
-	n := int64(w.rows)
-	return w.p.s.state(ctx, w.p.id, w.p.handle, func(r *registry.Shape) { r.SnapshotRows = n })
 }
 
 // awaitBase waits until the materializer has written a first base of the set.

@@ -25,11 +25,17 @@ type plane struct {
 	c       *Consumer
 	js      jetstream.JetStream
 	working chan struct{} // one token per request being worked on
+
+	lookups askTogether[*pg.TableInfo]
+	ensures askTogether[*pg.TableInfo]
 }
 
-// maxRequests is how many requests are worked on at once; each may hold a
-// connection to Postgres.
-const maxRequests = 4
+// maxRequests is how many requests are worked on at once. They wait for each
+// other's questions more than they work, so they are more than connections to Postgres.
+const (
+	maxRequests    = 32
+	maxConnections = 4
+)
 
 // requestTimeout bounds the work on one request.
 const requestTimeout = 20 * time.Second

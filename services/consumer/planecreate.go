@@ -16,54 +16,55 @@ import (
 	"github.com/shapebus/shapebus/pkg/predicate"
 	"github.com/shapebus/shapebus/pkg/registry"
 	"github.com/shapebus/shapebus/pkg/shape"
+	"github.com/shapebus/shapebus/pkg/wire"
 )
 
 // create finds or registers a shape. Nothing changes before the request has
 // been found good; then the table is fenced in, and last the record is stored,
 // which sets the lease holder to work.
 func (p *plane) create(ctx context.Context, req control.CreateRequest) (any, error) {
-	conn, err := p.c.pool.Acquire(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("connect to Postgres: %w", err)
-	}
-	defer conn.Release()
-	rec, err := p.define(ctx, conn.Conn(), req)
+	rec, err := p.define(ctx, req)
 	if err != nil {
 		return nil, err
 	}
-	if rec, err = p.register(ctx, rec); err != nil {
+	rec, fresh, err := p.register(ctx, rec)
+	switch {
+	case err != nil:
 		return nil, err
+	case fresh: // its log has not begun
+		return summary(rec, wire.Tail{}, wire.Checkpoint{}, 0), nil
 	}
 	return p.describe(ctx, rec)
 }
 
 // register stores the record of a new life, unless the shape is alive: then it
-// returns that one's.
-func (p *plane) register(ctx context.Context, rec *registry.Shape) (*registry.Shape, error) {
+// returns that one's. fresh says which of them.
+func (p *plane) register(ctx context.Context, rec *registry.Shape) (out *registry.Shape, fresh bool, err error) {
 	for {
 		have, err := p.c.shapes.Get(ctx, rec.ID)
 		switch {
 		case errors.Is(err, registry.ErrNotFound):
 		case err != nil:
-			return nil, err
+			return nil, false, err
 		case have.State == control.StateDeleting:
-			return nil, &requestError{control.CodeConflict, fmt.Sprintf("shape %s is being deleted; try again in a moment", have.Handle)}
+			return nil, false, &requestError{control.CodeConflict, fmt.Sprintf("shape %s is being deleted; try again in a moment", have.Handle)}
 		case have.State != control.StateEnded && have.Unasked && !rec.Unasked:
-			return p.c.shapes.Change(ctx, rec.ID, func(r *registry.Shape) bool {
+			have, err = p.c.shapes.Change(ctx, rec.ID, func(r *registry.Shape) bool {
 				asked := r.Unasked && r.Handle == have.Handle
 				r.Unasked = false
 				return asked
 			})
+			return have, false, err
 		case have.State != control.StateEnded:
-			return have, nil
+			return have, false, nil
 		default:
 			rec.Succeed(have)
 		}
 		if err := p.c.shapes.Put(ctx, rec); err == nil {
 			p.c.log.InfoContext(ctx, "shape registered", slog.String("shape", rec.Handle), slog.String("table", rec.Table.String()))
-			return rec, nil
+			return rec, true, nil
 		} else if !errors.Is(err, registry.ErrConflict) {
-			return nil, err
+			return nil, false, err
 		}
 		rec.Fresh()
 	}
@@ -71,12 +72,12 @@ func (p *plane) register(ctx context.Context, rec *registry.Shape) (*registry.Sh
 
 // define checks a request against the database and returns the record of a
 // new life.
-func (p *plane) define(ctx context.Context, conn *pgx.Conn, req control.CreateRequest) (*registry.Shape, error) {
+func (p *plane) define(ctx context.Context, req control.CreateRequest) (*registry.Shape, error) {
 	schema, name, err := shape.ParseTable(req.Table)
 	if err != nil {
 		return nil, &requestError{control.CodeBadRequest, err.Error()}
 	}
-	table, err := pg.LookupTable(ctx, conn, schema, name, p.c.cfg.Publication)
+	table, err := p.lookup(ctx, schema, name)
 	if err != nil {
 		return nil, err
 	}
@@ -84,7 +85,7 @@ func (p *plane) define(ctx context.Context, conn *pgx.Conn, req control.CreateRe
 	if err != nil {
 		return nil, err
 	}
-	inner := &innerTables{ctx: ctx, conn: conn, publication: p.c.cfg.Publication}
+	inner := &innerTables{ctx: ctx, plane: p}
 	pred, err := compile(req.Where, req.Params, table, inner.find)
 	if err != nil {
 		return nil, err
@@ -92,19 +93,16 @@ func (p *plane) define(ctx context.Context, conn *pgx.Conn, req control.CreateRe
 	if len(pred.Subqueries()) > 0 && len(table.PrimaryKey) == 0 {
 		return nil, &requestError{control.CodeBadRequest, fmt.Sprintf("table %s has no primary key; a shape with a subquery needs one, to tell which rows come and go with the subquery's", table)}
 	}
-	if err := predicate.Validate(ctx, conn.PgConn(), predicate.Table{Schema: schema, Name: name}, pred); err != nil {
-		return nil, err
-	}
-	changed, err := pg.EnsureTable(ctx, conn, p.c.cfg.Publication, table, p.c.cfg.LockTimeout)
+	err = p.connected(ctx, func(conn *pgx.Conn) error {
+		return predicate.Validate(ctx, conn.PgConn(), predicate.Table{Schema: schema, Name: name}, pred)
+	})
 	if err != nil {
 		return nil, err
 	}
-	if changed {
-		if table, err = pg.LookupTable(ctx, conn, schema, name, p.c.cfg.Publication); err != nil {
-			return nil, err
-		}
+	if table, err = p.ensure(ctx, table); err != nil {
+		return nil, err
 	}
-	subqueries, err := p.subqueries(ctx, conn, pred)
+	subqueries, err := p.subqueries(ctx, pred)
 	if err != nil {
 		return nil, err
 	}

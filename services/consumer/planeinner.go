@@ -4,8 +4,6 @@ import (
 	"context"
 	"slices"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/shapebus/shapebus/pkg/control"
 	"github.com/shapebus/shapebus/pkg/pg"
 	"github.com/shapebus/shapebus/pkg/predicate"
@@ -15,15 +13,14 @@ import (
 // innerTables looks up the tables that a clause's subqueries select from, and
 // keeps them for the shape's record. It serves one request.
 type innerTables struct {
-	ctx         context.Context //nolint:containedctx // that of the request, for find, whose form is given
-	conn        *pgx.Conn
-	publication string
-	tables      []*pg.TableInfo
+	ctx    context.Context //nolint:containedctx // that of the request, for find, whose form is given
+	plane  *plane
+	tables []*pg.TableInfo
 }
 
 // find is a predicate.Catalog.
 func (t *innerTables) find(schema, name string) (*predicate.Table, error) {
-	info, err := pg.LookupTable(t.ctx, t.conn, schema, name, t.publication)
+	info, err := t.plane.lookup(t.ctx, schema, name)
 	if err != nil {
 		return nil, err
 	}
@@ -34,10 +31,10 @@ func (t *innerTables) find(schema, name string) (*predicate.Table, error) {
 
 // subqueries finds or registers the inner shapes of a clause: for each
 // subquery the shape of its rows, with the key's columns and the selected ones.
-func (p *plane) subqueries(ctx context.Context, conn *pgx.Conn, pred *predicate.Predicate) ([]registry.Subquery, error) {
+func (p *plane) subqueries(ctx context.Context, pred *predicate.Predicate) ([]registry.Subquery, error) {
 	var out []registry.Subquery
 	for _, q := range pred.Subqueries() {
-		table, err := pg.LookupTable(ctx, conn, q.Schema, q.Table, p.c.cfg.Publication)
+		table, err := p.lookup(ctx, q.Schema, q.Table)
 		if err != nil {
 			return nil, err
 		}
@@ -48,14 +45,14 @@ func (p *plane) subqueries(ctx context.Context, conn *pgx.Conn, pred *predicate.
 			}
 		}
 		slices.Sort(columns)
-		rec, err := p.define(ctx, conn, control.CreateRequest{
+		rec, err := p.define(ctx, control.CreateRequest{
 			Table: pg.Ident(q.Schema) + "." + pg.Ident(q.Table), Columns: slices.Compact(columns), Where: q.Where, Params: q.Params,
 		})
 		if err != nil {
 			return nil, err
 		}
 		rec.Unasked = true
-		if rec, err = p.register(ctx, rec); err != nil {
+		if rec, _, err = p.register(ctx, rec); err != nil {
 			return nil, err
 		}
 		sub := registry.Subquery{ID: rec.ID, Handle: rec.Handle, Partition: rec.Partition, Unit: len(rec.Subqueries) > 0}

@@ -56,7 +56,9 @@ func (s *session) endDependents(ctx context.Context, handle string) error {
 			return err
 		}
 	}
-	s.sets.forget(handle)
+	for _, set := range s.sets.forget(handle) {
+		set.dropIndexes(s.router)
+	}
 	return nil
 }
 

@@ -93,7 +93,7 @@ func (s *session) recover(ctx context.Context) (place, error) {
 				return place{}, err
 			}
 		case rec.State == control.StateCreating:
-			s.park(ctx, rec, tail)
+			s.park(ctx, rec, tail, false)
 		case !tail.Began:
 			if err := s.endRecord(ctx, rec, tail, reasonLost); err != nil {
 				return place{}, err
@@ -104,7 +104,7 @@ func (s *session) recover(ctx context.Context) (place, error) {
 			if err := s.uncover(ctx, rec); err != nil {
 				return place{}, err
 			}
-			s.park(ctx, rec, tail)
+			s.park(ctx, rec, tail, false)
 		case info.State.FirstSeq > cp.Seq+1:
 			if err := s.endRecord(ctx, rec, tail, reasonDiscarded); err != nil {
 				return place{}, err
@@ -319,7 +319,9 @@ func (s *session) watchShapes(ctx context.Context) ([]*registry.Shape, error) {
 	})
 	select {
 	case <-loaded:
-		return slices.Collect(maps.Values(first)), nil
+		records := slices.Collect(maps.Values(first))
+		first = nil // the watch goes on and would keep them
+		return records, nil
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
@@ -354,7 +356,7 @@ func (s *session) recordChanged(ctx context.Context, e registry.Event) error {
 	case rec.State == control.StateCreating && !s.finished[rec.Handle] && len(rec.Subqueries) > 0:
 		return s.parkOuter(ctx, rec, wire.Tail{})
 	case rec.State == control.StateCreating && !s.finished[rec.Handle]: // else an echo of this session's own writes
-		s.park(ctx, rec, wire.Tail{})
+		s.park(ctx, rec, wire.Tail{}, true)
 	case rec.State == control.StateDeleting:
 		tails, err := readTails(ctx, s.js, s.c.cfg.Source, []*registry.Shape{rec})
 		if err != nil {

@@ -1,97 +1,83 @@
 package consumer
 
 import (
-	"bytes"
 	"fmt"
-	"slices"
 
 	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/services/consumer/filter"
 )
 
-// router finds the shapes that an op concerns. A shape whose clause says
-// `column = constant` is found by the column's value, so the cost of an op
-// follows the shapes that may match; the others are tried one by one. Owned by
-// the main loop.
+// router finds the shapes that an op concerns, through a filter index, so that
+// the cost of an op follows the shapes that may match. Owned by the main loop.
 type router struct {
 	tables map[uint32]*table // by oid
 
-	dirty   []*follower // gathered something since the last take
+	dirty   roster      // gathered something since the last take
 	pending int         // bytes they gathered
 	ended   []*follower // cannot go on, since the last fragment
 	// deferred are shapes with subqueries whose commit markers wait for the end
 	// of the transaction: what its other tables' ops do to the sets is not known
 	// before. settled says that it is.
-	deferred []*follower
+	deferred roster
 	settled  bool
 	ops      int64
 }
 
 // table holds the shapes of one table.
 type table struct {
-	shapes  []*follower
-	indexes []valueIndex
-	rest    []*follower // without a usable equality
-	open    []*follower // their logs stand inside a transaction
-	checked string      // fingerprint of the schema that all shapes were last compared with
+	oid     uint32
+	sets    int // value sets that are in the index
+	shapes  roster
+	index   *filter.Index[*follower]
+	open    roster // their logs stand inside a transaction
+	checked string // fingerprint of the schema that all shapes were last compared with
 }
 
-// valueIndex finds the shapes with `column = constant` by the constant.
-type valueIndex struct {
-	column int
-	shapes map[string][]*follower
+func newRouter() *router {
+	return &router{tables: map[uint32]*table{}, dirty: roster{slot: inDirty}, deferred: roster{slot: inDeferred}}
 }
-
-func newRouter() *router { return &router{tables: map[uint32]*table{}} }
 
 func (r *router) add(s *follower) {
 	t := r.tables[s.relation.OID]
 	if t == nil {
-		t = &table{}
+		t = &table{oid: s.relation.OID, shapes: roster{slot: inTable}, open: roster{slot: inOpen}, index: filter.New[*follower]()}
 		r.tables[s.relation.OID] = t
 	}
-	t.shapes = append(t.shapes, s)
-	t.checked = ""
+	t.shapes.add(s)
+	if t.checked != s.finger {
+		t.checked = ""
+	}
 	if s.tail.Open() {
-		t.open = append(t.open, s)
+		t.open.add(s)
 	}
-	terms := s.pred.EqualityTerms()
-	if len(terms) == 0 {
-		t.rest = append(t.rest, s)
-		return
+	var members []*filter.Set[*follower]
+	if s.outer != nil && !r.settled {
+		members = s.sets.memberSets(s, t)
 	}
-	x := t.index(terms[0].Column)
-	v := string(terms[0].Value)
-	x.shapes[v] = append(x.shapes[v], s)
+	s.entry = t.index.Add(s, s.pred.Access(), members...)
 }
 
-func (t *table) index(column int) *valueIndex {
-	for i := range t.indexes {
-		if t.indexes[i].column == column {
-			return &t.indexes[i]
-		}
-	}
-	t.indexes = append(t.indexes, valueIndex{column: column, shapes: map[string][]*follower{}})
-	return &t.indexes[len(t.indexes)-1]
-}
-
+// remove takes a shape out that is in the router. What it gathered is not
+// flushed. The cost does not follow the number of shapes.
 func (r *router) remove(s *follower) {
 	t := r.tables[s.relation.OID]
-	if t == nil {
+	if t == nil || s.entry == nil {
 		return
 	}
-	without := func(list []*follower) []*follower {
-		return slices.DeleteFunc(list, func(o *follower) bool { return o == s })
-	}
-	t.shapes, t.rest, t.open = without(t.shapes), without(t.rest), without(t.open)
-	r.dirty, r.deferred = without(r.dirty), without(r.deferred)
-	if terms := s.pred.EqualityTerms(); len(terms) > 0 {
-		x, v := t.index(terms[0].Column), string(terms[0].Value)
-		if x.shapes[v] = without(x.shapes[v]); len(x.shapes[v]) == 0 {
-			delete(x.shapes, v)
-		}
-	}
-	if len(t.shapes) == 0 {
-		delete(r.tables, s.relation.OID)
+	t.index.Remove(s.entry)
+	s.entry = nil
+	t.shapes.remove(s)
+	t.open.remove(s)
+	r.dirty.remove(s)
+	r.deferred.remove(s)
+	r.dropIfIdle(t)
+}
+
+// dropIfIdle forgets a table without shapes. Its index is kept while it holds
+// value sets whose shapes are away.
+func (r *router) dropIfIdle(t *table) {
+	if len(t.shapes.items) == 0 && t.sets == 0 {
+		delete(r.tables, t.oid)
 	}
 }
 
@@ -106,7 +92,7 @@ func (r *router) fragment(rel *change.Relation, f *change.Fragment, limit int, f
 	r.ended = nil
 	if t.checked != f.Relation {
 		passed := false
-		for _, s := range t.shapes {
+		for _, s := range t.shapes.items {
 			if s.checkRelation(rel, f) {
 				r.ended = append(r.ended, s)
 			} else if s.finger != f.Relation {
@@ -122,7 +108,9 @@ func (r *router) fragment(rel *change.Relation, f *change.Fragment, limit int, f
 	}
 	r.ops += int64(len(f.Ops))
 	for i := range f.Ops {
-		t.candidates(&f.Ops[i], func(s *follower) { r.offer(t, s, f, &f.Ops[i]) })
+		for _, s := range t.candidates(&f.Ops[i]) {
+			r.offer(t, s, f, &f.Ops[i])
+		}
 		if r.pending > limit {
 			if err := flush(); err != nil {
 				return nil, err
@@ -148,51 +136,56 @@ func (r *router) offer(t *table, s *follower, f *change.Fragment, op *change.Op)
 		return
 	}
 	if !open && s.tail.Open() {
-		t.open = append(t.open, s)
+		t.open.add(s)
 	}
 	r.gathered(s, before)
 }
 
 func (r *router) gathered(s *follower, before int) {
 	if before == 0 && s.pending() > 0 {
-		r.dirty = append(r.dirty, s)
+		r.dirty.add(s)
 	}
 	r.pending += s.pending() - before
 }
 
 // commit writes the marker of the transaction to the logs that stand inside it.
 func (r *router) commit(t *table, f *change.Fragment) {
-	t.open = slices.DeleteFunc(t.open, func(s *follower) bool {
+	for i := 0; i < len(t.open.items); {
+		s := t.open.items[i]
 		if s.outer != nil && !r.settled {
-			r.deferred = append(r.deferred, s)
-			return true
+			t.open.remove(s)
+			r.deferred.add(s)
+			continue
 		}
 		before := s.pending()
 		s.commit(f)
 		r.gathered(s, before)
-		return !s.tail.Open()
-	})
+		if s.tail.Open() {
+			i++
+		} else {
+			t.open.remove(s) // and another is here now
+		}
+	}
 }
 
 // commitDeferred writes the markers that waited for the transaction's end, of
 // which f is the last fragment.
 func (r *router) commitDeferred(f *change.Fragment) {
-	for _, s := range r.deferred {
+	for _, s := range r.deferred.take() {
 		before := s.pending()
 		s.commit(f)
 		r.gathered(s, before)
 	}
-	r.deferred = r.deferred[:0]
 }
 
 // reopen finds out anew which logs stand inside a transaction.
 func (r *router) reopen() {
-	r.deferred = r.deferred[:0]
+	r.deferred.take()
 	for _, t := range r.tables {
-		t.open = t.open[:0]
-		for _, s := range t.shapes {
+		t.open.take()
+		for _, s := range t.shapes.items {
 			if s.tail.Open() {
-				t.open = append(t.open, s)
+				t.open.add(s)
 			}
 		}
 	}
@@ -205,51 +198,27 @@ func (r *router) row(table uint32, row change.Row, f func(*follower)) {
 	if t == nil {
 		return
 	}
-	op := &change.Op{Kind: change.Insert, New: row}
-	t.candidates(op, func(s *follower) {
+	for _, s := range t.index.Find(nil, row) {
 		before := s.pending()
 		f(s)
 		r.gathered(s, before)
-	})
+	}
 }
 
 // take returns the shapes that gathered something since the last take.
 func (r *router) take() []*follower {
-	d := r.dirty
-	r.dirty, r.pending = nil, 0
-	return d
+	r.pending = 0
+	return r.dirty.take()
 }
 
-// candidates calls f once with each shape that the op may concern.
-func (t *table) candidates(op *change.Op, f func(*follower)) {
-	if op.Kind == change.Truncate {
-		for _, s := range t.shapes {
-			f(s)
-		}
-		return
+// candidates returns the shapes that the op may concern, each once. The list
+// is valid until the next call. An op without the whole old row concerns all:
+// nobody can tell which of them it leaves.
+func (t *table) candidates(op *change.Op) []*follower {
+	if op.Kind == change.Truncate || op.Kind != change.Insert && (op.Old == nil || op.KeyOnly) {
+		return t.shapes.items
 	}
-	for i := range t.indexes {
-		x := &t.indexes[i]
-		var before []byte
-		if op.Old != nil {
-			if before = op.Old[x.column]; before != nil {
-				for _, s := range x.shapes[string(before)] {
-					f(s)
-				}
-			}
-		}
-		if op.New != nil {
-			// The same value leads to the same shapes, a different one to others.
-			if after := op.New[x.column]; after != nil && (before == nil || !bytes.Equal(before, after)) {
-				for _, s := range x.shapes[string(after)] {
-					f(s)
-				}
-			}
-		}
-	}
-	for _, s := range t.rest {
-		f(s)
-	}
+	return t.index.Find(op.Old, op.New)
 }
 
 // checkRelation reports whether the shape ends because its table is not what

@@ -44,7 +44,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 	}
 	poolConfig.ConnConfig = cfg
 	// The consumer's own questions must find a connection beside the requests.
-	poolConfig.MaxConns, poolConfig.MinConns = maxRequests+4, 0
+	poolConfig.MaxConns, poolConfig.MinConns = maxConnections+4, 0
 	c.pool, err = pgxpool.NewWithConfig(ctx, poolConfig)
 	if err != nil {
 		return fmt.Errorf("prepare the connection pool: %w", err)
@@ -171,7 +171,6 @@ func (c *Consumer) session(ctx context.Context, js jetstream.JetStream) error {
 	s := &session{
 		c: c, log: c.log, js: js, changes: changes, shapes: c.shapes, relations: relations,
 		builders:   &sync.Pool{New: func() any { return wire.NewLogBuilder() }},
-		slots:      make(chan struct{}, c.cfg.Snapshots),
 		enders:     make(chan struct{}, endsAtOnce),
 		do:         make(chan func(context.Context) error),
 		began:      time.Now().UnixNano(),

@@ -32,8 +32,8 @@ type session struct {
 	builders  *sync.Pool
 	tables    sync.Map // structure → *pg.TableInfo, one for all shapes of the table
 	group     *errgroup.Group
-	slots     chan struct{} // one token per snapshot that may run
-	enders    chan struct{} // one token per ended shape that may be cleared away
+	ctx       context.Context //nolint:containedctx // ends with the session; for work that outlives what started it
+	enders    chan struct{}   // one token per ended shape that may be cleared away
 
 	// do runs functions on the main loop, which owns everything below.
 	do   chan func(context.Context) error
@@ -53,6 +53,9 @@ type session struct {
 	feed       *feed
 	live       map[string]*follower // by id
 	parked     map[string]*parked   // by id
+	waiting    []*parked            // those of them that wait for a batch, the longest first
+	workers    int                  // batches being created
+	looking    bool                 // somebody will look whether what waits needs another worker
 	pins       map[string]place     // where parked shapes start to read
 	visibility visibility
 	recent     window
@@ -84,7 +87,7 @@ type openTxn struct {
 // run holds the partitions until ctx ends or something fails.
 func (s *session) run(ctx context.Context) error {
 	s.group, ctx = errgroup.WithContext(ctx)
-	s.over = ctx.Done()
+	s.ctx, s.over = ctx, ctx.Done()
 	s.group.Go(func() error { return s.main(ctx) })
 	err := s.group.Wait()
 	s.closeParts()
@@ -298,7 +301,7 @@ func (s *session) control(ctx context.Context, c wire.Control) error {
 			s.open = openTxn{lsn: at.LSN}
 		}
 		if t := s.router.tables[c.OID]; t != nil {
-			for _, f := range append([]*follower(nil), t.shapes...) {
+			for _, f := range append([]*follower(nil), t.shapes.items...) {
 				if f.concerns(at.LSN) && f.checkRelation(rel, at) {
 					if err := s.endLive(ctx, f, f.ended); err != nil {
 						return err

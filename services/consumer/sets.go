@@ -47,8 +47,11 @@ type valueSet struct {
 	verdicts []*wire.Verdict // ascending; those that somebody may still need
 
 	// main is the set where the main loop is; nil when no live shape depends
-	// on it. Owned by the main loop.
-	main *valueset.View
+	// on it. version counts what it has been, and indexes are those of tables
+	// that have it. Owned by the main loop.
+	main    *valueset.View
+	version uint64
+	indexes map[string]*memberSet
 }
 
 // innerLog is how far the log of an inner shape is, as this process writes it.
@@ -194,17 +197,19 @@ func (s *sets) settle(handle string, committed change.Offset) {
 	}
 }
 
-// forget drops an inner shape that has ended, with its sets.
-func (s *sets) forget(handle string) {
+// forget drops an inner shape that has ended, with its sets, and returns these.
+func (s *sets) forget(handle string) (gone []*valueSet) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.inner, handle)
 	for name, set := range s.byName {
 		if set.from.Handle == handle {
+			gone = append(gone, set)
 			delete(s.byName, name)
 		}
 	}
 	s.tell()
+	return gone
 }
 
 // reaches reports whether an inner shape's log has been written up to a

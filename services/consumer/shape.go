@@ -12,6 +12,7 @@ import (
 	"github.com/shapebus/shapebus/pkg/predicate"
 	"github.com/shapebus/shapebus/pkg/registry"
 	"github.com/shapebus/shapebus/pkg/wire"
+	"github.com/shapebus/shapebus/services/consumer/filter"
 )
 
 // follower turns fragments into entries of one shape's log. It decides and
@@ -45,6 +46,10 @@ type follower struct {
 	inner    atomic.Bool      // an outer shape depends on this one: its changes are noted in sets
 	sets     *sets
 	ended    string // why the shape cannot follow any more
+
+	// The router's, while it is there.
+	entry  *filter.Entry[*follower]
+	places places
 }
 
 // newFollower prepares a shape from its record.

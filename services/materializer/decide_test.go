@@ -148,3 +148,11 @@ func TestFloorsWaitForTheDisk(t *testing.T) {
 		t.Errorf("%d floors are kept", len(f))
 	}
 }
+
+func TestServersThatCannotResetADurableAreKnown(t *testing.T) {
+	for version, want := range map[string]bool{"2.12.0": false, "2.13.9": false, "2.14.0-RC.1": true, "2.15.2": true, "3.0.1": true, "": false, "unknown": false} {
+		if canReset(version) != want {
+			t.Errorf("%q: %t", version, !want)
+		}
+	}
+}

@@ -302,8 +302,8 @@ func (w *world) feed(r *replica, from int, before map[string]int64) {
 		if values := content(&r.values); !maps.Equal(values, after) {
 			w.t.Fatalf("at %s the set is %v, want %v", m.verdict.Offset, values, after)
 		}
-		if r.undo.Len() != 0 || r.deltas.Len() != 0 || r.odd != 0 {
-			w.t.Fatalf("at %s %d notes and %d deltas are left, %d ops did not fit", m.verdict.Offset, r.undo.Len(), r.deltas.Len(), r.odd)
+		if r.undo.Len() != 0 || r.deltas.Len() != 0 || r.misfits != 0 {
+			w.t.Fatalf("at %s %d notes and %d deltas are left, %d ops did not fit", m.verdict.Offset, r.undo.Len(), r.deltas.Len(), r.misfits)
 		}
 		before = after
 	}

@@ -1,0 +1,178 @@
+package predicate
+
+import (
+	"encoding/binary"
+	"math"
+)
+
+// Key says how the cells of one column become keys: strings of bytes that are equal exactly when the values are, and
+// in the order of the values where ranges are asked for. Keys that compare equal give equal keys for equal cells, so
+// clauses with the same Key share an index.
+type Key struct {
+	column int
+	form   keyForm
+	read   reading
+}
+
+type keyForm uint8
+
+const (
+	keyText  keyForm = iota // the column's text as it is
+	keyValue                // the value, in an order-preserving form
+	keyNull                 // whether it is NULL
+)
+
+// The keys of keyNull.
+const (
+	nullKey    = "0"
+	notNullKey = "1"
+)
+
+// Column is the column that the key is of, as an index into the row.
+func (k Key) Column() int { return k.column }
+
+// Text reports whether the column's text is its only key, and NULL has none: then there is no need to call AppendTo.
+func (k Key) Text() bool { return k.form == keyText }
+
+// Null reports whether the key only tells NULL from everything else.
+func (k Key) Null() bool { return k.form == keyNull }
+
+// Compare orders keys, so that lists of them can be brought into one order.
+func (k Key) Compare(o Key) int {
+	for _, d := range [...]int{
+		k.column - o.column, int(k.form) - int(o.form), int(k.read.k) - int(o.read.k), int(k.read.domain) - int(o.read.domain),
+		order(o.read.trim, k.read.trim), order(o.read.micros, k.read.micros),
+	} {
+		if d != 0 {
+			return d
+		}
+	}
+	return 0
+}
+
+// AppendTo adds the keys of a cell: Postgres' text output, nil for NULL. A cell has one key at most as long as the
+// language knows no arrays; it has none if it is NULL, except where NULL is asked for.
+func (k Key) AppendTo(b *KeyBuffer, cell []byte) {
+	switch {
+	case k.form == keyNull:
+		if cell == nil {
+			b.bytes = append(b.bytes, nullKey...)
+		} else {
+			b.bytes = append(b.bytes, notNullKey...)
+		}
+	case cell == nil:
+		return
+	case k.form == keyText:
+		b.bytes = append(b.bytes, cell...)
+	default:
+		var v value
+		if !k.read.read(cell, &v) { // as in evaluation: what is not of the column's type reads as NULL
+			return
+		}
+		b.bytes = appendValue(b.bytes, k.read.domain, &v)
+	}
+	b.ends = append(b.ends, len(b.bytes))
+}
+
+// KeyBuffer holds keys one behind the other. The zero value is empty and ready; it grows to what it is used for.
+type KeyBuffer struct {
+	bytes []byte
+	ends  []int
+}
+
+// Reset forgets the keys and keeps the memory.
+func (b *KeyBuffer) Reset() { b.bytes, b.ends = b.bytes[:0], b.ends[:0] }
+
+// Len is the number of keys.
+func (b *KeyBuffer) Len() int { return len(b.ends) }
+
+// At returns a key, valid until the buffer changes.
+func (b *KeyBuffer) At(i int) []byte {
+	if i == 0 {
+		return b.bytes[:b.ends[0]]
+	}
+	return b.bytes[b.ends[i-1]:b.ends[i]]
+}
+
+// AddPart adds a key made of several: what an earlier call made of those before (nil for the first), and one more. Each part
+// is preceded by its length, so that different parts make different keys.
+func (b *KeyBuffer) AddPart(before, part []byte) {
+	b.bytes = append(b.bytes, before...)
+	b.bytes = binary.AppendUvarint(b.bytes, uint64(len(part)))
+	b.bytes = append(b.bytes, part...)
+	b.ends = append(b.ends, len(b.bytes))
+}
+
+// appendValue adds the order-preserving form of a value.
+func appendValue(dst []byte, d domain, v *value) []byte {
+	switch d {
+	case domainInt:
+		return binary.BigEndian.AppendUint64(dst, uint64(v.i)^1<<63)
+	case domainFloat:
+		return binary.BigEndian.AppendUint64(dst, floatKey(v.f))
+	case domainDecimal:
+		return appendDecimal(dst, &v.d)
+	default: // domainBytes
+		return append(dst, v.b...)
+	}
+}
+
+func floatKey(f float64) uint64 {
+	if f != f {
+		return math.MaxUint64 // above everything, and all of them one value
+	}
+	if f == 0 {
+		f = 0 // -0 is the same
+	}
+	bits := math.Float64bits(f)
+	if bits>>63 == 1 {
+		return ^bits
+	}
+	return bits | 1<<63
+}
+
+// appendDecimal writes the class, and of a value with digits the exponent and the digits; below zero both are inverted
+// and closed by the highest byte, so that of two the longer one is the smaller.
+func appendDecimal(dst []byte, d *decimal) []byte {
+	dst = append(dst, byte(d.class-decNegInf))
+	if d.class != decPositive && d.class != decNegative {
+		return dst
+	}
+	begin := len(dst)
+	dst = binary.BigEndian.AppendUint64(dst, uint64(int64(d.exp))^1<<63)
+	dst = append(append(dst, d.head...), d.tail...)
+	if d.class == decNegative {
+		for i := begin; i < len(dst); i++ {
+			dst[i] = ^dst[i]
+		}
+		dst = append(dst, 0xff)
+	}
+	return dst
+}
+
+// KeyColumn is a column in MemberKeys: its place in its row, and its type.
+type KeyColumn struct {
+	Index   int
+	TypeOID uint32
+}
+
+// MemberKeys returns the keys by which values of two columns, of different tables perhaps, are equal as outer = inner
+// would have it. ok is false where Postgres has no such operator, or none that can be reproduced.
+func MemberKeys(outer, inner KeyColumn) (outerKey, innerKey Key, ok bool) {
+	o, okO := kindOfOID(outer.TypeOID)
+	i, okI := kindOfOID(inner.TypeOID)
+	if !okO || !okI {
+		return Key{}, Key{}, false
+	}
+	plan, ok := planComparison(o, i)
+	if !ok && (o != kindBool || i != kindBool) {
+		return Key{}, Key{}, false
+	}
+	outerKey, innerKey = Key{column: outer.Index}, Key{column: inner.Index}
+	sameText := o.isInt() && i.isInt() || o.isText() && i.isText() || o == i
+	if !o.hasUniqueText() || !i.hasUniqueText() || !sameText || plan.left.trim || plan.right.trim {
+		outerKey.form, outerKey.read = keyValue, plan.left
+		innerKey.form, innerKey.read = keyValue, plan.right
+	}
+	return outerKey, innerKey, true
+}

@@ -1,0 +1,331 @@
+package consumer
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync/atomic"
+
+	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/pkg/pg"
+	"github.com/shapebus/shapebus/pkg/stream"
+	"github.com/shapebus/shapebus/pkg/topology"
+	"github.com/shapebus/shapebus/pkg/wire"
+)
+
+// pursuit is parked shapes on their way from where they begin to read the
+// change log to where the main loop is. They read it together: each passes over what its log
+// or its snapshot holds. It belongs to one goroutine, and to the main loop while that one waits for it.
+type pursuit struct {
+	s       *session
+	members []*parked
+	feed    *feed
+	router  *router
+}
+
+// catchUp takes members whose logs have their beginning to the main loop.
+// known says that what their snapshots hold is noted already.
+func (s *session) catchUp(ctx context.Context, members []*parked, known bool) error {
+	members, err := each(ctx, members, func(p *parked) error {
+		if known {
+			return nil
+		}
+		held, err := s.readSnapshot(p.ctx, p.partition, p.handle)
+		if err != nil {
+			return err
+		}
+		if p.rec.Snapshot == "" { // the record was written before the log's first entry, but only the latter reached the disk
+			return &final{errors.New("the shape was being created when the server lost its last writes; create it again")}
+		}
+		p.f.held = held
+		return nil
+	})
+	if err != nil || len(members) == 0 {
+		return err
+	}
+	q := &pursuit{s: s, members: members, feed: &feed{source: s.c.cfg.Source, relations: s.relations}, router: newRouter()}
+	for _, p := range members {
+		q.router.add(p.f)
+	}
+	err = q.run(ctx)
+	if err == nil {
+		return nil
+	}
+	for _, p := range q.members {
+		q.router.remove(p.f)
+	}
+	return settleAll(ctx, q.members, err)
+}
+
+// run settles those members that end on the way. An error is the others'.
+func (q *pursuit) run(ctx context.Context) error {
+	s := q.s
+	// The change log passes the snapshot's LSN soon, however idle the database is.
+	if err := s.barrier(ctx, q.members[0].handle); err != nil {
+		return err
+	}
+	st, err := s.changes.Info(ctx)
+	if err != nil {
+		return err
+	}
+	for _, p := range slices.Clone(q.members) {
+		if p.rec.StartSeq < st.State.FirstSeq {
+			if err := q.leave(ctx, p, &final{errors.New(reasonDiscarded)}); err != nil {
+				return err
+			}
+		}
+	}
+	if len(q.members) == 0 {
+		return nil
+	}
+	first := slices.MinFunc(q.members, func(a, b *parked) int { return cmp.Compare(a.rec.StartLSN, b.rec.StartLSN) }).rec
+	seq, err := stream.Seek(ctx, s.changes, first.StartLSN, first.StartSeq)
+	if err != nil {
+		return err
+	}
+	r, err := stream.OpenReader(ctx, s.js, s.c.cfg.Source.ChangeStream(), seq)
+	if err != nil {
+		return err
+	}
+	defer r.Close() //nolint:contextcheck // it has to work after ctx has ended
+	for {
+		m, err := q.next(ctx, r)
+		if errors.Is(err, stream.ErrGap) {
+			return &final{errors.New(reasonDiscarded)}
+		}
+		if err != nil {
+			return err
+		}
+		lsn, err := q.replay(ctx, q.feed, m)
+		if err != nil {
+			return err
+		}
+		joined, err := q.join(ctx, place{lsn, m.Seq})
+		if joined || err != nil {
+			return err
+		}
+		if err := q.sweep(ctx); err != nil || len(q.members) == 0 {
+			return err
+		}
+	}
+}
+
+// next waits for the next message, or for all members to be stopped.
+func (q *pursuit) next(ctx context.Context, r *stream.Reader) (stream.Received, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var left atomic.Int64
+	left.Store(int64(len(q.members)))
+	for _, p := range q.members {
+		defer context.AfterFunc(p.ctx, func() {
+			if left.Add(-1) == 0 {
+				cancel()
+			}
+		})()
+	}
+	return r.Next(ctx)
+}
+
+// leave settles a member that does not go on.
+func (q *pursuit) leave(ctx context.Context, p *parked, err error) error {
+	q.router.remove(p.f)
+	q.members = slices.DeleteFunc(q.members, func(o *parked) bool { return o == p })
+	return p.settle(ctx, err)
+}
+
+// sweep lets those members leave that have ended or were stopped.
+func (q *pursuit) sweep(ctx context.Context) error {
+	for _, p := range slices.Clone(q.members) {
+		var err error
+		switch {
+		case p.f.ended != "":
+			err = q.leave(ctx, p, &final{errors.New(p.f.ended)})
+		case p.ctx.Err() != nil:
+			err = q.leave(ctx, p, context.Cause(p.ctx))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// replay offers one message to the members, and appends what comes of it. The
+// ended of those who cannot go on is set.
+func (q *pursuit) replay(ctx context.Context, fd *feed, m stream.Received) (change.LSN, error) {
+	lsn, err := fd.read(ctx, m,
+		func(c wire.Control) error {
+			for _, p := range q.members {
+				if c.Kind == wire.ControlReset && p.f.ended == "" && p.f.concerns(change.LSN(c.LSN)) {
+					p.f.ended = c.Reason
+					q.router.remove(p.f)
+				}
+			}
+			return nil
+		},
+		func(rel *change.Relation, f *change.Fragment) error {
+			for {
+				ended, err := q.router.fragment(rel, f, q.s.c.cfg.PendingBytes, func() error { return q.flush(ctx) })
+				if err != nil {
+					return err
+				}
+				changed := false
+				for _, e := range ended {
+					changed = changed || f.Relation != e.finger
+					q.router.remove(e)
+				}
+				if !changed {
+					return nil
+				}
+			}
+		})
+	if err != nil {
+		return 0, err
+	}
+	if err := q.flush(ctx); err != nil {
+		return 0, err
+	}
+	for _, p := range q.members {
+		p.f.pass(lsn)
+	}
+	return lsn, nil
+}
+
+func (q *pursuit) flush(ctx context.Context) error {
+	for _, f := range q.router.take() {
+		if f.ended != "" {
+			continue
+		}
+		if err := q.s.parts[f.partition].appendLog(ctx, f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *session) barrier(ctx context.Context, name string) error {
+	conn, err := s.c.pool.Acquire(ctx)
+	if err != nil {
+		return fmt.Errorf("connect to Postgres: %w", err)
+	}
+	defer conn.Release()
+	_, err = pg.EmitBarrier(ctx, conn.Conn(), topology.BarrierPrefix, name)
+	return err
+}
+
+// join hands the members to the main loop, if they are past what their
+// snapshots hold and the main loop has not gone too far beyond. If they are
+// further, they wait for the main loop to come: a checkpoint that covers a
+// shape must cover all that its snapshot held.
+func (q *pursuit) join(ctx context.Context, at place) (joined bool, err error) {
+	s := q.s
+	for _, p := range q.members {
+		if p.f.held != nil {
+			return false, nil
+		}
+	}
+	for {
+		if err := q.sweep(ctx); err != nil || len(q.members) == 0 {
+			return true, err
+		}
+		var wait chan struct{}
+		err := s.onMain(ctx, func(ctx context.Context) error {
+			for _, p := range q.members {
+				if s.parked[p.id] != p || p.f.ended != "" || p.ctx.Err() != nil {
+					return nil
+				}
+			}
+			if at.seq > s.read.seq {
+				wait = make(chan struct{})
+				s.arrivals = append(s.arrivals, arrival{at.seq, wait})
+				return nil
+			}
+			if s.again != nil { // the main loop does not know yet what the shapes would be part of
+				return nil
+			}
+			for _, p := range q.members {
+				if s.applied.lsn < p.rec.SnapshotLSN { // inside the first transaction after the snapshot
+					return nil
+				}
+			}
+			var err error
+			joined, err = s.meet(ctx, q, at)
+			return err
+		})
+		if wait == nil || err != nil {
+			return joined, err
+		}
+		select {
+		case <-wait:
+		case <-ctx.Done():
+			return false, context.Cause(ctx)
+		}
+	}
+}
+
+// arrival is closed when the main loop has read a message.
+type arrival struct {
+	seq uint64
+	ch  chan struct{}
+}
+
+// arrived wakes those who wait for the main loop to come to where it is.
+func (s *session) arrived() {
+	s.arrivals = slices.DeleteFunc(s.arrivals, func(a arrival) bool {
+		if a.seq > s.read.seq {
+			return false
+		}
+		close(a.ch)
+		return true
+	})
+}
+
+// meet brings parked shapes from where they are to where the main loop is, and
+// makes them live. Runs on the main loop.
+func (s *session) meet(ctx context.Context, q *pursuit, at place) (bool, error) {
+	messages, ok := s.recent.from(at.seq + 1)
+	if !ok {
+		return false, nil
+	}
+	for _, m := range messages {
+		if _, err := q.replay(ctx, s.feed, m); err != nil {
+			return false, err
+		}
+		if slices.ContainsFunc(q.members, func(p *parked) bool { return p.f.ended != "" }) {
+			return false, nil
+		}
+	}
+	covered := make([][]*parked, len(s.parts))
+	for _, p := range q.members {
+		q.router.remove(p.f)
+		p.f.after = s.applied.lsn
+		s.unpark(p.id)
+		s.addLive(p.f)
+		covered[p.partition] = append(covered[p.partition], p)
+	}
+	stored := make([]chan struct{}, len(s.parts))
+	for n, members := range covered {
+		stored[n] = make(chan struct{})
+		s.group.Go(func() error {
+			select {
+			case <-stored[n]:
+				return ignoreEnd(ctx, markAll(ctx, members))
+			case <-ctx.Done():
+				return nil
+			}
+		})
+	}
+	return true, s.checkpoint(ctx, func(partition int) { close(stored[partition]) })
+}
+
+// markAll says in the members' records that a checkpoint covers them.
+func markAll(ctx context.Context, members []*parked) error {
+	var failed error
+	for _, p := range members {
+		failed = errors.Join(failed, p.markLive(ctx))
+		p.cancel(nil)
+	}
+	return failed
+}

@@ -1,0 +1,157 @@
+package consumer
+
+import (
+	"fmt"
+	"runtime"
+	"strconv"
+	"sync"
+	"testing"
+
+	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/pkg/pg"
+	"github.com/shapebus/shapebus/pkg/registry"
+	"github.com/shapebus/shapebus/pkg/shape"
+	"github.com/shapebus/shapebus/pkg/wire"
+)
+
+// The table of BenchmarkFilter: that of an app with users and projects.
+func benchTable() *pg.TableInfo {
+	const int8OID, numericOID, timestamptzOID = 20, 1700, 1184
+	rel := change.Relation{OID: 9, Schema: "public", Name: "tasks", Identity: change.IdentityFull}
+	t := &pg.TableInfo{PrimaryKey: []string{"id"}, Kind: pg.KindTable}
+	for _, c := range []struct {
+		name string
+		oid  uint32
+	}{{"id", int8OID}, {"user_id", int8OID}, {"project_id", int8OID}, {"status", textOID}, {"price", numericOID}, {"title", textOID}, {"at", timestamptzOID}} {
+		rel.Columns = append(rel.Columns, change.Column{Name: c.name, Type: c.oid, TypeMod: -1})
+		t.Columns = append(t.Columns, pg.ColumnInfo{Name: c.name, Type: c.oid, TypeMod: -1, Deterministic: true})
+	}
+	t.Relation = rel
+	return t
+}
+
+func benchRow(user, project int, status string, price int) change.Row {
+	return change.Row{
+		[]byte("4711"), []byte(strconv.Itoa(user)), []byte(strconv.Itoa(project)), []byte(status), []byte(strconv.Itoa(price) + ".50"),
+		[]byte("a title of a length that titles often have"), []byte("2024-02-29 12:34:56.789+00"),
+	}
+}
+
+// benchKinds are the shapes of BenchmarkFilter: the clause of the i-th, and its parameters. Every kind has a row that matches none of
+// them and, but for the mix, one that matches one of those that are there first.
+var benchKinds = []struct {
+	name  string
+	shape func(i int) (where string, params []string)
+}{
+	{"user_id = $1", func(i int) (string, []string) { return "user_id = $1", []string{strconv.Itoa(i)} }},
+	{"project_id = $1 AND status IN (…)", func(i int) (string, []string) {
+		lists := []string{"'open', 'waiting'", "'closed', 'waiting'", "'open', 'stuck', 'new'"}
+		return "project_id = $1 AND status IN (" + lists[i%len(lists)] + ")", []string{strconv.Itoa(i / 4)}
+	}},
+	{"ranges", func(i int) (string, []string) {
+		return "price >= $1 AND price < $2", []string{strconv.Itoa(i), strconv.Itoa(i + 1)}
+	}},
+	{"mix with 1 % unindexable", func(i int) (string, []string) {
+		switch {
+		case i%100 == 99:
+			return "title LIKE $1", []string{"%" + strconv.Itoa(i) + "%"}
+		case i%3 == 0:
+			return "user_id = $1", []string{strconv.Itoa(i)}
+		case i%3 == 1:
+			return "project_id = $1 AND status IN ('open', 'waiting')", []string{strconv.Itoa(i / 4)}
+		default:
+			return "price BETWEEN $1 AND $2", []string{strconv.Itoa(i), strconv.Itoa(i + 1)}
+		}
+	}},
+}
+
+// benchRouter fills a router with n live shapes, as recovery makes them: each record with everything of its own. It returns the heap that
+// each shape holds, in bytes.
+func benchRouter(tb testing.TB, n int, kind func(int) (string, []string)) (*router, float64) {
+	tb.Helper()
+	s := &session{builders: &sync.Pool{New: func() any { return wire.NewLogBuilder() }}, live: map[string]*follower{}}
+	r := newRouter()
+	heap := func() float64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.GC() // the first one may have begun before the last things became garbage
+		runtime.ReadMemStats(&m)
+		return float64(m.HeapAlloc)
+	}
+	before := heap()
+	for i := range n {
+		where, params := kind(i)
+		table := benchTable()
+		rec := &registry.Shape{
+			ID: fmt.Sprintf("%016x", i), Handle: fmt.Sprintf("%016x-%d", i, 1_700_000_000_000_000+i), Table: table, Structure: "s",
+			Definition: shape.Definition{Schema: "public", Table: "tasks", Columns: []string{"id", "user_id", "project_id", "status", "price", "title", "at"}, Where: where, Params: params},
+		}
+		f, err := s.follow(rec, wire.Tail{Began: true})
+		if err != nil {
+			tb.Fatal(err)
+		}
+		s.live[f.id] = f
+		r.add(f)
+	}
+	after := heap()
+	runtime.KeepAlive(s)
+	return r, (after - before) / float64(n)
+}
+
+// BenchmarkFilter is what one change costs the consumer beside so many live shapes, from a decoded fragment on: finding the shapes
+// and asking their clauses, and for "one match" making its entry. A change is an update of a column that no clause names.
+func BenchmarkFilter(b *testing.B) {
+	for _, kind := range benchKinds {
+		for _, n := range []int{1, 1000, 10_000, 100_000} {
+			r, bytes := benchRouter(b, n, kind.shape)
+			rel := benchTable().Relation
+			for _, c := range []struct {
+				name string
+				rows []change.Row
+			}{
+				{"no match", rows(func(i int) change.Row { return benchRow(-1-i, -1-i, "open", -1-i) })},
+				{"one match", rows(func(i int) change.Row {
+					i = i * 7919 % n
+					return benchRow(i, i/4, "waiting", i)
+				})},
+			} {
+				if c.name == "one match" && kind.name == benchKinds[3].name {
+					continue
+				}
+				b.Run(fmt.Sprintf("%s/shapes=%d/%s", kind.name, n, c.name), func(b *testing.B) {
+					f := change.Fragment{LSN: 1000, Relation: rel.Fingerprint()}
+					f.Ops = make([]change.Op, len(c.rows))
+					for i, row := range c.rows {
+						after := append(change.Row(nil), row...)
+						after[5] = []byte("another title")
+						f.Ops[i] = change.Op{Kind: change.Update, Index: uint64(i) * change.OpStep, Old: row, New: after}
+					}
+					b.ReportAllocs()
+					for i := 0; i < b.N; i += len(f.Ops) {
+						f.LSN++
+						if _, err := r.fragment(&rel, &f, 1<<40, nil); err != nil {
+							b.Fatal(err)
+						}
+						for _, s := range r.take() {
+							s.out.Reset()
+							s.builders.Put(s.out)
+							s.out = nil
+						}
+					}
+					if c.name == "no match" {
+						b.ReportMetric(bytes, "B/shape")
+					}
+				})
+			}
+		}
+	}
+}
+
+// rows makes a thousand rows, so that no cache is warmer than it would be.
+func rows(row func(i int) change.Row) []change.Row {
+	out := make([]change.Row, 1000)
+	for i := range out {
+		out[i] = row(i)
+	}
+	return out
+}

@@ -1,0 +1,106 @@
+package consumer
+
+import (
+	"fmt"
+
+	"github.com/shapebus/shapebus/pkg/valueset"
+	"github.com/shapebus/shapebus/services/consumer/filter"
+)
+
+// memberSet is a value set in the main loop's filter index of a table: it
+// finds the shapes that select rows by it from a row's value. It is kept while its
+// shapes are away, and brought up to date by what changed meanwhile. Owned by the main loop.
+type memberSet struct {
+	table   *table
+	set     *filter.Set[*follower]
+	version uint64 // of valueSet.main that it equals; another one says that it is out of date
+}
+
+// indexed is the size up to which a value set is put into the index. A larger
+// one is looked into by each of its shapes instead: an index entry takes several
+// times the memory of a value.
+const indexed = 10_000
+
+// memberSets returns the index's sets for a shape's subqueries, up to date; nil
+// for those that are not indexed.
+func (s *sets) memberSets(f *follower, t *table) []*filter.Set[*follower] {
+	if f.outer == nil {
+		return nil
+	}
+	out := make([]*filter.Set[*follower], len(f.outer.subqueries))
+	for i, q := range f.pred.Subqueries() {
+		set := s.get(f.outer.subqueries[i].ValueSet())
+		if set.main == nil || set.main.Len() > indexed {
+			continue
+		}
+		name := fmt.Sprint(f.relation.OID, q.Columns)
+		m := set.indexes[name]
+		if m == nil {
+			outer, inner, ok := q.MemberKeys()
+			if !ok {
+				continue
+			}
+			m = &memberSet{table: t, set: t.index.NewSet(outer, inner)}
+			t.sets++
+			if set.indexes == nil {
+				set.indexes = map[string]*memberSet{}
+			}
+			set.indexes[name] = m
+		}
+		if m.version != set.version {
+			m.rebuild(set)
+		}
+		out[i] = m.set
+	}
+	return out
+}
+
+// rebuild makes the index's set anew.
+func (m *memberSet) rebuild(set *valueSet) {
+	m.set.Clear()
+	set.main.Each(func(key string) bool {
+		if cells, err := valueset.Components(key); err == nil {
+			m.set.Put(cells...)
+		}
+		return true
+	})
+	m.version = set.version
+}
+
+// update brings the index's set from one version to the next.
+func (m *memberSet) update(set *valueSet, touched map[string]struct{}) {
+	for key := range touched {
+		cells, err := valueset.Components(key)
+		switch {
+		case err != nil:
+		case set.main.Has([]byte(key)):
+			m.set.Put(cells...)
+		default:
+			m.set.Drop(cells...)
+		}
+	}
+	m.version = set.version
+}
+
+// arrive makes a view the main loop's. since is the version from which the
+// values in touched have changed, 0 if that is not known.
+func (v *valueSet) arrive(view *valueset.View, since uint64, touched map[string]struct{}) {
+	before := v.version
+	v.main = view
+	v.version++
+	for _, m := range v.indexes {
+		if since != 0 && m.version == since && since == before {
+			m.update(v, touched)
+		}
+	}
+}
+
+// dropIndexes frees what the indexes of tables hold for a set that is gone.
+func (v *valueSet) dropIndexes(r *router) {
+	for _, m := range v.indexes {
+		m.set.Clear()
+		m.table.sets--
+		r.dropIfIdle(m.table)
+	}
+	v.indexes = nil
+}

@@ -1,0 +1,108 @@
+package consumer
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/shapebus/shapebus/pkg/pg"
+)
+
+// askTogether shares the answer to a question among those who ask it at the
+// same time. An answer is only for those who asked before the question was put: one
+// that was under way when somebody comes may not know what that one has just done. So at most one question per key is under way, and
+// the next is put for all who have come meanwhile.
+type askTogether[T any] struct {
+	mu     sync.Mutex
+	asking map[string]*asking[T]
+}
+
+type asking[T any] struct {
+	done chan struct{}
+	out  T
+	err  error
+	next *asking[T] // of those who came while it was under way
+}
+
+// ask puts the question, unless it joins others who wait to put it. The
+// question is put under a context of its own: it is not one asker's.
+func (a *askTogether[T]) ask(ctx context.Context, key string, question func(context.Context) (T, error)) (T, error) {
+	a.mu.Lock()
+	if a.asking == nil {
+		a.asking = map[string]*asking[T]{}
+	}
+	mine := &asking[T]{done: make(chan struct{})}
+	switch under := a.asking[key]; {
+	case under == nil:
+		a.asking[key] = mine
+		go a.put(context.WithoutCancel(ctx), key, mine, question)
+	case under.next == nil:
+		under.next = mine
+	default:
+		mine = under.next
+	}
+	a.mu.Unlock()
+	select {
+	case <-mine.done:
+		return mine.out, mine.err
+	case <-ctx.Done():
+		var none T
+		return none, context.Cause(ctx)
+	}
+}
+
+func (a *askTogether[T]) put(ctx context.Context, key string, q *asking[T], question func(context.Context) (T, error)) {
+	for q != nil {
+		asking, cancel := context.WithTimeout(ctx, requestTimeout)
+		q.out, q.err = question(asking)
+		cancel()
+		close(q.done)
+		a.mu.Lock()
+		q = q.next
+		if q == nil {
+			delete(a.asking, key)
+		} else {
+			a.asking[key] = q
+		}
+		a.mu.Unlock()
+	}
+}
+
+// lookup reads a table's definition, no older than the call.
+func (p *plane) lookup(ctx context.Context, schema, name string) (*pg.TableInfo, error) {
+	return p.lookups.ask(ctx, fmt.Sprintf("%q.%q", schema, name), func(ctx context.Context) (t *pg.TableInfo, err error) {
+		err = p.connected(ctx, func(conn *pgx.Conn) error {
+			t, err = pg.LookupTable(ctx, conn, schema, name, p.c.cfg.Publication)
+			return err
+		})
+		return t, err
+	})
+}
+
+// ensure puts a table into the publication and returns its definition after that.
+func (p *plane) ensure(ctx context.Context, table *pg.TableInfo) (*pg.TableInfo, error) {
+	return p.ensures.ask(ctx, fmt.Sprintf("%d %s", table.Relation.OID, table.Structure()), func(ctx context.Context) (*pg.TableInfo, error) {
+		var out *pg.TableInfo
+		err := p.connected(ctx, func(conn *pgx.Conn) (err error) {
+			if _, err = pg.EnsureTable(ctx, conn, p.c.cfg.Publication, table, p.c.cfg.LockTimeout); err != nil {
+				return err
+			}
+			// If not this call then another one may have changed the table since it was looked up.
+			out, err = pg.LookupTable(ctx, conn, table.Relation.Schema, table.Relation.Name, p.c.cfg.Publication)
+			return err
+		})
+		return out, err
+	})
+}
+
+// connected runs f with a connection to Postgres.
+func (p *plane) connected(ctx context.Context, f func(*pgx.Conn) error) error {
+	conn, err := p.c.pool.Acquire(ctx)
+	if err != nil {
+		return fmt.Errorf("connect to Postgres: %w", err)
+	}
+	defer conn.Release()
+	return f(conn.Conn())
+}

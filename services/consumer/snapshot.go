@@ -1,0 +1,210 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/pkg/pg"
+)
+
+// snapshotOf is the snapshot that shapes of one table share.
+type snapshotOf struct {
+	held  change.Snapshot
+	start place // where they begin to read the change log
+	table *pg.TableInfo
+}
+
+// handOnAfter is how long a shape's rows may take before the shapes that were
+// ready before it go on without it.
+const handOnAfter = 100 * time.Millisecond
+
+// snapshot reads the members' rows, one after the other in one snapshot, and
+// begins their logs. done is given those that are through with it, in groups.
+func (b *batch) snapshot(ctx context.Context, members []*parked, done func([]*parked)) error {
+	snap, open, members, err := b.open(ctx, members)
+	if err != nil || len(members) == 0 {
+		return err
+	}
+	rows := make(chan []*parked, len(members))
+	failed := make(chan error, 1)
+	go func() {
+		defer close(rows)
+		failed <- b.copyAll(ctx, members, snap, open, rows)
+	}()
+	// What the shapes before a large one are waiting for does not wait for it.
+	for ready := range rows {
+		good, err := b.begin(ctx, ready, snap)
+		if err != nil {
+			for _, p := range members { // the session is over
+				p.cancel(err)
+			}
+			return errors.Join(err, <-failed)
+		}
+		if len(good) > 0 {
+			for _, p := range good {
+				held := snap.held
+				p.f.held = &held
+			}
+			done(good)
+		}
+	}
+	return <-failed
+}
+
+// open makes the table ready and opens a snapshot of it. It returns the
+// members that are still in the batch, none after an error that they share.
+func (b *batch) open(ctx context.Context, members []*parked) (*snapshotOf, *pg.Snapshot, []*parked, error) {
+	fail := func(err error) (*snapshotOf, *pg.Snapshot, []*parked, error) {
+		b.disconnect(ctx)
+		return nil, nil, nil, settleAll(ctx, members, err)
+	}
+	if b.conn == nil || b.conn.IsClosed() {
+		conn, err := pg.Connect(ctx, b.s.c.pgConfig)
+		if err != nil {
+			return fail(err)
+		}
+		b.conn = conn
+	}
+	d := members[0].rec.Definition
+	table, err := b.s.fence(ctx, b.conn, d.Schema, d.Table)
+	if err != nil {
+		return fail(err)
+	}
+	structure := table.Structure()
+	members, err = each(ctx, members, func(p *parked) error {
+		if structure != p.rec.Structure {
+			return &final{errors.New(tableChanged(p.f.table, table))}
+		}
+		return nil
+	})
+	if err != nil || len(members) == 0 {
+		return nil, nil, nil, err
+	}
+	start, err := b.pin(ctx, members)
+	if err != nil {
+		return fail(err)
+	}
+	open, err := pg.OpenSnapshot(ctx, b.conn)
+	if err != nil {
+		return fail(err)
+	}
+	return &snapshotOf{held: open.Snapshot, start: start, table: table}, open, members, nil
+}
+
+// fence makes sure that the stream carries the table whole.
+func (s *session) fence(ctx context.Context, conn *pgx.Conn, schema, name string) (*pg.TableInfo, error) {
+	cfg := &s.c.cfg
+	table, err := pg.LookupTable(ctx, conn, schema, name, cfg.Publication)
+	if err != nil {
+		return nil, finalIfCatalog(err)
+	}
+	if _, err := pg.EnsureTable(ctx, conn, cfg.Publication, table, cfg.LockTimeout); err != nil {
+		return nil, finalIfCatalog(err)
+	}
+	// If not this call then another one may have changed the table since it was looked up.
+	if table, err = pg.LookupTable(ctx, conn, schema, name, cfg.Publication); err != nil {
+		return nil, finalIfCatalog(err)
+	}
+	return table, nil
+}
+
+// finalIfCatalog marks errors that only a person can cure.
+func finalIfCatalog(err error) error {
+	var needs *pg.NeedsError
+	var notFound *pg.NotFoundError
+	var unsupported *pg.UnsupportedError
+	if errors.As(err, &needs) || errors.As(err, &notFound) || errors.As(err, &unsupported) {
+		return &final{err}
+	}
+	return err
+}
+
+// pin finds where the members start to read the change log: at the oldest
+// transaction that a snapshot taken from now on may not see. It keeps the
+// change log from being trimmed there.
+func (b *batch) pin(ctx context.Context, members []*parked) (place, error) {
+	now, err := pg.CurrentSnapshot(ctx, b.conn)
+	if err != nil {
+		return place{}, err
+	}
+	var start place
+	err = b.s.onMain(ctx, func(context.Context) error {
+		b.s.visibility.prune(now)
+		start = b.s.start()
+		for _, p := range members {
+			if b.s.parked[p.id] == p { // else its id has a new life by now
+				b.s.pins[p.id] = start
+			}
+		}
+		return nil
+	})
+	return start, err
+}
+
+// copyAll reads the members' rows in the snapshot and closes it. It sends the
+// members on in groups, and settles those that fail and, as the snapshot fails with them, those
+// behind them.
+func (b *batch) copyAll(ctx context.Context, members []*parked, snap *snapshotOf, open *pg.Snapshot, done chan<- []*parked) error {
+	var ready []*parked
+	// Whoever takes longer than this gets those before it going.
+	handOn := time.NewTimer(handOnAfter)
+	defer handOn.Stop()
+	for i, p := range members {
+		copying := make(chan error, 1)
+		go func() {
+			var err error
+			p.copied, err = p.copyRows(p.ctx, open, snap.table)
+			copying <- err
+		}()
+		var err error
+		for waiting := true; waiting; {
+			select {
+			case err = <-copying:
+				waiting = false
+			case <-handOn.C:
+				if len(ready) > 0 {
+					done <- ready
+					ready = nil
+				}
+				handOn.Reset(handOnAfter)
+			}
+		}
+		if err == nil {
+			ready = append(ready, p)
+			continue
+		}
+		b.disconnect(ctx)
+		p.alone = true
+		if len(ready) > 0 {
+			done <- ready
+		}
+		return errors.Join(p.settle(ctx, err), settleAll(ctx, members[i+1:], errAgain))
+	}
+	if len(ready) > 0 {
+		done <- ready
+	}
+	if err := open.Close(context.WithoutCancel(ctx)); err != nil {
+		b.disconnect(ctx)
+	}
+	return nil
+}
+
+// copyRows writes the shape's rows into a segment. Every attempt has a segment
+// of its own: a process that slept through the end of its lease must not spoil
+// its successor's.
+func (p *parked) copyRows(ctx context.Context, snap *pg.Snapshot, table *pg.TableInfo) (copied, error) {
+	w := p.s.newSegment(p.rec)
+	_, err := snap.CopyRows(ctx, table, p.rec.Definition.Columns, p.f.pred.SQL(), func(row change.Row) error { return w.add(ctx, row) })
+	if err == nil {
+		err = w.send(ctx)
+	}
+	if err != nil {
+		return copied{}, fmt.Errorf("snapshot of shape %s: %w", p.handle, err)
+	}
+	return w.copied, nil
+}
