@@ -8,6 +8,9 @@ GO       ?= go
 ONCE     ?=
 BENCH    ?= throughput
 FUZZTIME ?= 10s
+# One run of the oracle; see e2e/oracle. No seed: another one each time.
+SEED     ?=
+SECONDS  ?= 60
 # How often `make soak` repeats the end-to-end tests, and how many cases it draws for each property.
 SOAK     ?= 10
 CASES    ?= 20000
@@ -46,10 +49,15 @@ fuzz: gcc ## every fuzz target for FUZZTIME=10s
 bench: build postgres ## BENCH=memory|throughput|latency|filter|shapes|values|subquery
 	$(GO) run ./e2e/bench $(BENCH)
 
+.PHONY: oracle
+oracle: gcc postgres ## random traffic, faults and shapes, judged at every commit marker (SEED=n SECONDS=60)
+	ORACLE_SEED=$(SEED) ORACLE_SECONDS=$(SECONDS) $(GO) test -count=1 -timeout 0 -v -run TestEveryCommitMarkerIsExact ./e2e/oracle
+
 .PHONY: soak
 soak: gcc postgres ## hours: many seeds (CASES=20000), end-to-end repeated (SOAK=10), race detector
 	$(GO) test -race -count=1 -timeout 0 $$(tools/packages-with.sh pgregory.net/rapid) -rapid.checks=$(CASES)
 	$(GO) test -race -count=$(SOAK) -timeout 0 ./e2e/...
+	ORACLE_SECONDS=300 $(GO) test -count=$(SOAK) -timeout 0 ./e2e/oracle
 
 .PHONY: lint
 lint: gcc ## formatting and static checks

@@ -57,6 +57,10 @@ type replay struct {
 	last      change.Offset
 	in        transaction // of the open ops
 	began     bool
+
+	// Of a log that was read before; nil otherwise.
+	segment func(n uint64, f func(tail string, data []byte) error) error
+	watch   *watch
 }
 
 // transaction is what ends with a marker.
@@ -104,13 +108,18 @@ func Replay(ctx context.Context, js jetstream.JetStream, source topology.Source,
 	if err != nil {
 		return nil, fmt.Errorf("log of shape %s: %w", shape.Handle, err)
 	}
-	r.Rows = map[string]int{}
-	for _, rows := range r.rows {
+	r.Rows = counted(r.rows)
+	return &r.State, nil
+}
+
+func counted(byKey map[string][]string) map[string]int {
+	out := make(map[string]int, len(byKey))
+	for _, rows := range byKey {
 		for _, row := range rows {
-			r.Rows[row]++
+			out[row]++
 		}
 	}
-	return &r.State, nil
+	return out
 }
 
 // message takes the log's next message.
@@ -172,13 +181,19 @@ func (r *replay) entry(ctx context.Context, js jetstream.JetStream, source topol
 		r.began, r.in = true, transaction{}
 		var n, rows uint64
 		subject := source.SegmentSubject(r.shape.Partition, r.shape.Handle, e.Segment)
-		err := messages(ctx, js, source.ShapeStream(r.shape.Partition), subject, func(_ string, data []byte) error {
+		take := func(_ string, data []byte) error {
 			n++
 			return wire.DecodeSegment(data, func(row change.Row) error {
 				rows++
 				return r.gather(change.Insert, row)
 			})
-		})
+		}
+		var err error
+		if r.segment != nil {
+			err = r.segment(e.Segment, take)
+		} else {
+			err = messages(ctx, js, source.ShapeStream(r.shape.Partition), subject, take)
+		}
 		if err != nil {
 			return fmt.Errorf("segment %d: %w", e.Segment, err)
 		}
@@ -298,7 +313,7 @@ func (r *replay) mark() error {
 		}
 	}
 	r.committed = r.count
-	return nil
+	return r.watch.mark(r)
 }
 
 func (r *replay) apply(op logOp) error {

@@ -1,0 +1,261 @@
+package oracle
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"time"
+
+	"github.com/shapebus/shapebus/e2e/logcheck"
+	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/pkg/wire"
+)
+
+// verdict is what the judge found.
+type verdict struct {
+	wrong   []string
+	checked int // markers
+	passed  int // markers that are not promised to be exact, or cannot be told
+	units   int
+	voids   int
+	aside   int // markers with transactions aside
+	took    time.Duration
+}
+
+func (v *verdict) fault(format string, args ...any) {
+	v.wrong = append(v.wrong, fmt.Sprintf(format, args...))
+}
+
+// trial is a shape before the judge.
+type trial struct {
+	record *Record
+	h      *history
+
+	next func() (*logcheck.Marker, bool)
+	stop func()
+	end  *logcheck.State
+	err  error
+
+	marker *logcheck.Marker // the one to be judged next
+	at     moment
+
+	snapshot change.Snapshot
+	hidden   []int // transactions before the snapshot's position that it does not see
+	top      int   // the last one before that position
+}
+
+// judge compares every shape with its SELECT at each of its commit markers, and
+// at the end. url is of an empty database.
+func judge(ctx context.Context, url string, r *Recording) (*verdict, error) {
+	began := time.Now()
+	h, err := newHistory(r.Schema, r.Txns)
+	if err != nil {
+		return nil, err
+	}
+	m, err := newMirror(ctx, url, r.Schema, h)
+	if err != nil {
+		return nil, err
+	}
+	defer m.conn.Close(context.WithoutCancel(ctx))
+	v := &verdict{}
+	var open []*trial
+	for _, rec := range r.Shapes {
+		t := newTrial(rec, h)
+		defer t.stop()
+		if t.advance(v) {
+			open = append(open, t)
+		} else {
+			v.finish(t)
+		}
+	}
+	// Trials take turns in the order of their moments, so that the mirror goes forward only.
+	for len(open) > 0 {
+		t := slices.MinFunc(open, func(a, b *trial) int { return cmp.Compare(a.at.last, b.at.last) })
+		ok, err := v.marker(ctx, m, t)
+		if err != nil {
+			return nil, err
+		}
+		if !ok || !t.advance(v) {
+			v.finish(t)
+			open = slices.DeleteFunc(open, func(o *trial) bool { return o == t })
+		}
+	}
+	for _, rec := range r.Shapes {
+		if err := v.atRest(ctx, m, rec); err != nil {
+			return nil, err
+		}
+	}
+	v.took = time.Since(began)
+	return v, nil
+}
+
+func newTrial(rec *Record, h *history) *trial {
+	t := &trial{record: rec, h: h}
+	t.next, t.stop = iter.Pull(func(yield func(*logcheck.Marker) bool) {
+		t.end, t.err = rec.Log.Play(func(m *logcheck.Marker) error {
+			if !yield(m) {
+				return errStopped
+			}
+			return nil
+		})
+	})
+	return t
+}
+
+var errStopped = errors.New("the judge has heard enough")
+
+// advance brings the trial to its next marker, if there is one.
+func (t *trial) advance(v *verdict) bool {
+	m, ok := t.next()
+	if !ok {
+		return false
+	}
+	at, err := t.moment(m)
+	if err == nil && at.last < t.at.last {
+		err = fmt.Errorf("marker %s is of an earlier moment than the one before", m.Offset)
+	}
+	if err != nil {
+		v.fault("%s: %v", t.name(), err)
+		return false
+	}
+	t.marker, t.at = m, at
+	return true
+}
+
+func (t *trial) name() string {
+	s := t.record.Log.Shape
+	return fmt.Sprintf("%s shape %s (%s.%s WHERE %s)", t.record.Kind, s.Handle, s.Schema, s.Table, s.Where)
+}
+
+// moment is the set of transactions that a marker is about: what the log's
+// snapshot saw, and what committed up to the marker, without what is aside.
+func (t *trial) moment(m *logcheck.Marker) (moment, error) {
+	if m.Offset.IsZero() {
+		t.snapshot = m.Snapshot
+		t.top = t.h.upTo(m.Snapshot.LSN - 1)
+		for n := 1; n <= t.top; n++ {
+			if !m.Snapshot.Sees(t.h.txns[n-1].XID) {
+				t.hidden = append(t.hidden, n)
+			}
+		}
+		return moment{last: t.top, aside: t.hidden}, nil
+	}
+	last := t.h.upTo(m.Offset.LSN)
+	if m.Offset.LSN < t.snapshot.LSN {
+		var later []int
+		for _, n := range t.hidden {
+			if n > last {
+				later = append(later, n)
+			}
+		}
+		return moment{last: t.top, aside: later}, nil
+	}
+	aside, err := wire.ParseAside(m.Tail.Aside)
+	if err != nil {
+		return moment{}, err
+	}
+	at := moment{last: last}
+	for _, lsn := range aside {
+		if n, ok := t.h.at(lsn); ok {
+			at.aside = append(at.aside, n)
+		}
+	}
+	for _, b := range m.Behind { // in the same message, so the tail speaks of after them
+		if b.Offset.LSN == m.Offset.LSN {
+			n := slices.IndexFunc(t.h.txns[:last], func(x Txn) bool { return x.XID == b.XID }) + 1
+			if n > 0 {
+				at.aside = append(at.aside, n)
+			}
+		}
+	}
+	at.aside = slices.DeleteFunc(at.aside, func(n int) bool { return n > last })
+	slices.Sort(at.aside)
+	return at, nil
+}
+
+// marker judges the marker that a trial stands at. ok is false if the rest of
+// the log would only repeat the fault.
+func (v *verdict) marker(ctx context.Context, m *mirror, t *trial) (ok bool, err error) {
+	if t.record.Kind == Nested {
+		v.passed++
+		return true, nil
+	}
+	want, err := m.rows(ctx, t.at, t.record.Log.Shape)
+	if err != nil {
+		return false, err
+	}
+	v.checked++
+	if len(t.at.aside) > 0 {
+		v.aside++
+	}
+	if d := logcheck.Diff(t.marker.Rows(), want); d != "" {
+		v.fault("%s, at marker %s (transaction %d, unit %t), after %s: %s", t.name(), t.marker.Offset, t.marker.XID, t.marker.Unit, t.h.describe(t.at), d)
+		return false, nil
+	}
+	return true, nil
+}
+
+func (h *history) describe(m moment) string {
+	s := fmt.Sprintf("%d transactions", m.last)
+	if m.last > 0 {
+		s += " up to " + h.txns[m.last-1].LSN.String()
+	}
+	for i, n := range m.aside {
+		if i == 0 {
+			s += " without"
+		}
+		s += fmt.Sprintf(" %s (xid %d)", h.txns[n-1].LSN, h.txns[n-1].XID)
+	}
+	return s
+}
+
+// finish takes what is to be said of a log when it has been read.
+func (v *verdict) finish(t *trial) {
+	t.stop()
+	switch {
+	case errors.Is(t.err, errStopped):
+	case t.err != nil:
+		v.fault("%s: %v", t.name(), t.err)
+	case t.end != nil:
+		v.units += t.end.Units
+		v.voids += t.end.Voids
+		if t.end.Ended != "" {
+			v.fault("%s ended, though nothing asked for it: %s", t.name(), t.end.Ended)
+		}
+	}
+}
+
+// atRest compares a shape with its SELECT after everything.
+func (v *verdict) atRest(ctx context.Context, m *mirror, rec *Record) error {
+	if !rec.Rest {
+		return nil
+	}
+	t := &trial{record: rec}
+	end, err := rec.Log.Play(nil)
+	if err != nil {
+		return nil //nolint:nilerr // said already
+	}
+	if end.Open {
+		v.fault("%s: the log ends inside a transaction", t.name())
+	}
+	aside, err := wire.ParseAside(end.Tail.Aside)
+	if err != nil {
+		return err
+	}
+	for _, lsn := range aside {
+		if _, ok := m.h.at(lsn); ok {
+			v.fault("%s: transaction %s is still aside", t.name(), lsn)
+		}
+	}
+	want, err := m.rows(ctx, moment{last: len(m.h.txns)}, rec.Log.Shape)
+	if err != nil {
+		return err
+	}
+	if d := logcheck.Diff(end.Rows, want); d != "" {
+		v.fault("%s, at rest (its log ends at %s): %s", t.name(), end.Last, d)
+	}
+	return nil
+}

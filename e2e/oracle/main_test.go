@@ -1,0 +1,61 @@
+// Package oracle plays random traffic on random tables through Shapebus and
+// judges every shape at every commit marker of its log (invariant I4): what the
+// log amounts to there must be what Postgres answers to the shape's SELECT at the
+// set of transactions that the marker is about.
+//
+// The services are the built binary in processes of their own; they are killed
+// at named points and at any moment, and come back with other fragment sizes.
+// Some transactions commit into a wait for a standby that does not exist: they
+// are in the stream long before snapshots see them. Shapes come and go all the while.
+//
+// The judge shares nothing with the product but the wire forms: a replication
+// slot of the oracle's own tells what was committed, a second database is brought
+// to each moment of that history, and Postgres' own SELECT is the truth.
+//
+// Every run prints its seed. ORACLE_SEED draws the same tables, shapes, traffic
+// and faults again (not their timing), ORACLE_SECONDS plays longer; a failed run is kept in
+// a file, and ORACLE_RECORDING judges it again.
+package oracle
+
+import (
+	"os"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/shapebus/shapebus/pkg/pgtemp/pgtest"
+)
+
+// The environment of a run.
+const (
+	seedEnv       = "ORACLE_SEED"
+	secondsEnv    = "ORACLE_SECONDS"    // how long traffic runs; default 20
+	subqueriesEnv = "ORACLE_SUBQUERIES" // 0: shapes without subqueries only
+	recordingEnv  = "ORACLE_RECORDING"
+	showEnv       = "ORACLE_SHOW"   // a handle or how it begins: prints the shape's log of the recording
+	binaryEnv     = "ORACLE_BINARY" // of another build of shapebus than this tree's
+)
+
+// patience bounds every wait. Machines that run tests are slow at times.
+const patience = 2 * time.Minute
+
+func TestMain(m *testing.M) {
+	code := pgtest.Main(m)
+	built.remove()
+	os.Exit(code)
+}
+
+func formatSeed(seed uint64) string { return strconv.FormatUint(seed, 10) }
+
+func number(tb testing.TB, name string, otherwise uint64) uint64 {
+	tb.Helper()
+	text := os.Getenv(name)
+	if text == "" {
+		return otherwise
+	}
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		tb.Fatalf("%s: %v", name, err)
+	}
+	return n
+}

@@ -1,0 +1,63 @@
+package oracle
+
+import (
+	"compress/gzip"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/shapebus/shapebus/e2e/logcheck"
+)
+
+// Recording is all that a run left behind, for the judge: he needs nothing
+// else, so a failed run can be judged again.
+type Recording struct {
+	Seed   uint64
+	Schema *Schema
+	Txns   []Txn
+	Shapes []*Record
+}
+
+// Record is a shape of a run.
+type Record struct {
+	Kind Kind
+	Rest bool // everything was at rest when the log was read; else the shape was dropped before
+	Log  *logcheck.Log
+}
+
+// save writes the recording to a file that outlives the test, and says where.
+func (r *Recording) save(tb testing.TB) {
+	tb.Helper()
+	f, err := os.Create(filepath.Join(os.TempDir(), "oracle-"+formatSeed(r.Seed)+".json.gz"))
+	if err != nil {
+		tb.Error(err)
+		return
+	}
+	z := gzip.NewWriter(f)
+	//nolint:musttag // only this package reads it
+	if err := errors.Join(json.NewEncoder(z).Encode(r), z.Close(), f.Close()); err != nil {
+		tb.Error(err)
+		return
+	}
+	tb.Logf("the run is in %s; %s=%s judges it again", f.Name(), recordingEnv, f.Name())
+}
+
+func load(tb testing.TB, name string) *Recording {
+	tb.Helper()
+	f, err := os.Open(name)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer f.Close()
+	z, err := gzip.NewReader(f)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	r := &Recording{}
+	if err := json.NewDecoder(z).Decode(r); err != nil { //nolint:musttag // only this package writes it
+		tb.Fatal(err)
+	}
+	return r
+}

@@ -1,0 +1,421 @@
+package oracle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/shapebus/shapebus/e2e/logcheck"
+	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/pkg/client"
+	"github.com/shapebus/shapebus/pkg/control"
+	"github.com/shapebus/shapebus/pkg/natsembed"
+	"github.com/shapebus/shapebus/pkg/pg"
+	"github.com/shapebus/shapebus/pkg/pgtemp"
+	"github.com/shapebus/shapebus/pkg/pgtemp/pgtest"
+	"github.com/shapebus/shapebus/pkg/topology"
+)
+
+// world is a Shapebus of processes, its database, and what it was asked for.
+type world struct {
+	tb         testing.TB
+	rng        *rand.Rand
+	subqueries bool
+
+	pg     *pgtemp.Server
+	url    string
+	db     *pgx.Conn // for the test's own statements
+	schema *Schema
+	stream *decoder // of the oracle's slot
+
+	source topology.Source
+	js     jetstream.JetStream
+	nats   string // URL
+	client *client.Client
+
+	services []*service
+	clauses  *clauses
+	wanted   []wish // whose inner shapes were asked for, so that the outer one can adopt them
+	shapes   []*living
+	records  []*Record // of shapes that were dropped
+	refused  int
+	asked    int
+}
+
+// living is a shape that was asked for.
+type living struct {
+	kind  Kind
+	def   client.Definition
+	shape *client.Shape
+	inner bool // some other shape may depend on it
+	made  bool // because a subquery selects from it, not because it was asked for
+}
+
+// service is one of the processes, and how it is started again.
+type service struct {
+	name   string
+	points []string // where it can be made to die
+	args   func() []string
+	lease  bool
+	proc   *process
+	kills  int
+}
+
+// settings of the server: commits that ask for it wait for a standby that does
+// not exist, until they are cancelled; the others do not.
+func settings() map[string]string {
+	return map[string]string{
+		"synchronous_standby_names": "nobody",
+		"synchronous_commit":        "local",
+		"deadlock_timeout":          "50ms",
+		"max_connections":           "60",
+	}
+}
+
+func newWorld(tb testing.TB, rng *rand.Rand, subqueries bool) *world {
+	tb.Helper()
+	if testing.Short() {
+		tb.Skip("needs Postgres; not in -short")
+	}
+	w := &world{tb: tb, rng: rng, subqueries: subqueries, source: "oracle", schema: newSchema(rng)}
+	w.clauses = &clauses{rng: rng, schema: w.schema}
+	w.pg = pgtest.Own(tb, settings())
+	w.url = w.pg.URL("postgres")
+	w.db = w.connect()
+	w.exec(w.schema.create(false))
+	names := ""
+	w.stream = &decoder{tables: map[uint32]string{}, names: pg.Qualified}
+	for i, t := range w.schema.Tables {
+		if i > 0 {
+			names += ", "
+		}
+		names += t.SQL()
+	}
+	w.exec("CREATE PUBLICATION " + publication + " FOR TABLE " + names)
+	w.exec("SELECT pg_create_logical_replication_slot('" + slotName + "', 'pgoutput')")
+	w.startNATS()
+	w.services = []*service{
+		{name: "ingest", args: w.ingestArgs, points: []string{"between_fragments", "after_publish", "after_ack", "before_confirm"}},
+		{name: "consumer", args: w.consumerArgs, lease: true, points: []string{
+			"after_fragment", "after_append", "before_checkpoint", "mid_snapshot", "after_snapshot_rows", "after_snapshot_entry",
+			"group_fragment", "unit_open", "unit_row", "unit_restated", "unit_marked",
+		}},
+	}
+	if subqueries {
+		w.services = append(w.services, &service{name: "materializer", args: materializerArgs, lease: true, points: materializerPoints})
+	}
+	for _, s := range w.services {
+		w.start(s, "")
+	}
+	return w
+}
+
+func (w *world) startNATS() {
+	w.tb.Helper()
+	s, err := natsembed.Start(natsembed.Options{Dir: w.tb.TempDir(), Port: -1})
+	if err != nil {
+		w.tb.Fatal(err)
+	}
+	w.tb.Cleanup(s.Stop)
+	w.nats = s.ClientURL()
+	nc, err := s.Connect()
+	if err != nil {
+		w.tb.Fatal(err)
+	}
+	w.tb.Cleanup(nc.Close)
+	if w.js, err = jetstream.New(nc); err != nil {
+		w.tb.Fatal(err)
+	}
+	if w.client, err = client.New(nc, string(w.source)); err != nil {
+		w.tb.Fatal(err)
+	}
+}
+
+// ingestArgs draws another fragment size each time.
+func (w *world) ingestArgs() []string {
+	args := []string{"ingest", "--listen=", "--sync-interval", "100ms"}
+	if n := []int{1, 2, 3, 7, 100, 0}[w.rng.IntN(6)]; n > 0 {
+		args = append(args, "--fragment-ops", strconv.Itoa(n))
+	}
+	return args
+}
+
+func (w *world) consumerArgs() []string {
+	return []string{"consumer", "--listen=", "--checkpoint", "100ms", "--catalog-interval", "1s", "--partitions", "3", "--lock-timeout", "1s"}
+}
+
+// What the materializer is started with, and where it can be made to die.
+var (
+	materializerArgs   = func() []string { return []string{"materializer", "--listen="} }
+	materializerPoints = []string{"after_verdict", "before_base", "after_base_values", "after_base"}
+)
+
+// start starts a service; it dies at the failpoint, "<name>:<count>", if one is given.
+func (w *world) start(s *service, failpoint string) {
+	w.tb.Helper()
+	args := s.args()
+	w.tb.Logf("start %s %v %s", s.name, args[1:], failpoint)
+	env := []string{"SHAPEBUS_LOG_LEVEL=debug", "SHAPEBUS_SOURCE=" + string(w.source), "SHAPEBUS_DATABASE_URL=" + w.url, "SHAPEBUS_NATS_URL=" + w.nats}
+	if failpoint != "" {
+		env = append(env, "SHAPEBUS_FAILPOINT="+failpoint)
+	}
+	s.proc = spawn(w.tb, s.name, environment(env...), built.binary(w.tb), args...)
+}
+
+// revive starts what has died at a failpoint. Nothing may die of anything else.
+func (w *world) revive() {
+	w.tb.Helper()
+	for _, s := range w.services {
+		if s.proc.gone() {
+			if !s.proc.killed() {
+				w.tb.Fatalf("%s ended by itself, with %s", s.name, s.proc.cmd.ProcessState)
+			}
+			s.kills++
+			w.expire(s)
+			w.start(s, "")
+		}
+	}
+}
+
+// crash kills a service and starts it again, perhaps to die at one of its points.
+func (w *world) crash(s *service) {
+	w.tb.Helper()
+	if w.rng.IntN(4) == 0 {
+		s.proc.end(syscall.SIGTERM)
+	} else {
+		s.proc.end(syscall.SIGKILL)
+		s.kills++
+	}
+	w.expire(s)
+	failpoint := ""
+	if len(s.points) > 0 && w.rng.IntN(3) > 0 {
+		failpoint = fmt.Sprintf("%s:%d", s.points[w.rng.IntN(len(s.points))], 1+w.rng.IntN([]int{5, 100}[w.rng.IntN(2)]))
+	}
+	w.start(s, failpoint)
+}
+
+// expire ends the lease of a process that is dead for certain, which would
+// otherwise take until long after the next one is there.
+func (w *world) expire(s *service) {
+	w.tb.Helper()
+	if !s.lease {
+		return
+	}
+	kv, err := w.js.KeyValue(w.tb.Context(), w.source.LeaseBucket())
+	if err != nil {
+		return // nobody has come as far as to make one
+	}
+	keys, err := kv.Keys(w.tb.Context())
+	if err != nil {
+		return // there are none
+	}
+	for _, k := range keys {
+		if (s.name == "materializer") == strings.HasPrefix(k, "materializer") {
+			if err := kv.Purge(w.tb.Context(), k); err != nil {
+				w.tb.Error(err)
+			}
+		}
+	}
+}
+
+func (w *world) connect() *pgx.Conn {
+	w.tb.Helper()
+	conn, err := w.dial(w.tb.Context())
+	if err != nil {
+		w.tb.Fatal(err)
+	}
+	w.tb.Cleanup(func() { _ = conn.Close(context.Background()) }) // the server goes too
+	return conn
+}
+
+func (w *world) dial(ctx context.Context) (*pgx.Conn, error) {
+	cfg, err := pg.ParseConfig(w.url, "oracle")
+	if err != nil {
+		return nil, err
+	}
+	return pg.Connect(ctx, cfg)
+}
+
+func (w *world) exec(sql string) {
+	w.tb.Helper()
+	if _, err := w.db.PgConn().Exec(w.tb.Context(), sql).ReadAll(); err != nil {
+		w.tb.Fatalf("%s: %v", sql, err)
+	}
+}
+
+// until polls a condition of a system that has no signal for it, while what
+// died at a failpoint is started again.
+func (w *world) until(what string, ok func() (bool, error)) {
+	w.tb.Helper()
+	deadline := time.Now().Add(patience)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		yes, err := ok()
+		if yes {
+			return
+		}
+		if time.Now().After(deadline) {
+			w.tb.Fatalf("waited %s until %s; last error: %v", patience, what, err)
+		}
+		w.revive()
+		select {
+		case <-tick.C:
+		case <-w.tb.Context().Done():
+			w.tb.Fatal(w.tb.Context().Err())
+		}
+	}
+}
+
+// ask asks for a shape, and returns nil if it is refused.
+func (w *world) ask(want wish, inner bool) *living {
+	w.tb.Helper()
+	var sh *client.Shape
+	var refused *client.RequestError
+	began := time.Now()
+	w.until("shape "+want.def.Table+" WHERE "+want.def.Where+" is created", func() (bool, error) {
+		ctx, cancel := context.WithTimeout(w.tb.Context(), 2*time.Second)
+		defer cancel()
+		var err error
+		sh, err = w.client.Create(ctx, want.def)
+		if errors.As(err, &refused) && refused.Code == control.CodeBadRequest {
+			return true, nil
+		}
+		return err == nil, err
+	})
+	w.asked++
+	if sh == nil {
+		w.refused++
+		w.tb.Logf("refused: %s WHERE %s: %v", want.def.Table, want.def.Where, refused)
+		return nil
+	}
+	for _, l := range w.shapes {
+		if l.shape.Handle() == sh.Handle() {
+			l.inner = l.inner || inner
+			return l
+		}
+	}
+	l := &living{kind: want.kind, def: want.def, shape: sh, inner: inner}
+	w.shapes = append(w.shapes, l)
+	w.tb.Logf("%s shape %s after %s: %v of %s WHERE %s", want.kind, sh.Handle(), time.Since(began).Round(time.Millisecond), want.def.Columns, want.def.Table, want.def.Where)
+	return l
+}
+
+// drop keeps the log of a shape as it is and has the shape deleted.
+func (w *world) drop(i int) {
+	w.tb.Helper()
+	l := w.shapes[i]
+	w.shapes = append(w.shapes[:i:i], w.shapes[i+1:]...)
+	w.tb.Logf("drop shape %s", l.shape.Handle())
+	w.records = append(w.records, &Record{Kind: l.kind, Log: w.read(l)})
+	w.until("shape "+l.shape.Handle()+" is deleted", func() (bool, error) {
+		ctx, cancel := context.WithTimeout(w.tb.Context(), 10*time.Second)
+		defer cancel()
+		err := l.shape.Delete(ctx)
+		return err == nil || errors.Is(err, client.ErrNotFound), err
+	})
+}
+
+// read keeps the log of a shape as it is.
+func (w *world) read(l *living) *logcheck.Log {
+	w.tb.Helper()
+	log, err := logcheck.Read(w.tb.Context(), w.js, w.source, l.shape.Info())
+	if err != nil {
+		w.tb.Fatal(err)
+	}
+	return log
+}
+
+// innerShapes adds the shapes that were made because a subquery selects from
+// them and nobody asked for.
+func (w *world) innerShapes() {
+	w.tb.Helper()
+	var all []control.Shape
+	w.until("the shapes are listed", func() (_ bool, err error) {
+		ctx, cancel := context.WithTimeout(w.tb.Context(), 2*time.Second)
+		defer cancel()
+		all, err = w.client.List(ctx)
+		return err == nil, err
+	})
+	for _, info := range all {
+		known := slices.ContainsFunc(w.shapes, func(l *living) bool { return l.shape.Handle() == info.Handle })
+		if known || info.State == control.StateDeleting {
+			continue
+		}
+		var sh *client.Shape
+		w.until("shape "+info.Handle+" is opened", func() (_ bool, err error) {
+			ctx, cancel := context.WithTimeout(w.tb.Context(), 2*time.Second)
+			defer cancel()
+			sh, err = w.client.Open(ctx, info.Handle)
+			return err == nil, err
+		})
+		l := &living{shape: sh, inner: true, made: true}
+		switch strings.Count(info.Where, "SELECT") {
+		case 0:
+		case 1:
+			l.kind = Outer
+		default:
+			l.kind = Nested // or not: its clause is not taken apart here
+		}
+		w.shapes = append(w.shapes, l)
+		w.tb.Logf("inner shape %s: %s.%s WHERE %s", info.Handle, info.Schema, info.Table, info.Where)
+	}
+}
+
+// settle waits until all that is committed by now has been seen on every shape's behalf.
+func (w *world) settle() {
+	w.tb.Helper()
+	for _, s := range w.services {
+		s.proc.end(syscall.SIGTERM)
+		w.expire(s)
+		w.start(s, "")
+	}
+	lsn, err := pg.EmitBarrier(w.tb.Context(), w.db, topology.BarrierPrefix, "settle")
+	if err != nil {
+		w.tb.Fatal(err)
+	}
+	for _, l := range w.shapes {
+		w.until("shape "+l.shape.Handle()+" is at "+lsn.String(), func() (bool, error) {
+			ctx, cancel := context.WithTimeout(w.tb.Context(), 10*time.Second)
+			defer cancel()
+			info, err := l.shape.Refresh(ctx)
+			if err != nil {
+				return false, err
+			}
+			if info.State == control.StateEnded {
+				w.tb.Errorf("shape %s (%s WHERE %s) has ended: %s", info.Handle, l.def.Table, l.def.Where, info.Reason)
+				return true, nil
+			}
+			at, err := change.ParseLSN(info.Applied)
+			return info.State == control.StateLive && err == nil && at >= lsn, fmt.Errorf("it is %+v", info)
+		})
+	}
+}
+
+// sameHandles asks for every shape once more: nothing has happened that would
+// make readers fetch again.
+func (w *world) sameHandles() {
+	w.tb.Helper()
+	for _, l := range w.shapes {
+		if l.made {
+			continue
+		}
+		again, err := w.client.Create(w.tb.Context(), l.def)
+		if err != nil {
+			w.tb.Fatal(err)
+		}
+		if again.Handle() != l.shape.Handle() {
+			w.tb.Errorf("shape %s is %s now: its readers have to fetch again", l.shape.Handle(), again.Handle())
+		}
+	}
+}
