@@ -206,16 +206,16 @@ func (e *arrayExpr) print(p *printer) {
 }
 
 func (e *flatExpr) print(p *printer) {
-	p.WriteString("CASE WHEN (array_ndims(")
+	p.WriteString("CASE WHEN (pg_catalog.array_ndims(")
 	p.expr(e.arg)
-	p.WriteString(") > '1'::integer OR array_lower(")
+	p.WriteString(") > '1'::integer OR pg_catalog.array_lower(")
 	p.expr(e.arg)
 	p.WriteString(", 1) NOT BETWEEN '-1000000000'::integer AND '1000000000'::integer) IS NOT TRUE THEN ")
 	p.expr(e.arg)
 	p.WriteString(" END")
 }
 
-func (e *dimsExpr) print(p *printer) { p.call("array_ndims", e.arg) }
+func (e *dimsExpr) print(p *printer) { p.call("pg_catalog.array_ndims", e.arg) }
 
 func (e *joinExpr) print(p *printer) {
 	p.WriteByte('(')
@@ -262,10 +262,11 @@ func (n *quantifiedNode) print(p *printer) {
 
 func (n *containNode) print(p *printer) {
 	p.equated(n.left, n.right)
+	// Extensions such as intarray have operators of these names, with another meaning, that fit some arrays better.
 	if n.overlap {
-		p.WriteString(" && ")
+		p.WriteString(" OPERATOR(pg_catalog.&&) ")
 	} else {
-		p.WriteString(" @> ")
+		p.WriteString(" OPERATOR(pg_catalog.@>) ")
 	}
 	p.expr(n.right)
 }

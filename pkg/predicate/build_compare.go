@@ -6,12 +6,15 @@ import (
 	pg_query "github.com/pganalyze/pg_query_go/v6"
 )
 
-// operatorName returns the operator of an expression, "" if it is qualified with a schema.
+// operatorName returns the operator of an expression, "" if it is qualified with a schema other than Postgres' own.
 func operatorName(e *pg_query.A_Expr) string {
-	if len(e.Name) != 1 {
-		return ""
+	switch {
+	case len(e.Name) == 1:
+		return e.Name[0].GetString_().GetSval()
+	case len(e.Name) == 2 && e.Name[0].GetString_().GetSval() == "pg_catalog":
+		return e.Name[1].GetString_().GetSval()
 	}
-	return e.Name[0].GetString_().GetSval()
+	return ""
 }
 
 // expression builds comparisons, IN, BETWEEN and LIKE.

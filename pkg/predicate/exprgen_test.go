@@ -38,6 +38,9 @@ func (g *generator) expression(kind string, depth int) string {
 		case 0:
 			return both("coalesce(%s, %s)", kind, kind)
 		case 1:
+			if kind == "text" {
+				return both(`greatest(%s COLLATE "C", %s)`, kind, kind)
+			}
 			if kind != "jsonb" && kind != "enum" && !strings.HasSuffix(kind, "]") {
 				return both(pick(g, []string{"greatest", "least"})+"(%s, %s, %s)", kind, kind, kind)
 			}
@@ -83,7 +86,7 @@ func (g *generator) expression(kind string, depth int) string {
 	case "text":
 		return pick(g, []func() string{
 			func() string { return both("(%s || %s)", "text", pick(g, []string{"text", "int", "date"})) },
-			func() string { return both(pick(g, []string{"lower", "upper"})+"(%s)", "text") },
+			func() string { return both(pick(g, []string{"lower", "upper"})+`(%s COLLATE "C")`, "text") },
 			func() string { return both("concat(%s, %s, %s)", "text", "text", "int") },
 			func() string {
 				return both("(%s)::text", pick(g, []string{"int", "date", "timestamp", "time", "interval", "enum", "jsonb", "float8", "int[]"}[:8]))
@@ -162,7 +165,13 @@ func (g *generator) test(depth int) string {
 	kind := pick(g, []string{
 		"int", "int", "numeric", "numeric", "float8", "text", "text", "date", "timestamp", "timestamptz", "time", "interval", "interval", "int[]", "text[]", "jsonb", "enum",
 	})
-	sub := func(kind string) string { return g.expression(kind, depth-1) }
+	sub := func(kind string) string {
+		s := g.expression(kind, depth-1)
+		if kind == "text" { // the user's text is ordered by the database's collation otherwise
+			s = "(" + s + byteOrder + ")"
+		}
+		return s
+	}
 	not := pick(g, []string{"", "NOT "})
 	equality := kind == "jsonb" || kind == "enum" || strings.HasSuffix(kind, "]")
 	switch n := g.IntN(18); {
@@ -257,7 +266,11 @@ func (g *generator) atom(kind string) string {
 	if g.IntN(3) > 0 {
 		return pick(g, names)
 	}
-	return quoteLiteral(pick(g, pool)) + "::" + sqlType
+	constant := quoteLiteral(pick(g, pool)) + "::" + sqlType
+	if kind == "text" {
+		constant = "(" + constant + byteOrder + ")"
+	}
+	return constant
 }
 
 func TestExpressionsAgreeWithPostgres(t *testing.T) {
@@ -329,6 +342,8 @@ func (o *oracle) compareExpression(t *testing.T, clause string, p *Predicate) bo
 		return false
 	}
 	theirs, theirErr := o.truths(ctx, clause, nil)
+	// A pattern that ends with the escape character is NULL to us; Postgres raises an error only if it gets there.
+	lenient := strings.Contains(p.SQL(), quoteLiteral(wholePattern.String()))
 	for i, row := range o.rows {
 		ours := "fnt"[p.root.eval(row)]
 		if "fnt"[again.root.eval(row)] != ours {
@@ -339,7 +354,7 @@ func (o *oracle) compareExpression(t *testing.T, clause string, p *Predicate) bo
 			t.Errorf("we say %c, Postgres %c: %s -- of %s", ours, printed[i], o.reproduction(p, row, p.SQL()), clause)
 			break
 		}
-		if o.tame && theirErr == nil && theirs[i] != ours {
+		if o.tame && theirErr == nil && !lenient && theirs[i] != ours {
 			t.Errorf("we say %c, Postgres %c for the user's text: %s -- printed %s", ours, theirs[i], o.reproduction(p, row, clause), p.SQL())
 			break
 		}

@@ -1,6 +1,7 @@
 package predicate
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 )
@@ -184,15 +185,44 @@ func (b *builder) disjunction(args ...node) node {
 	return &orNode{flat}
 }
 
-// inOrder sorts by what the operands print as, and drops repeats.
+// cost ranks conditions: the specialised nodes first, then patterns, then general expressions.
+func cost(n node) int {
+	switch n := n.(type) {
+	case *literalNode, *boolColumnNode, *nullNode, *compareConstNode, *compareColumnsNode, *inNode:
+		return 0
+	case *notNode:
+		return cost(n.arg)
+	case *isNode:
+		return cost(n.arg)
+	case *likeNode:
+		return 1
+	case *andNode:
+		return costOf(n.args)
+	case *orNode:
+		return costOf(n.args)
+	default:
+		return 2
+	}
+}
+
+func costOf(args []node) int {
+	most := 0
+	for _, a := range args {
+		most = max(most, cost(a))
+	}
+	return most
+}
+
+// inOrder sorts by cost, since what comes first often decides, and by what the operands print as, and drops repeats.
 func (b *builder) inOrder(args []node) []node {
 	type printed struct {
 		node node
 		sql  string
+		cost int
 	}
 	all := make([]printed, len(args))
 	for i, a := range args {
-		all[i].node = a
+		all[i].node, all[i].cost = a, cost(a)
 		if b.printed > maxWork {
 			continue // refused in the end
 		}
@@ -204,7 +234,7 @@ func (b *builder) inOrder(args []node) []node {
 	if b.printed > maxWork {
 		return args
 	}
-	slices.SortStableFunc(all, func(a, b printed) int { return strings.Compare(a.sql, b.sql) })
+	slices.SortStableFunc(all, func(a, b printed) int { return cmp.Or(a.cost-b.cost, strings.Compare(a.sql, b.sql)) })
 	out := args[:0:0]
 	for i, a := range all {
 		if i == 0 || a.sql != all[i-1].sql {

@@ -144,7 +144,7 @@ func (e *lengthExpr) print(p *printer) { p.call("length", e.arg) }
 
 func (e *concatExpr) print(p *printer) {
 	if e.skipNull {
-		p.call("concat", e.args...)
+		p.call("pg_catalog.concat", e.args...) // one of the user's could fit better
 		return
 	}
 	p.WriteByte('(')
