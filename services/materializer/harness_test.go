@@ -100,6 +100,7 @@ func (l *lab) until(what string, ok func() bool) {
 // process is a materializer that runs.
 type process struct {
 	*materializer.Materializer
+
 	l    *lab
 	name string
 	nc   *nats.Conn
@@ -227,15 +228,6 @@ func cells(values ...string) change.Row {
 		}
 	}
 	return row
-}
-
-// key is the key of a value.
-func key(values ...string) string {
-	var k []byte
-	for _, v := range cells(values...) {
-		k = valueset.AppendComponent(k, v)
-	}
-	return string(k)
 }
 
 // begin writes the snapshot: rows are "a b", in messages of so many.
@@ -392,7 +384,7 @@ func (l *lab) base(partition int, set string) (b wire.Base, values map[string]in
 	l.ok(err)
 	values = map[string]int64{}
 	r := stream.NewSubjectReader(l.js, source.VerdictStream(partition), source.BaseValuesSubject(partition, set, b.Number), 1)
-	for n := uint64(0); n < b.Messages; n++ {
+	for range b.Messages {
 		m, more, err := r.Next(l.t.Context())
 		l.ok(err)
 		if !more {

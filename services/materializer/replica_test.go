@@ -68,16 +68,15 @@ func TestRowsAreRememberedOnlyWhereDeletesDoNotTell(t *testing.T) {
 
 // world is the inner shape as SQL sees it, and its log as the consumer writes it.
 type world struct {
-	t        *rapid.T
-	l        *layout
-	unique   bool             // a is the primary key
-	rows     map[string][]row // by key
-	entries  []entry
-	lsn      change.LSN
-	index    uint64
-	xid      change.XID
-	open     *wire.Entry
-	atMarker map[string][]row
+	t       *rapid.T
+	l       *layout
+	unique  bool             // a is the primary key
+	rows    map[string][]row // by key
+	entries []entry
+	lsn     change.LSN
+	index   uint64
+	xid     change.XID
+	open    *wire.Entry
 }
 
 // row is a row of the inner shape; "-" stands for NULL.
@@ -96,6 +95,7 @@ func (r row) cells() change.Row {
 // entry is an entry of the log, and what it leaves if it has a marker.
 type entry struct {
 	wire.Entry
+
 	rows map[string][]row
 }
 

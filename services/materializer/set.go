@@ -67,10 +67,9 @@ func (s *session) tend(ctx context.Context, f *set) error {
 	var pause backoff
 	for {
 		err := s.catchUp(ctx, f)
-		if ctx.Err() != nil {
-			return nil
-		}
 		switch {
+		case ctx.Err() != nil:
+			return ignoreEnd(ctx, err)
 		case err == nil:
 			joined := false
 			if err := s.onMain(ctx, func(context.Context) error { joined = s.join(f); return nil }); err != nil || joined {
@@ -110,14 +109,14 @@ func (s *session) catchUp(ctx context.Context, f *set) error {
 			return context.Cause(ctx)
 		}
 	}
-	from := uint64(0)
-	if f.replica == nil {
+	var from uint64
+	if f.replica != nil {
+		from = f.replica.seq + 1
+	} else {
 		var err error
 		if from, err = s.build(ctx, f); err != nil {
 			return err
 		}
-	} else {
-		from = f.replica.seq + 1
 	}
 	if err := s.renewBase(ctx, f); err != nil {
 		return err

@@ -13,6 +13,7 @@ import (
 // where rows have to be remembered. Pure; not safe for concurrent use.
 type state struct {
 	*layout
+
 	values counts // at the marker
 	deltas counts // of the open transaction
 
