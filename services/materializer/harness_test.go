@@ -312,6 +312,7 @@ func (l *lab) verdicts(partition int, set string) []*wire.Verdict {
 	l.t.Helper()
 	r := stream.NewSubjectReader(l.js, source.VerdictStream(partition), source.VerdictSubject(partition, set), 1)
 	var all []*wire.Verdict
+	after := ""
 	for {
 		m, more, err := r.Next(l.t.Context())
 		l.ok(err)
@@ -323,6 +324,10 @@ func (l *lab) verdicts(partition int, set string) []*wire.Verdict {
 		if h := m.Header.Get(topology.HeaderVerdict); h != v.Offset.String() {
 			l.t.Fatalf("verdict %s has header %q", v.Offset, h)
 		}
+		if h := m.Header.Get(topology.HeaderVerdictAfter); h != after && after != "" {
+			l.t.Fatalf("verdict %s says it is behind %q, and is behind %q", v.Offset, h, after)
+		}
+		after = v.Offset.String()
 		all = append(all, v)
 	}
 }

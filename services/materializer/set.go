@@ -51,7 +51,7 @@ type set struct {
 }
 
 var (
-	// errEmpty says that the inner shape's log has not begun.
+	// errEmpty says that the inner shape's log has not begun, as far as can be seen.
 	errEmpty = errors.New("the log is empty")
 	// errEnded says that the inner shape's life is over.
 	errEnded = errors.New("the inner shape has ended")
@@ -151,7 +151,7 @@ func (s *session) catchUp(ctx context.Context, f *set) error {
 func (s *session) build(ctx context.Context, f *set) (from uint64, err error) {
 	rec, err := s.shapes.Get(ctx, f.ID)
 	if errors.Is(err, registry.ErrNotFound) || err == nil && rec.Handle != f.handle {
-		return 0, errEnded
+		return 0, errEmpty // of an older life, whose dependents end with it; or not seen yet by the server asked
 	}
 	if err != nil {
 		return 0, err
