@@ -252,6 +252,11 @@ func (s *session) entry(ctx context.Context, f *set, e *wire.Entry, sent func() 
 	if m == nil {
 		return nil
 	}
+	if m.misfits > 0 {
+		s.m.stats.Misfits.Add(m.misfits)
+		s.log.ErrorContext(ctx, "row changes do not fit the rows known; delete the inner shape if its log is damaged",
+			slog.String("set", f.name), slog.String("at", m.verdict.Offset.String()), slog.Int64("changes", m.misfits))
+	}
 	f.weight += m.weight
 	if !f.verdict.Before(m.verdict.Offset) {
 		return nil
