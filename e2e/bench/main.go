@@ -1,10 +1,11 @@
 // Command bench measures what Shapebus promises: memory that does not depend on the size of a transaction, throughput
-// beside a floor, and latency. It looks from outside: the built binary's ingest and consumer and a NATS server, each in a
+// beside a floor, and latency. It looks from outside: the built binary's services and a NATS server, each in a
 // process of its own, a throw-away Postgres, and pkg/client.
 //
 //	go run ./e2e/bench memory      peak memory of ingest and consumer, for a small and a large transaction
 //	go run ./e2e/bench throughput  time to drain a backlog, over that of pg_recvlogical on the same WAL
 //	go run ./e2e/bench latency     from COMMIT to the change in a client's hands
+//	go run ./e2e/bench subquery    shapes with subqueries: memory, latency, and what a slow query holds up
 //
 // Each prints a table for people and then a line "figure <name> <value> <unit>" per result. docs/BENCHMARKS.md says what
 // exactly is measured. It refuses to judge: goals are for the reader, a missed one is no error. It needs Linux, for /proc,
@@ -27,6 +28,7 @@ import (
 const usage = `usage: bench memory [-rows N]
        bench throughput [-rows N] [-transactions N] [-runs N]
        bench latency [-transactions N] [-rate N]
+       bench subquery [-rows N] [-values N] [-set N] [-shapes N] [-changes N] [-stall D]
 and in each: [-binary FILE] [-timeout D]
 `
 
@@ -61,6 +63,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		bench = throughputFlags(flags)
 	case "latency":
 		bench = latencyFlags(flags)
+	case "subquery":
+		bench = subqueryFlags(flags)
 	default:
 		fmt.Fprint(stderr, usage)
 		return 2
