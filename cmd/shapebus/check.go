@@ -41,7 +41,7 @@ func (c *checkCmd) Run(ctx context.Context, out *console) error {
 	case n > 0:
 		return fmt.Errorf("not ready: %s to fix, see FAIL above", plural(n, "thing"))
 	case !c.JSON:
-		_, err = fmt.Fprintln(out.stdout, "Ready: start shapebus ingest and shapebus consumer.")
+		_, err = fmt.Fprintln(out.stdout, "Ready: start shapebus ingest, shapebus consumer and shapebus materializer.")
 	}
 	return err
 }

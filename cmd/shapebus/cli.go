@@ -11,15 +11,16 @@ import (
 type cli struct {
 	Log logFlags `embed:"" prefix:"log-"`
 
-	Dev      devCmd      `cmd:"" help:"Run everything in this process, for development: NATS, ingest, consumer, and Postgres if none is given."`
-	Demo     demoCmd     `cmd:"" help:"Run the whole system on a throw-away Postgres, put a million-row transaction through it, and check what comes out."`
-	Ingest   ingestCmd   `cmd:"" help:"Run the service that copies Postgres' changes into the change log."`
-	Consumer consumerCmd `cmd:"" help:"Run the service that fills shape logs and answers the control plane."`
-	Shape    shapeCmd    `cmd:"" help:"Create, list, show, delete and follow shapes."`
-	Status   statusCmd   `cmd:"" help:"Show a source: its slot, change log and shapes."`
-	Check    checkCmd    `cmd:"" help:"Say whether this database and this NATS are ready, and what to run if not."`
-	Health   healthCmd   `cmd:"" help:"Ask a service on this machine whether it runs; for health checks of containers."`
-	Version  versionCmd  `cmd:"" help:"Print the version."`
+	Dev          devCmd          `cmd:"" help:"Run everything in this process, for development: NATS, every service, and Postgres if none is given."`
+	Demo         demoCmd         `cmd:"" help:"Run the whole system on a throw-away Postgres, put a million-row transaction through it, and check what comes out."`
+	Ingest       ingestCmd       `cmd:"" help:"Run the service that copies Postgres' changes into the change log."`
+	Consumer     consumerCmd     `cmd:"" help:"Run the service that fills shape logs and answers the control plane."`
+	Materializer materializerCmd `cmd:"" help:"Run the service that keeps the values that subqueries select."`
+	Shape        shapeCmd        `cmd:"" help:"Create, list, show, delete and follow shapes."`
+	Status       statusCmd       `cmd:"" help:"Show a source: its slot, change log and shapes."`
+	Check        checkCmd        `cmd:"" help:"Say whether this database and this NATS are ready, and what to run if not."`
+	Health       healthCmd       `cmd:"" help:"Ask a service on this machine whether it runs; for health checks of containers."`
+	Version      versionCmd      `cmd:"" help:"Print the version."`
 }
 
 const description = `Shapebus keeps filtered, live copies of Postgres tables ("shapes") on NATS JetStream.

@@ -61,7 +61,7 @@ func (c *consumerCmd) Run(ctx context.Context, out *console) error {
 			}
 			return consumerMetrics(consumer.Status{})
 		},
-	}.run(ctx, out, c.serviceFlags)
+	}.run(ctx, out, c.streamFlags, c.required)
 }
 
 func consumerReady(s *consumer.Consumer) error {

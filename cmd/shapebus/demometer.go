@@ -30,9 +30,9 @@ type demoMeter struct {
 
 // meterFigures are sizes in bytes; 0 where the system does not tell.
 type meterFigures struct {
-	ingest, consumer, nats, demo int64 // resident at most, shared pages included
-	walsender                    int64 // private memory at most
-	status                       control.Status
+	ingest, consumer, materializer, nats, demo int64 // resident at most, shared pages included
+	walsender                                  int64 // private memory at most
+	status                                     control.Status
 }
 
 func newDemoMeter(parts *demoParts, c *client.Client) *demoMeter {
@@ -69,6 +69,7 @@ func (m *demoMeter) read(ctx context.Context) {
 	}
 	m.now.ingest = peakMemory(m.parts.ingest.cmd.Process.Pid)
 	m.now.consumer = peakMemory(m.parts.consumer.cmd.Process.Pid)
+	m.now.materializer = peakMemory(m.parts.materializer.cmd.Process.Pid)
 	m.now.nats = peakMemory(m.parts.nats.cmd.Process.Pid)
 	m.now.demo = peakMemory(os.Getpid())
 }

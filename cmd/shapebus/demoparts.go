@@ -17,23 +17,24 @@ import (
 // partPatience bounds the start of a part.
 const partPatience = time.Minute
 
-// demoParts are the processes that make up the system: Postgres, NATS, ingest and consumer. start and stop are called one
+// demoParts are the processes that make up the system: Postgres, NATS and the services. start and stop are called one
 // after the other; watch runs beside start.
 type demoParts struct {
 	database string         // connection string
 	postgres *pgtemp.Server // nil when the database is somebody else's
 	guest    *demoGuest     // nil when it is not
 
-	natsURL  string
-	nats     *demoChild
-	ingest   *demoChild
-	consumer *demoChild
+	natsURL      string
+	nats         *demoChild
+	ingest       *demoChild
+	consumer     *demoChild
+	materializer *demoChild
 
 	started chan *demoChild // every child, for watch
 }
 
 func newDemoParts(database string) *demoParts {
-	return &demoParts{database: database, started: make(chan *demoChild, 3)}
+	return &demoParts{database: database, started: make(chan *demoChild, 4)}
 }
 
 // start brings up everything, saying so.
@@ -52,8 +53,12 @@ func (p *demoParts) start(ctx context.Context, view *demoView) error {
 	if p.consumer, err = p.service("consumer"); err != nil {
 		return err
 	}
+	if p.materializer, err = p.service("materializer"); err != nil {
+		return err
+	}
 	view.say("ingest        process %d", p.ingest.cmd.Process.Pid)
 	view.say("consumer      process %d", p.consumer.cmd.Process.Pid)
+	view.say("materializer  process %d", p.materializer.cmd.Process.Pid)
 	return nil
 }
 
@@ -99,14 +104,13 @@ func (p *demoParts) startNATS(ctx context.Context) error {
 
 // service starts a service. Addresses may hold secrets: they go by environment, which other users cannot read.
 func (p *demoParts) service(name string) (*demoChild, error) {
-	child, err := startChild(childOptions{
-		name: name,
-		args: []string{
-			name, "--listen=", "--log-level=warn", "--log-format=text", "--source", demoSource, "--publication", demoPublication, "--slot", demoSlot,
-			"--sync-interval", devSyncInterval.String(),
-		},
-		env: []string{"SHAPEBUS_DATABASE_URL=" + p.database, "SHAPEBUS_NATS_URL=" + p.natsURL},
-	})
+	args := []string{name, "--listen=", "--log-level=warn", "--log-format=text", "--source", demoSource, "--sync-interval", devSyncInterval.String()}
+	env := []string{"SHAPEBUS_NATS_URL=" + p.natsURL}
+	if name != "materializer" { // which does not speak to Postgres
+		args = append(args, "--publication", demoPublication, "--slot", demoSlot)
+		env = append(env, "SHAPEBUS_DATABASE_URL="+p.database)
+	}
+	child, err := startChild(childOptions{name: name, args: args, env: env})
 	if err == nil {
 		p.started <- child
 	}
@@ -136,7 +140,7 @@ func (p *demoParts) watch(ctx context.Context) error {
 // stop takes down what was started, in the order of the flow, and removes what it left.
 func (p *demoParts) stop(ctx context.Context) error {
 	var errs []error
-	for _, child := range []*demoChild{p.consumer, p.ingest} {
+	for _, child := range []*demoChild{p.materializer, p.consumer, p.ingest} {
 		if child != nil {
 			errs = append(errs, child.stop(ctx))
 		}

@@ -13,8 +13,8 @@ func (d *demo) board() demoBoard {
 	b := demoBoard{
 		source: fmt.Sprintf("source       %s · slot lag %s · change log %s in %s, %s unread", plural(t.committed, "transaction"), sizeText(now.status.SlotLagBytes),
 			sizeText(int64(now.status.ChangeBytes)), plural(now.status.ChangeMessages, "message"), countText(now.status.Unread)),
-		memory: fmt.Sprintf("peak memory  ingest %s · consumer %s · NATS %s · walsender %s · this process %s",
-			memoryText(now.ingest), memoryText(now.consumer), memoryText(now.nats), memoryText(now.walsender), memoryText(now.demo)),
+		memory: fmt.Sprintf("peak memory  ingest %s · consumer %s · materializer %s · NATS %s · walsender %s · this process %s",
+			memoryText(now.ingest), memoryText(now.consumer), memoryText(now.materializer), memoryText(now.nats), memoryText(now.walsender), memoryText(now.demo)),
 	}
 	var rows, transactions, fragments []string
 	for _, s := range d.shapes {
@@ -31,7 +31,7 @@ func (d *demo) board() demoBoard {
 		rows, transactions, fragments = append(rows, countText(c.rows)), append(transactions, countText(c.transactions)), append(fragments, countText(w.fragments))
 	}
 	b.brief = fmt.Sprintf("rows %s  transactions %s  fragments %s  slot lag %s  peak memory %s", strings.Join(rows, " · "), strings.Join(transactions, " · "),
-		strings.Join(fragments, " · "), sizeText(now.status.SlotLagBytes), fmt.Sprintf("ingest %s, consumer %s, NATS %s", memoryText(now.ingest), memoryText(now.consumer), memoryText(now.nats)))
+		strings.Join(fragments, " · "), sizeText(now.status.SlotLagBytes), fmt.Sprintf("ingest %s, consumer %s, materializer %s, NATS %s", memoryText(now.ingest), memoryText(now.consumer), memoryText(now.materializer), memoryText(now.nats)))
 	return b
 }
 
@@ -55,6 +55,7 @@ func (d *demo) summary(checks []demoCheck) {
 	}{
 		{"ingest", now.ingest, ""},
 		{"consumer", now.consumer, ""},
+		{"materializer", now.materializer, ""},
 		{"NATS", now.nats, "caches what its streams hold"},
 		{"Postgres' walsender", now.walsender, "without what it shares with other Postgres processes"},
 		{"this process", now.demo, "writes the traffic and holds the three subscribers' copies"},

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"go.yaml.in/yaml/v3"
@@ -114,7 +115,7 @@ func parseAs(t *testing.T, args []string, env map[string]string) cli {
 
 func TestComposeRunsRealCommands(t *testing.T) {
 	c := readCompose(t)
-	for _, name := range []string{"postgres", "nats", "ingest", "consumer"} {
+	for _, name := range []string{"postgres", "nats", "ingest", "consumer", "materializer"} {
 		if _, ok := c.Services[name]; !ok {
 			t.Errorf("there is no service %s", name)
 		}
@@ -141,16 +142,17 @@ func TestComposeRunsRealCommands(t *testing.T) {
 				t.Errorf("command %v", s.Command)
 			}
 			parsed := parseAs(t, s.Command, env)
-			if _, err := pg.ParseConfig(env["SHAPEBUS_DATABASE_URL"], name); err != nil {
+			if url := env["SHAPEBUS_DATABASE_URL"]; name == "materializer" && url+env["PGPASSWORD"] != "" {
+				t.Error("it is given a database, and does not speak to one")
+			} else if _, err := pg.ParseConfig(url, name); name != "materializer" && err != nil {
 				t.Error(err)
 			}
 			if holdsPassword(env["SHAPEBUS_DATABASE_URL"]) {
 				t.Error("the password is in the URL, which services log without it; keep it in PGPASSWORD")
 			}
-			synced := parsed.Ingest.SyncInterval
-			if name == "consumer" {
-				synced = parsed.Consumer.SyncInterval
-			}
+			synced := map[string]time.Duration{
+				"ingest": parsed.Ingest.SyncInterval, "consumer": parsed.Consumer.SyncInterval, "materializer": parsed.Materializer.SyncInterval,
+			}[name]
 			if opts := natsOptions(t, c); opts.SyncInterval <= 0 || synced < opts.SyncInterval {
 				t.Errorf("it counts on %s, NATS syncs every %s", synced, opts.SyncInterval)
 			}
@@ -159,7 +161,7 @@ func TestComposeRunsRealCommands(t *testing.T) {
 				t.Fatalf("health check %v", check)
 			}
 			listen := map[string]string{"SHAPEBUS_LISTEN": env["SHAPEBUS_LISTEN"]}
-			if h := parseAs(t, check[1:], listen).Health; h.Listen != parsed.Ingest.Listen && h.Listen != parsed.Consumer.Listen {
+			if h := parseAs(t, check[1:], listen).Health; !slices.Contains([]string{parsed.Ingest.Listen, parsed.Consumer.Listen, parsed.Materializer.Listen}, h.Listen) {
 				t.Errorf("the health check asks %s", h.Listen)
 			}
 		})
@@ -215,9 +217,11 @@ func TestComposeServers(t *testing.T) {
 			}
 		}
 	})
-	t.Run("the consumer can be scaled", func(t *testing.T) {
-		if s := c.Services["consumer"]; len(s.Ports) > 0 || s.ContainerName != "" {
-			t.Errorf("ports %v, name %q: two of them would collide", s.Ports, s.ContainerName)
+	t.Run("consumer and materializer can be scaled", func(t *testing.T) {
+		for _, name := range []string{"consumer", "materializer"} {
+			if s := c.Services[name]; len(s.Ports) > 0 || s.ContainerName != "" {
+				t.Errorf("%s: ports %v, name %q: two of them would collide", name, s.Ports, s.ContainerName)
+			}
 		}
 	})
 	t.Run("no password is written down", func(t *testing.T) {

@@ -14,14 +14,16 @@ import (
 	"github.com/shapebus/shapebus/pkg/topology"
 	"github.com/shapebus/shapebus/services/consumer"
 	"github.com/shapebus/shapebus/services/ingest"
+	"github.com/shapebus/shapebus/services/materializer"
 )
 
 type devCmd struct {
 	sourceFlags
 	databaseFlags
 	replicationFlags
-	ingestTuning   `group:"Tuning:"`
-	consumerTuning `group:"Tuning:"`
+	ingestTuning       `group:"Tuning:"`
+	consumerTuning     `group:"Tuning:"`
+	materializerTuning `group:"Tuning:"`
 
 	DataDir  string `type:"path" help:"Directory that keeps the streams, and the throw-away Postgres, from one run to the next. Default: a temporary one, removed at the end."`
 	NATSPort int    `name:"nats-port" default:"0" help:"TCP port of NATS on 127.0.0.1. Default 0: 4222 if it is free, else a free one."`
@@ -53,7 +55,7 @@ func (c *devCmd) Run(ctx context.Context, out *console) (err error) {
 	return errors.Join(err, c.letGo(context.WithoutCancel(ctx), out, servers, source))
 }
 
-// serve runs both services until ctx ends or one fails.
+// serve runs the services until ctx ends or one fails.
 func (c *devCmd) serve(ctx context.Context, out *console, servers *devServers, source topology.Source) error {
 	ingestConn, err := servers.connect(out.log, "ingest")
 	if err != nil {
@@ -65,7 +67,18 @@ func (c *devCmd) serve(ctx context.Context, out *console, servers *devServers, s
 		return err
 	}
 	defer consumerConn.Close()
+	materializerConn, err := servers.connect(out.log, "materializer")
+	if err != nil {
+		return err
+	}
+	defer materializerConn.Close()
 	in, con, err := c.services(out.log, servers, source, ingestConn, consumerConn)
+	if err != nil {
+		return err
+	}
+	mc := c.materializerTuning.config(1)
+	mc.Source, mc.NATS, mc.Log, mc.SyncInterval = source, materializerConn, out.log, devSyncInterval
+	mat, err := materializer.New(mc)
 	if err != nil {
 		return err
 	}
@@ -78,7 +91,13 @@ func (c *devCmd) serve(ctx context.Context, out *console, servers *devServers, s
 		return con.Run(ctx)
 	})
 	group.Go(func() error {
-		if !wait(ctx, con.Ready()) {
+		if !wait(ctx, con.Ready()) { // it sets the source up
+			return nil
+		}
+		return mat.Run(ctx)
+	})
+	group.Go(func() error {
+		if !wait(ctx, mat.Ready()) {
 			return nil
 		}
 		return servers.banner(out, source)

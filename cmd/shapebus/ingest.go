@@ -64,7 +64,7 @@ func (c *ingestCmd) Run(ctx context.Context, out *console) error {
 			}
 			return ingestMetrics(ingest.Status{})
 		},
-	}.run(ctx, out, c.serviceFlags)
+	}.run(ctx, out, c.streamFlags, c.required)
 }
 
 // ingestReady takes standing by for ready: it is all that a second ingest is for, and one that waits

@@ -22,3 +22,13 @@ func limitMemory() {
 		debug.SetGCPercent(serviceGC)
 	}
 }
+
+// growingGC is the pace of the collector in a service that holds much, and little of it garbage.
+const growingGC = 25
+
+// paceMemory sets the pace of the collector for a service whose memory grows with what it holds, unless GOGC says otherwise.
+func paceMemory() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(growingGC)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"github.com/shapebus/shapebus/pkg/telemetry"
 	"github.com/shapebus/shapebus/services/consumer"
 	"github.com/shapebus/shapebus/services/ingest"
+	"github.com/shapebus/shapebus/services/materializer"
 )
 
 // consumerMetrics are a consumer's figures under their names; docs/OPERATIONS.md says what to watch.
@@ -42,5 +43,22 @@ func ingestMetrics(s ingest.Status) []telemetry.Metric {
 		telemetry.Counter("shapebus_ingest_messages_total", "Messages published.", s.Messages),
 		telemetry.Counter("shapebus_ingest_bytes_total", "Bytes of message bodies published.", s.Bytes),
 		telemetry.Counter("shapebus_ingest_retries_total", "Sessions that ended with trouble and were started again.", s.Retries),
+	}
+}
+
+// materializerMetrics are a materializer's figures under their names.
+func materializerMetrics(s materializer.Status) []telemetry.Metric {
+	return []telemetry.Metric{
+		telemetry.Gauge("shapebus_materializer_partitions", "Partitions that this materializer owns.", float64(s.Partitions)),
+		telemetry.Gauge("shapebus_materializer_sets_live", "Value sets that are followed.", float64(s.Live)),
+		telemetry.Gauge("shapebus_materializer_sets_parked", "Value sets that are being built, or whose shape has no log yet.", float64(s.Parked)),
+		telemetry.Gauge("shapebus_materializer_values", "Distinct values held.", float64(s.Values)),
+		telemetry.Gauge("shapebus_materializer_unread_messages", "Shape log messages of the owned partitions not read yet.", float64(s.Unread)),
+		telemetry.Counter("shapebus_materializer_messages_total", "Shape log messages read.", s.Messages),
+		telemetry.Counter("shapebus_materializer_verdicts_total", "Verdicts published.", s.Verdicts),
+		telemetry.Counter("shapebus_materializer_bases_total", "Bases written.", s.Bases),
+		telemetry.Counter("shapebus_materializer_bytes_total", "Bytes of verdicts and bases published.", s.Bytes),
+		telemetry.Counter("shapebus_materializer_misfits_total", "Row changes that did not fit the rows known; a sign of a damaged log.", s.Misfits),
+		telemetry.Counter("shapebus_materializer_retries_total", "Sessions and value sets that ended in an error and were begun again.", s.Retries),
 	}
 }

@@ -57,11 +57,12 @@ func checkPermissions(ctx context.Context, nc *nats.Conn, source topology.Source
 	}
 }
 
-// neededSubjects lists what ingest and consumer publish and subscribe to.
+// neededSubjects lists what the services publish and subscribe to.
 func neededSubjects(source topology.Source) (publish, subscribe []string) {
 	publish = []string{
 		"sb." + string(source) + ".>", source.ControlPlane() + ".>", "$JS.API.>",
-		"$KV." + source.ShapeBucket() + ".>", "$KV." + source.RelationBucket() + ".>", "$KV." + source.LeaseBucket() + ".>", "_INBOX.>",
+		"$KV." + source.ShapeBucket() + ".>", "$KV." + source.RelationBucket() + ".>", "$KV." + source.LeaseBucket() + ".>", "$KV." + source.MemberBucket() + ".>",
+		"$JS.ACK.>", "_INBOX.>",
 	}
 	return publish, []string{"sb." + string(source) + ".>", source.ControlPlane() + ".>", "$SRV.>", "_INBOX.>"}
 }
@@ -79,7 +80,7 @@ func checkGrants(verb string, g grants, needed []string) pg.Finding {
 		return okay(name, "everything that is needed")
 	}
 	return failure(name, fmt.Sprintf("allow this user to %s: %s", verb, strings.Join(missing, " ")),
-		"not everything that ingest and consumer need; see OPERATIONS.md for users that only read")
+		"not everything that the services need; see OPERATIONS.md for users that only read")
 }
 
 // covers reports whether the subject pattern a matches everything that b matches.

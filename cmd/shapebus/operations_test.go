@@ -12,6 +12,7 @@ import (
 
 	"github.com/shapebus/shapebus/services/consumer"
 	"github.com/shapebus/shapebus/services/ingest"
+	"github.com/shapebus/shapebus/services/materializer"
 )
 
 // TestOperationsNamesWhatExists holds docs/OPERATIONS.md against the program:
@@ -39,10 +40,10 @@ func TestOperationsNamesWhatExists(t *testing.T) {
 	})
 	t.Run("metrics, all of them", func(t *testing.T) {
 		known := []string{"shapebus_build_info"}
-		for _, m := range append(ingestMetrics(ingest.Status{}), consumerMetrics(consumer.Status{})...) {
+		for _, m := range slices.Concat(ingestMetrics(ingest.Status{}), consumerMetrics(consumer.Status{}), materializerMetrics(materializer.Status{})) {
 			known = append(known, m.Name)
 		}
-		for _, name := range regexp.MustCompile(`shapebus_(ingest|consumer|build)_[a-z_]+`).FindAllString(doc, -1) {
+		for _, name := range regexp.MustCompile(`shapebus_(ingest|consumer|materializer|build)_[a-z_]+`).FindAllString(doc, -1) {
 			if !slices.Contains(known, name) {
 				t.Errorf("there is no %s", name)
 			}

@@ -17,11 +17,16 @@ import (
 	"github.com/shapebus/shapebus/pkg/topology"
 )
 
-// serviceFlags are what every service needs.
+// serviceFlags are what a service that speaks to Postgres needs.
 type serviceFlags struct {
-	sourceFlags
 	databaseFlags
 	replicationFlags
+	streamFlags
+}
+
+// streamFlags are what every service needs.
+type streamFlags struct {
+	sourceFlags
 
 	NATS         natsFlags     `embed:"" group:"NATS:"`
 	Replicas     int           `default:"1" help:"Copies that a NATS cluster keeps of each stream, 1 to 5 (default ${default})."`
@@ -41,15 +46,21 @@ type dependencies struct {
 type service struct {
 	role    string
 	listen  string                                                  // address of the health endpoint; "" for none
+	grows   bool                                                    // its memory grows with what it holds, so there is no limit to it
 	build   func(dependencies) (func(context.Context) error, error) // makes the service and returns its Run
 	ready   func() error
 	metrics func() []telemetry.Metric // also before build, then zeros
 }
 
 // run builds the service's dependencies and runs it until ctx ends or it fails. Its failure is in the log.
-func (s service) run(ctx context.Context, out *console, flags serviceFlags) error {
-	limitMemory()
-	deps, err := flags.dependencies(out)
+// database is nil for a service that needs none.
+func (s service) run(ctx context.Context, out *console, flags streamFlags, database func() (string, error)) error {
+	if s.grows {
+		paceMemory()
+	} else {
+		limitMemory()
+	}
+	deps, err := flags.dependencies(out, database)
 	if err != nil {
 		return err
 	}
@@ -63,17 +74,20 @@ func (s service) run(ctx context.Context, out *console, flags serviceFlags) erro
 }
 
 // dependencies checks the flags; the connection is left for later.
-func (f serviceFlags) dependencies(out *console) (dependencies, error) {
-	url, err := f.required()
-	if err != nil {
-		return dependencies{}, err
+func (f streamFlags) dependencies(out *console, database func() (string, error)) (dependencies, error) {
+	url := ""
+	if database != nil {
+		var err error
+		if url, err = database(); err != nil {
+			return dependencies{}, err
+		}
 	}
 	die, err := failpoint(os.Getenv(failpointVariable), out.stderr)
 	return dependencies{source: topology.Source(f.Source), database: url, log: out.log, failpoint: die}, err
 }
 
 // work serves health from the start, because waiting for NATS is no reason to be killed.
-func (s service) work(ctx context.Context, log *slog.Logger, flags serviceFlags, deps dependencies) error {
+func (s service) work(ctx context.Context, log *slog.Logger, flags streamFlags, deps dependencies) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	group, ctx := errgroup.WithContext(ctx)
@@ -94,15 +108,20 @@ func (s service) work(ctx context.Context, log *slog.Logger, flags serviceFlags,
 		}
 		defer nc.Close()
 		deps.nats = nc
-		if err := requireDatabase(ctx, log, deps.database, s.role); err != nil {
-			return err
+		if deps.database != "" {
+			if err := requireDatabase(ctx, log, deps.database, s.role); err != nil {
+				return err
+			}
 		}
 		run, err := s.build(deps)
 		if err != nil {
 			return err
 		}
-		log.InfoContext(ctx, "started", slog.String("version", versionText()), slog.String("database", pg.Redact(deps.database)),
-			slog.String("nats", nc.ConnectedUrlRedacted()), slog.String("listen", address))
+		what := []any{slog.String("version", versionText()), slog.String("nats", nc.ConnectedUrlRedacted()), slog.String("listen", address)}
+		if deps.database != "" {
+			what = append(what, slog.String("database", pg.Redact(deps.database)))
+		}
+		log.InfoContext(ctx, "started", what...)
 		connected.Store(true)
 		if err := run(ctx); err != nil {
 			return err

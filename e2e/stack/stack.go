@@ -1,5 +1,5 @@
 // Package stack runs the whole of Shapebus in the test's process: a database
-// of its own on a throw-away Postgres, JetStream, ingest and consumer. Tests
+// of its own on a throw-away Postgres, JetStream, ingest, consumer and materializer. Tests
 // that kill processes use the built binary instead (package e2e/crash).
 package stack
 
@@ -44,8 +44,9 @@ type Stack struct {
 	JS     jetstream.JetStream
 	Client *client.Client
 
-	Ingest   ingest.Config   // for StartIngest
-	Consumer consumer.Config // for StartConsumer
+	Ingest       ingest.Config       // for StartIngest
+	Consumer     consumer.Config     // for StartConsumer
+	Materializer materializer.Config // for StartMaterializer
 }
 
 // New prepares a stack and starts no service. schema is run in the database.
@@ -65,6 +66,7 @@ func On(tb testing.TB, url, schema string) *Stack {
 	log := slog.New(slog.NewTextHandler(tb.Output(), &slog.HandlerOptions{Level: slog.LevelInfo}))
 	s.Ingest = ingest.Config{Source: s.Source, DatabaseURL: s.URL, SyncInterval: 10 * time.Millisecond, Log: log}
 	s.Consumer = consumer.Config{Source: s.Source, DatabaseURL: s.URL, Checkpoint: 50 * time.Millisecond, CatalogInterval: 200 * time.Millisecond, SyncInterval: 100 * time.Millisecond, Log: log}
+	s.Materializer = materializer.Config{Source: s.Source, AckInterval: 20 * time.Millisecond, TrimInterval: 200 * time.Millisecond, SyncInterval: 100 * time.Millisecond, Log: log}
 	return s
 }
 
@@ -154,10 +156,13 @@ func (s *Stack) StartConsumer() (stop func()) {
 	return s.run("consumer", svc.Run, svc.Ready())
 }
 
-// StartMaterializer starts a materializer and waits until it works. stop ends it.
+// StartMaterializer starts a materializer and waits until it takes part. A
+// consumer must have been started before. stop ends it.
 func (s *Stack) StartMaterializer() (stop func()) {
 	s.TB.Helper()
-	svc, err := materializer.New(materializer.Config{Source: s.Source, NATS: s.dial(), Log: s.Consumer.Log})
+	cfg := s.Materializer
+	cfg.NATS = s.dial()
+	svc, err := materializer.New(cfg)
 	if err != nil {
 		s.TB.Fatal(err)
 	}

@@ -211,7 +211,9 @@ const MaterializerDurable = "materializer"
 func MaterializerKey(p int) string { return "materializer-" + strconv.Itoa(p) }
 
 // MemberKey is the key under which a process announces itself, for each role.
-func MemberKey(role, name string) string { return role + "." + strings.ReplaceAll(Token(name), "%", "=") }
+func MemberKey(role, name string) string {
+	return role + "." + strings.ReplaceAll(Token(name), "%", "=")
+}
 
 // Keys in the buckets.
 const (

@@ -58,7 +58,7 @@ type stats struct {
 	Verdicts   atomic.Int64
 	Bases      atomic.Int64
 	Bytes      atomic.Int64
-	Odd        atomic.Int64
+	Misfits    atomic.Int64
 	Retries    atomic.Int64
 	LastError  atomic.Value // string
 }
@@ -121,7 +121,7 @@ type Status struct {
 	Verdicts   int64
 	Bases      int64
 	Bytes      int64 // of verdicts and bases
-	Odd        int64 // ops that did not fit what was there
+	Misfits    int64 // ops that did not fit what was there
 	Retries    int64
 	LastError  string
 }
@@ -132,7 +132,7 @@ func (m *Materializer) Status() Status {
 	return Status{
 		Partitions: m.stats.Partitions.Load(), Live: m.stats.Live.Load(), Parked: m.stats.Parked.Load(), Values: m.stats.Values.Load(),
 		Unread: m.stats.Unread.Load(), Messages: m.stats.Messages.Load(), Verdicts: m.stats.Verdicts.Load(), Bases: m.stats.Bases.Load(),
-		Bytes: m.stats.Bytes.Load(), Odd: m.stats.Odd.Load(), Retries: m.stats.Retries.Load(), LastError: last,
+		Bytes: m.stats.Bytes.Load(), Misfits: m.stats.Misfits.Load(), Retries: m.stats.Retries.Load(), LastError: last,
 	}
 }
 

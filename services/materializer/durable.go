@@ -19,22 +19,9 @@ const ackWait = 24 * time.Hour
 // where it was acknowledged.
 func (s *session) read(ctx context.Context, messages chan<- jetstream.Msg) error {
 	name := s.source.ShapeStream(s.p)
-	c, err := s.js.CreateOrUpdateConsumer(ctx, name, jetstream.ConsumerConfig{
-		Durable:     topology.MaterializerDurable,
-		Description: "Shapebus materializer: reads logs of inner shapes; acknowledged where no transaction is open",
-		// What is stored before the durable is there is read with direct gets.
-		DeliverPolicy: jetstream.DeliverNewPolicy,
-		AckPolicy:     jetstream.AckAllPolicy,
-		AckWait:       ackWait,
-		MaxAckPending: -1, // the default stalls within a larger transaction
-		MaxDeliver:    -1,
-	})
+	c, err := s.durable(ctx, name)
 	if err != nil {
-		return fmt.Errorf("create durable %s on %s: %w", topology.MaterializerDurable, name, topology.Explain(err))
-	}
-	// What a predecessor was sent and did not acknowledge would come after ackWait only.
-	if _, err := s.js.ResetConsumer(ctx, name, topology.MaterializerDurable); err != nil {
-		return fmt.Errorf("reset durable %s on %s: %w", topology.MaterializerDurable, name, topology.Explain(err))
+		return topology.Explain(err)
 	}
 	it, err := c.Messages(jetstream.PullMaxBytes(s.m.cfg.ReadBytes))
 	if err != nil {
@@ -68,4 +55,57 @@ func (s *session) read(ctx context.Context, messages chan<- jetstream.Msg) error
 		}
 	})
 	return nil
+}
+
+// durable opens the durable, which delivers from behind the last
+// acknowledgement on. What a predecessor was sent and did not acknowledge would
+// otherwise come after ackWait only, and what is behind that before it.
+func (s *session) durable(ctx context.Context, name string) (jetstream.Consumer, error) {
+	cfg := jetstream.ConsumerConfig{
+		Durable:     topology.MaterializerDurable,
+		Description: "Shapebus materializer: reads logs of inner shapes; acknowledged where no transaction is open",
+		// What is stored before the durable is there is read with direct gets.
+		DeliverPolicy: jetstream.DeliverNewPolicy,
+		AckPolicy:     jetstream.AckAllPolicy,
+		AckWait:       ackWait,
+		MaxAckPending: -1, // the default stalls within a larger transaction
+		MaxDeliver:    -1,
+	}
+	c, err := s.js.Consumer(ctx, name, topology.MaterializerDurable)
+	if errors.Is(err, jetstream.ErrConsumerNotFound) {
+		c, err = s.js.CreateConsumer(ctx, name, cfg)
+		return c, wrap(err, "create durable %s on %s", topology.MaterializerDurable, name)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open durable %s on %s: %w", topology.MaterializerDurable, name, err)
+	}
+	if canReset(s.js.Conn().ConnectedServerVersion()) {
+		_, err = s.js.ResetConsumer(ctx, name, topology.MaterializerDurable)
+		return c, wrap(err, "reset durable %s on %s", topology.MaterializerDurable, name)
+	}
+	// A new one from the same place does as well.
+	cfg.DeliverPolicy, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, c.CachedInfo().AckFloor.Stream+1
+	if err := s.js.DeleteConsumer(ctx, name, topology.MaterializerDurable); err != nil {
+		return nil, fmt.Errorf("make durable %s on %s anew: %w", topology.MaterializerDurable, name, err)
+	}
+	c, err = s.js.CreateConsumer(ctx, name, cfg)
+	return c, wrap(err, "make durable %s on %s anew", topology.MaterializerDurable, name)
+}
+
+// canReset reports whether a server of a version knows how to reset a durable.
+// One that does not leaves the request unanswered.
+func canReset(version string) bool {
+	var major, minor int
+	if n, err := fmt.Sscanf(version, "%d.%d", &major, &minor); err != nil || n != 2 {
+		return false
+	}
+	return major > 2 || major == 2 && minor >= 14
+}
+
+// wrap adds to an error, if there is one, what failed.
+func wrap(err error, format string, args ...any) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf(format+": %w", append(args, err)...)
 }

@@ -266,7 +266,9 @@ func (s *session) join(f *set) bool {
 		return false
 	}
 	f.stage = live
-	if !f.replica.open {
+	if f.replica.open {
+		s.open[f] = struct{}{}
+	} else {
 		s.release(f)
 	}
 	return true

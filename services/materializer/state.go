@@ -23,7 +23,7 @@ type state struct {
 	// can void what stands behind one. So it is no larger than the shape was and is.
 	undo table
 
-	odd int64 // ops that do not fit what is there; a sign that a log is damaged
+	misfits int64 // ops that do not fit what is there; a sign that a log is damaged
 
 	row, value, saved []byte // scratch
 }
@@ -88,7 +88,7 @@ func (s *state) applyKeyed(kind change.Kind, row change.Row) {
 		old, ok := s.rows.Get(s.row)
 		if !ok {
 			if kind == change.Delete {
-				s.odd++
+				s.misfits++
 			}
 			return
 		}
@@ -102,7 +102,7 @@ func (s *state) applyKeyed(kind change.Kind, row change.Row) {
 	s.value = s.layout.value(s.value[:0], row, s.selected)
 	old, ok := s.rows.Get(s.row)
 	if ok && kind == change.Insert || !ok && kind == change.Update {
-		s.odd++
+		s.misfits++
 	}
 	if ok && bytes.Equal(old, s.value) {
 		return

@@ -43,6 +43,7 @@ func (m *Materializer) openStore(ctx context.Context, js jetstream.JetStream, p 
 
 // Verdict appends a verdict behind the one before it, at prev.
 func (s *store) Verdict(ctx context.Context, set string, prev change.Offset, v *wire.Verdict, stored func(uint64)) error {
+	s.m.cfg.Failpoint("before_verdict")
 	data := wire.EncodeVerdict(v)
 	err := s.out.Append(ctx, stream.Message{
 		Subject: s.source.VerdictSubject(s.p, set),
