@@ -27,9 +27,20 @@ type demoCopy struct {
 	now       demoFigures
 	open      bool // between Begin and Commit
 	order     []string
-	broken    []string // transactions that are not what they must be
-	lose      bool     // overlook the next change that is not of the snapshot
+	broken    []string     // transactions that are not what they must be
+	units     *demoToggles // told of units; nil for a copy of a shape without a subquery, which has none
+	unit      demoUnit     // the open one
+	inUnit    bool
+	undo      []demoUndo // of the open transaction, if there may be units: then it may be taken back
+	lose      bool       // overlook the next change that is not of the snapshot
 	described time.Time
+}
+
+// demoUndo is what a row was before a change.
+type demoUndo struct {
+	id     int64
+	have   bool
+	digest uint64
 }
 
 // demoSeen is a transaction as it came.
@@ -74,14 +85,31 @@ func (c *demoCopy) take(event client.Event, now time.Time) {
 	switch e := event.(type) {
 	case client.Begin:
 		c.check(&c.broken, !c.open, "transaction %d begins inside another", e.XID)
-		c.open, c.now.arriving = true, 0
+		c.check(&c.broken, !e.Unit || c.units != nil, "a unit, and no subquery")
+		c.open, c.inUnit, c.now.arriving, c.unit = true, e.Unit, 0, demoUnit{}
 	case client.Change:
 		c.check(&c.broken, c.open, "a change at %s outside of a transaction", e.Offset)
 		c.change(e, now)
 	case client.Commit:
 		c.commit(e, now)
-	case client.Abort, client.CaughtUp:
+	case client.Abort:
+		c.abort(e)
+	case client.CaughtUp:
 	}
+}
+
+// abort takes back what came since the last Begin.
+func (c *demoCopy) abort(e client.Abort) {
+	c.check(&c.broken, c.open && c.units != nil, "a transaction is taken back at %s", e.Offset)
+	for i := len(c.undo) - 1; i >= 0; i-- {
+		if u := c.undo[i]; u.have {
+			c.rows[u.id] = u.digest
+		} else {
+			delete(c.rows, u.id)
+		}
+	}
+	c.undo = c.undo[:0]
+	c.open, c.now.arriving, c.last = false, 0, e.Offset
 }
 
 func (c *demoCopy) change(e client.Change, now time.Time) {
@@ -97,8 +125,23 @@ func (c *demoCopy) change(e client.Change, now time.Time) {
 		c.described, c.now.latest = now, latestText(e)
 	}
 	id, err := rowID(e.Row)
-	_, have := c.rows[id]
+	was, have := c.rows[id]
+	if c.units != nil && e.Kind != change.Truncate && !e.Offset.IsZero() {
+		c.undo = append(c.undo, demoUndo{id, have, was})
+	}
 	switch e.Kind {
+	case change.Upsert:
+		c.check(&c.broken, err == nil && c.inUnit, "upsert of row %d outside of a unit", id)
+		if !have {
+			c.unit.came++
+		}
+		c.rows[id] = c.digest(e.Row)
+	case change.Discard:
+		c.check(&c.broken, err == nil && c.inUnit, "discard of row %d outside of a unit", id)
+		if have {
+			c.unit.went++
+		}
+		delete(c.rows, id)
 	case change.Insert:
 		c.check(&c.broken, err == nil && !have, "insert of row %d, which is there", id)
 		c.rows[id] = c.digest(e.Row)
@@ -116,9 +159,18 @@ func (c *demoCopy) change(e client.Change, now time.Time) {
 func (c *demoCopy) commit(e client.Commit, now time.Time) {
 	c.check(&c.broken, c.open, "transaction %d commits without having begun", e.XID)
 	c.check(&c.broken, e.Changes == c.now.arriving, "transaction %d had %d changes, %d came", e.XID, e.Changes, c.now.arriving)
-	if e.Snapshot {
+	switch {
+	case e.Snapshot:
 		c.now.snapshot = true
-	} else {
+	case e.Unit:
+		c.advance(e.Offset)
+		c.now.transactions++
+		c.now.changes += c.now.arriving
+		c.unit.passed, c.unit.changes, c.unit.at = e.Passed, c.now.arriving, now
+		if c.units != nil {
+			c.units.unit(c.unit)
+		}
+	default:
 		_, twice := c.seen[e.XID]
 		c.check(&c.broken, !twice, "transaction %d came twice", e.XID)
 		c.advance(e.Offset)
@@ -126,7 +178,7 @@ func (c *demoCopy) commit(e client.Commit, now time.Time) {
 		c.now.transactions++
 		c.now.changes += c.now.arriving
 	}
-	c.open, c.now.arriving = false, 0
+	c.open, c.now.arriving, c.undo = false, 0, c.undo[:0]
 	c.now.rows, c.now.committed = len(c.rows), e.Offset
 }
 
@@ -144,11 +196,15 @@ func (*demoCopy) check(problems *[]string, ok bool, format string, args ...any) 
 	}
 }
 
-// problems are what was wrong with the order of offsets, and with transactions by themselves or by the database's own count.
+// problems are what was wrong with the order of offsets, and with transactions by themselves or by the database's own count,
+// if there is one.
 func (c *demoCopy) problems(ledger map[uint32]uint64) (order, transactions string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	broken := slices.Clone(c.broken)
+	if ledger == nil {
+		return strings.Join(c.order, "; "), strings.Join(broken, "; ")
+	}
 	for _, xid := range slices.Sorted(maps.Keys(ledger)) {
 		got, ok := c.seen[change.XID(xid)]
 		c.check(&broken, ok, "transaction %d of %s never came", xid, plural(ledger[xid], "change"))
@@ -229,7 +285,7 @@ const describeEvery = 100 * time.Millisecond
 
 // latestText is a change in a few words.
 func latestText(e client.Change) string {
-	mark := map[change.Kind]string{change.Insert: "+", change.Update: "~", change.Delete: "-", change.Truncate: "all gone"}[e.Kind]
+	mark := map[change.Kind]string{change.Insert: "+", change.Update: "~", change.Delete: "-", change.Truncate: "all gone", change.Upsert: "±", change.Discard: "-"}[e.Kind]
 	title, _ := e.Row.Text("title")
 	body, _ := e.Row.Text("body")
 	status, _ := e.Row.Text("status")

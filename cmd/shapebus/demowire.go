@@ -62,7 +62,10 @@ func (w *demoWire) take(m *nats.Msg) {
 }
 
 func (w *demoWire) entry(e *wire.Entry) {
-	if e.Kind != wire.EntryOps {
+	if e.Kind == wire.EntryVoid {
+		w.now.open = 0
+	}
+	if e.Kind != wire.EntryOps && e.Kind != wire.EntryUnit {
 		return
 	}
 	w.now.fragments++

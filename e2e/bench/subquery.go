@@ -21,6 +21,7 @@ type subqueries struct {
 	shapes int // on one inner shape, besides one alone
 	change int // changes of membership that are timed
 	stall  time.Duration
+	part   string // "" for all
 }
 
 // subqueryFlags returns the bench of shapes with subqueries.
@@ -33,6 +34,7 @@ func subqueryFlags(flags *flag.FlagSet) func(context.Context, *common) (*report,
 	flags.IntVar(&q.shapes, "shapes", 1000, "shapes on the same inner shape, besides one alone")
 	flags.IntVar(&q.change, "changes", 200, "changes of membership that are timed, one after another")
 	flags.DurationVar(&q.stall, "stall", time.Minute, "how long the slow query takes")
+	flags.StringVar(&q.part, "part", "", "memory, values, latency or slow; default: all of them")
 	return func(ctx context.Context, env *common) (*report, error) {
 		if q.rows < 100 || q.values < 10 || q.set < q.values || q.held < 100 || q.shapes < 1 || q.change < 1 || q.stall < time.Second {
 			return nil, errors.New("want -rows and -held at least 100, -values at least 10, -set at least as many, -shapes and -changes at least 1, -stall at least 1s")
@@ -49,12 +51,30 @@ func (q *subqueries) run(ctx context.Context, env *common) (*report, error) {
 			"Goals: memory ratios at most 1.25, at most 100 bytes a value, reconcile p50 at most 10 ms with one shape,", "one unit a change, and a slow query that costs the slot and other shapes nothing.", "",
 		},
 	}
-	for _, part := range []func(context.Context, *common, *report) error{q.memory, q.perValue, q.latency, q.slow} {
-		if err := part(ctx, env, r); err != nil {
+	for _, part := range []struct {
+		name    string
+		measure func(context.Context, *common, *report) error
+	}{{"memory", q.memory}, {"values", q.perValue}, {"latency", q.latency}, {"slow", q.slow}} {
+		if q.part != "" && q.part != part.name {
+			continue
+		}
+		if err := part.measure(ctx, env, r); err != nil {
 			return nil, err
 		}
 	}
+	if len(r.tables) == 0 {
+		return nil, fmt.Errorf("-part %s: there is no such part", q.part)
+	}
 	return r, nil
+}
+
+// open opens a lab for a part, with the first one the report's machine.
+func (q *subqueries) open(ctx context.Context, env *common, r *report, need uint64) (context.Context, *lab, error) {
+	ctx, l, err := openLab(ctx, env, need, false)
+	if err == nil && r.machine == "" {
+		r.machine, err = l.machine(ctx)
+	}
+	return ctx, l, err
 }
 
 // office is a source with an outer and an inner table, its services, and a shape with a subquery.

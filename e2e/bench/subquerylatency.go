@@ -41,7 +41,7 @@ func (q *subqueries) latency(ctx context.Context, env *common, r *report) error 
 }
 
 func (q *subqueries) reconcile(ctx context.Context, env *common, r *report, n int) (err error) {
-	ctx, l, err := openLab(ctx, env, 1<<30, false)
+	ctx, l, err := q.open(ctx, env, r, 1<<30)
 	defer func() { err = l.close(ctx, err) }()
 	if err != nil {
 		return err
@@ -80,7 +80,7 @@ func (q *subqueries) reconcile(ctx context.Context, env *common, r *report, n in
 	}
 	slices.Sort(took)
 	at := func(share float64) float64 { return millis(percentile(took, share)) }
-	each := func(v float64) float64 { return v / float64(q.change) }
+	each := func(v float64) float64 { return v / float64(q.change+warmChanges(q.change)) }
 	r.row(strconv.Itoa(n), number(at(0.5)), number(at(0.9)), number(at(0.99)), number(at(1)), number(each(unitsAfter-units)), number(each(restatedAfter-restated)))
 	suffix := ""
 	if n > 1 {
@@ -178,7 +178,7 @@ func (o *office) timeChanges(ctx context.Context, shapes []*shape, changes int) 
 		if _, err := next(0); err != nil { // they are at the end of their logs
 			return err
 		}
-		for i := range changes + changes/10 + 1 { // the first ones warm up
+		for i := range changes + warmChanges(changes) {
 			value := 1 + i%latencySet
 			committed, err := o.toggle(ctx, value)
 			if err != nil {
@@ -189,7 +189,7 @@ func (o *office) timeChanges(ctx context.Context, shapes []*shape, changes int) 
 				return fmt.Errorf("change %d, of value %d: %w", i, value, err)
 			}
 			for _, at := range arrived {
-				if i > changes/10 {
+				if i >= warmChanges(changes) {
 					took = append(took, at.Sub(committed))
 				}
 			}
@@ -204,6 +204,9 @@ func (o *office) timeChanges(ctx context.Context, shapes []*shape, changes int) 
 	}
 	return took, nil
 }
+
+// warmChanges is how many changes go before those that count.
+func warmChanges(changes int) int { return changes/10 + 1 }
 
 // toggle changes the membership of a value and returns when COMMIT was sent.
 func (o *office) toggle(ctx context.Context, value int) (time.Time, error) {

@@ -22,12 +22,9 @@ type outing struct {
 func (q *subqueries) memory(ctx context.Context, env *common, r *report) (err error) {
 	// Per row as in the bench of memory, and again for the log of the shape, which may be written twice.
 	const perRow, base = 1200, 2 << 30
-	ctx, l, err := openLab(ctx, env, uint64(2*q.rows+6*q.set)*perRow+base, false)
+	ctx, l, err := q.open(ctx, env, r, uint64(2*q.rows+6*q.set)*perRow+base)
 	defer func() { err = l.close(ctx, err) }()
 	if err != nil {
-		return err
-	}
-	if r.machine, err = l.machine(ctx); err != nil {
 		return err
 	}
 	r.table(fmt.Sprintf("Peak memory (VmHWM) while one transaction passes; %d values in the set, %d rows in the outer table before it", q.set/2, filled),
@@ -129,7 +126,7 @@ func (l *lab) outing(ctx context.Context, name string, set int, t outing) (p off
 // perValue measures what a value costs in the processes that hold the set.
 func (q *subqueries) perValue(ctx context.Context, env *common, r *report) (err error) {
 	const perRow, base = 1200, 1 << 30
-	ctx, l, err := openLab(ctx, env, uint64(2*q.held)*perRow+base, false)
+	ctx, l, err := q.open(ctx, env, r, uint64(2*q.held)*perRow+base)
 	defer func() { err = l.close(ctx, err) }()
 	if err != nil {
 		return err

@@ -20,7 +20,7 @@ const slowRate = 50
 // slow measures what goes on while the query that reads rows back takes long: the WAL that the slot waits for, and the
 // latency of another shape, both before and meanwhile. The query takes long because its backend in Postgres is stopped.
 func (q *subqueries) slow(ctx context.Context, env *common, r *report) (err error) {
-	ctx, l, err := openLab(ctx, env, 1<<30, false)
+	ctx, l, err := q.open(ctx, env, r, 1<<30)
 	defer func() { err = l.close(ctx, err) }()
 	if err != nil {
 		return err
