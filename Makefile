@@ -43,7 +43,7 @@ fuzz: gcc ## every fuzz target for FUZZTIME=10s
 	@GO="$(GO)" tools/fuzz.sh $(FUZZTIME)
 
 .PHONY: bench
-bench: build postgres ## BENCH=memory|throughput|latency|subquery
+bench: build postgres ## BENCH=memory|throughput|latency|values|subquery
 	$(GO) run ./e2e/bench $(BENCH)
 
 .PHONY: soak

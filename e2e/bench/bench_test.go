@@ -38,9 +38,16 @@ func TestBenches(t *testing.T) {
 				"small_floor_rows_per_s small_ingest_rows_per_s small_end_to_end_rows_per_s " +
 				"big_floor_cpu_receiver big_end_to_end_cpu_receiver big_end_to_end_cpu_consumer big_end_to_end_cpu_nats",
 		},
+		{"values -values 20000", "bytes_per_value bytes_per_value_peak bytes_per_value_of_rows value_set_restore_s"},
 		{
 			"latency -transactions 100",
 			"latency_p50_ms latency_p99_ms latency_max_ms latency_fsync_p50_ms latency_fsync_p99_ms latency_fsync_max_ms",
+		},
+		{
+			"subquery -rows 20000 -values 2000 -set 4000 -held 20000 -shapes 12 -changes 20 -stall 2s",
+			"memory_ratio_outer memory_ratio_inner memory_ratio_both bytes_per_value consumer_bytes_per_value " +
+				"reconcile_p50_ms reconcile_p99_ms units_per_change reconcile_p50_ms_1000 reconcile_p99_ms_1000 units_per_change_1000 " +
+				"slot_lag_before_reconcile slot_lag_during_reconcile other_p99_ms_before_reconcile other_p99_ms_during_reconcile reconcile_held_up_s",
 		},
 	} {
 		args := append(strings.Fields(c.args), "-binary", binary)

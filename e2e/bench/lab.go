@@ -171,17 +171,12 @@ func (l *lab) launch(ctx context.Context, source topology.Source, args []string)
 			cmd.Env = append(cmd.Env, kv)
 		}
 	}
-	cmd.Env = append(cmd.Env, "SHAPEBUS_DATABASE_URL="+l.url, "SHAPEBUS_NATS_URL="+l.natsURL)
+	cmd.Env = append(cmd.Env, "SHAPEBUS_DATABASE_URL="+l.url, "SHAPEBUS_NATS_URL="+l.natsURL) // not every service reads both
 	p, err := l.start(args[0], cmd, l.failed)
 	if err == nil {
 		p.metrics = "http://" + address + "/metrics"
 	}
 	return p, err
-}
-
-// materializer starts a materializer process. It works once a consumer has set up the source.
-func (l *lab) materializer(ctx context.Context, source topology.Source) (*process, error) {
-	return l.service(ctx, source, "shapebus_build_info", []string{"materializer"})
 }
 
 // flag reports whether a metric of the process is 1. No answer is no.

@@ -4,6 +4,7 @@
 //
 //	go run ./e2e/bench memory      peak memory of ingest and consumer, for a small and a large transaction
 //	go run ./e2e/bench throughput  time to drain a backlog, over that of pg_recvlogical on the same WAL
+//	go run ./e2e/bench values      what the materializer's memory grows by for each value that a subquery selects
 //	go run ./e2e/bench latency     from COMMIT to the change in a client's hands
 //	go run ./e2e/bench subquery    shapes with subqueries: memory, latency, and what a slow query holds up
 //
@@ -27,6 +28,7 @@ import (
 
 const usage = `usage: bench memory [-rows N]
        bench throughput [-rows N] [-transactions N] [-runs N]
+       bench values [-values N]
        bench latency [-transactions N] [-rate N]
        bench subquery [-rows N] [-values N] [-set N] [-shapes N] [-changes N] [-stall D]
 and in each: [-binary FILE] [-timeout D]
@@ -59,6 +61,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return 0
 	case "memory":
 		bench = memoryFlags(flags)
+	case "values":
+		bench = valuesFlags(flags)
 	case "throughput":
 		bench = throughputFlags(flags)
 	case "latency":

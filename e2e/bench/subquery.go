@@ -111,7 +111,8 @@ func (l *lab) openOffice(ctx context.Context, name string, inner, outer int, all
 	if o.consumer, err = l.consumer(ctx, o.source); err != nil {
 		return nil, err
 	}
-	if o.materializer, err = l.materializer(ctx, o.source); err != nil {
+	// Which partitions it has by when does not matter: a shape waits for its sets.
+	if o.materializer, err = l.service(ctx, o.source, "shapebus_build_info", []string{"materializer"}); err != nil {
 		return nil, err
 	}
 	return o, nil

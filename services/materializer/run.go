@@ -32,11 +32,12 @@ func (m *Materializer) Run(ctx context.Context) error {
 	var pause backoff
 	var source registry.Source
 	var shapes *registry.Shapes
-	for ctx.Err() == nil {
-		if source, shapes, err = m.prepare(ctx, js); err == nil {
-			break
+	for shapes == nil && ctx.Err() == nil {
+		var err error
+		if source, shapes, err = m.prepare(ctx, js); err != nil {
+			shapes = nil
+			m.retry(ctx, "get ready", err, &pause)
 		}
-		m.retry(ctx, "get ready", err, &pause)
 	}
 	pause.reset()
 	for ctx.Err() == nil {
