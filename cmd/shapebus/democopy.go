@@ -101,8 +101,8 @@ func (c *demoCopy) take(event client.Event, now time.Time) {
 // abort takes back what came since the last Begin.
 func (c *demoCopy) abort(e client.Abort) {
 	c.check(&c.broken, c.open && c.units != nil, "a transaction is taken back at %s", e.Offset)
-	for i := len(c.undo) - 1; i >= 0; i-- {
-		if u := c.undo[i]; u.have {
+	for _, u := range slices.Backward(c.undo) {
+		if u.have {
 			c.rows[u.id] = u.digest
 		} else {
 			delete(c.rows, u.id)

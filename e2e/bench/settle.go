@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/shapebus/shapebus/pkg/change"
@@ -121,8 +122,8 @@ func (c *rowCount) change(kind change.Kind, id string) error {
 
 // abort takes the open transaction back.
 func (c *rowCount) abort() {
-	for i := len(c.undo) - 1; i >= 0; i-- {
-		if u := c.undo[i]; u.added {
+	for _, u := range slices.Backward(c.undo) {
+		if u.added {
 			delete(c.ids, u.id)
 		} else {
 			c.ids[u.id] = struct{}{}

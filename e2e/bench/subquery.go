@@ -15,7 +15,6 @@ import (
 type subqueries struct {
 	rows   int // of the large transactions
 	values int // whose membership the large transactions change
-	small  int // rows, and values, of the small ones
 	set    int // rows of the inner table in both
 	held   int // values in the set whose memory is measured per value
 	shapes int // on one inner shape, besides one alone

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"time"
 )
 
@@ -12,9 +13,8 @@ const filled = 50_000
 // outing is a transaction on the tables of a shape with a subquery.
 type outing struct {
 	name   string // of the figure
-	title  string
-	rows   int // inserted into the outer table
-	values int // whose membership changes, half of them in and half out
+	rows   int    // inserted into the outer table
+	values int    // whose membership changes, half of them in and half out
 }
 
 // memory measures the peak memory of the services while a transaction passes, a small one and a large one, each in
@@ -56,7 +56,7 @@ func (q *subqueries) memory(ctx context.Context, env *common, r *report) (err er
 			title = ""
 		}
 		r.row("", "commit to applied", number(small.seconds)+" s", number(large.seconds)+" s", "")
-		r.row("", "rows of the shape after it", fmt.Sprint(small.rows), fmt.Sprint(large.rows), "")
+		r.row("", "rows of the shape after it", strconv.Itoa(small.rows), strconv.Itoa(large.rows), "")
 		r.add("memory_ratio_"+kind.name, max(large.consumer/small.consumer, large.materializer/small.materializer), "ratio")
 		r.add("consumer_rss_"+kind.name, large.consumer, "MiB")
 		r.add("materializer_rss_"+kind.name, large.materializer, "MiB")
