@@ -46,6 +46,7 @@ type demo struct {
 
 	shapes  []*demoShape
 	traffic *demoTraffic
+	toggles *demoToggles
 	meter   *demoMeter
 	big     demoBig
 	lag     int64       // WAL that the slot held in the end, in bytes
@@ -70,7 +71,8 @@ func (c *demoCmd) Run(ctx context.Context, out *console) error {
 			return err
 		}
 	}
-	d := &demo{cmd: c, view: newDemoView(out), parts: newDemoParts(url), traffic: newDemoTraffic()}
+	toggles := &demoToggles{}
+	d := &demo{cmd: c, view: newDemoView(out), parts: newDemoParts(url), traffic: newDemoTraffic(toggles), toggles: toggles}
 	err := d.run(ctx)
 	switch {
 	case ctx.Err() != nil && d.checks == nil && c.Once:

@@ -345,12 +345,9 @@ func TestDemoCopyJudgesWhatComes(t *testing.T) {
 
 func TestDemoCopyUndoesWhatIsTakenBack(t *testing.T) {
 	c := newDemoCopy()
+	c.units = &demoToggles{}
 	c.rows[1], c.rows[2] = 11, 22
 	c.take(client.Begin{Unit: true}, time.Now())
-	for _, id := range []int64{1, 3} {
-		c.remember(id)
-		c.rows[id] = 99
-	}
 	c.take(client.Change{Kind: change.Truncate, Offset: change.Offset{LSN: 9}}, time.Now())
 	if len(c.rows) != 0 {
 		t.Errorf("rows %v", c.rows)

@@ -25,19 +25,22 @@ type demoCopy struct {
 	seen      map[change.XID]demoSeen
 	last      change.Offset // of the last change or commit
 	now       demoFigures
-	open      bool              // between Begin and Commit
-	unit      bool              // of several transactions
-	undo      map[int64]demoRow // what a unit's rows were before it
+	open      bool // between Begin and Commit
 	order     []string
-	broken    []string // transactions that are not what they must be
-	lose      bool     // overlook the next change that is not of the snapshot
+	broken    []string     // transactions that are not what they must be
+	units     *demoToggles // told of units; nil for a copy of a shape without a subquery, which has none
+	unit      demoUnit     // the open one
+	inUnit    bool
+	undo      []demoUndo // of the open transaction, if there may be units: then it may be taken back
+	lose      bool       // overlook the next change that is not of the snapshot
 	described time.Time
 }
 
-// demoRow is a row of the copy, or that there is none.
-type demoRow struct {
+// demoUndo is what a row was before a change.
+type demoUndo struct {
+	id     int64
+	have   bool
 	digest uint64
-	there  bool
 }
 
 // demoSeen is a transaction as it came.
@@ -82,8 +85,8 @@ func (c *demoCopy) take(event client.Event, now time.Time) {
 	switch e := event.(type) {
 	case client.Begin:
 		c.check(&c.broken, !c.open, "transaction %d begins inside another", e.XID)
-		c.open, c.unit, c.now.arriving = true, e.Unit, 0
-		c.undo = map[int64]demoRow{}
+		c.check(&c.broken, !e.Unit || c.units != nil, "a unit, and no subquery")
+		c.open, c.inUnit, c.now.arriving, c.unit = true, e.Unit, 0, demoUnit{}
 	case client.Change:
 		c.check(&c.broken, c.open, "a change at %s outside of a transaction", e.Offset)
 		c.change(e, now)
@@ -95,27 +98,18 @@ func (c *demoCopy) take(event client.Event, now time.Time) {
 	}
 }
 
-// abort goes back to the last commit.
+// abort takes back what came since the last Begin.
 func (c *demoCopy) abort(e client.Abort) {
-	c.check(&c.broken, c.open && c.unit, "what is taken back at %s is no unit", e.Offset)
-	c.check(&c.broken, e.Offset == c.now.committed, "a unit is taken back to %s, the last commit was %s", e.Offset, c.now.committed)
-	for id, was := range c.undo {
-		if was.there {
-			c.rows[id] = was.digest
+	c.check(&c.broken, c.open && c.units != nil, "a transaction is taken back at %s", e.Offset)
+	for _, u := range slices.Backward(c.undo) {
+		if u.have {
+			c.rows[u.id] = u.digest
 		} else {
-			delete(c.rows, id)
+			delete(c.rows, u.id)
 		}
 	}
-	c.open, c.last, c.now.arriving = false, c.now.committed, 0
-}
-
-// remember keeps what a unit is about to change.
-func (c *demoCopy) remember(id int64) {
-	if _, known := c.undo[id]; known || !c.unit {
-		return
-	}
-	digest, there := c.rows[id]
-	c.undo[id] = demoRow{digest, there}
+	c.undo = c.undo[:0]
+	c.open, c.now.arriving, c.last = false, 0, e.Offset
 }
 
 func (c *demoCopy) change(e client.Change, now time.Time) {
@@ -131,15 +125,29 @@ func (c *demoCopy) change(e client.Change, now time.Time) {
 		c.described, c.now.latest = now, latestText(e)
 	}
 	id, err := rowID(e.Row)
-	_, have := c.rows[id]
-	if e.Kind == change.Truncate {
-		for id := range c.rows {
-			c.remember(id)
+	was, have := c.rows[id]
+	switch {
+	case c.units == nil || e.Offset.IsZero():
+	case e.Kind == change.Truncate:
+		for id, was := range c.rows {
+			c.undo = append(c.undo, demoUndo{id, true, was})
 		}
-	} else {
-		c.remember(id)
+	default:
+		c.undo = append(c.undo, demoUndo{id, have, was})
 	}
 	switch e.Kind {
+	case change.Upsert:
+		c.check(&c.broken, err == nil && c.inUnit, "upsert of row %d outside of a unit", id)
+		if !have {
+			c.unit.came++
+		}
+		c.rows[id] = c.digest(e.Row)
+	case change.Discard:
+		c.check(&c.broken, err == nil && c.inUnit, "discard of row %d outside of a unit", id)
+		if have {
+			c.unit.went++
+		}
+		delete(c.rows, id)
 	case change.Insert:
 		c.check(&c.broken, err == nil && !have, "insert of row %d, which is there", id)
 		c.rows[id] = c.digest(e.Row)
@@ -151,12 +159,6 @@ func (c *demoCopy) change(e client.Change, now time.Time) {
 		delete(c.rows, id)
 	case change.Truncate:
 		clear(c.rows)
-	case change.Upsert:
-		c.check(&c.broken, err == nil && c.unit, "upsert of row %d outside of a unit", id)
-		c.rows[id] = c.digest(e.Row)
-	case change.Discard:
-		c.check(&c.broken, err == nil && c.unit, "discard of row %d outside of a unit", id)
-		delete(c.rows, id)
 	}
 }
 
@@ -166,10 +168,14 @@ func (c *demoCopy) commit(e client.Commit, now time.Time) {
 	switch {
 	case e.Snapshot:
 		c.now.snapshot = true
-	case e.Unit: // the database's own count knows its transactions, and not what it adds to them
+	case e.Unit:
 		c.advance(e.Offset)
 		c.now.transactions++
 		c.now.changes += c.now.arriving
+		c.unit.passed, c.unit.changes, c.unit.at = e.Passed, c.now.arriving, now
+		if c.units != nil {
+			c.units.unit(c.unit)
+		}
 	default:
 		_, twice := c.seen[e.XID]
 		c.check(&c.broken, !twice, "transaction %d came twice", e.XID)
@@ -178,7 +184,7 @@ func (c *demoCopy) commit(e client.Commit, now time.Time) {
 		c.now.transactions++
 		c.now.changes += c.now.arriving
 	}
-	c.open, c.undo, c.now.arriving = false, nil, 0
+	c.open, c.now.arriving, c.undo = false, 0, c.undo[:0]
 	c.now.rows, c.now.committed = len(c.rows), e.Offset
 }
 
@@ -196,11 +202,15 @@ func (*demoCopy) check(problems *[]string, ok bool, format string, args ...any) 
 	}
 }
 
-// problems are what was wrong with the order of offsets, and with transactions by themselves or by the database's own count.
+// problems are what was wrong with the order of offsets, and with transactions by themselves or by the database's own count,
+// if there is one.
 func (c *demoCopy) problems(ledger map[uint32]uint64) (order, transactions string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	broken := slices.Clone(c.broken)
+	if ledger == nil {
+		return strings.Join(c.order, "; "), strings.Join(broken, "; ")
+	}
 	for _, xid := range slices.Sorted(maps.Keys(ledger)) {
 		got, ok := c.seen[change.XID(xid)]
 		c.check(&broken, ok, "transaction %d of %s never came", xid, plural(ledger[xid], "change"))
@@ -281,7 +291,7 @@ const describeEvery = 100 * time.Millisecond
 
 // latestText is a change in a few words.
 func latestText(e client.Change) string {
-	mark := map[change.Kind]string{change.Insert: "+", change.Update: "~", change.Delete: "-", change.Truncate: "all gone", change.Upsert: "*", change.Discard: "-"}[e.Kind]
+	mark := map[change.Kind]string{change.Insert: "+", change.Update: "~", change.Delete: "-", change.Truncate: "all gone", change.Upsert: "±", change.Discard: "-"}[e.Kind]
 	title, _ := e.Row.Text("title")
 	body, _ := e.Row.Text("body")
 	status, _ := e.Row.Text("status")

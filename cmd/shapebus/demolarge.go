@@ -37,6 +37,8 @@ const (
 	largeComments = `INSERT INTO comments (task_id, author_id, body, created_at)
 		SELECT 1000000000 + 1 + g % $2::int, 1 + g % 18, 'Imported with the old system''s note no. ' || g, now() - (g % 60) * interval '1 day'
 		FROM generate_series(1, $1::int) g`
+	// One of the projects that it writes tasks of becomes active at its end: its tasks come, those of before and the new ones.
+	largeProject = "UPDATE projects SET active = true WHERE id = 9"
 )
 
 // large writes one transaction of many rows beside the ordinary ones, and waits until every subscriber has all of it.
@@ -54,6 +56,15 @@ func (d *demo) large(ctx context.Context) error {
 	defer conn.Close(context.WithoutCancel(ctx)) // it was for reading only
 	patience := 3*time.Minute + time.Duration(d.cmd.Rows)*200*time.Microsecond
 	for i, s := range d.shapes {
+		if s.units {
+			came := func() (bool, error) { return d.toggles.largeUnit() != nil, nil }
+			if err := until(ctx, patience, "the large transaction is at the subscriber of "+s.title, came); err != nil {
+				return err
+			}
+			unit := d.toggles.largeUnit()
+			d.arrived(demoArrival{shape: s, changes: unit.changes, fragments: s.wire.fragmentsOf(d.big.xid), after: unit.at.Sub(d.big.committed)})
+			continue
+		}
 		ledger, err := readLedger(ctx, conn, i)
 		if err != nil {
 			return err
@@ -66,11 +77,14 @@ func (d *demo) large(ctx context.Context) error {
 			return err
 		}
 		seen, _ := s.copy.saw(d.big.xid)
-		a := demoArrival{shape: s, changes: seen.changes, fragments: s.wire.fragmentsOf(d.big.xid), after: seen.at.Sub(d.big.committed)}
-		d.big.arrivals = append(d.big.arrivals, a)
-		d.big.slowest = max(d.big.slowest, a.after)
+		d.arrived(demoArrival{shape: s, changes: seen.changes, fragments: s.wire.fragmentsOf(d.big.xid), after: seen.at.Sub(d.big.committed)})
 	}
 	return nil
+}
+
+func (d *demo) arrived(a demoArrival) {
+	d.big.arrivals = append(d.big.arrivals, a)
+	d.big.slowest = max(d.big.slowest, a.after)
 }
 
 func (d *demo) writeLarge(ctx context.Context) (err error) {
@@ -91,7 +105,18 @@ func (d *demo) writeLarge(ctx context.Context) (err error) {
 		if _, err := tx.Exec(ctx, largeTasks, tasks); err != nil {
 			return err
 		}
-		_, err := tx.Exec(ctx, largeComments, comments, tasks)
+		if _, err := tx.Exec(ctx, largeComments, comments, tasks); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, largeProject); err != nil {
+			return err
+		}
+		var at string
+		if err := tx.QueryRow(ctx, "SELECT pg_current_wal_insert_lsn()::text").Scan(&at); err != nil {
+			return err
+		}
+		lsn, err := change.ParseLSN(at)
+		d.toggles.largeAt(lsn)
 		return err
 	})
 	d.big.committed = time.Now()

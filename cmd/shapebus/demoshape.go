@@ -19,9 +19,10 @@ type demoShape struct {
 	shape *client.Shape
 	copy  *demoCopy
 	wire  *demoWire
+	units bool // it has a subquery, so that transactions may come together as a unit
 }
 
-// demoShapes are three ways to look at the tables; the first is the one that most of the large transaction goes to.
+// demoShapes are four ways to look at the tables; the first is the one that most of the large transaction goes to.
 func demoShapes(now time.Time) []*demoShape {
 	month := now.UTC().AddDate(0, 0, -30).Format("2006-01-02 15:04:05+00")
 	return []*demoShape{
@@ -34,6 +35,10 @@ func demoShapes(now time.Time) []*demoShape {
 		}},
 		{title: "support's comments, 30 days", def: client.Definition{
 			Table: demoSchema + ".comments", Where: "created_at >= $1 AND author_id IN (3, 5, 8, 13)", Params: []string{month},
+		}},
+		{title: "tasks of active projects", units: true, def: client.Definition{
+			Table: demoSchema + ".tasks", Columns: []string{"id", "project_id", "title", "status"},
+			Where: "project_id IN (SELECT id FROM " + demoSchema + ".projects WHERE active)",
 		}},
 	}
 }
@@ -118,6 +123,9 @@ func (d *demo) subscribe(ctx context.Context, s *demoShape) error {
 		return err
 	}
 	s.copy = newDemoCopy()
+	if s.units {
+		s.copy.units = d.toggles
+	}
 	if d.cmd.Fault == faultLostChange && s == d.shapes[0] {
 		s.copy.lose = true
 	}

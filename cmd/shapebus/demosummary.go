@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"strings"
@@ -9,8 +10,9 @@ import (
 // board gathers what there is to see now.
 func (d *demo) board() demoBoard {
 	now, _ := d.meter.figures()
-	t := d.traffic.figures()
+	t, p := d.traffic.figures(), d.toggles.figures()
 	b := demoBoard{
+		toggle: "project      " + cmp.Or(p.latest, "none switched on or off yet"),
 		source: fmt.Sprintf("source       %s · slot lag %s · change log %s in %s, %s unread", plural(t.committed, "transaction"), sizeText(now.status.SlotLagBytes),
 			sizeText(int64(now.status.ChangeBytes)), plural(now.status.ChangeMessages, "message"), countText(now.status.Unread)),
 		memory: fmt.Sprintf("peak memory  ingest %s · consumer %s · materializer %s · NATS %s · walsender %s · this process %s",
@@ -58,7 +60,7 @@ func (d *demo) summary(checks []demoCheck) {
 		{"materializer", now.materializer, ""},
 		{"NATS", now.nats, "caches what its streams hold"},
 		{"Postgres' walsender", now.walsender, "without what it shares with other Postgres processes"},
-		{"this process", now.demo, "writes the traffic and holds the three subscribers' copies"},
+		{"this process", now.demo, "writes the traffic and holds the four subscribers' copies"},
 	} {
 		line := fmt.Sprintf("%s%*s", inTitle(part.name), numberWidth, memoryText(part.size))
 		if part.note != "" {
@@ -80,6 +82,10 @@ func (d *demo) summary(checks []demoCheck) {
 	t := d.traffic.figures()
 	say("\nBeside it: %s, of these %d with a changed key, %d with a savepoint rolled back, %d with a TRUNCATE; and %d rolled back.",
 		plural(t.committed, "small transaction"), t.keyChanges, t.savepoints, t.truncates, t.rolledBack)
+	if p := d.toggles.figures(); p.units > 0 {
+		say("Projects: switched on or off %d times; %s came and %s went with them, in %s. Half of them within %s of COMMIT, the slowest %s.",
+			t.toggles, plural(p.came, "task"), countText(p.went), plural(p.units, "unit"), millisText(p.p50), millisText(p.most))
+	}
 	say("Slot lag: %s at most, %s in the end.\n", sizeText(lagMax), sizeText(d.lag))
 	for _, c := range checks {
 		if c.problem == "" {
@@ -97,7 +103,7 @@ func (d *demo) largeSummary() {
 		say("%s%*s%*s  %.1f s after COMMIT", inTitle(a.shape.title), numberWidth, plural(a.changes, "row"), numberWidth+4, plural(a.fragments, "fragment"), a.after.Seconds())
 	}
 	if d.big.slowest > 0 {
-		say("The last row came %.1f s after COMMIT: %s from Postgres through three shapes.", d.big.slowest.Seconds(), strings.Replace(rateText(int64(d.cmd.Rows), d.big.slowest), "/s", " rows/s", 1))
+		say("The last row came %.1f s after COMMIT: %s from Postgres through four shapes.", d.big.slowest.Seconds(), strings.Replace(rateText(int64(d.cmd.Rows), d.big.slowest), "/s", " rows/s", 1))
 	}
 }
 

@@ -19,6 +19,8 @@ const (
 
 // demoTraffic is what an office does to its database: many small transactions of every kind. Safe for concurrent use.
 type demoTraffic struct {
+	toggles *demoToggles
+
 	mu     sync.Mutex // guards what follows
 	now    trafficFigures
 	cancel func()        // asks start's goroutine to end after its transaction
@@ -26,9 +28,9 @@ type demoTraffic struct {
 }
 
 // trafficFigures count transactions.
-type trafficFigures struct{ committed, rolledBack, savepoints, keyChanges, truncates int }
+type trafficFigures struct{ committed, rolledBack, savepoints, keyChanges, truncates, toggles int }
 
-func newDemoTraffic() *demoTraffic { return &demoTraffic{} }
+func newDemoTraffic(toggles *demoToggles) *demoTraffic { return &demoTraffic{toggles: toggles} }
 
 func (t *demoTraffic) figures() trafficFigures {
 	t.mu.Lock()
@@ -66,7 +68,7 @@ func statement(sql string) func(context.Context, pgx.Tx, *rand.Rand) error {
 
 func taskNear(r *rand.Rand) int { return 1 + r.IntN(2500) }
 
-func deeds() []deed {
+func deeds(toggles *demoToggles) []deed {
 	return []deed{
 		{share: 20, do: func(ctx context.Context, tx pgx.Tx, r *rand.Rand) error {
 			if _, err := tx.Exec(ctx, addTask); err != nil {
@@ -90,6 +92,7 @@ func deeds() []deed {
 			}
 			return errChangedMind
 		}},
+		{share: 3, do: toggles.toggle, count: func(f *trafficFigures) *int { return &f.toggles }},
 		{share: 3, do: withSavepoint, count: func(f *trafficFigures) *int { return &f.savepoints }},
 		{
 			share: 1, do: func(ctx context.Context, tx pgx.Tx, r *rand.Rand) error {
@@ -160,7 +163,7 @@ func (t *demoTraffic) write(ctx, quit context.Context, url string, every time.Du
 	}
 	defer func() { err = errors.Join(err, conn.Close(context.WithoutCancel(ctx))) }()
 	r := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 1))
-	all, shares := deeds(), 0
+	all, shares := deeds(t.toggles), 0
 	for _, d := range all {
 		shares += d.share
 	}

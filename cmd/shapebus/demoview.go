@@ -21,6 +21,7 @@ const (
 // demoBoard is what the view shows again and again.
 type demoBoard struct {
 	shapes []boardRow
+	toggle string // the last project that was switched on or off
 	source string // the slot and the logs
 	memory string
 	brief  string // the same in a few words, for a line of a log
@@ -175,7 +176,7 @@ func boardLines(b demoBoard, title string, width int, color palette) []string {
 	for _, r := range b.shapes {
 		lines = append(lines, row(r))
 	}
-	return append(lines, "", color.dim(fit(b.source, width)), color.dim(fit(b.memory, width)))
+	return append(lines, "", fit(b.toggle, width), color.dim(fit(b.source, width)), color.dim(fit(b.memory, width)))
 }
 
 // fit cuts text to a number of columns.

@@ -19,6 +19,9 @@ func consumerMetrics(s consumer.Status) []telemetry.Metric {
 		telemetry.Counter("shapebus_consumer_ops_total", "Row changes routed to shapes.", s.Ops),
 		telemetry.Counter("shapebus_consumer_appended_messages_total", "Shape log messages appended.", s.Appended),
 		telemetry.Counter("shapebus_consumer_appended_bytes_total", "Bytes appended to shape logs.", s.AppendedB),
+		telemetry.Counter("shapebus_consumer_units_total", "Units opened because what a subquery selects has changed.", s.Units),
+		telemetry.Counter("shapebus_consumer_restated_rows_total", "Rows read back from Postgres for units.", s.Restated),
+		telemetry.Counter("shapebus_consumer_voids_total", "Logs of which an unfinished unit or transaction was made void.", s.Voids),
 		telemetry.Counter("shapebus_consumer_retries_total", "Sessions that ended in an error and were started again.", s.Retries),
 		telemetry.Counter("shapebus_consumer_dropped_total", "Unfinished messages of a crashed writer that were dropped.", s.Dropped),
 	}

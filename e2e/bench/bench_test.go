@@ -52,6 +52,12 @@ func TestBenches(t *testing.T) {
 			"shapes_created_per_s shapes_latency_p50_ms shapes_latency_p99_ms shapes_rows_per_s shapes_consumer_cpu shapes_consumer_rss " +
 				"shapes_restart_s shapes_restart_rss",
 		},
+		{
+			"subquery -rows 20000 -values 2000 -set 4000 -held 20000 -shapes 12 -changes 20 -stall 2s",
+			"memory_ratio_outer memory_ratio_inner memory_ratio_both bytes_per_value consumer_bytes_per_value " +
+				"reconcile_p50_ms reconcile_p99_ms units_per_change reconcile_p50_ms_1000 reconcile_p99_ms_1000 units_per_change_1000 " +
+				"slot_lag_before_reconcile slot_lag_during_reconcile other_p99_ms_before_reconcile other_p99_ms_during_reconcile reconcile_held_up_s",
+		},
 	} {
 		args := append(strings.Fields(c.args), "-binary", binary)
 		t.Run(args[0]+" prints all of its figures", func(t *testing.T) {

@@ -61,9 +61,9 @@ func filter(ctx context.Context, env *common, period time.Duration, count, shape
 		title: "What one change costs the consumer beside so many live shapes: decoded fragment to decision, and for a match its log entry",
 		machine: fmt.Sprintf("%s, %s, load %s after", time.Now().UTC().Format("2006-01-02 15:04 UTC"), procValue("/proc/cpuinfo", "model name"),
 			strings.Join(strings.Fields(string(load))[:3], " ")),
-		head:  []string{"shapes like", "of them", "ns, no match", "ns, a match", "allocations", "bytes a shape"},
 		notes: []string{"Goals for user_id = $1: at most 300 ns without a match beside 100,000 shapes, at most 4 times that beside one; at most 2,048 bytes a shape.", ""},
 	}
+	r.table("", "shapes like", "of them", "ns, no match", "ns, a match", "allocations", "bytes a shape")
 	names, cases, err := parseFilter(out.String())
 	if err != nil {
 		return nil, err

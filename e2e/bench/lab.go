@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -179,26 +180,30 @@ func (l *lab) launch(ctx context.Context, source topology.Source, args []string)
 }
 
 // flag reports whether a metric of the process is 1. No answer is no.
-func (p *process) flag(ctx context.Context, metric string) bool { return p.metric(ctx, metric) == "1" }
+func (p *process) flag(ctx context.Context, metric string) bool {
+	value, err := p.metric(ctx, metric)
+	return err == nil && value == 1
+}
 
-// metric is the value of a metric of the process as it prints it, "" without an answer.
-func (p *process) metric(ctx context.Context, metric string) string {
+// metric is the present value of one of the process's metrics.
+func (p *process) metric(ctx context.Context, name string) (float64, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.metrics, http.NoBody)
 	if err != nil {
-		return ""
+		return 0, err
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return ""
+		return 0, err
 	}
 	text, err := io.ReadAll(resp.Body)
-	if errors.Join(err, resp.Body.Close()) != nil {
-		return ""
+	if err := errors.Join(err, resp.Body.Close()); err != nil {
+		return 0, fmt.Errorf("read the metrics of %s: %w", p.name, err)
 	}
 	for line := range strings.Lines(string(text)) {
-		if _, value, ok := strings.Cut(strings.TrimSpace(line), "} "); ok && strings.HasPrefix(line, metric+"{") {
-			return value
+		if strings.HasPrefix(line, name+"{") {
+			fields := strings.Fields(line)
+			return strconv.ParseFloat(fields[len(fields)-1], 64)
 		}
 	}
-	return ""
+	return 0, fmt.Errorf("%s has no metric %s", p.name, name)
 }

@@ -40,9 +40,9 @@ func latencyFlags(flags *flag.FlagSet) func(context.Context, *common) (*report, 
 func latency(ctx context.Context, env *common, transactions, rate int) (*report, error) {
 	r := &report{
 		title: fmt.Sprintf("Latency of %d single-row transactions at %d a second, in ms, from sending COMMIT to the change in a client's hands", transactions, rate),
-		head:  []string{"Postgres", "p50", "p90", "p99", "max", "COMMIT itself p50", "p99", "a second", "started late by at most"},
 		notes: []string{"Goals, without fsync: p50 at most 3 ms, p99 at most 20 ms.", ""},
 	}
+	r.table("", "Postgres", "p50", "p90", "p99", "max", "COMMIT itself p50", "p99", "a second", "started late by at most")
 	for _, c := range []struct {
 		name, prefix string
 		fsync        bool

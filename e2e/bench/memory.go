@@ -55,7 +55,7 @@ func memory(ctx context.Context, env *common, rows int) (r *report, err error) {
 	line := func(name string, a, b float64) {
 		r.row(name, number(a)+" MiB", number(b)+" MiB", number(b/a))
 	}
-	r.head = []string{"process", fmt.Sprintf("%d rows", rows/memoryRatio), fmt.Sprintf("%d rows", rows), "ratio"}
+	r.table("", "process", fmt.Sprintf("%d rows", rows/memoryRatio), fmt.Sprintf("%d rows", rows), "ratio")
 	line("ingest", small.ingest, large.ingest)
 	line("consumer", small.consumer, large.consumer)
 	line("NATS (both runs)", small.nats, large.nats)

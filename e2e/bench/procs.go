@@ -99,23 +99,28 @@ func (p *process) lastWords() string {
 }
 
 // peakMemory is the most memory that a process has had resident so far, in MiB.
-func peakMemory(pid int) (float64, error) {
+func peakMemory(pid int) (float64, error) { return memoryField(pid, "VmHWM") }
+
+// residentMemory is the memory that a process has resident now, in MiB.
+func residentMemory(pid int) (float64, error) { return memoryField(pid, "VmRSS") }
+
+func memoryField(pid int, name string) (float64, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return 0, err
 	}
 	for line := range strings.Lines(string(text)) {
-		value, ok := strings.CutPrefix(line, "VmHWM:")
+		value, ok := strings.CutPrefix(line, name+":")
 		if !ok {
 			continue
 		}
 		kib, err := strconv.ParseFloat(strings.TrimSuffix(strings.TrimSpace(value), " kB"), 64)
 		if err != nil {
-			return 0, fmt.Errorf("VmHWM of process %d: %w", pid, err)
+			return 0, fmt.Errorf("%s of process %d: %w", name, pid, err)
 		}
 		return kib / 1024, nil
 	}
-	return 0, fmt.Errorf("/proc/%d/status has no VmHWM", pid)
+	return 0, fmt.Errorf("/proc/%d/status has no %s", pid, name)
 }
 
 // clockTicks is the unit of /proc/<pid>/stat: USER_HZ, which is 100 a second on every Linux that Go runs on.

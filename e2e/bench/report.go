@@ -13,14 +13,19 @@ import (
 	"time"
 )
 
-// report is the result of a bench: a table for people, figures for machines.
+// report is the result of a bench: tables for people, figures for machines.
 type report struct {
 	title   string
 	machine string
-	head    []string
-	rows    [][]string
+	tables  []reportTable
 	notes   []string
 	figures []figure
+}
+
+// reportTable is a table with a line above it, "" for none.
+type reportTable struct {
+	title string
+	rows  [][]string // the first one is its head
 }
 
 type figure struct {
@@ -33,18 +38,31 @@ func (r *report) add(name string, value float64, unit string) {
 	r.figures = append(r.figures, figure{name, value, unit})
 }
 
-func (r *report) row(cells ...string) { r.rows = append(r.rows, cells) }
+// table begins a table; row adds to the one begun last.
+func (r *report) table(title string, head ...string) {
+	r.tables = append(r.tables, reportTable{title, [][]string{head}})
+}
+
+func (r *report) row(cells ...string) {
+	t := &r.tables[len(r.tables)-1]
+	t.rows = append(t.rows, cells)
+}
 
 func (r *report) write(w io.Writer) error {
 	fmt.Fprintf(w, "%s\n%s\n\n", r.title, r.machine)
-	table := tabwriter.NewWriter(w, 0, 0, 3, ' ', tabwriter.AlignRight)
-	for _, row := range append([][]string{r.head}, r.rows...) {
-		fmt.Fprintf(table, "%s\t\n", strings.Join(row, "\t"))
+	for _, t := range r.tables {
+		if t.title != "" {
+			fmt.Fprintln(w, t.title)
+		}
+		table := tabwriter.NewWriter(w, 0, 0, 3, ' ', tabwriter.AlignRight)
+		for _, row := range t.rows {
+			fmt.Fprintf(table, "%s\t\n", strings.Join(row, "\t"))
+		}
+		if err := table.Flush(); err != nil {
+			return err
+		}
+		fmt.Fprintln(w)
 	}
-	if err := table.Flush(); err != nil {
-		return err
-	}
-	fmt.Fprintln(w)
 	for _, note := range r.notes {
 		fmt.Fprintln(w, note)
 	}

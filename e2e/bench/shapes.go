@@ -72,7 +72,7 @@ func (m *manyShapes) run(ctx context.Context, env *common) (r *report, err error
 		return nil, err
 	}
 	procs := map[string]*process{"ingest": ingest, "consumer": consumer, "NATS": l.nats}
-	r.head = []string{"", "", ""}
+	r.table("", "", "", "")
 
 	l.say("creating %d shapes", m.shapes)
 	before, err := usages(procs)

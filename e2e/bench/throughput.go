@@ -48,9 +48,9 @@ func throughput(ctx context.Context, env *common, rows, transactions, runs int) 
 	}
 	r = &report{
 		title: fmt.Sprintf("Time to drain a backlog of ~%d-byte rows, medians of %d interleaved runs; CPU in seconds per million rows", rowBytes, runs),
-		head:  []string{"backlog", "drained by", "s", "over floor", "rows/s", "CPU walsender", "receiver", "NATS", "consumer"},
 		notes: []string{"Goals, end to end: big at most 1.5 times the floor, small at most 2.5.", ""},
 	}
+	r.table("", "backlog", "drained by", "s", "over floor", "rows/s", "CPU walsender", "receiver", "NATS", "consumer")
 	if r.machine, err = l.machine(ctx); err != nil {
 		return nil, err
 	}

@@ -5,7 +5,6 @@ import (
 	"flag"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/shapebus/shapebus/pkg/change"
@@ -59,7 +58,7 @@ func values(ctx context.Context, env *common, n int) (r *report, err error) {
 		return nil, err
 	}
 	each := func(mib, idle float64) float64 { return (mib - idle) * (1 << 20) / float64(n) }
-	r.head = []string{"", "SELECT id", "SELECT other"}
+	r.table("", "", "SELECT id", "SELECT other")
 	line := func(name, unit string, f func(held) float64) {
 		r.row(name, number(f(keys))+" "+unit, number(f(others))+" "+unit)
 	}
@@ -186,16 +185,8 @@ func (l *lab) materializer(ctx context.Context, source topology.Source) (*proces
 func (p *process) follows(ctx context.Context, n int) (seconds float64, err error) {
 	began := time.Now()
 	err = poll(ctx, pollEvery/10, p.name+" follows the set", func() (bool, error) {
-		return p.metric(ctx, "shapebus_materializer_values") == strconv.FormatFloat(float64(n), 'g', -1, 64), nil
+		held, err := p.metric(ctx, "shapebus_materializer_values")
+		return err == nil && held == float64(n), nil
 	})
 	return time.Since(began).Seconds(), err
-}
-
-// residentMemory is what a process has resident now, in MiB.
-func residentMemory(pid int) (float64, error) {
-	kib, err := strconv.ParseFloat(strings.TrimSuffix(procValue(fmt.Sprintf("/proc/%d/status", pid), "VmRSS"), " kB"), 64)
-	if err != nil {
-		return 0, fmt.Errorf("VmRSS of process %d: %w", pid, err)
-	}
-	return kib / 1024, nil
 }

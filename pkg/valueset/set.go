@@ -94,6 +94,12 @@ func (v *View) Add(key string, n int64) bool {
 	return (before > 0) != (before+n > 0)
 }
 
+// Changes reports whether Add would change the value's membership.
+func (v *View) Changes(key string, n int64) bool {
+	before := v.base.counts[key] + v.delta[key]
+	return (before > 0) != (before+n > 0)
+}
+
 // Has reports whether a value is a member.
 func (v *View) Has(key []byte) bool {
 	return v.base.counts[string(key)]+v.delta[string(key)] > 0

@@ -42,8 +42,9 @@ func (c *cursor) read(ctx context.Context) (m stream.Received, ok bool, err erro
 		held := false
 		err := c.s.onMain(ctx, func(context.Context) error {
 			var messages []stream.Received
-			messages, held = c.s.recent.from(c.next)
-			c.buffer = append(c.buffer[:0], messages...)
+			if messages, held = c.s.recent.from(c.next); held { // else they are not the next ones
+				c.buffer = append(c.buffer[:0], messages...)
+			}
 			return nil
 		})
 		if err != nil {

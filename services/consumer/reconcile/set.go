@@ -45,16 +45,16 @@ func (s *Set) Running() *valueset.View { return s.running }
 // Shift adds deltas to v, unless that changes the membership of some value:
 // then v is left as it was, and what to do is a unit's matter.
 func Shift(v *valueset.View, deltas valueset.Deltas) bool {
-	same := true
+	// To add first and take back would leave a map behind that has grown.
 	for key, n := range deltas {
-		same = !v.Add(key, n) && same
-	}
-	if !same {
-		for key, n := range deltas {
-			v.Add(key, -n)
+		if v.Changes(key, n) {
+			return false
 		}
 	}
-	return same
+	for key, n := range deltas {
+		v.Add(key, n)
+	}
+	return true
 }
 
 // every reports whether the membership of every row is in question.
