@@ -32,13 +32,13 @@ func bites(t *testing.T, good *Recording) {
 		{"a value in a log is another one", func(t *testing.T, r *Recording) {
 			t.Helper()
 			edit(t, r, func(e *wire.Entry) bool {
-				i := slices.IndexFunc(e.Ops, func(op wire.LogOp) bool { return op.Kind == change.Insert })
-				if i < 0 || e.Kind == wire.EntryUnit { // a unit's end may put it right
+				// Nothing else in its transaction may put it right.
+				if e.Kind != wire.EntryOps || !e.Last || len(e.Ops) != 1 || e.Ops[0].Kind != change.Insert {
 					return false
 				}
-				row := slices.Clone(e.Ops[i].Row)
+				row := slices.Clone(e.Ops[0].Row)
 				row[len(row)-1] = []byte("another")
-				e.Ops[i].Row = row
+				e.Ops[0].Row = row
 				return true
 			})
 		}},
