@@ -43,6 +43,15 @@ func TestBenches(t *testing.T) {
 			"latency -transactions 100",
 			"latency_p50_ms latency_p99_ms latency_max_ms latency_fsync_p50_ms latency_fsync_p99_ms latency_fsync_max_ms",
 		},
+		{
+			"filter -shapes 1000 -count 1 -period 5ms",
+			"filter_ratio_1k filter_ns_nomatch_1k filter_ns_match_1k filter_bytes_per_shape",
+		},
+		{
+			"shapes -shapes 30 -rate 50 -period 2s",
+			"shapes_created_per_s shapes_latency_p50_ms shapes_latency_p99_ms shapes_rows_per_s shapes_consumer_cpu shapes_consumer_rss " +
+				"shapes_restart_s shapes_restart_rss",
+		},
 	} {
 		args := append(strings.Fields(c.args), "-binary", binary)
 		t.Run(args[0]+" prints all of its figures", func(t *testing.T) {
@@ -65,7 +74,7 @@ func TestBenches(t *testing.T) {
 }
 
 func TestWrongUsageIsSaid(t *testing.T) {
-	for _, args := range [][]string{nil, {"speed"}, {"memory", "5m"}, {"latency", "-rows", "5"}} {
+	for _, args := range [][]string{nil, {"speed"}, {"memory", "5m"}, {"latency", "-rows", "5"}, {"filter", "-rate", "5"}} {
 		var out, errs bytes.Buffer
 		if code := run(t.Context(), args, &out, &errs); code != 2 || errs.Len() == 0 || out.Len() != 0 {
 			t.Errorf("bench %q exits with %d and says %q %q, want 2 and how to use it", args, code, errs.String(), out.String())

@@ -6,6 +6,7 @@
 //	go run ./e2e/bench throughput  time to drain a backlog, over that of pg_recvlogical on the same WAL
 //	go run ./e2e/bench values      what the materializer's memory grows by for each value that a subquery selects
 //	go run ./e2e/bench latency     from COMMIT to the change in a client's hands
+//	go run ./e2e/bench filter      what one change costs beside many shapes, and what a shape takes up
 //	go run ./e2e/bench shapes      many shapes: creation, latency beside them, memory, restart
 //
 // Each prints a table for people and then a line "figure <name> <value> <unit>" per result. docs/BENCHMARKS.md says what
@@ -30,6 +31,7 @@ const usage = `usage: bench memory [-rows N]
        bench throughput [-rows N] [-transactions N] [-runs N]
        bench values [-values N]
        bench latency [-transactions N] [-rate N]
+       bench filter [-shapes N] [-count N] [-period D]
        bench shapes [-shapes N] [-rate N] [-period D]
 and in each: [-binary FILE] [-timeout D]
 `
@@ -67,6 +69,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		bench = throughputFlags(flags)
 	case "latency":
 		bench = latencyFlags(flags)
+	case "filter":
+		bench, *binary = filterFlags(flags), "none" // it measures a package
 	case "shapes":
 		bench = shapesFlags(flags)
 	default:

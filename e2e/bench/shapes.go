@@ -37,8 +37,8 @@ func shapesFlags(flags *flag.FlagSet) func(context.Context, *common) (*report, e
 	flags.IntVar(&m.rate, "rate", 1000, "rows a second, each in a transaction of its own and in one shape")
 	flags.DurationVar(&m.period, "period", time.Minute, "how long rows are written")
 	return func(ctx context.Context, env *common) (*report, error) {
-		if m.shapes < 1 || m.rate < 1 || m.period < time.Second {
-			return nil, errors.New("-shapes and -rate must be at least 1, -period a second")
+		if m.shapes < 1 || m.rate < 1 || m.period < 2*time.Second {
+			return nil, errors.New("-shapes and -rate must be at least 1, -period two seconds")
 		}
 		return m.run(ctx, env)
 	}
@@ -121,6 +121,10 @@ func (m *manyShapes) run(ctx context.Context, env *common) (r *report, err error
 
 	l.say("restarting the consumer")
 	consumer.stop()
+	before, err = usages(map[string]*process{"NATS": l.nats})
+	if err != nil {
+		return nil, err
+	}
 	began = time.Now()
 	if consumer, err = l.consumer(ctx, source); err != nil {
 		return nil, err
@@ -132,7 +136,11 @@ func (m *manyShapes) run(ctx context.Context, env *common) (r *report, err error
 	if peak, err = peakMemory(consumer.pid()); err != nil {
 		return nil, err
 	}
-	r.row("restart", number(restart)+" s", "until all are live; peak "+number(peak)+" MiB")
+	if after, err = usages(map[string]*process{"NATS": l.nats, "consumer": consumer}); err != nil {
+		return nil, err
+	}
+	r.row("restart", number(restart)+" s", fmt.Sprintf("until all are live; peak %s MiB; CPU s: consumer %s, NATS %s",
+		number(peak), number(after["consumer"]), number(after["NATS"]-before["NATS"])))
 	r.add("shapes_restart_s", restart, "s")
 	r.add("shapes_restart_rss", peak, "MiB")
 	r.notes = []string{"Goals: at least 200 shapes created a second; a restart takes seconds.", ""}
@@ -248,7 +256,7 @@ func (l *lab) partitions(ctx context.Context, source topology.Source) ([]uint64,
 	for {
 		st, err := l.js.Stream(ctx, source.ShapeStream(len(ends)))
 		if err != nil && len(ends) > 0 {
-			return ends, nil //nolint:nilerr // there is no such partition
+			return ends, nil // there is no such partition
 		}
 		if err != nil {
 			return nil, err

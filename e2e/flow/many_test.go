@@ -14,8 +14,8 @@ func TestManyShapesCreatedTogetherUnderTraffic(t *testing.T) {
 	t.Parallel()
 	s := stack.Start(t, `CREATE TABLE tasks (id int PRIMARY KEY, owner int, title text);
 		INSERT INTO tasks SELECT i, i % 4, 'first' FROM generate_series(0, 199) i`)
-	stop := writers(s, 2, "")
-	const n = 300
+	stop := writers(s, 1, "")
+	const n = 60
 	shapes := make([]*client.Shape, n)
 	var wg sync.WaitGroup
 	for w := range 16 {

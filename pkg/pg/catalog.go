@@ -52,6 +52,8 @@ type ColumnInfo struct {
 	// Deterministic is false for a column with a collation under which
 	// different bytes can be equal.
 	Deterministic bool
+	// Enum has the labels of an enum in their order; nil for other types.
+	Enum []string
 }
 
 // PartitionInfo is a leaf of a partitioned table. Leaves carry the replica

@@ -16,8 +16,9 @@ func TestLookupTableDescribesTheTable(t *testing.T) {
 	conn := dial(t, pgtest.Database(t))
 	script(t, conn, `
 		CREATE COLLATION nd (provider = icu, locale = 'und', deterministic = false);
+		CREATE TYPE mood AS ENUM ('ok', 'it''s "fine"'); ALTER TYPE mood ADD VALUE 'sad' BEFORE 'ok';
 		CREATE TABLE items (
-			gone int, b text NOT NULL, a int, code varchar(20) COLLATE nd, price numeric(10,2),
+			gone int, b text NOT NULL, a int, code varchar(20) COLLATE nd, price numeric(10,2), feeling mood,
 			twice int GENERATED ALWAYS AS (a * 2) STORED, PRIMARY KEY (b, a));
 		ALTER TABLE items DROP COLUMN gone;
 		ALTER TABLE items ENABLE ROW LEVEL SECURITY;
@@ -28,13 +29,14 @@ func TestLookupTableDescribesTheTable(t *testing.T) {
 	want := &TableInfo{
 		Relation: change.Relation{
 			OID: info.Relation.OID, Schema: "public", Name: "items", Identity: change.IdentityDefault,
-			Columns: []change.Column{{Name: "b", Type: 25, TypeMod: -1}, {Name: "a", Type: 23, TypeMod: -1}, {Name: "code", Type: 1043, TypeMod: 24}, {Name: "price", Type: 1700, TypeMod: 655366}},
+			Columns: []change.Column{{Name: "b", Type: 25, TypeMod: -1}, {Name: "a", Type: 23, TypeMod: -1}, {Name: "code", Type: 1043, TypeMod: 24}, {Name: "price", Type: 1700, TypeMod: 655366}, {Name: "feeling", Type: info.Columns[4].Type, TypeMod: -1}},
 		},
 		Columns: []ColumnInfo{
 			{Name: "b", Type: 25, TypeMod: -1, TypeName: "text", NotNull: true, Deterministic: true},
 			{Name: "a", Type: 23, TypeMod: -1, TypeName: "integer", NotNull: true, Deterministic: true},
 			{Name: "code", Type: 1043, TypeMod: 24, TypeName: "character varying(20)"},
 			{Name: "price", Type: 1700, TypeMod: 655366, TypeName: "numeric(10,2)", Deterministic: true},
+			{Name: "feeling", Type: info.Columns[4].Type, TypeMod: -1, TypeName: "mood", Deterministic: true, Enum: []string{"sad", "ok", "it's \"fine\""}},
 			{Name: "twice", Type: 23, TypeMod: -1, TypeName: "integer", Generated: true, Deterministic: true},
 		},
 		PrimaryKey: []string{"b", "a"}, Kind: KindTable, Owner: "postgres", RowSecurity: true, PublishedIn: []string{"p", "q"},

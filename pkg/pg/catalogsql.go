@@ -41,7 +41,8 @@ SELECT pg_catalog.json_build_object(
 	'columns', (
 		SELECT pg_catalog.json_agg(pg_catalog.json_build_object('name', a.attname, 'type', a.atttypid::bigint,
 			'type_mod', a.atttypmod, 'type_name', pg_catalog.format_type(a.atttypid, a.atttypmod), 'not_null', a.attnotnull,
-			'generated', a.attgenerated <> '', 'deterministic', coalesce(l.collisdeterministic, true)) ORDER BY a.attnum)
+			'generated', a.attgenerated <> '', 'deterministic', coalesce(l.collisdeterministic, true),
+			'enum', (SELECT pg_catalog.json_agg(e.enumlabel ORDER BY e.enumsortorder) FROM pg_catalog.pg_enum e WHERE e.enumtypid = a.atttypid)) ORDER BY a.attnum)
 		FROM pg_catalog.pg_attribute a LEFT JOIN pg_catalog.pg_collation l ON l.oid = a.attcollation
 		WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
 	'primary_key', (
@@ -83,13 +84,14 @@ type tableRow struct {
 	Owner       string `json:"owner"`
 	PartitionOf string `json:"partition_of"`
 	Columns     []struct {
-		Name          string `json:"name"`
-		Type          uint32 `json:"type"`
-		TypeMod       int32  `json:"type_mod"`
-		TypeName      string `json:"type_name"`
-		NotNull       bool   `json:"not_null"`
-		Generated     bool   `json:"generated"`
-		Deterministic bool   `json:"deterministic"`
+		Name          string   `json:"name"`
+		Type          uint32   `json:"type"`
+		TypeMod       int32    `json:"type_mod"`
+		TypeName      string   `json:"type_name"`
+		NotNull       bool     `json:"not_null"`
+		Generated     bool     `json:"generated"`
+		Deterministic bool     `json:"deterministic"`
+		Enum          []string `json:"enum"`
 	} `json:"columns"`
 	PrimaryKey []string `json:"primary_key"`
 	Partitions []struct {

@@ -37,7 +37,9 @@ const (
 	AccessRange
 	// AccessMember covers the rows whose keys are, together, a member of a set that changes; see Member.
 	AccessMember
+	// AccessAll covers the rows that all arguments cover.
 	AccessAll
+	// AccessAny covers the rows that an argument covers.
 	AccessAny
 )
 

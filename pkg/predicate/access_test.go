@@ -31,6 +31,7 @@ func (a *Access) covers(row [][]byte) bool {
 				return true
 			}
 		}
+	case AccessMember: // no clause has one yet
 	}
 	return false
 }
@@ -100,7 +101,7 @@ func TestAccessOfClauses(t *testing.T) {
 		{"flag = false", "1=[f]"},
 		{"false <> (id = 1)", "0=[1]"},
 		{"flag is unknown", "null 1=[0]"},
-		{"t is null or id is not null", "any(null 9=[0] null 0=[1])"},
+		{"t is null or id is not null", "any(null 0=[1] null 9=[0])"},
 		{"n = 1.5", "value 7=[0380000000000000013135]"},
 		{"i4 = 1.5", "value 4=[0380000000000000013135]"},
 		{"i4 between 1 and 9", "[value 4]"},
@@ -139,7 +140,7 @@ func TestAccessCoversEveryMatchingRow(t *testing.T) {
 	}
 	rows := make([][][]byte, 300)
 	for i := range rows {
-		rows[i] = g.row(t)
+		rows[i] = g.row()
 	}
 	matches, covered, indexed, clauses := 0, 0, 0, 20_000
 	if testing.Short() {
@@ -175,8 +176,7 @@ func TestAccessCoversEveryMatchingRow(t *testing.T) {
 }
 
 // row is a row as Postgres would print it, but for numbers, which come in every spelling that the reader takes.
-func (g *generator) row(t *testing.T) [][]byte {
-	t.Helper()
+func (g *generator) row() [][]byte {
 	row := make([][]byte, len(g.columns))
 	for i, c := range g.columns {
 		if g.IntN(6) == 0 {
@@ -185,11 +185,9 @@ func (g *generator) row(t *testing.T) [][]byte {
 		text := pick(g, c.pool)
 		k, _ := kindOfOID(c.oid)
 		if k != kindNumeric && !k.isFloat() {
-			v, err := parseConstant(k, text)
-			if err != nil {
-				t.Fatal(err)
+			if v, err := parseConstant(k, text); err == nil {
+				text = v.text // of the kinds that can be looked up
 			}
-			text = v.text
 		}
 		row[i] = []byte(text)
 	}
@@ -205,7 +203,7 @@ func TestKeysAreInTheOrderOfValues(t *testing.T) {
 		}
 		plan, ok := planComparison(k, k)
 		if !ok {
-			t.Fatalf("no comparison of %s", k)
+			continue // intervals and what has no single value are not looked up
 		}
 		for _, a := range c.pool {
 			for _, b := range c.pool {
@@ -223,21 +221,21 @@ func TestKeysAreInTheOrderOfValues(t *testing.T) {
 }
 
 func TestMemberKeysOfEqualValuesAreEqual(t *testing.T) {
-	const int4, int8, numeric, float8, text, bpchar, uuid, boolean, json = 23, 20, 1700, 701, 25, 1042, 2950, 16, 114
+	const int4OID, int8OID, numeric, float8, text, bpchar, uuid, boolean, json = 23, 20, 1700, 701, 25, 1042, 2950, 16, 114
 	for _, c := range []struct {
 		outer, inner uint32
 		a, b         string
 		equal, ok    bool
 	}{
-		{int4, int8, "7", "7", true, true},
-		{int4, int8, "7", "8", false, true},
-		{int4, numeric, "7", "7.00", true, true},
-		{int4, float8, "7", "7.5", false, true},
+		{int4OID, int8OID, "7", "7", true, true},
+		{int4OID, int8OID, "7", "8", false, true},
+		{int4OID, numeric, "7", "7.00", true, true},
+		{int4OID, float8, "7", "7.5", false, true},
 		{text, bpchar, "a", "a  ", true, true},
 		{bpchar, bpchar, "a ", "a  ", true, true},
 		{uuid, uuid, "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", true, true},
 		{boolean, boolean, "t", "f", false, true},
-		{text, int4, "", "", false, false},
+		{text, int4OID, "", "", false, false},
 		{json, json, "", "", false, false},
 	} {
 		outer, inner, ok := MemberKeys(KeyColumn{3, c.outer}, KeyColumn{0, c.inner})

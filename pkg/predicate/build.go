@@ -16,6 +16,8 @@ type builder struct {
 	paramKind []kind
 	paramUsed []bool
 	sub       subqueryBuilder
+	joins     int // texts joined so far
+	printed   int // bytes printed on the way, to order operands and to read guards
 }
 
 // condition builds an expression that must be boolean; what names the place for the message.
@@ -40,6 +42,8 @@ func (b *builder) asCondition(t term, what string) (node, *Error) {
 	switch t.form {
 	case formBool:
 		return t.bool, nil
+	case formExpr:
+		return &exprCondition{t.x}, nil
 	case formColumn:
 		return &boolColumnNode{t.column}, nil
 	default: // a constant: resolve has made one of a parameter
@@ -52,6 +56,9 @@ func (b *builder) asCondition(t term, what string) (node, *Error) {
 
 // typeName is the term's type for messages.
 func (t *term) typeName(b *builder) string {
+	if t.enum != nil {
+		return t.enum.name
+	}
 	if t.k == kindOpaque {
 		return b.table.Columns[t.column.index].typeName()
 	}
@@ -95,9 +102,9 @@ func (b *builder) boolExpr(e *pg_query.BoolExpr, depth int) (node, *Error) {
 	}
 	switch name {
 	case "AND":
-		return conjunction(args...), nil
+		return b.conjunction(args...), nil
 	case "OR":
-		return disjunction(args...), nil
+		return b.disjunction(args...), nil
 	}
 	return &notNode{args[0]}, nil
 }
@@ -107,17 +114,7 @@ func (b *builder) nullTest(e *pg_query.NullTest, depth int) (node, *Error) {
 	if err != nil {
 		return nil, err
 	}
-	not := e.Nulltesttype == pg_query.NullTestType_IS_NOT_NULL
-	switch t.form {
-	case formColumn:
-		return &nullNode{t.column, not}, nil
-	case formBool:
-		return &isNode{t.bool, isUnknown, not}, nil
-	case formParam:
-		return nil, b.undetermined(t)
-	default: // a constant
-		return &literalNode{truthOf(t.c.null != not)}, nil
-	}
+	return b.isNull(t, e.Nulltesttype == pg_query.NullTestType_IS_NOT_NULL)
 }
 
 func (b *builder) undetermined(t term) *Error {

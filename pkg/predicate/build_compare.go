@@ -6,12 +6,15 @@ import (
 	pg_query "github.com/pganalyze/pg_query_go/v6"
 )
 
-// operatorName returns the operator of an expression, "" if it is qualified with a schema.
+// operatorName returns the operator of an expression, "" if it is qualified with a schema other than Postgres' own.
 func operatorName(e *pg_query.A_Expr) string {
-	if len(e.Name) != 1 {
-		return ""
+	switch {
+	case len(e.Name) == 1:
+		return e.Name[0].GetString_().GetSval()
+	case len(e.Name) == 2 && e.Name[0].GetString_().GetSval() == "pg_catalog":
+		return e.Name[1].GetString_().GetSval()
 	}
-	return e.Name[0].GetString_().GetSval()
+	return ""
 }
 
 // expression builds comparisons, IN, BETWEEN and LIKE.
@@ -20,10 +23,7 @@ func (b *builder) expression(e *pg_query.A_Expr, depth int) (node, *Error) {
 	name := operatorName(e)
 	switch e.Kind {
 	case pg_query.A_Expr_Kind_AEXPR_OP:
-		op, ok := operatorOf(name)
-		if !ok || e.Lexpr == nil {
-			return nil, &Error{Pos: pos, Message: fmt.Sprintf("operator %s is not supported yet", name)}
-		}
+		op, _ := operatorOf(name) // term has taken all others
 		left, right, err := b.pair(e.Lexpr, e.Rexpr, depth)
 		if err != nil {
 			return nil, err
@@ -31,6 +31,16 @@ func (b *builder) expression(e *pg_query.A_Expr, depth int) (node, *Error) {
 		return b.compare(op, left, right, pos)
 	case pg_query.A_Expr_Kind_AEXPR_IN:
 		return b.in(e, name == "<>", pos, depth)
+	case pg_query.A_Expr_Kind_AEXPR_DISTINCT, pg_query.A_Expr_Kind_AEXPR_NOT_DISTINCT:
+		left, right, err := b.pair(e.Lexpr, e.Rexpr, depth)
+		if err != nil {
+			return nil, err
+		}
+		return b.distinct(left, right, e.Kind == pg_query.A_Expr_Kind_AEXPR_NOT_DISTINCT, pos)
+	case pg_query.A_Expr_Kind_AEXPR_OP_ANY, pg_query.A_Expr_Kind_AEXPR_OP_ALL:
+		return b.quantified(e, pos, depth)
+	case pg_query.A_Expr_Kind_AEXPR_BETWEEN_SYM, pg_query.A_Expr_Kind_AEXPR_NOT_BETWEEN_SYM:
+		return b.betweenSymmetric(e, pos, depth)
 	case pg_query.A_Expr_Kind_AEXPR_BETWEEN, pg_query.A_Expr_Kind_AEXPR_NOT_BETWEEN:
 		return b.between(e, pos, depth)
 	case pg_query.A_Expr_Kind_AEXPR_LIKE, pg_query.A_Expr_Kind_AEXPR_ILIKE:
@@ -43,18 +53,8 @@ func (b *builder) expression(e *pg_query.A_Expr, depth int) (node, *Error) {
 // expressionName names an expression that is not supported, as its user wrote it.
 func expressionName(k pg_query.A_Expr_Kind) string {
 	switch k {
-	case pg_query.A_Expr_Kind_AEXPR_OP_ANY:
-		return "ANY (array)"
-	case pg_query.A_Expr_Kind_AEXPR_OP_ALL:
-		return "ALL (array)"
-	case pg_query.A_Expr_Kind_AEXPR_DISTINCT, pg_query.A_Expr_Kind_AEXPR_NOT_DISTINCT:
-		return "IS DISTINCT FROM"
-	case pg_query.A_Expr_Kind_AEXPR_NULLIF:
-		return "NULLIF"
 	case pg_query.A_Expr_Kind_AEXPR_SIMILAR:
 		return "SIMILAR TO"
-	case pg_query.A_Expr_Kind_AEXPR_BETWEEN_SYM, pg_query.A_Expr_Kind_AEXPR_NOT_BETWEEN_SYM:
-		return "BETWEEN SYMMETRIC"
 	default:
 		return "this expression"
 	}
@@ -73,14 +73,39 @@ func (b *builder) between(e *pg_query.A_Expr, pos, depth int) (node, *Error) {
 	if len(bounds) != 2 {
 		return nil, &Error{Pos: pos, Message: "BETWEEN takes two bounds"}
 	}
-	var sides [2]node
 	not := e.Kind == pg_query.A_Expr_Kind_AEXPR_NOT_BETWEEN
+	return b.range2(e.Lexpr, [2]*pg_query.Node{bounds[0], bounds[1]}, not, pos, depth)
+}
+
+// betweenSymmetric is BETWEEN with the bounds in either order.
+func (b *builder) betweenSymmetric(e *pg_query.A_Expr, pos, depth int) (node, *Error) {
+	bounds := e.Rexpr.GetList().GetItems()
+	if len(bounds) != 2 {
+		return nil, &Error{Pos: pos, Message: "BETWEEN takes two bounds"}
+	}
+	not := e.Kind == pg_query.A_Expr_Kind_AEXPR_NOT_BETWEEN_SYM
+	one, err := b.range2(e.Lexpr, [2]*pg_query.Node{bounds[0], bounds[1]}, not, pos, depth)
+	if err != nil {
+		return nil, err
+	}
+	other, err := b.range2(e.Lexpr, [2]*pg_query.Node{bounds[1], bounds[0]}, not, pos, depth)
+	if err != nil {
+		return nil, err
+	}
+	if not {
+		return b.conjunction(one, other), nil
+	}
+	return b.disjunction(one, other), nil
+}
+
+func (b *builder) range2(subject *pg_query.Node, bounds [2]*pg_query.Node, not bool, pos, depth int) (node, *Error) {
+	var sides [2]node
 	ops := [2]operator{opGreaterEqual, opLessEqual}
 	if not {
 		ops = [2]operator{opLess, opGreater}
 	}
 	for i, bound := range bounds {
-		left, right, err := b.pair(e.Lexpr, bound, depth)
+		left, right, err := b.pair(subject, bound, depth)
 		if err != nil {
 			return nil, err
 		}
@@ -89,9 +114,9 @@ func (b *builder) between(e *pg_query.A_Expr, pos, depth int) (node, *Error) {
 		}
 	}
 	if not {
-		return disjunction(sides[:]...), nil
+		return b.disjunction(sides[:]...), nil
 	}
-	return conjunction(sides[:]...), nil
+	return b.conjunction(sides[:]...), nil
 }
 
 // compare builds left op right.
@@ -104,8 +129,8 @@ func (b *builder) compare(op operator, left, right term, pos int) (node, *Error)
 		return b.compareBooleans(op, left, right)
 	}
 	plan, ok := planComparison(left.k, right.k)
-	if !ok {
-		return nil, b.noOperator(op.String(), left, right, pos)
+	if left.form == formExpr || right.form == formExpr || !ok || left.k == kindEnum && (left.form == right.form || !op.isEquality()) {
+		return b.compareExprs(op, left, right, pos)
 	}
 	if left.c.null && left.form == formConst || right.c.null && right.form == formConst {
 		return &literalNode{isUnknown}, nil
@@ -145,6 +170,11 @@ func (b *builder) unify(left, right term) (l, r term, err *Error) {
 		return left, right, nil
 	case k == kindUnknown, k == kindVarchar:
 		k = kindText
+	case k == kindEnum:
+		if left, err = b.resolveEnum(left, right.enum); err == nil {
+			right, err = b.resolveEnum(right, left.enum)
+		}
+		return left, right, err
 	}
 	if left, err = b.resolve(left, k); err == nil {
 		right, err = b.resolve(right, k)
@@ -201,7 +231,7 @@ func (b *builder) checkFloatRange(d domain, terms ...term) *Error {
 			continue
 		}
 		mod := b.table.Columns[t.column.index].TypeMod - 4
-		precision, scale := int(mod>>16)&0xffff, int(mod&0x7ff^1024)-1024
+		precision, scale := numericMod(mod)
 		if mod < 0 || precision-scale > safeDigits || scale > safeDigits {
 			return &Error{
 				Pos: t.pos, Message: fmt.Sprintf("numeric column %q cannot be compared with floating point numbers", t.column.name),

@@ -17,12 +17,21 @@ func (b *builder) in(e *pg_query.A_Expr, not bool, pos, depth int) (node, *Error
 	if err != nil {
 		return nil, err
 	}
-	var constants, others []term
+	members := make([]term, 0, len(items))
 	for _, item := range items {
 		t, err := b.term(item, depth+1)
 		if err != nil {
 			return nil, err
 		}
+		members = append(members, t)
+	}
+	return b.inTerms(left, members, not, pos)
+}
+
+// inTerms builds [NOT] IN of members.
+func (b *builder) inTerms(left term, members []term, not bool, pos int) (node, *Error) {
+	var constants, others []term
+	for _, t := range members {
 		if t.form == formConst || t.form == formParam {
 			constants = append(constants, t)
 		} else {
@@ -44,7 +53,7 @@ func (b *builder) in(e *pg_query.A_Expr, not bool, pos, depth int) (node, *Error
 		}
 		args = append(args, n)
 	}
-	out := disjunction(args...)
+	out := b.disjunction(args...)
 	if not {
 		out = &notNode{out}
 	}
@@ -69,15 +78,23 @@ func (b *builder) inConstants(left term, constants []term) (node, *Error) {
 		return nil, err
 	}
 	for i, t := range constants {
-		if constants[i], err = b.converted(t, common); err != nil {
+		if common == kindEnum {
+			constants[i], err = b.resolveEnum(t, left.enum)
+		} else {
+			constants[i], err = b.converted(t, common)
+		}
+		if err != nil {
 			return nil, err
 		}
 	}
-	if left.form != formColumn || common == kindBool {
+	if common == kindBool || common == kindOpaque || left.form == formConst || left.form == formBool {
 		return nil, nil
 	}
 	plan, ok := planComparison(left.k, common)
-	if !ok || plan.left.micros {
+	if left.form == formExpr || !ok {
+		return b.inExpr(left, constants)
+	}
+	if plan.left.micros {
 		return nil, nil // dates beside timestamps: Postgres' own conversion of the column could fail
 	}
 	if err := b.checkFloatRange(plan.domain, left); err != nil {

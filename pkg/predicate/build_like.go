@@ -6,8 +6,7 @@ import (
 	pg_query "github.com/pganalyze/pg_query_go/v6"
 )
 
-// like builds [NOT] LIKE and ILIKE. The pattern must be a constant: a bad one in a column would be an error in the
-// middle of a snapshot.
+// like builds [NOT] LIKE and ILIKE.
 func (b *builder) like(e *pg_query.A_Expr, pos, depth int) (node, *Error) {
 	name := operatorName(e)
 	fold, not := strings.HasSuffix(name, "*"), strings.HasPrefix(name, "!")
@@ -19,34 +18,9 @@ func (b *builder) like(e *pg_query.A_Expr, pos, depth int) (node, *Error) {
 	if err != nil {
 		return nil, err
 	}
-	if left, err = b.resolve(left, kindText); err != nil {
+	out, err := b.likeNode(left, pattern, fold, pos)
+	if err != nil {
 		return nil, err
-	}
-	if pattern, err = b.resolve(pattern, kindText); err != nil {
-		return nil, err
-	}
-	if !left.k.isText() || !pattern.k.isText() {
-		return nil, b.noOperator(strings.TrimPrefix(name, "!"), left, pattern, pos)
-	}
-	if pattern.form != formConst {
-		return nil, &Error{Pos: pattern.pos, Message: "the pattern of LIKE must be a constant or a parameter"}
-	}
-	if left.c.null || pattern.c.null {
-		return &literalNode{isUnknown}, nil
-	}
-	text := pattern.c.text
-	if pattern.k == kindBpchar {
-		text = strings.TrimRight(text, " ")
-	}
-	match, merr := compileLike(text, fold)
-	if merr != nil {
-		return nil, inputAt(merr, pattern.pos, pattern.param)
-	}
-	var out node
-	if left.form == formColumn {
-		out = &likeNode{column: left.column, pattern: text, match: match}
-	} else {
-		out = &literalNode{truthOf(match.match([]byte(left.c.text), &foldBuffers{}))}
 	}
 	if not {
 		out = &notNode{out}

@@ -149,6 +149,8 @@ func (r *reading) read(text []byte, v *value) bool {
 			}
 		case kindTimestamp, kindTimestamptz:
 			v.i, ok = timestampFromText(text)
+		case kindTime:
+			v.i, ok = timeFromText(text)
 		default:
 			v.i, ok = parseInt(text)
 		}

@@ -38,6 +38,12 @@ func parseConstant(k kind, text string) (constant, error) {
 		c.text, err = uuidText(text)
 	case k.isTime():
 		c.text, err = timeText(k, text)
+	case k == kindTime, k == kindInterval:
+		c.text, err = clockOrInterval(k, text)
+	case k == kindJSONB:
+		c.text, err = jsonText(text)
+	case k.isArray():
+		c.text, err = arrayConstant(k, text)
 	default:
 		err = badInput(k, text)
 	}
@@ -224,9 +230,27 @@ func timeText(k kind, text string) (string, error) {
 	return timestampText(micros, zone), nil
 }
 
+// clockOrInterval accepts times of day and intervals.
+func clockOrInterval(k kind, text string) (string, error) {
+	s := strings.Trim(text, space)
+	err := badInput(k, text)
+	if k == kindTime {
+		micros, ok := timeFromText([]byte(s))
+		if err.hint = "times are written 23:59:59.5"; !ok {
+			return "", err
+		}
+		return clockText(uint64(micros)), nil
+	}
+	var d datum
+	if err.hint = "intervals are written 1 year 2 mons 3 days 04:05:06.7, with whole numbers before the units"; !parseInterval(s, &d) {
+		return "", err
+	}
+	return intervalText(&d), nil
+}
+
 // hasUniqueText holds for the kinds whose column text is equal exactly when the values are: equality may compare bytes.
 func (k kind) hasUniqueText() bool {
-	return k == kindBool || k.isInt() || k == kindText || k == kindVarchar || k == kindUUID || k == kindDate
+	return k == kindBool || k == kindEnum || k.isInt() || k == kindText || k == kindVarchar || k == kindUUID || k == kindDate
 }
 
 func trimBlanks(s []byte) []byte { return bytes.TrimRight(s, " ") }

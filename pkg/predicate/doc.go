@@ -3,7 +3,12 @@
 //
 // The snapshot of a shape is filtered by Postgres (with SQL()) and its stream by Match, so the two must agree on
 // every row. What cannot be reproduced exactly is refused by Compile with the position of the offending part; nothing
-// is approximated. Text is always ordered by bytes, on both sides (COLLATE "C" in the SQL).
+// is approximated. Text is always ordered by bytes, on both sides (COLLATE "C" in the SQL). For rows on which Postgres
+// would raise an error an expression is NULL, on both sides too: the SQL is written such that it cannot fail (guard.go).
+//
+// A clause becomes a tree of nodes (conditions) and exprs (values). Comparisons of a column with constants, which are
+// most of what people write, have nodes of their own that work on the row's text and allocate nothing; everything else
+// is an expr with a generic comparison.
 //
 // A clause may test membership in what a subquery selects. Who evaluates it says what that is (MatchIn); the package
 // reads no other table than the row's, and knows nothing of how a set comes about.

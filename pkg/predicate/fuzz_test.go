@@ -2,7 +2,6 @@ package predicate
 
 import (
 	"errors"
-	"strings"
 	"testing"
 )
 
@@ -11,6 +10,9 @@ func FuzzCompile(f *testing.F) {
 	for _, where := range []string{
 		"id = 42", "t like $1 escape '!'", "flag and not (i4 in (1, null, 2.5))", "c between 'a' and 'b '::text", "d < timestamp '2024-01-01'",
 		"u = '{a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11}'::uuid", "(n > 1e5) is not unknown", "f4 in (1.1, 'NaN')", "true group by 1", "E'\\xff' = t",
+		"i4 + $1 * 2 > i2 / (id - 5)", "t::int = 5 and coalesce(f8, 1) ^ 2 < 3", "tags || $1 @> array['a', v]", "doc->'a'->>0 like lower(t) || '%'", "nums[1:2] = '{1,2}'",
+		"ts + iv > d - interval '1 day 02:03' at time zone 'UTC' at time zone '+02'", "feeling is distinct from $1", "tm - '1 hour' between symmetric '12:00' and '3:00'",
+		"case when t ~ 'x' then t::int end = 1", "i4 = any ('{1,2,NULL}') and t like all ('{a%,_}')", "greatest(n, price) % 3 <> div(id, 7)", "|/ f8 > @ f4 and not nullif(flag, flag2)",
 	} {
 		f.Add(where, "1")
 	}
@@ -24,14 +26,11 @@ func FuzzCompile(f *testing.F) {
 				continue
 			}
 			row := sampleRow()
-			again, err := Compile(strings.ReplaceAll(p.SQL(), byteOrder, ""), nil, sample())
+			again, err := Compile(p.SQL(), nil, sample())
 			if err != nil {
-				if strings.Contains(where+param, "COLLATE") || len(p.SQL()) > maxClause || strings.Contains(err.Error(), "too deeply") {
-					continue
-				}
 				t.Fatalf("%q prints as %s, which does not compile: %v", where, p.SQL(), err)
 			}
-			if again.SQL() != p.SQL() && !strings.Contains(where+param, "COLLATE") || again.Match(row) != p.Match(row) {
+			if again.SQL() != p.SQL() || again.root.eval(row) != p.root.eval(row) {
 				t.Fatalf("%q prints as %s, which prints as %s", where, p.SQL(), again.SQL())
 			}
 		}
@@ -47,6 +46,12 @@ func FuzzMatch(f *testing.F) {
 		"id < 5 or i2 in (1,2) or i4 = i2", "f4 < 1.5 or f8 in (1, 'NaN', 2) or f4 = f8", "n <= 1.50 or n in (1, 2.25) or n = i4", "price > 1.5::float8",
 		"t like 'a%b_c%d' or t ilike '%É_k' or t < v", "c = 'ab' or c = t or c in ('a','b')", "u >= 'a0eebc999c0b4ef8bb6d6bb9bd380a11'",
 		"d < '2024-02-29' or d = ts or d in ('2024-01-01', '2024-01-02')", "ts > '2024-01-01 BC' or tz < '2024-01-01'", "flag = flag2 or not flag",
+		"i4 * i4 - i2 > id / i4 or id % i2 = 1 or n * n + price / n > n - 1 or f8 * f8 / f4 < |/ f8 or (n::int & i4) > 0",
+		"t::int > 1 or t::date > d or v::timestamp < ts or t::timestamptz = tz or t::uuid = u or v::numeric = n or t::float8 > 1 or t::float4 > 1 or t::bool or v::time = tm",
+		"lower(t) || upper(v) like v or length(c) > 1 or concat(t, d, iv, ts, f8, f4, n, u, doc) > v",
+		"d + i4 > d - i2 or ts + iv < ts - iv or (ts - d) * 3 > iv or tm + iv > tm or justify_interval(iv) = justify_days(iv) or tz at time zone '+03' > ts or iv::text = t",
+		"tags || v::text @> tags or tags[1:2] = tags[i2:] or tags[i4] = t or t = any (tags) or nums && '{1}' or i4 > all (nums) or array_ndims(nums) > 1 or (nums || i4)::text[] = tags",
+		"doc -> 'a' = doc or doc ->> 0 = t or doc @> '{\"a\": [1]}' or doc <@ '[1, [2]]' or doc ? v or doc ?| tags or doc -> t -> 1 @> doc or feeling::text = t",
 	}
 	predicates := make([]*Predicate, len(clauses))
 	for i, where := range clauses {

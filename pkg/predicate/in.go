@@ -1,6 +1,10 @@
 package predicate
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+	"strings"
+)
 
 // inNode is column IN (constants): all constants have the same kind, as in Postgres, which converts them to a common
 // type. NOT IN is a notNode around it.
@@ -32,6 +36,9 @@ func newInNode(equalities []*compareConstNode, hasNull bool) node {
 		// Whole numbers beside an integer column are read as integers, but one fraction makes all of them numeric.
 		n.read.domain = max(n.read.domain, e.read.domain)
 	}
+	slices.SortFunc(n.items, func(a, b constant) int {
+		return cmp.Or(len(a.text)-len(b.text), strings.Compare(a.text, b.text), int(a.k)-int(b.k))
+	})
 	if len(n.items) == 1 && !hasNull {
 		return equalities[0]
 	}
@@ -44,6 +51,7 @@ func newInNode(equalities []*compareConstNode, hasNull bool) node {
 	}
 	if n.read.domain == domainDecimal {
 		for i, item := range n.items {
+			n.values[i] = value{}
 			parseDecimal([]byte(item.text), &n.values[i].d)
 		}
 	}

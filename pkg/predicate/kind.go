@@ -19,11 +19,26 @@ const (
 	kindDate
 	kindTimestamp
 	kindTimestamptz
+	kindTime
+	kindInterval
+	kindJSONB
+	kindEnum   // which enum is in column.enum or scalar.enum; only values of one enum meet
 	kindOpaque // a column that can only be tested for NULL
+
+	// kindArray marks an array of the kind in the other bits.
+	kindArray kind = 0x40
 )
+
+func (k kind) isArray() bool { return k&kindArray != 0 }
+
+// element is the kind of an array's elements.
+func (k kind) element() kind { return k &^ kindArray }
 
 // String returns the name Postgres uses in its messages; it is also valid in a cast.
 func (k kind) String() string {
+	if k.isArray() {
+		return k.element().String() + "[]"
+	}
 	switch k {
 	case kindBool:
 		return "boolean"
@@ -53,6 +68,14 @@ func (k kind) String() string {
 		return "timestamp without time zone"
 	case kindTimestamptz:
 		return "timestamp with time zone"
+	case kindTime:
+		return "time without time zone"
+	case kindInterval:
+		return "interval"
+	case kindJSONB:
+		return "jsonb"
+	case kindEnum:
+		return "enum"
 	default: // kindUnknown; a kindOpaque column is named by its own type
 		return "unknown"
 	}
@@ -96,15 +119,60 @@ func kindOfOID(oid uint32) (k kind, ok bool) {
 		return kindTimestamp, true
 	case 1184:
 		return kindTimestamptz, true
-	case 17, 18, 19, 26, 114, 142, 3802, // bytea "char" name oid json xml jsonb
-		1083, 1266, 1186, // time timetz interval
+	case 1083:
+		return kindTime, true
+	case 1186:
+		return kindInterval, true
+	case 3802:
+		return kindJSONB, true
+	case 17, 18, 19, 26, 114, 142, // bytea "char" name oid json xml
+		1266,                                // timetz
 		790, 829, 774, 650, 869, 1560, 1562, // money macaddr macaddr8 cidr inet bit varbit
 		600, 601, 602, 603, 604, 628, 718, 3614, 3615, // geometric types, tsvector, tsquery
-		1000, 1005, 1007, 1016, 1231, 1021, 1022, 1009, 1015, 1014, // arrays of the types above
-		2951, 1182, 1115, 1185, 1001, 199, 3807, 1183, 1270, 1187:
+		1001, 199, 3807, 1270: // arrays of bytea json jsonb timetz
 		return kindOpaque, true
 	}
-	return kindUnknown, false
+	return arrayOfOID(oid)
+}
+
+func arrayOfOID(oid uint32) (k kind, ok bool) {
+	switch oid {
+	case 1000:
+		k = kindBool
+	case 1005:
+		k = kindInt2
+	case 1007:
+		k = kindInt4
+	case 1016:
+		k = kindInt8
+	case 1231:
+		k = kindNumeric
+	case 1021:
+		k = kindFloat4
+	case 1022:
+		k = kindFloat8
+	case 1009:
+		k = kindText
+	case 1015:
+		k = kindVarchar
+	case 1014:
+		k = kindBpchar
+	case 2951:
+		k = kindUUID
+	case 1182:
+		k = kindDate
+	case 1115:
+		k = kindTimestamp
+	case 1185:
+		k = kindTimestamptz
+	case 1183:
+		k = kindTime
+	case 1187:
+		k = kindInterval
+	default:
+		return kindUnknown, false
+	}
+	return k | kindArray, true
 }
 
 // kindOfName maps the type name of a cast, as the grammar spells it.
@@ -138,6 +206,12 @@ func kindOfName(name string) (k kind, ok bool) {
 		return kindTimestamp, true
 	case "timestamptz":
 		return kindTimestamptz, true
+	case "time":
+		return kindTime, true
+	case "interval":
+		return kindInterval, true
+	case "jsonb":
+		return kindJSONB, true
 	}
 	return kindUnknown, false
 }

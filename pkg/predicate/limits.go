@@ -16,6 +16,12 @@ const (
 	maxDepth  = 128      // nesting of the checked tree
 	maxList   = 10_000   // members of one IN list
 
+	// maxPrinted bounds the SQL of a clause, which is itself accepted as a clause.
+	maxPrinted = 256 << 10
+
+	// maxWork bounds what is printed while a clause is compiled: guards repeat what they guard.
+	maxWork = 16 << 20
+
 	// maxOperatorRun bounds what is lexed again and again: the grammar's scanner takes all operator characters in a row
 	// and gives back what it cannot use, which is quadratic in their number (15 s for 64 KiB of "/*").
 	maxOperatorRun = 500
@@ -26,8 +32,8 @@ const (
 
 // checkSize refuses what should not even reach the parser.
 func checkSize(where string, params []string) *Error {
-	if len(where) > maxClause {
-		return &Error{Message: fmt.Sprintf("the clause has %d bytes, at most %d are allowed", len(where), maxClause)}
+	if len(where) > maxPrinted { // between the two limits it must be what Compile printed
+		return clauseTooLong(len(where))
 	}
 	if i := strings.IndexByte(where, 0); i >= 0 {
 		return &Error{Pos: characterAt(where, i), Message: "the clause contains a zero byte"}
@@ -55,6 +61,10 @@ func checkSize(where string, params []string) *Error {
 		return &Error{Message: fmt.Sprintf("the parameters have %d bytes, at most %d are allowed", total, maxParams)}
 	}
 	return nil
+}
+
+func clauseTooLong(n int) *Error {
+	return &Error{Message: fmt.Sprintf("the clause has %d bytes, at most %d are allowed", n, maxClause)}
 }
 
 func invalidUTF8(s string) int {

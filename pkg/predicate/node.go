@@ -1,5 +1,11 @@
 package predicate
 
+import (
+	"cmp"
+	"slices"
+	"strings"
+)
+
 // truth is the outcome of a three-valued test.
 type truth int8
 
@@ -147,8 +153,9 @@ func (n *boolCompareNode) columns(add func(int)) {
 	n.right.columns(add)
 }
 
-// conjunction and disjunction join nodes and flatten nested ones of their own type.
-func conjunction(args ...node) node {
+// conjunction and disjunction join nodes, flatten nested ones of their own type, and bring the operands into one order
+// without repeats, so that clauses that differ in nothing else are one shape.
+func (b *builder) conjunction(args ...node) node {
 	var flat []node
 	for _, a := range args {
 		if and, ok := a.(*andNode); ok {
@@ -157,13 +164,13 @@ func conjunction(args ...node) node {
 			flat = append(flat, a)
 		}
 	}
-	if len(flat) == 1 {
+	if flat = b.inOrder(flat); len(flat) == 1 {
 		return flat[0]
 	}
 	return &andNode{flat}
 }
 
-func disjunction(args ...node) node {
+func (b *builder) disjunction(args ...node) node {
 	var flat []node
 	for _, a := range args {
 		if or, ok := a.(*orNode); ok {
@@ -172,8 +179,67 @@ func disjunction(args ...node) node {
 			flat = append(flat, a)
 		}
 	}
-	if len(flat) == 1 {
+	if flat = b.inOrder(flat); len(flat) == 1 {
 		return flat[0]
 	}
 	return &orNode{flat}
+}
+
+// cost ranks conditions: the specialised nodes first, then patterns, then general expressions.
+func cost(n node) int {
+	switch n := n.(type) {
+	case *literalNode, *boolColumnNode, *nullNode, *compareConstNode, *compareColumnsNode, *inNode:
+		return 0
+	case *notNode:
+		return cost(n.arg)
+	case *isNode:
+		return cost(n.arg)
+	case *likeNode:
+		return 1
+	case *andNode:
+		return costOf(n.args)
+	case *orNode:
+		return costOf(n.args)
+	default:
+		return 2
+	}
+}
+
+func costOf(args []node) int {
+	most := 0
+	for _, a := range args {
+		most = max(most, cost(a))
+	}
+	return most
+}
+
+// inOrder sorts by cost, since what comes first often decides, and by what the operands print as, and drops repeats.
+func (b *builder) inOrder(args []node) []node {
+	type printed struct {
+		node node
+		sql  string
+		cost int
+	}
+	all := make([]printed, len(args))
+	for i, a := range args {
+		all[i].node, all[i].cost = a, cost(a)
+		if b.printed > maxWork {
+			continue // refused in the end
+		}
+		var p printer
+		a.print(&p)
+		b.printed += p.Len()
+		all[i].sql = p.String()
+	}
+	if b.printed > maxWork {
+		return args
+	}
+	slices.SortStableFunc(all, func(a, b printed) int { return cmp.Or(a.cost-b.cost, strings.Compare(a.sql, b.sql)) })
+	out := args[:0:0]
+	for i, a := range all {
+		if i == 0 || a.sql != all[i-1].sql {
+			out = append(out, a.node)
+		}
+	}
+	return out
 }

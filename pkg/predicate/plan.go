@@ -28,8 +28,10 @@ func planComparison(l, r kind) (p comparisonPlan, ok bool) {
 		asText := l == kindText || r == kindText
 		p.left.trim = padded && (!asText || l == kindBpchar)
 		p.right.trim = padded && (!asText || r == kindBpchar)
-	case l == kindUUID && r == kindUUID:
+	case l == kindUUID && r == kindUUID, l == kindEnum && r == kindEnum:
 		p.domain = domainBytes
+	case l == kindTime && r == kindTime:
+		p.domain = domainInt
 	case l.isTime() && r.isTime() && (l == kindTimestamptz) == (r == kindTimestamptz):
 		p.domain = domainInt
 		p.left.micros, p.right.micros = l != r, l != r

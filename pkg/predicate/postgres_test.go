@@ -19,7 +19,7 @@ import (
 
 var (
 	seedFlag  = flag.Uint64("predicate.seed", 0, "seed of the comparison with Postgres; 0 takes one from the clock")
-	pairsFlag = flag.Int("predicate.pairs", 300_000, "how many (row, clause) pairs to compare with Postgres")
+	pairsFlag = flag.Int("predicate.pairs", 150_000, "how many (row, clause) pairs each test compares with Postgres")
 )
 
 func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
@@ -53,24 +53,29 @@ func exec(t *testing.T, conn *pgconn.PgConn, sql string) [][][]byte {
 // oracle is a table of random rows in Postgres and here.
 type oracle struct {
 	conn  *pgconn.PgConn
+	tame  bool // rows without values at the ends of their types, where the user's text would raise errors
 	gen   *generator
 	table Table
 	rows  [][][]byte
 }
 
-func newOracle(t *testing.T, conn *pgconn.PgConn, rng *rand.Rand, rows int) *oracle {
+func newOracle(t *testing.T, conn *pgconn.PgConn, rng *rand.Rand, rows int, tame bool) *oracle {
 	t.Helper()
-	o := &oracle{conn: conn, gen: &generator{Rand: rng, columns: testColumns()}, table: Table{Schema: "public", Name: "rows"}}
+	o := &oracle{conn: conn, tame: tame, gen: &generator{Rand: rng, columns: testColumns(), flat: tame}, table: Table{Schema: "public", Name: "rows"}}
 	var create []string
 	for _, c := range o.gen.columns {
-		o.table.Columns = append(o.table.Columns, Column{Name: c.name, TypeOID: c.oid, TypeMod: c.mod})
+		column := Column{Name: c.name, TypeOID: c.oid, TypeMod: c.mod}
+		if c.sqlType == "mood" {
+			column.TypeName, column.Enum = "mood", moods
+		}
+		o.table.Columns = append(o.table.Columns, column)
 		collate := ""
 		if k, _ := kindOfOID(c.oid); k.isText() {
 			collate = byteOrder
 		}
 		create = append(create, quoteIdent(c.name)+" "+c.sqlType+collate)
 	}
-	exec(t, conn, "DROP TABLE IF EXISTS rows; CREATE TABLE rows ("+strings.Join(create, ", ")+", row_number serial)")
+	exec(t, conn, "DROP TABLE IF EXISTS rows; DROP TYPE IF EXISTS mood; CREATE TYPE mood AS ENUM ('sad', 'ok', 'happy', 'it''s'); CREATE TABLE rows ("+strings.Join(create, ", ")+", row_number serial)")
 	var values []string
 	for range rows {
 		values = append(values, "("+o.randomRow()+")")
@@ -84,6 +89,9 @@ func (o *oracle) randomRow() string {
 	var cells []string
 	for _, c := range o.gen.columns {
 		v := pick(o.gen, c.pool)
+		if calm := tamePools[c.name]; o.tame && calm != nil {
+			v = pick(o.gen, calm)
+		}
 		switch {
 		case o.gen.IntN(6) == 0:
 			cells = append(cells, "NULL")
@@ -132,7 +140,7 @@ func TestEvaluatorAgreesWithPostgres(t *testing.T) {
 	pairs, refused := 0, 0
 	for i := 0; pairs < *pairsFlag; i++ {
 		if i%clausesPerTable == 0 {
-			o = newOracle(t, conn, rng, rowsPerTable)
+			o = newOracle(t, conn, rng, rowsPerTable, false)
 		}
 		o.gen.params = nil
 		clause := o.gen.clause(rng.IntN(5))
@@ -171,6 +179,9 @@ func (o *oracle) check(t *testing.T, clause string, params []string) bool {
 			t.Errorf("only we refuse %s %q: %v", clause, params, err)
 		}
 		return false
+	}
+	if again, err := Compile(p.SQL(), nil, o.table); err != nil || again.SQL() != p.SQL() {
+		t.Errorf("%s %q prints as\n %s, which prints as\n %s: %v", clause, params, p.SQL(), again.SQL(), err)
 	}
 	printed, err := o.truths(ctx, p.SQL(), nil)
 	if err != nil {

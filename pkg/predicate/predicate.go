@@ -1,5 +1,9 @@
 package predicate
 
+import (
+	"strings"
+)
+
 // Predicate is a checked where clause of one table. It is immutable and safe for concurrent use.
 type Predicate struct {
 	root    node
@@ -36,6 +40,23 @@ func CompileWith(where string, params []string, table Table, catalog Catalog) (*
 }
 
 func compileWith(where string, params []string, table *Table, l *lookup) (*Predicate, *Error) {
+	p, err := compileOnce(where, params, table, l)
+	if err != nil {
+		return nil, err
+	}
+	// The SQL is a clause of its own. Only nesting can be in the way of that, since guards add to it.
+	if depth := strings.Count(p.sql, "CASE WHEN") + strings.Count(where, "("); depth > deepSQL && p.sql != where {
+		if again, err := compileOnce(p.sql, nil, table, l.again()); err != nil || again.sql != p.sql {
+			return nil, &Error{Message: "the clause is nested too deeply"}
+		}
+	}
+	return p, nil
+}
+
+// deepSQL is from how many levels on SQL is compiled again as a test.
+const deepSQL = 16
+
+func compileOnce(where string, params []string, table *Table, l *lookup) (*Predicate, *Error) {
 	if err := checkSize(where, params); err != nil {
 		return nil, err
 	}
@@ -50,7 +71,18 @@ func compileWith(where string, params []string, table *Table, l *lookup) (*Predi
 	if err := b.checkParams(); err != nil {
 		return nil, err
 	}
-	return b.finish(root), nil
+	if b.printed > maxWork {
+		return nil, tooComplex()
+	}
+	p, err := b.finish(root)
+	if err == nil && len(where) > maxClause && p.sql != where {
+		return nil, clauseTooLong(len(where))
+	}
+	return p, err
+}
+
+func tooComplex() *Error {
+	return &Error{Message: "the clause is too complex: written out for Postgres it is too long"}
 }
 
 func (b *builder) root() (node, *Error) {
@@ -89,10 +121,10 @@ func (p *Predicate) Match(row [][]byte) bool { return p.root.eval(row) == isTrue
 func (p *Predicate) Columns() []int { return p.columns }
 
 // SQL returns the clause as a self-contained boolean expression over the table's columns, "true" for an empty clause.
-// It is printed from the checked tree: constants are typed literals, columns are quoted, there are no parameters.
+// It is itself a clause, which prints as it is, and is printed from the checked tree: constants are typed literals, columns are quoted, there are no parameters.
 func (p *Predicate) SQL() string { return p.sql }
 
 // Canonical returns the identity of the clause: equal for clauses on one table that differ only in spacing, the case of
-// keywords, redundant parentheses, the spelling of a constant, or parameters instead of literals. Equal identities
-// match the same rows; the reverse does not hold.
+// keywords, redundant parentheses, the spelling of a constant, parameters instead of literals, or in the order and number
+// of equal operands of AND, OR and IN. Equal identities match the same rows; the reverse does not hold.
 func (p *Predicate) Canonical() string { return p.sql }

@@ -7,6 +7,17 @@ type printer struct {
 	strings.Builder
 
 	qualifier string // in front of every column; empty outside of subqueries
+	full      bool   // more than maxPrinted bytes: the rest is left out
+}
+
+// expr prints an expression, unless there is too much already: guards repeat what they guard, so that nested ones would
+// take exponential time.
+func (p *printer) expr(e expr) {
+	if p.Len() > maxPrinted {
+		p.full = true
+		return
+	}
+	e.print(p)
 }
 
 const byteOrder = ` COLLATE "C"`
@@ -133,6 +144,9 @@ func (p *printer) constant(c constant) {
 		p.WriteString("NULL")
 	} else {
 		p.WriteString(quoteLiteral(c.text))
+	}
+	if c.k == kindEnum {
+		return // takes the type of the other operand
 	}
 	p.WriteString("::")
 	p.WriteString(c.k.String())

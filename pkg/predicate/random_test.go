@@ -55,7 +55,22 @@ var (
 		"2000-01-01 00:00:00+00", "2000-01-01T02:30:00+02:30", "1999-12-31 23:59:59.999999Z", "infinity", "-infinity", "2024-02-29 12:34:56.7-11",
 		"0044-03-15 12:00:00+00 BC", "294276-12-31 23:59:59.999999+00", "2024-12-31 00:00", "2024-12-31 01:00:00+01",
 	}
-	bools = []string{"t", "f"}
+	bools     = []string{"t", "f"}
+	times     = []string{"00:00:00", "23:59:59.999999", "24:00:00", "12:30:00", "01:02:03.4"}
+	intervals = []string{
+		"0", "1 day", "24:00:00", "-1 day", "1 mon", "30 days", "1 year 2 mons -3 days 04:05:06.7", "-1 mons +29 days 25:00:00", "00:00:00.000001",
+		"-00:00:01", "11 mons 31 days", "1 year", "100 years", "-400 days -23:59:59", "1000000:00:00",
+	}
+	intArrays  = []string{"{}", "{1}", "{1,2}", "{2,1}", "{1,2,NULL}", "{NULL}", "{{1,2},{3,4}}", "[0:1]={1,2}", "[2:4]={7,42,1}", "[2147483640:2147483641]={1,2}", "{100,7,1,1}"}
+	textArrays = []string{"{}", "{a}", "{a,b}", `{"a b","",NULL}`, `{"a\\b","it's","\"q\"","{x}","NULL"}`, "{{a,é},{日本,b}}", "{ab,AB}", "[2:2]={a}"}
+
+	numericArrays = []string{"{}", "{1.0,2.50}", "{1,2.5,NaN}", "{Infinity,0,NULL}", "{0.1,0.30}", "{{1,2},{3,4}}"}
+	stampArrays   = []string{"{}", "{2024-02-29 12:34:56.7,infinity}", "{2000-01-01 00:00:00,NULL}"}
+	documents     = []string{
+		`{}`, `[]`, `null`, `1`, `1.0`, `"a"`, `"é\n\"\\u0001"`, `{"a": 1}`, `{"a": 1.00, "b": null}`, `{"a": {"b": [1, 2, {"c": "x"}]}}`, `["a", "b", 1, null]`,
+		`[1, [2, 3], {"a": true}]`, `{"b": "7", "a": "abc"}`, `{"é": [], "a": [1, 1]}`, `true`, `[[1, 2]]`, `{"a": "2024-01-01", "n": -12.50}`, `[{"a": 1}, {"a": 2, "b": 3}]`,
+	}
+	moods = []string{"sad", "ok", "happy", "it's"}
 )
 
 func testColumns() []testColumn {
@@ -82,6 +97,20 @@ func testColumns() []testColumn {
 		{"tz", "timestamptz", 1184, -1, timestampTZs, []string{"tz2", "timestamptz"}},
 		{"tz2", "timestamptz", 1184, -1, timestampTZs, []string{"tz", "timestamptz"}},
 		{"T x\"y", "text", 25, -1, texts, text},
+		{"tm", "time", 1083, -1, times, []string{"tm", "time"}},
+		{"iv", "interval", 1186, -1, intervals, []string{"iv", "interval"}},
+		{"iv2", "interval", 1186, -1, intervals, []string{"iv", "interval"}},
+		{"ai", "integer[]", 1007, -1, intArrays, nil},
+		{"al", "bigint[]", 1016, -1, intArrays, nil},
+		{"at", "text[]", 1009, -1, textArrays, nil},
+		{"av", "varchar[]", 1015, -1, textArrays, nil},
+		{"an", "numeric[]", 1231, -1, numericArrays, nil},
+		{"af", "double precision[]", 1022, -1, numericArrays, nil},
+		{"ats", "timestamp[]", 1115, -1, stampArrays, nil},
+		{"j", "jsonb", 3802, -1, documents, nil},
+		{"j2", "jsonb", 3802, -1, documents, nil},
+		{"m", "mood", 99999, -1, moods, nil},
+		{"m2", "mood", 99999, -1, moods, nil},
 	}
 	return cols
 }
@@ -92,9 +121,16 @@ type generator struct {
 
 	columns []testColumn
 	params  []string
+	flat    bool // constants are arrays of one dimension only
 }
 
-func (g *generator) column() testColumn { return pick(g, g.columns) }
+func (g *generator) column() testColumn {
+	for {
+		if c := pick(g, g.columns); c.others != nil {
+			return c
+		}
+	}
+}
 
 func pick[T any](g *generator, from []T) T { return from[g.IntN(len(from))] }
 

@@ -31,6 +31,14 @@ type lookup struct {
 	used    int   // subqueries so far
 }
 
+// again is for compiling what was compiled once more: the tables are known.
+func (l *lookup) again() *lookup {
+	if l == nil {
+		return nil
+	}
+	return &lookup{catalog: l.catalog, tables: l.tables}
+}
+
 func (b *builder) subLink(s *pg_query.SubLink, depth int) (node, *Error) {
 	pos := b.at(s.Location)
 	if b.sub.lookup == nil {
@@ -72,7 +80,10 @@ func (b *builder) subLink(s *pg_query.SubLink, depth int) (node, *Error) {
 			return nil, err
 		}
 	}
-	q.Inner = inner.finish(root)
+	b.joins, b.printed = inner.joins, inner.printed
+	if q.Inner, err = inner.finish(root); err != nil {
+		return nil, err
+	}
 	if err := b.leftSide(q, s.Testexpr, selected, pos); err != nil {
 		return nil, err
 	}
@@ -189,7 +200,7 @@ func (b *builder) correlated(err *Error, names []string, pos int) *Error {
 }
 
 // finish makes a Predicate of the checked tree of a level.
-func (b *builder) finish(root node) *Predicate {
+func (b *builder) finish(root node) (*Predicate, *Error) {
 	p := &Predicate{root: root}
 	p.members = b.members(root)
 	root.columns(func(column int) {
@@ -202,7 +213,10 @@ func (b *builder) finish(root node) *Predicate {
 	var out printer
 	root.print(&out)
 	p.sql = out.String()
-	return p
+	if out.full || out.Len() > maxPrinted {
+		return nil, tooComplex()
+	}
+	return p, nil
 }
 
 // members gives every test its cell, and finds out how each is used.
@@ -234,11 +248,19 @@ func (b *builder) members(root node) members {
 			fixed = append(fixed, n)
 		}
 	}
-	m.fixed, m.rest = &literalNode{isTrue}, conjunction(rest...)
+	m.fixed, m.rest = &literalNode{isTrue}, allOf(rest)
 	if len(fixed) > 0 {
-		m.fixed = conjunction(fixed...)
+		m.fixed = allOf(fixed)
 	}
 	return m
+}
+
+// allOf joins conjuncts, of which there is at least one, as they are.
+func allOf(nodes []node) node {
+	if len(nodes) == 1 {
+		return nodes[0]
+	}
+	return &andNode{nodes}
 }
 
 // findMonotone clears the mark of the tests that something else than AND and OR stands above.

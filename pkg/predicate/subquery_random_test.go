@@ -141,7 +141,7 @@ func TestSubqueriesAgreeWithPostgres(t *testing.T) {
 	for i := 0; pairs < *pairsFlag/5; i++ {
 		if i%clausesPerTable == 0 {
 			exec(t, conn, "DROP TABLE IF EXISTS in_a, in_b, in_c") // they may use types that go with rows
-			w = newWorld(t, newOracle(t, conn, rng, rowsPerTable))
+			w = newWorld(t, newOracle(t, conn, rng, rowsPerTable, false))
 		}
 		w.gen.params, w.shared = nil, ""
 		clause := w.clause("rows", 3, 1+rng.IntN(4))

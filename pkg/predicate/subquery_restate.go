@@ -88,7 +88,7 @@ func deparse(where *pg_query.Node) (string, error) {
 // its shape would hold other rows than the outer clause means.
 func checkRestated(p *Predicate, l *lookup) *Error {
 	for _, q := range p.members.subqueries {
-		alone, err := compileWith(q.Where, q.Params, q.table, &lookup{catalog: l.catalog, tables: l.tables})
+		alone, err := compileOnce(q.Where, q.Params, q.table, l.again())
 		switch {
 		case err != nil:
 			return &Error{Message: "a subquery's clause cannot be used by itself: " + err.Error()}

@@ -19,6 +19,8 @@ type Column struct {
 	TypeMod int32 // as in pg_attribute.atttypmod; -1 (or 0) for none
 	// TypeName is what messages call a type that clauses cannot use; empty means by its oid.
 	TypeName string
+	// Enum has the labels of an enum in their order; nil for every other type. TypeName is needed beside it.
+	Enum []string
 
 	// Generated columns are refused: Postgres does not replicate them.
 	Generated bool

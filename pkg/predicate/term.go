@@ -9,7 +9,7 @@ import (
 )
 
 // term is an operand before it meets the other one: exactly one of a column, a constant (typed, or still unknown), a
-// parameter (still unknown) or a boolean expression.
+// parameter (still unknown), a boolean expression or another expression.
 type term struct {
 	form   termForm
 	k      kind
@@ -17,6 +17,8 @@ type term struct {
 	c      constant // for unknown literals only text and null are set
 	param  int      // $n of an untyped parameter, and of a typed constant that came from one (0: none)
 	bool   node
+	x      scalar // the expression; k is its type in the user's text, where x may be wider
+	enum   *enumType
 	pos    int
 }
 
@@ -27,6 +29,7 @@ const (
 	formConst
 	formParam
 	formBool
+	formExpr
 )
 
 // term reads an operand.
@@ -45,9 +48,27 @@ func (b *builder) term(n *pg_query.Node, depth int) (term, *Error) {
 	case *pg_query.Node_TypeCast:
 		return b.castTerm(n.TypeCast, depth)
 	case *pg_query.Node_AExpr:
-		if name := operatorName(n.AExpr); n.AExpr.Lexpr == nil && (name == "+" || name == "-") {
-			return b.signedTerm(n.AExpr, name, depth)
+		name := operatorName(n.AExpr)
+		switch _, compares := operatorOf(name); {
+		case n.AExpr.Kind == pg_query.A_Expr_Kind_AEXPR_NULLIF:
+			return b.nullif(n.AExpr, b.at(n.AExpr.Location), depth)
+		case n.AExpr.Kind == pg_query.A_Expr_Kind_AEXPR_OP && (!compares || n.AExpr.Lexpr == nil):
+			return b.operation(name, n.AExpr, b.at(n.AExpr.Location), depth)
 		}
+	case *pg_query.Node_FuncCall:
+		return b.call(n.FuncCall, pos, depth)
+	case *pg_query.Node_CoalesceExpr:
+		return b.coalesce(n.CoalesceExpr, pos, depth)
+	case *pg_query.Node_MinMaxExpr:
+		return b.extreme(n.MinMaxExpr, pos, depth)
+	case *pg_query.Node_AArrayExpr:
+		return b.arrayTerm(n.AArrayExpr, pos, depth)
+	case *pg_query.Node_AIndirection:
+		return b.subscript(n.AIndirection, pos, depth)
+	case *pg_query.Node_CaseExpr:
+		return b.caseTerm(n.CaseExpr, pos, depth)
+	case *pg_query.Node_CollateClause:
+		return b.collate(n.CollateClause, pos, depth)
 	}
 	e, err := b.boolean(n, depth)
 	if err != nil {
@@ -71,6 +92,12 @@ func (b *builder) columnTerm(ref *pg_query.ColumnRef, pos int) (term, *Error) {
 	}
 	c := &b.table.Columns[i]
 	k, ok := kindOfOID(c.TypeOID)
+	if !ok && c.Enum != nil {
+		return term{
+			form: formColumn, k: kindEnum, pos: pos, column: column{i, c.Name, kindEnum, false},
+			enum: &enumType{c.TypeOID, c.typeName(), c.Enum},
+		}, nil
+	}
 	if !ok {
 		return term{}, &Error{
 			Pos: pos, Message: fmt.Sprintf("column %q has a type that where clauses cannot use yet (%s)", c.Name, c.typeName()),
@@ -123,24 +150,10 @@ func (b *builder) paramTerm(n, pos int) (term, *Error) {
 	}
 	b.paramUsed[n-1] = true
 	t := term{form: formParam, param: n, pos: pos}
-	if k := b.paramKind[n-1]; k != kindUnknown {
+	if k := b.paramKind[n-1]; k != kindUnknown && k != kindEnum { // an enum's label finds its type each time
 		return b.resolve(t, k)
 	}
 	return t, nil
-}
-
-func (b *builder) signedTerm(e *pg_query.A_Expr, sign string, depth int) (term, *Error) {
-	t, err := b.term(e.Rexpr, depth+1)
-	if err != nil {
-		return term{}, err
-	}
-	if t.form != formConst || !t.k.isNumber() || t.c.null {
-		return term{}, &Error{Pos: b.at(e.Location), Message: fmt.Sprintf("operator %s is supported on number constants only", sign)}
-	}
-	if sign == "-" {
-		t.c, err = negated(t.c, b.at(e.Location))
-	}
-	return t, err
 }
 
 // resolve gives an untyped literal or parameter the kind its context asks for; other terms pass unchanged.
@@ -151,6 +164,8 @@ func (b *builder) resolve(t term, k kind) (term, *Error) {
 	case t.form == formConst && t.c.null:
 		t.k, t.c = k, constant{k: k, null: true}
 		return t, nil
+	case t.form == formParam && b.paramKind[t.param-1] == kindEnum:
+		return term{}, &Error{Pos: t.pos, Message: fmt.Sprintf("type conflict for $%d: enum and %s", t.param, k)}
 	case t.form == formParam:
 		b.paramKind[t.param-1] = k
 		t.form, t.c.text = formConst, b.params[t.param-1]

@@ -12,31 +12,16 @@ import (
 func (b *builder) unsupported(n *pg_query.Node) *Error {
 	err := &Error{Pos: b.position(n)}
 	switch n := n.GetNode().(type) {
-	case *pg_query.Node_FuncCall:
-		err.Message = fmt.Sprintf("function %s is not supported yet", lastName(n.FuncCall.Funcname))
 	case *pg_query.Node_SqlvalueFunction:
 		err.Message = "functions of the current time or user are not supported"
 		err.Hint = "their value changes without any row changing"
-	case *pg_query.Node_CollateClause:
-		err.Message = "COLLATE is not supported"
-		err.Hint = "text is always ordered by its bytes"
-	case *pg_query.Node_CaseExpr:
-		err.Message = "CASE is not supported yet"
-	case *pg_query.Node_AArrayExpr:
-		err.Message = "arrays are not supported yet"
-	case *pg_query.Node_AIndirection:
-		err.Message = "subscripts and fields are not supported yet"
 	case *pg_query.Node_RowExpr:
-		err.Message = "row comparisons are not supported yet"
-	case *pg_query.Node_CoalesceExpr:
-		err.Message = "COALESCE is not supported yet"
-	case *pg_query.Node_MinMaxExpr:
-		err.Message = "GREATEST and LEAST are not supported yet"
+		err.Message = "row comparisons are not supported"
 	case nil:
 		err.Message = "this expression is not supported"
 	default:
 		name := strings.TrimPrefix(fmt.Sprintf("%T", n), "*pg_query.Node_")
-		err.Message = name + " is not supported yet"
+		err.Message = name + " is not supported in this context"
 	}
 	return err
 }

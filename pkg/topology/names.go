@@ -23,6 +23,9 @@ const (
 	// HeaderVerdict is on every verdict: the offset of the commit marker that it
 	// is about, so that the last message alone tells a new writer where to go on.
 	HeaderVerdict = "Sb-Verdict"
+	// HeaderVerdictAfter is on every verdict: the offset of the verdict before it,
+	// or "0_0"; so a reader can tell that one which it needs has been removed.
+	HeaderVerdictAfter = "Sb-Verdict-After"
 	// HeaderFence is on empty messages that only take up sequences, so that the
 	// messages of a writer before do not fit in any more; their number, from 1.
 	HeaderFence = "Sb-Fence"

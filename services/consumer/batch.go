@@ -192,7 +192,7 @@ func each(ctx context.Context, members []*parked, f func(*parked) error) (good [
 	for i, p := range members {
 		if errs[i] == nil && p.ctx.Err() == nil {
 			good = append(good, p)
-		} else if err := p.settle(ctx, errors.Join(errs[i], context.Cause(p.ctx))); err != nil {
+		} else if err := p.settle(ctx, errors.Join(errs[i], p.cause())); err != nil {
 			return nil, err
 		}
 	}

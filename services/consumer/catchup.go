@@ -49,7 +49,7 @@ func (s *session) catchUp(ctx context.Context, members []*parked, known bool) er
 	for _, p := range members {
 		q.router.add(p.f)
 	}
-	err = q.run(ctx)
+	err = q.run(ctx, known)
 	if err == nil {
 		return nil
 	}
@@ -60,11 +60,17 @@ func (s *session) catchUp(ctx context.Context, members []*parked, known bool) er
 }
 
 // run settles those members that end on the way. An error is the others'.
-func (q *pursuit) run(ctx context.Context) error {
+// known says that the members come from one snapshot of this session.
+func (q *pursuit) run(ctx context.Context, known bool) error {
 	s := q.s
 	// The change log passes the snapshot's LSN soon, however idle the database is.
 	if err := s.barrier(ctx, q.members[0].handle); err != nil {
 		return err
+	}
+	if known {
+		if joined, err := q.joinNear(ctx); joined || err != nil {
+			return err
+		}
 	}
 	st, err := s.changes.Info(ctx)
 	if err != nil {
@@ -119,7 +125,7 @@ func (q *pursuit) next(ctx context.Context, r *stream.Reader) (stream.Received, 
 	var left atomic.Int64
 	left.Store(int64(len(q.members)))
 	for _, p := range q.members {
-		defer context.AfterFunc(p.ctx, func() {
+		defer context.AfterFunc(p.ctx, func() { //nolint:contextcheck // each member's own end counts
 			if left.Add(-1) == 0 {
 				cancel()
 			}
@@ -142,14 +148,21 @@ func (q *pursuit) sweep(ctx context.Context) error {
 		switch {
 		case p.f.ended != "":
 			err = q.leave(ctx, p, &final{errors.New(p.f.ended)})
-		case p.ctx.Err() != nil:
-			err = q.leave(ctx, p, context.Cause(p.ctx))
+		case p.cause() != nil:
+			err = q.leave(ctx, p, p.cause())
 		}
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// whole reports whether all members still go on. Runs on the main loop.
+func (q *pursuit) whole() bool {
+	return !slices.ContainsFunc(q.members, func(p *parked) bool {
+		return q.s.parked[p.id] != p || p.f.ended != "" || p.cause() != nil
+	})
 }
 
 // replay offers one message to the members, and appends what comes of it. The
@@ -232,14 +245,12 @@ func (q *pursuit) join(ctx context.Context, at place) (joined bool, err error) {
 		}
 		var wait chan struct{}
 		err := s.onMain(ctx, func(ctx context.Context) error {
-			for _, p := range q.members {
-				if s.parked[p.id] != p || p.f.ended != "" || p.ctx.Err() != nil {
-					return nil
-				}
+			if !q.whole() {
+				return nil
 			}
 			if at.seq > s.read.seq {
 				wait = make(chan struct{})
-				s.arrivals = append(s.arrivals, arrival{at.seq, wait})
+				s.arrivals = append(s.arrivals, arrival{seq: at.seq, ch: wait})
 				return nil
 			}
 			if s.again != nil { // the main loop does not know yet what the shapes would be part of
@@ -265,16 +276,54 @@ func (q *pursuit) join(ctx context.Context, at place) (joined bool, err error) {
 	}
 }
 
-// arrival is closed when the main loop has read a message.
+// joinNear joins without a reader, which costs a hundred shapes, if the main
+// loop still holds all that the members have to read once it has passed their
+// snapshot. Where it does not, what they have read of it they pass over when they read it again.
+func (q *pursuit) joinNear(ctx context.Context) (joined bool, err error) {
+	s, first := q.s, q.members[0].rec
+	for {
+		if err := q.sweep(ctx); err != nil || len(q.members) == 0 {
+			return true, err
+		}
+		var wait chan struct{}
+		err := s.onMain(ctx, func(ctx context.Context) error {
+			if _, near := s.recent.from(first.StartSeq); !near || s.again != nil {
+				return nil
+			}
+			if !q.whole() {
+				return nil
+			}
+			if s.applied.lsn < first.SnapshotLSN {
+				wait = make(chan struct{})
+				s.arrivals = append(s.arrivals, arrival{lsn: first.SnapshotLSN, ch: wait})
+				return nil
+			}
+			var err error
+			joined, err = s.meet(ctx, q, place{first.StartLSN, first.StartSeq - 1})
+			return err
+		})
+		if wait == nil || err != nil {
+			return joined, err
+		}
+		select {
+		case <-wait:
+		case <-ctx.Done():
+			return false, context.Cause(ctx)
+		}
+	}
+}
+
+// arrival is closed when the main loop has read a message and applied all up to an LSN.
 type arrival struct {
 	seq uint64
+	lsn change.LSN
 	ch  chan struct{}
 }
 
 // arrived wakes those who wait for the main loop to come to where it is.
 func (s *session) arrived() {
 	s.arrivals = slices.DeleteFunc(s.arrivals, func(a arrival) bool {
-		if a.seq > s.read.seq {
+		if a.seq > s.read.seq || a.lsn > s.applied.lsn {
 			return false
 		}
 		close(a.ch)
@@ -296,6 +345,9 @@ func (s *session) meet(ctx context.Context, q *pursuit, at place) (bool, error) 
 		if slices.ContainsFunc(q.members, func(p *parked) bool { return p.f.ended != "" }) {
 			return false, nil
 		}
+	}
+	if slices.ContainsFunc(q.members, func(p *parked) bool { return p.f.held != nil }) {
+		return false, nil // what is held here begins behind their snapshot
 	}
 	covered := make([][]*parked, len(s.parts))
 	for _, p := range q.members {

@@ -91,6 +91,9 @@ func (s *session) stop(ctx context.Context, p *parked, reason string, keepRecord
 	return s.endParked(ctx, p, reason, keepRecord)
 }
 
+// cause is nil while the creation may go on: it was neither stopped, nor is the session over.
+func (p *parked) cause() error { return context.Cause(p.ctx) }
+
 // settle takes a shape out of its batch: it is live, or it ends, or it is tried
 // again. The error returned ends the session.
 func (p *parked) settle(ctx context.Context, err error) error {
@@ -99,10 +102,10 @@ func (p *parked) settle(ctx context.Context, err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.As(context.Cause(p.ctx), &stop):
+	case errors.As(p.cause(), &stop):
 		return p.end(ctx, stop.reason, stop.keepRecord)
-	case p.ctx.Err() != nil:
-		return nil
+	case p.cause() != nil:
+		return nil //nolint:nilerr // the session is over, and the next one goes on
 	case errors.As(err, &fin):
 		return p.end(ctx, fin.Error(), true)
 	case p.s.parts[p.partition].out.Err() != nil:
@@ -120,7 +123,7 @@ func (p *parked) settle(ctx context.Context, err error) error {
 	p.s.group.Go(func() error {
 		p.reason(p.ctx, err.Error())
 		p.pause.wait(p.ctx)
-		return p.again(p.s.ctx) //nolint:contextcheck // it may have been stopped meanwhile, and is to end then
+		return p.again(p.s.ctx) // the shape may have been stopped meanwhile, and is to end then
 	})
 	return nil
 }
@@ -128,8 +131,7 @@ func (p *parked) settle(ctx context.Context, err error) error {
 // again lets the shape wait for another batch.
 func (p *parked) again(ctx context.Context) error {
 	err := p.s.onMain(ctx, func(ctx context.Context) error {
-		var stop *stopped
-		if errors.As(context.Cause(p.ctx), &stop) {
+		if stop, ok := errors.AsType[*stopped](p.cause()); ok {
 			return p.s.endParked(ctx, p, stop.reason, stop.keepRecord)
 		}
 		p.s.enqueue(p)

@@ -68,7 +68,7 @@ func (c *cursor) wait(ctx context.Context) error {
 	err := c.s.onMain(ctx, func(context.Context) error {
 		if c.s.read.seq < c.next {
 			there = make(chan struct{})
-			c.s.arrivals = append(c.s.arrivals, arrival{c.next, there})
+			c.s.arrivals = append(c.s.arrivals, arrival{seq: c.next, ch: there})
 		}
 		return nil
 	})

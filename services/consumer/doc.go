@@ -3,14 +3,18 @@
 // fragment with commit markers, and serves the control plane.
 //
 // A row's way through the files: reader (session.go) → message (feed.go) →
-// router.go → shape.go → partition.go.
+// router.go, which asks package filter → shape.go → partition.go. A shape's way:
+// create.go → batch.go → snapshot.go → catchup.go → the main loop.
 //
 // # Who owns what
 //
 // One process at a time holds the source's lease and writes; others wait for
 // it and serve the control plane. Within the process one goroutine, the main
 // loop in session.go, owns the live shapes. A shape that is being created is
-// parked: its own goroutine (create.go) owns it until it joins the main loop.
+// parked: it waits (create.go) and then belongs to a batch (batch.go) of shapes
+// of its table, with a goroutine that takes them all to the main loop. A shape
+// with many rows does not hold up its batch: those before it go on, those behind
+// it go into another one.
 //
 // # Durable order
 //

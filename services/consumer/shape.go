@@ -123,6 +123,7 @@ func columnsOf(t *pg.TableInfo) predicate.Table {
 	for _, c := range t.Relation.Columns {
 		pt.Columns = append(pt.Columns, predicate.Column{
 			Name: c.Name, TypeOID: c.Type, TypeMod: c.TypeMod, TypeName: info[c.Name].TypeName, NonDeterministic: !info[c.Name].Deterministic,
+			Enum: info[c.Name].Enum,
 		})
 	}
 	for _, c := range t.Columns {

@@ -20,8 +20,8 @@ type snapshotOf struct {
 }
 
 // handOnAfter is how long a shape's rows may take before the shapes that were
-// ready before it go on without it.
-const handOnAfter = 100 * time.Millisecond
+// ready before it go on without it, and those behind it go into another batch.
+const handOnAfter = 200 * time.Millisecond
 
 // snapshot reads the members' rows, one after the other in one snapshot, and
 // begins their logs. done is given those that are through with it, in groups.
@@ -147,47 +147,52 @@ func (b *batch) pin(ctx context.Context, members []*parked) (place, error) {
 }
 
 // copyAll reads the members' rows in the snapshot and closes it. It sends the
-// members on in groups, and settles those that fail and, as the snapshot fails with them, those
-// behind them.
+// members on in groups. It settles a member that fails, and gives back those behind one
+// that fails, as the snapshot fails with it, or takes long.
 func (b *batch) copyAll(ctx context.Context, members []*parked, snap *snapshotOf, open *pg.Snapshot, done chan<- []*parked) error {
 	var ready []*parked
-	// Whoever takes longer than this gets those before it going.
-	handOn := time.NewTimer(handOnAfter)
-	defer handOn.Stop()
-	for i, p := range members {
+	handOn := func() {
+		if len(ready) > 0 {
+			done <- ready
+			ready = nil
+		}
+	}
+	for began := time.Now(); len(members) > 0; {
+		p := members[0]
+		members = members[1:]
 		copying := make(chan error, 1)
 		go func() {
 			var err error
 			p.copied, err = p.copyRows(p.ctx, open, snap.table)
 			copying <- err
 		}()
+		slow := time.NewTimer(handOnAfter)
 		var err error
-		for waiting := true; waiting; {
-			select {
-			case err = <-copying:
-				waiting = false
-			case <-handOn.C:
-				if len(ready) > 0 {
-					done <- ready
-					ready = nil
-				}
-				handOn.Reset(handOnAfter)
+		select {
+		case err = <-copying:
+		case <-slow.C:
+			handOn()
+			if err := settleAll(ctx, members, errAgain); err != nil {
+				p.cancel(err)
+				return errors.Join(err, <-copying)
 			}
+			members = nil
+			err = <-copying
 		}
-		if err == nil {
-			ready = append(ready, p)
-			continue
+		slow.Stop()
+		if err != nil {
+			b.disconnect(ctx)
+			p.alone = true
+			handOn()
+			return errors.Join(p.settle(ctx, err), settleAll(ctx, members, errAgain))
 		}
-		b.disconnect(ctx)
-		p.alone = true
-		if len(ready) > 0 {
-			done <- ready
+		ready = append(ready, p)
+		if time.Since(began) > handOnAfter {
+			handOn()
+			began = time.Now()
 		}
-		return errors.Join(p.settle(ctx, err), settleAll(ctx, members[i+1:], errAgain))
 	}
-	if len(ready) > 0 {
-		done <- ready
-	}
+	handOn()
 	if err := open.Close(context.WithoutCancel(ctx)); err != nil {
 		b.disconnect(ctx)
 	}

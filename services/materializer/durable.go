@@ -15,6 +15,10 @@ import (
 // delivers again. A transaction is acknowledged at its end only, however long it takes.
 const ackWait = 24 * time.Hour
 
+// pullExpiry is how long a request for messages stands at the server. Less than a
+// lease lasts: the request of a process that has fallen asleep must not take messages from its successor.
+const pullExpiry = topology.LeaseTTL / 2
+
 // read begins to read the partition's shape logs through its durable, from
 // where it was acknowledged.
 func (s *session) read(ctx context.Context, messages chan<- jetstream.Msg) error {
@@ -23,7 +27,7 @@ func (s *session) read(ctx context.Context, messages chan<- jetstream.Msg) error
 	if err != nil {
 		return topology.Explain(err)
 	}
-	it, err := c.Messages(jetstream.PullMaxBytes(s.m.cfg.ReadBytes))
+	it, err := c.Messages(jetstream.PullMaxBytes(s.m.cfg.ReadBytes), jetstream.PullExpiry(pullExpiry))
 	if err != nil {
 		return fmt.Errorf("read stream %s: %w", name, topology.Explain(err))
 	}

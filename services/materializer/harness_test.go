@@ -100,6 +100,7 @@ func (l *lab) until(what string, ok func() bool) {
 // process is a materializer that runs.
 type process struct {
 	*materializer.Materializer
+
 	l    *lab
 	name string
 	nc   *nats.Conn
@@ -229,15 +230,6 @@ func cells(values ...string) change.Row {
 	return row
 }
 
-// key is the key of a value.
-func key(values ...string) string {
-	var k []byte
-	for _, v := range cells(values...) {
-		k = valueset.AppendComponent(k, v)
-	}
-	return string(k)
-}
-
 // begin writes the snapshot: rows are "a b", in messages of so many.
 func (g *log) begin(perMessage int, rows ...string) {
 	g.l.t.Helper()
@@ -320,6 +312,7 @@ func (l *lab) verdicts(partition int, set string) []*wire.Verdict {
 	l.t.Helper()
 	r := stream.NewSubjectReader(l.js, source.VerdictStream(partition), source.VerdictSubject(partition, set), 1)
 	var all []*wire.Verdict
+	after := ""
 	for {
 		m, more, err := r.Next(l.t.Context())
 		l.ok(err)
@@ -331,6 +324,10 @@ func (l *lab) verdicts(partition int, set string) []*wire.Verdict {
 		if h := m.Header.Get(topology.HeaderVerdict); h != v.Offset.String() {
 			l.t.Fatalf("verdict %s has header %q", v.Offset, h)
 		}
+		if h := m.Header.Get(topology.HeaderVerdictAfter); h != after && after != "" {
+			l.t.Fatalf("verdict %s says it is behind %q, and is behind %q", v.Offset, h, after)
+		}
+		after = v.Offset.String()
 		all = append(all, v)
 	}
 }
@@ -392,7 +389,7 @@ func (l *lab) base(partition int, set string) (b wire.Base, values map[string]in
 	l.ok(err)
 	values = map[string]int64{}
 	r := stream.NewSubjectReader(l.js, source.VerdictStream(partition), source.BaseValuesSubject(partition, set, b.Number), 1)
-	for n := uint64(0); n < b.Messages; n++ {
+	for range b.Messages {
 		m, more, err := r.Next(l.t.Context())
 		l.ok(err)
 		if !more {

@@ -29,7 +29,8 @@ func newReplica(l *layout) *replica { return &replica{state: state{layout: l}} }
 type marker struct {
 	verdict wire.Verdict
 	// weight is about what the verdict takes in the stream.
-	weight int64
+	weight  int64
+	misfits int64 // ops that did not fit what was there
 }
 
 // verdictWeight is what a verdict without deltas takes in the stream, about, with subject and headers.
@@ -86,7 +87,7 @@ func (r *replica) ops(e *wire.Entry) (*marker, error) {
 	if !e.Last || !r.done.Before(at) {
 		return nil, nil //nolint:nilnil // no marker is no error
 	}
-	m := &marker{verdict: wire.Verdict{Offset: at, XID: e.XID, Unit: e.Kind == wire.EntryUnit, Deltas: r.deltas.Deltas()}, weight: verdictWeight}
+	m := &marker{verdict: wire.Verdict{Offset: at, XID: e.XID, Unit: e.Kind == wire.EntryUnit, Deltas: r.deltas.Deltas()}, weight: verdictWeight, misfits: r.misfits}
 	for _, d := range m.verdict.Deltas {
 		m.weight += int64(len(d.Key)) + deltaWeight
 	}

@@ -330,3 +330,20 @@ func TestWhatTheDurableMissesIsReadFromTheLog(t *testing.T) {
 	g.at(40).op("-1").commit().send()
 	l.wantVerdicts(0, set, "10_2: 2 1", "20_2: 20 1", "21_2: 21 1", "22_2: 22 1", "23_2: 23 1", "24_2: 24 1", "40_2: 1 -1")
 }
+
+// Where a log's messages do not add up, which is how a lost one shows, the log itself is looked at.
+func TestALogThatDoesNotAddUpIsReadAgain(t *testing.T) {
+	l := newLab(t, 1)
+	g := l.inner("inner", 0)
+	g.begin(1, "1 x")
+	set := g.outer("o", false, 1)
+	l.run("one", nil).live(1)
+	var want []string
+	for i := range 20 {
+		g.tail.Bytes += int64(i % 3)
+		g.at(change.LSN(10+i)).op("=1 y", "=1 x", fmt.Sprintf("+%d z", 10+i)).commit().send()
+		want = append(want, fmt.Sprintf("%d_6: z 1", 10+i))
+	}
+	l.wantVerdicts(0, set, want...)
+	l.until("the durable is acknowledged to the end", func() bool { a, _ := l.durable(0); return a == l.appender(0).Stored() })
+}

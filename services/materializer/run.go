@@ -29,28 +29,30 @@ func (m *Materializer) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("materializer: %w", err)
 	}
+	partitions, shapes := m.await(ctx, js)
 	var pause backoff
-	var source registry.Source
-	var shapes *registry.Shapes
-	for ctx.Err() == nil {
-		if source, shapes, err = m.prepare(ctx, js); err == nil {
-			break
-		}
-		m.retry(ctx, "get ready", err, &pause)
-	}
-	pause.reset()
 	for ctx.Err() == nil {
 		began := time.Now()
-		err := m.share(ctx, js, source.Partitions, shapes)
-		if ctx.Err() != nil {
-			break
-		}
+		err := m.share(ctx, js, partitions, shapes)
 		if time.Since(began) > maxPause {
 			pause.reset()
 		}
 		m.retry(ctx, "share the partitions", err, &pause)
 	}
 	return nil
+}
+
+// await prepares until that succeeds or ctx ends.
+func (m *Materializer) await(ctx context.Context, js jetstream.JetStream) (partitions int, shapes *registry.Shapes) {
+	var pause backoff
+	for ctx.Err() == nil {
+		source, shapes, err := m.prepare(ctx, js)
+		if err == nil {
+			return source.Partitions, shapes
+		}
+		m.retry(ctx, "get ready", err, &pause)
+	}
+	return 0, nil
 }
 
 func (m *Materializer) retry(ctx context.Context, what string, err error, pause *backoff) {

@@ -109,12 +109,13 @@ func (s *session) run(ctx context.Context) error {
 func (s *session) main(ctx context.Context) error {
 	wake, stop := s.wants.Wake(s.p)
 	defer stop()
-	stored, err := s.store.Stored(ctx)
+	wanted := s.wants.Of(s.p)
+	stored, err := s.store.Stored(ctx, func(set string) bool { _, ok := wanted[set]; return !ok })
 	if err != nil {
 		return ignoreEnd(ctx, err)
 	}
 	s.lingering = stored
-	messages := make(chan jetstream.Msg, 64)
+	messages := make(chan jetstream.Msg, 1)
 	if err := s.want(ctx, messages); err != nil {
 		return ignoreEnd(ctx, err)
 	}

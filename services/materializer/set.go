@@ -51,7 +51,7 @@ type set struct {
 }
 
 var (
-	// errEmpty says that the inner shape's log has not begun.
+	// errEmpty says that the inner shape's log has not begun, as far as can be seen.
 	errEmpty = errors.New("the log is empty")
 	// errEnded says that the inner shape's life is over.
 	errEnded = errors.New("the inner shape has ended")
@@ -67,10 +67,9 @@ func (s *session) tend(ctx context.Context, f *set) error {
 	var pause backoff
 	for {
 		err := s.catchUp(ctx, f)
-		if ctx.Err() != nil {
-			return nil
-		}
 		switch {
+		case ctx.Err() != nil:
+			return ignoreEnd(ctx, err)
 		case err == nil:
 			joined := false
 			if err := s.onMain(ctx, func(context.Context) error { joined = s.join(f); return nil }); err != nil || joined {
@@ -110,14 +109,14 @@ func (s *session) catchUp(ctx context.Context, f *set) error {
 			return context.Cause(ctx)
 		}
 	}
-	from := uint64(0)
-	if f.replica == nil {
+	var from uint64
+	if f.replica != nil {
+		from = f.replica.seq + 1
+	} else {
 		var err error
 		if from, err = s.build(ctx, f); err != nil {
 			return err
 		}
-	} else {
-		from = f.replica.seq + 1
 	}
 	if err := s.renewBase(ctx, f); err != nil {
 		return err
@@ -152,7 +151,7 @@ func (s *session) catchUp(ctx context.Context, f *set) error {
 func (s *session) build(ctx context.Context, f *set) (from uint64, err error) {
 	rec, err := s.shapes.Get(ctx, f.ID)
 	if errors.Is(err, registry.ErrNotFound) || err == nil && rec.Handle != f.handle {
-		return 0, errEnded
+		return 0, errEmpty // of an older life, whose dependents end with it; or not seen yet by the server asked
 	}
 	if err != nil {
 		return 0, err
@@ -252,6 +251,11 @@ func (s *session) entry(ctx context.Context, f *set, e *wire.Entry, sent func() 
 	}
 	if m == nil {
 		return nil
+	}
+	if m.misfits > 0 {
+		s.m.stats.Misfits.Add(m.misfits)
+		s.log.ErrorContext(ctx, "row changes do not fit the rows known; delete the inner shape if its log is damaged",
+			slog.String("set", f.name), slog.String("at", m.verdict.Offset.String()), slog.Int64("changes", m.misfits))
 	}
 	f.weight += m.weight
 	if !f.verdict.Before(m.verdict.Offset) {

@@ -13,6 +13,7 @@ import (
 // where rows have to be remembered. Pure; not safe for concurrent use.
 type state struct {
 	*layout
+
 	values counts // at the marker
 	deltas counts // of the open transaction
 
@@ -23,7 +24,7 @@ type state struct {
 	// can void what stands behind one. So it is no larger than the shape was and is.
 	undo table
 
-	misfits int64 // ops that do not fit what is there; a sign that a log is damaged
+	misfits int64 // ops of the open transaction that do not fit what is there; a sign that a log is damaged
 
 	row, value, saved []byte // scratch
 }
@@ -178,11 +179,13 @@ func (s *state) Commit() {
 	})
 	s.deltas.Clear()
 	s.undo.Clear()
+	s.misfits = 0
 }
 
 // Void takes the open transaction back.
 func (s *state) Void() {
 	s.deltas.Clear()
+	s.misfits = 0
 	s.undo.All(func(key, was []byte) bool {
 		if was[0] == wasThere {
 			s.rows.Set(key, was[1:])

@@ -45,9 +45,11 @@ func (m *Materializer) openStore(ctx context.Context, js jetstream.JetStream, p 
 func (s *store) Verdict(ctx context.Context, set string, prev change.Offset, v *wire.Verdict, stored func(uint64)) error {
 	s.m.cfg.Failpoint("before_verdict")
 	data := wire.EncodeVerdict(v)
+	header := stream.Header(topology.HeaderVerdict, v.Offset.String())
+	header.Set(topology.HeaderVerdictAfter, prev.String())
 	err := s.out.Append(ctx, stream.Message{
 		Subject: s.source.VerdictSubject(s.p, set),
-		Header:  stream.Header(topology.HeaderVerdict, v.Offset.String()),
+		Header:  header,
 		// A part that is not the last is not the verdict yet.
 		PartHeader: stream.Header(topology.HeaderVerdict, prev.String()),
 		Data:       data,
@@ -290,8 +292,8 @@ func (s *store) Drop(ctx context.Context, set string) error {
 	return nil
 }
 
-// Stored returns the sets of which something is stored, and since when nothing was added.
-func (s *store) Stored(ctx context.Context) (map[string]time.Time, error) {
+// Stored returns those sets, of which something is stored, that are asked for; and since when nothing was added.
+func (s *store) Stored(ctx context.Context, ask func(set string) bool) (map[string]time.Time, error) {
 	info, err := s.st.Info(ctx, jetstream.WithSubjectFilter(s.source.VerdictSubjects(s.p)))
 	if err != nil {
 		return nil, fmt.Errorf("list value sets: %w", topology.Explain(err))
@@ -299,7 +301,7 @@ func (s *store) Stored(ctx context.Context) (map[string]time.Time, error) {
 	sets := map[string]time.Time{}
 	for subject := range info.State.Subjects {
 		set := topology.SetOfSubject(subject)
-		if set == "" {
+		if set == "" || !ask(set) {
 			continue
 		}
 		m, err := s.st.GetLastMsgForSubject(ctx, subject)

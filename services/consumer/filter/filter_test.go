@@ -15,8 +15,12 @@ import (
 
 // The table of these tests: small domains, so that clauses and rows meet.
 var testTable = predicate.Table{Schema: "public", Name: "tasks", Columns: []predicate.Column{
-	{Name: "owner", TypeOID: 23, TypeMod: -1}, {Name: "project", TypeOID: 20, TypeMod: -1}, {Name: "status", TypeOID: 25, TypeMod: -1},
-	{Name: "price", TypeOID: 1700, TypeMod: -1}, {Name: "due", TypeOID: 1082, TypeMod: -1}, {Name: "done", TypeOID: 16, TypeMod: -1},
+	{Name: "owner", TypeOID: 23, TypeMod: -1},
+	{Name: "project", TypeOID: 20, TypeMod: -1},
+	{Name: "status", TypeOID: 25, TypeMod: -1},
+	{Name: "price", TypeOID: 1700, TypeMod: -1},
+	{Name: "due", TypeOID: 1082, TypeMod: -1},
+	{Name: "done", TypeOID: 16, TypeMod: -1},
 }}
 
 var testCells = [][]string{

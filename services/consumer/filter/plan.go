@@ -85,6 +85,7 @@ func (x *Index[S]) choose(a *predicate.Access, sets []*Set[S]) choice[S] {
 		return x.each(a.Args, sets)
 	case predicate.AccessAll:
 		return x.best(a.Args, sets)
+	case predicate.AccessScan:
 	}
 	return scan[S]()
 }

@@ -41,8 +41,10 @@ func (x *Index[S]) NewSet(outer, inner []predicate.Key) *Set[S] {
 	return s
 }
 
-// Len is the number of members, Shapes that of the shapes attached.
-func (s *Set[S]) Len() int    { return len(s.members) }
+// Len is the number of members.
+func (s *Set[S]) Len() int { return len(s.members) }
+
+// Shapes is the number of shapes attached.
 func (s *Set[S]) Shapes() int { return len(s.attached.items) }
 
 // Put makes a value a member: its cells as Postgres prints them. It reports whether that is new. A value with a NULL never is one: it equals nothing.

@@ -1,0 +1,260 @@
+package predicate
+
+import (
+	"fmt"
+
+	pg_query "github.com/pganalyze/pg_query_go/v6"
+)
+
+// call builds a function call.
+func (b *builder) call(f *pg_query.FuncCall, pos, depth int) (term, *Error) {
+	name := lastName(f.Funcname)
+	qualified := len(f.Funcname) > 1 && (len(f.Funcname) > 2 || f.Funcname[0].GetString_().GetSval() != "pg_catalog")
+	unknown := &Error{Pos: pos, Message: fmt.Sprintf("unknown or unsupported function %s/%d", name, len(f.Args))}
+	switch {
+	case f.FuncVariadic:
+		return term{}, &Error{Pos: pos, Message: "explicit VARIADIC function calls are not supported"}
+	case f.AggStar || f.AggDistinct || f.AggFilter != nil || f.AggOrder != nil || f.AggWithinGroup || f.Over != nil:
+		return term{}, &Error{Pos: pos, Message: "aggregation is not supported in this context"}
+	case qualified:
+		return term{}, unknown
+	case name == "now" || name == "clock_timestamp" || name == "random":
+		return term{}, unknown.withHint("its value changes without any row changing")
+	}
+	if len(f.Args) > maxList {
+		return term{}, &Error{Pos: pos, Message: fmt.Sprintf("the function has %d arguments, at most %d are allowed", len(f.Args), maxList)}
+	}
+	args := make([]term, 0, len(f.Args))
+	for _, a := range f.Args {
+		t, err := b.term(a, depth+1)
+		if err != nil {
+			return term{}, err
+		}
+		args = append(args, t)
+	}
+	if k, ok := kindOfName(name); ok && len(args) == 1 && name != "interval" && name != "time" && name != "timestamp" {
+		return b.cast(args[0], k, pos)
+	}
+	build, ok := functions[function{name, len(args)}]
+	if !ok {
+		build, ok = functions[function{name, -1}]
+	}
+	if !ok {
+		return term{}, unknown
+	}
+	return build(b, call{name, args, pos})
+}
+
+type function struct {
+	name  string
+	arity int // -1 for any
+}
+
+// call is a function call whose arguments are built, not yet typed.
+type call struct {
+	name string
+	args []term
+	pos  int
+}
+
+// functions are those of the language, by name and number of arguments.
+var functions = map[function]func(b *builder, c call) (term, *Error){
+	{"lower", 1}:            (*builder).textFunction,
+	{"upper", 1}:            (*builder).textFunction,
+	{"length", 1}:           (*builder).textFunction,
+	{"char_length", 1}:      (*builder).textFunction,
+	{"character_length", 1}: (*builder).textFunction,
+	{"concat", -1}:          (*builder).concat,
+	{"like", 2}:             (*builder).likeFunction,
+	{"abs", 1}:              (*builder).numberFunction,
+	{"sqrt", 1}:             (*builder).numberFunction,
+	{"div", 2}:              (*builder).numberFunction,
+	{"mod", 2}:              (*builder).numberFunction,
+	{"timezone", 2}:         (*builder).timezone,
+	{"justify_days", 1}:     (*builder).justify,
+	{"justify_hours", 1}:    (*builder).justify,
+	{"justify_interval", 1}: (*builder).justify,
+	{"array_cat", 2}:        (*builder).arrayFunction,
+	{"array_append", 2}:     (*builder).arrayFunction,
+	{"array_prepend", 2}:    (*builder).arrayFunction,
+	{"array_ndims", 1}:      (*builder).arrayFunction,
+}
+
+func (b *builder) noFunction(c call) *Error {
+	return &Error{Pos: c.pos, Message: fmt.Sprintf("Could not select a function overload for %s(%s)", c.name, b.typeNames(c.args, ", "))}
+}
+
+func (b *builder) numberFunction(c call) (term, *Error) {
+	for i := range c.args {
+		k := kindFloat8
+		if c.name == "div" || c.name == "mod" {
+			k = kindNumeric
+			if other := c.args[len(c.args)-1-i].k; c.name == "mod" && other != kindUnknown {
+				k = other
+			}
+		}
+		var err *Error
+		if c.args[i], err = b.resolve(c.args[i], k); err != nil {
+			return term{}, err
+		}
+		if !c.args[i].k.isNumber() || len(c.args) == 2 && c.args[i].k.isFloat() {
+			return term{}, b.noFunction(c)
+		}
+	}
+	switch c.name {
+	case "abs":
+		return b.unary("@", c.args[0], c.pos)
+	case "sqrt":
+		if c.args[0].k == kindNumeric {
+			return term{}, b.noFunction(c).withHint("cast to double precision")
+		}
+		return b.unary("|/", c.args[0], c.pos)
+	case "mod":
+		return b.arithmetic('%', c.args[0], c.args[1], c.pos)
+	}
+	for i := range c.args {
+		s, err := b.scalar(c.args[i]).guarded().convert(kindNumeric, c.args[i].pos)
+		if err != nil {
+			return term{}, err
+		}
+		c.args[i] = exprTerm(s, c.args[i].pos)
+	}
+	return b.arithmetic('d', c.args[0], c.args[1], c.pos)
+}
+
+type (
+	// coalesceExpr is the first argument that is not NULL.
+	coalesceExpr struct{ args []scalar }
+
+	// extremeExpr is GREATEST or LEAST of the arguments that are not NULL.
+	extremeExpr struct {
+		least   bool
+		args    []scalar
+		compare func(a, b *datum) int
+	}
+)
+
+func (b *builder) terms(nodes []*pg_query.Node, depth int) ([]term, *Error) {
+	if len(nodes) > maxList {
+		return nil, &Error{Pos: b.position(nodes[0]), Message: fmt.Sprintf("%d members, at most %d are allowed", len(nodes), maxList)}
+	}
+	out := make([]term, 0, len(nodes))
+	for _, n := range nodes {
+		t, err := b.term(n, depth+1)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, t)
+	}
+	return out, nil
+}
+
+func (b *builder) coalesce(e *pg_query.CoalesceExpr, pos, depth int) (term, *Error) {
+	terms, err := b.terms(e.Args, depth)
+	if err != nil {
+		return term{}, err
+	}
+	args, k, err := b.commonTerms("COALESCE", terms, pos)
+	if err != nil {
+		return term{}, err
+	}
+	t := exprTerm(scalar{expr: &coalesceExpr{args}, k: args[0].k, bounds: joint(args), enum: args[0].enum}, pos)
+	t.k, t.enum = k, args[0].enum
+	return t, nil
+}
+
+func (b *builder) extreme(e *pg_query.MinMaxExpr, pos, depth int) (term, *Error) {
+	terms, err := b.terms(e.Args, depth)
+	if err != nil {
+		return term{}, err
+	}
+	least, name := e.Op == pg_query.MinMaxOp_IS_LEAST, "GREATEST"
+	if least {
+		name = "LEAST"
+	}
+	args, k, err := b.commonTerms(name, terms, pos)
+	if err != nil {
+		return term{}, err
+	}
+	p := args[0].k
+	if p.isArray() || p == kindJSONB || p == kindEnum {
+		return term{}, &Error{Pos: pos, Message: fmt.Sprintf("%s is not supported on %s", name, args[0].typeName())}
+	}
+	t := exprTerm(scalar{expr: &extremeExpr{least, args, comparator(p, p)}, k: p, bounds: joint(args)}, pos)
+	t.k = k
+	return t, nil
+}
+
+// nullif builds NULLIF(left, right), which has the type of the left side.
+func (b *builder) nullif(e *pg_query.A_Expr, pos, depth int) (term, *Error) {
+	left, right, err := b.pair(e.Lexpr, e.Rexpr, depth)
+	if err != nil {
+		return term{}, err
+	}
+	r, err := b.relate("=", left, right, pos)
+	if err != nil {
+		return term{}, err
+	}
+	if r.left.k.isArray() || left.k.isText() && r.left.k != left.k || left.k != kindUnknown && !left.k.isInt() && r.left.k != left.k {
+		return term{}, &Error{Pos: pos, Message: "NULLIF takes two values of one type"}
+	}
+	t := exprTerm(scalar{expr: &nullifExpr{r}, k: r.left.k, bounds: r.left.bounds, enum: r.left.enum}, pos)
+	if t.enum = r.left.enum; left.k.isInt() && r.left.k.isInt() {
+		t.k = left.k
+	}
+	return t, nil
+}
+
+func (e *coalesceExpr) eval(row [][]byte) datum {
+	for _, a := range e.args {
+		if d := a.eval(row); !d.null {
+			return d
+		}
+	}
+	return nullDatum
+}
+
+func (e *extremeExpr) eval(row [][]byte) datum {
+	best := nullDatum
+	for _, a := range e.args {
+		d := a.eval(row)
+		if d.null {
+			continue
+		}
+		if best.null {
+			best = d
+			continue
+		}
+		if c := e.compare(&d, &best); c != 0 && (c < 0) == e.least {
+			best = d
+		}
+	}
+	return best
+}
+
+func columnsOf(args []scalar, add func(int)) {
+	for _, a := range args {
+		a.columns(add)
+	}
+}
+
+func (e *coalesceExpr) columns(add func(int)) { columnsOf(e.args, add) }
+func (e *extremeExpr) columns(add func(int))  { columnsOf(e.args, add) }
+func (e *coalesceExpr) print(p *printer)      { p.call("COALESCE", e.args...) }
+
+func (e *extremeExpr) print(p *printer) {
+	if e.least {
+		p.WriteString("LEAST(")
+	} else {
+		p.WriteString("GREATEST(")
+	}
+	for i, a := range e.args {
+		if i == 0 {
+			p.collated(a)
+			continue
+		}
+		p.WriteString(", ")
+		p.expr(a)
+	}
+	p.WriteByte(')')
+}

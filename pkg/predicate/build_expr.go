@@ -1,0 +1,224 @@
+package predicate
+
+import (
+	"fmt"
+	"strings"
+
+	pg_query "github.com/pganalyze/pg_query_go/v6"
+)
+
+// exprTerm makes an operand of an expression.
+func exprTerm(s scalar, pos int) term {
+	return term{form: formExpr, k: s.k, x: s, pos: pos}
+}
+
+// scalar makes an expression of any operand. An untyped one becomes text.
+func (b *builder) scalar(t term) scalar {
+	switch t.form {
+	case formColumn:
+		c := &b.table.Columns[t.column.index]
+		s := scalar{expr: &columnExpr{column: t.column}, k: t.k, bounds: boundsOfKind(t.k), enum: t.enum}
+		if mod := c.TypeMod - 4; t.k == kindNumeric && mod >= 0 {
+			precision, scale := numericMod(mod)
+			s.bounds = bounds{hi: bitsOfDigits(max(precision-scale, 0)), lo: -bitsOfDigits(max(scale, 0))}
+		}
+		if t.k.isTemporal() {
+			s.bounds = bounds{}
+		}
+		return s
+	case formBool:
+		return scalar{expr: &conditionExpr{t.bool}, k: kindBool}
+	case formExpr:
+		return t.x
+	default: // a constant: whoever asks has resolved parameters
+		if t.c.k == kindBool && !t.c.null {
+			return scalar{expr: &conditionExpr{&literalNode{truthOf(t.c.text == "t")}}, k: kindBool}
+		}
+		if t.c.k == kindUnknown {
+			t.c.k = kindText
+		}
+		s := newConst(t.c)
+		s.enum = t.enum
+		return s
+	}
+}
+
+func numericMod(mod int32) (precision, scale int) {
+	return int(mod>>16) & 0xffff, int(mod&0x7ff^1024) - 1024
+}
+
+// operators that are not comparisons, by what they are called in the grammar.
+func (b *builder) operation(name string, e *pg_query.A_Expr, pos, depth int) (term, *Error) {
+	if e.Lexpr == nil {
+		arg, err := b.term(e.Rexpr, depth+1)
+		if err != nil {
+			return term{}, err
+		}
+		return b.prefixOperation(name, arg, pos)
+	}
+	left, right, err := b.pair(e.Lexpr, e.Rexpr, depth)
+	if err != nil {
+		return term{}, err
+	}
+	return b.binary(name, left, right, pos)
+}
+
+func (b *builder) prefixOperation(name string, arg term, pos int) (term, *Error) {
+	switch name {
+	case "+", "-", "@", "~", "|/":
+	default:
+		return term{}, &Error{Pos: pos, Message: "unknown unary operator " + name}
+	}
+	if arg.k == kindUnknown {
+		return term{}, &Error{Pos: arg.pos, Message: "operator is not unique: " + name + " unknown", Hint: "cast the operand to the type that is meant"}
+	}
+	if arg.k == kindInterval && name == "-" {
+		return b.negateInterval(arg, pos)
+	}
+	if (name == "+" || name == "-") && arg.form == formConst && arg.k.isNumber() && !arg.c.null {
+		if name == "+" {
+			return arg, nil
+		}
+		var err *Error
+		arg.c, err = negated(arg.c, pos)
+		return arg, err
+	}
+	return b.unary(name, arg, pos)
+}
+
+// binary builds left name right for every operator but the comparisons.
+func (b *builder) binary(name string, left, right term, pos int) (term, *Error) {
+	switch name {
+	case "~~", "!~~", "~~*", "!~~*":
+		return b.likeTerm(name, left, right, pos)
+	case "||":
+		return b.concatenate(left, right, pos)
+	case "@>", "<@", "&&", "?", "?|", "?&", "->", "->>":
+		return b.contain(name, left, right, pos)
+	case "+", "-", "*", "/", "%", "^", "&", "|", "#":
+	default:
+		return term{}, &Error{Pos: pos, Message: fmt.Sprintf("unknown binary operator %q", name)}
+	}
+	left, right, err := b.unifyArithmetic(name, left, right, pos)
+	if err != nil {
+		return term{}, err
+	}
+	switch {
+	case left.k.isNumber() && right.k.isNumber():
+		return b.arithmetic(name[0], left, right, pos)
+	case left.k.isTemporal() || right.k.isTemporal():
+		return b.temporal(name, left, right, pos)
+	}
+	return term{}, b.noOperator(name, left, right, pos)
+}
+
+// unifyArithmetic gives an untyped operand the type of the other one, or the only type that Postgres would find for it.
+func (b *builder) unifyArithmetic(name string, left, right term, pos int) (l, r term, err *Error) {
+	if left.k != kindUnknown && right.k != kindUnknown {
+		return left, right, nil
+	}
+	ambiguous := &Error{Pos: pos, Message: "operator is not unique: " + left.typeName(b) + " " + name + " " + right.typeName(b), Hint: "cast the operand to the type that is meant"}
+	known, k := max(left.k, right.k), kindUnknown
+	switch {
+	case known.isNumber():
+		k = known
+	case known.isStamp() && name == "+" && right.k == kindUnknown:
+		k = kindInterval
+	case (known.isTime() || known == kindInterval) && name == "-", known == kindInterval && name == "+":
+		k = known
+	}
+	if k == kindUnknown {
+		return left, right, ambiguous
+	}
+	if left, err = b.resolve(left, k); err == nil {
+		right, err = b.resolve(right, k)
+	}
+	return left, right, err
+}
+
+// commonTerms brings arguments to the type that Postgres chooses for all of them.
+func (b *builder) commonTerms(what string, terms []term, pos int) (out []scalar, k kind, err *Error) {
+	kinds := make([]kind, 0, len(terms))
+	var enum *enumType
+	for _, t := range terms {
+		kinds = append(kinds, t.k)
+		if t.enum != nil {
+			enum = t.enum
+		}
+	}
+	k, ok := commonKind(kinds)
+	if !ok || k == kindOpaque {
+		return nil, 0, &Error{Pos: pos, Message: fmt.Sprintf("%s types %s cannot be matched", what, b.typeNames(terms, " and "))}
+	}
+	physical := k
+	for i := range terms {
+		if k == kindEnum {
+			terms[i], err = b.resolveEnum(terms[i], enum)
+			if err == nil && terms[i].enum.oid != enum.oid {
+				err = &Error{Pos: pos, Message: fmt.Sprintf("%s types %s cannot be matched", what, b.typeNames(terms, " and "))}
+			}
+		} else {
+			terms[i], err = b.resolve(terms[i], k)
+		}
+		if err != nil {
+			return nil, 0, err
+		}
+		s := b.scalar(terms[i])
+		if k.isInt() && s.k > physical {
+			physical = s.k // wider than it is in the text
+		}
+		out = append(out, s)
+	}
+	for i := range out {
+		if out[i], err = out[i].convert(physical, terms[i].pos); err != nil {
+			return nil, 0, err
+		}
+	}
+	return out, k, nil
+}
+
+func (b *builder) typeNames(terms []term, between string) string {
+	names := make([]string, len(terms))
+	for i := range terms {
+		names[i] = terms[i].typeName(b)
+	}
+	return strings.Join(names, between)
+}
+
+// joint bounds one of several values.
+func joint(args []scalar) bounds {
+	out := args[0].bounds
+	for _, a := range args[1:] {
+		out = bounds{max(out.hi, a.bounds.hi), min(out.lo, a.bounds.lo)}
+	}
+	return out
+}
+
+// isNull builds term IS [NOT] NULL.
+func (b *builder) isNull(t term, not bool) (node, *Error) {
+	switch t.form {
+	case formColumn:
+		return &nullNode{t.column, not}, nil
+	case formBool:
+		return &isNode{t.bool, isUnknown, not}, nil
+	case formParam:
+		return nil, b.undetermined(t)
+	case formExpr:
+		return &nullExprNode{t.x, not}, nil
+	default: // a constant
+		return &literalNode{truthOf(t.c.null != not)}, nil
+	}
+}
+
+func (n *nullExprNode) print(p *printer) {
+	p.expr(n.arg)
+	p.WriteString(" IS ")
+	if n.not {
+		p.WriteString("NOT ")
+	}
+	p.WriteString("NULL")
+}
+
+func (e *constExpr) print(p *printer)     { p.constant(e.c) }
+func (e *conditionExpr) print(p *printer) { p.enclosed(e.arg) }
+func (n *exprCondition) print(p *printer) { p.expr(n.arg) }

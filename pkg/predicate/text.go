@@ -1,0 +1,392 @@
+package predicate
+
+import (
+	"regexp"
+	"strings"
+	"unicode/utf8"
+
+	pg_query "github.com/pganalyze/pg_query_go/v6"
+)
+
+type (
+	// foldExpr is lower() or upper() under COLLATE "C": of ASCII letters only.
+	foldExpr struct {
+		upper bool
+		arg   scalar
+	}
+
+	// lengthExpr counts characters.
+	lengthExpr struct{ arg scalar }
+
+	// concatExpr joins texts: || is NULL if one of them is, concat() leaves those out.
+	concatExpr struct {
+		skipNull bool
+		args     []scalar
+	}
+
+	// patternExpr is a LIKE pattern from a row: NULL if it ends with the escape character, where Postgres would raise an error.
+	patternExpr struct{ arg scalar }
+
+	// likeExprNode is text [I]LIKE pattern, both general expressions; match is set if the pattern is a constant.
+	likeExprNode struct {
+		text, pattern scalar
+		fold          bool
+		match         *likePattern
+		buffers       foldBuffers
+	}
+)
+
+// wholePattern matches patterns in which every escape character escapes something.
+var wholePattern = regexp.MustCompile(`^([^\\]|\\(.|\n))*$`)
+
+func (e *foldExpr) eval(row [][]byte) datum {
+	d := e.arg.eval(row)
+	if d.null {
+		return d
+	}
+	if e.upper {
+		out := make([]byte, len(d.b))
+		for i, c := range d.b {
+			if c >= 'a' && c <= 'z' {
+				c -= 'a' - 'A'
+			}
+			out[i] = c
+		}
+		d.b = out
+	} else {
+		d.b = foldASCII(make([]byte, 0, len(d.b)), d.b)
+	}
+	return d
+}
+
+func (e *lengthExpr) eval(row [][]byte) datum {
+	d := e.arg.eval(row)
+	if d.null {
+		return d
+	}
+	text := d.b
+	if e.arg.k == kindBpchar {
+		text = trimBlanks(text)
+	}
+	return datum{i: characters(text)}
+}
+
+func (e *concatExpr) eval(row [][]byte) datum {
+	out := make([]byte, 0, 64)
+	for _, a := range e.args {
+		d := a.eval(row)
+		switch {
+		case !d.null:
+			out = append(out, d.b...)
+		case !e.skipNull:
+			return nullDatum
+		}
+	}
+	return datum{b: out}
+}
+
+// escaped reports whether every escape character of a pattern escapes something: wholePattern, without its cost.
+func escaped(pattern []byte) bool {
+	trailing := 0
+	for i := len(pattern) - 1; i >= 0 && pattern[i] == '\\'; i-- {
+		trailing++
+	}
+	return trailing%2 == 0
+}
+
+func (e *patternExpr) eval(row [][]byte) datum {
+	d := e.arg.eval(row)
+	if !d.null && !escaped(d.b) {
+		return nullDatum
+	}
+	return d
+}
+
+func (n *likeExprNode) eval(row [][]byte) truth {
+	text := n.text.eval(row)
+	if text.null {
+		return isUnknown
+	}
+	if n.match != nil {
+		return truthOf(n.match.match(text.b, &n.buffers))
+	}
+	pattern := n.pattern.eval(row)
+	if pattern.null {
+		return isUnknown
+	}
+	if n.fold {
+		text.b, pattern.b = foldASCII(nil, text.b), foldASCII(nil, pattern.b)
+	}
+	return truthOf(matchLike(text.b, pattern.b))
+}
+
+func (e *foldExpr) columns(add func(int))    { e.arg.columns(add) }
+func (e *lengthExpr) columns(add func(int))  { e.arg.columns(add) }
+func (e *concatExpr) columns(add func(int))  { columnsOf(e.args, add) }
+func (e *patternExpr) columns(add func(int)) { e.arg.columns(add) }
+
+func (n *likeExprNode) columns(add func(int)) {
+	n.text.columns(add)
+	n.pattern.columns(add)
+}
+
+func (e *foldExpr) print(p *printer) {
+	if e.upper {
+		p.WriteString("upper(")
+	} else {
+		p.WriteString("lower(")
+	}
+	p.collated(e.arg)
+	p.WriteByte(')')
+}
+
+func (e *lengthExpr) print(p *printer) { p.call("length", e.arg) }
+
+func (e *concatExpr) print(p *printer) {
+	if e.skipNull {
+		p.call("pg_catalog.concat", e.args...) // one of the user's could fit better
+		return
+	}
+	p.WriteByte('(')
+	for i, a := range e.args {
+		if i > 0 {
+			p.WriteString(" || ")
+		}
+		p.expr(a)
+	}
+	p.WriteByte(')')
+}
+
+func (e *patternExpr) print(p *printer) {
+	p.WriteString("CASE WHEN ")
+	p.expr(e.arg)
+	p.WriteString(byteOrder + " ~ ")
+	p.WriteString(quoteLiteral(wholePattern.String()))
+	p.WriteString(" THEN ")
+	p.expr(e.arg)
+	p.WriteString(" END")
+}
+
+func (n *likeExprNode) print(p *printer) {
+	p.collated(n.text)
+	if n.fold {
+		p.WriteString(" ILIKE ")
+	} else {
+		p.WriteString(" LIKE ")
+	}
+	p.expr(n.pattern)
+}
+
+// asText converts an operand to text, or char(n) kept as it is if padded.
+func (b *builder) asText(t term) (scalar, *Error) {
+	t, err := b.resolve(t, kindText)
+	if err != nil {
+		return scalar{}, err
+	}
+	return b.scalar(t).convert(kindText, t.pos)
+}
+
+func (b *builder) textFunction(c call) (term, *Error) {
+	t, err := b.resolve(c.args[0], kindText)
+	if err != nil {
+		return term{}, err
+	}
+	if !t.k.isText() {
+		c.args[0] = t
+		return term{}, b.noFunction(c)
+	}
+	s := b.scalar(t)
+	if c.name != "lower" && c.name != "upper" {
+		return exprTerm(scalar{expr: &lengthExpr{s}, k: kindInt4, bounds: bounds{hi: 31}}, c.pos), nil
+	}
+	if s, err = s.convert(kindText, t.pos); err != nil {
+		return term{}, err
+	}
+	return exprTerm(scalar{expr: &foldExpr{c.name == "upper", s}, k: kindText}, c.pos), nil
+}
+
+// maxJoined bounds how many texts a clause may join into one, since each may be large.
+const maxJoined = 100
+
+func (b *builder) concat(c call) (term, *Error) {
+	var args []scalar
+	for _, t := range c.args {
+		t, err := b.resolve(t, kindText)
+		if err != nil {
+			return term{}, err
+		}
+		s := b.scalar(t)
+		switch s.k {
+		case kindBpchar: // keeps its padding
+		case kindBool: // prints as t and f
+			return term{}, b.noFunction(c).withHint("cast booleans to text")
+		default:
+			if s, err = s.convert(kindText, t.pos); err != nil {
+				return term{}, err
+			}
+		}
+		args = append(args, s)
+	}
+	if len(args) == 0 || len(args) > maxJoined {
+		return term{}, &Error{Pos: c.pos, Message: "concat takes 1 to 100 arguments"}
+	}
+	return b.joined(&concatExpr{true, args}, c.pos)
+}
+
+func (b *builder) joined(e *concatExpr, pos int) (term, *Error) {
+	if b.joins += len(e.args); b.joins > maxJoined {
+		return term{}, &Error{Pos: pos, Message: "the clause joins more than 100 texts"}
+	}
+	return exprTerm(scalar{expr: e, k: kindText}, pos), nil
+}
+
+// concatenate builds ||: of texts, where one side may be anything that has a text, or of arrays.
+func (b *builder) concatenate(left, right term, pos int) (term, *Error) {
+	switch {
+	case left.k.isArray() || right.k.isArray():
+		return b.joinArrays(left, right, pos)
+	case left.k == kindJSONB || right.k == kindJSONB, left.k == kindOpaque, right.k == kindOpaque,
+		!left.k.isText() && !right.k.isText() && left.k != kindUnknown && right.k != kindUnknown:
+		return term{}, b.noOperator("||", left, right, pos)
+	}
+	l, err := b.asText(left)
+	if err != nil {
+		return term{}, err
+	}
+	r, err := b.asText(right)
+	if err != nil {
+		return term{}, err
+	}
+	return b.joined(&concatExpr{false, []scalar{l, r}}, pos)
+}
+
+// likeTerm is the operator form of LIKE.
+func (b *builder) likeTerm(name string, left, right term, pos int) (term, *Error) {
+	n, err := b.likeNode(left, right, strings.HasSuffix(name, "*"), pos)
+	if err != nil {
+		return term{}, err
+	}
+	if strings.HasPrefix(name, "!") {
+		n = &notNode{n}
+	}
+	return term{form: formBool, k: kindBool, bool: n, pos: pos}, nil
+}
+
+func (b *builder) likeFunction(c call) (term, *Error) {
+	return b.likeTerm("~~", c.args[0], c.args[1], c.pos)
+}
+
+// likeNode builds text [I]LIKE pattern.
+func (b *builder) likeNode(left, pattern term, fold bool, pos int) (node, *Error) {
+	var err *Error
+	if left, err = b.resolve(left, kindText); err != nil {
+		return nil, err
+	}
+	if pattern, err = b.resolve(pattern, kindText); err != nil {
+		return nil, err
+	}
+	if !left.k.isText() || !pattern.k.isText() {
+		return nil, b.noOperator(map[bool]string{false: "~~", true: "~~*"}[fold], left, pattern, pos)
+	}
+	if pattern.form == formConst && !pattern.c.null {
+		return b.likeConst(left, pattern, fold)
+	}
+	if left.form == formConst && left.c.null || pattern.form == formConst {
+		return &literalNode{isUnknown}, nil
+	}
+	p, err := b.scalar(pattern).convert(kindText, pattern.pos)
+	if err != nil {
+		return nil, err
+	}
+	if _, ok := p.expr.(*patternExpr); !ok {
+		p = scalar{expr: &patternExpr{p}, k: kindText}
+	}
+	return &likeExprNode{text: b.likeText(left), pattern: p, fold: fold}, nil
+}
+
+// likeText is the left side, which keeps the padding of char(n).
+func (b *builder) likeText(t term) scalar { return b.scalar(t) }
+
+func (b *builder) likeConst(left, pattern term, fold bool) (node, *Error) {
+	if left.form == formConst && left.c.null {
+		return &literalNode{isUnknown}, nil
+	}
+	text := pattern.c.text
+	if pattern.k == kindBpchar {
+		text = strings.TrimRight(text, " ")
+	}
+	match, merr := compileLike(text, fold)
+	if merr != nil {
+		return nil, inputAt(merr, pattern.pos, pattern.param)
+	}
+	switch left.form {
+	case formColumn:
+		return &likeNode{column: left.column, pattern: text, match: match}, nil
+	case formConst:
+		return &literalNode{truthOf(match.match([]byte(left.c.text), &foldBuffers{}))}, nil
+	default: // an expression
+		p := newConst(constant{k: kindText, text: text})
+		return &likeExprNode{text: b.likeText(left), pattern: p, fold: fold, match: &match}, nil
+	}
+}
+
+// collate reads COLLATE "C", which is how all text is ordered anyway.
+func (b *builder) collate(e *pg_query.CollateClause, pos, depth int) (term, *Error) {
+	name := lastName(e.Collname)
+	if name != "C" || len(e.Collname) > 2 {
+		return term{}, (&Error{Pos: pos, Message: "COLLATE is not supported"}).withHint("text is always ordered by its bytes, as under COLLATE \"C\"")
+	}
+	t, err := b.term(e.Arg, depth+1)
+	if err != nil {
+		return term{}, err
+	}
+	if t.k != kindUnknown && !t.k.element().isText() {
+		return term{}, &Error{Pos: pos, Message: "collations are not supported by type " + t.typeName(b)}
+	}
+	return t, nil
+}
+
+// matchLike is LIKE with a pattern from a row, which is complete (see escaped). After a mismatch only the last % is
+// tried again, one character further, so the time is bounded by the product of the lengths.
+func matchLike(s, p []byte) bool {
+	restart, mark := -1, 0 // where to go on in the pattern after the last %, and in the text
+	i, j := 0, 0
+	for i < len(s) {
+		if j < len(p) {
+			switch c := p[j]; c {
+			case '%':
+				j++
+				restart, mark = j, i
+				continue
+			case '_':
+				i += runeLen(s[i:])
+				j++
+				continue
+			default:
+				k := j
+				if c == '\\' {
+					k++
+				}
+				if p[k] == s[i] {
+					i, j = i+1, k+1
+					continue
+				}
+			}
+		}
+		if restart < 0 {
+			return false
+		}
+		mark += runeLen(s[mark:])
+		i, j = mark, restart
+	}
+	for j < len(p) && p[j] == '%' {
+		j++
+	}
+	return j == len(p)
+}
+
+// runeLen is the length of the character that s begins with.
+func runeLen(s []byte) int {
+	_, size := utf8.DecodeRune(s)
+	return size
+}
