@@ -30,7 +30,7 @@ import (
 const (
 	seedEnv       = "ORACLE_SEED"
 	secondsEnv    = "ORACLE_SECONDS"    // how long traffic runs; default 20
-	subqueriesEnv = "ORACLE_SUBQUERIES" // 0: shapes without subqueries only
+	subqueriesEnv = "ORACLE_SUBQUERIES" // 0: no shapes with subqueries; default 1
 	recordingEnv  = "ORACLE_RECORDING"
 	showEnv       = "ORACLE_SHOW"   // a handle or how it begins: prints the shape's log of the recording
 	binaryEnv     = "ORACLE_BINARY" // of another build of shapebus than this tree's

@@ -30,6 +30,11 @@ func (w *world) startTraffic(writers, hangers int) *traffic {
 		if i < writers {
 			t.wg.Go(func() { t.write(ctx, load) })
 		} else {
+			// A commit that changed the catalog, a truncation for instance, must not
+			// hang: Postgres notes such a transaction as running though its
+			// commit has been decoded, and a slot that starts again there reports
+			// "could not map filenode" for ever.
+			load.rows = true
 			t.wg.Go(func() { t.hang(ctx, load) })
 		}
 	}
