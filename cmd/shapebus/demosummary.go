@@ -83,7 +83,7 @@ func (d *demo) summary(checks []demoCheck) {
 	say("\nBeside it: %s, of these %d with a changed key, %d with a savepoint rolled back, %d with a TRUNCATE; and %d rolled back.",
 		plural(t.committed, "small transaction"), t.keyChanges, t.savepoints, t.truncates, t.rolledBack)
 	if p := d.toggles.figures(); p.units > 0 {
-		say("Projects: switched on or off %d times; %s came and %s went with them, in %s. Half of them within %s of COMMIT, the slowest %s.",
+		say("Projects: switched on or off %d times; %s came and %s went with them, in %s. Before the large transaction half of them came within %s of COMMIT, the slowest %s.",
 			t.toggles, plural(p.came, "task"), countText(p.went), plural(p.units, "unit"), millisText(p.p50), millisText(p.most))
 	}
 	say("Slot lag: %s at most, %s in the end.\n", sizeText(lagMax), sizeText(d.lag))

@@ -19,7 +19,7 @@ type demoToggles struct {
 	mu      sync.Mutex // guards what follows
 	pending []demoToggle
 	now     toggleFigures
-	took    []time.Duration // the last ones, in no order
+	took    []time.Duration // before the large transaction, which everything behind it waits for
 	large   change.LSN      // where the large transaction commits, or somewhat before; 0 while it has not
 	arrived *demoUnit       // the unit with the large transaction
 }
@@ -43,13 +43,10 @@ type demoUnit struct {
 // toggleFigures are what there is to show.
 type toggleFigures struct {
 	units      int
-	came, went int    // rows, in all units
-	latest     string // the last project whose tasks came or went
-	p50, most  time.Duration
+	came, went int           // rows, in all units
+	latest     string        // the last project whose tasks came or went
+	p50, most  time.Duration // from COMMIT, before the large transaction
 }
-
-// timesKept is of how many toggles the times are kept.
-const timesKept = 1000
 
 // switchProject switches one project on or off. The large transaction writes to others: a million tasks that come and go
 // with a project would be another show.
@@ -107,13 +104,10 @@ func (t *demoToggles) unit(u demoUnit) {
 		return
 	}
 	last := t.pending[here-1]
-	for _, one := range t.pending[:here] {
-		took := u.at.Sub(one.sent)
-		t.now.most = max(t.now.most, took)
-		if len(t.took) < timesKept {
-			t.took = append(t.took, took)
-		} else {
-			t.took[t.now.units%timesKept] = took
+	if t.large == 0 {
+		for _, one := range t.pending[:here] {
+			t.took = append(t.took, u.at.Sub(one.sent))
+			t.now.most = max(t.now.most, u.at.Sub(one.sent))
 		}
 	}
 	t.pending = slices.Delete(t.pending, 0, here)
