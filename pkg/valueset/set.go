@@ -5,8 +5,9 @@ import "maps"
 // Set is a multiset of values. Reading it is safe for concurrent use while
 // nobody changes it. The zero value is empty.
 type Set struct {
+	total // of counts
+
 	counts map[string]int64
-	total  // of counts
 }
 
 // total sums up a multiset.
@@ -68,9 +69,10 @@ func (d Deltas) Add(key string, n int64) {
 // from it there. A View is owned by one goroutine; the base must not change
 // while views of it are in use, but through Fold.
 type View struct {
+	total
+
 	base  *Set
 	delta Deltas
-	total
 }
 
 // NewView returns the base as it is.

@@ -51,7 +51,7 @@ func (c *cursor) read(ctx context.Context) (m stream.Received, ok bool, err erro
 			return m, false, err
 		}
 		if held {
-			c.close()
+			c.close() //nolint:contextcheck // what it says to the server has to arrive after ctx has ended, too
 			if len(c.buffer) == 0 {
 				return m, false, nil
 			}

@@ -26,6 +26,8 @@ func (s *session) watchSet(ctx context.Context, q registry.Subquery, committed *
 	since := max(s.open.lsn, s.read.lsn)
 	if committed != nil {
 		since = committed.LSN
+	} else if f := s.live[q.ID]; f != nil && f.handle == q.Handle {
+		since = max(since, f.after)
 	}
 	if _, added := s.sets.set(q, since); !added {
 		return
@@ -146,7 +148,11 @@ func (s *session) startGroup(ctx context.Context, g *group) {
 // addLive gives a shape to the main loop.
 func (s *session) addLive(f *follower) {
 	s.live[f.id] = f
-	f.inner.Store(s.sets.watched(f.handle))
+	watched := s.sets.watched(f.handle)
+	if watched && !f.inner.Load() && f.outer == nil {
+		s.sets.begin(f.handle, f.after, f.tail.Committed) // its catching up was not noted
+	}
+	f.inner.Store(watched)
 	if f.outer != nil {
 		f.outer.look(func(name string) *valueset.View { return s.sets.get(name).main })
 		for _, q := range f.outer.subqueries {
@@ -351,13 +357,13 @@ func placeOf(rec *registry.Shape, live bool, tail wire.Tail, cp wire.Checkpoint)
 	at, aside, ok = tail.Committed.LSN, tail.Aside, tail.Committed.LSN != 0
 	for _, p := range cp.Parked {
 		if slices.Contains(p.Handles, rec.Handle) {
-			if change.LSN(p.LSN) > at {
+			if change.LSN(p.LSN) > at || change.LSN(p.LSN) == at && len(p.Aside) < len(aside) {
 				at, aside, ok = change.LSN(p.LSN), p.Aside, true
 			}
 			return at, aside, ok
 		}
 	}
-	if live && change.LSN(cp.LSN) > at {
+	if live && change.LSN(cp.LSN) >= at {
 		at, aside, ok = change.LSN(cp.LSN), "", true
 	}
 	return at, aside, ok

@@ -257,6 +257,8 @@ func checkLog(t *rapid.T, h history, l testLog, columns []string, match func(int
 					delete(rows, key)
 				case change.Truncate:
 					clear(rows)
+				case change.Upsert, change.Discard:
+					return fmt.Errorf("%s in the log of a shape without subqueries", op.Kind)
 				}
 			}
 			if !e.Last {

@@ -121,16 +121,17 @@ func (g *group) run(ctx context.Context) error {
 		g.cancel = cancel
 		interrupted := len(g.ending) > 0
 		g.mu.Unlock()
-		var err error = errRegroup
+		err := errRegroup
 		if !interrupted {
 			err = g.attempt(attempt)
 		}
 		cancel(nil)
 		g.reset(ctx)
+		if ctx.Err() != nil || err == nil {
+			return ignoreEnd(ctx, err)
+		}
 		var fin *final
 		switch {
-		case err == nil || ctx.Err() != nil:
-			return nil
 		case errors.As(err, &fin):
 			g.endAll(fin.Error())
 		case errors.Is(err, errRegroup), errors.Is(context.Cause(attempt), errRegroup):
@@ -166,7 +167,7 @@ func (g *group) reset(ctx context.Context) {
 		g.unit = nil
 	}
 	if g.cursor != nil {
-		g.cursor.close()
+		g.cursor.close() //nolint:contextcheck // as in stream.Reader.Close
 	}
 	for i := range g.views {
 		g.s.sets.release(g.sets[i])
@@ -371,7 +372,7 @@ func (g *group) setAside(txns []reconcile.Txn) {
 // again reads one transaction that was put aside.
 func (g *group) again(ctx context.Context, t reconcile.Txn) error {
 	c := &cursor{s: g.s, next: t.First}
-	defer c.close()
+	defer c.close() //nolint:contextcheck // as in stream.Reader.Close
 	g.begun = 0 // it may be the one that was begun last, when it was put aside
 	fd := &feed{source: g.s.c.cfg.Source, relations: g.s.relations}
 	for done := false; !done; {
@@ -530,6 +531,9 @@ func (g *group) control(ctx context.Context, m stream.Received, c wire.Control) 
 	lsn := change.LSN(c.LSN)
 	if lsn <= g.at.lsn {
 		return nil
+	}
+	if g.unit.idle() && c.Kind != wire.ControlBarrier && lsn <= g.unit.snap.LSN {
+		return nil // it was before the shape began
 	}
 	switch c.Kind {
 	case wire.ControlReset:

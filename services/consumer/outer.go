@@ -72,16 +72,6 @@ func (o *outer) look(view func(set string) *valueset.View) {
 	}
 }
 
-// selects reports whether one of the subqueries selects from an inner shape.
-func (o *outer) selects(handle string) bool {
-	for _, q := range o.subqueries {
-		if q.Handle == handle {
-			return true
-		}
-	}
-	return false
-}
-
 // nested reports whether an inner shape has subqueries itself.
 func (o *outer) nested() bool {
 	for _, q := range o.subqueries {

@@ -62,8 +62,11 @@ func (s *session) recover(ctx context.Context) (place, error) {
 		}
 	}
 	for _, rec := range records {
-		if rec.State == control.StateLive || rec.State == control.StateCreating && tails[rec.Handle].Began {
+		if rec.State == control.StateLive || rec.State == control.StateCreating {
 			for _, q := range rec.Subqueries {
+				if !tails[rec.Handle].Began && !tails[q.Handle].Began {
+					continue
+				}
 				s.watchSet(ctx, q, &change.Offset{LSN: tails[q.Handle].Committed.LSN, Op: tails[q.Handle].Committed.Op})
 			}
 		}
@@ -151,9 +154,9 @@ func (s *session) recoverOuter(ctx context.Context, rec *registry.Shape, tail wi
 	if !tail.Began {
 		return nil, "", s.parkOuter(ctx, rec, tail)
 	}
-	f, err := s.follow(rec, tail)
-	if err != nil {
-		return nil, err.Error(), nil
+	f, broken := s.follow(rec, tail)
+	if broken != nil {
+		return nil, broken.Error(), nil
 	}
 	r = &recovered{f: f, rec: rec}
 	var ok bool

@@ -14,10 +14,11 @@ type copied struct{ segment, messages, rows uint64 }
 
 // segmentWriter appends rows of a shape's segment in messages of some size.
 type segmentWriter struct {
-	s   *session
-	rec *registry.Shape
-	b   *wire.SegmentBuilder
 	copied
+
+	s    *session
+	rec  *registry.Shape
+	b    *wire.SegmentBuilder
 	told time.Time // when the number of rows was last stored
 }
 

@@ -197,6 +197,16 @@ func (s *sets) settle(handle string, committed change.Offset) {
 	}
 }
 
+// begin is told that an inner shape's changes are complete from now on only.
+func (s *sets) begin(handle string, since change.LSN, committed change.Offset) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if l := s.inner[handle]; l != nil && l.since < since {
+		l.since, l.settled = since, &committed
+		s.tell()
+	}
+}
+
 // forget drops an inner shape that has ended, with its sets, and returns these.
 func (s *sets) forget(handle string) (gone []*valueSet) {
 	s.mu.Lock()
@@ -308,13 +318,6 @@ func (s *sets) view(set *valueSet, lsn change.LSN, aside []change.LSN) *valueset
 		}
 	}
 	return v
-}
-
-// share notes that another group holds a view of the set.
-func (s *sets) share(set *valueSet) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	set.users++
 }
 
 // release gives back a view.

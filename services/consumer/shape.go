@@ -164,6 +164,7 @@ func (s *follower) apply(f *change.Fragment, op *change.Op) {
 		}
 	case change.Truncate:
 		s.emit(f, op.Index, change.Truncate, nil)
+	case change.Upsert, change.Discard: // not in the change log
 	}
 }
 

@@ -41,7 +41,7 @@ func (u *unit) idle() bool { return u != nil && u.first }
 // close gives the snapshot back.
 func (u *unit) close(ctx context.Context) {
 	if err := u.snap.Close(ctx); err != nil {
-		u.conn.Conn().Close(ctx) //nolint:errcheck // it is broken, and the pool makes another
+		u.conn.Conn().Close(ctx) // it is broken, and the pool makes another
 	}
 	u.conn.Release()
 }
@@ -172,7 +172,7 @@ func (g *group) closeUnit(ctx context.Context, m stream.Received, c wire.Control
 // restate reads the rows in question, once for all members, and writes what
 // becomes of them in each. end is the unit's place; its End counts on.
 func (g *group) restate(ctx context.Context, u *unit, end *change.Fragment) error {
-	where, err := g.inQuestion(u)
+	where, err := g.inQuestion()
 	if err != nil || where == "" {
 		return err
 	}
@@ -213,7 +213,7 @@ const fixedMost = 16
 
 // inQuestion is the condition that finds every row whose membership may have
 // changed for some member; "" when there is none.
-func (g *group) inQuestion(u *unit) (string, error) {
+func (g *group) inQuestion() (string, error) {
 	every := false
 	touched := map[string]string{} // by what is compared with which set
 	var fixed []string
