@@ -373,7 +373,7 @@ func (g *group) setAside(txns []reconcile.Txn) {
 func (g *group) again(ctx context.Context, t reconcile.Txn) error {
 	c := &cursor{s: g.s, next: t.First}
 	defer c.close() //nolint:contextcheck // as in stream.Reader.Close
-	g.begun = 0 // it may be the one that was begun last, when it was put aside
+	g.begun = 0     // it may be the one that was begun last, when it was put aside
 	fd := &feed{source: g.s.c.cfg.Source, relations: g.s.relations}
 	for done := false; !done; {
 		m, ok, err := c.read(ctx)

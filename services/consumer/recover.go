@@ -156,7 +156,7 @@ func (s *session) recoverOuter(ctx context.Context, rec *registry.Shape, tail wi
 	}
 	f, broken := s.follow(rec, tail)
 	if broken != nil {
-		return nil, broken.Error(), nil
+		return nil, broken.Error(), nil //nolint:nilerr // it is the shape's end, not the session's
 	}
 	r = &recovered{f: f, rec: rec}
 	var ok bool
