@@ -35,6 +35,18 @@
 //     from 1's place and skips what its log holds.
 //  6. trimming the change log below every partition's checkpoint.
 //
+// A shape with subqueries leaves the main loop in a group (group.go) whenever
+// a set that it depends on may change. For it, between 3 and 4:
+//
+//  3a. entries of a unit, without a marker. A crash after some: the successor
+//     writes a void entry and begins the unit's first transaction anew, at a
+//     snapshot of its own.
+//  3b. the unit's marker, whose tail names what was put aside. A crash after it:
+//     the successor goes on with that, behind the unit's barrier.
+//
+// Its place in the change log is in the checkpoint, or, when that is older, in
+// the tail of its last marker.
+//
 // It keeps no transaction: what it holds is one message of the change log, what
 // that message becomes in shape logs (flushed at a limit), and the windows of
 // messages in flight.
