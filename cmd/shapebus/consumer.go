@@ -55,6 +55,13 @@ func (c *consumerCmd) Run(ctx context.Context, out *console) error {
 			return s.Run, nil
 		},
 		ready: func() error { return consumerReady(running.Load()) },
+		held: func() int64 {
+			if s := running.Load(); s != nil {
+				st := s.Status()
+				return st.Values*valueMemory + (st.Live+st.Parked)*shapeMemory
+			}
+			return 0
+		},
 		metrics: func() []telemetry.Metric {
 			if s := running.Load(); s != nil {
 				return consumerMetrics(s.Status())
@@ -63,6 +70,12 @@ func (c *consumerCmd) Run(ctx context.Context, out *console) error {
 		},
 	}.run(ctx, out, c.streamFlags, c.required)
 }
+
+// What a value of a set and a shape take in a consumer's memory, with room.
+const (
+	valueMemory = 128
+	shapeMemory = 2 << 10
+)
 
 func consumerReady(s *consumer.Consumer) error {
 	select {

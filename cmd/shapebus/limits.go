@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"os"
 	"runtime/debug"
+	"time"
 )
 
 // Memory of a service. The collector works harder as the heap nears the limit,
@@ -20,6 +22,28 @@ func limitMemory() {
 	}
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(serviceGC)
+	}
+}
+
+// raiseEvery is how often the limit follows what a service holds.
+const raiseEvery = time.Second
+
+// raiseMemory keeps the limit above what the service holds for as long as it
+// lives, such as value sets and shapes, until ctx ends. Without it the
+// collector would work against memory that nobody can free.
+func raiseMemory(ctx context.Context, held func() int64) {
+	if os.Getenv("GOMEMLIMIT") != "" {
+		return
+	}
+	tick := time.NewTicker(raiseEvery)
+	defer tick.Stop()
+	for {
+		debug.SetMemoryLimit(serviceMemory + held())
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
 	}
 }
 

@@ -47,6 +47,7 @@ type service struct {
 	role    string
 	listen  string                                                  // address of the health endpoint; "" for none
 	grows   bool                                                    // its memory grows with what it holds, so there is no limit to it
+	held    func() int64                                            // bytes that it holds beside its work, for the memory limit; nil for none
 	build   func(dependencies) (func(context.Context) error, error) // makes the service and returns its Run
 	ready   func() error
 	metrics func() []telemetry.Metric // also before build, then zeros
@@ -91,6 +92,9 @@ func (s service) work(ctx context.Context, log *slog.Logger, flags streamFlags, 
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	group, ctx := errgroup.WithContext(ctx)
+	if s.held != nil {
+		group.Go(func() error { raiseMemory(ctx, s.held); return nil })
+	}
 	var connected atomic.Bool
 	address := ""
 	if s.listen != "" {

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"iter"
 	"slices"
 
 	"github.com/shapebus/shapebus/pkg/change"
@@ -15,6 +16,17 @@ type Verdict struct {
 	// transactions, all of which every later snapshot sees.
 	Unit   bool
 	Deltas []Delta // by key, netted; none when nothing changed in the end
+}
+
+// All gives the deltas.
+func (v *Verdict) All() iter.Seq2[string, int64] {
+	return func(yield func(string, int64) bool) {
+		for _, d := range v.Deltas {
+			if !yield(d.Key, d.Count) {
+				return
+			}
+		}
+	}
 }
 
 // Delta is how the count of one value changed. Key is a value as package

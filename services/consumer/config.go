@@ -78,6 +78,7 @@ type stats struct {
 	Units     atomic.Int64 // opened
 	Voids     atomic.Int64 // logs whose open end was made void
 	Restated  atomic.Int64 // rows read because their membership changed
+	Values    atomic.Int64 // in value sets
 	LastError atomic.Value // string
 }
 
@@ -151,6 +152,7 @@ type Status struct {
 	Units      int64 // opened for shapes with subqueries
 	Voids      int64 // logs of which an unfinished unit or transaction was made void
 	Restated   int64 // rows read back because their membership may have changed
+	Values     int64 // that subqueries select, each once for all shapes that share the subquery
 	LastError  string
 	Partitions int
 }
@@ -162,7 +164,7 @@ func (c *Consumer) Status() Status {
 		Owner: c.stats.Owner.Load(), Applied: c.stats.Applied.Load(), Unread: c.stats.Unread.Load(),
 		Live: c.stats.Live.Load(), Parked: c.stats.Parked.Load(), Messages: c.stats.Messages.Load(), Ops: c.stats.Ops.Load(),
 		Appended: c.stats.Appended.Load(), AppendedB: c.stats.Bytes.Load(), Retries: c.stats.Retries.Load(),
-		Dropped: c.stats.Dropped.Load(), Units: c.stats.Units.Load(), Voids: c.stats.Voids.Load(), Restated: c.stats.Restated.Load(), LastError: last, Partitions: c.cfg.Partitions,
+		Dropped: c.stats.Dropped.Load(), Units: c.stats.Units.Load(), Voids: c.stats.Voids.Load(), Restated: c.stats.Restated.Load(), Values: c.stats.Values.Load(), LastError: last, Partitions: c.cfg.Partitions,
 	}
 }
 

@@ -587,22 +587,15 @@ func (g *group) begin(ctx context.Context, t reconcile.Txn) error {
 
 // change takes a verdict on the i-th set.
 func (g *group) change(ctx context.Context, t reconcile.Txn, i int, v *wire.Verdict) error {
-	deltas := make(valueset.Deltas, len(v.Deltas))
-	for _, d := range v.Deltas {
-		deltas.Add(d.Key, d.Count)
-	}
 	if g.unit == nil {
-		if reconcile.Shift(g.views[i], deltas) {
+		if reconcile.Shift(g.views[i], v.All()) {
 			return nil
 		}
 		if err := g.openUnit(ctx, t); err != nil {
 			return err
 		}
 	}
-	for key := range deltas {
-		g.touched[i][key] = struct{}{}
-	}
-	g.unit.sets[i].Add(deltas)
+	g.unit.sets[i].Add(v.All())
 	return nil
 }
 

@@ -346,7 +346,7 @@ func (s *session) checkpoint(ctx context.Context, stored func(partition int)) er
 		}
 	}
 	s.saved = [2]place{s.applied, floor}
-	s.sets.trim(floor.lsn, s.applied.lsn)
+	s.c.stats.Values.Store(s.sets.trim(floor.lsn, s.applied.lsn))
 	return nil
 }
 

@@ -329,8 +329,8 @@ func (s *sets) release(set *valueSet) {
 
 // trim drops what nobody needs who has everything up to floor, and folds the
 // main loop's views into their bases where nobody else looks at these. Runs on
-// the main loop; main is how far that is.
-func (s *sets) trim(floor, main change.LSN) {
+// the main loop; main is how far that is. It returns the number of values.
+func (s *sets) trim(floor, main change.LSN) (values int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, l := range s.inner {
@@ -338,6 +338,9 @@ func (s *sets) trim(floor, main change.LSN) {
 		l.changes = slices.Delete(l.changes, 0, n)
 	}
 	for _, set := range s.byName {
+		if set.base != nil {
+			values += int64(set.base.Len())
+		}
 		if set.users == 0 && set.main != nil && set.main.Differs() > 0 {
 			set.main.Fold()
 			set.at = change.Offset{LSN: main, Op: math.MaxUint64}
@@ -345,6 +348,7 @@ func (s *sets) trim(floor, main change.LSN) {
 		n := sort.Search(len(set.verdicts), func(i int) bool { return set.verdicts[i].Offset.LSN >= floor || set.at.Before(set.verdicts[i].Offset) })
 		set.verdicts = slices.Delete(set.verdicts, 0, n)
 	}
+	return values
 }
 
 // reachesBack reports whether all that happened to a set from lsn on is known.

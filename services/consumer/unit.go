@@ -153,6 +153,7 @@ func (g *group) closeUnit(ctx context.Context, m stream.Received, c wire.Control
 	g.s.c.cfg.Failpoint("unit_marked")
 	for i, set := range u.sets {
 		g.views[i] = set.Running()
+		g.touch(i, set)
 	}
 	g.unit = nil
 	u.close(context.WithoutCancel(ctx))
@@ -167,6 +168,21 @@ func (g *group) closeUnit(ctx context.Context, m stream.Received, c wire.Control
 	}
 	g.log.DebugContext(ctx, "unit committed", slog.String("lsn", end.LSN.String()), slog.Duration("took", time.Since(u.began)), slog.Int("aside", len(aside)))
 	return g.backlog(ctx)
+}
+
+// touch remembers which values of the i-th set a unit has changed, for the
+// filter index; beyond what an index holds it is made anew.
+func (g *group) touch(i int, set *reconcile.Set) {
+	if g.since[i] == 0 {
+		return
+	}
+	if len(g.touched[i])+set.Len() > indexed {
+		g.since[i], g.touched[i] = 0, nil
+		return
+	}
+	for key := range set.Values() {
+		g.touched[i][key] = struct{}{}
+	}
 }
 
 // restate reads the rows in question, once for all members, and writes what

@@ -124,6 +124,7 @@ func (s *session) loadBase(ctx context.Context, set *valueSet) error {
 	s.sets.mu.Lock()
 	defer s.sets.mu.Unlock()
 	if set.base == nil {
+		s.c.stats.Values.Add(int64(base.Len()))
 		set.base, set.at, set.whole = base, b.Offset(), change.LSN(b.LSN)
 		if set.passed.Before(set.at) {
 			set.passed = set.at

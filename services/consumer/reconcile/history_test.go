@@ -98,7 +98,7 @@ func (h *history) next(queue []reconcile.Txn) []reconcile.Txn {
 // else it leaves them as they are.
 func (h *history) steady(x *txn) bool {
 	shifted := 0
-	for shifted < sets && reconcile.Shift(h.views[shifted], x.deltas(shifted)) {
+	for shifted < sets && reconcile.Shift(h.views[shifted], maps.All(x.deltas(shifted))) {
 		shifted++
 	}
 	if shifted == sets {
@@ -109,7 +109,7 @@ func (h *history) steady(x *txn) bool {
 	}
 	group := freeze(h.views)
 	for i, s := range group {
-		s.Add(x.deltas(i))
+		s.Add(maps.All(x.deltas(i)))
 	}
 	for _, s := range h.shapes {
 		if s.rule.Join(group).Concerned() {
@@ -216,7 +216,7 @@ func (h *history) unit(queue []reconcile.Txn) []reconcile.Txn {
 func (h *history) inside(t reconcile.Txn, group []*reconcile.Set) {
 	x := h.txn(t)
 	for i, s := range group {
-		s.Add(x.deltas(i))
+		s.Add(maps.All(x.deltas(i)))
 	}
 	for _, s := range h.shapes {
 		running := s.running(group)

@@ -1,6 +1,11 @@
 package reconcile
 
-import "github.com/shapebus/shapebus/pkg/valueset"
+import (
+	"iter"
+	"maps"
+
+	"github.com/shapebus/shapebus/pkg/valueset"
+)
 
 // Set is one value set in a unit: as it was when the unit began, as it runs
 // along with the transactions, and where the two differed at any moment.
@@ -21,7 +26,7 @@ func Freeze(v *valueset.View) *Set {
 // Add adds what one transaction, or one unit of an inner shape, changed in
 // the set. The deltas are netted: what came and went within the transaction
 // never was.
-func (s *Set) Add(deltas valueset.Deltas) {
+func (s *Set) Add(deltas iter.Seq2[string, int64]) {
 	for key, n := range deltas {
 		s.running.Add(key, n)
 		k := []byte(key)
@@ -38,13 +43,19 @@ func (s *Set) Add(deltas valueset.Deltas) {
 	}
 }
 
+// Values are the values without NULLs whose membership differed at any moment.
+func (s *Set) Values() iter.Seq[string] { return maps.Keys(s.values) }
+
+// Len is how many values Values gives.
+func (s *Set) Len() int { return len(s.values) }
+
 // Running is the set after everything added; with the unit's end, the one
 // that counts.
 func (s *Set) Running() *valueset.View { return s.running }
 
 // Shift adds deltas to v, unless that changes the membership of some value:
 // then v is left as it was, and what to do is a unit's matter.
-func Shift(v *valueset.View, deltas valueset.Deltas) bool {
+func Shift(v *valueset.View, deltas iter.Seq2[string, int64]) bool {
 	// To add first and take back would leave a map behind that has grown.
 	for key, n := range deltas {
 		if v.Changes(key, n) {

@@ -54,7 +54,7 @@ func TestWhatPutsRowsInQuestion(t *testing.T) {
 			set := reconcile.Freeze(view)
 			m := (&reconcile.Shape{Clause: nothing{}, Subqueries: []reconcile.Subquery{c.subquery}}).Join([]*reconcile.Set{set})
 			for _, d := range c.deltas {
-				set.Add(d)
+				set.Add(maps.All(d))
 			}
 			values, every := m.Changed(0)
 			if got := slices.Sorted(values); !slices.Equal(got, c.values) || every != c.every {
@@ -70,13 +70,13 @@ func TestWhatPutsRowsInQuestion(t *testing.T) {
 func TestShiftChangesAllOrNothing(t *testing.T) {
 	view := valueset.NewView(&valueset.Set{})
 	view.Add(one, 2)
-	if !reconcile.Shift(view, valueset.Deltas{one: -1}) {
+	if !reconcile.Shift(view, maps.All(valueset.Deltas{one: -1})) {
 		t.Error("no shift by a row of two")
 	}
-	if reconcile.Shift(view, valueset.Deltas{one: 5, two: 1}) {
+	if reconcile.Shift(view, maps.All(valueset.Deltas{one: 5, two: 1})) {
 		t.Error("a shift that made a value a member")
 	}
-	if reconcile.Shift(view, valueset.Deltas{one: -1}) {
+	if reconcile.Shift(view, maps.All(valueset.Deltas{one: -1})) {
 		t.Error("a shift that took a value away")
 	}
 	members := map[string]bool{}

@@ -3,7 +3,6 @@ package reconcile
 import (
 	"bytes"
 	"iter"
-	"maps"
 
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/predicate"
@@ -125,7 +124,7 @@ func (m *Member) Concerned() bool {
 // that look up one of the values, or every row. A row that looks up a NULL is
 // never among the former: its membership is never TRUE, or a matter of every row.
 func (m *Member) Changed(i int) (values iter.Seq[string], every bool) {
-	return maps.Keys(m.sets[i].values), m.shape.Subqueries[i].every(m.sets[i])
+	return m.sets[i].Values(), m.shape.Subqueries[i].every(m.sets[i])
 }
 
 // InQuestion reports whether a row is among those that Changed speaks of.
