@@ -45,6 +45,10 @@ type valueSet struct {
 	whole change.LSN
 
 	verdicts []*wire.Verdict // ascending; those that somebody may still need
+	// read says that verdicts have been read: the first of them came after the
+	// commit at first, the last one is about last.
+	read        bool
+	first, last change.Offset
 
 	// main is the set where the main loop is; nil when no live shape depends
 	// on it. version counts what it has been, and indexes are those of tables

@@ -54,16 +54,26 @@ func (s *session) readVerdicts(ctx context.Context, partition int) error {
 		if err != nil {
 			return fail(err)
 		}
+		after, err := change.ParseOffset(m.Headers().Get(topology.HeaderVerdictAfter))
+		if err != nil {
+			return fail(fmt.Errorf("header %s: %w", topology.HeaderVerdictAfter, err))
+		}
 		name, _ := topology.SetOfVerdict(m.Subject())
-		s.sets.verdict(name, v)
+		if err := s.sets.verdict(name, v, after); err != nil {
+			return fail(err)
+		}
 	}
 }
 
 // verdictBytes is how much the server may send in advance.
 const verdictBytes = 4 << 20
 
-// verdict takes a verdict.
-func (s *sets) verdict(name string, v *wire.Verdict) {
+// errMissed says that verdicts were trimmed before they were read. The next
+// session begins with a base that holds them.
+var errMissed = errors.New("verdicts were trimmed before they were read")
+
+// verdict takes a verdict. after is the offset of the one before it.
+func (s *sets) verdict(name string, v *wire.Verdict, after change.Offset) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	set := s.byName[name]
@@ -71,14 +81,21 @@ func (s *sets) verdict(name string, v *wire.Verdict) {
 		set = &valueSet{name: name}
 		s.byName[name] = set
 	}
-	if n := len(set.verdicts); n > 0 && !set.verdicts[n-1].Offset.Before(v.Offset) {
-		return // the server repeats itself
+	switch {
+	case set.read && !set.last.Before(v.Offset):
+		return nil // the server repeats itself
+	case set.read && set.last.Before(after), set.base != nil && set.passed.Before(after):
+		return errMissed
+	case !set.read:
+		set.read, set.first = true, after
 	}
+	set.last = v.Offset
 	set.verdicts = append(set.verdicts, v)
 	if set.passed.Before(v.Offset) {
 		set.passed = v.Offset
 	}
 	s.tell()
+	return nil
 }
 
 // errNoBase says that the materializer has not written a set's first base yet.
@@ -123,6 +140,9 @@ func (s *session) loadBase(ctx context.Context, set *valueSet) error {
 	}
 	s.sets.mu.Lock()
 	defer s.sets.mu.Unlock()
+	if set.read && b.Offset().Before(set.first) {
+		return fmt.Errorf("the base of %s at %s: %w", set.name, b.Offset(), errMissed) // and there is a newer one
+	}
 	if set.base == nil {
 		s.c.stats.Values.Add(int64(base.Len()))
 		set.base, set.at, set.whole = base, b.Offset(), change.LSN(b.LSN)
