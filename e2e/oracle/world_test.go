@@ -347,9 +347,15 @@ func (w *world) innerShapes() {
 		all, err = w.client.List(ctx)
 		return err == nil, err
 	})
+	needed := map[string]bool{} // what others depend on; the rest may be swept any time
+	for _, info := range all {
+		for _, inner := range info.Subqueries {
+			needed[inner] = true
+		}
+	}
 	for _, info := range all {
 		known := slices.ContainsFunc(w.shapes, func(l *living) bool { return l.shape.Handle() == info.Handle })
-		if known || info.State == control.StateDeleting {
+		if known || info.State == control.StateDeleting || info.Inner && !needed[info.Handle] {
 			continue
 		}
 		var sh *client.Shape
