@@ -1,0 +1,113 @@
+package consumer
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+
+	"github.com/shapebus/shapebus/pkg/registry"
+)
+
+// join hands the members to the main loop if the group has come to its place
+// and nothing is known that the sets' values wait for. Not on the main loop.
+func (g *group) join(ctx context.Context) error {
+	if g.unit != nil || g.txn.lsn != 0 {
+		return nil
+	}
+	s := g.s
+	return s.onMain(ctx, func(ctx context.Context) error {
+		g.mu.Lock()
+		blocked := len(g.ending) > 0
+		g.mu.Unlock()
+		if blocked || s.again != nil || s.open.lsn != 0 || s.read.seq >= g.cursor.next || !g.current() {
+			return nil
+		}
+		if g.creating != nil && s.applied.lsn < g.creating.rec.SnapshotLSN {
+			return nil
+		}
+		for i, set := range g.sets {
+			if set.main == nil {
+				set.arrive(g.views[i], g.since[i], g.touched[i])
+			}
+			s.sets.release(set)
+		}
+		g.views = nil
+		members := make([]*follower, 0, len(g.members))
+		g.mu.Lock()
+		for _, f := range g.members {
+			members = append(members, f)
+			delete(s.grouped, f.id)
+		}
+		clear(g.members)
+		g.mu.Unlock()
+		s.disband(g)
+		for _, f := range members {
+			g.router.remove(f)
+			f.after = s.applied.lsn
+			s.addLive(f)
+		}
+		if g.creating == nil {
+			return nil
+		}
+		return s.coverAndMarkLive(ctx, g.creating.rec)
+	})
+}
+
+// coverAndMarkLive writes a checkpoint, and when that is stored says in a
+// shape's record that it is live.
+func (s *session) coverAndMarkLive(ctx context.Context, rec *registry.Shape) error {
+	covered := make(chan struct{})
+	s.group.Go(func() error {
+		select {
+		case <-covered:
+			p := &parked{s: s, id: rec.ID, handle: rec.Handle, log: s.log.With(slog.String("shape", rec.Handle)), rec: rec}
+			return ignoreEnd(ctx, p.markLive(ctx))
+		case <-ctx.Done():
+			return nil
+		}
+	})
+	return s.checkpoint(ctx, func(partition int) {
+		if partition == rec.Partition {
+			close(covered)
+		}
+	})
+}
+
+// current reports whether every inner shape is with the main loop and no
+// commit behind the group's place has changed one. Runs on the main loop.
+func (g *group) current() bool {
+	for _, set := range g.sets {
+		if !g.s.sets.isLive(set) || g.s.sets.changesAfter(set, g.at.lsn) {
+			return false
+		}
+	}
+	return true
+}
+
+// idle waits at the main loop's place until there may be something to do.
+func (g *group) idle(ctx context.Context) error {
+	live := true
+	for _, set := range g.sets {
+		live = live && g.s.sets.isLive(set)
+	}
+	if !live {
+		return g.s.sets.wait(ctx, func() bool {
+			return g.s.sets.scanned > g.at.lsn || !slices.ContainsFunc(g.sets, func(set *valueSet) bool {
+				l := g.s.sets.inner[set.from.Handle]
+				return l == nil || !l.live
+			})
+		})
+	}
+	if !g.moved {
+		g.moved = true // an idle database would leave the main loop where it is for ever
+		if err := g.nudge(ctx); err != nil {
+			return err
+		}
+	}
+	return g.cursor.wait(ctx)
+}
+
+// nudge writes something into the change log.
+func (g *group) nudge(ctx context.Context) error {
+	return g.barrier(ctx, &unit{id: g.id})
+}
