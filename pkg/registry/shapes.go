@@ -219,7 +219,7 @@ type plain Shape
 func (r *Shapes) decode(e jetstream.KeyValueEntry) (*Shape, error) {
 	s := &Shape{revision: e.Revision()}
 	raw := stored{plain: (*plain)(s)}
-	err := json.Unmarshal(e.Value(), &raw) //nolint:musttag // as in Put
+	err := json.Unmarshal(e.Value(), &raw)
 	if err == nil {
 		s.Table, err = r.tables.decode(raw.Table)
 	}

@@ -267,8 +267,10 @@ func add(tb testing.TB, x *Index[string], clause string, params ...string) *Entr
 
 // A row that says status open, price 1.50, due 2024-01-01, done, tagged with its owner and its project.
 func taskRow(owner, project string) [][]byte {
-	return [][]byte{[]byte(owner), []byte(project), []byte("open"), []byte("1.50"), []byte("2024-01-01"), []byte("t"),
-		[]byte("{" + owner + ",p" + project + "}")}
+	return [][]byte{
+		[]byte(owner), []byte(project), []byte("open"), []byte("1.50"), []byte("2024-01-01"), []byte("t"),
+		[]byte("{" + owner + ",p" + project + "}"),
+	}
 }
 
 func TestWhatIsFoundFollowsWhatMatches(t *testing.T) {
