@@ -332,6 +332,7 @@ func TestDemoCopyJudgesWhatComes(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			copied := newDemoCopy()
+			copied.units = &demoToggles{}
 			for _, e := range c.events {
 				copied.take(e, time.Now())
 			}

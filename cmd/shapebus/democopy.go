@@ -101,6 +101,7 @@ func (c *demoCopy) take(event client.Event, now time.Time) {
 // abort takes back what came since the last Begin.
 func (c *demoCopy) abort(e client.Abort) {
 	c.check(&c.broken, c.open && c.units != nil, "a transaction is taken back at %s", e.Offset)
+	c.check(&c.broken, e.Offset == c.now.committed, "a unit is taken back to %s, the last commit was %s", e.Offset, c.now.committed)
 	for _, u := range slices.Backward(c.undo) {
 		if u.have {
 			c.rows[u.id] = u.digest

@@ -50,7 +50,13 @@ func copySQL(t *TableInfo, columns []string, where string) string {
 // sure that it still is what the snapshot saw. Commands that are not
 // MVCC-safe (TRUNCATE, rewriting ALTER TABLE) give it a new file: the catalog read
 // with the snapshot knows the old one, the functions know the current one.
+//
+// The lock stays until Close and keeps all of them out, so a table is looked at once. That holds of plain tables
+// only: attaching a partition does not wait for the lock.
 func (s *Snapshot) guard(ctx context.Context, t *TableInfo) error {
+	if _, done := s.guarded[t.Relation.OID]; done {
+		return nil
+	}
 	if _, err := s.conn.Exec(ctx, "LOCK TABLE "+t.from()+" IN ACCESS SHARE MODE"); err != nil {
 		return err
 	}
@@ -77,6 +83,9 @@ func (s *Snapshot) guard(ctx context.Context, t *TableInfo) error {
 	}
 	if differ {
 		return ErrSnapshotStale
+	}
+	if t.Kind == KindTable {
+		s.guarded[t.Relation.OID] = struct{}{}
 	}
 	return nil
 }

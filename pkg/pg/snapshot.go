@@ -23,7 +23,8 @@ type Snapshot struct {
 	// Snapshot says which transactions the rows include; see change.Snapshot.Holds.
 	change.Snapshot
 
-	conn *pgx.Conn
+	conn    *pgx.Conn
+	guarded map[uint32]struct{} // plain tables that nothing can rewrite until Close; see guard
 }
 
 // The LSN must be read with the snapshot or later, never before it.
@@ -44,7 +45,7 @@ func OpenSnapshot(ctx context.Context, conn *pgx.Conn) (*Snapshot, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open snapshot: %w", err), rollback(ctx, conn))
 	}
-	return &Snapshot{Snapshot: snap, conn: conn}, nil
+	return &Snapshot{Snapshot: snap, conn: conn, guarded: map[uint32]struct{}{}}, nil
 }
 
 // CurrentSnapshot reads what a new snapshot would see now. conn must not be in

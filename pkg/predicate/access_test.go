@@ -42,14 +42,14 @@ func (a *Access) describe() string {
 	for _, arg := range a.Args {
 		args = append(args, arg.describe())
 	}
-	name := fmt.Sprintf("%s%d", [...]string{"", "value ", "null "}[a.Key.form], a.Key.column)
+	name := fmt.Sprintf("%s%d", [...]string{"", "value ", "null ", "element of "}[a.Key.form], a.Key.column)
 	switch a.Form {
 	case AccessScan:
 		return "scan"
 	case AccessNone:
 		return "none"
 	case AccessKeys:
-		if a.Key.form == keyValue {
+		if a.Key.form == keyValue || a.Key.Elements() && a.Key.read.domain != domainBytes {
 			return fmt.Sprintf("%s=%x", name, a.Values)
 		}
 		return fmt.Sprintf("%s=%s", name, a.Values)
@@ -117,6 +117,48 @@ func TestAccessOfClauses(t *testing.T) {
 		{"t like '%a'", "scan"},
 		{"t not like 'a%'", "scan"},
 		{"t ilike 'a%'", "scan"},
+		{"feeling = 'ok'", "19=[ok]"},
+		{"feeling in ('ok', 'sad')", "19=[ok sad]"},
+		{"feeling is not distinct from 'ok'", "19=[ok]"},
+		{"'x' = any(tags)", "element of 21=[x]"},
+		{"null = any(tags)", "none"},
+		{"'x' <> any(tags)", "scan"},
+		{"'x' = all(tags)", "scan"},
+		{"not ('x' <> all(tags))", "element of 21=[x]"},
+		{"not ('x' = any(tags))", "scan"},
+		{"7 = any(nums)", "element of 22=[8000000000000007]"},
+		{"3000000000 = any(nums)", "element of 22=[80000000b2d05e00]"},
+		{"7.0 = any(nums)", "element of 22=[03800000000000000137]"},
+		{"3 < any(nums)", "scan"},
+		{"t = any(tags)", "scan"},
+		{"tags @> '{x}'", "element of 21=[x]"},
+		{"tags @> '{x,y}' and 'z' = any(tags)", "all(element of 21=[x] element of 21=[y] element of 21=[z])"},
+		{"'{x}' <@ tags", "element of 21=[x]"},
+		{"tags <@ '{x}'", "scan"},
+		{"tags @> '{}'", "scan"},
+		{"tags @> '{x,NULL}'", "none"},
+		{"tags && '{x,NULL,y}'", "element of 21=[x y]"},
+		{"'{x}' && tags", "element of 21=[x]"},
+		{"tags && '{}'", "none"},
+		{"tags = '{x,NULL}'", "element of 21=[x]"},
+		{"tags = '{}'", "scan"},
+		{"not (tags <> '{x}')", "element of 21=[x]"},
+		{"tags is not distinct from '{x}'", "element of 21=[x]"},
+		{"tags is distinct from '{x}'", "scan"},
+		{"tags is null", "null 21=[0]"},
+		{"t = any('{x,y}')", "9=[x y]"},
+		{"t = any(array['x', null])", "9=[x]"},
+		{"v = any(array['x', 'y'])", "10=[x y]"},
+		{"id = any(array[1, 2])", "0=[1 2]"},
+		{"not (id <> all(array[1, 2]))", "0=[1 2]"},
+		{"id = any('{}')", "none"},
+		{"n = any('{1.50}')", "value 7=[0380000000000000013135]"},
+		{"i4::bigint = 5", "4=[5]"},
+		{"i4::bigint in (5, 6)", "4=[5 6]"},
+		{"i4 is not distinct from 5", "4=[5]"},
+		{"c::text = 'x'", "value 11=[78]"},
+		{"t::bpchar = 'x'", "scan"},
+		{"id::text = '5'", "scan"},
 	} {
 		a := compile(t, c.where).Access()
 		if got := a.describe(); got != c.want {
@@ -136,19 +178,26 @@ func TestAccessCoversEveryMatchingRow(t *testing.T) {
 	g := &generator{Rand: rand.New(rand.NewPCG(seed, 2)), columns: testColumns()}
 	table := Table{Schema: "public", Name: "rows"}
 	for _, c := range g.columns {
-		table.Columns = append(table.Columns, Column{Name: c.name, TypeOID: c.oid, TypeMod: c.mod})
+		column := Column{Name: c.name, TypeOID: c.oid, TypeMod: c.mod}
+		if c.sqlType == "mood" {
+			column.TypeName, column.Enum = "mood", moods
+		}
+		table.Columns = append(table.Columns, column)
 	}
 	rows := make([][][]byte, 300)
 	for i := range rows {
 		rows[i] = g.row()
 	}
-	matches, covered, indexed, clauses := 0, 0, 0, 20_000
+	matches, covered, indexed, arrays, clauses := 0, 0, 0, 0, 20_000
 	if testing.Short() {
 		clauses = 4_000
 	}
 	for range clauses {
 		g.params = nil
-		clause := g.clause(g.IntN(5))
+		clause, ofArrays := g.clause(g.IntN(5)), g.IntN(3) == 0
+		if ofArrays {
+			clause = g.arrayClause(g.IntN(3))
+		}
 		p, err := Compile(clause, g.params, table)
 		if err != nil {
 			continue
@@ -163,16 +212,59 @@ func TestAccessCoversEveryMatchingRow(t *testing.T) {
 			if match && !cover {
 				t.Fatalf("%s is true of %q and not covered by %s", p.SQL(), row, a.describe())
 			}
+			if a.Form != AccessScan && ofArrays {
+				arrays += int(truthOf(match)) / 2
+			}
 			if a.Form != AccessScan {
 				matches += int(truthOf(match)) / 2
 				covered += int(truthOf(cover)) / 2
 			}
 		}
 	}
-	t.Logf("%d clauses can be looked up; %d rows covered, %d of them match", indexed, covered, matches)
-	if indexed < clauses/10 || matches < covered/10 {
+	t.Logf("%d clauses can be looked up; %d rows covered, %d of them match, %d of these by arrays and expressions", indexed, covered, matches, arrays)
+	if indexed < clauses/10 || matches < covered/10 || arrays < clauses/10 {
 		t.Error("that is too few for the test to mean anything")
 	}
+}
+
+// arrayClause is about elements of arrays, or compares a column in one of the ways of general expressions.
+func (g *generator) arrayClause(depth int) string {
+	if depth > 0 {
+		switch g.IntN(4) {
+		case 0:
+			return "not (" + g.arrayClause(depth-1) + ")"
+		case 1:
+			return "(" + g.arrayClause(depth-1) + pick(g, []string{" and ", " or "}) + g.arrayClause(depth-1) + ")"
+		}
+	}
+	array := pick(g, g.columns)
+	for {
+		if k, ok := kindOfOID(array.oid); ok && k.isArray() {
+			break
+		}
+		array = pick(g, g.columns)
+	}
+	element := strings.TrimSuffix(array.sqlType, "[]")
+	constant := quoteLiteral(pick(g, array.pool))
+	typed := constant + "::" + pick(g, []string{array.sqlType, array.sqlType, "text[]", "int[]", "numeric[]"})
+	switch g.IntN(7) {
+	case 0, 1:
+		items := pick(g, []string{"1", "2", "7", "1.5", "NULL", "'1'::" + element, "'a'", "'a b'", "''", "'NULL'", `'a\b'`, `'"q"'`, "'{x}'", "'日本'", "'2'::bpchar", "0.1"})
+		return items + pick(g, []string{" = any(", " <> all(", " = all(", " <> any("}) + array.name + ")"
+	case 2:
+		return array.name + pick(g, []string{" @> ", " <@ ", " && "}) + pick(g, []string{constant, typed, array.name})
+	case 3:
+		return constant + pick(g, []string{" @> ", " <@ ", " && "}) + array.name
+	case 4:
+		return array.name + pick(g, []string{" = ", " <> ", " is distinct from ", " is not distinct from "}) + constant
+	case 5:
+		c := g.column()
+		list := "array[" + g.constant(c.sqlType, c.pool) + ", " + g.constant(c.sqlType, c.pool) + "]"
+		return quoteIdent(c.name) + pick(g, []string{" = any(", " <> all(", " = all("}) + pick(g, []string{list, typed}) + ")"
+	}
+	c := g.column()
+	left := quoteIdent(c.name) + pick(g, []string{"", "::bigint", "::numeric", "::float8", "::text", "::bpchar", "::varchar", "::timestamp"})
+	return left + pick(g, []string{" = ", " <> ", " is not distinct from ", " is distinct from "}) + g.constant(c.sqlType, c.pool)
 }
 
 // row is a row as Postgres would print it, but for numbers, which come in every spelling that the reader takes.

@@ -17,9 +17,10 @@ type Key struct {
 type keyForm uint8
 
 const (
-	keyText  keyForm = iota // the column's text as it is
-	keyValue                // the value, in an order-preserving form
-	keyNull                 // whether it is NULL
+	keyText     keyForm = iota // the column's text as it is
+	keyValue                   // the value, in an order-preserving form
+	keyNull                    // whether it is NULL
+	keyElements                // each element of an array, in that form
 )
 
 // The keys of keyNull.
@@ -50,8 +51,11 @@ func (k Key) Compare(o Key) int {
 	return 0
 }
 
-// AppendTo adds the keys of a cell: Postgres' text output, nil for NULL. A cell has one key at most as long as the
-// language knows no arrays; it has none if it is NULL, except where NULL is asked for.
+// Elements reports whether a cell may have several keys, since they are of its elements. All others have one at most.
+func (k Key) Elements() bool { return k.form == keyElements }
+
+// AppendTo adds the keys of a cell: Postgres' text output, nil for NULL. A cell has none if it is NULL, except where NULL is asked for; an
+// array has one for each element that is not NULL, with repeats.
 func (k Key) AppendTo(b *KeyBuffer, cell []byte) {
 	switch {
 	case k.form == keyNull:
@@ -64,20 +68,21 @@ func (k Key) AppendTo(b *KeyBuffer, cell []byte) {
 		return
 	case k.form == keyText:
 		b.bytes = append(b.bytes, cell...)
+	case k.form == keyElements:
+		k.appendElements(b, cell)
+		return
 	default:
-		var v value
-		if !k.read.read(cell, &v) { // as in evaluation: what is not of the column's type reads as NULL
-			return
-		}
-		b.bytes = appendValue(b.bytes, k.read.domain, &v)
+		k.appendKey(b, cell)
+		return
 	}
 	b.ends = append(b.ends, len(b.bytes))
 }
 
 // KeyBuffer holds keys one behind the other. The zero value is empty and ready; it grows to what it is used for.
 type KeyBuffer struct {
-	bytes []byte
-	ends  []int
+	bytes   []byte
+	ends    []int
+	element []byte // of an array, without its quotes
 }
 
 // Reset forgets the keys and keeps the memory.

@@ -30,6 +30,16 @@ func accessOf(n node, want truth) Access {
 		return n.access(want)
 	case *likeNode:
 		return n.access(want)
+	case *quantifiedNode:
+		return n.access(want)
+	case *containNode:
+		return n.access(want)
+	case *compareExprNode:
+		return n.access(want)
+	case *distinctNode:
+		return n.access(want)
+	case *inExprNode:
+		return n.access(want)
 	}
 	return Access{}
 }

@@ -247,7 +247,10 @@ func datumText(k kind, d *datum) []byte {
 	case k.isInt():
 		return strconv.AppendInt(nil, d.i, 10)
 	case k == kindBool:
-		return boolBytes(d.i != 0)
+		if d.i != 0 {
+			return []byte("t")
+		}
+		return []byte("f")
 	case k.isFloat():
 		return printFloat(k, d.f)
 	case k.isTemporal():

@@ -359,5 +359,6 @@ func (o *oracle) compareExpression(t *testing.T, clause string, p *Predicate) bo
 			break
 		}
 	}
+	o.checkAccess(t, p)
 	return theirErr == nil
 }

@@ -35,7 +35,8 @@ type Shape struct {
 	Created    time.Time        `json:"created"`
 	Changed    time.Time        `json:"changed"`
 
-	// Table is what the definition was checked against, Structure its digest.
+	// Table is what the definition was checked against, Structure its digest. Records that were read share their
+	// tables, so a table is replaced and never changed.
 	Table     *pg.TableInfo `json:"table"`
 	Structure string        `json:"structure"`
 
@@ -78,7 +79,10 @@ func (q Subquery) ValueSet() string { return topology.ValueSet(q.Handle, q.Colum
 func (s *Shape) Revision() uint64 { return s.revision }
 
 // Shapes is the bucket of shapes. Safe for concurrent use.
-type Shapes struct{ kv jetstream.KeyValue }
+type Shapes struct {
+	kv     jetstream.KeyValue
+	tables tables
+}
 
 // OpenShapes opens the source's bucket, which must exist.
 func OpenShapes(ctx context.Context, js jetstream.JetStream, source topology.Source) (*Shapes, error) {
@@ -98,7 +102,7 @@ func (r *Shapes) Get(ctx context.Context, id string) (*Shape, error) {
 	case err != nil:
 		return nil, fmt.Errorf("read shape %s: %w", id, err)
 	}
-	return decodeShape(e)
+	return r.decode(e)
 }
 
 // Put stores a new record, or one that was read before and not changed by
@@ -195,16 +199,31 @@ func (r *Shapes) Watch(ctx context.Context, f func(Event), loaded func()) error 
 			case e.Operation() != jetstream.KeyValuePut:
 				f(Event{ID: e.Key()})
 			default:
-				s, err := decodeShape(e)
+				s, err := r.decode(e)
 				f(Event{ID: e.Key(), Shape: s, Err: err})
 			}
 		}
 	}
 }
 
-func decodeShape(e jetstream.KeyValueEntry) (*Shape, error) {
+// stored is a record whose table is left as it is stored.
+type stored struct {
+	*plain
+
+	Table json.RawMessage `json:"table"`
+}
+
+// plain has the fields of a record.
+type plain Shape
+
+func (r *Shapes) decode(e jetstream.KeyValueEntry) (*Shape, error) {
 	s := &Shape{revision: e.Revision()}
-	if err := json.Unmarshal(e.Value(), s); err != nil { //nolint:musttag // as in Put
+	raw := stored{plain: (*plain)(s)}
+	err := json.Unmarshal(e.Value(), &raw)
+	if err == nil {
+		s.Table, err = r.tables.decode(raw.Table)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("shape %s: its record cannot be read: %w", e.Key(), err)
 	}
 	return s, nil

@@ -40,6 +40,27 @@ func TestRecordsReadAsTheyWereStored(t *testing.T) {
 	}
 }
 
+func TestRecordsThatAreReadShareTheirTables(t *testing.T) {
+	ctx, _, shapes := open(t)
+	table := func(name string) *pg.TableInfo {
+		return &pg.TableInfo{Relation: change.Relation{OID: 1, Schema: "s", Name: name}, PrimaryKey: []string{"id"}}
+	}
+	var got []*registry.Shape
+	for id, table := range map[string]*pg.TableInfo{"a": table("n"), "b": table("n"), "c": table("other"), "d": nil} {
+		s := record(id)
+		s.Table = table
+		ok(t, shapes.Put(ctx, s))
+	}
+	for _, id := range []string{"a", "b", "c", "d"} {
+		s, err := shapes.Get(ctx, id)
+		ok(t, err)
+		got = append(got, s)
+	}
+	if got[0].Table != got[1].Table || got[0].Table.Relation.Name != "n" || got[2].Table.Relation.Name != "other" || got[3].Table != nil {
+		t.Errorf("tables %p %p %+v %p", got[0].Table, got[1].Table, got[2].Table, got[3].Table)
+	}
+}
+
 func TestARecordThatSomebodyElseChangedIsNotOverwritten(t *testing.T) {
 	ctx, _, shapes := open(t)
 	mine := record("a")

@@ -38,9 +38,14 @@ type Reader struct {
 	begun    bool   // a message's beginning has been read
 }
 
-// readAhead is how many bytes a Reader lets the server send in advance. It
-// must hold the largest message the server takes.
+// readAhead is how many bytes a Reader lets the server send in advance with one
+// request, of which there are two at most. It must hold the largest message the server takes.
 const readAhead = 4 << 20
+
+// readMessages bounds the messages that come in advance. The client allocates a place for each when a reader is
+// opened. It must not be what ends a request: the server's word of that needs a place too, and what finds none is dropped
+// and read again. No message is smaller than readAhead / readMessages, as its subject, its reply subject and its headers count.
+const readMessages = readAhead / 128
 
 // OpenReader starts with the first message that begins at sequence from (at
 // least 1) or later: where that is in the middle of a message's parts, as when
@@ -55,7 +60,7 @@ func OpenReader(ctx context.Context, js jetstream.JetStream, streamName string, 
 	if err != nil {
 		return nil, fmt.Errorf("read stream %s from %d: %w", streamName, from, err)
 	}
-	it, err := consumer.Messages(jetstream.PullMaxBytes(readAhead))
+	it, err := consumer.Messages(jetstream.PullMaxMessagesWithBytesLimit(readMessages, readAhead))
 	if err != nil {
 		return nil, fmt.Errorf("read stream %s from %d: %w", streamName, from, err)
 	}

@@ -16,13 +16,13 @@ import (
 
 // The table of BenchmarkFilter: that of an app with users and projects.
 func benchTable() *pg.TableInfo {
-	const int8OID, numericOID, timestamptzOID = 20, 1700, 1184
+	const int8OID, numericOID, timestamptzOID, textArrayOID = 20, 1700, 1184, 1009
 	rel := change.Relation{OID: 9, Schema: "public", Name: "tasks", Identity: change.IdentityFull}
 	t := &pg.TableInfo{PrimaryKey: []string{"id"}, Kind: pg.KindTable}
 	for _, c := range []struct {
 		name string
 		oid  uint32
-	}{{"id", int8OID}, {"user_id", int8OID}, {"project_id", int8OID}, {"status", textOID}, {"price", numericOID}, {"title", textOID}, {"at", timestamptzOID}} {
+	}{{"id", int8OID}, {"user_id", int8OID}, {"project_id", int8OID}, {"status", textOID}, {"price", numericOID}, {"title", textOID}, {"at", timestamptzOID}, {"tags", textArrayOID}} {
 		rel.Columns = append(rel.Columns, change.Column{Name: c.name, Type: c.oid, TypeMod: -1})
 		t.Columns = append(t.Columns, pg.ColumnInfo{Name: c.name, Type: c.oid, TypeMod: -1, Deterministic: true})
 	}
@@ -33,7 +33,7 @@ func benchTable() *pg.TableInfo {
 func benchRow(user, project int, status string, price int) change.Row {
 	return change.Row{
 		[]byte("4711"), []byte(strconv.Itoa(user)), []byte(strconv.Itoa(project)), []byte(status), []byte(strconv.Itoa(price) + ".50"),
-		[]byte("a title of a length that titles often have"), []byte("2024-02-29 12:34:56.789+00"),
+		[]byte("a title of a length that titles often have"), []byte("2024-02-29 12:34:56.789+00"), []byte("{work,urgent,tag" + strconv.Itoa(user) + "}"),
 	}
 }
 
@@ -51,6 +51,7 @@ var benchKinds = []struct {
 	{"ranges", func(i int) (string, []string) {
 		return "price >= $1 AND price < $2", []string{strconv.Itoa(i), strconv.Itoa(i + 1)}
 	}},
+	{"tags @> '{x}'", func(i int) (string, []string) { return "tags @> $1", []string{"{tag" + strconv.Itoa(i) + "}"} }},
 	{"mix with 1 % unindexable", func(i int) (string, []string) {
 		switch {
 		case i%100 == 99:
@@ -84,7 +85,7 @@ func benchRouter(tb testing.TB, n int, kind func(int) (string, []string)) (*rout
 		table := benchTable()
 		rec := &registry.Shape{
 			ID: fmt.Sprintf("%016x", i), Handle: fmt.Sprintf("%016x-%d", i, 1_700_000_000_000_000+i), Table: table, Structure: "s",
-			Definition: shape.Definition{Schema: "public", Table: "tasks", Columns: []string{"id", "user_id", "project_id", "status", "price", "title", "at"}, Where: where, Params: params},
+			Definition: shape.Definition{Schema: "public", Table: "tasks", Columns: []string{"id", "user_id", "project_id", "status", "price", "title", "at", "tags"}, Where: where, Params: params},
 		}
 		f, err := s.follow(rec, wire.Tail{Began: true})
 		if err != nil {

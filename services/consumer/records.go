@@ -29,7 +29,12 @@ func (s *session) noteRecord(id string, rec *registry.Shape) {
 		}
 	}
 	delete(s.records, id)
-	if rec == nil || rec.State == control.StateEnded {
+	delete(s.ended, id)
+	switch {
+	case rec == nil:
+		return
+	case rec.State == control.StateEnded:
+		s.ended[id] = rec.Changed
 		return
 	}
 	s.records[id] = record{rec.Handle, rec.Unasked, rec.Changed, rec.Subqueries}

@@ -181,6 +181,7 @@ func (c *Consumer) session(ctx context.Context, js jetstream.JetStream) error {
 		grouped:    map[string]*group{},
 		records:    map[string]record{},
 		dependsOn:  map[string]map[string]bool{},
+		ended:      map[string]time.Time{},
 
 		router:   newRouter(),
 		feed:     &feed{source: src, relations: relations},

@@ -48,6 +48,7 @@ type session struct {
 	began      int64                      // when the session did; makes the names of its groups differ from those of others
 	records    map[string]record          // by id, of shapes that have not ended
 	dependsOn  map[string]map[string]bool // ids of shapes, by the handle of an inner one
+	ended      map[string]time.Time       // when the shapes ended whose records are kept, by id
 
 	router     *router
 	feed       *feed

@@ -106,7 +106,15 @@ func (s *session) trimChanges(ctx context.Context, floors *floors) error {
 // sweep removes the records and logs of shapes that ended longer ago than the
 // retention, so that their readers have had time to be told.
 func (s *session) sweep(ctx context.Context) error {
-	ids, err := s.shapes.IDs(ctx)
+	var ids []string
+	err := s.onMain(ctx, func(context.Context) error {
+		for id, at := range s.ended {
+			if time.Since(at) >= s.c.cfg.Retention {
+				ids = append(ids, id)
+			}
+		}
+		return nil
+	})
 	if err != nil {
 		return err
 	}

@@ -21,6 +21,8 @@ var testTable = predicate.Table{Schema: "public", Name: "tasks", Columns: []pred
 	{Name: "price", TypeOID: 1700, TypeMod: -1},
 	{Name: "due", TypeOID: 1082, TypeMod: -1},
 	{Name: "done", TypeOID: 16, TypeMod: -1},
+	{Name: "tags", TypeOID: 1009, TypeMod: -1},
+	{Name: "counts", TypeOID: 1007, TypeMod: -1},
 }}
 
 var testCells = [][]string{
@@ -30,7 +32,11 @@ var testCells = [][]string{
 	{"0", "1.50", "1.5", "-2", "2.0", "NaN"},
 	{"2024-01-01", "2024-02-01", "0044-03-15 BC", "infinity"},
 	{"t", "f"},
+	{"{}", "{x}", "{y,x}", `{NULL,"a b",x,x}`, "{{x,y},{z,NULL}}"},
+	{"{}", "{1}", "{2,1,2}", "[3:4]={1,3}", "{NULL}"},
 }
+
+var testElements = map[string][]string{"tags": {"x", "y", "a b", "none"}, "counts": {"1", "2", "3"}}
 
 func drawRow(t *rapid.T, name string) [][]byte {
 	row := make([][]byte, len(testCells))
@@ -49,6 +55,9 @@ func drawLeaf(t *rapid.T) string {
 	if name == "done" {
 		return rapid.SampledFrom([]string{"done", "not done", "done is unknown", "done is not true", "done = false"}).Draw(t, "leaf")
 	}
+	if pool := testElements[name]; pool != nil {
+		return drawArrayLeaf(t, name, pool, constant())
+	}
 	switch rapid.IntRange(0, 7).Draw(t, "leaf") {
 	case 0, 1, 2:
 		return name + " = " + constant()
@@ -62,6 +71,19 @@ func drawLeaf(t *rapid.T) string {
 		return "status like '" + rapid.SampledFrom([]string{"o%", "open", "%", "open_", "%t"}).Draw(t, "pattern") + "'"
 	default:
 		return name + " is " + rapid.SampledFrom([]string{"", "not "}).Draw(t, "not") + "null"
+	}
+}
+
+// drawArrayLeaf is a test of an array column: of an element, or with another array.
+func drawArrayLeaf(t *rapid.T, name string, pool []string, constant string) string {
+	element := "'" + rapid.SampledFrom(pool).Draw(t, "element") + "'"
+	switch rapid.IntRange(0, 4).Draw(t, "leaf") {
+	case 0, 1:
+		return element + rapid.SampledFrom([]string{" = any(", " <> all(", " = all("}).Draw(t, "quantifier") + name + ")"
+	case 2:
+		return name + ` @> '{"` + strings.Trim(element, "'") + `"}'`
+	default:
+		return name + rapid.SampledFrom([]string{" @> ", " <@ ", " && ", " = ", " <> "}).Draw(t, "operator") + constant
 	}
 }
 
@@ -243,9 +265,12 @@ func add(tb testing.TB, x *Index[string], clause string, params ...string) *Entr
 	return x.Add(clause+strings.Join(params, ","), p.Access())
 }
 
-// A row that says owner 1, project 2, status open, price 1.50, due 2024-01-01, done.
+// A row that says status open, price 1.50, due 2024-01-01, done, tagged with its owner and its project.
 func taskRow(owner, project string) [][]byte {
-	return [][]byte{[]byte(owner), []byte(project), []byte("open"), []byte("1.50"), []byte("2024-01-01"), []byte("t")}
+	return [][]byte{
+		[]byte(owner), []byte(project), []byte("open"), []byte("1.50"), []byte("2024-01-01"), []byte("t"),
+		[]byte("{" + owner + ",p" + project + "}"),
+	}
 }
 
 func TestWhatIsFoundFollowsWhatMatches(t *testing.T) {
@@ -267,6 +292,9 @@ func TestWhatIsFoundFollowsWhatMatches(t *testing.T) {
 		{"a disjunction", func(i int) string { return fmt.Sprintf("owner = %d or project = %d", i, i) }, 2},
 		{"NULL in a disjunction", func(i int) string { return fmt.Sprintf("owner = %d or project is null", i) }, 1},
 		{"a range of texts", func(i int) string { return fmt.Sprintf("status like '%04d%%'", i) }, 0},
+		{"an element", func(i int) string { return fmt.Sprintf("'%d' = any(tags)", i) }, 1},
+		{"elements that are contained", func(i int) string { return fmt.Sprintf("tags @> '{%d,p%d}'", i, i%3) }, crowded + 1},
+		{"an element and a column", func(i int) string { return fmt.Sprintf("tags @> '{p%d}' and owner = %d", i%32, i/32) }, 2*crowded + 1},
 		{"never", func(int) string { return "owner = null" }, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -356,9 +384,11 @@ func TestFindDoesNotAllocate(t *testing.T) {
 	for i := range 100 {
 		add(t, x, fmt.Sprintf("owner = %d", i))
 		add(t, x, fmt.Sprintf("price > %d and price < %d", i, i+1))
+		add(t, x, fmt.Sprintf(`tags @> '{"%d x"}'`, i))
 		add(t, x, fmt.Sprintf("owner in (%d, 5) and project = %d", i%10, i/10))
 	}
 	a, b := taskRow("5", "1"), taskRow("6", "2")
+	a[6], b[6] = []byte(`{a,"5 x"}`), []byte(`{"5 x",b,"6 x"}`)
 	x.Find(a, b)
 	if n := testing.AllocsPerRun(100, func() { x.Find(a, b) }); n > 0 {
 		t.Errorf("%v allocations a change", n)

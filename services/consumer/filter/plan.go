@@ -146,7 +146,9 @@ func (x *Index[S]) together(choices []choice[S]) (choice[S], bool) {
 	for i := range choices {
 		p := &choices[i].paths
 		if choices[i].rank != byKeys || len(*p) != 1 || (*p)[0].set != nil || product*len((*p)[0].values) > maxProduct || len((*p)[0].keys) != 1 ||
-			slices.ContainsFunc(of, func(o *path[S]) bool { return o.keys[0] == (*p)[0].keys[0] }) {
+			slices.ContainsFunc(of, func(o *path[S]) bool {
+				return o.keys[0] == (*p)[0].keys[0] || o.keys[0].Elements() && (*p)[0].keys[0].Elements() // a row has all pairs of elements
+			}) {
 			continue
 		}
 		of = append(of, &(*p)[0])

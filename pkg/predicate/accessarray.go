@@ -1,0 +1,212 @@
+package predicate
+
+// columnLookup is how an expression's values are found by the column that it stands for: the key of the column, and how what they
+// are compared with becomes a value of it.
+type columnLookup struct {
+	key  Key
+	k    kind    // of the expression's values, or of their elements
+	read reading // of constants of that kind
+}
+
+// columnLookupOf knows bare columns, and those that were only brought to the type of what they are compared with.
+func columnLookupOf(s scalar) (l columnLookup, ok bool) {
+	from, x := s.k, s.expr
+	if c, cast := x.(*castExpr); cast {
+		from, x = c.arg.k, c.arg.expr
+	}
+	c, ok := x.(*columnExpr)
+	if !ok || from.isArray() != s.k.isArray() {
+		return columnLookup{}, false
+	}
+	l.k = s.k.element()
+	plan, ok := planLookup(from.element(), l.k)
+	if !ok {
+		return columnLookup{}, false
+	}
+	l.key, l.read = Key{column: c.column.index, form: keyValue, read: plan.left}, plan.right
+	switch {
+	case from.isArray():
+		l.key.form = keyElements
+	case comparesBytes(from, plan.left, constant{k: l.k}):
+		l.key = Key{column: c.column.index, form: keyText}
+	}
+	return l, true
+}
+
+// planLookup is how a column of one kind is read beside values of the kind that it is cast to: only for casts after which values are equal
+// exactly when the readings are.
+func planLookup(from, to kind) (comparisonPlan, bool) {
+	switch {
+	case from == kindBool && to == kindBool:
+		r := reading{k: kindBool, domain: domainBytes}
+		return comparisonPlan{domainBytes, r, r}, true
+	case from == to, from.isInt() && to.isInt(), from.isInt() && (to == kindNumeric || to == kindFloat8), from == kindFloat4 && to == kindFloat8,
+		from.isText() && to == kindText:
+		return planComparison(from, to)
+	}
+	return comparisonPlan{}, false
+}
+
+// keys covers the rows that have one of some values, of which NULL is none.
+func (l *columnLookup) keys(values ...datum) Access {
+	keys := make([]string, 0, len(values))
+	for i := range values {
+		d := &values[i]
+		if d.null {
+			continue
+		}
+		text := datumText(l.k, d)
+		if l.key.form == keyText {
+			keys = append(keys, string(text))
+			continue
+		}
+		v := value{i: d.i, f: d.f}
+		switch l.read.domain {
+		case domainBytes, domainDecimal:
+			if !l.read.read(text, &v) {
+				return Access{}
+			}
+		case domainInt, domainFloat:
+		}
+		keys = append(keys, string(appendValue(nil, l.read.domain, &v)))
+	}
+	if len(keys) == 0 {
+		return Access{Form: AccessNone}
+	}
+	return keysOf(l.key, keys...)
+}
+
+// maxContained bounds the elements of an array constant among which an index chooses: each of them covers the rows that have all.
+const maxContained = 16
+
+// containing covers the rows whose array has all of some elements; NULLs among them tell nothing.
+func (l *columnLookup) containing(elements []datum) Access {
+	var args []Access
+	for _, e := range elements {
+		if !e.null {
+			args = append(args, l.keys(e))
+		}
+		if len(args) == maxContained {
+			break
+		}
+	}
+	return All(args...)
+}
+
+// constantOf returns the value of a constant.
+func constantOf(s scalar) (d datum, ok bool) {
+	switch e := s.expr.(type) {
+	case *constExpr:
+		return e.value, true
+	case *conditionExpr:
+		if _, ok := e.arg.(*literalNode); ok {
+			return e.eval(nil), true
+		}
+	}
+	return datum{}, false
+}
+
+// sides finds the constant of two operands of the same kind, and how rows are found by the other one.
+func sides(a, b scalar) (l columnLookup, constant datum, ok bool) {
+	constant, ok = constantOf(b)
+	if !ok {
+		a, b = b, a
+		constant, ok = constantOf(b)
+	}
+	if !ok || a.k != b.k {
+		return columnLookup{}, datum{}, false
+	}
+	l, ok = columnLookupOf(a)
+	return l, constant, ok
+}
+
+// access knows the two spellings of being an element: = ANY that is TRUE, and <> ALL that is FALSE.
+func (n *quantifiedNode) access(want truth) Access {
+	isElement := n.name == "=" && !n.all && want == isTrue || n.name == "<>" && n.all && want == isFalse
+	if !isElement || n.left.k != n.array.k.element() {
+		return Access{}
+	}
+	if d, ok := constantOf(n.left); ok {
+		if l, ok := columnLookupOf(n.array); ok {
+			return l.keys(d)
+		}
+		return Access{}
+	}
+	d, ok := constantOf(n.array)
+	l, found := columnLookupOf(n.left)
+	switch {
+	case !ok || !found:
+		return Access{}
+	case d.null:
+		return Access{Form: AccessNone}
+	}
+	return l.keys(d.a.elements...)
+}
+
+func (n *containNode) access(want truth) Access {
+	if want == isFalse {
+		return Access{}
+	}
+	l, d, ok := sides(n.left, n.right)
+	switch {
+	case !ok:
+		return Access{}
+	case d.null:
+		return Access{Form: AccessNone}
+	case n.overlap:
+		return l.keys(d.a.elements...)
+	}
+	if _, contained := constantOf(n.left); contained {
+		return Access{} // column <@ constant, as it is also of an empty array
+	}
+	for _, e := range d.a.elements {
+		if e.null {
+			return Access{Form: AccessNone}
+		}
+	}
+	return l.containing(d.a.elements)
+}
+
+// equalAccess covers the rows of which both sides are equal.
+func (r *relation) equalAccess() Access {
+	l, d, ok := sides(r.left, r.right)
+	switch {
+	case !ok || d.null:
+		return Access{}
+	case l.key.form == keyElements:
+		return l.containing(d.a.elements)
+	}
+	return l.keys(d)
+}
+
+func (n *compareExprNode) access(want truth) Access {
+	op := n.op
+	if want == isFalse {
+		op = op.negated()
+	}
+	if op != opEqual {
+		return Access{}
+	}
+	return n.equalAccess()
+}
+
+func (n *distinctNode) access(want truth) Access {
+	if (want == isTrue) != n.not {
+		return Access{}
+	}
+	return n.equalAccess()
+}
+
+func (n *inExprNode) access(want truth) Access {
+	if want == isFalse {
+		if n.hasNull { // never FALSE
+			return Access{Form: AccessNone}
+		}
+		return Access{}
+	}
+	l, ok := columnLookupOf(n.left)
+	if !ok || l.key.form == keyElements || n.members[0].k != n.left.k {
+		return Access{}
+	}
+	return l.keys(n.values...)
+}
