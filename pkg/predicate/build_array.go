@@ -303,6 +303,11 @@ func (b *builder) quantified(e *pg_query.A_Expr, pos, depth int) (node, *Error) 
 		if a, err = a.convert(r.right.k|kindArray, right.pos); err != nil {
 			return nil, err
 		}
+		if c, ok := a.expr.(*constExpr); ok { // a constant of the other type is the list that it prints as
+			if n, err := b.quantifiedConst(op, all, left, exprTermConst(c.c, right.pos), pos); n != nil || err != nil {
+				return n, err
+			}
+		}
 	}
 	compare := r.compare
 	return &quantifiedNode{name: name, all: all, left: r.left, array: a, test: func(l, e *datum) bool { return op.holds(compare(l, e)) }}, nil

@@ -124,6 +124,7 @@ func (o *oracle) truths(ctx context.Context, clause string, params []string) (st
 var ownRefusals = []string{
 	"cannot be compared with floating point numbers", "must be a constant or a parameter", "a date has no time of day", "has no zone",
 	"written in ISO 8601", "LIKE pattern must not end with the escape character",
+	"too many subqueries", "nested too deeply", "too complex", // limits
 	"is out of range for type", // Postgres may never get to see the constant, as in FALSE AND …
 }
 
