@@ -141,7 +141,7 @@ func (g *group) fragment(ctx context.Context, m stream.Received, rel *change.Rel
 		}
 		g.txn = openTxn{lsn: fr.LSN}
 	}
-	lsn, tables := fr.LSN, len(fr.Tables)
+	lsn, tables, end := fr.LSN, len(fr.Tables), fr.End // as they are in the change log
 	if !g.skip && rel.OID == g.table && !g.unit.idle() {
 		g.relocate(fr)
 		if err := g.offer(ctx, rel, fr); err != nil {
@@ -152,7 +152,7 @@ func (g *group) fragment(ctx context.Context, m stream.Received, rel *change.Rel
 		if g.txn.done++; g.txn.done == tables {
 			g.txn = openTxn{}
 			if !g.skip && lsn <= g.at.lsn {
-				g.shift += fr.End + change.OpStep
+				g.shift += end + change.OpStep
 			}
 		}
 	}
