@@ -22,7 +22,7 @@ func TestOuterShapesBesideConcurrentWriters(t *testing.T) {
 		s.Create(client.Definition{Table: "tasks", Where: "project_id IN (SELECT id FROM projects WHERE active)"}),
 		s.Create(client.Definition{Table: "tasks", Where: "NOT done AND project_id NOT IN (SELECT id FROM projects WHERE owner = 1)"}),
 	}
-	for round := range 6 {
+	for round := range 3 {
 		var writers sync.WaitGroup
 		write := func(n int, txn func(r *rand.Rand, i int) []string) {
 			conn := s.Connect()
