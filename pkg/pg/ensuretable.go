@@ -16,8 +16,8 @@ import (
 const DefaultLockTimeout = 5 * time.Second
 
 // EnsureTable puts the table into the publication and gives it, and each leaf
-// of a partitioned table, REPLICA IDENTITY FULL, and reports whether t says what
-// is no longer so: it, or somebody else meanwhile, has changed something. After it returns without an error, every transaction that is
+// of a partitioned table, REPLICA IDENTITY FULL, and reports whether it had to
+// change anything. After it returns without an error, every transaction that is
 // not yet visible to new snapshots has all its changes of this table in the
 // stream.
 //
@@ -46,7 +46,7 @@ func EnsureTable(ctx context.Context, conn *pgx.Conn, publication string, t *Tab
 		if err := now.usable(publication); err != nil {
 			return false, err
 		}
-		return now.Structure() != t.Structure(), awaitEarlyWriters(ctx, conn, publication, now, lockTimeout)
+		return false, awaitEarlyWriters(ctx, conn, publication, now, lockTimeout)
 	}
 	err = ensureFenced(ctx, conn, publication, now, lockTimeout)
 	switch sqlState(err) {

@@ -67,10 +67,13 @@ type session struct {
 	// again is where reading began, until it has passed the furthest
 	// checkpoint. Till then applied is ahead of what was read, and says nothing
 	// of shapes that had no part in that checkpoint; so none is written.
-	again   *place
-	open    openTxn
-	saved   [2]place // applied and floor of the last checkpoint
-	pruning bool
+	again *place
+	open  openTxn
+	saved [2]place // applied and floor of the last checkpoint
+	// savedParked says that the last checkpoint named groups. One more has to
+	// tell that there are none any more, however idle the database is.
+	savedParked bool
+	pruning     bool
 }
 
 // place is a place in the change log.
@@ -346,14 +349,14 @@ func (s *session) checkpoint(ctx context.Context, stored func(partition int)) er
 			return err
 		}
 	}
-	s.saved = [2]place{s.applied, floor}
+	s.saved, s.savedParked = [2]place{s.applied, floor}, len(c.Parked) > 0
 	s.c.stats.Values.Store(s.sets.trim(floor.lsn, s.applied.lsn))
 	return nil
 }
 
 // moved reports whether a checkpoint would say anything new, and true.
 func (s *session) moved() bool {
-	return s.again == nil && (s.saved != [2]place{s.applied, s.floor()} || len(s.groups) > 0)
+	return s.again == nil && (s.saved != [2]place{s.applied, s.floor()} || len(s.groups) > 0 || s.savedParked)
 }
 
 // start is where a shape must begin to read whose snapshot is taken from now on.
