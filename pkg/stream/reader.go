@@ -23,6 +23,9 @@ type Received struct {
 	Seq     uint64    // stream sequence of its last part
 	Stored  time.Time // when the server stored it
 	Pending uint64    // messages behind it in the stream
+	// Consumer is the name of the consumer that delivered it. Another one than
+	// before may have been made on another stream under the same name.
+	Consumer string
 }
 
 // Reader reads a stream unfiltered and in order. It waits at the end for more.
@@ -36,6 +39,7 @@ type Reader struct {
 	last     uint64
 	first    uint64 // of the message being put together
 	begun    bool   // a message's beginning has been read
+	jumps    bool   // sequences may jump; see Changes
 }
 
 // readAhead is how many bytes a Reader lets the server send in advance with one
@@ -87,7 +91,7 @@ func (r *Reader) Next(ctx context.Context) (Received, error) {
 		if seq <= r.last {
 			continue // the ordered consumer was made anew and repeats
 		}
-		if seq != r.last+1 {
+		if seq != r.last+1 && !r.jumps {
 			return Received{}, fmt.Errorf("read stream %s: %w (wanted %d, got %d)", r.stream, ErrGap, r.last+1, seq)
 		}
 		r.last = seq
@@ -108,7 +112,7 @@ func (r *Reader) Next(ctx context.Context) (Received, error) {
 		}
 		return Received{
 			Subject: m.Subject(), Header: m.Headers(), Data: data, First: r.first, Seq: seq,
-			Stored: md.Timestamp, Pending: md.NumPending,
+			Stored: md.Timestamp, Pending: md.NumPending, Consumer: md.Consumer,
 		}, nil
 	}
 }

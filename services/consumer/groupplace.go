@@ -9,7 +9,6 @@ import (
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/control"
 	"github.com/shapebus/shapebus/pkg/registry"
-	"github.com/shapebus/shapebus/pkg/stream"
 	"github.com/shapebus/shapebus/pkg/wire"
 	"github.com/shapebus/shapebus/services/consumer/reconcile"
 )
@@ -38,14 +37,15 @@ func (s *session) groupsAt() []wire.ParkedAt {
 	return all
 }
 
-// floorOf is where a group starts to read the change log.
-func (g *group) floorOf() place {
+// floorOf is where a group starts to read the change log. ok is false for one
+// that has not chosen a place yet: it needs nothing.
+func (g *group) floorOf() (p place, ok bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if len(g.aside) > 0 {
-		return place{g.aside[0].LSN, g.aside[0].First}
+		return place{g.aside[0].LSN, g.aside[0].First}, true
 	}
-	return place{g.at.lsn + 1, g.at.seq + 1}
+	return place{g.at.lsn + 1, g.at.seq + 1}, g.at != place{}
 }
 
 // recovered is an outer shape and where its log stands after a restart.
@@ -103,13 +103,13 @@ func (s *session) resume(ctx context.Context, all []recovered) error {
 		if err != nil {
 			return err
 		}
-		seq, err := stream.Seek(ctx, s.changes, k.at+1, 0)
+		seq, err := s.seek(ctx, k.at+1, 0)
 		if err != nil {
 			return err
 		}
 		var aside []reconcile.Txn
 		for _, lsn := range lsns {
-			first, err := stream.Seek(ctx, s.changes, lsn, 0)
+			first, err := s.seek(ctx, lsn, 0)
 			if err != nil {
 				return err
 			}

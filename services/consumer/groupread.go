@@ -50,7 +50,8 @@ func (g *group) setAside(txns []reconcile.Txn) {
 
 // again reads one transaction that was put aside.
 func (g *group) again(ctx context.Context, t reconcile.Txn) error {
-	c := &cursor{s: g.s, next: t.First}
+	c := &cursor{s: g.s}
+	c.begin(t.LSN-1, t.First)
 	defer c.close() //nolint:contextcheck // as in stream.Reader.Close
 	g.begun = 0     // it may be the one that was begun last, when it was put aside
 	fd := &feed{source: g.s.c.cfg.Source, relations: g.s.relations}

@@ -15,13 +15,9 @@ import (
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/control"
 	"github.com/shapebus/shapebus/pkg/registry"
-	"github.com/shapebus/shapebus/pkg/stream"
 	"github.com/shapebus/shapebus/pkg/topology"
 	"github.com/shapebus/shapebus/pkg/wire"
 )
-
-// reasonDiscarded ends shapes that the change log left behind.
-const reasonDiscarded = "the change log discarded changes that this shape had not read yet; a larger --change-max-bytes keeps them longer"
 
 // reasonLost ends shapes whose log is gone while their record is not: NATS
 // lost power before the log was on disk. A new snapshot needs a new handle,
@@ -31,10 +27,6 @@ const reasonLost = "the shape's log was lost with data that JetStream had not ye
 // recover is the start path, after a crash or not: it reads where every
 // partition and every log stands, and returns where to read the change log from.
 func (s *session) recover(ctx context.Context) (place, error) {
-	info, err := s.changes.Info(ctx)
-	if err != nil {
-		return place{}, fmt.Errorf("read the change log's state: %w", err)
-	}
 	checkpoints, start, err := s.readCheckpoints(ctx)
 	if err != nil {
 		return place{}, err
@@ -64,7 +56,7 @@ func (s *session) recover(ctx context.Context) (place, error) {
 	for _, rec := range records {
 		if rec.State == control.StateLive || rec.State == control.StateCreating {
 			for _, q := range rec.Subqueries {
-				if !tails[rec.Handle].Began && !tails[q.Handle].Began {
+				if !tails[rec.Handle].Began && !tails[q.Handle].Began || s.foreignShape(rec, checkpoints[rec.Partition]) {
 					continue
 				}
 				s.watchSet(ctx, q, &change.Offset{LSN: tails[q.Handle].Committed.LSN, Op: tails[q.Handle].Committed.Op})
@@ -75,10 +67,18 @@ func (s *session) recover(ctx context.Context) (place, error) {
 	for _, rec := range records {
 		tail := tails[rec.Handle]
 		cp := checkpoints[rec.Partition]
+		other := tail.Began && s.foreignShape(rec, cp)
+		if s.foreign(cp.History) {
+			cp = wire.Checkpoint{}
+		}
 		switch {
 		case rec.State == control.StateEnded && tail.Ended:
 		case rec.State == control.StateEnded: // the record reached the disk, the log's last word did not
 			if err := s.endRecord(ctx, rec, tail, rec.Reason); err != nil {
+				return place{}, err
+			}
+		case other && !tail.Ended && rec.State != control.StateDeleting:
+			if err := s.endRecord(ctx, rec, tail, s.reasonHistory()); err != nil {
 				return place{}, err
 			}
 		case tail.Ended || rec.State == control.StateDeleting:
@@ -86,7 +86,7 @@ func (s *session) recover(ctx context.Context) (place, error) {
 				return place{}, err
 			}
 		case len(rec.Subqueries) > 0 && (tail.Began || rec.State == control.StateCreating):
-			r, reason, err := s.recoverOuter(ctx, rec, tail, cp, info.State.FirstSeq)
+			r, reason, err := s.recoverOuter(ctx, rec, tail, cp)
 			if reason != "" {
 				err = s.endRecord(ctx, rec, tail, reason)
 			} else if r != nil {
@@ -108,10 +108,6 @@ func (s *session) recover(ctx context.Context) (place, error) {
 				return place{}, err
 			}
 			s.park(ctx, rec, tail, false)
-		case info.State.FirstSeq > cp.Seq+1:
-			if err := s.endRecord(ctx, rec, tail, reasonDiscarded); err != nil {
-				return place{}, err
-			}
 		default:
 			f, err := s.follow(rec, tail)
 			if err != nil {
@@ -124,16 +120,13 @@ func (s *session) recover(ctx context.Context) (place, error) {
 			s.addLive(f)
 		}
 	}
-	if first := info.State.FirstSeq; first > s.applied.seq+1 {
-		// The shapes that missed what was discarded have just ended; nobody
-		// else looks back.
-		s.applied = place{s.applied.lsn, first - 1}
-	}
-	start.seq, err = stream.Seek(ctx, s.changes, start.lsn, start.seq)
+	// Stored sequences are hints: the stream may not be the one it was. Whether
+	// it has what the shapes need, the first message tells that comes.
+	start.seq, err = s.seek(ctx, start.lsn, start.seq)
 	if err != nil {
 		return place{}, err
 	}
-	if start.lsn <= s.applied.lsn {
+	if s.applied.seq = start.seq - 1; start.lsn <= s.applied.lsn {
 		s.again = &start
 	}
 	if err := s.resume(ctx, outers); err != nil {
@@ -147,7 +140,7 @@ func (s *session) recover(ctx context.Context) (place, error) {
 // recoverOuter finds out how a shape with subqueries goes on: from a place in
 // the change log, or, if there is a reason, not at all. One whose snapshot was not
 // finished begins anew.
-func (s *session) recoverOuter(ctx context.Context, rec *registry.Shape, tail wire.Tail, cp wire.Checkpoint, first uint64) (r *recovered, reason string, err error) {
+func (s *session) recoverOuter(ctx context.Context, rec *registry.Shape, tail wire.Tail, cp wire.Checkpoint) (r *recovered, reason string, err error) {
 	if reason := s.missing(rec); reason != "" {
 		return nil, reason, nil
 	}
@@ -161,11 +154,8 @@ func (s *session) recoverOuter(ctx context.Context, rec *registry.Shape, tail wi
 	r = &recovered{f: f, rec: rec}
 	var ok bool
 	r.at, r.aside, ok = placeOf(rec, rec.State == control.StateLive, tail, cp)
-	switch {
-	case !ok:
+	if !ok {
 		return nil, reasonLost, nil
-	case first > max(cp.FloorSeq, 1):
-		return nil, reasonDiscarded, nil
 	}
 	return r, "", nil
 }
@@ -195,8 +185,11 @@ func (s *session) readCheckpoints(ctx context.Context) ([]wire.Checkpoint, place
 		if err != nil {
 			return nil, place{}, err
 		}
-		// Without a checkpoint the partition's shapes may need all there is.
 		all[p.n] = c
+		if s.foreign(c.History) {
+			c = wire.Checkpoint{}
+		}
+		// Without a checkpoint the partition's shapes may need all there is.
 		if p.n == 0 || change.LSN(c.FloorLSN) < start.lsn {
 			start = place{change.LSN(c.FloorLSN), c.FloorSeq}
 		}

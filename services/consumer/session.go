@@ -16,6 +16,7 @@ import (
 	"github.com/shapebus/shapebus/pkg/pg"
 	"github.com/shapebus/shapebus/pkg/registry"
 	"github.com/shapebus/shapebus/pkg/stream"
+	"github.com/shapebus/shapebus/pkg/topology"
 	"github.com/shapebus/shapebus/pkg/wire"
 )
 
@@ -26,6 +27,8 @@ type session struct {
 	log       *slog.Logger
 	js        jetstream.JetStream
 	changes   jetstream.Stream
+	created   time.Time        // when the change log's stream was created that this session reads
+	history   topology.History // and which history it tells
 	shapes    *registry.Shapes
 	relations *registry.Relations
 	parts     []*partition
@@ -110,7 +113,7 @@ func (s *session) main(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	messages := make(chan stream.Received, 1)
+	messages := make(chan stream.Change, 1)
 	s.group.Go(func() error { return s.readChanges(ctx, start, messages) })
 	s.group.Go(func() error { return s.watchCatalog(ctx) })
 	s.group.Go(func() error { return s.trim(ctx) })
@@ -184,35 +187,17 @@ func (s *session) onMain(ctx context.Context, f func(context.Context) error) err
 	}
 }
 
-// readChanges feeds the main loop.
-func (s *session) readChanges(ctx context.Context, start place, messages chan<- stream.Received) error {
-	r, err := stream.OpenReader(ctx, s.js, s.c.cfg.Source.ChangeStream(), start.seq)
-	if err != nil {
-		return err
-	}
-	defer r.Close() //nolint:contextcheck // it has to work after ctx has ended
-	for {
-		m, err := r.Next(ctx)
-		if err != nil {
-			if ctx.Err() != nil {
-				return nil
-			}
+// message takes one message of the change log.
+func (s *session) message(ctx context.Context, m stream.Change) error {
+	if m.Lost != 0 {
+		if err := s.lost(ctx, &m); err != nil {
 			return err
 		}
-		select {
-		case messages <- m:
-		case <-ctx.Done():
-			return nil
-		}
 	}
-}
-
-// message takes one message of the change log.
-func (s *session) message(ctx context.Context, m stream.Received) error {
-	s.recent.add(m)
-	lsn, err := s.feed.read(ctx, m,
+	s.recent.add(m.Received)
+	lsn, err := s.feed.read(ctx, m.Received,
 		func(c wire.Control) error { return s.control(ctx, c) },
-		func(rel *change.Relation, f *change.Fragment) error { return s.fragment(ctx, m, rel, f) })
+		func(rel *change.Relation, f *change.Fragment) error { return s.fragment(ctx, m.Received, rel, f) })
 	if err != nil {
 		return err
 	}
@@ -335,7 +320,7 @@ func (s *session) checkpoint(ctx context.Context, stored func(partition int)) er
 	floor := s.floor()
 	c := wire.Checkpoint{
 		LSN: uint64(s.applied.lsn), Seq: s.applied.seq,
-		FloorLSN: uint64(floor.lsn), FloorSeq: floor.seq, Parked: s.groupsAt(),
+		FloorLSN: uint64(floor.lsn), FloorSeq: floor.seq, Parked: s.groupsAt(), History: s.history.ID,
 		At: time.Now().UnixMicro(),
 	}
 	for _, p := range s.parts {
@@ -384,7 +369,7 @@ func (s *session) floor() place {
 		}
 	}
 	for g := range s.groups {
-		if p := g.floorOf(); p.lsn < floor.lsn {
+		if p, ok := g.floorOf(); ok && p.lsn < floor.lsn {
 			floor = p
 		}
 	}
