@@ -250,6 +250,42 @@ func TestGaps(t *testing.T) {
 	})
 }
 
+// A slot that nobody reads keeps WAL for ever, so it is made when nothing else can fail.
+func TestNoSlotIsMadeForNothing(t *testing.T) {
+	slots := func(b *bench) (n int) {
+		b.t.Helper()
+		if err := b.db.QueryRow(b.t.Context(), "SELECT count(*) FROM pg_replication_slots WHERE slot_name = $1", b.slot).Scan(&n); err != nil {
+			b.t.Fatal(err)
+		}
+		return n
+	}
+	t.Run("while JetStream has no room for the change log", func(t *testing.T) {
+		b := newBench(t, "")
+		r := b.launch(func(c *Config) { c.ChangeLog.MaxBytes = 1 << 60 })
+		eventually(t, "it has tried again", func() bool { return r.Status().Retries > 1 })
+		wantText(t, r.Status().LastError, "out of space")
+		if slots(b) != 0 {
+			t.Error("there is a slot")
+		}
+		r.stop()
+		b.start()
+		if slots(b) != 1 {
+			t.Error("there is no slot")
+		}
+	})
+	t.Run("in another cluster than the source's", func(t *testing.T) {
+		b := newBench(t, "")
+		b.start().stop()
+		server := pgtest.Own(t, nil)
+		wantText(t, b.failure(func(c *Config) { c.DatabaseURL = server.URL("postgres") }), "another Postgres cluster")
+		b.url = server.URL("postgres")
+		b.db = b.connect()
+		if slots(b) != 0 {
+			t.Error("there is a slot")
+		}
+	})
+}
+
 func TestLeftTimeline(t *testing.T) {
 	history := []byte("1\t0/3000000\tno recovery target specified\n\n2\t0/5000148\tbefore 2000-01-01\n")
 	for timeline, want := range map[int32]change.LSN{1: 0x3000000, 2: 0x5000148, 9: 1} {
