@@ -37,6 +37,11 @@ type Changes struct {
 	at       Place
 	consumer string
 	began    bool // something has been read
+
+	// The wait for a message is limited, so that there is a look at the stream
+	// now and then. A limit serves many messages of one caller.
+	caller, limited context.Context //nolint:containedctx // see above
+	cancel          context.CancelFunc
 }
 
 // lookEvery is how often a reader that waits looks whether its stream is still there.
@@ -82,15 +87,29 @@ func (c *Changes) Next(ctx context.Context) (Change, error) {
 // was made again might stand still for ever where the old one went on.
 func (c *Changes) wait(ctx context.Context) (Received, error) {
 	for {
-		limited, cancel := context.WithTimeout(ctx, lookEvery)
-		m, err := c.reader.Next(limited)
-		cancel()
-		if err == nil || ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded) {
+		if c.caller != ctx {
+			c.unlimit()
+			c.caller = ctx
+			c.limited, c.cancel = context.WithTimeout(ctx, lookEvery)
+		}
+		m, err := c.reader.Next(c.limited)
+		if err == nil || c.limited.Err() == nil {
 			return m, err
+		}
+		c.unlimit()
+		if ctx.Err() != nil {
+			return m, context.Cause(ctx)
 		}
 		if _, err := c.look(ctx); err != nil {
 			return m, err
 		}
+	}
+}
+
+func (c *Changes) unlimit() {
+	if c.cancel != nil {
+		c.cancel()
+		c.caller, c.limited, c.cancel = nil, nil, nil
 	}
 }
 
@@ -136,4 +155,7 @@ func (c *Changes) judge(ctx context.Context, m *Received, s Step) (change.LSN, e
 func (c *Changes) Place() Place { return c.at }
 
 // Close frees what the reader has on the server.
-func (c *Changes) Close() { c.reader.Close() }
+func (c *Changes) Close() {
+	c.unlimit()
+	c.reader.Close()
+}

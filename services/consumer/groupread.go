@@ -142,19 +142,17 @@ func (g *group) fragment(ctx context.Context, m stream.Received, rel *change.Rel
 		}
 		g.txn = openTxn{lsn: fr.LSN}
 	}
-	lsn, tables, end := fr.LSN, len(fr.Tables), fr.End // as they are in the change log
+	lsn, end := fr.LSN, fr.End // as they are in the change log
 	if !g.skip && rel.OID == g.table && !g.unit.idle() {
 		g.relocate(fr)
 		if err := g.offer(ctx, rel, fr); err != nil {
 			return err
 		}
 	}
-	if fr.Last {
-		if g.txn.done++; g.txn.done == tables {
-			g.txn = openTxn{}
-			if !g.skip && lsn <= g.at.lsn {
-				g.shift += end + change.OpStep
-			}
+	if completes(rel.OID, fr) {
+		g.txn = openTxn{}
+		if !g.skip && lsn <= g.at.lsn {
+			g.shift += end + change.OpStep
 		}
 	}
 	g.s.c.cfg.Failpoint("group_fragment")

@@ -85,10 +85,16 @@ type place struct {
 	seq uint64 // a hint; the LSN decides
 }
 
-// openTxn tells when the transaction being read is complete.
+// openTxn is the transaction being read; zero between transactions.
 type openTxn struct {
-	lsn  change.LSN
-	done int // tables that had their last fragment
+	lsn change.LSN
+}
+
+// completes reports whether a fragment is the last one of its transaction: the
+// tables' last fragments come in the order of their ids. They are not counted, as the log may
+// repeat some.
+func completes(table uint32, f *change.Fragment) bool {
+	return f.Last && (len(f.Tables) == 0 || table == f.Tables[len(f.Tables)-1])
 }
 
 // run holds the partitions until ctx ends or something fails.
@@ -245,11 +251,9 @@ func (s *session) fragment(ctx context.Context, m stream.Received, rel *change.R
 			break
 		}
 	}
-	if f.Last {
-		if s.open.done++; s.open.done == len(f.Tables) {
-			s.router.commitDeferred(f)
-			s.open = openTxn{}
-		}
+	if completes(rel.OID, f) {
+		s.router.commitDeferred(f)
+		s.open = openTxn{}
 	}
 	s.c.cfg.Failpoint("after_fragment")
 	return nil
