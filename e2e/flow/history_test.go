@@ -18,10 +18,11 @@ import (
 
 // postgres is a server on a directory and a port that stay.
 type postgres struct {
+	*pgtemp.Server
+
 	t    *testing.T
 	dir  string
 	port int
-	*pgtemp.Server
 }
 
 func startPostgres(t *testing.T, dir string, port int) *postgres {
@@ -72,7 +73,7 @@ func TestTheDatabaseGoesBackInItsHistory(t *testing.T) {
 		takesOver bool // on a timeline of its own, without the slot
 	}{{"by a restore", false}, {"by a failover", true}} {
 		t.Run(tt.name, func(t *testing.T) {
-			dir, err := os.MkdirTemp("", "shapebus-history-") // the server may run as another user, who must get there
+			dir, err := os.MkdirTemp("", "shapebus-history-") //nolint:usetesting // the server may run as another user, who must get there
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -114,7 +115,7 @@ func TestTheDatabaseGoesBackInItsHistory(t *testing.T) {
 				server.run("rm", append([]string{"-r"}, slots...)...)
 				server.run("cp", "-a", filepath.Join(data, "PG_VERSION"), filepath.Join(data, "recovery.signal")) // any file of the right owner
 			}
-			server = startPostgres(t, dir, server.port)
+			startPostgres(t, dir, server.port)
 			s.DB = s.Connect()
 			var timeline int
 			if err := s.DB.QueryRow(t.Context(), "SELECT timeline_id FROM pg_control_checkpoint()").Scan(&timeline); err != nil || (timeline > 1) != tt.takesOver {

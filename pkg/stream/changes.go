@@ -89,10 +89,10 @@ func (c *Changes) wait(ctx context.Context) (Received, error) {
 	for {
 		if c.caller != ctx {
 			c.unlimit()
-			c.caller = ctx
+			c.caller = ctx //nolint:fatcontext // it replaces the one before
 			c.limited, c.cancel = context.WithTimeout(ctx, lookEvery)
 		}
-		m, err := c.reader.Next(c.limited)
+		m, err := c.reader.Next(c.limited) //nolint:contextcheck // it is made of ctx
 		if err == nil || c.limited.Err() == nil {
 			return m, err
 		}
