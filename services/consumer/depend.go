@@ -13,42 +13,50 @@ import (
 // may change a set that they depend on, and come back when their group has caught
 // up. All of it runs on the main loop unless it says otherwise.
 
-// watchSet makes a value set known. committed is where the inner shape's log
-// stands if that is known already, as after a restart.
+// watchSet makes a value set known, and has the commit markers of its inner shape
+// noted. committed is the last one so far if the shape does not run yet, as
+// after a restart.
 func (s *session) watchSet(ctx context.Context, q registry.Subquery, committed *change.Offset) {
-	since := max(s.open.lsn, s.read.lsn)
-	if committed != nil {
-		since = committed.LSN
-	} else if f := s.live[q.ID]; f != nil && f.handle == q.Handle {
-		since = max(since, f.after)
+	following := s.verdictsOf[q.Partition]
+	if following == nil {
+		following = make(chan struct{})
+		s.verdictsOf[q.Partition] = following
+		s.group.Go(func() error { return s.readVerdicts(ctx, q.Partition, following) })
 	}
-	if _, added := s.sets.set(q, since); !added {
+	if _, added := s.sets.set(q, following); !added {
 		return
 	}
-	if !s.verdictsOf[q.Partition] {
-		s.verdictsOf[q.Partition] = true
-		s.group.Go(func() error { return s.readVerdicts(ctx, q.Partition) })
+	if committed != nil {
+		s.sets.anchor(q.Handle, *committed)
+		return
 	}
 	if f := s.live[q.ID]; f != nil && f.handle == q.Handle {
 		f.inner.Store(true)
+		s.sets.anchor(q.Handle, f.tail.Committed)
 		s.sets.place(q.Handle, true, 0)
-	} else if g := s.grouped[q.ID]; g != nil {
-		g.mu.Lock()
-		if f := g.members[q.ID]; f != nil && f.handle == q.Handle {
-			f.inner.Store(true)
-		}
-		g.mu.Unlock()
-	}
-	if committed != nil {
-		s.sets.settle(q.Handle, *committed)
 		return
 	}
-	s.group.Go(func() error { return ignoreEnd(ctx, s.settle(ctx, q, since)) })
+	g := s.grouped[q.ID]
+	if g == nil {
+		return // addLive does it, or newGroup
+	}
+	g.mu.Lock()
+	f := g.members[q.ID]
+	is := f != nil && f.handle == q.Handle
+	if is {
+		f.inner.Store(true)
+	}
+	g.mu.Unlock()
+	if is {
+		since := max(s.open.lsn, s.read.lsn)
+		s.group.Go(func() error { return ignoreEnd(ctx, s.anchor(ctx, q, since)) })
+	}
 }
 
-// settle finds the last commit marker of an inner shape's log that may be from
-// before it was watched. Not on the main loop.
-func (s *session) settle(ctx context.Context, q registry.Subquery, since change.LSN) error {
+// anchor finds the last commit marker of the log of a group's member that may not
+// have been noted: when the group is at since, what it had gathered before is appended. Not
+// on the main loop.
+func (s *session) anchor(ctx context.Context, q registry.Subquery, since change.LSN) error {
 	gone := false
 	err := s.sets.wait(ctx, func() bool {
 		l := s.sets.inner[q.Handle]
@@ -65,7 +73,7 @@ func (s *session) settle(ctx context.Context, q registry.Subquery, since change.
 	if err != nil {
 		return err
 	}
-	s.sets.settle(q.Handle, tails[q.Handle].Committed)
+	s.sets.anchor(q.Handle, tails[q.Handle].Committed)
 	return nil
 }
 
@@ -138,14 +146,19 @@ func (s *session) startGroup(ctx context.Context, g *group) {
 	s.group.Go(func() error { return g.run(ctx) })
 }
 
+// noteMarkers has the commit markers of a shape noted from now on if others depend
+// on it. It must not run: what it wrote so far is anchored.
+func (s *session) noteMarkers(f *follower) {
+	watched := s.sets.watched(f.handle)
+	if before := f.inner.Swap(watched); watched && !before {
+		s.sets.anchor(f.handle, f.tail.Committed)
+	}
+}
+
 // addLive gives a shape to the main loop.
 func (s *session) addLive(f *follower) {
 	s.live[f.id] = f
-	watched := s.sets.watched(f.handle)
-	if watched && !f.inner.Load() && f.outer == nil {
-		s.sets.begin(f.handle, f.after, f.tail.Committed) // its catching up was not noted
-	}
-	f.inner.Store(watched)
+	s.noteMarkers(f)
 	if f.outer != nil {
 		f.outer.look(func(name string) *valueset.View { return s.sets.get(name).main })
 		for _, q := range f.outer.subqueries {

@@ -82,7 +82,7 @@ func (s *session) newGroup(members []*follower, at place, aside []reconcile.Txn)
 	g.log = s.log.With(slog.String("group", g.id), slog.String("table", members[0].table.String()))
 	for _, f := range members {
 		f.after, f.held = 0, nil
-		f.inner.Store(s.sets.watched(f.handle))
+		s.noteMarkers(f)
 		g.members[f.id] = f
 		g.router.add(f)
 		for _, q := range f.outer.subqueries {
@@ -281,18 +281,31 @@ func (g *group) attempt(ctx context.Context) error {
 	}
 }
 
+// reasonForgotten ends shapes whose sets cannot be known any more as they were
+// where the shapes stand: streams were restored, or trimmed by somebody else.
+const reasonForgotten = "the values that its subquery selected where the shape stands are not stored any more"
+
 // load reads the sets as they stand at the group's place.
 func (g *group) load(ctx context.Context) error {
 	aside := make([]change.LSN, 0, len(g.aside))
 	for _, t := range g.aside {
 		aside = append(aside, t.LSN)
 	}
-	// Verdicts up to here may still be on their way.
 	for _, set := range g.sets {
-		if err := g.s.sets.awaitSettled(ctx, set, g.at.lsn); err != nil {
+		v, err := g.s.sets.view(ctx, set, g.at.lsn, aside)
+		if errors.Is(err, errGone) { // what is stored may reach further back than what is held
+			if err = g.loadAgain(ctx, set); err != nil {
+				return err
+			}
+			v, err = g.s.sets.view(ctx, set, g.at.lsn, aside)
+		}
+		if errors.Is(err, errGone) && g.began {
+			return &final{errors.New(reasonForgotten)}
+		}
+		if err != nil {
 			return err
 		}
-		g.views = append(g.views, g.s.sets.view(set, g.at.lsn, aside))
+		g.views = append(g.views, v)
 	}
 	return nil
 }

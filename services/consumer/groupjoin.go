@@ -77,7 +77,7 @@ func (s *session) coverAndMarkLive(ctx context.Context, rec *registry.Shape) err
 // commit behind the group's place has changed one. Runs on the main loop.
 func (g *group) current() bool {
 	for _, set := range g.sets {
-		if !g.s.sets.isLive(set) || g.s.sets.changesAfter(set, g.at.lsn) {
+		if !g.s.sets.isLive(set) || g.s.sets.behind(set, g.at.lsn) {
 			return false
 		}
 	}

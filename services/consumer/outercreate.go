@@ -61,16 +61,20 @@ func (g *group) create(ctx context.Context) error {
 	return g.barrier(ctx, u)
 }
 
-// start finds where the shape starts to read: where nothing is hidden from a
-// snapshot any more that is part of a base.
+// start finds where the shape starts to read: at the oldest commit that a
+// snapshot taken from now on may not see, as far as the sets are known back to there.
 func (g *group) start(ctx context.Context, conn *pgx.Conn) (place, error) {
 	for look := firstLook; ; look = min(2*look, lastLook) {
 		start, err := g.pin(ctx, conn)
 		if err != nil {
 			return place{}, err
 		}
-		if !slices.ContainsFunc(g.sets, func(set *valueSet) bool { return !g.s.sets.reachesBack(set, start.lsn) }) {
+		short := slices.IndexFunc(g.sets, func(set *valueSet) bool { return !g.s.sets.holds(set, start.lsn-1) })
+		if short < 0 {
 			return start, nil
+		}
+		if err := g.loadAgain(ctx, g.sets[short]); err != nil {
+			return place{}, err
 		}
 		waitFor(ctx, look) // Postgres does not tell when a transaction becomes visible
 		if ctx.Err() != nil {
@@ -172,11 +176,17 @@ func (s *session) parkOuter(ctx context.Context, rec *registry.Shape, tail wire.
 	return nil
 }
 
+// loadAgain loads a set that does not reach back to where the group stands.
+func (g *group) loadAgain(ctx context.Context, set *valueSet) error {
+	g.s.sets.unload(set)
+	return g.awaitBase(ctx, set)
+}
+
 // awaitBase waits until the materializer has written a first base of the set.
 func (g *group) awaitBase(ctx context.Context, set *valueSet) error {
 	told := false
 	for look := firstLook; ; look = min(2*look, lastLook) {
-		err := g.s.loadBase(ctx, set)
+		err := g.s.loadSet(ctx, set)
 		if !errors.Is(err, errNoBase) {
 			return err
 		}

@@ -175,7 +175,7 @@ func (c *Consumer) session(ctx context.Context, js jetstream.JetStream) error {
 		do:         make(chan func(context.Context) error),
 		began:      time.Now().UnixNano(),
 		sets:       newSets(),
-		verdictsOf: map[int]bool{},
+		verdictsOf: map[int]chan struct{}{},
 		dependents: map[string]map[*follower]bool{},
 		groups:     map[*group]bool{},
 		grouped:    map[string]*group{},

@@ -40,7 +40,7 @@ type session struct {
 	over <-chan struct{} // closed when the main loop ends
 
 	sets       *sets
-	verdictsOf map[int]bool                  // partitions whose verdicts are read
+	verdictsOf map[int]chan struct{}         // closed when the verdicts of a partition are followed
 	dependents map[string]map[*follower]bool // live outer shapes, by the handle of an inner one
 	groups     map[*group]bool
 	grouped    map[string]*group // by id of the member
