@@ -2,7 +2,6 @@ package consumer
 
 import (
 	"context"
-	"slices"
 
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/registry"
@@ -90,7 +89,7 @@ func (s *session) dirty(ctx context.Context) {
 		return
 	}
 	var leave []*follower
-	seen := map[string]bool{}
+	leaves, seen := map[*follower]bool{}, map[string]bool{}
 	for len(queue) > 0 {
 		handle := queue[0]
 		queue = queue[1:]
@@ -99,7 +98,8 @@ func (s *session) dirty(ctx context.Context) {
 		}
 		seen[handle] = true
 		for f := range s.dependents[handle] {
-			if !slices.Contains(leave, f) {
+			if !leaves[f] {
+				leaves[f] = true
 				leave = append(leave, f)
 				queue = append(queue, f.handle) // who depends on it waits for it
 			}
@@ -153,6 +153,7 @@ func (s *session) addLive(f *follower) {
 				s.dependents[q.Handle] = map[*follower]bool{}
 			}
 			s.dependents[q.Handle][f] = true
+			s.selectors[q.ValueSet()]++
 		}
 	}
 	s.router.add(f)
@@ -160,31 +161,31 @@ func (s *session) addLive(f *follower) {
 	s.c.stats.Live.Store(int64(len(s.live)))
 }
 
-// removeLive takes a shape from the main loop. Sets that no live shape
-// depends on any more are not kept up to date there.
-func (s *session) removeLive(f *follower) {
+// removeLive takes a shape from the main loop, and reports whether it was there. Sets that no
+// live shape selects by any more are not kept up to date there. The cost does not follow the
+// number of shapes: thousands may leave with one commit.
+func (s *session) removeLive(f *follower) bool {
+	if s.live[f.id] != f {
+		return false
+	}
 	s.router.remove(f)
 	delete(s.live, f.id)
 	s.c.stats.Live.Store(int64(len(s.live)))
 	s.sets.place(f.handle, false, s.applied.lsn)
 	if f.outer == nil {
-		return
+		return true
 	}
 	for _, q := range f.outer.subqueries {
-		delete(s.dependents[q.Handle], f)
-	}
-	for _, q := range f.outer.subqueries {
-		used := false
-		for o := range s.dependents[q.Handle] {
-			used = used || slices.ContainsFunc(o.outer.subqueries, func(p registry.Subquery) bool { return p.ValueSet() == q.ValueSet() })
-		}
-		if !used {
-			s.sets.get(q.ValueSet()).main = nil
-		}
-		if len(s.dependents[q.Handle]) == 0 {
+		if delete(s.dependents[q.Handle], f); len(s.dependents[q.Handle]) == 0 {
 			delete(s.dependents, q.Handle)
 		}
+		name := q.ValueSet()
+		if s.selectors[name]--; s.selectors[name] == 0 {
+			delete(s.selectors, name)
+			s.sets.get(name).main = nil
+		}
 	}
+	return true
 }
 
 // countParked keeps the figure of shapes that are not with the main loop.

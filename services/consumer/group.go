@@ -197,19 +197,23 @@ func (g *group) endAll(reason string) {
 func (g *group) endSome(ctx context.Context) (left bool, err error) {
 	err = g.s.onMain(ctx, func(ctx context.Context) error {
 		g.mu.Lock()
-		defer g.mu.Unlock()
-		for _, e := range g.ending {
-			f := g.members[e.id]
+		asked := g.ending
+		g.ending = nil
+		g.mu.Unlock()
+		for _, e := range asked {
+			f := g.drop(e.id)
 			if f == nil {
-				continue
+				continue // somebody asked before
 			}
-			g.drop(f)
+			// Without mu: it may end members of other groups.
 			if err := g.s.endFollower(ctx, f, e.reason, e.keepRecord); err != nil {
 				return err
 			}
 		}
-		g.ending = nil
-		if left = len(g.members) > 0; !left {
+		g.mu.Lock()
+		left = len(g.members) > 0
+		g.mu.Unlock()
+		if !left {
 			g.s.disband(g)
 		}
 		return nil
@@ -220,12 +224,18 @@ func (g *group) endSome(ctx context.Context) (left bool, err error) {
 	return left, err
 }
 
-// drop removes a member, on the main loop and with mu held.
-func (g *group) drop(f *follower) {
-	g.router.remove(f)
-	delete(g.members, f.id)
-	delete(g.s.grouped, f.id)
-	g.s.countParked()
+// drop removes a member, and returns it; nil if there is none with that id. Runs on the main loop.
+func (g *group) drop(id string) *follower {
+	g.mu.Lock()
+	f := g.members[id]
+	delete(g.members, id)
+	g.mu.Unlock()
+	if f != nil {
+		g.router.remove(f)
+		delete(g.s.grouped, id)
+		g.s.countParked()
+	}
+	return f
 }
 
 // attempt processes the change log from the place that counts. It returns nil
