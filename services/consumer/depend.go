@@ -84,53 +84,62 @@ const reasonInner = "the shape that its subquery selects from has ended"
 // dirty makes the shapes that depend on inner shapes whose logs have just
 // changed leave the main loop, before they see any more of the transaction.
 func (s *session) dirty(ctx context.Context) {
-	queue := s.sets.takeFresh()
-	if len(queue) == 0 {
-		return
+	if fresh := s.sets.takeFresh(); len(fresh) > 0 {
+		s.regroup(ctx, s.downstream(fresh))
 	}
-	var leave []*follower
-	leaves, seen := map[*follower]bool{}, map[string]bool{}
-	for len(queue) > 0 {
+}
+
+// downstream are the live shapes that depend on inner ones, at any depth, each once.
+func (s *session) downstream(inner []string) []*follower {
+	var all []*follower
+	taken, seen := map[*follower]bool{}, map[string]bool{}
+	for queue := inner; len(queue) > 0; queue = queue[1:] {
 		handle := queue[0]
-		queue = queue[1:]
 		if seen[handle] {
 			continue
 		}
 		seen[handle] = true
 		for f := range s.dependents[handle] {
-			if !leaves[f] {
-				leaves[f] = true
-				leave = append(leave, f)
+			if !taken[f] {
+				taken[f] = true
+				all = append(all, f)
 				queue = append(queue, f.handle) // who depends on it waits for it
 			}
 		}
 	}
-	s.regroup(ctx, leave)
+	return all
 }
 
-// regroup makes live shapes leave the main loop, in groups that share a table
-// and a depth: an inner shape must not wait for the shapes that depend on it.
+// regroup makes live shapes leave the main loop, in groups.
 func (s *session) regroup(ctx context.Context, leave []*follower) {
-	if len(leave) == 0 {
-		return
+	for _, g := range s.gather(leave) {
+		s.startGroup(ctx, g)
 	}
+}
+
+// gather takes live shapes from the main loop and makes groups of those that share a table and a
+// depth: an inner shape must not wait for the shapes that depend on it. The groups do not run yet.
+// Thousands of shapes may leave with one commit, so the cost must follow their number.
+func (s *session) gather(leave []*follower) []*group {
 	type kind struct {
 		table uint32
 		depth int
 	}
-	groups := map[kind][]*follower{}
+	kinds := map[kind][]*follower{}
 	for _, f := range leave {
 		s.removeLive(f)
 		k := kind{f.relation.OID, f.outer.depth}
-		groups[k] = append(groups[k], f)
+		kinds[k] = append(kinds[k], f)
 	}
-	for _, members := range groups {
+	groups := make([]*group, 0, len(kinds))
+	for _, members := range kinds {
 		g := s.newGroup(members, s.applied, nil)
 		for i, set := range g.sets {
 			g.since[i] = set.version
 		}
-		s.startGroup(ctx, g)
+		groups = append(groups, g)
 	}
+	return groups
 }
 
 // startGroup runs a group.
