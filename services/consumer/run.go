@@ -177,6 +177,7 @@ func (c *Consumer) session(ctx context.Context, js jetstream.JetStream) error {
 		sets:       newSets(),
 		verdictsOf: map[int]chan struct{}{},
 		dependents: map[string]map[*follower]bool{},
+		selectors:  map[string]int{},
 		groups:     map[*group]bool{},
 		grouped:    map[string]*group{},
 		records:    map[string]record{},

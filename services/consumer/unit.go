@@ -76,9 +76,7 @@ func (g *group) openUnit(ctx context.Context, t reconcile.Txn) error {
 }
 
 // set is the place of a set among the group's.
-func (g *group) set(name string) int {
-	return slices.IndexFunc(g.sets, func(s *valueSet) bool { return s.name == name })
-}
+func (g *group) set(name string) int { return g.places[name] }
 
 // snapshot opens a snapshot that sees t and everything the members have.
 func (g *group) snapshot(ctx context.Context, t reconcile.Txn) (*unit, error) {
@@ -159,7 +157,6 @@ func (g *group) closeUnit(ctx context.Context, m stream.Received, c wire.Control
 	u.close(context.WithoutCancel(ctx))
 	g.show()
 	g.shift = end.End
-	g.began = true
 	g.advance(place{end.LSN, m.Seq}, aside)
 	if u.first {
 		if err := g.sweepSegments(ctx); err != nil {
