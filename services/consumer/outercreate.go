@@ -109,16 +109,14 @@ func (g *group) firstRows(ctx context.Context, u *unit, end *change.Fragment) er
 	for _, c := range table.Relation.Columns {
 		columns = append(columns, c.Name)
 	}
-	// Postgres evaluates the subqueries as of the snapshot, which is what the
-	// sets are by now; but sets of inner shapes with subqueries of their own may lag.
-	where := f.pred.SQL()
-	if f.outer.nested() {
-		where = f.pred.FixedSQL()
+	where, err := u.selects(ctx, f, rec)
+	if err != nil {
+		return err
 	}
 	sets := u.running(g, f.outer)
 	w := g.s.newSegment(rec)
 	picked := make(change.Row, len(f.project))
-	_, err := u.snap.CopyRows(ctx, table, columns, where, func(row change.Row) error {
+	_, err = u.snap.CopyRows(ctx, table, columns, where, func(row change.Row) error {
 		if !f.outer.Match(row, sets) {
 			return nil
 		}
@@ -131,7 +129,7 @@ func (g *group) firstRows(ctx context.Context, u *unit, end *change.Fragment) er
 		err = w.send(ctx)
 	}
 	if err != nil {
-		return fmt.Errorf("snapshot of shape %s: %w", rec.Handle, err)
+		return finalIfPermanent(fmt.Errorf("snapshot of shape %s: %w", rec.Handle, err))
 	}
 	g.s.c.cfg.Failpoint("after_snapshot_rows")
 	err = g.s.state(ctx, rec.ID, rec.Handle, func(r *registry.Shape) {
@@ -146,6 +144,32 @@ func (g *group) firstRows(ctx context.Context, u *unit, end *change.Fragment) er
 	f.begin(u.snap.Snapshot, w.segment, w.messages, w.rows)
 	g.creating.segment = w.segment
 	return nil
+}
+
+// selects is the condition for the first rows of a shape with subqueries. The
+// sets decide on each row, so it may be true of more rows than the clause, but
+// not of fewer.
+//
+// Postgres evaluates the subqueries as of the snapshot, which is what the sets
+// are as well; but sets of inner shapes with subqueries of their own may lag.
+// And an inner table may have been truncated since the snapshot was opened, or be
+// locked: then its subquery is not asked, and all rows that it decides on are read.
+func (u *unit) selects(ctx context.Context, f *follower, rec *registry.Shape) (string, error) {
+	if f.outer.nested() {
+		return f.pred.FixedSQL(), nil
+	}
+	for _, t := range rec.InnerTables {
+		err := u.snap.Guard(ctx, t)
+		_, locked := errors.AsType[*pg.LockedError](err)
+		switch {
+		case err == nil:
+		case locked, errors.Is(err, pg.ErrSnapshotStale), pg.Permanent(err):
+			return f.pred.FixedSQL(), nil
+		default:
+			return "", err
+		}
+	}
+	return f.pred.SQL(), nil
 }
 
 // sweepSegments removes what earlier attempts left, once the log has its beginning.

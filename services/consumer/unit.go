@@ -101,6 +101,7 @@ func (g *group) snapshot(ctx context.Context, t reconcile.Txn) (*unit, error) {
 			return nil
 		})
 		if err == nil && all {
+			g.s.c.cfg.Failpoint("snapshot_open")
 			return u, nil
 		}
 		u.close(context.WithoutCancel(ctx))
@@ -209,7 +210,7 @@ func (g *group) restate(ctx context.Context, u *unit, end *change.Fragment) erro
 	})
 	g.s.c.stats.Restated.Add(rows)
 	if err != nil {
-		return fmt.Errorf("read the rows whose membership changed: %w", err)
+		return finalIfPermanent(fmt.Errorf("read the rows whose membership changed: %w", err))
 	}
 	return g.flush(ctx)
 }
