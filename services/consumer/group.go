@@ -283,10 +283,7 @@ func (g *group) attempt(ctx context.Context) error {
 
 // load reads the sets as they stand at the group's place.
 func (g *group) load(ctx context.Context) error {
-	aside := make([]change.LSN, 0, len(g.aside))
-	for _, t := range g.aside {
-		aside = append(aside, t.LSN)
-	}
+	aside := reconcile.LSNs(g.aside)
 	// Verdicts up to here may still be on their way.
 	for _, set := range g.sets {
 		if err := g.s.sets.awaitSettled(ctx, set, g.at.lsn); err != nil {
