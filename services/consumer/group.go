@@ -306,10 +306,7 @@ const reasonForgotten = "the values that its subquery selected where the shape s
 
 // load reads the sets as they stand at the group's place.
 func (g *group) load(ctx context.Context) error {
-	aside := make([]change.LSN, 0, len(g.aside))
-	for _, t := range g.aside {
-		aside = append(aside, t.LSN)
-	}
+	aside := reconcile.LSNs(g.aside)
 	for _, set := range g.sets {
 		v, err := g.s.sets.view(ctx, set, g.at.lsn, aside)
 		if errors.Is(err, errGone) { // what is stored may reach further back than what is held

@@ -95,9 +95,7 @@ func (g *group) snapshot(ctx context.Context, t reconcile.Txn) (*unit, error) {
 		err = g.s.onMain(ctx, func(context.Context) error {
 			v := &g.s.visibility
 			v.prune(u.snap.Snapshot)
-			all = (t.XID == 0 || u.snap.Sees(t.XID)) && !v.hides(max(t.LSN, g.at.lsn), func(lsn change.LSN) bool {
-				return lsn != t.LSN && slices.ContainsFunc(g.aside, func(o reconcile.Txn) bool { return o.LSN == lsn })
-			})
+			all = v.unlisted == 0 && reconcile.Usable(u.snap.Snapshot, t, g.at.lsn, g.aside, v.unseen())
 			return nil
 		})
 		if err == nil && all {
