@@ -25,7 +25,7 @@ func outerCrowd(tb testing.TB, n int) *session {
 		builders: &sync.Pool{New: func() any { return wire.NewLogBuilder() }},
 	}
 	q := registry.Subquery{ID: "inner", Handle: innerHandle, Columns: []int{0}}
-	set, _ := s.sets.set(q, 0)
+	set, _ := s.sets.set(q, nil)
 	set.base = &valueset.Set{}
 	set.main = valueset.NewView(set.base)
 	users := testTable()
