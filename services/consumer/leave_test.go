@@ -8,10 +8,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/pg"
 	"github.com/shapebus/shapebus/pkg/registry"
 	"github.com/shapebus/shapebus/pkg/valueset"
 	"github.com/shapebus/shapebus/pkg/wire"
+	"github.com/shapebus/shapebus/services/consumer/valuesets"
 )
 
 const innerHandle = "0123456789abcdef-1"
@@ -26,8 +28,9 @@ func outerCrowd(tb testing.TB, n int) *session {
 	}
 	q := registry.Subquery{ID: "inner", Handle: innerHandle, Columns: []int{0}}
 	set, _ := s.sets.set(q, nil)
-	set.base = &valueset.Set{}
-	set.main = valueset.NewView(set.base)
+	base := &valueset.Set{}
+	set.history.Load(base, change.Offset{}, valuesets.Chain{})
+	set.main = valueset.NewView(base)
 	users := testTable()
 	users.Relation.OID, users.Relation.Name = 8, "users"
 	for i := range n {
