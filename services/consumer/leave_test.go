@@ -61,7 +61,7 @@ func leaveAndReturn(tb testing.TB, s *session, n int) (busy time.Duration) {
 		tb.Fatal("the main loop keeps a set up to date by which no live shape selects")
 	}
 	g.fill()
-	g.views = append(g.views, valueset.NewView(set.base))
+	g.views = append(g.views, set.history.View(0, nil))
 	g.show()
 
 	began = cpuTime()
