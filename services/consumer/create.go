@@ -22,8 +22,8 @@ type parked struct {
 	id        string
 	handle    string
 	partition int
-	table     *pg.TableInfo // as the shape is made for it
-	structure string        // of table
+	table     *pg.TableInfo   // as the shape is made for it
+	structure string          // of table
 	ctx       context.Context //nolint:containedctx // of this shape's creation: a batch has many
 	cancel    context.CancelCauseFunc
 	log       *slog.Logger
