@@ -22,6 +22,8 @@ type parked struct {
 	id        string
 	handle    string
 	partition int
+	table     *pg.TableInfo   // as the shape is made for it
+	structure string          // of table
 	ctx       context.Context //nolint:containedctx // of this shape's creation: a batch has many
 	cancel    context.CancelCauseFunc
 	log       *slog.Logger
@@ -72,7 +74,7 @@ var errAgain = errors.New("the batch ended before the shape's turn")
 func (s *session) park(ctx context.Context, rec *registry.Shape, tail wire.Tail, fresh bool) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	p := &parked{
-		s: s, id: rec.ID, handle: rec.Handle, partition: rec.Partition, ctx: ctx, cancel: cancel,
+		s: s, id: rec.ID, handle: rec.Handle, partition: rec.Partition, table: rec.Table, structure: rec.Structure, ctx: ctx, cancel: cancel,
 		log: s.log.With(slog.String("shape", rec.Handle)),
 		rec: rec, tail: tail, fresh: fresh,
 	}
