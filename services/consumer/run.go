@@ -161,12 +161,15 @@ func (c *Consumer) session(ctx context.Context, js jetstream.JetStream) error {
 		return err
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
+	// Given back when the last checkpoint is stored and the appenders are closed, so that nothing is
+	// on its way any more when the successor reads where everything stands.
+	holding, release := context.WithCancel(context.WithoutCancel(ctx))
 	held := make(chan struct{})
 	go func() {
 		defer close(held)
-		cancel(lease.Hold(ctx))
+		cancel(lease.Hold(holding))
 	}()
-	defer func() { cancel(nil); <-held }()
+	defer func() { release(); <-held; cancel(nil) }()
 
 	s := &session{
 		c: c, log: c.log, js: js, changes: changes, shapes: c.shapes, relations: relations,
