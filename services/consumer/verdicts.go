@@ -6,67 +6,12 @@ import (
 	"fmt"
 
 	"github.com/nats-io/nats.go/jetstream"
-	"github.com/synadia-io/orbit.go/jetstreamext"
 
 	"github.com/shapebus/shapebus/pkg/change"
-	"github.com/shapebus/shapebus/pkg/stream"
 	"github.com/shapebus/shapebus/pkg/topology"
 	"github.com/shapebus/shapebus/pkg/valueset"
 	"github.com/shapebus/shapebus/pkg/wire"
 )
-
-// readVerdicts reads the verdicts on a partition's inner shapes, those still
-// stored first, until ctx ends.
-func (s *session) readVerdicts(ctx context.Context, partition int) error {
-	src := s.c.cfg.Source
-	fail := func(err error) error {
-		return ignoreEnd(ctx, fmt.Errorf("read verdicts of partition %d: %w", partition, topology.Explain(err)))
-	}
-	if err := src.EnsureVerdicts(ctx, s.js, s.c.cfg.Partitions, s.c.cfg.ShapeLogs.Replicas); err != nil {
-		return ignoreEnd(ctx, err)
-	}
-	c, err := s.js.OrderedConsumer(ctx, src.VerdictStream(partition), jetstream.OrderedConsumerConfig{
-		FilterSubjects: []string{src.VerdictSubject(partition, "*")},
-		DeliverPolicy:  jetstream.DeliverAllPolicy,
-	})
-	if err != nil {
-		return fail(err)
-	}
-	it, err := c.Messages(jetstream.PullMaxBytes(verdictBytes))
-	if err != nil {
-		return fail(err)
-	}
-	defer it.Stop()
-	var parts stream.Assembler
-	for {
-		m, err := it.Next(jetstream.NextContext(ctx))
-		if err != nil {
-			return fail(err)
-		}
-		data, whole, err := parts.Add(m.Subject(), m.Headers(), m.Data())
-		if err != nil {
-			return fail(err)
-		}
-		if !whole {
-			continue
-		}
-		v, err := wire.DecodeVerdict(data)
-		if err != nil {
-			return fail(err)
-		}
-		after, err := change.ParseOffset(m.Headers().Get(topology.HeaderVerdictAfter))
-		if err != nil {
-			return fail(fmt.Errorf("header %s: %w", topology.HeaderVerdictAfter, err))
-		}
-		name, _ := topology.SetOfVerdict(m.Subject())
-		if err := s.sets.verdict(name, v, after); err != nil {
-			return fail(err)
-		}
-	}
-}
-
-// verdictBytes is how much the server may send in advance.
-const verdictBytes = 4 << 20
 
 // errMissed says that verdicts were trimmed before they were read. The next
 // session begins with a base that holds them.
@@ -130,13 +75,8 @@ func (s *session) loadBase(ctx context.Context, set *valueSet) error {
 		return fmt.Errorf("read the base of %s: %w", set.name, err)
 	}
 	base := &valueset.Set{}
-	var seq, got uint64
-	for got < b.Messages {
-		n, last, err := s.baseBatch(ctx, src.VerdictStream(p), src.BaseValuesSubject(p, set.name, b.Number), seq+1, base)
-		if err != nil {
-			return fmt.Errorf("read the base of %s: %w", set.name, err)
-		}
-		got, seq = got+n, last
+	if err := s.readBase(ctx, p, set.name, b, base.Add); err != nil {
+		return fmt.Errorf("read the base of %s: %w", set.name, err)
 	}
 	s.sets.mu.Lock()
 	defer s.sets.mu.Unlock()
@@ -153,34 +93,3 @@ func (s *session) loadBase(ctx context.Context, set *valueSet) error {
 	}
 	return nil
 }
-
-// baseBatch adds some messages of a base, from a sequence on.
-func (s *session) baseBatch(ctx context.Context, streamName, subject string, from uint64, base *valueset.Set) (n, last uint64, err error) {
-	answer, err := jetstreamext.GetBatch(ctx, s.js, streamName, baseBatch, jetstreamext.GetBatchSubject(subject), jetstreamext.GetBatchSeq(from))
-	if err != nil {
-		return 0, 0, err
-	}
-	for m, err := range answer {
-		if errors.Is(err, jetstreamext.ErrNoMessages) {
-			return 0, 0, errors.New("it was replaced meanwhile")
-		}
-		if err != nil {
-			return 0, 0, err
-		}
-		values, err := wire.DecodeBaseValues(m.Data)
-		if err != nil {
-			return 0, 0, err
-		}
-		for _, v := range values {
-			base.Add(v.Key, v.Count)
-		}
-		n, last = n+1, m.Sequence
-	}
-	if n == 0 {
-		return 0, 0, errors.New("the server did not answer")
-	}
-	return n, last, nil
-}
-
-// baseBatch is how many messages of a base are asked for at once.
-const baseBatch = 16
