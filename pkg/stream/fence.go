@@ -2,6 +2,7 @@ package stream
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -82,6 +83,9 @@ func (a *Appender) publishFenced(ctx context.Context, m *nats.Msg) error {
 		}
 	}
 	ack, err := batch.CommitMsg(ctx, m)
+	if errors.Is(err, nats.ErrMaxPayload) {
+		return a.unsent(m, err)
+	}
 	if err != nil {
 		return fenceError(ctx, err)
 	}
