@@ -73,8 +73,8 @@ func (p *plane) describe(ctx context.Context, rec *registry.Shape) (*control.Sha
 
 // describeAll adds to records what their logs, the checkpoints and the change log say.
 func (p *plane) describeAll(ctx context.Context, records []*registry.Shape) ([]control.Shape, error) {
-	tails, err := readTails(ctx, p.js, p.c.cfg.Source, records)
-	if err != nil {
+	tails := newTails()
+	if err := readTails(ctx, p.js, p.c.cfg.Source, records, &tails); err != nil {
 		return nil, err
 	}
 	head, err := p.head(ctx)
@@ -91,7 +91,7 @@ func (p *plane) describeAll(ctx context.Context, records []*registry.Shape) ([]c
 			}
 			checkpoints[rec.Partition] = cp
 		}
-		out = append(out, summary(rec, tails[rec.Handle], cp, head.lsn))
+		out = append(out, summary(rec, tails.of[rec.Handle], cp, head.lsn))
 	}
 	return out, nil
 }

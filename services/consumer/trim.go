@@ -78,7 +78,7 @@ func (s *session) trimChanges(ctx context.Context, floors *floors) error {
 	var floor uint64
 	for _, p := range s.parts {
 		c, ok, err := readCheckpoint(ctx, s.js, s.c.cfg.Source, p.n)
-		if err != nil || !ok {
+		if err != nil || !ok || c.FloorSeq == 0 {
 			return err
 		}
 		if floor == 0 || c.FloorSeq < floor {
