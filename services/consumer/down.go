@@ -3,6 +3,7 @@ package consumer
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -27,6 +28,11 @@ func (d *downs) get() []Down {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return append([]Down(nil), d.list...)
+}
+
+// has reports whether a partition is down.
+func (d *downs) has(partition int) bool {
+	return slices.ContainsFunc(d.get(), func(o Down) bool { return o.Partition == partition })
 }
 
 // tellDown stores which partitions are down, for this process' figures and, by

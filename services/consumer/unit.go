@@ -160,7 +160,9 @@ func (g *group) closeUnit(ctx context.Context, m stream.Received, c wire.Control
 	u.close(context.WithoutCancel(ctx))
 	g.show()
 	g.shift = end.End
+	g.mu.Lock()
 	g.began = true
+	g.mu.Unlock()
 	g.advance(place{end.LSN, m.Seq}, aside)
 	if u.first {
 		if err := g.sweepSegments(ctx); err != nil {
