@@ -63,7 +63,7 @@ func (s *session) checkTables(ctx context.Context) error {
 	return s.onMain(ctx, func(ctx context.Context) error {
 		for _, oid := range oids {
 			for _, f := range asked[oid] {
-				if f.structure == now[oid] || s.live[f.id] != f {
+				if f.structure == now[oid] {
 					continue
 				}
 				if err := s.endLive(ctx, f, tableChanged(f.table, tables[oid])); err != nil {

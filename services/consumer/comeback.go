@@ -163,6 +163,7 @@ func (s *session) takeIn(ctx context.Context, t *takeover) error {
 	s.watchSets(ctx, t.records, t.tails)
 	q := &pursuit{s: s, back: t, feed: &feed{source: s.c.cfg.Source, relations: s.relations}, router: newRouter()}
 	for _, e := range t.entrants {
+		delete(s.finished, e.rec.Handle)
 		if e.f == nil {
 			continue
 		}
@@ -172,14 +173,13 @@ func (s *session) takeIn(ctx context.Context, t *takeover) error {
 			if len(e.put) > 0 {
 				from-- // what is aside is written at e.at
 			}
-			s.sets.resume(e.f.handle, e.tail.Committed, from, true)
+			s.sets.rewind(e.f.handle, from, e.tail.Committed)
 			continue
 		}
-		s.sets.resume(e.f.handle, e.tail.Committed, 0, false)
 		if s.superseded(e) {
 			continue
 		}
-		e.f.inner.Store(s.sets.watched(e.f.handle))
+		s.noteMarkers(e.f) // what it catches up with is noted again, as far as it was before
 		k := s.newParked(ctx, e.rec, e.tail)
 		k.behind, k.from, k.f = true, place{e.f.after + 1, t.cp.Seq + 1}, e.f
 		s.parked[k.id] = k
@@ -243,7 +243,6 @@ func (s *session) raise(ctx context.Context, t *takeover) error {
 		if e.course == courseFollow || s.superseded(e) {
 			continue
 		}
-		delete(s.finished, e.rec.Handle)
 		if err := s.admit(ctx, e, &outers); err != nil {
 			return err
 		}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/control"
+	"github.com/shapebus/shapebus/pkg/pg"
 	"github.com/shapebus/shapebus/pkg/registry"
 	"github.com/shapebus/shapebus/pkg/wire"
 )
@@ -76,6 +77,15 @@ type final struct{ err error }
 
 func (e *final) Error() string { return e.err.Error() }
 func (e *final) Unwrap() error { return e.err }
+
+// finalIfPermanent sorts what Postgres says of a shape's table: an error that
+// only a person can cure ends the shape, with any other it is tried again.
+func finalIfPermanent(err error) error {
+	if pg.Permanent(err) {
+		return &final{err}
+	}
+	return err
+}
 
 // errAgain is no fault of the shape: it goes into another batch.
 var errAgain = errors.New("the batch ended before the shape's turn")

@@ -164,9 +164,11 @@ func (s *session) stuck(subqueries []registry.Subquery) bool {
 }
 
 // split puts the members of a group in two new ones that stand where it stands.
-// Runs on the main loop, called by the group's goroutine with its mu held.
+// Runs on the main loop, while the group's goroutine waits for it.
 func (s *session) split(ctx context.Context, g *group) {
+	g.mu.Lock()
 	g.mixed = false
+	g.mu.Unlock()
 	parted := map[bool][]*follower{}
 	for _, f := range g.members {
 		stuck := s.stuck(f.outer.subqueries)
@@ -177,7 +179,7 @@ func (s *session) split(ctx context.Context, g *group) {
 	}
 	for _, members := range parted {
 		for _, f := range members {
-			g.drop(f)
+			g.drop(f.id)
 		}
 		s.startGroup(ctx, s.newGroup(members, g.at, g.aside))
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/registry"
 	"github.com/shapebus/shapebus/pkg/wire"
+	"github.com/shapebus/shapebus/services/consumer/reconcile"
 )
 
 // groupsAt lists the places of the groups for a checkpoint.
@@ -16,12 +17,7 @@ func (s *session) groupsAt() []wire.ParkedAt {
 	for g := range s.groups {
 		g.mu.Lock()
 		if g.began {
-			at := wire.ParkedAt{LSN: uint64(g.at.lsn)}
-			lsns := make([]change.LSN, 0, len(g.aside))
-			for _, t := range g.aside {
-				lsns = append(lsns, t.LSN)
-			}
-			at.Aside = wire.FormatAside(lsns)
+			at := wire.ParkedAt{LSN: uint64(g.at.lsn), Aside: wire.FormatAside(reconcile.LSNs(g.aside))}
 			for _, f := range g.members {
 				if !f.life.over() { // else it is about to leave, and may be in another group already
 					at.Handles = append(at.Handles, f.handle)

@@ -73,15 +73,11 @@ func (p *plane) describe(ctx context.Context, rec *registry.Shape) (*control.Sha
 
 // describeAll adds to records what their logs, the checkpoints and the change log say.
 func (p *plane) describeAll(ctx context.Context, records []*registry.Shape) ([]control.Shape, error) {
-	isDown := func(partition int) bool {
-		down, err := p.down(ctx)
-		return err == nil && slices.ContainsFunc(down, func(d control.PartitionDown) bool { return d.Partition == partition })
-	}
 	tails := newTails()
 	for n := range p.c.cfg.Partitions {
 		of := slices.DeleteFunc(slices.Clone(records), func(rec *registry.Shape) bool { return rec.Partition != n })
 		// Of a partition that is down nothing may be known, which is no reason to say nothing of the others.
-		if err := readTails(ctx, p.js, p.c.cfg.Source, of, &tails); err != nil && !isDown(n) {
+		if err := readTails(ctx, p.js, p.c.cfg.Source, of, &tails); err != nil && !p.isDown(ctx, n) {
 			return nil, err
 		}
 	}
@@ -94,14 +90,41 @@ func (p *plane) describeAll(ctx context.Context, records []*registry.Shape) ([]c
 	for _, rec := range records {
 		cp, ok := checkpoints[rec.Partition]
 		if !ok {
-			if cp, _, err = readCheckpoint(ctx, p.js, p.c.cfg.Source, rec.Partition); err != nil && !isDown(rec.Partition) {
+			if cp, _, err = readCheckpoint(ctx, p.js, p.c.cfg.Source, rec.Partition); err != nil && !p.isDown(ctx, rec.Partition) {
 				return nil, err
 			}
 			checkpoints[rec.Partition] = cp
 		}
-		out = append(out, summary(rec, tails.of[rec.Handle], cp, head.lsn))
+		s := summary(rec, tails.of[rec.Handle], cp, head.lsn)
+		if tails.of[rec.Handle].Ended && s.State != control.StateEnded && s.State != control.StateDeleting {
+			s.State = control.StateEnded // the record follows in a moment
+			if s.Reason, err = p.lastWord(ctx, rec); err != nil {
+				return nil, err
+			}
+		}
+		out = append(out, s)
 	}
 	return out, nil
+}
+
+// lastWord reads from the log of a shape that has ended why it did.
+func (p *plane) lastWord(ctx context.Context, rec *registry.Shape) (reason string, err error) {
+	st, err := p.js.Stream(ctx, p.c.cfg.Source.ShapeStream(rec.Partition))
+	if err != nil {
+		return "", fmt.Errorf("read the end of log %s: %w", rec.Handle, err)
+	}
+	m, err := st.GetLastMsgForSubject(ctx, p.c.cfg.Source.LogSubject(rec.Partition, rec.Handle))
+	if err != nil {
+		return "", fmt.Errorf("read the end of log %s: %w", rec.Handle, err)
+	}
+	var d wire.LogDecoder
+	err = d.Decode(m.Data, func(e *wire.Entry) error {
+		if e.Kind == wire.EntryEnd {
+			reason = e.Reason
+		}
+		return nil
+	})
+	return reason, err
 }
 
 func summary(rec *registry.Shape, tail wire.Tail, cp wire.Checkpoint, head change.LSN) control.Shape {
@@ -221,6 +244,12 @@ func (p *plane) down(ctx context.Context) ([]control.PartitionDown, error) {
 		out = append(out, control.PartitionDown{Partition: t.Partition, Since: t.Since.UTC().Format(time.RFC3339), Reason: t.Reason})
 	}
 	return out, nil
+}
+
+// isDown reports whether a partition is known to be down.
+func (p *plane) isDown(ctx context.Context, partition int) bool {
+	down, err := p.down(ctx)
+	return err == nil && slices.ContainsFunc(down, func(d control.PartitionDown) bool { return d.Partition == partition })
 }
 
 // slot adds what Postgres says of the slot.

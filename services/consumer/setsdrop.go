@@ -1,8 +1,6 @@
 package consumer
 
 import (
-	"slices"
-
 	"github.com/shapebus/shapebus/pkg/change"
 )
 
@@ -31,22 +29,15 @@ func (s *sets) recheck(handle string) {
 	}
 }
 
-// resume is told where the log of an inner shape stands that goes on, and from
-// where its changes are noted again. What was noted beyond that of a shape with
-// subqueries does not count: its units come again, with other barriers.
-func (s *sets) resume(handle string, committed change.Offset, from change.LSN, units bool) {
+// rewind is told where the log of an inner shape with subqueries stands that
+// goes on from a place. What was noted beyond does not count: its units come again,
+// with other barriers.
+func (s *sets) rewind(handle string, from change.LSN, committed change.Offset) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	l := s.inner[handle]
-	if l == nil {
-		return
-	}
-	if l.settled == nil {
-		l.since, l.settled = committed.LSN, &committed
-	}
-	if units {
+	if l := s.inner[handle]; l != nil {
 		l.known = min(l.known, from)
-		l.changes = slices.DeleteFunc(l.changes, func(at change.Offset) bool { return at.LSN > from })
+		l.markers.Rewind(from, committed)
+		s.tell()
 	}
-	s.tell()
 }

@@ -76,9 +76,7 @@ func (g *group) openUnit(ctx context.Context, t reconcile.Txn) error {
 }
 
 // set is the place of a set among the group's.
-func (g *group) set(name string) int {
-	return slices.IndexFunc(g.sets, func(s *valueSet) bool { return s.name == name })
-}
+func (g *group) set(name string) int { return g.places[name] }
 
 // snapshot opens a snapshot that sees t and everything the members have.
 func (g *group) snapshot(ctx context.Context, t reconcile.Txn) (*unit, error) {
@@ -97,12 +95,11 @@ func (g *group) snapshot(ctx context.Context, t reconcile.Txn) (*unit, error) {
 		err = g.s.onMain(ctx, func(context.Context) error {
 			v := &g.s.visibility
 			v.prune(u.snap.Snapshot)
-			all = (t.XID == 0 || u.snap.Sees(t.XID)) && !v.hides(max(t.LSN, g.at.lsn), func(lsn change.LSN) bool {
-				return lsn != t.LSN && slices.ContainsFunc(g.aside, func(o reconcile.Txn) bool { return o.LSN == lsn })
-			})
+			all = v.unlisted == 0 && reconcile.Usable(u.snap.Snapshot, t, g.at.lsn, g.aside, v.unseen())
 			return nil
 		})
 		if err == nil && all {
+			g.s.c.cfg.Failpoint("snapshot_open")
 			return u, nil
 		}
 		u.close(context.WithoutCancel(ctx))
@@ -160,9 +157,6 @@ func (g *group) closeUnit(ctx context.Context, m stream.Received, c wire.Control
 	u.close(context.WithoutCancel(ctx))
 	g.show()
 	g.shift = end.End
-	g.mu.Lock()
-	g.began = true
-	g.mu.Unlock()
 	g.advance(place{end.LSN, m.Seq}, aside)
 	if u.first {
 		if err := g.sweepSegments(ctx); err != nil {
@@ -215,7 +209,7 @@ func (g *group) restate(ctx context.Context, u *unit, end *change.Fragment) erro
 	})
 	g.s.c.stats.Restated.Add(rows)
 	if err != nil {
-		return fmt.Errorf("read the rows whose membership changed: %w", err)
+		return finalIfPermanent(fmt.Errorf("read the rows whose membership changed: %w", err))
 	}
 	return g.flush(ctx)
 }
