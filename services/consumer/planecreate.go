@@ -95,8 +95,11 @@ func (p *plane) over(ctx context.Context, have, want *registry.Shape) (bool, err
 			return true, nil
 		}
 	}
-	tails, err := readTails(ctx, p.js, p.c.cfg.Source, []*registry.Shape{have})
-	return tails[have.Handle].Ended, err
+	tails := newTails()
+	if err := readTails(ctx, p.js, p.c.cfg.Source, []*registry.Shape{have}, &tails); err != nil && !p.isDown(ctx, have.Partition) {
+		return false, err
+	}
+	return tails.of[have.Handle].Ended, nil
 }
 
 // define checks a request against the database and returns the record of a
