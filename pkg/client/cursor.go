@@ -16,6 +16,8 @@ var errPause = errors.New("not committed yet")
 // cursor turns a log's messages into events, in order, up to where the log
 // counts. It does no I/O but through the functions it is given.
 type cursor struct {
+	place // of the last message taken
+
 	handle string
 	layout *layout
 	emit   func(Event) error                                      // hands out an event
@@ -24,7 +26,6 @@ type cursor struct {
 	began  bool          // what comes before the first op is done with: the snapshot was handed out or is not wanted
 	pos    change.Offset // everything up to it is done with
 	base   change.Offset // of the last Commit, or where reading began: what a void entry goes back to
-	place                // of the last message taken
 	mark   head          // the last message taken
 	seen   bool          // an entry was seen
 	bottom bool          // the first entry to be seen is the log's first

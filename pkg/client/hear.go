@@ -2,7 +2,7 @@ package client
 
 import (
 	"context"
-	"fmt"
+	"log/slog"
 	"time"
 )
 
@@ -103,7 +103,7 @@ func (r *run) verify(ctx context.Context, told head) error {
 	h, _, odd := r.live.head(r.cursor.place)
 	r.unsure = r.unsure || odd
 	if r.trouble.on() || !r.cursor.due(h.tail) {
-		return r.doubted(told)
+		return r.doubted(ctx, told)
 	}
 	r.rumor.since, r.rumor.next = time.Time{}, time.Time{}
 	r.rumor.pause.reset()
@@ -111,14 +111,14 @@ func (r *run) verify(ctx context.Context, told head) error {
 }
 
 // doubted notes that the log does not know what was told.
-func (r *run) doubted(told head) error {
+func (r *run) doubted(ctx context.Context, told head) error {
 	now := time.Now()
 	if r.rumor.since.IsZero() {
 		r.rumor.since = now
 	}
 	r.rumor.next = now.Add(r.rumor.pause.take())
 	if !r.trouble.on() && now.Sub(r.rumor.since) > r.opts.Patience {
-		r.log.Warn(fmt.Sprintf("what came on %s is not in the log", r.liveSubject()))
+		r.log.WarnContext(ctx, "what came on core NATS is not in the log", slog.String("subject", r.liveSubject()))
 		r.live.disbelieve(told)
 		r.rumor.since = time.Time{}
 	}

@@ -68,6 +68,7 @@ func (r *run) look(ctx context.Context, full bool) error {
 		return errMoved
 	case standsShort:
 		return r.lost(ctx, h, found)
+	case standsAsRead:
 	}
 	if r.unsure && !h.same(r.cursor.mark) {
 		moved, err := r.moved(ctx)

@@ -92,8 +92,7 @@ var patient = client.Options{Recheck: 50 * time.Millisecond, Patience: 500 * tim
 // permanent checks that an error says what failed, on what and what to do.
 func permanent(t *testing.T, err error, says ...string) {
 	t.Helper()
-	var p *client.PermanentError
-	if !errors.As(err, &p) {
+	if _, is := errors.AsType[*client.PermanentError](err); !is {
 		t.Fatalf("got %v, want a PermanentError", err)
 	}
 	for _, s := range says {

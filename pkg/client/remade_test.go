@@ -134,6 +134,7 @@ func TestTheStoreIsRestoredUnderAReader(t *testing.T) {
 				}
 			},
 			func(t *testing.T, lines <-chan string, failed <-chan error) {
+				t.Helper()
 				for lsn := range uint64(9) {
 					next(t, lines, failed, inserted(103+lsn)...)
 				}
@@ -146,6 +147,7 @@ func TestTheStoreIsRestoredUnderAReader(t *testing.T) {
 				}
 			},
 			func(t *testing.T, lines <-chan string, failed <-chan error) {
+				t.Helper()
 				rest(t, lines)
 				mustRefetch(t, failure(t, failed), "does not have offset 102_2")
 			},
@@ -153,6 +155,7 @@ func TestTheStoreIsRestoredUnderAReader(t *testing.T) {
 		"and the log does not go on": {
 			func(*shapeLog) {},
 			func(t *testing.T, lines <-chan string, failed <-chan error) {
+				t.Helper()
 				rest(t, lines)
 				mustRefetch(t, failure(t, failed), "ends at offset 101_2")
 			},
