@@ -103,15 +103,15 @@ func (r *run) verify(ctx context.Context, told head) error {
 	h, _, odd := r.live.head(r.cursor.place)
 	r.unsure = r.unsure || odd
 	if r.trouble.on() || !r.cursor.due(h.tail) {
-		return r.doubted(ctx, told)
+		return r.unconfirmed(ctx, told)
 	}
 	r.rumor.since, r.rumor.next = time.Time{}, time.Time{}
 	r.rumor.pause.reset()
 	return nil
 }
 
-// doubted notes that the log does not know what was told.
-func (r *run) doubted(ctx context.Context, told head) error {
+// unconfirmed notes that the log does not know what was told.
+func (r *run) unconfirmed(ctx context.Context, told head) error {
 	now := time.Now()
 	if r.rumor.since.IsZero() {
 		r.rumor.since = now

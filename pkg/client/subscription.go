@@ -20,8 +20,8 @@ type Options struct {
 	Recheck time.Duration
 	// Patience is how long a log that seems to have lost what it held, as a
 	// replica that lags behind makes it seem, is waited for before a
-	// MustRefetchError, and a stream that does not exist, as on a server that is starting, before
-	// a PermanentError; default 10 s.
+	// MustRefetchError; and how long a stream that this user does not see, though the control
+	// plane says that the shape is there, before a PermanentError; default 10 s.
 	Patience time.Duration
 	// Log receives what is retried; nil means nobody. The app is told by Stalled.
 	Log *slog.Logger
