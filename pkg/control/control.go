@@ -23,7 +23,7 @@ const (
 	CodeBadRequest  = "400" // the request is wrong; the text says where
 	CodeForbidden   = "403" // Postgres or NATS does not allow it; the text says what to grant
 	CodeNotFound    = "404" // no such shape
-	CodeConflict    = "409" // the shape is being deleted; try again
+	CodeConflict    = "409" // the shape is being deleted or cleared away; try again
 	CodeUnavailable = "503" // Postgres or JetStream cannot be reached; try again
 )
 

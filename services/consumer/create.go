@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/shapebus/shapebus/pkg/control"
+	"github.com/shapebus/shapebus/pkg/pg"
 	"github.com/shapebus/shapebus/pkg/registry"
 	"github.com/shapebus/shapebus/pkg/wire"
 )
@@ -21,6 +22,8 @@ type parked struct {
 	id        string
 	handle    string
 	partition int
+	table     *pg.TableInfo   // as the shape is made for it
+	structure string          // of table
 	ctx       context.Context //nolint:containedctx // of this shape's creation: a batch has many
 	cancel    context.CancelCauseFunc
 	log       *slog.Logger
@@ -54,6 +57,15 @@ type final struct{ err error }
 func (e *final) Error() string { return e.err.Error() }
 func (e *final) Unwrap() error { return e.err }
 
+// finalIfPermanent sorts what Postgres says of a shape's table: an error that
+// only a person can cure ends the shape, with any other it is tried again.
+func finalIfPermanent(err error) error {
+	if pg.Permanent(err) {
+		return &final{err}
+	}
+	return err
+}
+
 // errAgain is no fault of the shape: it goes into another batch.
 var errAgain = errors.New("the batch ended before the shape's turn")
 
@@ -62,7 +74,7 @@ var errAgain = errors.New("the batch ended before the shape's turn")
 func (s *session) park(ctx context.Context, rec *registry.Shape, tail wire.Tail, fresh bool) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	p := &parked{
-		s: s, id: rec.ID, handle: rec.Handle, partition: rec.Partition, ctx: ctx, cancel: cancel,
+		s: s, id: rec.ID, handle: rec.Handle, partition: rec.Partition, table: rec.Table, structure: rec.Structure, ctx: ctx, cancel: cancel,
 		log: s.log.With(slog.String("shape", rec.Handle)),
 		rec: rec, tail: tail, fresh: fresh,
 	}

@@ -19,11 +19,17 @@ const reasonDeleted = "the shape was deleted"
 // table can end thousands together, and as many requests to NATS would time out.
 const endsAtOnce = 8
 
-// endLive ends a live shape: its readers are told why, its log and segments
-// go, and its record says so. Runs on the main loop.
+// endLive ends a shape that the main loop knows as live: its readers are told why, its log and
+// segments go, and its record says so. The shape may have left since: then its group ends it, or
+// it has ended already, with a shape that it depends on. Runs on the main loop.
 func (s *session) endLive(ctx context.Context, f *follower, reason string) error {
-	s.removeLive(f)
-	return s.endFollower(ctx, f, reason, true)
+	if s.removeLive(f) {
+		return s.endFollower(ctx, f, reason, true)
+	}
+	if g := s.grouped[f.id]; g != nil && g.handleOf(f.id) == f.handle {
+		g.end(f.id, reason, true) // its goroutine does the rest
+	}
+	return nil
 }
 
 // endRunning ends the life of a shape that is live or parked. Runs on the main loop.
@@ -47,12 +53,13 @@ func (s *session) endRecord(ctx context.Context, rec *registry.Shape, tail wire.
 	return s.endFollower(ctx, f, reason, true)
 }
 
-// endFollower appends the shape's last word. The rest is done aside: what is
-// left undone by a crash is done by the next start.
+// endFollower appends the shape's last word, once, and ends those that depend on it. The rest is
+// done aside: what is left undone by a crash is done by the next start.
 func (s *session) endFollower(ctx context.Context, f *follower, reason string, keepRecord bool) error {
 	p := s.parts[f.partition]
+	first := !s.finished[f.handle]
 	s.finished[f.handle] = true
-	if !f.appended.Ended {
+	if first && !f.appended.Ended {
 		f.end(reason)
 		if err := p.appendLog(ctx, f); err != nil {
 			return err
@@ -77,6 +84,9 @@ func (s *session) endFollower(ctx context.Context, f *follower, reason string, k
 		}
 		return ignoreEnd(ctx, s.closeRecord(ctx, f.id, f.handle, reason))
 	})
+	if !first {
+		return nil
+	}
 	return s.endDependents(ctx, f.handle)
 }
 

@@ -32,25 +32,31 @@ func (g *group) join(ctx context.Context) error {
 			s.sets.release(set)
 		}
 		g.views = nil
-		members := make([]*follower, 0, len(g.members))
-		g.mu.Lock()
-		for _, f := range g.members {
-			members = append(members, f)
-			delete(s.grouped, f.id)
-		}
-		clear(g.members)
-		g.mu.Unlock()
-		s.disband(g)
-		for _, f := range members {
-			g.router.remove(f)
-			f.after = s.applied.lsn
-			s.addLive(f)
-		}
+		g.handOver()
 		if g.creating == nil {
 			return nil
 		}
 		return s.coverAndMarkLive(ctx, g.creating.rec)
 	})
+}
+
+// handOver gives all members to the main loop, whose place is theirs. Runs there.
+func (g *group) handOver() {
+	s := g.s
+	members := make([]*follower, 0, len(g.members))
+	g.mu.Lock()
+	for _, f := range g.members {
+		members = append(members, f)
+		delete(s.grouped, f.id)
+	}
+	clear(g.members)
+	g.mu.Unlock()
+	s.disband(g)
+	for _, f := range members {
+		f.entry, f.places = nil, places{} // the group's router is not needed any more
+		f.after = s.applied.lsn
+		s.addLive(f)
+	}
 }
 
 // coverAndMarkLive writes a checkpoint, and when that is stored says in a
@@ -77,7 +83,7 @@ func (s *session) coverAndMarkLive(ctx context.Context, rec *registry.Shape) err
 // commit behind the group's place has changed one. Runs on the main loop.
 func (g *group) current() bool {
 	for _, set := range g.sets {
-		if !g.s.sets.isLive(set) || g.s.sets.changesAfter(set, g.at.lsn) {
+		if !g.s.sets.isLive(set) || g.s.sets.behind(set, g.at.lsn) {
 			return false
 		}
 	}
@@ -86,6 +92,9 @@ func (g *group) current() bool {
 
 // idle waits at the main loop's place until there may be something to do.
 func (g *group) idle(ctx context.Context) error {
+	if g.unit != nil { // its barrier comes, whatever the sets are at
+		return g.cursor.wait(ctx)
+	}
 	live := true
 	for _, set := range g.sets {
 		live = live && g.s.sets.isLive(set)

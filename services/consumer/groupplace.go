@@ -20,12 +20,7 @@ func (s *session) groupsAt() []wire.ParkedAt {
 	for g := range s.groups {
 		g.mu.Lock()
 		if g.began {
-			at := wire.ParkedAt{LSN: uint64(g.at.lsn)}
-			lsns := make([]change.LSN, 0, len(g.aside))
-			for _, t := range g.aside {
-				lsns = append(lsns, t.LSN)
-			}
-			at.Aside = wire.FormatAside(lsns)
+			at := wire.ParkedAt{LSN: uint64(g.at.lsn), Aside: wire.FormatAside(reconcile.LSNs(g.aside))}
 			for _, f := range g.members {
 				at.Handles = append(at.Handles, f.handle)
 			}

@@ -40,8 +40,9 @@ type session struct {
 	over <-chan struct{} // closed when the main loop ends
 
 	sets       *sets
-	verdictsOf map[int]bool                  // partitions whose verdicts are read
+	verdictsOf map[int]chan struct{}         // closed when the verdicts of a partition are followed
 	dependents map[string]map[*follower]bool // live outer shapes, by the handle of an inner one
+	selectors  map[string]int                // by value set: subqueries of live shapes that select it
 	groups     map[*group]bool
 	grouped    map[string]*group // by id of the member
 	lastGroup  int
@@ -248,7 +249,6 @@ func (s *session) fragment(ctx context.Context, m stream.Received, rel *change.R
 		if err != nil {
 			return err
 		}
-		s.dirty(ctx)
 		changed := false
 		for _, e := range ended {
 			changed = changed || f.Relation != e.finger
@@ -256,6 +256,7 @@ func (s *session) fragment(ctx context.Context, m stream.Received, rel *change.R
 				return err
 			}
 		}
+		s.dirty(ctx)
 		if !changed {
 			break
 		}
