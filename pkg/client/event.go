@@ -56,7 +56,8 @@ type Commit struct {
 }
 
 // Abort voids what came since the last Begin, and takes the place of its
-// Commit: undo it, or roll back. What it stood for comes again behind it.
+// Commit: undo it, or roll back. It comes in shapes with subqueries, and when a log is
+// found to have been replaced. What it stood for comes again behind it.
 type Abort struct {
 	Offset change.Offset // of the last Commit, where the app is again
 }
