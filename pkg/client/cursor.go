@@ -29,6 +29,7 @@ type cursor struct {
 	mark   head          // the last message taken
 	seen   bool          // an entry was seen
 	bottom bool          // the first entry to be seen is the log's first
+	marked bool          // base is the offset of a Commit that was handed out
 	unmet  bool          // what stands at pos, from where reading began, was not met in the log yet
 	origin string        // the log's snapshot, which tells its lives apart; empty if not known
 	opened bool          // the snapshot's Begin was handed out
@@ -201,7 +202,9 @@ func (c *cursor) ops(e *wire.Entry, t wire.Tail) error {
 	for i := range e.Ops {
 		op := &e.Ops[i]
 		at := change.Offset{LSN: e.LSN, Op: op.Index}
-		c.meet(at)
+		if !c.marked {
+			c.meet(at)
+		}
 		skip, err := c.skip(at, t)
 		if err != nil {
 			return err
@@ -242,11 +245,11 @@ func (c *cursor) ops(e *wire.Entry, t wire.Tail) error {
 		return err
 	}
 	commit := Commit{Offset: at, LSN: e.LSN, XID: e.XID, Time: time.UnixMicro(e.CommitTime), Unit: c.open.unit, Changes: c.changes, Passed: c.passed(at)}
-	c.pos, c.base, c.open = at, at, transaction{}
+	c.pos, c.base, c.marked, c.open = at, at, true, transaction{}
 	return c.emit(commit)
 }
 
-// meet notes that something stands at an offset.
+// meet notes that what reading began behind stands in this log too.
 func (c *cursor) meet(at change.Offset) {
 	if at == c.base {
 		c.unmet = false

@@ -172,7 +172,7 @@ func (r *run) locate(ctx context.Context) error {
 	if err := r.recognize(ctx, m, h); err != nil {
 		return err
 	}
-	at, err := r.fetch.start(ctx, r.subject, pos, m, h)
+	at, err := r.fetch.start(ctx, r.subject, pos, r.cursor.marked, m, h)
 	if err != nil {
 		return err
 	}
