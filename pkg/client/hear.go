@@ -10,12 +10,12 @@ import (
 // refused something, and it cannot be told whether that was it.
 const hearTries = 5
 
-// subscribe makes what is stored in the log be told to the run. The order
-// closes the gap between catching up and live: what is stored after the subscription stands is
+// subscribe makes what is stored in the log be told to the run. The order closes the
+// gap between catching up and live: what is stored after the subscription stands is
 // told, what was before is in the log.
 func (r *run) subscribe(ctx context.Context) (unsubscribe func(), err error) {
 	nc := r.shape.client.nc
-	for range hearTries {
+	for try := 1; ; try++ {
 		r.refused = nc.LastError()
 		sub, err := nc.Subscribe(r.liveSubject(), r.live.push)
 		if err != nil {
@@ -39,18 +39,13 @@ func (r *run) subscribe(ctx context.Context) (unsubscribe func(), err error) {
 			unsubscribe()
 			return nil, err
 		}
-		if refusal(nc, r.refused) == nil {
+		// Something else that was refused meanwhile may hide that this was. Who is refused one thing
+		// after another reads what it can: the log is looked into now and then anyway.
+		if refusal(nc, r.refused) == nil || try == hearTries {
 			return unsubscribe, nil
 		}
-		// Something else was refused meanwhile, which may hide that this was.
 		unsubscribe()
 	}
-	// The connection is refused one thing after another. If this is among them, the log is looked into now and then.
-	sub, err := nc.Subscribe(r.liveSubject(), r.live.push)
-	if err != nil {
-		return nil, r.failedForGood("subscribe to the log", err)
-	}
-	return func() { _ = sub.Unsubscribe() }, nil
 }
 
 func (r *run) liveSubject() string {

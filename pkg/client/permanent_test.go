@@ -142,6 +142,20 @@ func TestWhatIsForbiddenEndsAReader(t *testing.T) {
 			}
 		})
 	}
+	for name, says := range map[string]string{"$JS.API.DIRECT": "$JS.API.DIRECT.GET.SHAPES-test-0", "sb.": "sb.test.live.0"} {
+		t.Run("what was allowed when reading began: "+name, func(t *testing.T) {
+			s := natstest.StartConfigured(t, accounts(reader(full)))
+			b := benchAs(t, s, "reader", "r")
+			l := b.newLog(columns, true)
+			l.snapshot(1, []string{"1", "a", "x"})
+			l.write()
+			v := l.open().Rows(t.Context(), patient)
+			defer v.Close()
+			ok(t, v.WaitReady(t.Context()))
+			s.Reload(accounts(reader(full.but(name))))
+			permanent(t, ends(t, v), says)
+		})
+	}
 	t.Run("a request to the control plane", func(t *testing.T) {
 		s := natstest.StartConfigured(t, accounts(reader(full.but("shapebus"))))
 		b := benchAs(t, s, "reader", "r")

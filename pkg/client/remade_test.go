@@ -142,6 +142,34 @@ func TestTheStreamIsMadeAgainUnderAReader(t *testing.T) {
 			t.Errorf("got %q, %v", got, err)
 		}
 	})
+	t.Run("rows of two snapshots are not taken for one", func(t *testing.T) {
+		b := newBench(t, natsembed.Options{})
+		l := b.newLog(columns, true)
+		l.info.State = control.StateLive
+		b.know(l.info)
+		write := func(lsn uint64, note string) {
+			var rows [][]string
+			for i := range 40 {
+				rows = append(rows, []string{fmt.Sprint(i), note, "x"})
+			}
+			l.snapshotAt(lsn, 1, rows...)
+			l.write()
+		}
+		write(50, "old")
+		opts := remadeOptions
+		opts.Buffer = 1 // one message at a time
+		lines, failed, _ := tailing(t, l.open(), client.Beginning(), opts)
+		next(t, lines, failed, "begin snapshot 40 rows", "0_0 insert id=0,note=old,part=x")
+		b.remake(0)
+		l.again()
+		write(90, "new")
+		for _, line := range rest(t, lines) {
+			if strings.HasPrefix(line, "commit") {
+				t.Errorf("shows %q", line)
+			}
+		}
+		mustRefetch(t, failure(t, failed), "made again while its snapshot was read")
+	})
 	t.Run("who comes later is judged by its offset", func(t *testing.T) {
 		b := newBench(t, natsembed.Options{})
 		l, _, _ := started(t, b, remadeOptions)

@@ -8,9 +8,9 @@ import (
 	"github.com/shapebus/shapebus/pkg/stream"
 )
 
-// start is where reading a log begins: after the message at sequence fed.
-// bottom says that the log's first message comes next; met that a message says
-// of itself that it ends at the offset from which to go on. after is the message at fed, if it was
+// start is where reading a log begins: after the message at sequence fed. bottom says
+// that the log's first message comes next; met that a message says of itself that it
+// ends at the offset from which to go on. after is the message at fed, if it was
 // looked at and is the last part of one.
 type start struct {
 	fed    uint64

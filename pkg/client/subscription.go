@@ -68,10 +68,10 @@ func (s *Subscription) Position() Position { return s.pos }
 // log. All work is done in the caller's goroutine while it asks for the next
 // event, but for taking note of what the server tells.
 //
-// The iteration ends when the app leaves the loop, or with an error, which is
-// its last value: a *MustRefetchError, a *PermanentError (nats.ErrConnectionClosed
-// among them), a *BrokenLogError or ctx's cause. Everything else is retried, and Stalled tells of it. Events can be
-// called again after that and goes on from Position.
+// The iteration ends when the app leaves the loop, or with an error, which is its
+// last value: a *MustRefetchError, a *PermanentError (nats.ErrConnectionClosed among
+// them), a *BrokenLogError or ctx's cause. Everything else is retried, and Stalled
+// tells of it. Events can be called again after that and goes on from Position.
 func (s *Subscription) Events() iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
 		r := newRun(s, func(e Event) error {

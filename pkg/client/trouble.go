@@ -63,9 +63,9 @@ func (r *run) failed(ctx context.Context, doing string, err error) error {
 	return r.cursor.emit(Stalled{Since: t.since, Err: fmt.Errorf("%s: %w", r.what(doing), err)})
 }
 
-// doubted decides about a failure that passes soon or never. While the control
-// plane says that the shape is there, it can only be this user who does not see its log; while nobody answers
-// there either, the source may be about to come back.
+// doubted decides about a failure that passes soon or never. While the control plane
+// says that the shape is there, it can only be this user who does not see its log;
+// while nobody answers there either, the source may be about to come back.
 func (r *run) doubted(ctx context.Context, doing string, err error) error {
 	info, cannot := r.ask(ctx)
 	if over := r.ends(info, cannot); over != nil {
