@@ -43,7 +43,7 @@ func toggling(s *stack.Stack, every time.Duration) (stop func()) {
 				return
 			case <-tick.C:
 			}
-			if _, err := conn.Exec(context.Background(), "UPDATE projects SET active = NOT active WHERE id = $1", 1+i%10); err != nil {
+			if _, err := conn.Exec(context.WithoutCancel(ctx), "UPDATE projects SET active = NOT active WHERE id = $1", 1+i%10); err != nil {
 				s.TB.Error(err)
 				return
 			}
