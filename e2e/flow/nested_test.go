@@ -3,7 +3,6 @@ package flow
 import (
 	"context"
 	"fmt"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -135,17 +134,4 @@ func TestADeletedShapeLetsGoOfItsSnapshot(t *testing.T) {
 	s.StartIngest()
 	s.Exec("UPDATE projects SET active = NOT active")
 	s.Verify(later)
-}
-
-// TestSubqueriesTooDeep are refused: each depth needs a snapshot of its own.
-func TestSubqueriesTooDeep(t *testing.T) {
-	s := stack.Start(t, nestedSchema)
-	where := "true"
-	for range 7 {
-		where = "id IN (SELECT id FROM projects WHERE " + where + ")"
-	}
-	_, err := s.Client.Create(t.Context(), client.Definition{Table: "projects", Where: where})
-	if err == nil || !strings.Contains(err.Error(), "at most 6") {
-		t.Errorf("got %v", err)
-	}
 }
