@@ -81,6 +81,9 @@ func (w *world) few(t *traffic) {
 		return
 	}
 	script := load.toggles(table, n)
+	if w.rng.IntN(3) == 0 {
+		n, script = 1, load.revoke(table)
+	}
 	began := time.Now()
 	conn := t.session(w.tb.Context(), nil)
 	if conn == nil {
@@ -142,9 +145,9 @@ func (w *world) hold(t *traffic) {
 	defer func() { w.locked, w.inner = nil, nil }()
 	w.note("%s is locked", table.SQL())
 	w.soon(500 * time.Millisecond)
-	if w.rng.IntN(4) > 0 {
+	for range w.rng.IntN(4) {
 		w.few(t)
-		w.soon(time.Second)
+		w.soon(500 * time.Millisecond)
 	}
 	if w.plan.has(refills) && w.rng.IntN(2) == 0 {
 		w.refill()
@@ -272,10 +275,10 @@ func (w *world) afresh(t *traffic) {
 // whoever wants them.
 func (w *world) dropAll() {
 	w.tb.Helper()
-	if w.droppedAll {
+	if outer, _ := w.outer(); outer == nil || len(w.shapes) < 4 || w.droppedAll == 2 {
 		return
 	}
-	w.droppedAll = true
+	w.droppedAll++
 	w.finish("everything is dropped", func(*living) bool { return true })
 	if w.rng.IntN(2) == 0 {
 		w.exec("DROP PUBLICATION IF EXISTS " + pg.Ident(w.source.Publication()))

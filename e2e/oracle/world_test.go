@@ -58,7 +58,7 @@ type world struct {
 	locked     *Table            // by hold
 	inner      []*Table          // of a shape of the locked table
 	defined    map[string]*Table // what tables are after changes
-	droppedAll bool
+	droppedAll int
 	watchers   *watchers // nil unless somebody reads along
 	readers    int
 	failed     bool // something that must come true did not
