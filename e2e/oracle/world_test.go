@@ -343,6 +343,9 @@ func (w *world) innerShapes() {
 	})
 	needed := map[string]bool{} // what others depend on; the rest may be swept any time
 	for _, info := range all {
+		if info.State == control.StateEnded || info.State == control.StateDeleting {
+			continue
+		}
 		for _, inner := range info.Subqueries {
 			needed[inner] = true
 		}
@@ -357,8 +360,11 @@ func (w *world) innerShapes() {
 			ctx, cancel := context.WithTimeout(w.tb.Context(), 2*time.Second)
 			defer cancel()
 			sh, err = w.client.Open(ctx, info.Handle)
-			return err == nil, err
+			return err == nil || errors.Is(err, client.ErrNotFound), err
 		})
+		if sh == nil {
+			continue // it has gone meanwhile
+		}
 		l := &living{shape: sh, inner: true, made: true}
 		switch strings.Count(info.Where, "SELECT") {
 		case 0:
