@@ -43,10 +43,11 @@ func TestShapesEndWhenTheirTableChanges(t *testing.T) {
 			if !strings.Contains(info.Reason, tt.reason) {
 				t.Errorf("reason %q, want one with %q", info.Reason, tt.reason)
 			}
-			st, err := logcheck.Replay(t.Context(), s.JS, s.Source, victim.Info())
-			if err != nil {
-				t.Fatal(err)
-			}
+			var st *logcheck.State
+			s.Until("what the log held is cleared away", func() (ok bool, err error) {
+				st, err = logcheck.Replay(t.Context(), s.JS, s.Source, victim.Info())
+				return err == nil, err
+			}, func() string { return "it is there" })
 			if st.Ended != info.Reason {
 				t.Errorf("the log ends with %q, the record with %q", st.Ended, info.Reason)
 			}

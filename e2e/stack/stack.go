@@ -58,8 +58,19 @@ func New(tb testing.TB, schema string) *Stack {
 // On is New in a database of the caller's.
 func On(tb testing.TB, url, schema string) *Stack {
 	tb.Helper()
+	return with(tb, url, schema, natstest.Start(tb))
+}
+
+// WithNATS is New on a NATS server of the caller's.
+func WithNATS(tb testing.TB, schema string, server *natsembed.Server) *Stack {
+	tb.Helper()
+	return with(tb, pgtest.Database(tb), schema, server)
+}
+
+func with(tb testing.TB, url, schema string, server *natsembed.Server) *Stack {
+	tb.Helper()
 	// Slot names are the whole cluster's, so every stack has its own source.
-	s := &Stack{TB: tb, Source: topology.Source(fmt.Sprintf("t%08x", rand.Uint32())), URL: url, NATS: natstest.Start(tb)}
+	s := &Stack{TB: tb, Source: topology.Source(fmt.Sprintf("t%08x", rand.Uint32())), URL: url, NATS: server}
 	s.DB = s.Connect()
 	s.Exec(schema)
 	s.Dial()

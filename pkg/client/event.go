@@ -6,7 +6,7 @@ import (
 	"github.com/shapebus/shapebus/pkg/change"
 )
 
-// Event is one of Begin, Change, Commit, Abort and CaughtUp. An app acts on
+// Event is one of Begin, Change, Commit, Abort, CaughtUp and Stalled. An app acts on
 // those it knows and ignores the rest.
 type Event interface{ event() }
 
@@ -68,8 +68,17 @@ type CaughtUp struct {
 	Offset change.Offset // of the last Commit, this run's or an earlier one's
 }
 
+// Stalled says that reading fails and is tried again: what was handed out may
+// not be up to date. It comes once for each such time, also inside a transaction, which
+// goes on behind it. CaughtUp comes when it is over.
+type Stalled struct {
+	Since time.Time
+	Err   error // what failed, and on what
+}
+
 func (Begin) event()    {}
 func (Change) event()   {}
 func (Commit) event()   {}
 func (Abort) event()    {}
 func (CaughtUp) event() {}
+func (Stalled) event()  {}

@@ -9,10 +9,14 @@ import (
 )
 
 // start is where reading a log begins: after the message at sequence fed.
-// bottom says that the log's first message comes next.
+// bottom says that the log's first message comes next; met that a message says
+// of itself that it ends at the offset from which to go on. after is the message at fed, if it was
+// looked at and is the last part of one.
 type start struct {
 	fed    uint64
 	bottom bool
+	met    bool
+	after  head
 }
 
 // start finds where to read behind the offset pos, which is not ahead of the
@@ -23,10 +27,10 @@ func (f *fetcher) start(ctx context.Context, subject string, pos change.Offset, 
 	}
 	index, count, err := stream.Part(newest.header)
 	if err == nil && index == count-1 {
-		return start{fed: newest.seq}, nil // nothing follows
+		return start{fed: newest.seq, met: true, after: h}, nil // nothing follows
 	}
 	fed, err := before(newest)
-	return start{fed: fed}, err
+	return start{fed: fed, met: true}, err // the marker at pos is the last before these parts
 }
 
 // seek finds where to read behind pos. The newest message, at sequence hi, has
@@ -45,7 +49,7 @@ func (f *fetcher) seek(ctx context.Context, subject string, pos change.Offset, h
 	if err != nil {
 		return start{}, err
 	}
-	first := last
+	first, met := last, below.seq > 0 && below.tail.Last == pos
 	if below.seq > 0 && pos.Before(below.tail.Last) {
 		// A transaction in several messages has begun before, or something void has.
 		from := bottom.seq
@@ -56,20 +60,21 @@ func (f *fetcher) seek(ctx context.Context, subject string, pos change.Offset, h
 			}
 			from = between
 		}
-		first, _, err = f.search(ctx, subject, from, last, func(h head) bool { return h.tail.Ended || pos.Before(h.tail.Last) })
+		first, below, err = f.search(ctx, subject, from, last, func(h head) bool { return h.tail.Ended || pos.Before(h.tail.Last) })
 		if err != nil {
 			return start{}, err
 		}
+		met = met || below.seq > 0 && below.tail.Last == pos
 	}
 	m, h, err := f.at(ctx, subject, first)
 	if err != nil {
 		return start{}, err
 	}
 	if index, count, err := stream.Part(m.header); err == nil && index == count-1 && !h.tail.Ended && h.tail.Last == pos {
-		return start{fed: m.seq}, nil // it ends there
+		return start{fed: m.seq, met: true, after: h}, nil // it ends there
 	}
 	fed, err := before(m)
-	return start{fed: fed, bottom: fed < bottom.seq}, err
+	return start{fed: fed, bottom: fed < bottom.seq, met: met || pos.IsZero()}, err
 }
 
 // at returns a log's first message at or behind a sequence, which there must be.

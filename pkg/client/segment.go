@@ -79,19 +79,3 @@ func (r *run) segmentBatch(ctx context.Context, subject string, from uint64) ([]
 	})
 	return batch, err
 }
-
-// ended reads the reason in a log's last message.
-func (r *run) ended(m raw) error {
-	end := &MustRefetchError{Handle: r.shape.info.Handle, Reason: "it ended"}
-	var dec wire.LogDecoder
-	err := dec.Decode(m.data, func(e *wire.Entry) error {
-		if e.Kind == wire.EntryEnd {
-			end.Reason = e.Reason
-		}
-		return nil
-	})
-	if err != nil {
-		return r.cursor.undecodable(fmt.Sprintf("message %d", m.seq), err)
-	}
-	return end
-}

@@ -112,10 +112,10 @@ func (g *group) message(ctx context.Context, m stream.Received) error {
 	return nil
 }
 
-// advance says that everything up to a place is in the logs, but what is aside.
+// advance says that everything up to a place is in the logs, but what is aside. So these have begun.
 func (g *group) advance(at place, aside []reconcile.Txn) {
 	g.mu.Lock()
-	g.at, g.aside = at, aside
+	g.at, g.aside, g.began = at, aside, true
 	g.mu.Unlock()
 	g.tellPlace()
 }
