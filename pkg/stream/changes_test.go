@@ -32,7 +32,7 @@ func (b *bench) changes(at stream.Place, seq uint64) *stream.Changes {
 	b.tb.Helper()
 	info, err := b.stream.Info(b.ctx())
 	ok(b.tb, err)
-	c, err := stream.OpenChanges(b.ctx(), b.js, b.stream, info.Created, at, seq)
+	c, err := stream.OpenChanges(b.ctx(), b.js, b.stream, stream.EpochOf(info), at, seq)
 	ok(b.tb, err)
 	b.tb.Cleanup(c.Close)
 	return c
@@ -137,8 +137,8 @@ func TestChangesNoticeAnotherStream(t *testing.T) {
 			b.comes(c, 10, 20, 30)
 			again(t, b)
 			b.whole(0, lsns...)
-			if m, err := c.Next(b.ctx()); !errors.Is(err, stream.ErrMoved) {
-				t.Errorf("a message at %d, %v; want ErrMoved", m.Step.LSN, err)
+			if m, err := c.Next(b.ctx()); !errors.Is(err, stream.ErrReplaced) {
+				t.Errorf("a message at %d, %v; want ErrReplaced", m.Step.LSN, err)
 			}
 		})
 	}

@@ -13,7 +13,7 @@ const reasonDiscarded = "the change log discarded changes that this shape had no
 
 // openChanges reads the change log behind a place, from a sequence on.
 func (s *session) openChanges(ctx context.Context, at stream.Place, seq uint64) (*stream.Changes, error) {
-	return stream.OpenChanges(ctx, s.js, s.changes, s.created, at, seq)
+	return stream.OpenChanges(ctx, s.js, s.changes, s.epoch, at, seq)
 }
 
 // seek finds where reading begins for those who have everything below lsn.
@@ -45,9 +45,9 @@ func (s *session) readChanges(ctx context.Context, start place, messages chan<- 
 	}
 }
 
-// lost ends the live shapes that needed what the main loop has lost: all that
+// discarded ends the live shapes that needed what the main loop has lost: all that
 // lay between its place and m. Those that have it already, from before a restart, go on.
-func (s *session) lost(ctx context.Context, m *stream.Change) error {
+func (s *session) discarded(ctx context.Context, m *stream.Change) error {
 	s.open = openTxn{}
 	s.recent.clear()
 	ended := 0

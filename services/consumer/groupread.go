@@ -38,11 +38,7 @@ func (g *group) backlog(ctx context.Context) error {
 
 // setAside says what the next commit markers leave aside.
 func (g *group) setAside(txns []reconcile.Txn) {
-	lsns := make([]change.LSN, 0, len(txns))
-	for _, t := range txns {
-		lsns = append(lsns, t.LSN)
-	}
-	aside := wire.FormatAside(lsns)
+	aside := wire.FormatAside(reconcile.LSNs(txns))
 	for _, f := range g.members {
 		f.outer.aside = aside
 	}
@@ -117,10 +113,10 @@ func (g *group) message(ctx context.Context, m stream.Received) error {
 	return nil
 }
 
-// advance says that everything up to a place is in the logs, but what is aside.
+// advance says that everything up to a place is in the logs, but what is aside. So these have begun.
 func (g *group) advance(at place, aside []reconcile.Txn) {
 	g.mu.Lock()
-	g.at, g.aside = at, aside
+	g.at, g.aside, g.began = at, aside, true
 	g.mu.Unlock()
 	g.tellPlace()
 }
@@ -151,8 +147,8 @@ func (g *group) fragment(ctx context.Context, m stream.Received, rel *change.Rel
 	}
 	if completes(rel.OID, fr) {
 		g.txn = openTxn{}
-		if !g.skip && lsn <= g.at.lsn {
-			g.shift += end + change.OpStep
+		if !g.skip {
+			g.shift = reconcile.Passed(g.at.lsn, g.shift, lsn, end)
 		}
 	}
 	g.s.c.cfg.Failpoint("group_fragment")
@@ -164,14 +160,13 @@ func (g *group) relocate(fr *change.Fragment) {
 	if fr.LSN > g.at.lsn {
 		return
 	}
-	from := g.shift + change.OpStep
-	fr.LSN = g.at.lsn
 	for i := range fr.Ops {
-		fr.Ops[i].Index += from
+		fr.Ops[i].Index = reconcile.Place(g.at.lsn, g.shift, fr.LSN, fr.Ops[i].Index).Op
 	}
 	if fr.Last {
-		fr.End += from
+		fr.End = reconcile.Place(g.at.lsn, g.shift, fr.LSN, fr.End).Op
 	}
+	fr.LSN = g.at.lsn
 }
 
 // offer offers a fragment to the members.
@@ -243,7 +238,7 @@ func (g *group) begin(ctx context.Context, t reconcile.Txn) error {
 		return nil
 	}
 	g.begun = t.LSN
-	g.skip = g.unit != nil && !g.unit.snap.Sees(t.XID)
+	g.skip = g.unit != nil && reconcile.Aside(g.unit.snap.Snapshot, t.XID)
 	if g.skip {
 		// What it does to the sets is not known yet, and not asked.
 		g.unit.aside.Put(t)

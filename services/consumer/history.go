@@ -23,6 +23,16 @@ func (s *session) foreignShape(rec *registry.Shape, cp wire.Checkpoint) bool {
 	return s.foreign(cp.History)
 }
 
+// sameHistory takes out of what is known of a shape what belongs to another history.
+func (s *session) sameHistory(st *standing) {
+	if s.foreignShape(st.rec, st.cp) {
+		st.other = s.reasonHistory()
+	}
+	if s.foreign(st.cp.History) {
+		st.cp = wire.Checkpoint{}
+	}
+}
+
 // reasonHistory tells readers why the shapes of another history end.
 func (s *session) reasonHistory() string {
 	reason := s.history.Reason

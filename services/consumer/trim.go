@@ -79,7 +79,10 @@ func (s *session) trimChanges(ctx context.Context, floors *floors) error {
 	var low place
 	for i, p := range s.parts {
 		c, ok, err := readCheckpoint(ctx, s.js, s.c.cfg.Source, p.n)
-		if err != nil || !ok || s.foreign(c.History) {
+		if err != nil && s.c.stats.Down.has(p.n) {
+			return nil // that has been said
+		}
+		if err != nil || !ok || c.FloorLSN == 0 || s.foreign(c.History) {
 			return err
 		}
 		if i == 0 || change.LSN(c.FloorLSN) < low.lsn {
@@ -138,6 +141,9 @@ func (s *session) sweep(ctx context.Context) error {
 
 func (s *session) sweepLogs(ctx context.Context) error {
 	for _, p := range s.parts {
+		if s.c.stats.Down.has(p.n) {
+			continue
+		}
 		st, err := s.js.Stream(ctx, s.c.cfg.Source.ShapeStream(p.n))
 		if err != nil {
 			return err
