@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -62,8 +63,8 @@ func Fence(h nats.Header) (count uint64, ok bool) {
 // for the answer: nothing may follow before it.
 func (a *Appender) publishFenced(ctx context.Context, m *nats.Msg) error {
 	patience := a.ackTimeout
-	if a.stall > 0 {
-		patience = min(patience, a.stall)
+	if stall := time.Duration(a.stall.Load()); stall > 0 {
+		patience = min(patience, stall)
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()

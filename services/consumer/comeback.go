@@ -29,6 +29,10 @@ type takeover struct {
 	done     bool // the partition is up
 }
 
+// probeStall is how long an attempt waits for a stream that does not answer.
+// Nobody waits for it, so it may be busy.
+const probeStall = 10 * time.Second
+
 // lookTime bounds one attempt to take a partition in.
 const lookTime = time.Minute
 
@@ -91,6 +95,7 @@ func (s *session) lookAt(ctx context.Context, p *partition) (t *takeover, err er
 	if t.cp, _, err = readCheckpoint(ctx, s.js, s.c.cfg.Source, p.n); err != nil {
 		return nil, err
 	}
+	l.out.SetStall(probeStall)
 	// This shows that the stream can be written, and behind its fence nothing
 	// comes any more that an earlier life had on its way: what is read now is the end.
 	if err := p.checkpointIn(ctx, l, t.cp, nil); err != nil {
@@ -99,6 +104,7 @@ func (s *session) lookAt(ctx context.Context, p *partition) (t *takeover, err er
 	if err := l.flush(ctx); err != nil {
 		return nil, err
 	}
+	l.out.SetStall(s.c.cfg.Stall)
 	p.floor.Store(floorIn(t.cp))
 	err = s.onMain(ctx, func(context.Context) error {
 		p.missed = map[string]registry.Event{}
