@@ -65,6 +65,8 @@ const (
 	StateLive     State = "live"     // it follows the change log
 	StateEnded    State = "ended"    // it will not change any more; create it again for a new life
 	StateDeleting State = "deleting" // it was asked to go
+	// StateUnreadable counts records that cannot be read; no shape is in it.
+	StateUnreadable State = "unreadable"
 )
 
 // Column is a column of a shape.

@@ -200,6 +200,7 @@ func (q *pursuit) replay(ctx context.Context, fd *feed, m stream.Received) (chan
 				}
 			}
 		})
+	err = q.spare(err)
 	if err != nil {
 		return 0, err
 	}

@@ -26,7 +26,8 @@ type takeover struct {
 	records  []*registry.Shape
 	tails    tails
 	entrants []*entrant
-	done     bool // the partition is up
+	bad      map[string]error // records that cannot be read, by id
+	done     bool             // the partition is up
 }
 
 // probeStall is how long an attempt waits for a stream that does not answer.
@@ -113,7 +114,7 @@ func (s *session) lookAt(ctx context.Context, p *partition) (t *takeover, err er
 	if err != nil {
 		return nil, err
 	}
-	if t.records, err = s.recordsOf(ctx, p.n); err != nil {
+	if t.records, t.bad, err = s.recordsOf(ctx, p.n); err != nil {
 		return nil, err
 	}
 	t.tails = newTails()
@@ -132,15 +133,21 @@ func (s *session) lookAt(ctx context.Context, p *partition) (t *takeover, err er
 	return t, err
 }
 
-// recordsOf returns the records of a partition's shapes.
-func (s *session) recordsOf(ctx context.Context, partition int) ([]*registry.Shape, error) {
+// recordsOf returns the records of a partition's shapes, and why records of any
+// partition cannot be read, by id.
+func (s *session) recordsOf(ctx context.Context, partition int) ([]*registry.Shape, map[string]error, error) {
 	watch, enough := context.WithCancel(ctx)
 	defer enough()
 	byID := map[string]*registry.Shape{}
+	bad := map[string]error{}
 	loaded := false
 	err := s.shapes.Watch(watch, func(e registry.Event) {
+		delete(bad, e.ID)
 		switch {
-		case loaded || e.Err != nil: // the session's watch says it
+		case loaded:
+		case e.Err != nil:
+			bad[e.ID] = e.Err
+			delete(byID, e.ID)
 		case e.Shape != nil && e.Shape.Partition == partition:
 			byID[e.ID] = e.Shape
 		default:
@@ -148,16 +155,16 @@ func (s *session) recordsOf(ctx context.Context, partition int) ([]*registry.Sha
 		}
 	}, func() { loaded = true; enough() })
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if ctx.Err() != nil {
-		return nil, context.Cause(ctx)
+		return nil, nil, context.Cause(ctx)
 	}
 	records := make([]*registry.Shape, 0, len(byID))
 	for _, rec := range byID {
 		records = append(records, rec)
 	}
-	return records, nil
+	return records, bad, nil
 }
 
 // takeIn begins to take a partition in. Runs on the main loop.
@@ -254,6 +261,9 @@ func (s *session) raise(ctx context.Context, t *takeover) error {
 		}
 	}
 	if err := s.resume(ctx, outers); err != nil {
+		return err
+	}
+	if err := s.endUnreadable(ctx, []*partition{p}, t.bad); err != nil {
 		return err
 	}
 	for _, e := range missed {

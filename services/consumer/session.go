@@ -210,6 +210,10 @@ func (s *session) message(ctx context.Context, m stream.Received) error {
 	lsn, err := s.feed.read(ctx, m,
 		func(c wire.Control) error { return s.control(ctx, c) },
 		func(rel *change.Relation, f *change.Fragment) error { return s.fragment(ctx, m, rel, f) })
+	poison, poisoned := errors.AsType[*poisonError](err)
+	if poisoned {
+		err = s.poisoned(ctx, poison)
+	}
 	if err != nil {
 		return err
 	}
@@ -217,6 +221,11 @@ func (s *session) message(ctx context.Context, m stream.Received) error {
 		return err
 	}
 	defer s.dropLost(ctx)
+	if poisoned { // the place of what comes next is as far as anything is known to be whole
+		s.read = place{max(s.read.lsn, lsn), m.Seq}
+		s.arrived()
+		return nil
+	}
 	if s.open.lsn == 0 && lsn >= s.applied.lsn {
 		s.applied, s.again = place{lsn, m.Seq}, nil
 		s.c.stats.Applied.Store(uint64(lsn))

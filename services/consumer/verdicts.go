@@ -68,11 +68,14 @@ func (s *session) readVerdicts(ctx context.Context, partition int, following cha
 		if !whole {
 			continue
 		}
+		name, _ := topology.SetOfVerdict(m.Subject())
 		v, after, err := decodeVerdict(m.Headers(), data)
 		if err != nil {
-			return fail(err)
+			if err := s.poisonedSet(ctx, name, err); err != nil {
+				return err
+			}
+			continue
 		}
-		name, _ := topology.SetOfVerdict(m.Subject())
 		if !s.sets.verdict(name, v, after) {
 			s.log.WarnContext(ctx, "verdicts were trimmed before they were read; the set is loaded again", slog.String("set", name))
 		}
