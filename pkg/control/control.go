@@ -65,8 +65,6 @@ const (
 	StateLive     State = "live"     // it follows the change log
 	StateEnded    State = "ended"    // it will not change any more; create it again for a new life
 	StateDeleting State = "deleting" // it was asked to go
-	// StateUnreadable counts records that cannot be read; no shape is in it.
-	StateUnreadable State = "unreadable"
 )
 
 // Column is a column of a shape.
@@ -134,6 +132,9 @@ type Status struct {
 	Slot        string `json:"slot"`
 
 	Shapes map[State]int `json:"shapes"`
+	// Unreadable are records of shapes that cannot be read; the shapes end, and
+	// the consumer's log names the records and how to remove them.
+	Unreadable int `json:"unreadable,omitempty"`
 
 	// The change log and how far the consumer has come in it.
 	ChangeMessages uint64 `json:"change_messages"`

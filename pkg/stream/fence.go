@@ -102,7 +102,7 @@ func (a *Appender) publishFenced(ctx context.Context, m *nats.Msg) error {
 // may be unknown; the appender ends in any case.
 func (a *Appender) fenceError(ctx context.Context, err error) error {
 	if ctx.Err() != nil && a.js.Conn().IsConnected() {
-		return fmt.Errorf("%w: nothing came back for the first message; start the servers that hold the stream's copies, and if the NATS server's log tells of a full disk, make room and start it again: %w", ErrStalled, err)
+		return fmt.Errorf("%w: no answer to the first message; start the servers that hold the stream's copies, and if the NATS server's log tells of a full disk, make room and start it again: %w", ErrStalled, err)
 	}
 	if ctx.Err() != nil {
 		return fmt.Errorf("%w: no answer to the first message; if the NATS server's log tells of a full disk, make room and start it again: %w", ErrDisconnected, err)

@@ -44,24 +44,22 @@ func (s *session) bringBack(ctx context.Context, p *partition) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		t, err := s.lookAt(ctx, p)
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case err == nil:
-			return ignoreOver(ctx, s.onMain(ctx, func(ctx context.Context) error { return s.takeIn(ctx, t) }))
-		case errors.Is(err, registry.ErrLeaseLost), s.gone(ctx) != nil:
-			return err
+		t, failed := s.lookAt(ctx, p)
+		if failed != nil && (errors.Is(failed, registry.ErrLeaseLost) || s.gone(ctx) != nil) {
+			return ignoreEnd(ctx, failed)
 		}
-		s.log.DebugContext(ctx, "the partition is not back yet", slog.Int("partition", p.n), slog.Any("error", err))
-		err = s.onMain(ctx, func(ctx context.Context) error {
-			p.why, p.missed = err, nil
+		err := s.onMain(ctx, func(ctx context.Context) error {
+			if failed == nil {
+				return s.takeIn(ctx, t)
+			}
+			p.why, p.missed = failed, nil
 			s.tellDown(ctx)
 			return nil
 		})
-		if err != nil {
+		if err != nil || failed == nil {
 			return ignoreOver(ctx, err)
 		}
+		s.log.DebugContext(ctx, "the partition is not back yet", slog.Int("partition", p.n), slog.Any("error", failed))
 	}
 }
 
@@ -172,7 +170,7 @@ func (s *session) takeIn(ctx context.Context, t *takeover) error {
 	p := t.p
 	p.life.Store(t.life)
 	p.phase = catching
-	s.watchLife(p, t.life)
+	s.watchLife(ctx, p, t.life)
 	s.watchSets(ctx, t.records, t.tails)
 	q := &pursuit{s: s, back: t, feed: &feed{source: s.c.cfg.Source, relations: s.relations}, router: newRouter()}
 	for _, e := range t.entrants {

@@ -196,7 +196,7 @@ func (p *plane) status(ctx context.Context, _ struct{}) (any, error) {
 			continue
 		}
 		if errors.Is(err, registry.ErrUnreadable) {
-			out.Shapes[control.StateUnreadable]++
+			out.Unreadable++
 			continue
 		}
 		if err != nil {

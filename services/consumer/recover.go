@@ -63,7 +63,7 @@ func (s *session) recover(ctx context.Context) (place, error) {
 	for _, p := range s.parts {
 		if tails.partitions[p.n] {
 			p.phase, p.since = up, time.Now()
-			s.watchLife(p, p.life.Load())
+			s.watchLife(ctx, p, p.life.Load())
 		}
 	}
 	var outers []*entrant
