@@ -35,8 +35,8 @@ func poison(s *stack.Stack, subject string, h nats.Header) {
 	}
 }
 
-// ends waits until shapes have ended for a reason.
-func ends(s *stack.Stack, reason string, shapes ...*client.Shape) {
+// endedFor waits until shapes have ended for a reason.
+func endedFor(s *stack.Stack, reason string, shapes ...*client.Shape) {
 	s.TB.Helper()
 	for _, sh := range shapes {
 		s.Await(sh, "ended: "+reason, func(i control.Shape) bool {
@@ -54,7 +54,7 @@ func TestALogWhoseEndCannotBeReadEndsAlone(t *testing.T) {
 	poison(s, s.Source.LogSubject(0, worse.Handle()), nil)
 	s.Exec("DELETE FROM tasks WHERE id % 5 = 0; UPDATE projects SET active = NOT active WHERE id % 3 = 0")
 	s.StartConsumer()
-	ends(s, "cannot be read", bad, worse)
+	endedFor(s, "cannot be read", bad, worse)
 	s.Verify(beside, healthy, createIn(s, 0, "tasks", "project > 0"))
 }
 
@@ -165,7 +165,7 @@ func TestAChangeThatCannotBeReadEndsTheShapesOfItsTable(t *testing.T) {
 	s.Verify(tasks, outer, healthy) // with messages of ingest on their way, it would not be one message that is wrong
 	poison(s, s.Source.ChangeSubject("public", "tasks"), nats.Header{topology.HeaderLSN: {strconv.FormatUint(uint64(at)+1, 10)}})
 	s.Exec("UPDATE projects SET active = NOT active WHERE id % 3 = 0; DELETE FROM tasks WHERE id % 2 = 0")
-	ends(s, "cannot be read", tasks, outer)
+	endedFor(s, "cannot be read", tasks, outer)
 	s.Verify(healthy)
 	again := createIn(s, 0, "tasks", "project > 0")
 	s.Exec("UPDATE projects SET active = NOT active WHERE id % 5 = 0; DELETE FROM tasks WHERE id % 3 = 0")
@@ -174,7 +174,7 @@ func TestAChangeThatCannotBeReadEndsTheShapesOfItsTable(t *testing.T) {
 	at = mark(s)
 	s.Verify(healthy, again)
 	poison(s, s.Source.ControlSubject(), nats.Header{topology.HeaderLSN: {strconv.FormatUint(uint64(at)+1, 10)}})
-	ends(s, "cannot be read", healthy, again)
+	endedFor(s, "cannot be read", healthy, again)
 	s.Verify(createIn(s, 0, "tasks", "project > 0"), createIn(s, 1, "projects", "active"))
 }
 
@@ -186,7 +186,7 @@ func TestAVerdictThatCannotBeReadEndsTheShapesThatNeedIt(t *testing.T) {
 	s.Verify(plain, bad, healthy)
 	inner := bad.Info().Subqueries[0]
 	poison(s, s.Source.VerdictSubject(0, topology.ValueSet(inner, []int{0})), nil)
-	ends(s, "cannot be read", bad)
+	endedFor(s, "cannot be read", bad)
 	s.Exec("UPDATE projects SET active = NOT active WHERE id % 3 = 0; DELETE FROM tasks WHERE id % 2 = 0")
 	s.Verify(plain, healthy)
 }

@@ -26,7 +26,8 @@ var (
 	// this one was opened.
 	ErrFenced = errors.New("another writer has written to the stream")
 	// ErrDisconnected says that the connection to NATS was lost with messages
-	// in flight, so their fate is unknown.
+	// in flight, so their fate is unknown, or that it is not the one it was: the server that
+	// is back takes less in one message than the appender was opened for.
 	ErrDisconnected = errors.New("the connection to NATS was lost")
 	// ErrStalled says that the connection stands and the stream does not
 	// answer, so the fate of messages in flight is unknown.
@@ -64,11 +65,11 @@ type AppenderConfig struct {
 // of time while somebody else went on; see fence.go. Safe for concurrent use; messages of concurrent
 // callers do not mix within a message's parts.
 type Appender struct {
-	js         jetstream.JetStream
-	stream     string
-	maxPayload int
-	window     int64
-	space      *semaphore.Weighted
+	js        jetstream.JetStream
+	stream    string
+	partLimit int // data in one message
+	window    int64
+	space     *semaphore.Weighted
 
 	mu   sync.Mutex // held while a message is published, so that order is sequence order
 	next uint64     // sequence of the last message published
@@ -112,15 +113,22 @@ func OpenAppender(ctx context.Context, nc *nats.Conn, streamName string, cfg App
 	if err != nil {
 		return nil, fmt.Errorf("open appender for stream %s: %w", streamName, err)
 	}
+	// Before the maximum payload is looked at: another connection may have another one.
+	lost := nc.StatusChanged(nats.RECONNECTING, nats.DISCONNECTED, nats.CLOSED)
 	st, err := js.Stream(ctx, streamName)
+	var limit int
+	if err == nil {
+		limit, err = partLimit(nc.MaxPayload())
+	}
 	if err != nil {
+		nc.RemoveStatusListener(lost)
 		return nil, fmt.Errorf("open appender for stream %s: %w", streamName, err)
 	}
 	life, fail := context.WithCancelCause(context.Background())
 	a := &Appender{
 		js:         js,
 		stream:     streamName,
-		maxPayload: int(nc.MaxPayload()) - headerRoom,
+		partLimit:  limit,
 		window:     int64(cfg.WindowBytes),
 		space:      semaphore.NewWeighted(int64(cfg.WindowBytes)),
 		next:       st.CachedInfo().State.LastSeq,
@@ -133,7 +141,6 @@ func OpenAppender(ctx context.Context, nc *nats.Conn, streamName string, cfg App
 	}
 	a.stored.Store(a.next)
 	a.SetStall(cfg.Stall)
-	lost := nc.StatusChanged(nats.RECONNECTING, nats.DISCONNECTED, nats.CLOSED)
 	go func() {
 		defer nc.RemoveStatusListener(lost)
 		defer close(a.finished)
@@ -153,7 +160,7 @@ func OpenAppender(ctx context.Context, nc *nats.Conn, streamName string, cfg App
 func (a *Appender) Append(ctx context.Context, m Message, stored func(seq uint64)) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	parts := split(m, a.maxPayload)
+	parts := split(m, a.partLimit)
 	for i, p := range parts {
 		var f func(uint64)
 		if i == len(parts)-1 {
@@ -184,12 +191,17 @@ func (a *Appender) publish(ctx context.Context, m *nats.Msg, stored func(uint64)
 		}
 		return a.enqueue(inFlight{seq: a.next, bytes: size, stored: stored})
 	}
+	// A message that waits in the client for the next connection may be more than that takes.
+	if !a.js.Conn().IsConnected() {
+		a.fail(ErrDisconnected)
+		return ErrDisconnected
+	}
 	future, err := a.js.PublishMsgAsync(m,
 		jetstream.WithExpectLastSequence(a.next),
 		jetstream.WithRetryAttempts(0), // a repeat would come out of order
 		jetstream.WithStallWait(time.Minute))
 	if err != nil {
-		err = unsent(err)
+		err = a.unsent(m, err)
 		a.fail(err)
 		return err
 	}
@@ -313,7 +325,10 @@ func (a *Appender) settle(p inFlight) {
 // unsent turns the error of a message that the connection did not take into
 // one that says what it means here: the message is at fault, or else the
 // connection, whose errors come from many layers.
-func unsent(err error) error {
+func (a *Appender) unsent(m *nats.Msg, err error) error {
+	if errors.Is(err, nats.ErrMaxPayload) && m.Size() <= a.partLimit+headerRoom {
+		return fmt.Errorf("%w: the NATS server takes less in one message than before: %w", ErrDisconnected, err)
+	}
 	for _, own := range []error{nats.ErrMaxPayload, nats.ErrBadSubject, nats.ErrHeadersNotSupported, jetstream.ErrTooManyStalledMsgs} {
 		if errors.Is(err, own) {
 			return err
@@ -335,6 +350,9 @@ func refused(err error) error {
 	}
 	return topology.Explain(err)
 }
+
+// Undivided is the most data of a message that does not travel in parts.
+func (a *Appender) Undivided() int { return a.partLimit }
 
 // InFlight is the number of messages without an answer.
 func (a *Appender) InFlight() int { return int(a.inFlight.Load()) }

@@ -2,6 +2,7 @@ package stream
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -87,6 +88,9 @@ func (a *Appender) publishFenced(ctx context.Context, m *nats.Msg) error {
 		}
 	}
 	ack, err := batch.CommitMsg(ctx, m)
+	if errors.Is(err, nats.ErrMaxPayload) {
+		return a.unsent(m, err)
+	}
 	if err != nil {
 		return a.fenceError(ctx, err)
 	}

@@ -59,8 +59,10 @@ type Consumer struct {
 	// Set by Run before anything uses them.
 	pgConfig *pgx.ConnConfig
 	pool     *pgxpool.Pool
-	unitPool *pgxpool.Pool // for the snapshots of units, which may be open for long
+	unitPool *pgxpool.Pool // for the snapshots of units; see unitConn
 	shapes   *registry.Shapes
+
+	units, firstUnits *ladder // who may take a connection from unitPool
 }
 
 // stats are counters for metrics; safe for concurrent use.
@@ -128,7 +130,8 @@ func New(cfg Config) (*Consumer, error) {
 	if cfg.Failpoint == nil {
 		cfg.Failpoint = func(string) {}
 	}
-	return &Consumer{cfg: cfg, log: cfg.Log.With(slog.String("service", "consumer"), slog.String("source", string(cfg.Source))), ready: make(chan struct{})}, nil
+	log := cfg.Log.With(slog.String("service", "consumer"), slog.String("source", string(cfg.Source)))
+	return &Consumer{cfg: cfg, log: log, ready: make(chan struct{}), units: newLadder(maxUnits), firstUnits: newLadder(maxFirstUnits)}, nil
 }
 
 func def[T comparable](field *T, value T) {

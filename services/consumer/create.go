@@ -23,6 +23,8 @@ type parked struct {
 	id        string
 	handle    string
 	partition int
+	table     *pg.TableInfo   // as the shape is made for it
+	structure string          // of table
 	life      *life           // of the partition
 	ctx       context.Context //nolint:containedctx // of this shape's creation: a batch has many
 	cancel    context.CancelCauseFunc
@@ -107,7 +109,8 @@ func (s *session) park(ctx context.Context, rec *registry.Shape, tail wire.Tail,
 func (s *session) newParked(ctx context.Context, rec *registry.Shape, tail wire.Tail) *parked {
 	ctx, cancel := context.WithCancelCause(ctx)
 	return &parked{
-		s: s, id: rec.ID, handle: rec.Handle, partition: rec.Partition, life: s.parts[rec.Partition].life.Load(), ctx: ctx, cancel: cancel,
+		s: s, id: rec.ID, handle: rec.Handle, partition: rec.Partition, life: s.parts[rec.Partition].life.Load(),
+		table: rec.Table, structure: rec.Structure, ctx: ctx, cancel: cancel,
 		log: s.log.With(slog.String("shape", rec.Handle)),
 		rec: rec, tail: tail,
 	}

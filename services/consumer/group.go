@@ -126,9 +126,9 @@ func (g *group) run(ctx context.Context) error {
 		if !interrupted {
 			err = g.attempt(attempt)
 		}
-		cancel(nil)
 		g.reset(ctx)
 		if ctx.Err() != nil || err == nil {
+			cancel(nil)
 			return ignoreEnd(ctx, err)
 		}
 		var fin *final
@@ -137,6 +137,7 @@ func (g *group) run(ctx context.Context) error {
 			g.endAll(fin.Error())
 		case errors.Is(err, errRegroup), errors.Is(context.Cause(attempt), errRegroup):
 		case g.over() != nil:
+			cancel(nil)
 			return g.over()
 		case isLost(err): // the others go on without those of the lost partition
 		default:
@@ -144,8 +145,9 @@ func (g *group) run(ctx context.Context) error {
 			g.s.c.stats.LastError.Store(err.Error())
 			g.log.WarnContext(ctx, "shapes with subqueries are retried", slog.Any("error", err))
 			g.reason(ctx, err.Error())
-			pause.wait(ctx)
+			pause.wait(attempt) // a member that must end does not wait for it
 		}
+		cancel(nil)
 		if left, err := g.endSome(ctx); err != nil || !left {
 			return ignoreEnd(ctx, err)
 		}

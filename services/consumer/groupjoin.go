@@ -95,6 +95,9 @@ func (g *group) current() bool {
 
 // idle waits at the main loop's place until there may be something to do.
 func (g *group) idle(ctx context.Context) error {
+	if g.unit != nil { // its barrier comes, whatever the sets are at
+		return g.cursor.wait(ctx)
+	}
 	live := true
 	for _, set := range g.sets {
 		live = live && g.s.sets.isLive(set)

@@ -28,19 +28,19 @@ type creation struct {
 // create opens the unit in which the shape begins. What is left is done when
 // its barrier comes.
 func (g *group) create(ctx context.Context) error {
-	conn, err := g.s.c.unitPool.Acquire(ctx)
+	conn, err := g.connect(ctx)
 	if err != nil {
-		return fmt.Errorf("connect to Postgres: %w", err)
+		return err
 	}
-	table, err := g.s.fence(ctx, conn.Conn(), g.creating.rec.Definition.Schema, g.creating.rec.Definition.Table)
+	table, err := g.s.fence(ctx, conn.conn(), g.creating.rec.Definition.Schema, g.creating.rec.Definition.Table)
 	if err == nil && table.Structure() != g.creating.rec.Structure {
 		err = &final{errors.New(tableChanged(g.creating.f.table, table))}
 	}
 	var start place
 	if err == nil {
-		start, err = g.start(ctx, conn.Conn())
+		start, err = g.start(ctx, conn.conn())
 	}
-	conn.Release()
+	conn.close()
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"sync"
 	"time"
 
@@ -20,9 +21,6 @@ import (
 
 // role names the process in Postgres' application_name.
 const role = "consumer"
-
-// maxUnits is how many groups of shapes may have a snapshot open at once.
-const maxUnits = 16
 
 // leaseKey is the lease that the writer of all partitions holds.
 const leaseKey = "consumer"
@@ -42,9 +40,11 @@ func (c *Consumer) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("prepare the connection pool: %w", err)
 	}
-	poolConfig.ConnConfig = cfg
+	poolConfig.ConnConfig = cfg.Copy()
+	// A request asks Postgres about its clause, which waits for tables that somebody has locked.
+	poolConfig.ConnConfig.RuntimeParams["lock_timeout"] = strconv.FormatInt(c.cfg.LockTimeout.Milliseconds(), 10)
 	// The consumer's own questions must find a connection beside the requests.
-	poolConfig.MaxConns, poolConfig.MinConns = maxConnections+4, 0
+	poolConfig.MaxConns, poolConfig.MinConns = maxAsking+4, 0
 	c.pool, err = pgxpool.NewWithConfig(ctx, poolConfig)
 	if err != nil {
 		return fmt.Errorf("prepare the connection pool: %w", err)
@@ -52,7 +52,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 	defer c.pool.Close()
 	poolConfig = poolConfig.Copy()
 	poolConfig.ConnConfig = cfg
-	poolConfig.MaxConns, poolConfig.MaxConnIdleTime = maxUnits, time.Minute
+	poolConfig.MaxConns, poolConfig.MaxConnIdleTime = maxUnits+maxFirstUnits, time.Minute
 	c.unitPool, err = pgxpool.NewWithConfig(ctx, poolConfig)
 	if err != nil {
 		return fmt.Errorf("prepare the connection pool: %w", err)
@@ -179,12 +179,15 @@ func (c *Consumer) session(ctx context.Context, js jetstream.JetStream) error {
 		return err
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
+	// Given back when the last checkpoint is stored and the appenders are closed, so that nothing is
+	// on its way any more when the successor reads where everything stands.
+	holding, release := context.WithCancel(context.WithoutCancel(ctx))
 	held := make(chan struct{})
 	go func() {
 		defer close(held)
-		cancel(lease.Hold(ctx))
+		cancel(lease.Hold(holding))
 	}()
-	defer func() { cancel(nil); <-held }()
+	defer func() { release(); <-held; cancel(nil) }()
 
 	s := &session{
 		c: c, log: c.log, js: js, changes: changes, shapes: c.shapes, relations: relations, lease: lease,

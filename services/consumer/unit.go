@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
-
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/pg"
 	"github.com/shapebus/shapebus/pkg/predicate"
@@ -25,7 +23,7 @@ import (
 // write meanwhile counts only with the unit's marker; see package reconcile.
 type unit struct {
 	id    string // the barrier's payload
-	conn  *pgxpool.Conn
+	conn  *unitConn
 	snap  *pg.Snapshot
 	sets  []*reconcile.Set // as the group's
 	aside reconcile.Backlog
@@ -41,9 +39,9 @@ func (u *unit) idle() bool { return u != nil && u.first }
 // close gives the snapshot back.
 func (u *unit) close(ctx context.Context) {
 	if err := u.snap.Close(ctx); err != nil {
-		u.conn.Conn().Close(ctx) // it is broken, and the pool makes another
+		u.conn.conn().Close(ctx) // it is broken, and the pool makes another
 	}
-	u.conn.Release()
+	u.conn.close()
 }
 
 const (
@@ -84,11 +82,11 @@ func (g *group) snapshot(ctx context.Context, t reconcile.Txn) (*unit, error) {
 	u := &unit{id: fmt.Sprintf("%s/%d", g.id, g.units), began: time.Now()}
 	for look := firstLook; ; look = min(2*look, lastLook) {
 		var err error
-		if u.conn, err = g.s.c.unitPool.Acquire(ctx); err != nil {
-			return nil, fmt.Errorf("connect to Postgres: %w", err)
+		if u.conn, err = g.connect(ctx); err != nil {
+			return nil, err
 		}
-		if u.snap, err = pg.OpenSnapshot(ctx, u.conn.Conn()); err != nil {
-			u.conn.Release()
+		if u.snap, err = pg.OpenSnapshot(ctx, u.conn.conn()); err != nil {
+			u.conn.close()
 			return nil, err
 		}
 		all := false
