@@ -39,11 +39,7 @@ const lookTime = time.Minute
 
 // bringBack tries until a lost partition can be written again.
 func (s *session) bringBack(ctx context.Context, p *partition) error {
-	for {
-		p.pause.waitAtMost(ctx, maxReturn)
-		if ctx.Err() != nil {
-			return nil
-		}
+	for p.pause.waitAtMost(ctx, maxReturn) {
 		t, failed := s.lookAt(ctx, p)
 		if failed != nil && (errors.Is(failed, registry.ErrLeaseLost) || s.gone(ctx) != nil) {
 			return ignoreEnd(ctx, failed)
@@ -56,11 +52,15 @@ func (s *session) bringBack(ctx context.Context, p *partition) error {
 			s.tellDown(ctx)
 			return nil
 		})
+		if err != nil && t != nil {
+			t.life.out.Close()
+		}
 		if err != nil || failed == nil {
 			return ignoreOver(ctx, err)
 		}
 		s.log.DebugContext(ctx, "the partition is not back yet", slog.Int("partition", p.n), slog.Any("error", failed))
 	}
+	return nil
 }
 
 // maxReturn is the longest pause between two attempts to take a partition in.
@@ -127,8 +127,10 @@ func (s *session) lookAt(ctx context.Context, p *partition) (t *takeover, err er
 	if err != nil {
 		return nil, fmt.Errorf("read the change log's state: %w", err)
 	}
-	t.entrants, err = s.entrants(ctx, t.records, t.tails, map[int]wire.Checkpoint{p.n: t.cp}, info.State.FirstSeq)
-	return t, err
+	if t.entrants, err = s.entrants(ctx, t.records, t.tails, map[int]wire.Checkpoint{p.n: t.cp}, info.State.FirstSeq); err != nil {
+		return nil, err
+	}
+	return t, nil
 }
 
 // recordsOf returns the records of a partition's shapes, and why records of any

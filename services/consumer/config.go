@@ -202,10 +202,12 @@ func (b *backoff) wait(ctx context.Context) {
 	}
 }
 
-// waitAtMost is wait with a bound on how long the pause grows.
-func (b *backoff) waitAtMost(ctx context.Context, most time.Duration) {
+// waitAtMost is wait with a bound on how long the pause grows. It reports
+// whether ctx goes on.
+func (b *backoff) waitAtMost(ctx context.Context, most time.Duration) bool {
 	b.next = min(b.next, most*2/3)
 	b.wait(ctx)
+	return ctx.Err() == nil
 }
 
 func (b *backoff) reset() { b.next = 0 }

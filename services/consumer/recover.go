@@ -206,7 +206,7 @@ func readCheckpoint(ctx context.Context, js jetstream.JetStream, source topology
 		return c, false, fmt.Errorf("read checkpoint of partition %d: %w", p, err)
 	}
 	if c, err = wire.DecodeCheckpoint(m.Data); err != nil {
-		return c, false, fmt.Errorf("the checkpoint of partition %d cannot be read: %w; with `nats stream rmm %s %d --force` its shapes go on without it, and those end whose beginning the change log has not any more",
+		return c, false, fmt.Errorf("the checkpoint of partition %d cannot be read: %w; with `nats stream rmm %s %d -f` its shapes go on without it, and those end whose beginning the change log has not any more",
 			p, err, source.ShapeStream(p), m.Sequence)
 	}
 	return c, true, nil
