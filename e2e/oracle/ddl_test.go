@@ -35,6 +35,7 @@ func (w *world) alterOne() {
 	}
 	if w.alter(conn, w.schema.Tables[w.rng.IntN(len(w.schema.Tables))]) {
 		w.try(conn, "COMMIT")
+		w.allEnd()
 	}
 }
 
