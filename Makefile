@@ -48,7 +48,7 @@ fuzz: gcc ## every fuzz target for FUZZTIME=10s
 	@GO="$(GO)" tools/fuzz.sh $(FUZZTIME)
 
 .PHONY: bench
-bench: build postgres ## BENCH=memory|throughput|latency|filter|shapes|values|subquery
+bench: build postgres ## BENCH=memory|throughput|latency|filter|shapes|values|subquery|idle
 	$(GO) run ./e2e/bench $(BENCH)
 
 .PHONY: oracle

@@ -147,7 +147,7 @@ func (c *Client) request(ctx context.Context, endpoint string, req, resp any) er
 	case sortError(err) == fatePermanent:
 		return permanentError("ask the control plane on "+subject, err)
 	case err != nil:
-		return fmt.Errorf("no answer from the control plane: %w", err)
+		return fmt.Errorf("no answer from the control plane on %s: %w; if that lasts, look into the consumer's log", subject, err)
 	}
 	if code := m.Header.Get(micro.ErrorCodeHeader); code != "" {
 		return &RequestError{Endpoint: endpoint, Code: code, Text: m.Header.Get(micro.ErrorHeader)}

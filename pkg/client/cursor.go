@@ -16,6 +16,8 @@ var errPause = errors.New("not committed yet")
 // cursor turns a log's messages into events, in order, up to where the log
 // counts. It does no I/O but through the functions it is given.
 type cursor struct {
+	place // of the last message taken
+
 	handle string
 	layout *layout
 	emit   func(Event) error                                      // hands out an event
@@ -24,10 +26,10 @@ type cursor struct {
 	began  bool          // what comes before the first op is done with: the snapshot was handed out or is not wanted
 	pos    change.Offset // everything up to it is done with
 	base   change.Offset // of the last Commit, or where reading began: what a void entry goes back to
-	place                // of the last message taken
 	mark   head          // the last message taken
 	seen   bool          // an entry was seen
 	bottom bool          // the first entry to be seen is the log's first
+	marked bool          // base is the offset of a Commit that was handed out
 	unmet  bool          // what stands at pos, from where reading began, was not met in the log yet
 	origin string        // the log's snapshot, which tells its lives apart; empty if not known
 	opened bool          // the snapshot's Begin was handed out
@@ -200,7 +202,9 @@ func (c *cursor) ops(e *wire.Entry, t wire.Tail) error {
 	for i := range e.Ops {
 		op := &e.Ops[i]
 		at := change.Offset{LSN: e.LSN, Op: op.Index}
-		c.meet(at)
+		if !c.marked {
+			c.meet(at)
+		}
 		skip, err := c.skip(at, t)
 		if err != nil {
 			return err
@@ -241,11 +245,11 @@ func (c *cursor) ops(e *wire.Entry, t wire.Tail) error {
 		return err
 	}
 	commit := Commit{Offset: at, LSN: e.LSN, XID: e.XID, Time: time.UnixMicro(e.CommitTime), Unit: c.open.unit, Changes: c.changes, Passed: c.passed(at)}
-	c.pos, c.base, c.open = at, at, transaction{}
+	c.pos, c.base, c.marked, c.open = at, at, true, transaction{}
 	return c.emit(commit)
 }
 
-// meet notes that something stands at an offset.
+// meet notes that what reading began behind stands in this log too.
 func (c *cursor) meet(at change.Offset) {
 	if at == c.base {
 		c.unmet = false

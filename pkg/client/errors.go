@@ -31,8 +31,8 @@ func (e *MustRefetchError) Error() string {
 	return fmt.Sprintf("shape %s must be fetched again: %s", e.Handle, e.Reason)
 }
 
-// PermanentError ends the reading of a shape, or a request, because of
-// something that trying again does not mend: what this NATS user may not do, an account without
+// PermanentError ends the reading of a shape, or a request, because of something that
+// trying again does not mend: what this NATS user may not do, an account without
 // JetStream or without the shape's stream, a connection that was closed for good. It
 // wraps the cause, so errors.Is finds nats.ErrPermissionViolation and the like.
 type PermanentError struct {

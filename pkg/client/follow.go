@@ -19,7 +19,7 @@ func (v *View) run(ctx context.Context) {
 		if v.again && errors.As(err, &refetch) {
 			v.opts.Log.InfoContext(ctx, "a shape ended, making it again", slog.String("handle", refetch.Handle), slog.String("reason", refetch.Reason))
 			v.mu.Lock()
-			v.ended = true
+			v.ended, v.stalled = true, err
 			v.signalLocked()
 			v.mu.Unlock()
 			if shape, err = v.recreate(ctx, pause); err == nil {

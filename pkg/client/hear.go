@@ -2,7 +2,7 @@ package client
 
 import (
 	"context"
-	"fmt"
+	"log/slog"
 	"time"
 )
 
@@ -10,12 +10,12 @@ import (
 // refused something, and it cannot be told whether that was it.
 const hearTries = 5
 
-// subscribe makes what is stored in the log be told to the run. The order
-// closes the gap between catching up and live: what is stored after the subscription stands is
+// subscribe makes what is stored in the log be told to the run. The order closes the
+// gap between catching up and live: what is stored after the subscription stands is
 // told, what was before is in the log.
 func (r *run) subscribe(ctx context.Context) (unsubscribe func(), err error) {
 	nc := r.shape.client.nc
-	for range hearTries {
+	for try := 1; ; try++ {
 		r.refused = nc.LastError()
 		sub, err := nc.Subscribe(r.liveSubject(), r.live.push)
 		if err != nil {
@@ -39,18 +39,13 @@ func (r *run) subscribe(ctx context.Context) (unsubscribe func(), err error) {
 			unsubscribe()
 			return nil, err
 		}
-		if refusal(nc, r.refused) == nil {
+		// Something else that was refused meanwhile may hide that this was. Who is refused one thing
+		// after another reads what it can: the log is looked into now and then anyway.
+		if refusal(nc, r.refused) == nil || try == hearTries {
 			return unsubscribe, nil
 		}
-		// Something else was refused meanwhile, which may hide that this was.
 		unsubscribe()
 	}
-	// The connection is refused one thing after another. If this is among them, the log is looked into now and then.
-	sub, err := nc.Subscribe(r.liveSubject(), r.live.push)
-	if err != nil {
-		return nil, r.failedForGood("subscribe to the log", err)
-	}
-	return func() { _ = sub.Unsubscribe() }, nil
 }
 
 func (r *run) liveSubject() string {
@@ -103,22 +98,22 @@ func (r *run) verify(ctx context.Context, told head) error {
 	h, _, odd := r.live.head(r.cursor.place)
 	r.unsure = r.unsure || odd
 	if r.trouble.on() || !r.cursor.due(h.tail) {
-		return r.doubted(told)
+		return r.unconfirmed(ctx, told)
 	}
 	r.rumor.since, r.rumor.next = time.Time{}, time.Time{}
 	r.rumor.pause.reset()
 	return nil
 }
 
-// doubted notes that the log does not know what was told.
-func (r *run) doubted(told head) error {
+// unconfirmed notes that the log does not know what was told.
+func (r *run) unconfirmed(ctx context.Context, told head) error {
 	now := time.Now()
 	if r.rumor.since.IsZero() {
 		r.rumor.since = now
 	}
 	r.rumor.next = now.Add(r.rumor.pause.take())
 	if !r.trouble.on() && now.Sub(r.rumor.since) > r.opts.Patience {
-		r.log.Warn(fmt.Sprintf("what came on %s is not in the log", r.liveSubject()))
+		r.log.WarnContext(ctx, "what came on core NATS is not in the log", slog.String("subject", r.liveSubject()))
 		r.live.disbelieve(told)
 		r.rumor.since = time.Time{}
 	}

@@ -16,8 +16,10 @@ import (
 // under one of them is not what stood there. Readers notice by the log itself and ask the
 // server for hardly more than they do anyway, since there may be thousands of them:
 //
-//   - each message says how large the log is up to it, so one that does not follow on what was read shows;
-//   - the newest message, which an idle reader looks at now and then, is compared with the last one read;
+//   - each message says how large the log is up to it, so one that does not
+//     follow on what was read shows;
+//   - the newest message, which an idle reader looks at now and then, is compared
+//     with the last one read;
 //   - one that was stored later than that and has an earlier place is of another log;
 //   - after a reconnect the last message read is looked at again, if it is not the newest.
 //
@@ -68,6 +70,7 @@ func (r *run) look(ctx context.Context, full bool) error {
 		return errMoved
 	case standsShort:
 		return r.lost(ctx, h, found)
+	case standsAsRead:
 	}
 	if r.unsure && !h.same(r.cursor.mark) {
 		moved, err := r.moved(ctx)
@@ -171,7 +174,7 @@ func (r *run) locate(ctx context.Context) error {
 	if err := r.recognize(ctx, m, h); err != nil {
 		return err
 	}
-	at, err := r.fetch.start(ctx, r.subject, pos, m, h)
+	at, err := r.fetch.start(ctx, r.subject, pos, r.cursor.marked, m, h)
 	if err != nil {
 		return err
 	}

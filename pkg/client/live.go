@@ -50,8 +50,8 @@ type place struct {
 // reader fetches what it misses from the log. The messages of a transaction
 // that is not committed yet wait here, as long as they fit.
 //
-// What comes on core NATS is a hint: it counts if it follows, by sequence and by the log's size,
-// on what was read from the log. Of anything else the log is asked.
+// What comes on core NATS is a hint: it counts if it follows, by sequence and by the
+// log's size, on what was read from the log. Of anything else the log is asked.
 //
 // push is called by the connection's goroutine for the subscription, the rest
 // by the reader.

@@ -92,8 +92,7 @@ var patient = client.Options{Recheck: 50 * time.Millisecond, Patience: 500 * tim
 // permanent checks that an error says what failed, on what and what to do.
 func permanent(t *testing.T, err error, says ...string) {
 	t.Helper()
-	var p *client.PermanentError
-	if !errors.As(err, &p) {
+	if _, is := errors.AsType[*client.PermanentError](err); !is {
 		t.Fatalf("got %v, want a PermanentError", err)
 	}
 	for _, s := range says {
@@ -141,6 +140,20 @@ func TestWhatIsForbiddenEndsAReader(t *testing.T) {
 			if !errors.Is(v.Err(), nats.ErrPermissionViolation) {
 				t.Errorf("got %v", v.Err())
 			}
+		})
+	}
+	for name, says := range map[string]string{"$JS.API.DIRECT": "$JS.API.DIRECT.GET.SHAPES-test-0", "sb.": "sb.test.live.0"} {
+		t.Run("what was allowed when reading began: "+name, func(t *testing.T) {
+			s := natstest.StartConfigured(t, accounts(reader(full)))
+			b := benchAs(t, s, "reader", "r")
+			l := b.newLog(columns, true)
+			l.snapshot(1, []string{"1", "a", "x"})
+			l.write()
+			v := l.open().Rows(t.Context(), patient)
+			defer v.Close()
+			ok(t, v.WaitReady(t.Context()))
+			s.Reload(accounts(reader(full.but(name))))
+			permanent(t, ends(t, v), says)
 		})
 	}
 	t.Run("a request to the control plane", func(t *testing.T) {
@@ -213,33 +226,76 @@ func TestWhatIsNotThereEndsAReader(t *testing.T) {
 
 // What may pass is waited for, and the app can see that it does not pass.
 func TestTroubleIsTold(t *testing.T) {
-	b := newBench(t, natsembed.Options{})
-	l := b.newLog(columns, true)
-	s := l.open()
-	b.forget(l.info.Handle)
-	b.mute()
-	opts := client.Options{Recheck: 50 * time.Millisecond}
-	v := s.Rows(t.Context(), opts)
-	defer v.Close()
-	deadline := time.After(60 * time.Second)
-	for v.Stalled() == nil {
-		changed := v.Changed()
-		if v.Stalled() != nil {
-			break
-		}
-		select {
-		case <-changed:
-		case <-deadline:
-			t.Fatal("the view does not tell that it stands still")
+	stalls := func(t *testing.T, v *client.View, says string) {
+		t.Helper()
+		deadline := time.After(60 * time.Second)
+		for {
+			changed := v.Changed()
+			if err := v.Stalled(); err != nil {
+				if !strings.Contains(err.Error(), says) {
+					t.Errorf("it says %v, want %q", err, says)
+				}
+				return
+			}
+			select {
+			case <-changed:
+			case <-deadline:
+				t.Fatal("the view does not tell that it stands still")
+			}
 		}
 	}
-	if !strings.Contains(v.Stalled().Error(), "no consumer of source") {
-		t.Errorf("got %v", v.Stalled())
-	}
-	l.snapshot(1, []string{"1", "a", "x"})
-	l.write()
-	until(t, v, func(s client.Snapshot) bool { return s.Stalled == nil && len(s.Rows) == 1 })
-	if v.Stalled() != nil {
-		t.Errorf("goes on and still says %v", v.Stalled())
-	}
+	t.Run("when nobody can say whether a snapshot is about to come", func(t *testing.T) {
+		b := newBench(t, natsembed.Options{})
+		l := b.newLog(columns, true)
+		v := l.open().Rows(t.Context(), patient)
+		defer v.Close()
+		b.mute()
+		stalls(t, v, "no consumer of source")
+		l.snapshot(1, []string{"1", "a", "x"})
+		l.write()
+		until(t, v, func(s client.Snapshot) bool { return s.Stalled == nil && len(s.Rows) == 1 })
+	})
+	t.Run("when the stream is away and the control plane too", func(t *testing.T) {
+		b := newBench(t, natsembed.Options{})
+		l := b.newLog(columns, true)
+		l.snapshot(1, []string{"1", "a", "x"})
+		l.write()
+		v := l.open().Rows(t.Context(), patient)
+		defer v.Close()
+		ok(t, v.WaitReady(t.Context()))
+		b.mute()
+		ok(t, b.js.DeleteStream(t.Context(), source.ShapeStream(0)))
+		stalls(t, v, "stream not found")
+	})
+	t.Run("when the connection is lost", func(t *testing.T) {
+		if testing.Short() {
+			t.Skip("needs JetStream; not in -short")
+		}
+		opts := natsembed.Options{Dir: t.TempDir(), Port: -1}
+		server, err := natsembed.Start(opts)
+		ok(t, err)
+		defer func() { server.Stop() }()
+		url := server.ClientURL()
+		_, err = fmt.Sscanf(url[strings.LastIndex(url, ":")+1:], "%d", &opts.Port)
+		ok(t, err)
+		b := newBenchOn(t, nil, func(o ...nats.Option) (*nats.Conn, error) {
+			return nats.Connect(url, append(o, nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond))...)
+		})
+		l := b.newLog(columns, true)
+		l.snapshot(1, []string{"1", "a", "x"})
+		l.write()
+		v := l.open().Rows(t.Context(), patient)
+		defer v.Close()
+		ok(t, v.WaitReady(t.Context()))
+		b.app.Close()
+		back := b.writes.StatusChanged(nats.CONNECTED)
+		server.Stop()
+		stalls(t, v, "no connection to NATS")
+		server, err = natsembed.Start(opts)
+		ok(t, err)
+		<-back
+		b.openAppender()
+		l.insert(100)
+		until(t, v, func(s client.Snapshot) bool { return s.Stalled == nil && len(s.Rows) == 2 })
+	})
 }

@@ -60,6 +60,7 @@ func TestPoison(t *testing.T) {
 		}, "bytes"},
 	} {
 		build := func(t *testing.T) *shapeLog {
+			t.Helper()
 			l := b.newLog(columns, true)
 			l.info.State = control.StateLive
 			b.know(l.info)

@@ -45,7 +45,7 @@ func withRefusal(ctx context.Context, nc *nats.Conn, subject string, request fun
 	case no != nil:
 		return no
 	case errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout):
-		if no := probeInbox(nc); no != nil {
+		if no := probeInbox(ctx, nc); no != nil {
 			return no
 		}
 	}
@@ -69,13 +69,13 @@ func refusal(nc *nats.Conn, before error, words ...string) error {
 
 // probeInbox tells whether this user may receive answers at all. Requests share a
 // subscription that was refused once, long ago perhaps.
-func probeInbox(nc *nats.Conn) error {
-	ctx, cancel := context.WithTimeout(context.Background(), probeTimeout)
+func probeInbox(ctx context.Context, nc *nats.Conn) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), probeTimeout)
 	defer cancel()
 	inbox := nc.NewRespInbox()
 	sub, err := nc.SubscribeSync(inbox)
 	if err != nil {
-		return nil //nolint:nilerr // that is not what is asked here
+		return nil // that is not what is asked here
 	}
 	defer func() { _ = sub.Unsubscribe() }()
 	if nc.FlushWithContext(ctx) != nil {

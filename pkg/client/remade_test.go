@@ -2,7 +2,9 @@ package client_test
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -92,6 +94,82 @@ func TestTheStreamIsMadeAgainUnderAReader(t *testing.T) {
 		rest(t, lines)
 		mustRefetch(t, failure(t, failed), "gone")
 	})
+	t.Run("a reader in the middle of a transaction takes it back", func(t *testing.T) {
+		b := newBench(t, natsembed.Options{})
+		l := b.newLog(columns, true)
+		l.info.State = control.StateLive
+		b.know(l.info)
+		write := func(apart bool) {
+			l.snapshot(1, []string{"1", "a", "x"})
+			l.write()
+			l.insert(100)
+			for i := range uint64(6) {
+				l.op(101, 2*i, change.Insert, fmt.Sprint(i), "v", "x")
+				if apart {
+					l.write()
+				}
+			}
+			l.commit(101, 12)
+			l.write()
+		}
+		write(true)
+		opts := remadeOptions
+		opts.Buffer = 1 // one message at a time
+		lines, failed, _ := tailing(t, l.open(), client.After(change.Offset{LSN: 100, Op: 2}), opts)
+		want := []string{"begin 101 xid 1010 at 101000"}
+		for i := range uint64(6) {
+			want = append(want, fmt.Sprintf("101_%d insert id=%d,note=v,part=x", 2*i, i))
+		}
+		want = append(want, "commit 101_12 6")
+		next(t, lines, failed, want[:2]...)
+		b.remake(3)
+		l.again()
+		write(false)
+		got := append([]string{}, want[:2]...)
+		for got[len(got)-1] != want[len(want)-1] {
+			select {
+			case line, more := <-lines:
+				if !more {
+					t.Fatal(<-failed)
+				}
+				got = append(got, line)
+			case <-time.After(60 * time.Second):
+				t.Fatalf("stands still behind %q", got)
+			}
+		}
+		counts, aborts, err := counting(got)
+		if err != nil || aborts != 1 || !slices.Equal(counts, want) {
+			t.Errorf("got %q, %v", got, err)
+		}
+	})
+	t.Run("rows of two snapshots are not taken for one", func(t *testing.T) {
+		b := newBench(t, natsembed.Options{})
+		l := b.newLog(columns, true)
+		l.info.State = control.StateLive
+		b.know(l.info)
+		write := func(lsn uint64, note string) {
+			var rows [][]string
+			for i := range 40 {
+				rows = append(rows, []string{fmt.Sprint(i), note, "x"})
+			}
+			l.snapshotAt(lsn, 1, rows...)
+			l.write()
+		}
+		write(50, "old")
+		opts := remadeOptions
+		opts.Buffer = 1 // one message at a time
+		lines, failed, _ := tailing(t, l.open(), client.Beginning(), opts)
+		next(t, lines, failed, "begin snapshot 40 rows", "0_0 insert id=0,note=old,part=x")
+		b.remake(0)
+		l.again()
+		write(90, "new")
+		for _, line := range rest(t, lines) {
+			if strings.HasPrefix(line, "commit") {
+				t.Errorf("shows %q", line)
+			}
+		}
+		mustRefetch(t, failure(t, failed), "made again while its snapshot was read")
+	})
 	t.Run("who comes later is judged by its offset", func(t *testing.T) {
 		b := newBench(t, natsembed.Options{})
 		l, _, _ := started(t, b, remadeOptions)
@@ -134,6 +212,7 @@ func TestTheStoreIsRestoredUnderAReader(t *testing.T) {
 				}
 			},
 			func(t *testing.T, lines <-chan string, failed <-chan error) {
+				t.Helper()
 				for lsn := range uint64(9) {
 					next(t, lines, failed, inserted(103+lsn)...)
 				}
@@ -146,6 +225,7 @@ func TestTheStoreIsRestoredUnderAReader(t *testing.T) {
 				}
 			},
 			func(t *testing.T, lines <-chan string, failed <-chan error) {
+				t.Helper()
 				rest(t, lines)
 				mustRefetch(t, failure(t, failed), "does not have offset 102_2")
 			},
@@ -153,6 +233,7 @@ func TestTheStoreIsRestoredUnderAReader(t *testing.T) {
 		"and the log does not go on": {
 			func(*shapeLog) {},
 			func(t *testing.T, lines <-chan string, failed <-chan error) {
+				t.Helper()
 				rest(t, lines)
 				mustRefetch(t, failure(t, failed), "ends at offset 101_2")
 			},
@@ -207,5 +288,81 @@ func TestTheStoreIsRestoredUnderAReader(t *testing.T) {
 			c.goOn(l)
 			c.want(t, lines, failed)
 		})
+	}
+}
+
+// Whatever the second life of a log has in common with the first, a reader goes on behind its
+// last commit, if the second has that too, or must fetch again.
+func TestAnyLogUnderAReader(t *testing.T) {
+	b := newBench(t, natsembed.Options{MaxPayload: smallPayload})
+	went, refetched := 0, 0
+	for seed := range 60 {
+		h := lives.Example(seed)
+		src := rand.New(rand.NewPCG(1, uint64(seed)))
+		cut := func() bool { return src.IntN(2) == 0 }
+		l := b.newLog(columns, true)
+		l.info.State = control.StateLive
+		b.know(l.info)
+		h[0].write(l, cut, func() bool { return false })
+		lines, failed, stop := tailing(t, l.open(), client.Beginning(), client.Options{Recheck: 20 * time.Millisecond, Patience: 300 * time.Millisecond})
+		var got []string
+		for line := range lines {
+			if got = append(got, line); strings.HasPrefix(line, "caught up") {
+				break
+			}
+		}
+		at := change.Offset{}
+		if last := h[0].committed(); last != nil {
+			at = *last
+		}
+		b.remake(src.IntN(5))
+		l.again()
+		l.b.Reset()
+		h[1].write(l, cut, func() bool { return src.IntN(5) == 0 })
+		var want []string
+		if h[1].commits(at) {
+			want = h[1].after(&at)
+			// One more, so that there is an end to wait for.
+			lsn := uint64(5000)
+			l.unit = false
+			if h[1].open.unit || len(h[1].open.ops) > 0 {
+				l.void()
+			}
+			l.insert(lsn)
+			want = append(want, inserted(lsn)...)
+			got = got[:0]
+			deadline := time.After(60 * time.Second)
+			for done := false; !done; {
+				select {
+				case line, more := <-lines:
+					if !more {
+						t.Fatalf("seed %d: ended with %v", seed, <-failed)
+					}
+					if !strings.HasPrefix(line, "caught up") {
+						got = append(got, line)
+					}
+					done = line == want[len(want)-1]
+				case <-deadline:
+					t.Fatalf("seed %d: stands still behind %q, want %q", seed, got, want)
+				}
+			}
+			if counts, _, err := counting(short(got)); err != nil || !slices.Equal(counts, want) {
+				t.Fatalf("seed %d: behind %s got %q %v, want %q", seed, at, counts, err, want)
+			}
+			went++
+		} else {
+			for _, line := range rest(t, lines) {
+				if strings.HasPrefix(line, "commit") {
+					t.Fatalf("seed %d: shows %q", seed, line)
+				}
+			}
+			mustRefetch(t, failure(t, failed), "offset")
+			refetched++
+		}
+		stop()
+	}
+	t.Logf("%d went on, %d had to fetch again", went, refetched)
+	if went < 10 || refetched < 10 {
+		t.Error("hardly any of one kind")
 	}
 }

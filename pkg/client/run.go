@@ -199,10 +199,10 @@ func (r *run) wait(ctx context.Context) error {
 func (r *run) connection(ctx context.Context, s nats.Status) error {
 	// What was told meanwhile is lost, and the server may have been restored from a backup.
 	r.full, r.unsure = true, true
-	switch s {
-	case nats.CLOSED:
+	if s == nats.CLOSED {
 		return r.closed()
-	case nats.CONNECTED:
+	}
+	if s == nats.CONNECTED {
 		return nil
 	}
 	return r.failed(ctx, "reach the log", nats.ErrDisconnected)

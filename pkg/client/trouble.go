@@ -49,16 +49,8 @@ func (r *run) failed(ctx context.Context, doing string, err error) error {
 	}
 	if kind != fateDoubt {
 		t.doubt = time.Time{}
-	} else {
-		if t.doubt.IsZero() {
-			t.doubt = now
-		}
-		if over := r.over(ctx); over != nil {
-			return over
-		}
-		if now.Sub(t.doubt) > r.opts.Patience {
-			return permanentError(r.what(doing), err)
-		}
+	} else if done := r.doubted(ctx, doing, err); done != nil {
+		return done
 	}
 	if !nc.IsConnected() {
 		err = fmt.Errorf("there is no connection to NATS: %w", errors.Join(err, nc.LastError()))
@@ -69,6 +61,28 @@ func (r *run) failed(ctx context.Context, doing string, err error) error {
 	}
 	t.told = true
 	return r.cursor.emit(Stalled{Since: t.since, Err: fmt.Errorf("%s: %w", r.what(doing), err)})
+}
+
+// doubted decides about a failure that passes soon or never. While the control plane
+// says that the shape is there, it can only be this user who does not see its log;
+// while nobody answers there either, the source may be about to come back.
+func (r *run) doubted(ctx context.Context, doing string, err error) error {
+	info, cannot := r.ask(ctx)
+	if over := r.ends(info, cannot); over != nil {
+		return over
+	}
+	t := &r.trouble
+	if cannot != nil && sortError(cannot) == fateRetry {
+		t.doubt = time.Time{}
+		return nil
+	}
+	if t.doubt.IsZero() {
+		t.doubt = time.Now()
+	}
+	if time.Since(t.doubt) > r.opts.Patience {
+		return permanentError(r.what(doing), err)
+	}
+	return nil
 }
 
 // well ends the trouble, if there was any.
@@ -83,13 +97,7 @@ func (r *run) what(doing string) string {
 	return fmt.Sprintf("%s of shape %s", doing, r.shape.info.Handle)
 }
 
-// over asks the control plane whether this life of the shape is over. It
-// returns nil if not, or if that cannot be learned now.
-func (r *run) over(ctx context.Context) error {
-	info, err := r.ask(ctx)
-	return r.ends(info, err)
-}
-
+// ask asks the control plane after the shape.
 func (r *run) ask(ctx context.Context) (control.Shape, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()

@@ -50,8 +50,8 @@ type Snapshot struct {
 	// Ended says that the shape's life under Handle is over and that the view
 	// is reading its next one.
 	Ended bool
-	// Stalled is what keeps the view from being up to date, nil if nothing does;
-	// see View.Stalled.
+	// Stalled is what keeps the view from being up to date, nil if nothing does; see
+	// View.Stalled.
 	Stalled error
 }
 
@@ -90,18 +90,18 @@ func (v *View) Close() {
 // Done is closed when the view has ended; Err says why.
 func (v *View) Done() <-chan struct{} { return v.done }
 
-// Err is nil while the view lives, then what ended it: ErrClosed, the cause of
-// its context, a *MustRefetchError (views of Shape.Rows), a *PermanentError, the refusal to make
-// the shape again, or what else Subscription.Events ends with.
+// Err is nil while the view lives, then what ended it: ErrClosed, the cause of its
+// context, a *MustRefetchError (views of Shape.Rows), a *PermanentError, the refusal
+// to make the shape again, or what else Subscription.Events ends with.
 func (v *View) Err() error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.err
 }
 
-// Stalled is what keeps the view from being up to date, such as a connection
-// that is lost or a consumer that does not run: it fails and is tried again. It is nil when nothing
-// is known to. Changed tells when that changes.
+// Stalled is what keeps the view from being up to date, such as a connection that is
+// lost, a consumer that does not run, or the end of the life that it shows: it fails
+// and is tried again. It is nil when nothing is known to. Changed tells when that changes.
 func (v *View) Stalled() error {
 	v.mu.Lock()
 	defer v.mu.Unlock()

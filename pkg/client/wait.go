@@ -77,9 +77,9 @@ type goal struct {
 	offset change.Offset
 }
 
-// goal returns nil when it is not known that the log holds everything up to
-// lsn, and perhaps why that cannot be learned. The order matters: what was applied when the control plane answered is in
-// the log that is looked into after that.
+// goal returns nil when it is not known that the log holds everything up to lsn, and
+// perhaps why that cannot be learned. The order matters: what was applied when the
+// control plane answered is in the log that is looked into after that.
 func (v *View) goal(ctx context.Context, lsn change.LSN) (*goal, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()

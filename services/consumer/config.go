@@ -129,8 +129,8 @@ func New(cfg Config) (*Consumer, error) {
 	if cfg.Failpoint == nil {
 		cfg.Failpoint = func(string) {}
 	}
-	return &Consumer{cfg: cfg, log: cfg.Log.With(slog.String("service", "consumer"), slog.String("source", string(cfg.Source))), ready: make(chan struct{}),
-		units: newLadder(maxUnits), firstUnits: newLadder(maxFirstUnits)}, nil
+	log := cfg.Log.With(slog.String("service", "consumer"), slog.String("source", string(cfg.Source)))
+	return &Consumer{cfg: cfg, log: log, ready: make(chan struct{}), units: newLadder(maxUnits), firstUnits: newLadder(maxFirstUnits)}, nil
 }
 
 func def[T comparable](field *T, value T) {

@@ -122,9 +122,6 @@ func (p *plane) define(ctx context.Context, req control.CreateRequest) (*registr
 	if err != nil {
 		return nil, err
 	}
-	if n := depth(pred); n > maxNesting {
-		return nil, &requestError{control.CodeBadRequest, fmt.Sprintf("subqueries are nested %d deep; at most %d are supported", n, maxNesting)}
-	}
 	if len(pred.Subqueries()) > 0 && len(table.PrimaryKey) == 0 {
 		return nil, &requestError{control.CodeBadRequest, fmt.Sprintf("table %s has no primary key; a shape with a subquery needs one, to tell which rows come and go with the subquery's", table)}
 	}

@@ -10,8 +10,9 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// Configured is a NATS server with a configuration of its own, such as accounts, users and their permissions, on a free port of
-// loopback. Its store, if the configuration has JetStream, is in the test's temporary directory.
+// Configured is a NATS server with a configuration of its own, such as accounts,
+// users and their permissions, on a free port of loopback. Its store, if the
+// configuration has JetStream, is in the test's temporary directory.
 type Configured struct {
 	tb   testing.TB
 	srv  *server.Server
@@ -19,7 +20,8 @@ type Configured struct {
 	dir  string
 }
 
-// StartConfigured starts a server with a configuration in NATS' own form, without listener and store. It is stopped when the test ends.
+// StartConfigured starts a server with a configuration in NATS' own form, without
+// listener and store. It is stopped when the test ends.
 func StartConfigured(tb testing.TB, conf string) *Configured {
 	tb.Helper()
 	c := &Configured{tb: tb, file: filepath.Join(tb.TempDir(), "nats.conf"), dir: tb.TempDir()}
