@@ -319,7 +319,10 @@ func (w *world) finish(why string, which func(*living) bool) {
 func (w *world) crowd() {
 	w.tb.Helper()
 	n := []int{25, 60, 120}[w.rng.IntN(3)]
-	if w.crowded += n; w.crowded > 250 {
+	if w.plan.short {
+		n = 25
+	}
+	if w.crowded += n; w.crowded > 250 || w.plan.short && w.crowded > n {
 		return
 	}
 	levels := []int{0, 1, 2}[w.rng.IntN(3)]
