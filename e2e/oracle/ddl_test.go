@@ -80,19 +80,13 @@ func (w *world) alter(conn *pgx.Conn, t *Table) bool {
 	if err != nil {
 		w.tb.Fatal(err)
 	}
-	w.finish(t.SQL()+": "+what, func(l *living) bool { return l.knows(t) })
-	w.must(conn, sql+fmt.Sprintf("SELECT pg_logical_emit_message(true, '%s', '%s');", ddlPrefix, strings.ReplaceAll(string(text), "'", "''")))
+	if !w.try(conn, sql+fmt.Sprintf("SELECT pg_logical_emit_message(true, '%s', '%s');", ddlPrefix, strings.ReplaceAll(string(text), "'", "''"))) {
+		return false
+	}
+	w.finish(t.SQL()+": "+what, func(l *living) bool { return l.knows(t) }) // before anybody is told by the commit
 	w.defined[t.SQL()] = next
 	w.note("%s: %s", t.SQL(), what)
 	return true
-}
-
-// must runs what must not fail.
-func (w *world) must(conn *pgx.Conn, sql string) {
-	w.tb.Helper()
-	if _, err := conn.PgConn().Exec(w.tb.Context(), sql).ReadAll(); err != nil {
-		w.tb.Fatalf("%s: %v", sql, err)
-	}
 }
 
 // knows reports whether a shape is of a table, or has a subquery on it.
