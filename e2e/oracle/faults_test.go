@@ -326,6 +326,9 @@ func (w *world) crowd() {
 		return
 	}
 	levels := []int{0, 1, 2}[w.rng.IntN(3)]
+	if w.crowded == n {
+		levels = 2 // nested ones need most of each other
+	}
 	if !w.subqueries {
 		levels = 0
 	}
