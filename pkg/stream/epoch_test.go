@@ -130,7 +130,7 @@ type power struct {
 func newPower(t *testing.T) *power {
 	t.Helper()
 	p := &power{dir: t.TempDir()}
-	p.bench = newBench(t, natsembed.Options{Dir: p.dir, Port: -1, SyncInterval: time.Millisecond}, jetstream.StreamConfig{})
+	p.bench = newBench(t, natsembed.Options{Dir: p.dir, Port: -1}, jetstream.StreamConfig{})
 	u, err := url.Parse(p.server.ClientURL())
 	ok(t, err)
 	p.port, err = strconv.Atoi(u.Port())
@@ -159,7 +159,7 @@ func (p *power) restart(between func()) {
 	p.server.Stop()
 	between()
 	var err error
-	p.server, err = natsembed.Start(natsembed.Options{Dir: p.dir, Port: p.port, SyncInterval: time.Millisecond})
+	p.server, err = natsembed.Start(natsembed.Options{Dir: p.dir, Port: p.port})
 	ok(p.tb, err)
 	p.tb.Cleanup(p.server.Stop)
 	for deadline := time.Now().Add(patience); ; {
