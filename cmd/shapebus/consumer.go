@@ -26,6 +26,7 @@ type consumerTuning struct {
 	Checkpoint       time.Duration `default:"1s" help:"Time between checkpoints while there is traffic (default ${default})."`
 	CatalogInterval  time.Duration `default:"5s" help:"Time between looks at whether the tables of shapes have changed (default ${default})."`
 	EndedRetention   time.Duration `default:"24h" help:"How long the last word of an ended shape is kept for its readers (default ${default})."`
+	InnerGrace       time.Duration `default:"30s" help:"How long the shape that a subquery selects from stays when nobody asked for it and nothing depends on it any more (default ${default})."`
 	LockTimeout      time.Duration `default:"5s" help:"How long taking a table into the publication waits for its lock, holding up writers behind it (default ${default})."`
 }
 
@@ -33,7 +34,7 @@ func (t consumerTuning) config(replicas int) consumer.Config {
 	return consumer.Config{
 		ShapeLogs:  topology.ShapeLogConfig{Replicas: replicas, MaxBytes: int64(t.ShapeLogMaxBytes)},
 		Partitions: t.Partitions, Snapshots: t.Snapshots, Checkpoint: t.Checkpoint,
-		CatalogInterval: t.CatalogInterval, Retention: t.EndedRetention, LockTimeout: t.LockTimeout,
+		CatalogInterval: t.CatalogInterval, Retention: t.EndedRetention, LockTimeout: t.LockTimeout, InnerGrace: t.InnerGrace,
 		Version: versionText(),
 	}
 }

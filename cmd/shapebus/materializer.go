@@ -20,11 +20,12 @@ type materializerCmd struct {
 // materializerTuning is what dev offers too.
 type materializerTuning struct {
 	ValueSetBuilds    int           `default:"4" help:"Value sets of subqueries that are read from the beginning at once (default ${default})."`
+	ValueSetBaseLeast byteSize      `default:"1MiB" help:"Size of the verdicts that a new copy of a value set must at least save those who read them (default ${default})."`
 	ValueSetRetention time.Duration `default:"24h" help:"How long a value set is kept that no shape depends on any more (default ${default})."`
 }
 
 func (t materializerTuning) config(replicas int) materializer.Config {
-	return materializer.Config{Replicas: replicas, Builds: t.ValueSetBuilds, Retention: t.ValueSetRetention}
+	return materializer.Config{Replicas: replicas, Builds: t.ValueSetBuilds, BaseLeast: int64(t.ValueSetBaseLeast), Retention: t.ValueSetRetention}
 }
 
 // Run runs the service.

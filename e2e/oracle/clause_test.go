@@ -3,6 +3,7 @@ package oracle
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 
 	"github.com/shapebus/shapebus/pkg/client"
@@ -33,6 +34,17 @@ type wish struct {
 type clauses struct {
 	rng    *rand.Rand
 	schema *Schema
+	again  bool // subqueries like to select from what others select from
+	used   map[*Table][]selected
+}
+
+// selected is what a subquery selects from, but for the columns.
+type selected struct {
+	where  string
+	depth  int
+	levels int
+	kind   Kind
+	inner  []wish
 }
 
 // shape draws a shape with at most so many levels of subqueries.
@@ -121,7 +133,11 @@ func (g *clauses) in(t *Table, levels int) (sql string, depth int, inner wish) {
 		inner = wish{def: client.Definition{Table: from.SQL(), Columns: inTableOrder(from, link)}}
 		var where string
 		depth = 1
+		known := slices.DeleteFunc(slices.Clone(g.used[from]), func(u selected) bool { return u.levels > levels })
 		switch {
+		case g.again && len(known) > 0 && g.rng.IntN(2) == 0:
+			u := known[g.rng.IntN(len(known))]
+			where, depth, inner.kind, inner.inner = u.where, u.depth, u.kind, u.inner
 		case levels > 1 && g.rng.IntN(2) == 0:
 			var d int
 			where, d, inner.inner = g.where(from, 1, levels-1)
@@ -131,6 +147,9 @@ func (g *clauses) in(t *Table, levels int) (sql string, depth int, inner wish) {
 			where, _, _ = g.where(from, 1, 0)
 		}
 		inner.def.Where = where
+		if g.again {
+			g.used[from] = append(g.used[from], selected{where, depth, levels, inner.kind, inner.inner})
+		}
 		if where != "" {
 			where = " WHERE " + where
 		}

@@ -26,11 +26,13 @@ type history struct {
 	versions []version
 	born     [][]int // by transaction: versions
 	dead     [][]int
+
+	redefined map[int][]*Table // by transaction: what tables are from it on
 }
 
 // newHistory replays transactions. Rows that came and went within one transaction are not in it.
 func newHistory(s *Schema, txns []Txn) (*history, error) {
-	h := &history{txns: txns, born: make([][]int, len(txns)+1), dead: make([][]int, len(txns)+1)}
+	h := &history{txns: txns, born: make([][]int, len(txns)+1), dead: make([][]int, len(txns)+1), redefined: map[int][]*Table{}}
 	tables := map[string]*Table{}
 	live := map[*Table]map[string][]int{}
 	for _, t := range s.Tables {
@@ -40,6 +42,9 @@ func newHistory(s *Schema, txns []Txn) (*history, error) {
 	for i := range txns {
 		if i > 0 && txns[i].LSN <= txns[i-1].LSN {
 			return nil, fmt.Errorf("transaction %s after %s", txns[i].LSN, txns[i-1].LSN)
+		}
+		for _, d := range txns[i].DDL {
+			h.redefine(tables, live, i+1, d)
 		}
 		for j := range txns[i].Ops {
 			op := &txns[i].Ops[j]

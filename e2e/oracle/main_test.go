@@ -31,15 +31,24 @@ const (
 	seedEnv       = "ORACLE_SEED"
 	secondsEnv    = "ORACLE_SECONDS"    // how long traffic runs; default 20
 	subqueriesEnv = "ORACLE_SUBQUERIES" // 0: no shapes with subqueries; default 1
-	recordingEnv  = "ORACLE_RECORDING"
-	showEnv       = "ORACLE_SHOW"   // a handle or how it begins: prints the shape's log of the recording
-	binaryEnv     = "ORACLE_BINARY" // of another build of shapebus than this tree's
+	// The ingredients of a run, comma-separated, or "none"; the seed draws some unless given.
+	ingredientsEnv = "ORACLE_WITH"
+	recordingEnv   = "ORACLE_RECORDING"
+	showEnv        = "ORACLE_SHOW"   // a handle or how it begins: prints the shape's log of the recording
+	binaryEnv      = "ORACLE_BINARY" // of another build of shapebus than this tree's
 )
 
 // patience bounds every wait. Machines that run tests are slow at times.
 const patience = 2 * time.Minute
 
 func TestMain(m *testing.M) {
+	if dir := os.Getenv(natsDirEnv); dir != "" {
+		if err := serveNATS(dir); err != nil {
+			_, _ = os.Stderr.WriteString(err.Error() + "\n") // nobody is left to tell
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	code := pgtest.Main(m)
 	built.remove()
 	os.Exit(code)

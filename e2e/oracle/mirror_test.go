@@ -20,6 +20,8 @@ type mirror struct {
 	conn *pgx.Conn
 	h    *history
 	at   int // the moment that the tables are at; between calls nothing is aside
+
+	tables map[string]*Table // as they are at that moment
 }
 
 func newMirror(ctx context.Context, url string, s *Schema, h *history) (*mirror, error) {
@@ -34,7 +36,11 @@ func newMirror(ctx context.Context, url string, s *Schema, h *history) (*mirror,
 	if _, err := conn.PgConn().Exec(ctx, s.create(true)).ReadAll(); err != nil {
 		return nil, fmt.Errorf("make the mirror: %w", err)
 	}
-	return &mirror{conn: conn, h: h}, nil
+	m := &mirror{conn: conn, h: h, tables: map[string]*Table{}}
+	for _, t := range s.Tables {
+		m.tables[t.SQL()] = t
+	}
+	return m, nil
 }
 
 // rows is what the shape's query returned at a moment. Moments are cheap when
@@ -80,6 +86,33 @@ func (m *mirror) rows(ctx context.Context, at moment, shape control.Shape) (rows
 
 // move brings the tables to the moment after the n-th transaction.
 func (m *mirror) move(ctx context.Context, n int) error {
+	for i := m.at + 1; i <= n; i++ {
+		if len(m.h.redefined[i]) == 0 {
+			continue
+		}
+		if err := m.moveOn(ctx, i-1); err != nil {
+			return err
+		}
+		for _, t := range m.h.redefined[i] {
+			if _, err := m.conn.PgConn().Exec(ctx, "DROP TABLE "+t.SQL()+";"+t.create(true)).ReadAll(); err != nil {
+				return err
+			}
+			m.tables[t.SQL()] = t
+		}
+		if err := m.moveOn(ctx, i); err != nil {
+			return err
+		}
+	}
+	for i := n + 1; i <= m.at; i++ {
+		if len(m.h.redefined[i]) > 0 {
+			return fmt.Errorf("transaction %d changed a table; the mirror does not go back behind it", i)
+		}
+	}
+	return m.moveOn(ctx, n)
+}
+
+// moveOn is move where no table changes.
+func (m *mirror) moveOn(ctx context.Context, n int) error {
 	if n == m.at {
 		return nil
 	}
@@ -107,6 +140,9 @@ func (m *mirror) change(ctx context.Context, gone, come []int) error {
 	deletes := map[*Table][]int{}
 	for _, id := range gone {
 		t := m.h.versions[id].table
+		if t != m.tables[t.SQL()] {
+			continue // it went with the table
+		}
 		deletes[t] = append(deletes[t], id)
 	}
 	for t, ids := range deletes {
@@ -117,6 +153,9 @@ func (m *mirror) change(ctx context.Context, gone, come []int) error {
 	inserts := map[*Table]*bytes.Buffer{}
 	for _, id := range come {
 		v := &m.h.versions[id]
+		if v.table != m.tables[v.table.SQL()] {
+			continue
+		}
 		if inserts[v.table] == nil {
 			inserts[v.table] = &bytes.Buffer{}
 		}

@@ -102,6 +102,13 @@ func (o *output) String() string {
 	return o.text.String()
 }
 
+// tail is the end of it.
+func (o *output) tail() string {
+	const last = 60
+	lines := strings.Split(o.String(), "\n")
+	return strings.Join(lines[max(0, len(lines)-last):], "\n")
+}
+
 // build makes the binary once for all tests.
 type build struct {
 	once sync.Once

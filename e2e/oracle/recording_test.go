@@ -18,6 +18,7 @@ type Recording struct {
 	Schema *Schema
 	Txns   []Txn
 	Shapes []*Record
+	Events []Event
 }
 
 // Record is a shape of a run.
@@ -25,6 +26,8 @@ type Record struct {
 	Kind Kind
 	Rest bool // everything was at rest when the log was read; else the shape was dropped before
 	Log  *logcheck.Log
+
+	Reads Reads `json:",omitempty"` // what readers held
 }
 
 // save writes the recording to a file that outlives the test, and says where.

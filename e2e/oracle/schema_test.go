@@ -51,6 +51,7 @@ const (
 	RoleNumber
 	RoleText
 	RoleLarge
+	RoleExtra // of a column that was added
 )
 
 // Column is a column of a table.
@@ -150,37 +151,43 @@ func (s *Schema) create(mirror bool) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "CREATE SCHEMA IF NOT EXISTS %s;\n", pg.Ident(s.Name))
 	for _, t := range s.Tables {
-		fmt.Fprintf(&b, "CREATE TABLE %s (", t.SQL())
-		for i, c := range t.Columns {
+		b.WriteString(t.create(mirror))
+	}
+	return b.String()
+}
+
+func (t *Table) create(mirror bool) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "CREATE TABLE %s (", t.SQL())
+	for i, c := range t.Columns {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		fmt.Fprintf(&b, "%s %s", pg.Ident(c.Name), c.Type)
+	}
+	if mirror {
+		fmt.Fprintf(&b, ", %s int PRIMARY KEY);\n", versionColumn)
+		return b.String()
+	}
+	if len(t.Key) > 0 {
+		b.WriteString(", PRIMARY KEY (")
+		for i, k := range t.Key {
 			if i > 0 {
 				b.WriteString(", ")
 			}
-			fmt.Fprintf(&b, "%s %s", pg.Ident(c.Name), c.Type)
+			b.WriteString(pg.Ident(t.Columns[k].Name))
 		}
-		if mirror {
-			fmt.Fprintf(&b, ", %s int PRIMARY KEY);\n", versionColumn)
-			continue
-		}
-		if len(t.Key) > 0 {
-			b.WriteString(", PRIMARY KEY (")
-			for i, k := range t.Key {
-				if i > 0 {
-					b.WriteString(", ")
-				}
-				b.WriteString(pg.Ident(t.Columns[k].Name))
-			}
-			b.WriteString(")")
-		}
-		if t.Foreign != "" {
-			b.WriteString(", " + t.Foreign)
-		}
-		b.WriteString(");\n")
-		switch {
-		case len(t.Key) == 0: // without it, nobody could follow the table
-			fmt.Fprintf(&b, "ALTER TABLE %s REPLICA IDENTITY FULL;\n", t.SQL())
-		case t.column(RoleLarge) != "":
-			fmt.Fprintf(&b, "ALTER TABLE %s ALTER %s SET STORAGE EXTERNAL;\n", t.SQL(), t.column(RoleLarge))
-		}
+		b.WriteString(")")
+	}
+	if t.Foreign != "" {
+		b.WriteString(", " + t.Foreign)
+	}
+	b.WriteString(");\n")
+	switch {
+	case len(t.Key) == 0: // without it, nobody could follow the table
+		fmt.Fprintf(&b, "ALTER TABLE %s REPLICA IDENTITY FULL;\n", t.SQL())
+	case t.column(RoleLarge) != "":
+		fmt.Fprintf(&b, "ALTER TABLE %s ALTER %s SET STORAGE EXTERNAL;\n", t.SQL(), t.column(RoleLarge))
 	}
 	return b.String()
 }

@@ -14,6 +14,7 @@ import (
 type Txn struct {
 	LSN change.LSN // of the commit
 	XID change.XID
+	DDL []DDL `json:",omitempty"` // before the ops
 	Ops []Op
 }
 
@@ -36,7 +37,7 @@ const (
 
 // readSlot takes what was committed since the last call. The decoder keeps what it learns of tables.
 func readSlot(ctx context.Context, conn *pgx.Conn, d *decoder) error {
-	rows, err := conn.Query(ctx, "SELECT data FROM pg_logical_slot_get_binary_changes($1, NULL, NULL, 'proto_version', '1', 'publication_names', $2)", slotName, publication)
+	rows, err := conn.Query(ctx, "SELECT data FROM pg_logical_slot_get_binary_changes($1, NULL, NULL, 'proto_version', '1', 'publication_names', $2, 'messages', 'true')", slotName, publication)
 	if err != nil {
 		return fmt.Errorf("read the oracle's slot: %w", err)
 	}
@@ -84,7 +85,9 @@ func (d *decoder) message(data []byte) error {
 		for range n {
 			d.add(Op{Kind: change.Truncate, Table: d.table()})
 		}
-	case 'C', 'O', 'Y', 'M':
+	case 'M':
+		return d.ddl()
+	case 'C', 'O', 'Y':
 		return nil
 	default:
 		return fmt.Errorf("pgoutput message %q: the oracle does not know it", kind)

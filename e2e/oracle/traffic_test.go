@@ -38,6 +38,14 @@ func (w *world) startTraffic(writers, hangers int) *traffic {
 			t.wg.Go(func() { t.hang(ctx, load) })
 		}
 	}
+	more := func(i ingredient, run func(context.Context, *workload)) {
+		if w.plan.has(i) {
+			load := &workload{rng: rand.New(rand.NewPCG(w.rng.Uint64(), 1)), schema: w.schema, rows: true}
+			t.wg.Go(func() { run(ctx, load) })
+		}
+	}
+	more(prepared, t.prepare)
+	more(toggles, t.toggle)
 	return t
 }
 

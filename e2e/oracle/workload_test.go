@@ -156,12 +156,16 @@ func (w *workload) keyless(t *Table) string {
 	one := fmt.Sprintf("ctid = (SELECT ctid FROM %s WHERE %s = %s LIMIT 1)", t.SQL(), t.column(RoleNumber), w.value(RoleNumber))
 	switch w.rng.IntN(4) {
 	case 0, 1:
-		return fmt.Sprintf("INSERT INTO %s (%s, %s, %s) SELECT %s, %s, %s FROM generate_series(1, %d);",
-			t.SQL(), t.column(RolePerson), t.column(RoleNumber), t.column(RoleCode), w.value(RolePerson), w.value(RoleNumber), w.value(RoleCode), 1+w.rng.IntN(2))
+		return w.insertKeyless(t)
 	case 2:
 		return fmt.Sprintf("UPDATE %s SET %s = %s WHERE %s;", t.SQL(), t.column(RolePerson), w.value(RolePerson), one)
 	}
 	return fmt.Sprintf("DELETE FROM %s WHERE %s;", t.SQL(), one)
+}
+
+func (w *workload) insertKeyless(t *Table) string {
+	return fmt.Sprintf("INSERT INTO %s (%s, %s, %s) SELECT %s, %s, %s FROM generate_series(1, %d);",
+		t.SQL(), t.column(RolePerson), t.column(RoleNumber), t.column(RoleCode), w.value(RolePerson), w.value(RoleNumber), w.value(RoleCode), 1+w.rng.IntN(2))
 }
 
 // some is a condition that one row fulfils, or few.

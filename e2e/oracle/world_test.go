@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -19,7 +18,6 @@ import (
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/client"
 	"github.com/shapebus/shapebus/pkg/control"
-	"github.com/shapebus/shapebus/pkg/natsembed"
 	"github.com/shapebus/shapebus/pkg/pg"
 	"github.com/shapebus/shapebus/pkg/pgtemp"
 	"github.com/shapebus/shapebus/pkg/pgtemp/pgtest"
@@ -30,7 +28,10 @@ import (
 type world struct {
 	tb         testing.TB
 	rng        *rand.Rand
+	plan       *plan
 	subqueries bool
+	began      time.Time
+	events     []Event
 
 	pg     *pgtemp.Server
 	url    string
@@ -40,16 +41,27 @@ type world struct {
 
 	source topology.Source
 	js     jetstream.JetStream
-	nats   string // URL
+	natsd  *natsServer
 	client *client.Client
 
 	services []*service
+	procs    []*process // all that were started
 	clauses  *clauses
 	wanted   []wish // whose inner shapes were asked for, so that the outer one can adopt them
 	shapes   []*living
 	records  []*Record // of shapes that were dropped
+	ending   []*living // which must end
 	refused  int
 	asked    int
+	crowded  int
+
+	locked     *Table            // by hold
+	inner      []*Table          // of a shape of the locked table
+	defined    map[string]*Table // what tables are after changes
+	droppedAll int
+	watchers   *watchers // nil unless somebody reads along
+	readers    int
+	failed     bool // something that must come true did not
 }
 
 // living is a shape that was asked for.
@@ -59,6 +71,8 @@ type living struct {
 	shape *client.Shape
 	inner bool // some other shape may depend on it
 	made  bool // because a subquery selects from it, not because it was asked for
+
+	mustEnd string // why, of one that must
 }
 
 // service is one of the processes, and how it is started again.
@@ -78,17 +92,18 @@ func settings() map[string]string {
 		"synchronous_standby_names": "nobody",
 		"synchronous_commit":        "local",
 		"deadlock_timeout":          "50ms",
-		"max_connections":           "60",
+		"max_connections":           "90",
+		"max_prepared_transactions": "10",
 	}
 }
 
-func newWorld(tb testing.TB, rng *rand.Rand, subqueries bool) *world {
+func newWorld(tb testing.TB, rng *rand.Rand, plan *plan, subqueries bool) *world {
 	tb.Helper()
 	if testing.Short() {
 		tb.Skip("needs Postgres; not in -short")
 	}
-	w := &world{tb: tb, rng: rng, subqueries: subqueries, source: "oracle", schema: newSchema(rng)}
-	w.clauses = &clauses{rng: rng, schema: w.schema}
+	w := &world{tb: tb, rng: rng, plan: plan, began: time.Now(), subqueries: subqueries, source: "oracle", schema: newSchema(rng), defined: map[string]*Table{}}
+	w.clauses = &clauses{rng: rng, schema: w.schema, again: plan.has(again), used: map[*Table][]selected{}}
 	w.pg = pgtest.Own(tb, settings())
 	w.url = w.pg.URL("postgres")
 	w.db = w.connect()
@@ -112,7 +127,7 @@ func newWorld(tb testing.TB, rng *rand.Rand, subqueries bool) *world {
 		}},
 	}
 	if subqueries {
-		w.services = append(w.services, &service{name: "materializer", args: materializerArgs, lease: true, points: materializerPoints})
+		w.services = append(w.services, &service{name: "materializer", args: w.materializerArgs, lease: true, points: materializerPoints})
 	}
 	for _, s := range w.services {
 		w.start(s, "")
@@ -120,56 +135,20 @@ func newWorld(tb testing.TB, rng *rand.Rand, subqueries bool) *world {
 	return w
 }
 
-func (w *world) startNATS() {
-	w.tb.Helper()
-	s, err := natsembed.Start(natsembed.Options{Dir: w.tb.TempDir(), Port: -1})
-	if err != nil {
-		w.tb.Fatal(err)
-	}
-	w.tb.Cleanup(s.Stop)
-	w.nats = s.ClientURL()
-	nc, err := s.Connect()
-	if err != nil {
-		w.tb.Fatal(err)
-	}
-	w.tb.Cleanup(nc.Close)
-	if w.js, err = jetstream.New(nc); err != nil {
-		w.tb.Fatal(err)
-	}
-	if w.client, err = client.New(nc, string(w.source)); err != nil {
-		w.tb.Fatal(err)
-	}
-}
-
-// ingestArgs draws another fragment size each time.
-func (w *world) ingestArgs() []string {
-	args := []string{"ingest", "--listen=", "--sync-interval", "100ms"}
-	if n := []int{1, 2, 3, 7, 100, 0}[w.rng.IntN(6)]; n > 0 {
-		args = append(args, "--fragment-ops", strconv.Itoa(n))
-	}
-	return args
-}
-
-func (w *world) consumerArgs() []string {
-	return []string{"consumer", "--listen=", "--checkpoint", "100ms", "--catalog-interval", "1s", "--partitions", "3", "--lock-timeout", "1s"}
-}
-
-// What the materializer is started with, and where it can be made to die.
-var (
-	materializerArgs   = func() []string { return []string{"materializer", "--listen="} }
-	materializerPoints = []string{"after_verdict", "before_base", "after_base_values", "after_base"}
-)
+// materializerPoints are where the materializer can be made to die.
+var materializerPoints = []string{"after_verdict", "before_base", "after_base_values", "after_base"}
 
 // start starts a service; it dies at the failpoint, "<name>:<count>", if one is given.
 func (w *world) start(s *service, failpoint string) {
 	w.tb.Helper()
 	args := s.args()
-	w.tb.Logf("start %s %v %s", s.name, args[1:], failpoint)
-	env := []string{"SHAPEBUS_LOG_LEVEL=debug", "SHAPEBUS_SOURCE=" + string(w.source), "SHAPEBUS_DATABASE_URL=" + w.url, "SHAPEBUS_NATS_URL=" + w.nats}
+	w.note("start %s %v %s", s.name, args[1:], failpoint)
+	env := []string{"SHAPEBUS_LOG_LEVEL=debug", "SHAPEBUS_SOURCE=" + string(w.source), "SHAPEBUS_DATABASE_URL=" + w.url, "SHAPEBUS_NATS_URL=" + w.natsd.url()}
 	if failpoint != "" {
 		env = append(env, "SHAPEBUS_FAILPOINT="+failpoint)
 	}
 	s.proc = spawn(w.tb, s.name, environment(env...), built.binary(w.tb), args...)
+	w.procs = append(w.procs, s.proc)
 }
 
 // revive starts what has died at a failpoint. Nothing may die of anything else.
@@ -178,8 +157,9 @@ func (w *world) revive() {
 	for _, s := range w.services {
 		if s.proc.gone() {
 			if !s.proc.killed() {
-				w.tb.Fatalf("%s ended by itself, with %s", s.name, s.proc.cmd.ProcessState)
+				w.tb.Fatalf("%s ended by itself, with %s:\n%s", s.name, s.proc.cmd.ProcessState, s.proc.log.tail())
 			}
+			w.note("%s died at a failpoint", s.name)
 			s.kills++
 			w.expire(s)
 			w.start(s, "")
@@ -191,10 +171,13 @@ func (w *world) revive() {
 func (w *world) crash(s *service) {
 	w.tb.Helper()
 	if w.rng.IntN(4) == 0 {
+		s.goOn() // or it would not hear it
 		s.proc.end(syscall.SIGTERM)
+		w.note("%s was told to stop", s.name)
 	} else {
 		s.proc.end(syscall.SIGKILL)
 		s.kills++
+		w.note("%s was killed", s.name)
 	}
 	w.expire(s)
 	failpoint := ""
@@ -253,20 +236,28 @@ func (w *world) exec(sql string) {
 	}
 }
 
-// until polls a condition of a system that has no signal for it, while what
-// died at a failpoint is started again.
+// until waits for something without which the run cannot go on.
 func (w *world) until(what string, ok func() (bool, error)) {
 	w.tb.Helper()
-	deadline := time.Now().Add(patience)
+	if err := w.await(patience, ok); err != nil {
+		w.tb.Fatalf("waited %s until %s; last error: %v\n%s", patience, what, err, (&Recording{Events: w.told()}).around(^change.LSN(0)))
+	}
+}
+
+// await polls a condition of a system that has no signal for it, while what
+// died at a failpoint is started again.
+func (w *world) await(limit time.Duration, ok func() (bool, error)) error {
+	w.tb.Helper()
+	deadline := time.Now().Add(limit)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		yes, err := ok()
 		if yes {
-			return
+			return nil
 		}
 		if time.Now().After(deadline) {
-			w.tb.Fatalf("waited %s until %s; last error: %v", patience, what, err)
+			return errors.Join(err, errors.New("it is not so"))
 		}
 		w.revive()
 		select {
@@ -307,7 +298,7 @@ func (w *world) ask(want wish, inner bool) *living {
 	}
 	l := &living{kind: want.kind, def: want.def, shape: sh, inner: inner}
 	w.shapes = append(w.shapes, l)
-	w.tb.Logf("%s shape %s after %s: %v of %s WHERE %s", want.kind, sh.Handle(), time.Since(began).Round(time.Millisecond), want.def.Columns, want.def.Table, want.def.Where)
+	w.note("%s shape %s after %s: %v of %s WHERE %s", want.kind, sh.Handle(), time.Since(began).Round(time.Millisecond), want.def.Columns, want.def.Table, want.def.Where)
 	return l
 }
 
@@ -316,7 +307,7 @@ func (w *world) drop(i int) {
 	w.tb.Helper()
 	l := w.shapes[i]
 	w.shapes = append(w.shapes[:i:i], w.shapes[i+1:]...)
-	w.tb.Logf("drop shape %s", l.shape.Handle())
+	w.note("drop shape %s", l.shape.Handle())
 	w.records = append(w.records, &Record{Kind: l.kind, Log: w.read(l)})
 	w.until("shape "+l.shape.Handle()+" is deleted", func() (bool, error) {
 		ctx, cancel := context.WithTimeout(w.tb.Context(), 10*time.Second)
@@ -329,10 +320,13 @@ func (w *world) drop(i int) {
 // read keeps the log of a shape as it is.
 func (w *world) read(l *living) *logcheck.Log {
 	w.tb.Helper()
-	log, err := logcheck.Read(w.tb.Context(), w.js, w.source, l.shape.Info())
-	if err != nil {
-		w.tb.Fatal(err)
-	}
+	var log *logcheck.Log
+	w.until("the log of shape "+l.describe()+" is read", func() (_ bool, err error) {
+		ctx, cancel := context.WithTimeout(w.tb.Context(), 20*time.Second)
+		defer cancel()
+		log, err = logcheck.Read(ctx, w.js, w.source, l.shape.Info())
+		return err == nil, err
+	})
 	return log
 }
 
@@ -349,13 +343,16 @@ func (w *world) innerShapes() {
 	})
 	needed := map[string]bool{} // what others depend on; the rest may be swept any time
 	for _, info := range all {
+		if info.State == control.StateEnded || info.State == control.StateDeleting {
+			continue
+		}
 		for _, inner := range info.Subqueries {
 			needed[inner] = true
 		}
 	}
 	for _, info := range all {
 		known := slices.ContainsFunc(w.shapes, func(l *living) bool { return l.shape.Handle() == info.Handle })
-		if known || info.State == control.StateDeleting || info.Inner && !needed[info.Handle] {
+		if known || info.State == control.StateDeleting || info.State == control.StateEnded || info.Inner && !needed[info.Handle] {
 			continue
 		}
 		var sh *client.Shape
@@ -363,8 +360,11 @@ func (w *world) innerShapes() {
 			ctx, cancel := context.WithTimeout(w.tb.Context(), 2*time.Second)
 			defer cancel()
 			sh, err = w.client.Open(ctx, info.Handle)
-			return err == nil, err
+			return err == nil || errors.Is(err, client.ErrNotFound), err
 		})
+		if sh == nil {
+			continue // it has gone meanwhile
+		}
 		l := &living{shape: sh, inner: true, made: true}
 		switch strings.Count(info.Where, "SELECT") {
 		case 0:
@@ -378,20 +378,26 @@ func (w *world) innerShapes() {
 	}
 }
 
-// settle waits until all that is committed by now has been seen on every shape's behalf.
+// settle waits until all that is committed by now has been seen on every
+// shape's behalf, in some runs after a restart of everything.
 func (w *world) settle() {
 	w.tb.Helper()
-	for _, s := range w.services {
-		s.proc.end(syscall.SIGTERM)
-		w.expire(s)
-		w.start(s, "")
+	if w.rng.IntN(2) == 0 {
+		for _, s := range w.services {
+			s.goOn()
+			s.proc.end(syscall.SIGTERM)
+			w.expire(s)
+			w.start(s, "")
+		}
 	}
+	floor := w.everywhere()
 	lsn, err := pg.EmitBarrier(w.tb.Context(), w.db, topology.BarrierPrefix, "settle")
 	if err != nil {
 		w.tb.Fatal(err)
 	}
+	w.note("at rest")
 	for _, l := range w.shapes {
-		w.until("shape "+l.shape.Handle()+" is at "+lsn.String(), func() (bool, error) {
+		w.expect("shape "+l.describe()+" is at "+lsn.String(), func() (bool, error) {
 			ctx, cancel := context.WithTimeout(w.tb.Context(), 10*time.Second)
 			defer cancel()
 			info, err := l.shape.Refresh(ctx)
@@ -399,13 +405,14 @@ func (w *world) settle() {
 				return false, err
 			}
 			if info.State == control.StateEnded {
-				w.tb.Errorf("shape %s (%s WHERE %s) has ended: %s", info.Handle, l.def.Table, l.def.Where, info.Reason)
+				w.tb.Errorf("shape %s has ended: %s", l.describe(), info.Reason)
 				return true, nil
 			}
 			at, err := change.ParseLSN(info.Applied)
 			return info.State == control.StateLive && err == nil && at >= lsn, fmt.Errorf("it is %+v", info)
 		})
 	}
+	w.atRest(floor)
 }
 
 // sameHandles asks for every shape once more: nothing has happened that would

@@ -101,6 +101,8 @@ func tail(ctx context.Context, out io.Writer, c *client.Client, def client.Defin
 			}
 		case client.Abort:
 			fmt.Fprintln(out, "abort   what came since begin does not count")
+		case client.Stalled:
+			log.Printf("not up to date: %v; trying again", e.Err)
 		case client.CaughtUp:
 			log.Print("caught up; waiting for changes")
 		}

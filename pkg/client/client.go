@@ -134,13 +134,20 @@ func (c *Client) request(ctx context.Context, endpoint string, req, resp any) er
 	}
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	m, err := c.nc.RequestWithContext(ctx, c.source.ControlPlane()+"."+endpoint, data)
+	subject := c.source.ControlPlane() + "." + endpoint
+	var m *nats.Msg
+	err = withRefusal(ctx, c.nc, subject, func(ctx context.Context) error {
+		m, err = c.nc.RequestWithContext(ctx, subject, data)
+		return err
+	})
 	switch {
 	case errors.Is(err, nats.ErrNoResponders):
-		return fmt.Errorf("%w: no consumer of source %q is running; start it with \"shapebus consumer\" or \"shapebus dev\", or check the source's name and this user's right to publish on %s.>",
-			err, c.source, c.source.ControlPlane())
+		return fmt.Errorf("%w: no consumer of source %q is running; start it with \"shapebus consumer\" or \"shapebus dev\", or check the source's name and this user's NATS account",
+			err, c.source)
+	case sortError(err) == fatePermanent:
+		return permanentError("ask the control plane on "+subject, err)
 	case err != nil:
-		return fmt.Errorf("no answer from the control plane: %w", err)
+		return fmt.Errorf("no answer from the control plane on %s: %w; if that lasts, look into the consumer's log", subject, err)
 	}
 	if code := m.Header.Get(micro.ErrorCodeHeader); code != "" {
 		return &RequestError{Endpoint: endpoint, Code: code, Text: m.Header.Get(micro.ErrorHeader)}
@@ -161,12 +168,27 @@ func (c *Client) stream(ctx context.Context, partition int) (jetstream.Stream, e
 		return st, nil
 	}
 	name := c.source.ShapeStream(partition)
-	st, err := c.js.Stream(ctx, name)
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	err := withRefusal(ctx, c.nc, "STREAM.INFO."+name, func(ctx context.Context) (err error) {
+		st, err = c.js.Stream(ctx, name)
+		return err
+	})
+	if errors.Is(err, nats.ErrNoResponders) {
+		err = errNoJetStream
+	}
 	if err != nil {
-		return nil, fmt.Errorf("stream %s: %w", name, topology.Explain(err))
+		return nil, fmt.Errorf("stream %s: %w", name, err)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.streams[partition] = st
 	return st, nil
+}
+
+// forgetStream makes the next call of stream ask the server.
+func (c *Client) forgetStream(partition int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.streams, partition)
 }

@@ -16,6 +16,8 @@ var errPause = errors.New("not committed yet")
 // cursor turns a log's messages into events, in order, up to where the log
 // counts. It does no I/O but through the functions it is given.
 type cursor struct {
+	place // of the last message taken
+
 	handle string
 	layout *layout
 	emit   func(Event) error                                      // hands out an event
@@ -24,18 +26,23 @@ type cursor struct {
 	began  bool          // what comes before the first op is done with: the snapshot was handed out or is not wanted
 	pos    change.Offset // everything up to it is done with
 	base   change.Offset // of the last Commit, or where reading began: what a void entry goes back to
-	fed    uint64        // sequence of the last message taken
+	mark   head          // the last message taken
 	seen   bool          // an entry was seen
 	bottom bool          // the first entry to be seen is the log's first
+	marked bool          // base is the offset of a Commit that was handed out
+	unmet  bool          // what stands at pos, from where reading began, was not met in the log yet
+	origin string        // the log's snapshot, which tells its lives apart; empty if not known
+	opened bool          // the snapshot's Begin was handed out
 
 	open    transaction // whose Begin was handed out and whose Commit was not
 	changes uint64      // handed out since that Begin
 
-	parts stream.Assembler
-	dec   wire.LogDecoder
-	held  []byte    // a message that was taken and is not through
-	tail  wire.Tail // where the log stands after it
-	done  int       // entries of it that are done with
+	parts    stream.Assembler
+	gathered int64 // bytes of the parts that wait for the rest
+	dec      wire.LogDecoder
+	held     []byte    // a message that was taken and is not through
+	tail     wire.Tail // where the log stands after it
+	done     int       // entries of it that are done with
 }
 
 // transaction is what goes between a Begin and its Commit: a transaction, or a
@@ -63,20 +70,28 @@ func (c *cursor) due(t wire.Tail) bool {
 // holding reports whether a message taken before has more to give.
 func (c *cursor) holding() bool { return c.held != nil }
 
-// take takes the next message of the log.
+// take takes the next message of the log. That it is the next, the log's size tells.
 func (c *cursor) take(m raw) error {
-	c.fed = m.seq
+	c.fed, c.at = m.seq, m.at
+	tail, err := headTail(m)
+	if err != nil {
+		return c.undecodable(fmt.Sprintf("message %d", m.seq), err)
+	}
+	if index, _, err := stream.Part(m.header); err == nil && index == 0 {
+		c.gathered = 0
+	}
+	c.gathered += int64(len(m.data))
 	whole, ok, err := c.parts.Add("", m.header, m.data)
 	if err != nil {
 		return c.broken(c.pos, "message %d: %v", m.seq, err)
 	}
-	if !ok {
-		return nil
+	if ok {
+		if before := tail.Bytes - c.gathered; c.sized && before != c.bytes {
+			return c.broken(c.pos, "message %d stands behind %d bytes of the log, but %d bytes come before it", m.seq, before, c.bytes)
+		}
+		c.held, c.done, c.tail, c.bytes, c.sized = whole, 0, tail, tail.Bytes, true
 	}
-	c.held, c.done = whole, 0
-	if c.tail, err = readTail(m.header); err != nil {
-		return c.undecodable(fmt.Sprintf("message %d", m.seq), err)
-	}
+	c.mark = head{seq: m.seq, at: m.at, tail: tail}
 	return nil
 }
 
@@ -84,15 +99,19 @@ func (c *cursor) take(m raw) error {
 // of it if that was all.
 func (c *cursor) advance(t wire.Tail) error {
 	var ours error
+	var marker *change.Offset // the message's last
 	n := 0
 	err := c.dec.Decode(c.held, func(e *wire.Entry) error {
-		if n++; n <= c.done {
-			return nil // this message is gone through again
-		}
-		if ours = c.entry(e, t); ours == nil {
+		if n++; n > c.done { // else this message is gone through again
+			if ours = c.entry(e, t); ours != nil {
+				return ours
+			}
 			c.done = n
 		}
-		return ours
+		if e.Last {
+			marker = &change.Offset{LSN: e.LSN, Op: e.End}
+		}
+		return nil
 	})
 	switch {
 	case errors.Is(ours, errPause):
@@ -101,9 +120,24 @@ func (c *cursor) advance(t wire.Tail) error {
 		return ours
 	case err != nil:
 		return c.undecodable(fmt.Sprintf("message %d", c.fed), err)
+	case marker != nil && *marker != c.tail.Committed:
+		return c.broken(*marker, "message %d commits up to %s, its tail says %q", c.fed, *marker, c.tail)
 	}
 	c.held = nil
 	return nil
+}
+
+// rewind goes back to the last commit, to read on from another place in the log.
+func (c *cursor) rewind() error {
+	c.restart()
+	return c.void()
+}
+
+// restart forgets what was read of the log and not handed out.
+func (c *cursor) restart() {
+	c.place, c.mark = place{}, head{}
+	c.seen, c.bottom, c.unmet = false, true, false
+	c.parts, c.gathered, c.held, c.done = stream.Assembler{}, 0, nil, 0
 }
 
 func (c *cursor) entry(e *wire.Entry, t wire.Tail) error {
@@ -113,6 +147,9 @@ func (c *cursor) entry(e *wire.Entry, t wire.Tail) error {
 	case wire.EntryEnd:
 		return &MustRefetchError{Handle: c.handle, Reason: e.Reason}
 	case wire.EntrySegment:
+		if first {
+			c.origin = origin(e)
+		}
 		if c.began && first {
 			return nil // reading starts behind the snapshot
 		}
@@ -132,8 +169,14 @@ func (c *cursor) entry(e *wire.Entry, t wire.Tail) error {
 	return c.broken(c.pos, "an entry of kind %d", e.Kind)
 }
 
+// origin is what tells one snapshot of a shape from another.
+func origin(e *wire.Entry) string {
+	return fmt.Sprintf("%d %s %s %d", e.Segment, e.Snapshot, e.LSN, e.Rows)
+}
+
 func (c *cursor) segment(e *wire.Entry) error {
 	head := *e // rows may take minutes; the decoder's memory is not used by then
+	c.opened = true
 	if err := c.emit(Begin{LSN: e.LSN, Snapshot: true, Rows: e.Rows}); err != nil {
 		return err
 	}
@@ -159,6 +202,9 @@ func (c *cursor) ops(e *wire.Entry, t wire.Tail) error {
 	for i := range e.Ops {
 		op := &e.Ops[i]
 		at := change.Offset{LSN: e.LSN, Op: op.Index}
+		if !c.marked {
+			c.meet(at)
+		}
 		skip, err := c.skip(at, t)
 		if err != nil {
 			return err
@@ -183,6 +229,7 @@ func (c *cursor) ops(e *wire.Entry, t wire.Tail) error {
 		return nil
 	}
 	at := change.Offset{LSN: e.LSN, Op: e.End}
+	c.meet(at)
 	switch skip, err := c.skip(at, t); {
 	case err != nil:
 		return err
@@ -191,12 +238,22 @@ func (c *cursor) ops(e *wire.Entry, t wire.Tail) error {
 	case skip:
 		return nil
 	}
+	if c.unmet {
+		return &MustRefetchError{Handle: c.handle, Reason: fmt.Sprintf("its log does not have offset %s, from which to go on; it was replaced or restored", c.base)}
+	}
 	if err := c.begin(e); err != nil {
 		return err
 	}
 	commit := Commit{Offset: at, LSN: e.LSN, XID: e.XID, Time: time.UnixMicro(e.CommitTime), Unit: c.open.unit, Changes: c.changes, Passed: c.passed(at)}
-	c.pos, c.base, c.open = at, at, transaction{}
+	c.pos, c.base, c.marked, c.open = at, at, true, transaction{}
 	return c.emit(commit)
+}
+
+// meet notes that what reading began behind stands in this log too.
+func (c *cursor) meet(at change.Offset) {
+	if at == c.base {
+		c.unmet = false
+	}
 }
 
 // skip reports whether what stands at an offset is done with or void, and
@@ -275,7 +332,7 @@ func (c *cursor) undecodable(what string, err error) error {
 	if errors.Is(err, wire.ErrCorrupt) {
 		return c.broken(c.pos, "%s: %v", what, err)
 	}
-	return fmt.Errorf("read shape %s, %s: %w", c.handle, what, err)
+	return &PermanentError{Doing: "read shape " + c.handle + ", " + what, Err: err, Remedy: "upgrade this program"}
 }
 
 func (c *cursor) broken(at change.Offset, format string, args ...any) error {

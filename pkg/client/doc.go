@@ -22,14 +22,20 @@
 //     A transaction is never gathered, however large it is.
 //   - A slow app slows nobody. What the server tells it meanwhile is dropped
 //     and read from the log when it comes for it.
-//   - A lost connection is waited out (nats.go reconnects) and what was missed
-//     is read from the log; the app notices only the time.
+//   - A lost connection is waited out (nats.go reconnects) and what was missed is
+//     read from the log. While reading fails the app is told so ([Stalled],
+//     [View.Stalled]): what it has may not be up to date.
+//   - A stream that was deleted and made again, or restored from a backup, is
+//     noticed. Reading goes on if the log holds the offset, else it ends with a
+//     [MustRefetchError]; the rows of an open transaction are taken back with an
+//     [Abort].
 //
-// An iteration ends with an error when there is nothing more to come under
-// this handle ([MustRefetchError]: make the shape again and start over), when
-// its context ends, when the connection was closed for good, or when the log
-// is not what it must be ([BrokenLogError]). If that happens between a Begin
-// and its Commit, what came since the Begin does not count.
+// An iteration ends with an error when there is nothing more to come under this
+// handle ([MustRefetchError]: make the shape again and start over), when its context
+// ends, when something fails that trying again does not mend ([PermanentError]:
+// permissions, no JetStream, a connection closed for good), or when the log is not
+// what it must be ([BrokenLogError]). If that happens between a Begin and its Commit,
+// what came since the Begin does not count.
 //
 // # Connections
 //

@@ -31,6 +31,25 @@ func (e *MustRefetchError) Error() string {
 	return fmt.Sprintf("shape %s must be fetched again: %s", e.Handle, e.Reason)
 }
 
+// PermanentError ends the reading of a shape, or a request, because of something that
+// trying again does not mend: what this NATS user may not do, an account without
+// JetStream or without the shape's stream, a connection that was closed for good. It
+// wraps the cause, so errors.Is finds nats.ErrPermissionViolation and the like.
+type PermanentError struct {
+	Doing  string // what failed, and on what
+	Err    error
+	Remedy string // for people
+}
+
+func (e *PermanentError) Error() string { return fmt.Sprintf("%s: %v; %s", e.Doing, e.Err, e.Remedy) }
+
+// Unwrap returns the cause.
+func (e *PermanentError) Unwrap() error { return e.Err }
+
+func permanentError(doing string, err error) error {
+	return &PermanentError{Doing: doing, Err: err, Remedy: remedy(err)}
+}
+
 // BrokenLogError says that a shape's log contradicts itself. It is never the
 // app's fault; please report it. The remedy is to delete the shape and fetch
 // it again.

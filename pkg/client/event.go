@@ -6,7 +6,7 @@ import (
 	"github.com/shapebus/shapebus/pkg/change"
 )
 
-// Event is one of Begin, Change, Commit, Abort and CaughtUp. An app acts on
+// Event is one of Begin, Change, Commit, Abort, CaughtUp and Stalled. An app acts on
 // those it knows and ignores the rest.
 type Event interface{ event() }
 
@@ -55,8 +55,9 @@ type Commit struct {
 	Passed change.LSN
 }
 
-// Abort voids what came since the last Begin, and takes the place of its
-// Commit: undo it, or roll back. What it stood for comes again behind it.
+// Abort voids what came since the last Begin, and takes the place of its Commit: undo
+// it, or roll back. It comes in shapes with subqueries, and when a log is found to
+// have been replaced. What it stood for comes again behind it.
 type Abort struct {
 	Offset change.Offset // of the last Commit, where the app is again
 }
@@ -68,8 +69,17 @@ type CaughtUp struct {
 	Offset change.Offset // of the last Commit, this run's or an earlier one's
 }
 
+// Stalled says that reading fails and is tried again: what was handed out may not be
+// up to date. It comes once for each such time, also inside a transaction, which goes
+// on behind it. CaughtUp comes when it is over.
+type Stalled struct {
+	Since time.Time
+	Err   error // what failed, and on what
+}
+
 func (Begin) event()    {}
 func (Change) event()   {}
 func (Commit) event()   {}
 func (Abort) event()    {}
 func (CaughtUp) event() {}
+func (Stalled) event()  {}

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"time"
-
-	"github.com/nats-io/nats.go"
 )
 
 // run reads one life of the shape after another.
@@ -21,7 +19,7 @@ func (v *View) run(ctx context.Context) {
 		if v.again && errors.As(err, &refetch) {
 			v.opts.Log.InfoContext(ctx, "a shape ended, making it again", slog.String("handle", refetch.Handle), slog.String("reason", refetch.Reason))
 			v.mu.Lock()
-			v.ended = true
+			v.ended, v.stalled = true, err
 			v.signalLocked()
 			v.mu.Unlock()
 			if shape, err = v.recreate(ctx, pause); err == nil {
@@ -40,11 +38,19 @@ func (v *View) run(ctx context.Context) {
 func (v *View) follow(ctx context.Context, s *Shape, p *backoff) error {
 	t := newTable(s.layout, s.info.HasKey)
 	sub := s.Subscribe(ctx, Beginning(), v.opts)
+	told := v.Stalled() != nil
 	for event, err := range sub.Events() {
 		if err != nil {
 			return err
 		}
+		if _, stalled := event.(Stalled); !stalled && told {
+			told = false
+			v.stall(nil)
+		}
 		switch e := event.(type) {
+		case Stalled:
+			told = true
+			v.stall(e.Err)
 		case Begin, Abort:
 			t.begin()
 		case Change:
@@ -73,13 +79,15 @@ func (v *View) recreate(ctx context.Context, p *backoff) (*Shape, error) {
 			v.mu.Unlock()
 			return s, nil
 		}
-		var refused *RequestError
 		switch {
 		case ctx.Err() != nil:
 			return nil, context.Cause(ctx)
-		case errors.As(err, &refused) && !refused.Temporary(), errors.Is(err, nats.ErrConnectionClosed):
+		case v.client.nc.IsClosed():
+			return nil, permanentError("make the shape again", closedError(v.client.nc))
+		case sortError(err) != fateRetry:
 			return nil, err
 		}
+		v.stall(err)
 		v.opts.Log.WarnContext(ctx, "cannot make the shape again yet", slog.Any("error", err))
 	}
 }

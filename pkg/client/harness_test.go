@@ -3,6 +3,7 @@ package client_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -35,6 +36,7 @@ type bench struct {
 	client *client.Client
 	app    *stream.Appender
 	made   int
+	mute   func() // stops the control plane
 
 	mu     sync.Mutex
 	shapes map[string]control.Shape // by handle; guarded by mu
@@ -88,6 +90,7 @@ func (b *bench) serve() {
 	svc, err := micro.AddService(b.writes, micro.Config{Name: control.ServiceName, Version: "0.0.1"})
 	ok(b.tb, err)
 	b.tb.Cleanup(func() { _ = svc.Stop() })
+	b.mute = func() { ok(b.tb, svc.Stop()) }
 	g := svc.AddGroup(source.ControlPlane())
 	ok(b.tb, g.AddEndpoint("create", micro.HandlerFunc(func(r micro.Request) {
 		var req control.CreateRequest
@@ -183,6 +186,12 @@ func (l *shapeLog) open() *client.Shape {
 // the entry for it.
 func (l *shapeLog) snapshot(perMessage int, rows ...[]string) {
 	l.tb.Helper()
+	l.snapshotAt(50, perMessage, rows...)
+}
+
+// snapshotAt is snapshot read at a place in the WAL.
+func (l *shapeLog) snapshotAt(lsn uint64, perMessage int, rows ...[]string) {
+	l.tb.Helper()
 	var messages uint64
 	seg := wire.NewSegmentBuilder()
 	flush := func() {
@@ -200,7 +209,7 @@ func (l *shapeLog) snapshot(perMessage int, rows ...[]string) {
 		}
 	}
 	flush()
-	l.b.Segment(0, messages, uint64(len(rows)), change.Snapshot{Xmin: 5, Xmax: 5, LSN: 50})
+	l.b.Segment(0, messages, uint64(len(rows)), change.Snapshot{Xmin: 5, Xmax: change.FullXID(lsn), LSN: change.LSN(lsn)})
 	l.tail.Began = true
 }
 
@@ -307,6 +316,8 @@ func text(e client.Event) string {
 		return "caught up " + e.Offset.String()
 	case client.Abort:
 		return "abort " + e.Offset.String()
+	case client.Stalled:
+		return "stalled " + e.Err.Error()
 	}
 	return fmt.Sprintf("%T", e)
 }
@@ -362,6 +373,13 @@ func tailing(tb testing.TB, s *client.Shape, from client.Position, opts client.O
 				errs <- err
 				return
 			}
+			if _, is := e.(client.Stalled); is { // of interest to those who wait for it only
+				select {
+				case out <- text(e):
+				default:
+				}
+				continue
+			}
 			select {
 			case out <- text(e):
 			case <-ctx.Done():
@@ -403,4 +421,113 @@ func (l *shapeLog) part(tail *wire.Tail, index, count int, data []byte) {
 	h.Set(topology.HeaderPart, fmt.Sprintf("%d/%d", index, count))
 	ok(l.tb, l.app.Append(context.Background(), stream.Message{Subject: l.subject(), Header: h, Data: data}, nil))
 	ok(l.tb, l.app.Flush(context.Background()))
+}
+
+func mustRefetch(tb testing.TB, err error, reason string) {
+	tb.Helper()
+	var e *client.MustRefetchError
+	if !errors.As(err, &e) || !strings.Contains(e.Reason, reason) {
+		tb.Fatalf("got %v, want a MustRefetchError because of %q", err, reason)
+	}
+}
+
+// failure waits for the error that ends a tailing.
+func failure(tb testing.TB, failed <-chan error) error {
+	tb.Helper()
+	select {
+	case err := <-failed:
+		return err
+	case <-time.After(60 * time.Second):
+		tb.Fatal("it goes on")
+		return nil
+	}
+}
+
+// remake deletes the stream and makes it again, and writes to it some messages of another log
+// first, so that sequence numbers differ.
+func (b *bench) remake(others int) {
+	b.tb.Helper()
+	ctx := context.Background()
+	b.app.Close()
+	ok(b.tb, b.js.DeleteStream(ctx, source.ShapeStream(0)))
+	ok(b.tb, source.EnsureShapeLogs(ctx, b.js, 1, topology.ShapeLogConfig{}))
+	b.openAppender()
+	if others > 0 {
+		other := b.newLog(columns, true)
+		other.snapshot(1)
+		for range others {
+			other.write()
+		}
+	}
+}
+
+// again is the writer of the same log in a stream that was made again.
+func (l *shapeLog) again() { l.tail, l.sent = wire.Tail{}, wire.Tail{} }
+
+// insert writes a transaction of one op in a message of its own.
+func (l *shapeLog) insert(lsn uint64) {
+	l.tb.Helper()
+	l.op(lsn, 0, change.Insert, fmt.Sprint(lsn), "v", "x")
+	l.commit(lsn, 2)
+	l.write()
+}
+
+// inserted is what a reader sees of insert.
+func inserted(lsn uint64) []string {
+	return []string{
+		fmt.Sprintf("begin %d xid %d at %d", lsn, lsn*10, lsn*1000),
+		fmt.Sprintf("%d_0 insert id=%d,note=v,part=x", lsn, lsn),
+		fmt.Sprintf("commit %d_2 1", lsn),
+	}
+}
+
+// next takes lines but for those about being up to date.
+func next(tb testing.TB, lines <-chan string, failed <-chan error, want ...string) {
+	tb.Helper()
+	deadline := time.After(60 * time.Second)
+	for i := 0; i < len(want); {
+		select {
+		case got, more := <-lines:
+			switch {
+			case !more:
+				tb.Fatalf("ended before line %d: %v", i, <-failed)
+			case strings.HasPrefix(got, "caught up"), strings.HasPrefix(got, "stalled"):
+			case got != want[i]:
+				tb.Fatalf("line %d is %q, want %q", i, got, want[i])
+			default:
+				i++
+			}
+		case <-deadline:
+			tb.Fatalf("no line %d, want %q", i, want[i])
+		}
+	}
+}
+
+// ends waits for the error that ends a view.
+func ends(tb testing.TB, v *client.View) error {
+	tb.Helper()
+	select {
+	case <-v.Done():
+		return v.Err()
+	case <-time.After(90 * time.Second):
+		tb.Fatal("the view does not end")
+		return nil
+	}
+}
+
+// rest takes all lines until the end, which must come.
+func rest(tb testing.TB, lines <-chan string) (all []string) {
+	tb.Helper()
+	deadline := time.After(60 * time.Second)
+	for {
+		select {
+		case line, more := <-lines:
+			if !more {
+				return all
+			}
+			all = append(all, line)
+		case <-deadline:
+			tb.Fatalf("it goes on, behind %q", all)
+		}
+	}
 }

@@ -75,6 +75,50 @@ var histories = rapid.Custom(func(t *rapid.T) history {
 	return h
 })
 
+// lives are two logs under one name: the second begins as the first does, and
+// goes on in another way, or in the same.
+var lives = rapid.Custom(func(t *rapid.T) [2]history {
+	first := histories.Draw(t, "first")
+	second := history{snapshot: first.snapshot}
+	keep := rapid.IntRange(0, len(first.stretches)).Draw(t, "kept")
+	second.stretches = append(second.stretches, first.stretches[:keep]...)
+	for keep > 0 && second.stretches[keep-1].void {
+		keep--
+		second.stretches = second.stretches[:keep]
+	}
+	lsn := uint64(100)
+	if marker := second.committed(); marker != nil {
+		lsn = uint64(marker.LSN)
+	}
+	for range rapid.IntRange(0, 3).Draw(t, "more") {
+		s := drawOps(t, lsn, rapid.IntRange(0, 2).Draw(t, "unit") == 0)
+		second.stretches = append(second.stretches, s)
+		lsn = s.marker.lsn
+	}
+	return [2]history{first, second}
+})
+
+// committed is the offset of the last commit marker, nil if there is none.
+func (h history) committed() (last *change.Offset) {
+	for _, s := range h.stretches {
+		if !s.void {
+			at := s.marker.at()
+			last = &at
+		}
+	}
+	return last
+}
+
+// commits reports whether a commit marker stands at an offset.
+func (h history) commits(at change.Offset) bool {
+	for _, s := range h.stretches {
+		if !s.void && s.marker.at() == at {
+			return true
+		}
+	}
+	return at.IsZero()
+}
+
 // drawOps draws a transaction, or a unit of several, behind an LSN.
 func drawOps(t *rapid.T, lsn uint64, unit bool) stretch {
 	s := stretch{unit: unit}

@@ -38,6 +38,16 @@ func TestProtocolDocument(t *testing.T) {
 			}
 		}
 	})
+	t.Run("names the rights that a reader has in the tests", func(t *testing.T) {
+		_, section, _ := strings.Cut(doc, "## 5. Permissions")
+		r := readerRights()
+		for _, right := range append(r.publish, r.subscribe...) {
+			name := strings.NewReplacer("SHAPES-test-0", "SHAPES-<source>-<p>", ".test.", ".<source>.", "shapebus.test.shape.get", "….get").Replace(right)
+			if !strings.Contains(section, "`"+name+"`") {
+				t.Errorf("does not name %s", name)
+			}
+		}
+	})
 	t.Run("has an example that decodes to what it says", func(t *testing.T) {
 		block := regexp.MustCompile("(?s)```hex\n(.*?)```").FindStringSubmatch(doc)
 		if block == nil {

@@ -8,25 +8,30 @@ import (
 	"github.com/shapebus/shapebus/pkg/stream"
 )
 
-// start is where reading a log begins: after the message at sequence fed.
-// bottom says that the log's first message comes next.
+// start is where reading a log begins: after the message at sequence fed. bottom says
+// that the log's first message comes next; met that a message says of itself that it
+// ends at the offset from which to go on. after is the message at fed, if it was
+// looked at and is the last part of one.
 type start struct {
 	fed    uint64
 	bottom bool
+	met    bool
+	after  head
 }
 
 // start finds where to read behind the offset pos, which is not ahead of the
-// log. newest is the log's last message and h what it says.
-func (f *fetcher) start(ctx context.Context, subject string, pos change.Offset, newest raw, h head) (start, error) {
+// log. newest is the log's last message and h what it says. marker says that
+// pos is known to be a commit marker's.
+func (f *fetcher) start(ctx context.Context, subject string, pos change.Offset, marker bool, newest raw, h head) (start, error) {
 	if h.tail.Ended || h.tail.Open() || h.tail.Committed != pos {
-		return f.seek(ctx, subject, pos, newest.seq)
+		return f.seek(ctx, subject, pos, marker, newest.seq)
 	}
 	index, count, err := stream.Part(newest.header)
 	if err == nil && index == count-1 {
-		return start{fed: newest.seq}, nil // nothing follows
+		return start{fed: newest.seq, met: true, after: h}, nil // nothing follows
 	}
 	fed, err := before(newest)
-	return start{fed: fed}, err
+	return start{fed: fed, met: true}, err // the marker at pos is the last before these parts
 }
 
 // seek finds where to read behind pos. The newest message, at sequence hi, has
@@ -35,17 +40,18 @@ func (f *fetcher) start(ctx context.Context, subject string, pos change.Offset, 
 // Markers only go up, but what is written between two of them may be void and
 // be written again: a message's last offset can be less than that of one
 // before it. So the search goes by markers, and by offsets only between two of them.
-func (f *fetcher) seek(ctx context.Context, subject string, pos change.Offset, hi uint64) (start, error) {
+func (f *fetcher) seek(ctx context.Context, subject string, pos change.Offset, marker bool, hi uint64) (start, error) {
 	bottom, bottomHead, err := f.at(ctx, subject, 1)
 	if err != nil {
 		return start{}, err
 	}
+	ends := func(h head) bool { return h.seq > 0 && h.tail.Last == pos && (!marker || h.tail.Committed == pos) }
 	// The first message with a marker at pos or beyond, and the one before it.
 	last, below, err := f.search(ctx, subject, bottom.seq, hi, func(h head) bool { return h.tail.Ended || !h.tail.Committed.Before(pos) })
 	if err != nil {
 		return start{}, err
 	}
-	first := last
+	first, met := last, ends(below)
 	if below.seq > 0 && pos.Before(below.tail.Last) {
 		// A transaction in several messages has begun before, or something void has.
 		from := bottom.seq
@@ -56,20 +62,21 @@ func (f *fetcher) seek(ctx context.Context, subject string, pos change.Offset, h
 			}
 			from = between
 		}
-		first, _, err = f.search(ctx, subject, from, last, func(h head) bool { return h.tail.Ended || pos.Before(h.tail.Last) })
+		first, below, err = f.search(ctx, subject, from, last, func(h head) bool { return h.tail.Ended || pos.Before(h.tail.Last) })
 		if err != nil {
 			return start{}, err
 		}
+		met = met || ends(below)
 	}
 	m, h, err := f.at(ctx, subject, first)
 	if err != nil {
 		return start{}, err
 	}
-	if index, count, err := stream.Part(m.header); err == nil && index == count-1 && !h.tail.Ended && h.tail.Last == pos {
-		return start{fed: m.seq}, nil // it ends there
+	if index, count, err := stream.Part(m.header); err == nil && index == count-1 && !h.tail.Ended && ends(h) {
+		return start{fed: m.seq, met: true, after: h}, nil // it ends there
 	}
 	fed, err := before(m)
-	return start{fed: fed, bottom: fed < bottom.seq}, err
+	return start{fed: fed, bottom: fed < bottom.seq, met: met || pos.IsZero()}, err
 }
 
 // at returns a log's first message at or behind a sequence, which there must be.

@@ -16,13 +16,14 @@ func (r *run) segment(ctx context.Context, e wire.Entry, f func(change.Row) erro
 	subject := r.shape.client.source.SegmentSubject(r.shape.info.Partition, r.shape.info.Handle, e.Segment)
 	var parts stream.Assembler
 	var batch []raw
-	var seq, whole uint64
+	var seq, whole, batches uint64
 	for whole < e.Messages {
 		if len(batch) == 0 {
 			var err error
 			if batch, err = r.segmentBatch(ctx, subject, seq+1); err != nil {
 				return err
 			}
+			batches++
 		}
 		m := batch[0]
 		batch[0], batch = raw{}, batch[1:]
@@ -47,7 +48,19 @@ func (r *run) segment(ctx context.Context, e wire.Entry, f func(change.Row) erro
 			return r.cursor.undecodable(fmt.Sprintf("segment %d, message %d", e.Segment, seq), err)
 		}
 	}
-	return nil
+	if batches < 2 {
+		return nil
+	}
+	// Rows of two snapshots under one name must not be taken for one.
+	var moved bool
+	err := r.retry(ctx, "make sure of the snapshot", func(ctx context.Context) (err error) {
+		moved, err = r.moved(ctx)
+		return err
+	})
+	if err == nil && moved {
+		err = errMoved
+	}
+	return err
 }
 
 // segmentBatch waits for a segment's messages from a sequence on. They were
@@ -78,20 +91,4 @@ func (r *run) segmentBatch(ctx context.Context, subject string, from uint64) ([]
 		return fmt.Errorf("the snapshot's rows from message %d on are not there yet", from)
 	})
 	return batch, err
-}
-
-// ended reads the reason in a log's last message.
-func (r *run) ended(m raw) error {
-	end := &MustRefetchError{Handle: r.shape.info.Handle, Reason: "it ended"}
-	var dec wire.LogDecoder
-	err := dec.Decode(m.data, func(e *wire.Entry) error {
-		if e.Kind == wire.EntryEnd {
-			end.Reason = e.Reason
-		}
-		return nil
-	})
-	if err != nil {
-		return r.cursor.undecodable(fmt.Sprintf("message %d", m.seq), err)
-	}
-	return end
 }

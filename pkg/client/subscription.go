@@ -20,9 +20,10 @@ type Options struct {
 	Recheck time.Duration
 	// Patience is how long a log that seems to have lost what it held, as a
 	// replica that lags behind makes it seem, is waited for before a
-	// MustRefetchError; default 10 s.
+	// MustRefetchError; and how long a stream that this user does not see, though the control
+	// plane says that the shape is there, before a PermanentError; default 10 s.
 	Patience time.Duration
-	// Log receives what is retried; nil means nobody.
+	// Log receives what is retried; nil means nobody. The app is told by Stalled.
 	Log *slog.Logger
 }
 
@@ -67,10 +68,10 @@ func (s *Subscription) Position() Position { return s.pos }
 // log. All work is done in the caller's goroutine while it asks for the next
 // event, but for taking note of what the server tells.
 //
-// The iteration ends when the app leaves the loop, or with an error, which is
-// its last value: a *MustRefetchError, a *BrokenLogError, ctx's cause, or
-// nats.ErrConnectionClosed. Everything else is retried. Events can be called
-// again after that and goes on from Position.
+// The iteration ends when the app leaves the loop, or with an error, which is its
+// last value: a *MustRefetchError, a *PermanentError (nats.ErrConnectionClosed among
+// them), a *BrokenLogError or ctx's cause. Everything else is retried, and Stalled
+// tells of it. Events can be called again after that and goes on from Position.
 func (s *Subscription) Events() iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
 		r := newRun(s, func(e Event) error {

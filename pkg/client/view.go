@@ -26,7 +26,8 @@ type View struct {
 	mu      sync.Mutex // guards what follows; held for a transaction's commit
 	shape   *Shape     // being read
 	shown   shown
-	ended   bool // the life shown is over; the next one is being read
+	ended   bool  // the life shown is over; the next one is being read
+	stalled error // what keeps it from being up to date
 	err     error
 	changed chan struct{} // closed at the next change
 }
@@ -49,6 +50,9 @@ type Snapshot struct {
 	// Ended says that the shape's life under Handle is over and that the view
 	// is reading its next one.
 	Ended bool
+	// Stalled is what keeps the view from being up to date, nil if nothing does; see
+	// View.Stalled.
+	Stalled error
 }
 
 // Watch creates the shape, or finds it, and returns a view of it at once. The
@@ -86,13 +90,30 @@ func (v *View) Close() {
 // Done is closed when the view has ended; Err says why.
 func (v *View) Done() <-chan struct{} { return v.done }
 
-// Err is nil while the view lives, then what ended it: ErrClosed, the cause of
-// its context, a *MustRefetchError (views of Shape.Rows), the refusal to make
-// the shape again, or what else Subscription.Events ends with.
+// Err is nil while the view lives, then what ended it: ErrClosed, the cause of its
+// context, a *MustRefetchError (views of Shape.Rows), a *PermanentError, the refusal
+// to make the shape again, or what else Subscription.Events ends with.
 func (v *View) Err() error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.err
+}
+
+// Stalled is what keeps the view from being up to date, such as a connection that is
+// lost, a consumer that does not run, or the end of the life that it shows: it fails
+// and is tried again. It is nil when nothing is known to. Changed tells when that changes.
+func (v *View) Stalled() error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.stalled
+}
+
+// stall notes what keeps the view from being up to date, nil when that is over.
+func (v *View) stall(err error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.stalled = err
+	v.signalLocked()
 }
 
 // Changed returns a channel that is closed when the view next changes or
@@ -123,7 +144,7 @@ func (v *View) Snapshot() (Snapshot, error) {
 		return Snapshot{}, ErrNotReady
 	}
 	s := v.shown
-	return Snapshot{Handle: s.handle, Offset: s.offset, LSN: s.lsn, Rows: s.table.all(), Ended: v.ended}, nil
+	return Snapshot{Handle: s.handle, Offset: s.offset, LSN: s.lsn, Rows: s.table.all(), Ended: v.ended, Stalled: v.stalled}, nil
 }
 
 // Len is the number of rows, 0 before the first snapshot.

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/shapebus/shapebus/pkg/change"
@@ -48,7 +49,12 @@ func (v *View) Wait(ctx context.Context, lsn change.LSN) error {
 			return nil
 		}
 		if aim == nil || aim.handle != v.Shape().Handle() {
-			if aim = v.goal(ctx, lsn); aim != nil {
+			if aim, err = v.goal(ctx, lsn); err != nil {
+				if kind := sortError(err); kind == fateDecided || kind == fatePermanent {
+					return fmt.Errorf("learn whether the view has everything up to %s: %w", lsn, err)
+				}
+			}
+			if aim != nil {
 				continue
 			}
 		}
@@ -71,27 +77,27 @@ type goal struct {
 	offset change.Offset
 }
 
-// goal returns nil when it is not known that the log holds everything up to lsn.
-// The order matters: what was applied when the control plane answered is in
-// the log that is looked into after that.
-func (v *View) goal(ctx context.Context, lsn change.LSN) *goal {
+// goal returns nil when it is not known that the log holds everything up to lsn, and
+// perhaps why that cannot be learned. The order matters: what was applied when the
+// control plane answered is in the log that is looked into after that.
+func (v *View) goal(ctx context.Context, lsn change.LSN) (*goal, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	s := v.Shape()
 	info, err := s.Refresh(ctx)
 	if err != nil || info.State != control.StateLive || info.Handle != s.info.Handle {
-		return nil
+		return nil, err
 	}
 	if applied, err := change.ParseLSN(info.Applied); err != nil || applied < lsn {
-		return nil
+		return nil, err
 	}
 	f := fetcher{client: v.client, partition: s.info.Partition}
 	_, h, found, err := f.newest(ctx, v.client.source.LogSubject(s.info.Partition, s.info.Handle))
 	if err != nil || !found || h.tail.Ended {
-		return nil
+		return nil, err
 	}
 	if aside, err := wire.ParseAside(h.tail.Aside); err != nil || len(aside) > 0 && aside[0] <= lsn {
-		return nil
+		return nil, err
 	}
-	return &goal{handle: s.info.Handle, offset: h.tail.Committed}
+	return &goal{handle: s.info.Handle, offset: h.tail.Committed}, nil
 }

@@ -1,6 +1,7 @@
 package pg
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -68,4 +69,37 @@ type UnsupportedError struct {
 
 func (e *UnsupportedError) Error() string {
 	return display(e.Schema, e.Name) + " " + e.Reason
+}
+
+// ChangedError says that a table is not any more what it was when it was looked
+// up: what a shape of it needs is gone or means something else.
+type ChangedError struct {
+	Reason string // a sentence that names the table
+}
+
+func (e *ChangedError) Error() string { return e.Reason }
+
+// Permanent reports whether what Postgres said of a table will be said again,
+// until a person changes something: the table is not there or is not what it was,
+// or the role may not. Everything else, a lost connection or a lock
+// among them, may be tried again.
+func Permanent(err error) bool {
+	var needs *NeedsError
+	var notFound *NotFoundError
+	var unsupported *UnsupportedError
+	var changed *ChangedError
+	if errors.As(err, &needs) || errors.As(err, &notFound) || errors.As(err, &unsupported) || errors.As(err, &changed) {
+		return true
+	}
+	code := sqlState(err)
+	if errors.Is(err, ErrSnapshotStale) || len(code) != 5 {
+		return false
+	}
+	switch code[:2] {
+	case "42": // what the statement names is not there, or may not be used
+		return code != "42710" // somebody has just made the same
+	case "0A", "22", "54": // not supported, a value that cannot be, too complex
+		return true
+	}
+	return false
 }

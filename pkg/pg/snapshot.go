@@ -11,10 +11,11 @@ import (
 	"github.com/shapebus/shapebus/pkg/change"
 )
 
-// ErrSnapshotStale says that a table was rewritten, truncated, or had a
-// partition attached or detached after the snapshot was opened. Postgres would then
-// show rows that were never all there at one moment. Open a new snapshot.
-var ErrSnapshotStale = errors.New("the table was rewritten or truncated, or its partitions changed, after the snapshot was taken; take a new one")
+// ErrSnapshotStale says that a table was rewritten, truncated, renamed, or had a
+// column renamed or a partition attached or detached after the snapshot was
+// opened. Postgres would then show rows that were never all there at one moment.
+// Open a new snapshot.
+var ErrSnapshotStale = errors.New("it was rewritten, truncated or renamed, or its columns or partitions changed, after the snapshot was taken; take a new one")
 
 // Snapshot is an open REPEATABLE READ transaction that reads one moment of the
 // database. It uses its connection alone until Close. While it is open,
@@ -24,7 +25,7 @@ type Snapshot struct {
 	change.Snapshot
 
 	conn    *pgx.Conn
-	guarded map[uint32]struct{} // plain tables that nothing can rewrite until Close; see guard
+	guarded map[uint32]struct{} // locked until Close; see Guard
 }
 
 // The LSN must be read with the snapshot or later, never before it.

@@ -21,7 +21,10 @@ func Validate(ctx context.Context, conn *pgconn.PgConn, table Table, p *Predicat
 	if !errors.As(err, &refused) {
 		return fmt.Errorf("validate the where clause on %s: %w", name, err)
 	}
-	const undefinedTable, undefinedColumn, noPrivilege = "42P01", "42703", "42501"
+	const undefinedTable, undefinedColumn, noPrivilege, locked = "42P01", "42703", "42501", "55P03"
+	if refused.Code == locked {
+		return fmt.Errorf("validate the where clause on %s: it, or a table of its subqueries, is locked by another transaction; try again: %w", name, err)
+	}
 	out := &Error{Message: "Postgres refuses the clause: " + refused.Message, Hint: refused.Hint}
 	switch refused.Code {
 	case undefinedTable:

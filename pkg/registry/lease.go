@@ -2,8 +2,10 @@ package registry
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -22,13 +24,17 @@ var (
 // Lease is a right held for topology.LeaseTTL at a time. It keeps well-behaved
 // processes apart; what keeps a process apart that was asleep while its lease
 // ran out is the expected sequence of its writes (see package stream).
+//
+// The key's value is the holder's name and, behind a space, an incarnation that no other lease
+// has: when an answer is lost, the key tells whether the request was stored.
 type Lease struct {
 	js     jetstream.JetStream
 	kv     jetstream.KeyValue
 	bucket string
 	key    string
-	me     string
+	value  string
 	rev    uint64
+	asked  chan chan error // for Verify
 }
 
 // AcquireLease takes a lease that nobody holds, in the name of me, or returns
@@ -38,18 +44,30 @@ func AcquireLease(ctx context.Context, js jetstream.JetStream, source topology.S
 	if err != nil {
 		return nil, fmt.Errorf("open bucket %s: %w", source.LeaseBucket(), err)
 	}
-	rev, err := kv.Create(ctx, key, []byte(me), jetstream.KeyTTL(topology.LeaseTTL))
-	if errors.Is(err, jetstream.ErrKeyExists) {
-		holder := "unknown"
-		if e, err := kv.Get(ctx, key); err == nil {
-			holder = string(e.Value())
-		}
-		return nil, fmt.Errorf("lease %s: %w: %s", key, ErrLeaseHeld, holder)
+	l := &Lease{js: js, kv: kv, bucket: source.LeaseBucket(), key: key, value: me + " " + rand.Text(), asked: make(chan chan error)}
+	l.rev, err = kv.Create(ctx, key, []byte(l.value), jetstream.KeyTTL(topology.LeaseTTL))
+	if err == nil {
+		return l, nil
 	}
-	if err != nil {
+	e, readErr := kv.Get(ctx, key)
+	switch {
+	case readErr == nil && string(e.Value()) == l.value: // it was stored, and the answer lost
+		l.rev = e.Revision()
+		return l, nil
+	case !errors.Is(err, jetstream.ErrKeyExists):
 		return nil, fmt.Errorf("acquire lease %s: %w", key, topology.Explain(err))
+	case readErr == nil:
+		return nil, fmt.Errorf("lease %s: %w: %s", key, ErrLeaseHeld, holder(e))
 	}
-	return &Lease{js: js, kv: kv, bucket: source.LeaseBucket(), key: key, me: me, rev: rev}, nil
+	return nil, fmt.Errorf("lease %s: %w: unknown", key, ErrLeaseHeld)
+}
+
+func holder(e jetstream.KeyValueEntry) string {
+	value := string(e.Value())
+	if i := strings.LastIndexByte(value, ' '); i >= 0 {
+		return value[:i]
+	}
+	return value
 }
 
 // Hold renews the lease until ctx ends, then gives it back and returns nil. It
@@ -59,17 +77,22 @@ func (l *Lease) Hold(ctx context.Context) error {
 	defer t.Stop()
 	renewed := time.Now()
 	for {
+		var answer chan<- error
 		select {
 		case <-ctx.Done():
 			release, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 			defer cancel()
-			if err := l.kv.Delete(release, l.key, jetstream.LastRevision(l.rev)); err != nil {
+			if err := l.release(release); err != nil {
 				return fmt.Errorf("give back lease %s: %w", l.key, err)
 			}
 			return nil
 		case <-t.C:
+		case answer = <-l.asked:
 		}
 		err := l.renew(ctx)
+		if answer != nil {
+			answer <- err
+		}
 		switch {
 		case err == nil:
 			renewed = time.Now()
@@ -82,19 +105,69 @@ func (l *Lease) Hold(ctx context.Context) error {
 	}
 }
 
-// renew publishes on the key's subject: KeyValue.Update would drop the TTL.
+// Verify renews the lease that Hold is holding, and returns nil only if nobody
+// else has held it up to now. A process may have slept since it last knew.
+func (l *Lease) Verify(ctx context.Context) error {
+	answer := make(chan error, 1)
+	select {
+	case l.asked <- answer:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	select {
+	case err := <-answer:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// renew makes the lease last as long as a new one.
 func (l *Lease) renew(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, topology.LeaseTTL/4)
 	defer cancel()
-	ack, err := l.js.Publish(ctx, "$KV."+l.bucket+"."+l.key, []byte(l.me),
-		jetstream.WithExpectLastSequencePerSubject(l.rev), jetstream.WithMsgTTL(topology.LeaseTTL))
-	if err != nil {
-		var api *jetstream.APIError
-		if errors.As(err, &api) && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence {
-			return ErrLeaseLost
+	return l.asHolder(ctx, func() error {
+		// Not KeyValue.Update, which would drop the TTL.
+		ack, err := l.js.Publish(ctx, "$KV."+l.bucket+"."+l.key, []byte(l.value),
+			jetstream.WithExpectLastSequencePerSubject(l.rev), jetstream.WithMsgTTL(topology.LeaseTTL))
+		if err == nil {
+			l.rev = ack.Sequence
 		}
 		return err
+	})
+}
+
+func (l *Lease) release(ctx context.Context) error {
+	return l.asHolder(ctx, func() error { return l.kv.Delete(ctx, l.key, jetstream.LastRevision(l.rev)) })
+}
+
+// asHolder calls f, which changes the key if its revision is l.rev. If that is another one, the
+// answer to an earlier change may have been lost: then f is called again, with that one's
+// revision. ErrLeaseLost says that the key is not this lease's any more.
+func (l *Lease) asHolder(ctx context.Context, f func() error) error {
+	err := f()
+	if !conflicts(err) {
+		return err
 	}
-	l.rev = ack.Sequence
-	return nil
+	e, readErr := l.kv.Get(ctx, l.key)
+	switch {
+	case errors.Is(readErr, jetstream.ErrKeyNotFound):
+		return ErrLeaseLost
+	case readErr != nil:
+		return readErr
+	case string(e.Value()) != l.value:
+		return ErrLeaseLost
+	case e.Revision() <= l.rev:
+		return fmt.Errorf("the replica that was asked is behind: %w", err)
+	}
+	l.rev = e.Revision()
+	if err = f(); conflicts(err) {
+		return ErrLeaseLost
+	}
+	return err
+}
+
+func conflicts(err error) bool {
+	var api *jetstream.APIError
+	return errors.As(err, &api) && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence
 }

@@ -29,6 +29,9 @@ var (
 	// in flight, so their fate is unknown, or that it is not the one it was: the server that
 	// is back takes less in one message than the appender was opened for.
 	ErrDisconnected = errors.New("the connection to NATS was lost")
+	// ErrStalled says that the connection stands and the stream does not
+	// answer, so the fate of messages in flight is unknown.
+	ErrStalled = errors.New("the stream does not answer")
 	// ErrClosed says that Close was called.
 	ErrClosed = errors.New("the appender is closed")
 )
@@ -48,6 +51,10 @@ type AppenderConfig struct {
 	WindowBytes    int           // bytes in flight; default 4 MiB
 	WindowMessages int           // messages in flight; default 512, and not more
 	AckTimeout     time.Duration // after which a message's fate is unknown; default 30 s
+	// Stall bounds how long a call waits during which not one message is
+	// acknowledged; then the appender ends with ErrStalled. 0 means no bound but
+	// AckTimeout.
+	Stall time.Duration
 }
 
 // Appender is the one writer of a stream. It publishes asynchronously in a
@@ -70,6 +77,7 @@ type Appender struct {
 	// "" once it has.
 	fence      string
 	ackTimeout time.Duration
+	stall      time.Duration
 
 	queue    chan inFlight
 	inFlight atomic.Int64
@@ -126,6 +134,7 @@ func OpenAppender(ctx context.Context, nc *nats.Conn, streamName string, cfg App
 		next:       st.CachedInfo().State.LastSeq,
 		fence:      fenceSubject(st.CachedInfo().Config),
 		ackTimeout: cfg.AckTimeout,
+		stall:      cfg.Stall,
 		queue:      make(chan inFlight, cfg.WindowMessages),
 		ctx:        life,
 		fail:       fail,
@@ -205,7 +214,13 @@ func (a *Appender) enqueue(p inFlight) error {
 	a.inFlight.Add(1)
 	select {
 	case a.queue <- p:
-	case <-a.ctx.Done():
+	default:
+		stop := a.impatient()
+		select {
+		case a.queue <- p:
+		case <-a.ctx.Done():
+		}
+		stop()
 	}
 	if a.ctx.Err() != nil {
 		a.js.CleanupPublisher() // collect may have done so before this message was sent
@@ -223,10 +238,40 @@ func (a *Appender) acquire(ctx context.Context, size int64) error {
 	defer cancel(nil)
 	//nolint:contextcheck // whichever of the two lives ends first ends the wait
 	defer context.AfterFunc(a.ctx, func() { cancel(context.Cause(a.ctx)) })()
+	defer a.impatient()()
 	if err := a.space.Acquire(ctx, size); err != nil {
 		return context.Cause(ctx)
 	}
 	return nil
+}
+
+// impatient ends the appender once nothing has been acknowledged for as long as
+// a caller may wait, unless stop is called before.
+func (a *Appender) impatient() (stop func()) {
+	if a.stall == 0 {
+		return func() {}
+	}
+	stopped := make(chan struct{})
+	go func() {
+		t := time.NewTicker(a.stall)
+		defer t.Stop()
+		for before := a.stored.Load(); ; {
+			select {
+			case <-stopped:
+				return
+			case <-a.ctx.Done():
+				return
+			case <-t.C:
+			}
+			now := a.stored.Load()
+			if now == before {
+				a.fail(fmt.Errorf("%w: %d messages without one acknowledgement in %s; start the servers that hold the stream's copies", ErrStalled, a.InFlight(), a.stall))
+				return
+			}
+			before = now
+		}
+	}()
+	return func() { close(stopped) }
 }
 
 // collect takes the answers in the order of the messages.

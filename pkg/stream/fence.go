@@ -62,7 +62,11 @@ func Fence(h nats.Header) (count uint64, ok bool) {
 // publishFenced stores the appender's first message behind a fence. It waits
 // for the answer: nothing may follow before it.
 func (a *Appender) publishFenced(ctx context.Context, m *nats.Msg) error {
-	ctx, cancel := context.WithTimeout(ctx, a.ackTimeout)
+	patience := a.ackTimeout
+	if a.stall > 0 {
+		patience = min(patience, a.stall)
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	defer context.AfterFunc(a.ctx, cancel)() //nolint:contextcheck // whichever of the two lives ends first ends the wait
 	batch, err := jetstreamext.NewBatchPublisher(a.js)
@@ -71,15 +75,17 @@ func (a *Appender) publishFenced(ctx context.Context, m *nats.Msg) error {
 	}
 	for i := range fenceMessages {
 		h := Header(topology.HeaderFence, strconv.Itoa(i+1))
-		if lsn := m.Header.Get(topology.HeaderLSN); lsn != "" {
-			h.Set(topology.HeaderLSN, lsn) // so that Seek finds its way
+		for _, key := range []string{topology.HeaderLSN, topology.HeaderAfter} {
+			if v := m.Header.Get(key); v != "" {
+				h.Set(key, v) // so that Seek finds its way
+			}
 		}
 		var opts []jetstreamext.BatchMsgOpt
 		if i == 0 {
 			opts = append(opts, jetstreamext.WithBatchExpectLastSequence(a.next))
 		}
 		if err := batch.AddMsg(&nats.Msg{Subject: a.fence, Header: h}, opts...); err != nil {
-			return fenceError(ctx, err)
+			return a.fenceError(ctx, err)
 		}
 	}
 	ack, err := batch.CommitMsg(ctx, m)
@@ -87,7 +93,7 @@ func (a *Appender) publishFenced(ctx context.Context, m *nats.Msg) error {
 		return a.unsent(m, err)
 	}
 	if err != nil {
-		return fenceError(ctx, err)
+		return a.fenceError(ctx, err)
 	}
 	if want := a.next + fenceMessages + 1; ack.Sequence != want {
 		return fmt.Errorf("%w: message stored at %d, expected at %d", ErrFenced, ack.Sequence, want)
@@ -99,7 +105,10 @@ func (a *Appender) publishFenced(ctx context.Context, m *nats.Msg) error {
 
 // fenceError says what the error of a batch means here. Whether it was stored
 // may be unknown; the appender ends in any case.
-func fenceError(ctx context.Context, err error) error {
+func (a *Appender) fenceError(ctx context.Context, err error) error {
+	if ctx.Err() != nil && a.js.Conn().IsConnected() {
+		return fmt.Errorf("%w: nothing came back for the first message; start the servers that hold the stream's copies, and if the NATS server's log tells of a full disk, make room and start it again: %w", ErrStalled, err)
+	}
 	if ctx.Err() != nil {
 		return fmt.Errorf("%w: no answer to the first message; if the NATS server's log tells of a full disk, make room and start it again: %w", ErrDisconnected, err)
 	}

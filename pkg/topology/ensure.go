@@ -40,9 +40,34 @@ const MemberTTL = 10 * time.Second
 // makes the server read it back at every start.
 const duplicates = time.Second
 
+// Metadata of the change log's stream.
+const (
+	historyKey = "shapebus-history"
+	reasonKey  = "shapebus-history-reason"
+)
+
+// History is which history of the database a change log tells. LSNs and
+// transaction ids mean something only within one: a database that was restored, or
+// whose standby took over without the last transactions, gives them to others.
+type History struct {
+	ID     string // "" if an older version made the stream: not known
+	Reason string // why it is not the history before; "" if there was none
+}
+
+// HistoryOf returns what a change log's stream says of its history.
+func HistoryOf(cfg jetstream.StreamConfig) History {
+	return History{ID: cfg.Metadata[historyKey], Reason: cfg.Metadata[reasonKey]}
+}
+
+// EnsureRelations creates the bucket of relations, where ingest keeps its
+// record, too.
+func (s Source) EnsureRelations(ctx context.Context, js jetstream.JetStream, replicas int) error {
+	return bucket(ctx, js, s.RelationBucket(), "table schemas", replicas, 0)
+}
+
 // EnsureChangeLog creates or updates the change log's stream and the bucket
 // of relations. Ingest calls it; it is safe to repeat.
-func (s Source) EnsureChangeLog(ctx context.Context, js jetstream.JetStream, cfg ChangeLogConfig) (jetstream.Stream, error) {
+func (s Source) EnsureChangeLog(ctx context.Context, js jetstream.JetStream, h History, cfg ChangeLogConfig) (jetstream.Stream, error) {
 	discard := jetstream.DiscardOld
 	if cfg.HoldPostgres {
 		discard = jetstream.DiscardNew
@@ -63,14 +88,26 @@ func (s Source) EnsureChangeLog(ctx context.Context, js jetstream.JetStream, cfg
 		AllowDirect: true,
 		// A new writer keeps the one before out with an atomic batch.
 		AllowAtomicPublish: true,
+		Metadata:           h.metadata(),
 	})
 	if err != nil {
 		return nil, Explain(fmt.Errorf("create stream %s for at most %d bytes: %w", s.ChangeStream(), maxBytes, err))
 	}
-	if err := bucket(ctx, js, s.RelationBucket(), "table schemas", cfg.Replicas, 0); err != nil {
+	if err := s.EnsureRelations(ctx, js, cfg.Replicas); err != nil {
 		return nil, err
 	}
 	return st, nil
+}
+
+func (h History) metadata() map[string]string {
+	m := map[string]string{}
+	if h.ID != "" {
+		m[historyKey] = h.ID
+	}
+	if h.Reason != "" {
+		m[reasonKey] = h.Reason
+	}
+	return m
 }
 
 // EnsureRegistry creates the buckets of shapes and leases.
@@ -83,33 +120,41 @@ func (s Source) EnsureRegistry(ctx context.Context, js jetstream.JetStream, repl
 
 // EnsureShapeLogs creates or updates the streams of every partition.
 func (s Source) EnsureShapeLogs(ctx context.Context, js jetstream.JetStream, partitions int, cfg ShapeLogConfig) error {
+	for p := range partitions {
+		if err := s.EnsureShapeLog(ctx, js, p, cfg); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// EnsureShapeLog creates or updates the stream of a partition.
+func (s Source) EnsureShapeLog(ctx context.Context, js jetstream.JetStream, p int, cfg ShapeLogConfig) error {
 	maxBytes := cfg.MaxBytes
 	if maxBytes == 0 {
 		maxBytes = -1
 	}
-	for p := range partitions {
-		_, err := js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
-			Name:        s.ShapeStream(p),
-			Description: "Shapebus shape logs and segments of one partition",
-			Subjects:    []string{s.partition(p) + ">"},
-			Replicas:    max(cfg.Replicas, 1),
-			MaxBytes:    maxBytes,
-			Discard:     jetstream.DiscardNew, // a log never loses its beginning silently
-			Duplicates:  duplicates,
-			AllowDirect: true,
-			// A new writer keeps the one before out with an atomic batch.
-			AllowAtomicPublish: true,
-			AllowRollup:        true, // checkpoints replace one another
-			// Readers go live on core NATS: a JetStream consumer each would
-			// cost the server 40 KB and most of its publish rate.
-			RePublish: &jetstream.RePublish{
-				Source:      s.LogSubjects(p),
-				Destination: fmt.Sprintf("sb.%s.live.%d.{{wildcard(1)}}", s, p),
-			},
-		})
-		if err != nil {
-			return Explain(fmt.Errorf("create stream %s: %w", s.ShapeStream(p), err))
-		}
+	_, err := js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
+		Name:        s.ShapeStream(p),
+		Description: "Shapebus shape logs and segments of one partition",
+		Subjects:    []string{s.partition(p) + ">"},
+		Replicas:    max(cfg.Replicas, 1),
+		MaxBytes:    maxBytes,
+		Discard:     jetstream.DiscardNew, // a log never loses its beginning silently
+		Duplicates:  duplicates,
+		AllowDirect: true,
+		// A new writer keeps the one before out with an atomic batch.
+		AllowAtomicPublish: true,
+		AllowRollup:        true, // checkpoints replace one another
+		// Readers go live on core NATS: a JetStream consumer each would
+		// cost the server 40 KB and most of its publish rate.
+		RePublish: &jetstream.RePublish{
+			Source:      s.LogSubjects(p),
+			Destination: fmt.Sprintf("sb.%s.live.%d.{{wildcard(1)}}", s, p),
+		},
+	})
+	if err != nil {
+		return Explain(fmt.Errorf("create stream %s: %w", s.ShapeStream(p), err))
 	}
 	return nil
 }

@@ -140,3 +140,6 @@ func (v *View) Fold() {
 	}
 	v.delta = Deltas{}
 }
+
+// Of reports whether the view is one of this base.
+func (v *View) Of(base *Set) bool { return v.base == base }

@@ -4,15 +4,16 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"time"
 
 	"github.com/shapebus/shapebus/pkg/pg"
 )
 
-// watchCatalog looks at the tables of all live shapes now and then. The stream
-// tells of a changed table only with the table's next change, and never of a
-// dropped one, of an attached partition, or of one that left the publication.
+// watchCatalog looks at the tables of all shapes now and then. The stream tells
+// of a changed table only with the table's next change, and never of a dropped
+// one, of an attached partition, or of one that left the publication.
 func (s *session) watchCatalog(ctx context.Context) error {
 	t := time.NewTicker(s.c.cfg.CatalogInterval)
 	defer t.Stop()
@@ -35,18 +36,15 @@ func (s *session) watchCatalog(ctx context.Context) error {
 }
 
 func (s *session) checkTables(ctx context.Context) error {
-	var oids []uint32
-	asked := map[uint32][]*follower{} // shapes that come meanwhile may know more than the answer
+	var asked map[uint32]*onTable // shapes that come meanwhile may know more than the answer
 	err := s.onMain(ctx, func(context.Context) error {
-		for oid, t := range s.router.tables {
-			oids = append(oids, oid)
-			asked[oid] = slices.Clone(t.shapes.items)
-		}
+		asked = s.byTable()
 		return nil
 	})
-	if err != nil || len(oids) == 0 {
+	if err != nil || len(asked) == 0 {
 		return err
 	}
+	oids := slices.Collect(maps.Keys(asked))
 	conn, err := s.c.pool.Acquire(ctx)
 	if err != nil {
 		return err
@@ -61,18 +59,78 @@ func (s *session) checkTables(ctx context.Context) error {
 		now[oid] = t.Structure()
 	}
 	return s.onMain(ctx, func(ctx context.Context) error {
-		for _, oid := range oids {
-			for _, f := range asked[oid] {
-				if f.structure == now[oid] || s.live[f.id] != f {
-					continue
-				}
-				if err := s.endLive(ctx, f, tableChanged(f.table, tables[oid])); err != nil {
-					return err
-				}
+		for oid, on := range asked {
+			if err := s.endChanged(ctx, on, now[oid], tables[oid]); err != nil {
+				return err
 			}
 		}
 		return nil
 	})
+}
+
+// onTable is the shapes of one table.
+type onTable struct {
+	begun  []*follower // with the main loop or behind it, in groups
+	parked []*parked   // being created
+}
+
+// byTable lists all shapes by the oids of their tables. Inner shapes are among
+// them, so the tables that subqueries select from are, too. Runs on the main loop.
+func (s *session) byTable() map[uint32]*onTable {
+	all := make(map[uint32]*onTable, len(s.router.tables))
+	on := func(oid uint32) *onTable {
+		if all[oid] == nil {
+			all[oid] = &onTable{}
+		}
+		return all[oid]
+	}
+	for oid, t := range s.router.tables {
+		on(oid).begun = slices.Clone(t.shapes.items)
+	}
+	for g := range s.groups {
+		g.mu.Lock()
+		o := on(g.table)
+		o.begun = slices.AppendSeq(o.begun, maps.Values(g.members))
+		g.mu.Unlock()
+	}
+	for _, p := range s.parked {
+		if p.table != nil { // else its record cannot be used, and it ends for that
+			o := on(p.table.Relation.OID)
+			o.parked = append(o.parked, p)
+		}
+	}
+	return all
+}
+
+// endChanged ends the shapes of a table that is not what it was for them. now
+// is nil, and structure "", when it is gone. Runs on the main loop.
+func (s *session) endChanged(ctx context.Context, on *onTable, structure string, now *pg.TableInfo) error {
+	for _, f := range on.begun {
+		if f.structure == structure {
+			continue
+		}
+		if s.live[f.id] != f && !s.hasGrouped(f) {
+			continue // it has ended meanwhile
+		}
+		if err := s.endRunning(ctx, f.id, tableChanged(f.table, now), true); err != nil {
+			return err
+		}
+	}
+	for _, p := range on.parked {
+		if p.structure == structure || s.parked[p.id] != p {
+			continue
+		}
+		if err := s.stop(ctx, p, tableChanged(p.table, now), true); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// hasGrouped reports whether a shape is in a group. Runs on the main loop.
+func (s *session) hasGrouped(f *follower) bool {
+	g := s.grouped[f.id]
+	return g != nil && g.handleOf(f.id) == f.handle
 }
 
 // tableChanged says what changed. now is nil when the table is gone.

@@ -2,7 +2,6 @@ package consumer
 
 import (
 	"context"
-	"slices"
 
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/registry"
@@ -13,42 +12,50 @@ import (
 // may change a set that they depend on, and come back when their group has caught
 // up. All of it runs on the main loop unless it says otherwise.
 
-// watchSet makes a value set known. committed is where the inner shape's log
-// stands if that is known already, as after a restart.
+// watchSet makes a value set known, and has the commit markers of its inner shape
+// noted. committed is the last one so far if the shape does not run yet, as
+// after a restart.
 func (s *session) watchSet(ctx context.Context, q registry.Subquery, committed *change.Offset) {
-	since := max(s.open.lsn, s.read.lsn)
-	if committed != nil {
-		since = committed.LSN
-	} else if f := s.live[q.ID]; f != nil && f.handle == q.Handle {
-		since = max(since, f.after)
+	following := s.verdictsOf[q.Partition]
+	if following == nil {
+		following = make(chan struct{})
+		s.verdictsOf[q.Partition] = following
+		s.group.Go(func() error { return s.readVerdicts(ctx, q.Partition, following) })
 	}
-	if _, added := s.sets.set(q, since); !added {
+	if _, added := s.sets.set(q, following); !added {
 		return
 	}
-	if !s.verdictsOf[q.Partition] {
-		s.verdictsOf[q.Partition] = true
-		s.group.Go(func() error { return s.readVerdicts(ctx, q.Partition) })
+	if committed != nil {
+		s.sets.anchor(q.Handle, *committed)
+		return
 	}
 	if f := s.live[q.ID]; f != nil && f.handle == q.Handle {
 		f.inner.Store(true)
+		s.sets.anchor(q.Handle, f.tail.Committed)
 		s.sets.place(q.Handle, true, 0)
-	} else if g := s.grouped[q.ID]; g != nil {
-		g.mu.Lock()
-		if f := g.members[q.ID]; f != nil && f.handle == q.Handle {
-			f.inner.Store(true)
-		}
-		g.mu.Unlock()
-	}
-	if committed != nil {
-		s.sets.settle(q.Handle, *committed)
 		return
 	}
-	s.group.Go(func() error { return ignoreEnd(ctx, s.settle(ctx, q, since)) })
+	g := s.grouped[q.ID]
+	if g == nil {
+		return // addLive does it, or newGroup
+	}
+	g.mu.Lock()
+	f := g.members[q.ID]
+	is := f != nil && f.handle == q.Handle
+	if is {
+		f.inner.Store(true)
+	}
+	g.mu.Unlock()
+	if is {
+		since := max(s.open.lsn, s.read.lsn)
+		s.group.Go(func() error { return ignoreEnd(ctx, s.anchor(ctx, q, since)) })
+	}
 }
 
-// settle finds the last commit marker of an inner shape's log that may be from
-// before it was watched. Not on the main loop.
-func (s *session) settle(ctx context.Context, q registry.Subquery, since change.LSN) error {
+// anchor finds the last commit marker of the log of a group's member that may not
+// have been noted: when the group is at since, what it had gathered before is appended. Not
+// on the main loop.
+func (s *session) anchor(ctx context.Context, q registry.Subquery, since change.LSN) error {
 	gone := false
 	err := s.sets.wait(ctx, func() bool {
 		l := s.sets.inner[q.Handle]
@@ -58,14 +65,24 @@ func (s *session) settle(ctx context.Context, q registry.Subquery, since change.
 	if err != nil || gone {
 		return err
 	}
-	if err := s.parts[q.Partition].out.Flush(ctx); err != nil {
-		return err
+	for {
+		err := s.parts[q.Partition].life.Load().flush(ctx)
+		if err == nil {
+			break
+		}
+		if !isLost(err) {
+			return err
+		}
+		waitFor(ctx, lastLook) // the partition may come back
+		if ctx.Err() != nil {
+			return nil
+		}
 	}
-	tails, err := readTails(ctx, s.js, s.c.cfg.Source, []*registry.Shape{{Handle: q.Handle, Partition: q.Partition}})
+	tail, err := readTail(ctx, s.js, s.c.cfg.Source, q.Partition, q.Handle)
 	if err != nil {
 		return err
 	}
-	s.sets.settle(q.Handle, tails[q.Handle].Committed)
+	s.sets.anchor(q.Handle, tail.Committed)
 	return nil
 }
 
@@ -85,52 +102,62 @@ const reasonInner = "the shape that its subquery selects from has ended"
 // dirty makes the shapes that depend on inner shapes whose logs have just
 // changed leave the main loop, before they see any more of the transaction.
 func (s *session) dirty(ctx context.Context) {
-	queue := s.sets.takeFresh()
-	if len(queue) == 0 {
-		return
+	if fresh := s.sets.takeFresh(); len(fresh) > 0 {
+		s.regroup(ctx, s.downstream(fresh))
 	}
-	var leave []*follower
-	seen := map[string]bool{}
-	for len(queue) > 0 {
+}
+
+// downstream are the live shapes that depend on inner ones, at any depth, each once.
+func (s *session) downstream(inner []string) []*follower {
+	var all []*follower
+	taken, seen := map[*follower]bool{}, map[string]bool{}
+	for queue := inner; len(queue) > 0; queue = queue[1:] {
 		handle := queue[0]
-		queue = queue[1:]
 		if seen[handle] {
 			continue
 		}
 		seen[handle] = true
 		for f := range s.dependents[handle] {
-			if !slices.Contains(leave, f) {
-				leave = append(leave, f)
+			if !taken[f] {
+				taken[f] = true
+				all = append(all, f)
 				queue = append(queue, f.handle) // who depends on it waits for it
 			}
 		}
 	}
-	s.regroup(ctx, leave)
+	return all
 }
 
-// regroup makes live shapes leave the main loop, in groups that share a table
-// and a depth: an inner shape must not wait for the shapes that depend on it.
+// regroup makes live shapes leave the main loop, in groups.
 func (s *session) regroup(ctx context.Context, leave []*follower) {
-	if len(leave) == 0 {
-		return
+	for _, g := range s.gather(leave) {
+		s.startGroup(ctx, g)
 	}
+}
+
+// gather takes live shapes from the main loop and makes groups of those that share a table and a
+// depth: an inner shape must not wait for the shapes that depend on it. The groups do not run yet.
+// Thousands of shapes may leave with one commit, so the cost must follow their number.
+func (s *session) gather(leave []*follower) []*group {
 	type kind struct {
 		table uint32
 		depth int
 	}
-	groups := map[kind][]*follower{}
+	kinds := map[kind][]*follower{}
 	for _, f := range leave {
 		s.removeLive(f)
 		k := kind{f.relation.OID, f.outer.depth}
-		groups[k] = append(groups[k], f)
+		kinds[k] = append(kinds[k], f)
 	}
-	for _, members := range groups {
+	groups := make([]*group, 0, len(kinds))
+	for _, members := range kinds {
 		g := s.newGroup(members, s.applied, nil)
 		for i, set := range g.sets {
 			g.since[i] = set.version
 		}
-		s.startGroup(ctx, g)
+		groups = append(groups, g)
 	}
+	return groups
 }
 
 // startGroup runs a group.
@@ -138,14 +165,19 @@ func (s *session) startGroup(ctx context.Context, g *group) {
 	s.group.Go(func() error { return g.run(ctx) })
 }
 
+// noteMarkers has the commit markers of a shape noted from now on if others depend
+// on it. It must not run: what it wrote so far is anchored.
+func (s *session) noteMarkers(f *follower) {
+	watched := s.sets.watched(f.handle)
+	if before := f.inner.Swap(watched); watched && !before {
+		s.sets.anchor(f.handle, f.tail.Committed)
+	}
+}
+
 // addLive gives a shape to the main loop.
 func (s *session) addLive(f *follower) {
 	s.live[f.id] = f
-	watched := s.sets.watched(f.handle)
-	if watched && !f.inner.Load() && f.outer == nil {
-		s.sets.begin(f.handle, f.after, f.tail.Committed) // its catching up was not noted
-	}
-	f.inner.Store(watched)
+	s.noteMarkers(f)
 	if f.outer != nil {
 		f.outer.look(func(name string) *valueset.View { return s.sets.get(name).main })
 		for _, q := range f.outer.subqueries {
@@ -153,6 +185,7 @@ func (s *session) addLive(f *follower) {
 				s.dependents[q.Handle] = map[*follower]bool{}
 			}
 			s.dependents[q.Handle][f] = true
+			s.selectors[q.ValueSet()]++
 		}
 	}
 	s.router.add(f)
@@ -160,31 +193,31 @@ func (s *session) addLive(f *follower) {
 	s.c.stats.Live.Store(int64(len(s.live)))
 }
 
-// removeLive takes a shape from the main loop. Sets that no live shape
-// depends on any more are not kept up to date there.
-func (s *session) removeLive(f *follower) {
+// removeLive takes a shape from the main loop, and reports whether it was there. Sets that no
+// live shape selects by any more are not kept up to date there. The cost does not follow the
+// number of shapes: thousands may leave with one commit.
+func (s *session) removeLive(f *follower) bool {
+	if s.live[f.id] != f {
+		return false
+	}
 	s.router.remove(f)
 	delete(s.live, f.id)
 	s.c.stats.Live.Store(int64(len(s.live)))
 	s.sets.place(f.handle, false, s.applied.lsn)
 	if f.outer == nil {
-		return
+		return true
 	}
 	for _, q := range f.outer.subqueries {
-		delete(s.dependents[q.Handle], f)
-	}
-	for _, q := range f.outer.subqueries {
-		used := false
-		for o := range s.dependents[q.Handle] {
-			used = used || slices.ContainsFunc(o.outer.subqueries, func(p registry.Subquery) bool { return p.ValueSet() == q.ValueSet() })
-		}
-		if !used {
-			s.sets.get(q.ValueSet()).main = nil
-		}
-		if len(s.dependents[q.Handle]) == 0 {
+		if delete(s.dependents[q.Handle], f); len(s.dependents[q.Handle]) == 0 {
 			delete(s.dependents, q.Handle)
 		}
+		name := q.ValueSet()
+		if s.selectors[name]--; s.selectors[name] == 0 {
+			delete(s.selectors, name)
+			s.sets.get(name).main = nil
+		}
 	}
+	return true
 }
 
 // countParked keeps the figure of shapes that are not with the main loop.

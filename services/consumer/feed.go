@@ -16,6 +16,7 @@ type feed struct {
 	source    topology.Source
 	relations *registry.Relations
 	decoder   wire.ChangeDecoder
+	at        stream.Place // what was read before is not read again, as where the log repeats what it had lost
 }
 
 // read calls onControl with a control entry, or onFragment with each fragment
@@ -24,9 +25,14 @@ func (fd *feed) read(ctx context.Context, m stream.Received,
 	onControl func(wire.Control) error,
 	onFragment func(*change.Relation, *change.Fragment) error,
 ) (change.LSN, error) {
-	lsn, err := stream.LSN(m.Header)
+	step, err := stream.StepOf(&m)
 	if err != nil {
-		return 0, fmt.Errorf("change log message %d: %w", m.Seq, err)
+		return 0, err
+	}
+	lsn, at := step.LSN, fd.at
+	fd.at = fd.at.Pass(step)
+	if step.Told && at.Has(lsn) {
+		return lsn, nil
 	}
 	if m.Subject == fd.source.ControlSubject() {
 		c, err := wire.DecodeControl(m.Data)
@@ -36,6 +42,9 @@ func (fd *feed) read(ctx context.Context, m stream.Received,
 		return lsn, onControl(c)
 	}
 	err = fd.decoder.Decode(m.Data, func(f *change.Fragment) error {
+		if step.Told && at.Has(f.LSN) {
+			return nil
+		}
 		rel, err := fd.relations.Get(ctx, f.Relation)
 		if err != nil {
 			return err

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"sync"
 
 	"github.com/shapebus/shapebus/pkg/change"
@@ -31,6 +30,7 @@ type group struct {
 	table  uint32
 	router *router
 	sets   []*valueSet
+	places map[string]int // in sets, by name
 	// since is the version of each set's main view when the members left the
 	// main loop, 0 if they did not; touched are the values that units have changed
 	// since then.
@@ -60,6 +60,7 @@ type group struct {
 	ending  []ending        // members that must end
 	cancel  context.CancelCauseFunc
 	began   bool // the logs have a beginning
+	mixed   bool // some members wait for a partition that is down, and others need not
 }
 
 // ending is a member that must end, and why.
@@ -76,19 +77,19 @@ func (s *session) newGroup(members []*follower, at place, aside []reconcile.Txn)
 	s.lastGroup++
 	g := &group{
 		s: s, id: fmt.Sprintf("%s/%d/%d", s.c.cfg.Name, s.began, s.lastGroup), table: members[0].relation.OID, router: newRouter(),
-		members: map[string]*follower{}, at: at, aside: aside, began: true,
+		members: map[string]*follower{}, places: map[string]int{}, at: at, aside: aside, began: true,
 	}
 	g.router.settled = true
 	g.log = s.log.With(slog.String("group", g.id), slog.String("table", members[0].table.String()))
 	for _, f := range members {
 		f.after, f.held = 0, nil
-		f.inner.Store(s.sets.watched(f.handle))
+		s.noteMarkers(f)
 		g.members[f.id] = f
-		g.router.add(f)
 		for _, q := range f.outer.subqueries {
-			set := s.sets.get(q.ValueSet())
-			if !slices.Contains(g.sets, set) {
-				g.sets = append(g.sets, set)
+			name := q.ValueSet()
+			if _, known := g.places[name]; !known {
+				g.places[name] = len(g.sets)
+				g.sets = append(g.sets, s.sets.get(name))
 				g.since = append(g.since, 0)
 				g.touched = append(g.touched, map[string]struct{}{})
 			}
@@ -113,20 +114,21 @@ func (g *group) known() change.LSN {
 // run goes on until every member has joined the main loop or ended. It fails
 // when the session does.
 func (g *group) run(ctx context.Context) error {
+	g.fill()
 	var pause backoff
 	for {
 		attempt, cancel := context.WithCancelCause(ctx)
 		g.mu.Lock()
 		g.cancel = cancel
-		interrupted := len(g.ending) > 0
+		interrupted := len(g.ending) > 0 || g.mixed || g.hasLost()
 		g.mu.Unlock()
 		err := errRegroup
 		if !interrupted {
 			err = g.attempt(attempt)
 		}
-		cancel(nil)
 		g.reset(ctx)
 		if ctx.Err() != nil || err == nil {
+			cancel(nil)
 			return ignoreEnd(ctx, err)
 		}
 		var fin *final
@@ -134,25 +136,36 @@ func (g *group) run(ctx context.Context) error {
 		case errors.As(err, &fin):
 			g.endAll(fin.Error())
 		case errors.Is(err, errRegroup), errors.Is(context.Cause(attempt), errRegroup):
-		case g.lost() != nil:
-			return g.lost()
+		case g.over() != nil:
+			cancel(nil)
+			return g.over()
+		case isLost(err): // the others go on without those of the lost partition
 		default:
 			g.s.c.stats.Retries.Add(1)
 			g.s.c.stats.LastError.Store(err.Error())
 			g.log.WarnContext(ctx, "shapes with subqueries are retried", slog.Any("error", err))
 			g.reason(ctx, err.Error())
-			pause.wait(ctx)
+			pause.wait(attempt) // a member that must end does not wait for it
 		}
+		cancel(nil)
 		if left, err := g.endSome(ctx); err != nil || !left {
 			return ignoreEnd(ctx, err)
 		}
 	}
 }
 
-// lost is why the session is over, if a partition that the group writes to is.
-func (g *group) lost() error {
+// fill gives the members to the group's router. Not on the main loop, which has no time for it:
+// all shapes stand still while some leave.
+func (g *group) fill() {
 	for _, f := range g.members {
-		if err := g.s.parts[f.partition].out.Err(); err != nil {
+		g.router.add(f)
+	}
+}
+
+// over is why the session is over, if what ended a member's partition ends all.
+func (g *group) over() error {
+	for _, f := range g.members {
+		if err := ignoreLost(f.life.err()); err != nil {
 			return err
 		}
 	}
@@ -173,6 +186,11 @@ func (g *group) reset(ctx context.Context) {
 	}
 	g.views, g.cursor, g.skip, g.txn, g.begun = nil, nil, false, openTxn{}, 0
 	g.gone = nil
+	if !g.began { // the next attempt chooses another place
+		g.mu.Lock()
+		g.at = place{}
+		g.mu.Unlock()
+	}
 }
 
 // end asks for the end of a member. Runs on the main loop.
@@ -193,23 +211,39 @@ func (g *group) endAll(reason string) {
 	}
 }
 
-// endSome ends the members that must end. It reports whether any are left.
+// endSome ends the members that must end, and leaves out those whose partition
+// is lost. It reports whether any are left.
 func (g *group) endSome(ctx context.Context) (left bool, err error) {
 	err = g.s.onMain(ctx, func(ctx context.Context) error {
 		g.mu.Lock()
-		defer g.mu.Unlock()
-		for _, e := range g.ending {
-			f := g.members[e.id]
+		asked := g.ending
+		g.ending = nil
+		g.mu.Unlock()
+		for _, e := range asked {
+			f := g.drop(e.id)
 			if f == nil {
-				continue
+				continue // somebody asked before
 			}
-			g.drop(f)
+			// Without mu: it may end members of other groups.
 			if err := g.s.endFollower(ctx, f, e.reason, e.keepRecord); err != nil {
 				return err
 			}
 		}
-		g.ending = nil
-		if left = len(g.members) > 0; !left {
+		for id, f := range g.members {
+			if f.life.over() {
+				g.drop(id)
+			}
+		}
+		g.mu.Lock()
+		mixed := g.mixed
+		g.mu.Unlock()
+		if mixed {
+			g.s.split(ctx, g)
+		}
+		g.mu.Lock()
+		left = len(g.members) > 0
+		g.mu.Unlock()
+		if !left {
 			g.s.disband(g)
 		}
 		return nil
@@ -220,12 +254,20 @@ func (g *group) endSome(ctx context.Context) (left bool, err error) {
 	return left, err
 }
 
-// drop removes a member, on the main loop and with mu held.
-func (g *group) drop(f *follower) {
-	g.router.remove(f)
-	delete(g.members, f.id)
-	delete(g.s.grouped, f.id)
-	g.s.countParked()
+// drop removes a member, and returns it; nil if there is none with that id. Runs on the main loop.
+func (g *group) drop(id string) *follower {
+	g.mu.Lock()
+	f := g.members[id]
+	delete(g.members, id)
+	g.mu.Unlock()
+	if f != nil {
+		g.router.remove(f)
+		if g.s.grouped[id] == g {
+			delete(g.s.grouped, id)
+		}
+		g.s.countParked()
+	}
+	return f
 }
 
 // attempt processes the change log from the place that counts. It returns nil
@@ -250,7 +292,7 @@ func (g *group) attempt(ctx context.Context) error {
 		if err := g.voidOpen(ctx); err != nil {
 			return err
 		}
-		g.cursor.next = g.at.seq + 1
+		g.cursor.begin(g.at.lsn, g.at.seq+1)
 		g.setAside(g.aside)
 		if err := g.backlog(ctx); err != nil {
 			return err
@@ -281,18 +323,28 @@ func (g *group) attempt(ctx context.Context) error {
 	}
 }
 
+// reasonForgotten ends shapes whose sets cannot be known any more as they were
+// where the shapes stand: streams were restored, or trimmed by somebody else.
+const reasonForgotten = "the values that its subquery selected where the shape stands are not stored any more"
+
 // load reads the sets as they stand at the group's place.
 func (g *group) load(ctx context.Context) error {
-	aside := make([]change.LSN, 0, len(g.aside))
-	for _, t := range g.aside {
-		aside = append(aside, t.LSN)
-	}
-	// Verdicts up to here may still be on their way.
+	aside := reconcile.LSNs(g.aside)
 	for _, set := range g.sets {
-		if err := g.s.sets.awaitSettled(ctx, set, g.at.lsn); err != nil {
+		v, err := g.s.sets.view(ctx, set, g.at.lsn, aside)
+		if errors.Is(err, errGone) { // what is stored may reach further back than what is held
+			if err = g.loadAgain(ctx, set); err != nil {
+				return err
+			}
+			v, err = g.s.sets.view(ctx, set, g.at.lsn, aside)
+		}
+		if errors.Is(err, errGone) && g.began {
+			return &final{errors.New(reasonForgotten)}
+		}
+		if err != nil {
 			return err
 		}
-		g.views = append(g.views, g.s.sets.view(set, g.at.lsn, aside))
+		g.views = append(g.views, v)
 	}
 	return nil
 }
@@ -300,9 +352,7 @@ func (g *group) load(ctx context.Context) error {
 // show makes the members judge rows by the group's views.
 func (g *group) show() {
 	for _, f := range g.members {
-		f.outer.look(func(name string) *valueset.View {
-			return g.views[slices.IndexFunc(g.sets, func(s *valueSet) bool { return s.name == name })]
-		})
+		f.outer.look(func(name string) *valueset.View { return g.views[g.set(name)] })
 		f.outer.member = nil
 	}
 }

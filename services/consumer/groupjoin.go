@@ -17,7 +17,7 @@ func (g *group) join(ctx context.Context) error {
 	s := g.s
 	return s.onMain(ctx, func(ctx context.Context) error {
 		g.mu.Lock()
-		blocked := len(g.ending) > 0
+		blocked := len(g.ending) > 0 || g.hasLost()
 		g.mu.Unlock()
 		if blocked || s.again != nil || s.open.lsn != 0 || s.read.seq >= g.cursor.next || !g.current() {
 			return nil
@@ -32,20 +32,7 @@ func (g *group) join(ctx context.Context) error {
 			s.sets.release(set)
 		}
 		g.views = nil
-		members := make([]*follower, 0, len(g.members))
-		g.mu.Lock()
-		for _, f := range g.members {
-			members = append(members, f)
-			delete(s.grouped, f.id)
-		}
-		clear(g.members)
-		g.mu.Unlock()
-		s.disband(g)
-		for _, f := range members {
-			g.router.remove(f)
-			f.after = s.applied.lsn
-			s.addLive(f)
-		}
+		g.handOver()
 		if g.creating == nil {
 			return nil
 		}
@@ -53,12 +40,34 @@ func (g *group) join(ctx context.Context) error {
 	})
 }
 
+// handOver gives all members to the main loop, whose place is theirs. Runs there.
+func (g *group) handOver() {
+	s := g.s
+	members := make([]*follower, 0, len(g.members))
+	g.mu.Lock()
+	for _, f := range g.members {
+		members = append(members, f)
+		delete(s.grouped, f.id)
+	}
+	clear(g.members)
+	g.mu.Unlock()
+	s.disband(g)
+	for _, f := range members {
+		f.entry, f.places = nil, places{} // the group's router is not needed any more
+		f.after = s.applied.lsn
+		s.addLive(f)
+	}
+}
+
 // coverAndMarkLive writes a checkpoint, and when that is stored says in a
 // shape's record that it is live.
 func (s *session) coverAndMarkLive(ctx context.Context, rec *registry.Shape) error {
 	covered := make(chan struct{})
+	l := s.parts[rec.Partition].life.Load()
 	s.group.Go(func() error {
 		select {
+		case <-l.out.Done(): // whoever takes the shape in again marks it
+			return nil
 		case <-covered:
 			p := &parked{s: s, id: rec.ID, handle: rec.Handle, log: s.log.With(slog.String("shape", rec.Handle)), rec: rec}
 			return ignoreEnd(ctx, p.markLive(ctx))
@@ -77,7 +86,7 @@ func (s *session) coverAndMarkLive(ctx context.Context, rec *registry.Shape) err
 // commit behind the group's place has changed one. Runs on the main loop.
 func (g *group) current() bool {
 	for _, set := range g.sets {
-		if !g.s.sets.isLive(set) || g.s.sets.changesAfter(set, g.at.lsn) {
+		if !g.s.sets.isLive(set) || g.s.sets.behind(set, g.at.lsn) {
 			return false
 		}
 	}
@@ -86,6 +95,9 @@ func (g *group) current() bool {
 
 // idle waits at the main loop's place until there may be something to do.
 func (g *group) idle(ctx context.Context) error {
+	if g.unit != nil { // its barrier comes, whatever the sets are at
+		return g.cursor.wait(ctx)
+	}
 	live := true
 	for _, set := range g.sets {
 		live = live && g.s.sets.isLive(set)

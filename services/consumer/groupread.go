@@ -38,11 +38,7 @@ func (g *group) backlog(ctx context.Context) error {
 
 // setAside says what the next commit markers leave aside.
 func (g *group) setAside(txns []reconcile.Txn) {
-	lsns := make([]change.LSN, 0, len(txns))
-	for _, t := range txns {
-		lsns = append(lsns, t.LSN)
-	}
-	aside := wire.FormatAside(lsns)
+	aside := wire.FormatAside(reconcile.LSNs(txns))
 	for _, f := range g.members {
 		f.outer.aside = aside
 	}
@@ -50,7 +46,8 @@ func (g *group) setAside(txns []reconcile.Txn) {
 
 // again reads one transaction that was put aside.
 func (g *group) again(ctx context.Context, t reconcile.Txn) error {
-	c := &cursor{s: g.s, next: t.First}
+	c := &cursor{s: g.s}
+	c.begin(t.LSN-1, t.First)
 	defer c.close() //nolint:contextcheck // as in stream.Reader.Close
 	g.begun = 0     // it may be the one that was begun last, when it was put aside
 	fd := &feed{source: g.s.c.cfg.Source, relations: g.s.relations}
@@ -116,10 +113,10 @@ func (g *group) message(ctx context.Context, m stream.Received) error {
 	return nil
 }
 
-// advance says that everything up to a place is in the logs, but what is aside.
+// advance says that everything up to a place is in the logs, but what is aside. So these have begun.
 func (g *group) advance(at place, aside []reconcile.Txn) {
 	g.mu.Lock()
-	g.at, g.aside = at, aside
+	g.at, g.aside, g.began = at, aside, true
 	g.mu.Unlock()
 	g.tellPlace()
 }
@@ -141,19 +138,17 @@ func (g *group) fragment(ctx context.Context, m stream.Received, rel *change.Rel
 		}
 		g.txn = openTxn{lsn: fr.LSN}
 	}
-	lsn, tables, end := fr.LSN, len(fr.Tables), fr.End // as they are in the change log
+	lsn, end := fr.LSN, fr.End // as they are in the change log
 	if !g.skip && rel.OID == g.table && !g.unit.idle() {
 		g.relocate(fr)
 		if err := g.offer(ctx, rel, fr); err != nil {
 			return err
 		}
 	}
-	if fr.Last {
-		if g.txn.done++; g.txn.done == tables {
-			g.txn = openTxn{}
-			if !g.skip && lsn <= g.at.lsn {
-				g.shift += end + change.OpStep
-			}
+	if completes(rel.OID, fr) {
+		g.txn = openTxn{}
+		if !g.skip {
+			g.shift = reconcile.Passed(g.at.lsn, g.shift, lsn, end)
 		}
 	}
 	g.s.c.cfg.Failpoint("group_fragment")
@@ -165,14 +160,13 @@ func (g *group) relocate(fr *change.Fragment) {
 	if fr.LSN > g.at.lsn {
 		return
 	}
-	from := g.shift + change.OpStep
-	fr.LSN = g.at.lsn
 	for i := range fr.Ops {
-		fr.Ops[i].Index += from
+		fr.Ops[i].Index = reconcile.Place(g.at.lsn, g.shift, fr.LSN, fr.Ops[i].Index).Op
 	}
 	if fr.Last {
-		fr.End += from
+		fr.End = reconcile.Place(g.at.lsn, g.shift, fr.LSN, fr.End).Op
 	}
+	fr.LSN = g.at.lsn
 }
 
 // offer offers a fragment to the members.
@@ -244,7 +238,7 @@ func (g *group) begin(ctx context.Context, t reconcile.Txn) error {
 		return nil
 	}
 	g.begun = t.LSN
-	g.skip = g.unit != nil && !g.unit.snap.Sees(t.XID)
+	g.skip = g.unit != nil && reconcile.Aside(g.unit.snap.Snapshot, t.XID)
 	if g.skip {
 		// What it does to the sets is not known yet, and not asked.
 		g.unit.aside.Put(t)

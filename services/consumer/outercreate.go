@@ -28,19 +28,19 @@ type creation struct {
 // create opens the unit in which the shape begins. What is left is done when
 // its barrier comes.
 func (g *group) create(ctx context.Context) error {
-	conn, err := g.s.c.unitPool.Acquire(ctx)
+	conn, err := g.connect(ctx)
 	if err != nil {
-		return fmt.Errorf("connect to Postgres: %w", err)
+		return err
 	}
-	table, err := g.s.fence(ctx, conn.Conn(), g.creating.rec.Definition.Schema, g.creating.rec.Definition.Table)
+	table, err := g.s.fence(ctx, conn.conn(), g.creating.rec.Definition.Schema, g.creating.rec.Definition.Table)
 	if err == nil && table.Structure() != g.creating.rec.Structure {
 		err = &final{errors.New(tableChanged(g.creating.f.table, table))}
 	}
 	var start place
 	if err == nil {
-		start, err = g.start(ctx, conn.Conn())
+		start, err = g.start(ctx, conn.conn())
 	}
-	conn.Release()
+	conn.close()
 	if err != nil {
 		return err
 	}
@@ -57,20 +57,24 @@ func (g *group) create(ctx context.Context) error {
 	for _, v := range g.views {
 		u.sets = append(u.sets, reconcile.Freeze(v))
 	}
-	g.cursor.next = start.seq
+	g.cursor.begin(start.lsn-1, start.seq)
 	return g.barrier(ctx, u)
 }
 
-// start finds where the shape starts to read: where nothing is hidden from a
-// snapshot any more that is part of a base.
+// start finds where the shape starts to read: at the oldest commit that a
+// snapshot taken from now on may not see, as far as the sets are known back to there.
 func (g *group) start(ctx context.Context, conn *pgx.Conn) (place, error) {
 	for look := firstLook; ; look = min(2*look, lastLook) {
 		start, err := g.pin(ctx, conn)
 		if err != nil {
 			return place{}, err
 		}
-		if !slices.ContainsFunc(g.sets, func(set *valueSet) bool { return !g.s.sets.reachesBack(set, start.lsn) }) {
+		short := slices.IndexFunc(g.sets, func(set *valueSet) bool { return !g.s.sets.holds(set, start.lsn-1) })
+		if short < 0 {
 			return start, nil
+		}
+		if err := g.loadAgain(ctx, g.sets[short]); err != nil {
+			return place{}, err
 		}
 		waitFor(ctx, look) // Postgres does not tell when a transaction becomes visible
 		if ctx.Err() != nil {
@@ -105,16 +109,14 @@ func (g *group) firstRows(ctx context.Context, u *unit, end *change.Fragment) er
 	for _, c := range table.Relation.Columns {
 		columns = append(columns, c.Name)
 	}
-	// Postgres evaluates the subqueries as of the snapshot, which is what the
-	// sets are by now; but sets of inner shapes with subqueries of their own may lag.
-	where := f.pred.SQL()
-	if f.outer.nested() {
-		where = f.pred.FixedSQL()
+	where, err := u.selects(ctx, f, rec)
+	if err != nil {
+		return err
 	}
 	sets := u.running(g, f.outer)
-	w := g.s.newSegment(rec)
+	w := g.s.newSegment(rec, f.life)
 	picked := make(change.Row, len(f.project))
-	_, err := u.snap.CopyRows(ctx, table, columns, where, func(row change.Row) error {
+	_, err = u.snap.CopyRows(ctx, table, columns, where, func(row change.Row) error {
 		if !f.outer.Match(row, sets) {
 			return nil
 		}
@@ -127,12 +129,12 @@ func (g *group) firstRows(ctx context.Context, u *unit, end *change.Fragment) er
 		err = w.send(ctx)
 	}
 	if err != nil {
-		return fmt.Errorf("snapshot of shape %s: %w", rec.Handle, err)
+		return finalIfPermanent(fmt.Errorf("snapshot of shape %s: %w", rec.Handle, err))
 	}
 	g.s.c.cfg.Failpoint("after_snapshot_rows")
 	err = g.s.state(ctx, rec.ID, rec.Handle, func(r *registry.Shape) {
 		r.Snapshot, r.SnapshotLSN = u.snap.String(), u.snap.LSN
-		r.StartLSN, r.StartSeq = end.LSN, 0
+		r.StartLSN, r.StartSeq, r.History = end.LSN, 0, g.s.history.ID
 		r.SnapshotRows, r.Reason = int64(w.rows), ""
 		g.creating.rec = r
 	})
@@ -144,10 +146,36 @@ func (g *group) firstRows(ctx context.Context, u *unit, end *change.Fragment) er
 	return nil
 }
 
+// selects is the condition for the first rows of a shape with subqueries. The
+// sets decide on each row, so it may be true of more rows than the clause, but
+// not of fewer.
+//
+// Postgres evaluates the subqueries as of the snapshot, which is what the sets
+// are as well; but sets of inner shapes with subqueries of their own may lag.
+// And an inner table may have been truncated since the snapshot was opened, or be
+// locked: then its subquery is not asked, and all rows that it decides on are read.
+func (u *unit) selects(ctx context.Context, f *follower, rec *registry.Shape) (string, error) {
+	if f.outer.nested() {
+		return f.pred.FixedSQL(), nil
+	}
+	for _, t := range rec.InnerTables {
+		err := u.snap.Guard(ctx, t)
+		_, locked := errors.AsType[*pg.LockedError](err)
+		switch {
+		case err == nil:
+		case locked, errors.Is(err, pg.ErrSnapshotStale), pg.Permanent(err):
+			return f.pred.FixedSQL(), nil
+		default:
+			return "", err
+		}
+	}
+	return f.pred.SQL(), nil
+}
+
 // sweepSegments removes what earlier attempts left, once the log has its beginning.
 func (g *group) sweepSegments(ctx context.Context) error {
 	f := g.creating.f
-	if err := g.s.parts[f.partition].out.Flush(ctx); err != nil {
+	if err := f.life.flush(ctx); err != nil {
 		return err
 	}
 	return g.s.purgeSegments(ctx, f.partition, f.handle, g.creating.segment)
@@ -172,11 +200,17 @@ func (s *session) parkOuter(ctx context.Context, rec *registry.Shape, tail wire.
 	return nil
 }
 
+// loadAgain loads a set that does not reach back to where the group stands.
+func (g *group) loadAgain(ctx context.Context, set *valueSet) error {
+	g.s.sets.unload(set)
+	return g.awaitBase(ctx, set)
+}
+
 // awaitBase waits until the materializer has written a first base of the set.
 func (g *group) awaitBase(ctx context.Context, set *valueSet) error {
 	told := false
 	for look := firstLook; ; look = min(2*look, lastLook) {
-		err := g.s.loadBase(ctx, set)
+		err := g.s.loadSet(ctx, set)
 		if !errors.Is(err, errNoBase) {
 			return err
 		}

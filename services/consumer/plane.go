@@ -25,6 +25,7 @@ type plane struct {
 	c       *Consumer
 	js      jetstream.JetStream
 	working chan struct{} // one token per request being worked on
+	asking  chan struct{} // one token per connection to Postgres in use
 
 	lookups askTogether[*pg.TableInfo]
 	ensures askTogether[*pg.TableInfo]
@@ -33,8 +34,8 @@ type plane struct {
 // maxRequests is how many requests are worked on at once. They wait for each
 // other's questions more than they work, so they are more than connections to Postgres.
 const (
-	maxRequests    = 32
-	maxConnections = 4
+	maxRequests = 32
+	maxAsking   = 4
 )
 
 // requestTimeout bounds the work on one request.
@@ -46,7 +47,7 @@ const maxRequest = 256 << 10
 
 // serve starts the micro service.
 func (c *Consumer) serve(ctx context.Context, js jetstream.JetStream) (micro.Service, error) {
-	p := &plane{c: c, js: js, working: make(chan struct{}, maxRequests)}
+	p := &plane{c: c, js: js, working: make(chan struct{}, maxRequests), asking: make(chan struct{}, maxAsking)}
 	svc, err := micro.AddService(c.cfg.NATS, micro.Config{
 		Name: control.ServiceName, Version: "1.0.0", Description: "Shapes of source " + string(c.cfg.Source),
 		Metadata: map[string]string{"source": string(c.cfg.Source), "build": c.cfg.Version},

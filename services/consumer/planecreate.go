@@ -48,17 +48,11 @@ func (p *plane) register(ctx context.Context, rec *registry.Shape) (out *registr
 			return nil, false, err
 		case have.State == control.StateDeleting:
 			return nil, false, &requestError{control.CodeConflict, fmt.Sprintf("shape %s is being deleted; try again in a moment", have.Handle)}
-		case have.State != control.StateEnded && have.Unasked && !rec.Unasked:
-			have, err = p.c.shapes.Change(ctx, rec.ID, func(r *registry.Shape) bool {
-				asked := r.Unasked && r.Handle == have.Handle
-				r.Unasked = false
-				return asked
-			})
-			return have, false, err
-		case have.State != control.StateEnded:
-			return have, false, nil
-		default:
+		case have.State == control.StateEnded:
 			rec.Succeed(have)
+		default:
+			have, err := p.join(ctx, have, rec)
+			return have, false, err
 		}
 		if err := p.c.shapes.Put(ctx, rec); err == nil {
 			p.c.log.InfoContext(ctx, "shape registered", slog.String("shape", rec.Handle), slog.String("table", rec.Table.String()))
@@ -68,6 +62,44 @@ func (p *plane) register(ctx context.Context, rec *registry.Shape) (out *registr
 		}
 		rec.Fresh()
 	}
+}
+
+// join returns the life that a shape has, for one more who wants it. want is the record of the
+// life that would be made otherwise.
+func (p *plane) join(ctx context.Context, have, want *registry.Shape) (*registry.Shape, error) {
+	over, err := p.over(ctx, have, want)
+	switch {
+	case err != nil:
+		return nil, err
+	case over:
+		return nil, &requestError{control.CodeConflict, fmt.Sprintf("shape %s has ended and is being cleared away; try again in a moment", have.Handle)}
+	case !have.Unasked || want.Unasked:
+		return have, nil
+	}
+	return p.c.shapes.Change(ctx, have.ID, func(r *registry.Shape) bool {
+		asked := r.Unasked && r.Handle == have.Handle
+		r.Unasked = false
+		return asked
+	})
+}
+
+// over reports whether a life is over though its record does not say so yet: its log has ended,
+// or it depends on an earlier life of an inner shape than there is.
+func (p *plane) over(ctx context.Context, have, want *registry.Shape) (bool, error) {
+	inner := map[string]bool{}
+	for _, q := range have.Subqueries {
+		inner[q.Handle] = true
+	}
+	for _, q := range want.Subqueries {
+		if !inner[q.Handle] {
+			return true, nil
+		}
+	}
+	tails := newTails()
+	if err := readTails(ctx, p.js, p.c.cfg.Source, []*registry.Shape{have}, &tails); err != nil && !p.isDown(ctx, have.Partition) {
+		return false, err
+	}
+	return tails.of[have.Handle].Ended, nil
 }
 
 // define checks a request against the database and returns the record of a

@@ -97,8 +97,15 @@ func (p *plane) ensure(ctx context.Context, table *pg.TableInfo) (*pg.TableInfo,
 	})
 }
 
-// connected runs f with a connection to Postgres.
+// connected runs f with a connection to Postgres. Requests have some of the
+// pool's only: one that waits for a locked table must not keep a unit from its barrier.
 func (p *plane) connected(ctx context.Context, f func(*pgx.Conn) error) error {
+	select {
+	case p.asking <- struct{}{}:
+		defer func() { <-p.asking }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 	conn, err := p.c.pool.Acquire(ctx)
 	if err != nil {
 		return fmt.Errorf("connect to Postgres: %w", err)

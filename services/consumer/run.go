@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"sync"
 	"time"
 
@@ -14,15 +15,13 @@ import (
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/pg"
 	"github.com/shapebus/shapebus/pkg/registry"
+	"github.com/shapebus/shapebus/pkg/stream"
 	"github.com/shapebus/shapebus/pkg/topology"
 	"github.com/shapebus/shapebus/pkg/wire"
 )
 
 // role names the process in Postgres' application_name.
 const role = "consumer"
-
-// maxUnits is how many groups of shapes may have a snapshot open at once.
-const maxUnits = 16
 
 // leaseKey is the lease that the writer of all partitions holds.
 const leaseKey = "consumer"
@@ -42,9 +41,11 @@ func (c *Consumer) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("prepare the connection pool: %w", err)
 	}
-	poolConfig.ConnConfig = cfg
+	poolConfig.ConnConfig = cfg.Copy()
+	// A request asks Postgres about its clause, which waits for tables that somebody has locked.
+	poolConfig.ConnConfig.RuntimeParams["lock_timeout"] = strconv.FormatInt(c.cfg.LockTimeout.Milliseconds(), 10)
 	// The consumer's own questions must find a connection beside the requests.
-	poolConfig.MaxConns, poolConfig.MinConns = maxConnections+4, 0
+	poolConfig.MaxConns, poolConfig.MinConns = maxAsking+4, 0
 	c.pool, err = pgxpool.NewWithConfig(ctx, poolConfig)
 	if err != nil {
 		return fmt.Errorf("prepare the connection pool: %w", err)
@@ -52,7 +53,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 	defer c.pool.Close()
 	poolConfig = poolConfig.Copy()
 	poolConfig.ConnConfig = cfg
-	poolConfig.MaxConns, poolConfig.MaxConnIdleTime = maxUnits, time.Minute
+	poolConfig.MaxConns, poolConfig.MaxConnIdleTime = maxUnits+maxFirstUnits, time.Minute
 	c.unitPool, err = pgxpool.NewWithConfig(ctx, poolConfig)
 	if err != nil {
 		return fmt.Errorf("prepare the connection pool: %w", err)
@@ -139,7 +140,25 @@ func (c *Consumer) prepare(ctx context.Context, js jetstream.JetStream) error {
 		return err
 	}
 	c.shapes = shapes
-	return src.EnsureShapeLogs(ctx, js, c.cfg.Partitions, c.cfg.ShapeLogs)
+	return c.ensureShapeLogs(ctx, js)
+}
+
+// ensureShapeLogs prepares the streams of all partitions. Those that cannot be
+// prepared are down from the start; it fails if all are.
+func (c *Consumer) ensureShapeLogs(ctx context.Context, js jetstream.JetStream) error {
+	var failed error
+	left := c.cfg.Partitions
+	for n := range c.cfg.Partitions {
+		err := c.cfg.Source.EnsureShapeLog(ctx, js, n, c.cfg.ShapeLogs)
+		if err == nil {
+			continue
+		}
+		if failed, left = err, left-1; ctx.Err() != nil || !c.cfg.NATS.IsConnected() || left == 0 {
+			return failed
+		}
+		c.log.WarnContext(ctx, "a partition's stream is not as it should be", slog.Int("partition", n), slog.Any("error", err))
+	}
+	return nil
 }
 
 // session takes the lease and writes shape logs until something ends it.
@@ -152,6 +171,11 @@ func (c *Consumer) session(ctx context.Context, js jetstream.JetStream) error {
 	if err != nil {
 		return topology.Explain(err)
 	}
+	if changes.CachedInfo().State.LastSeq == 0 {
+		if err := c.slotIsThere(ctx); err != nil {
+			return err
+		}
+	}
 	relations, err := registry.OpenRelations(ctx, js, src)
 	if err != nil {
 		return err
@@ -161,22 +185,27 @@ func (c *Consumer) session(ctx context.Context, js jetstream.JetStream) error {
 		return err
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
+	// Given back when the last checkpoint is stored and the appenders are closed, so that nothing is
+	// on its way any more when the successor reads where everything stands.
+	holding, release := context.WithCancel(context.WithoutCancel(ctx))
 	held := make(chan struct{})
 	go func() {
 		defer close(held)
-		cancel(lease.Hold(ctx))
+		cancel(lease.Hold(holding))
 	}()
-	defer func() { cancel(nil); <-held }()
+	defer func() { release(); <-held; cancel(nil) }()
 
 	s := &session{
-		c: c, log: c.log, js: js, changes: changes, shapes: c.shapes, relations: relations,
+		c: c, log: c.log, js: js, changes: changes, shapes: c.shapes, relations: relations, lease: lease,
+		epoch: stream.EpochOf(changes.CachedInfo()), history: topology.HistoryOf(changes.CachedInfo().Config),
 		builders:   &sync.Pool{New: func() any { return wire.NewLogBuilder() }},
 		enders:     make(chan struct{}, endsAtOnce),
 		do:         make(chan func(context.Context) error),
 		began:      time.Now().UnixNano(),
 		sets:       newSets(),
-		verdictsOf: map[int]bool{},
+		verdictsOf: map[int]chan struct{}{},
 		dependents: map[string]map[*follower]bool{},
+		selectors:  map[string]int{},
 		groups:     map[*group]bool{},
 		grouped:    map[string]*group{},
 		records:    map[string]record{},
@@ -192,17 +221,32 @@ func (c *Consumer) session(ctx context.Context, js jetstream.JetStream) error {
 		recent:   window{limit: c.cfg.RecentBytes},
 	}
 	for n := range c.cfg.Partitions {
-		p, err := c.openPartition(ctx, n, s.builders)
-		if err != nil {
-			s.closeParts()
-			return topology.Explain(err)
-		}
-		s.parts = append(s.parts, p)
+		s.parts = append(s.parts, c.newPartition(n, s.builders))
+	}
+	if err := s.openParts(ctx); err != nil {
+		s.closeParts()
+		return err
 	}
 	if err := s.run(ctx); err != nil {
 		return err
 	}
 	return context.Cause(ctx)
+}
+
+// slotIsThere fails if the slot has not been made yet. Ingest makes it last, and
+// what commits before, nobody will tell of: no snapshot may be older. A change log with a
+// message in it has had its slot.
+func (c *Consumer) slotIsThere(ctx context.Context) error {
+	conn, err := c.pool.Acquire(ctx)
+	if err != nil {
+		return fmt.Errorf("connect to Postgres: %w", err)
+	}
+	defer conn.Release()
+	slot, err := pg.LookupSlot(ctx, conn.Conn(), c.cfg.Slot)
+	if err == nil && slot.ConfirmedFlush == 0 { // also while it is being made
+		err = fmt.Errorf("the change log is empty and there is no replication slot %s yet; ingest makes it when the transactions that are writing now have ended", c.cfg.Slot)
+	}
+	return err
 }
 
 // currentSnapshot asks Postgres what a new snapshot sees.

@@ -3,7 +3,6 @@ package consumer
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -16,6 +15,7 @@ import (
 	"github.com/shapebus/shapebus/pkg/pg"
 	"github.com/shapebus/shapebus/pkg/registry"
 	"github.com/shapebus/shapebus/pkg/stream"
+	"github.com/shapebus/shapebus/pkg/topology"
 	"github.com/shapebus/shapebus/pkg/wire"
 )
 
@@ -26,9 +26,13 @@ type session struct {
 	log       *slog.Logger
 	js        jetstream.JetStream
 	changes   jetstream.Stream
+	epoch     stream.Epoch     // of the change log that this session reads
+	history   topology.History // and which history it tells
 	shapes    *registry.Shapes
 	relations *registry.Relations
 	parts     []*partition
+	lost      bool // a partition's writer has failed and the partition has not been dropped yet; the main loop's
+	lease     *registry.Lease
 	builders  *sync.Pool
 	tables    sync.Map // structure → *pg.TableInfo, one for all shapes of the table
 	group     *errgroup.Group
@@ -40,8 +44,9 @@ type session struct {
 	over <-chan struct{} // closed when the main loop ends
 
 	sets       *sets
-	verdictsOf map[int]bool                  // partitions whose verdicts are read
+	verdictsOf map[int]chan struct{}         // closed when the verdicts of a partition are followed
 	dependents map[string]map[*follower]bool // live outer shapes, by the handle of an inner one
+	selectors  map[string]int                // by value set: subqueries of live shapes that select it
 	groups     map[*group]bool
 	grouped    map[string]*group // by id of the member
 	lastGroup  int
@@ -82,10 +87,16 @@ type place struct {
 	seq uint64 // a hint; the LSN decides
 }
 
-// openTxn tells when the transaction being read is complete.
+// openTxn is the transaction being read; zero between transactions.
 type openTxn struct {
-	lsn  change.LSN
-	done int // tables that had their last fragment
+	lsn change.LSN
+}
+
+// completes reports whether a fragment is the last one of its transaction: the
+// tables' last fragments come in the order of their ids. They are not counted, as the log may
+// repeat some.
+func completes(table uint32, f *change.Fragment) bool {
+	return f.Last && (len(f.Tables) == 0 || table == f.Tables[len(f.Tables)-1])
 }
 
 // run holds the partitions until ctx ends or something fails.
@@ -100,7 +111,9 @@ func (s *session) run(ctx context.Context) error {
 
 func (s *session) closeParts() {
 	for _, p := range s.parts {
-		p.out.Close()
+		if l := p.life.Load(); l != nil {
+			l.out.Close()
+		}
 	}
 }
 
@@ -110,20 +123,10 @@ func (s *session) main(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	messages := make(chan stream.Received, 1)
+	messages := make(chan stream.Change, 1)
 	s.group.Go(func() error { return s.readChanges(ctx, start, messages) })
 	s.group.Go(func() error { return s.watchCatalog(ctx) })
 	s.group.Go(func() error { return s.trim(ctx) })
-	for _, p := range s.parts {
-		s.group.Go(func() error {
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-p.out.Done():
-				return fmt.Errorf("partition %d: %w", p.n, p.out.Err())
-			}
-		})
-	}
 	s.c.stats.Owner.Store(true)
 	defer s.c.stats.Owner.Store(false)
 
@@ -159,7 +162,10 @@ func (s *session) leave(ctx context.Context) error {
 		return nil
 	}
 	for _, p := range s.parts {
-		if err := p.out.Flush(ctx); err != nil {
+		if p.phase != up {
+			continue
+		}
+		if err := p.life.Load().flush(ctx); err != nil {
 			s.log.WarnContext(ctx, "last checkpoint not stored; the next start reads some of the change log again", slog.Any("error", err))
 			return nil
 		}
@@ -184,41 +190,24 @@ func (s *session) onMain(ctx context.Context, f func(context.Context) error) err
 	}
 }
 
-// readChanges feeds the main loop.
-func (s *session) readChanges(ctx context.Context, start place, messages chan<- stream.Received) error {
-	r, err := stream.OpenReader(ctx, s.js, s.c.cfg.Source.ChangeStream(), start.seq)
-	if err != nil {
-		return err
-	}
-	defer r.Close() //nolint:contextcheck // it has to work after ctx has ended
-	for {
-		m, err := r.Next(ctx)
-		if err != nil {
-			if ctx.Err() != nil {
-				return nil
-			}
+// message takes one message of the change log.
+func (s *session) message(ctx context.Context, m stream.Change) error {
+	if m.Lost != 0 {
+		if err := s.discarded(ctx, &m); err != nil {
 			return err
 		}
-		select {
-		case messages <- m:
-		case <-ctx.Done():
-			return nil
-		}
 	}
-}
-
-// message takes one message of the change log.
-func (s *session) message(ctx context.Context, m stream.Received) error {
-	s.recent.add(m)
-	lsn, err := s.feed.read(ctx, m,
+	s.recent.add(m.Received)
+	lsn, err := s.feed.read(ctx, m.Received,
 		func(c wire.Control) error { return s.control(ctx, c) },
-		func(rel *change.Relation, f *change.Fragment) error { return s.fragment(ctx, m, rel, f) })
+		func(rel *change.Relation, f *change.Fragment) error { return s.fragment(ctx, m.Received, rel, f) })
 	if err != nil {
 		return err
 	}
 	if err := s.flush(ctx); err != nil {
 		return err
 	}
+	defer s.dropLost(ctx)
 	if s.open.lsn == 0 && lsn >= s.applied.lsn {
 		s.applied, s.again = place{lsn, m.Seq}, nil
 		s.c.stats.Applied.Store(uint64(lsn))
@@ -248,7 +237,6 @@ func (s *session) fragment(ctx context.Context, m stream.Received, rel *change.R
 		if err != nil {
 			return err
 		}
-		s.dirty(ctx)
 		changed := false
 		for _, e := range ended {
 			changed = changed || f.Relation != e.finger
@@ -256,15 +244,14 @@ func (s *session) fragment(ctx context.Context, m stream.Received, rel *change.R
 				return err
 			}
 		}
+		s.dirty(ctx)
 		if !changed {
 			break
 		}
 	}
-	if f.Last {
-		if s.open.done++; s.open.done == len(f.Tables) {
-			s.router.commitDeferred(f)
-			s.open = openTxn{}
-		}
+	if completes(rel.OID, f) {
+		s.router.commitDeferred(f)
+		s.open = openTxn{}
 	}
 	s.c.cfg.Failpoint("after_fragment")
 	return nil
@@ -276,7 +263,7 @@ func (s *session) flush(ctx context.Context) error {
 		if f.ended != "" {
 			continue
 		}
-		if err := s.parts[f.partition].appendLog(ctx, f); err != nil {
+		if err := s.noteLost(s.parts[f.partition].appendLog(ctx, f)); err != nil {
 			return err
 		}
 	}
@@ -329,23 +316,27 @@ func (s *session) followers() []*follower {
 	return all
 }
 
-// checkpoint appends a checkpoint to every partition. stored, if not nil, is
-// called once per partition.
+// checkpoint appends a checkpoint to every partition that is up. stored, if not
+// nil, is called once for each, unless the partition is lost before.
 func (s *session) checkpoint(ctx context.Context, stored func(partition int)) error {
 	floor := s.floor()
 	c := wire.Checkpoint{
 		LSN: uint64(s.applied.lsn), Seq: s.applied.seq,
-		FloorLSN: uint64(floor.lsn), FloorSeq: floor.seq, Parked: s.groupsAt(),
+		FloorLSN: uint64(floor.lsn), FloorSeq: floor.seq, Parked: s.groupsAt(), History: s.history.ID,
 		At: time.Now().UnixMicro(),
 	}
+	defer s.dropLost(ctx)
 	for _, p := range s.parts {
+		if p.phase != up {
+			continue
+		}
 		s.c.cfg.Failpoint("before_checkpoint")
 		err := p.checkpoint(ctx, c, func(uint64) {
 			if stored != nil {
 				stored(p.n)
 			}
 		})
-		if err != nil {
+		if err := s.noteLost(err); err != nil {
 			return err
 		}
 	}
@@ -384,8 +375,13 @@ func (s *session) floor() place {
 		}
 	}
 	for g := range s.groups {
-		if p := g.floorOf(); p.lsn < floor.lsn {
+		if p, ok := g.floorOf(); ok && p.lsn < floor.lsn {
 			floor = p
+		}
+	}
+	for _, part := range s.parts {
+		if p := part.floor.Load(); part.phase != up && p != nil && p.lsn < floor.lsn {
+			floor = *p
 		}
 	}
 	return floor
@@ -431,6 +427,7 @@ func (s *session) follow(rec *registry.Shape, tail wire.Tail) (*follower, error)
 		return nil, err
 	}
 	f.tail, f.appended = tail, tail
+	f.life = s.parts[rec.Partition].life.Load()
 	return f, nil
 }
 

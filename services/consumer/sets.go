@@ -2,9 +2,7 @@ package consumer
 
 import (
 	"context"
-	"math"
-	"slices"
-	"sort"
+	"errors"
 	"sync"
 	"sync/atomic"
 
@@ -12,12 +10,13 @@ import (
 	"github.com/shapebus/shapebus/pkg/registry"
 	"github.com/shapebus/shapebus/pkg/valueset"
 	"github.com/shapebus/shapebus/pkg/wire"
+	"github.com/shapebus/shapebus/services/consumer/valuesets"
 )
 
 // sets are the value sets that the session's outer shapes select from, and
 // how far their inner shapes are. It answers two questions of those who go
-// through the change log: did a transaction change an inner shape's log, so that a
-// verdict on it will come; and what do the verdicts say. Safe for concurrent use.
+// through the change log: what a commit changed in a set, and what a set is at a
+// place. It waits until the answer is certain, as package valuesets decides. Safe for concurrent use.
 type sets struct {
 	mu     sync.Mutex
 	byName map[string]*valueSet
@@ -27,7 +26,7 @@ type sets struct {
 	scanned change.LSN
 	fresh   []string      // inner shapes whose logs changed since the main loop last asked
 	stale   atomic.Bool   // fresh is not empty
-	news    chan struct{} // closed and made anew when anything here changes
+	news    chan struct{} // closed and replaced when anything here changes
 	waiting int           // goroutines waiting for news
 }
 
@@ -36,19 +35,11 @@ type valueSet struct {
 	name string
 	from registry.Subquery
 
-	base   *valueset.Set // nil until it is loaded
-	at     change.Offset // up to where the inner shape's log is in base
-	users  int           // groups that hold views of base
-	passed change.Offset // the last verdict that was read, or at if that is further
-	// whole is from where on every verdict is known, or will be: the first
-	// base, or the first verdict if that is older. Valid once base is.
-	whole change.LSN
-
-	verdicts []*wire.Verdict // ascending; those that somebody may still need
-	// read says that verdicts have been read: the first of them came after the
-	// commit at first, the last one is about last.
-	read        bool
-	first, last change.Offset
+	history   valuesets.History
+	latest    change.Offset   // of the last verdict that came before the history was loaded
+	following <-chan struct{} // closed when no verdict will be missed any more
+	loading   chan struct{}   // holds a token while somebody loads the history
+	users     int             // groups that hold views of the history's base
 
 	// main is the set where the main loop is; nil when no live shape depends
 	// on it. version counts what it has been, and indexes are those of tables
@@ -60,14 +51,14 @@ type valueSet struct {
 
 // innerLog is how far the log of an inner shape is, as this process writes it.
 type innerLog struct {
-	live  bool       // with the main loop, so that it is as far as sets.scanned
-	known change.LSN // when it is not live: up to where it has been written
-	// since is from where on changes are complete. Before it, a verdict is what
-	// tells, once those up to settled have been read.
-	since   change.LSN
-	settled *change.Offset  // nil until it is known
-	changes []change.Offset // commits that changed the log, by commit; a unit's is that of its marker
+	live    bool       // with the main loop, so that it is as far as sets.scanned
+	known   change.LSN // when it is not live: up to where it has been written
+	markers valuesets.Markers
 }
+
+// errGone says that what the verdicts say of a place is not held any more. The
+// set is loaded again before the next attempt.
+var errGone = errors.New("what the subquery selected at that place is not held any more")
 
 func newSets() *sets {
 	return &sets{byName: map[string]*valueSet{}, inner: map[string]*innerLog{}, news: make(chan struct{})}
@@ -102,23 +93,19 @@ func (s *sets) wait(ctx context.Context, ok func() bool) error {
 	return nil
 }
 
-// set returns the set of a subquery, and whether it is new. A new one's
-// inner shape is watched from now on: changes are complete after since.
-func (s *sets) set(q registry.Subquery, since change.LSN) (set *valueSet, added bool) {
+// set returns the set of a subquery, and whether it is new. The commits of a new
+// one's inner shape are to be noted from now on. following is closed when its verdicts are read.
+func (s *sets) set(q registry.Subquery, following <-chan struct{}) (set *valueSet, added bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	name := q.ValueSet()
-	set = s.byName[name]
-	if set != nil && set.from.Handle != "" {
+	if set := s.byName[name]; set != nil {
 		return set, false
 	}
-	if set == nil {
-		set = &valueSet{name: name}
-		s.byName[name] = set
-	}
-	set.from = q
+	set = &valueSet{name: name, from: q, following: following, loading: make(chan struct{}, 1)}
+	s.byName[name] = set
 	if s.inner[q.Handle] == nil {
-		s.inner[q.Handle] = &innerLog{since: since}
+		s.inner[q.Handle] = &innerLog{}
 	}
 	return set, true
 }
@@ -143,20 +130,7 @@ func (s *sets) note(handle string, at change.Offset) {
 		s.fresh = append(s.fresh, handle)
 		s.stale.Store(true)
 	}
-	n := len(l.changes)
-	switch {
-	case n > 0 && l.changes[n-1].LSN == at.LSN:
-		l.changes[n-1].Op = max(l.changes[n-1].Op, at.Op)
-	case n == 0 || l.changes[n-1].LSN < at.LSN:
-		l.changes = append(l.changes, at)
-	default: // it goes through a part of the change log again
-		i := sort.Search(n, func(i int) bool { return l.changes[i].LSN >= at.LSN })
-		if l.changes[i].LSN == at.LSN {
-			l.changes[i].Op = max(l.changes[i].Op, at.Op)
-		} else {
-			l.changes = slices.Insert(l.changes, i, at)
-		}
-	}
+	l.markers.Note(at)
 }
 
 // takeFresh returns the inner shapes whose logs changed since the last call.
@@ -191,22 +165,13 @@ func (s *sets) place(handle string, live bool, known change.LSN) {
 	}
 }
 
-// settle is told the last commit marker of an inner shape's log, as of since or later.
-func (s *sets) settle(handle string, committed change.Offset) {
+// anchor is told the last commit marker of an inner shape's log of those that
+// were not noted. Every later one is.
+func (s *sets) anchor(handle string, committed change.Offset) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if l := s.inner[handle]; l != nil && l.settled == nil {
-		l.settled = &committed
-		s.tell()
-	}
-}
-
-// begin is told that an inner shape's changes are complete from now on only.
-func (s *sets) begin(handle string, since change.LSN, committed change.Offset) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if l := s.inner[handle]; l != nil && l.since < since {
-		l.since, l.settled = since, &committed
+	if l := s.inner[handle]; l != nil {
+		l.markers.Anchor(committed)
 		s.tell()
 	}
 }
@@ -232,96 +197,69 @@ func (l *innerLog) reaches(lsn, scanned change.LSN) bool {
 	return l != nil && (l.live && scanned >= lsn || l.known >= lsn)
 }
 
-// changed returns the offset of the last verdict that a commit brings, if it
-// brings one. Called with mu held, when the inner log reaches lsn.
-func (s *sets) changed(set *valueSet, lsn change.LSN) (change.Offset, bool) {
+// upTo is the marker whose verdict tells all up to a commit; see valuesets.Markers. ok
+// is false while that is not known. Called with mu held.
+func (s *sets) upTo(set *valueSet, lsn change.LSN) (last change.Offset, ok bool) {
 	l := s.inner[set.from.Handle]
-	if lsn <= l.since {
-		i := sort.Search(len(set.verdicts), func(i int) bool { return set.verdicts[i].Offset.LSN > lsn })
-		if i > 0 && set.verdicts[i-1].Offset.LSN == lsn {
-			return set.verdicts[i-1].Offset, true
-		}
+	if !l.reaches(lsn, s.scanned) {
 		return change.Offset{}, false
 	}
-	i := sort.Search(len(l.changes), func(i int) bool { return l.changes[i].LSN >= lsn })
-	if i < len(l.changes) && l.changes[i].LSN == lsn {
-		return l.changes[i], true
-	}
-	return change.Offset{}, false
+	return l.markers.UpTo(lsn)
 }
 
 // verdicts waits until all is known about what the commit at lsn does to a
 // set, and returns the verdicts on it. None means that it does not change the
 // inner shape. That a verdict comes is certain, unless the inner shape ends: then
-// ctx must end.
-func (s *sets) verdicts(ctx context.Context, set *valueSet, lsn change.LSN) ([]*wire.Verdict, error) {
-	var out []*wire.Verdict
-	err := s.wait(ctx, func() bool {
-		l := s.inner[set.from.Handle]
-		if !l.reaches(lsn, s.scanned) || s.scanned < lsn {
+// ctx must end. It fails with errGone when the set has to be loaded again.
+func (s *sets) verdicts(ctx context.Context, set *valueSet, lsn change.LSN) (verdicts []*wire.Verdict, err error) {
+	var answer valuesets.Answer
+	err = s.wait(ctx, func() bool {
+		last, ok := s.upTo(set, lsn)
+		if !ok || s.scanned < lsn {
 			return false
 		}
-		if lsn <= l.since && (l.settled == nil || set.passed.Before(*l.settled)) {
-			return false
-		}
-		at, ok := s.changed(set, lsn)
-		if !ok {
-			return true
-		}
-		if set.passed.Before(at) {
-			return false
-		}
-		from := sort.Search(len(set.verdicts), func(i int) bool { return set.verdicts[i].Offset.LSN >= lsn })
-		for _, v := range set.verdicts[from:] {
-			if v.Offset.LSN != lsn {
-				break
-			}
-			out = append(out, v)
-		}
-		return true
+		verdicts, answer = set.history.On(lsn, last)
+		return answer != valuesets.Wait || !set.history.Loaded()
 	})
-	return out, err
+	if err == nil && answer != valuesets.Known {
+		err = errGone
+	}
+	return verdicts, err
 }
 
-// changesAfter reports whether a commit after lsn is known to have changed the set's inner shape.
-func (s *sets) changesAfter(set *valueSet, lsn change.LSN) bool {
+// view waits until a set is known as it stands after every commit up to lsn but
+// those aside, for a group that gives it back with release. It fails with errGone
+// when the set has to be loaded again.
+func (s *sets) view(ctx context.Context, set *valueSet, lsn change.LSN, aside []change.LSN) (v *valueset.View, err error) {
+	var answer valuesets.Answer
+	err = s.wait(ctx, func() bool {
+		last, ok := s.upTo(set, lsn)
+		if !ok {
+			return false
+		}
+		if answer = set.history.At(lsn, aside, last); answer == valuesets.Known {
+			set.users++
+			v = set.history.View(lsn, aside)
+		}
+		return answer != valuesets.Wait || !set.history.Loaded()
+	})
+	if err == nil && answer != valuesets.Known {
+		err = errGone
+	}
+	return v, err
+}
+
+// holds reports whether what is held of a set reaches back to a place, as far as
+// can be said: what is yet to come may tell.
+func (s *sets) holds(set *valueSet, lsn change.LSN) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l := s.inner[set.from.Handle]
-	if l == nil {
+	if l == nil || !set.history.Loaded() {
 		return false
 	}
-	if n := len(l.changes); n > 0 && l.changes[n-1].LSN > lsn {
-		return true
-	}
-	n := len(set.verdicts)
-	return n > 0 && set.verdicts[n-1].Offset.LSN > lsn
-}
-
-// view returns the set as it stands after every commit up to lsn but those
-// aside, for a group that gives it back with release.
-func (s *sets) view(set *valueSet, lsn change.LSN, aside []change.LSN) *valueset.View {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	set.users++
-	v := valueset.NewView(set.base)
-	for _, verdict := range set.verdicts {
-		in := verdict.Offset.Compare(set.at) <= 0
-		want := verdict.Offset.LSN <= lsn && !slices.Contains(aside, verdict.Offset.LSN)
-		sign := int64(0)
-		switch {
-		case want && !in:
-			sign = 1
-		case in && !want:
-			sign = -1
-		}
-		if sign != 0 {
-			for _, d := range verdict.Deltas {
-				v.Add(d.Key, sign*d.Count)
-			}
-		}
-	}
-	return v
+	last, _ := l.markers.UpTo(lsn)
+	return set.history.At(lsn, nil, last) != valuesets.Gone
 }
 
 // release gives back a view.
@@ -331,6 +269,14 @@ func (s *sets) release(set *valueSet) {
 	set.users--
 }
 
+// behind reports whether a commit behind lsn is known to have changed the set's inner shape.
+func (s *sets) behind(set *valueSet, lsn change.LSN) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.inner[set.from.Handle]
+	return l != nil && l.markers.Behind(lsn) || set.history.Latest(lsn)
+}
+
 // trim drops what nobody needs who has everything up to floor, and folds the
 // main loop's views into their bases where nobody else looks at these. Runs on
 // the main loop; main is how far that is. It returns the number of values.
@@ -338,28 +284,17 @@ func (s *sets) trim(floor, main change.LSN) (values int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, l := range s.inner {
-		n := sort.Search(len(l.changes), func(i int) bool { return l.changes[i].LSN >= floor })
-		l.changes = slices.Delete(l.changes, 0, n)
+		l.markers.Trim(floor)
 	}
 	for _, set := range s.byName {
-		if set.base != nil {
-			values += int64(set.base.Len())
+		values += int64(set.history.Len())
+		// What the main loop has yet to be told of may be missing in its view.
+		if set.users == 0 && set.main != nil && set.main.Differs() > 0 && len(s.fresh) == 0 {
+			set.history.Fold(set.main, main)
 		}
-		if set.users == 0 && set.main != nil && set.main.Differs() > 0 {
-			set.main.Fold()
-			set.at = change.Offset{LSN: main, Op: math.MaxUint64}
-		}
-		n := sort.Search(len(set.verdicts), func(i int) bool { return set.verdicts[i].Offset.LSN >= floor || set.at.Before(set.verdicts[i].Offset) })
-		set.verdicts = slices.Delete(set.verdicts, 0, n)
+		set.history.Trim(floor)
 	}
 	return values
-}
-
-// reachesBack reports whether all that happened to a set from lsn on is known.
-func (s *sets) reachesBack(set *valueSet, lsn change.LSN) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return set.base != nil && (set.whole < lsn || len(set.verdicts) > 0 && set.verdicts[0].Offset.LSN < lsn)
 }
 
 // get returns a set that is known.
@@ -367,18 +302,6 @@ func (s *sets) get(name string) *valueSet {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.byName[name]
-}
-
-// awaitSettled waits until a set's verdicts on all commits up to lsn have been read.
-func (s *sets) awaitSettled(ctx context.Context, set *valueSet, lsn change.LSN) error {
-	return s.wait(ctx, func() bool {
-		l := s.inner[set.from.Handle]
-		if set.base == nil || !l.reaches(lsn, s.scanned) || l.settled == nil || set.passed.Before(*l.settled) {
-			return false
-		}
-		i := sort.Search(len(l.changes), func(i int) bool { return l.changes[i].LSN > lsn })
-		return i == 0 || !set.passed.Before(l.changes[i-1])
-	})
 }
 
 // isLive reports whether the set's inner shape is with the main loop.

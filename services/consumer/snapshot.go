@@ -93,6 +93,11 @@ func (b *batch) open(ctx context.Context, members []*parked) (*snapshotOf, *pg.S
 	if err != nil {
 		return fail(err)
 	}
+	b.s.c.cfg.Failpoint("snapshot_open")
+	// What is wrong with the table is wrong for all of them, so they learn it together.
+	if err := open.Guard(ctx, table); err != nil {
+		return fail(errors.Join(finalIfPermanent(err), open.Close(context.WithoutCancel(ctx))))
+	}
 	return &snapshotOf{held: open.Snapshot, start: start, table: table}, open, members, nil
 }
 
@@ -101,27 +106,16 @@ func (s *session) fence(ctx context.Context, conn *pgx.Conn, schema, name string
 	cfg := &s.c.cfg
 	table, err := pg.LookupTable(ctx, conn, schema, name, cfg.Publication)
 	if err != nil {
-		return nil, finalIfCatalog(err)
+		return nil, finalIfPermanent(err)
 	}
 	if _, err := pg.EnsureTable(ctx, conn, cfg.Publication, table, cfg.LockTimeout); err != nil {
-		return nil, finalIfCatalog(err)
+		return nil, finalIfPermanent(err)
 	}
 	// If not this call then another one may have changed the table since it was looked up.
 	if table, err = pg.LookupTable(ctx, conn, schema, name, cfg.Publication); err != nil {
-		return nil, finalIfCatalog(err)
+		return nil, finalIfPermanent(err)
 	}
 	return table, nil
-}
-
-// finalIfCatalog marks errors that only a person can cure.
-func finalIfCatalog(err error) error {
-	var needs *pg.NeedsError
-	var notFound *pg.NotFoundError
-	var unsupported *pg.UnsupportedError
-	if errors.As(err, &needs) || errors.As(err, &notFound) || errors.As(err, &unsupported) {
-		return &final{err}
-	}
-	return err
 }
 
 // pin finds where the members start to read the change log: at the oldest
@@ -203,13 +197,13 @@ func (b *batch) copyAll(ctx context.Context, members []*parked, snap *snapshotOf
 // of its own: a process that slept through the end of its lease must not spoil
 // its successor's.
 func (p *parked) copyRows(ctx context.Context, snap *pg.Snapshot, table *pg.TableInfo) (copied, error) {
-	w := p.s.newSegment(p.rec)
+	w := p.s.newSegment(p.rec, p.life)
 	_, err := snap.CopyRows(ctx, table, p.rec.Definition.Columns, p.f.pred.SQL(), func(row change.Row) error { return w.add(ctx, row) })
 	if err == nil {
 		err = w.send(ctx)
 	}
 	if err != nil {
-		return copied{}, fmt.Errorf("snapshot of shape %s: %w", p.handle, err)
+		return copied{}, finalIfPermanent(fmt.Errorf("snapshot of shape %s: %w", p.handle, err))
 	}
 	return w.copied, nil
 }

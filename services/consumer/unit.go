@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
-
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/pg"
 	"github.com/shapebus/shapebus/pkg/predicate"
@@ -25,7 +23,7 @@ import (
 // write meanwhile counts only with the unit's marker; see package reconcile.
 type unit struct {
 	id    string // the barrier's payload
-	conn  *pgxpool.Conn
+	conn  *unitConn
 	snap  *pg.Snapshot
 	sets  []*reconcile.Set // as the group's
 	aside reconcile.Backlog
@@ -41,9 +39,9 @@ func (u *unit) idle() bool { return u != nil && u.first }
 // close gives the snapshot back.
 func (u *unit) close(ctx context.Context) {
 	if err := u.snap.Close(ctx); err != nil {
-		u.conn.Conn().Close(ctx) // it is broken, and the pool makes another
+		u.conn.conn().Close(ctx) // it is broken, and the pool makes another
 	}
-	u.conn.Release()
+	u.conn.close()
 }
 
 const (
@@ -76,9 +74,7 @@ func (g *group) openUnit(ctx context.Context, t reconcile.Txn) error {
 }
 
 // set is the place of a set among the group's.
-func (g *group) set(name string) int {
-	return slices.IndexFunc(g.sets, func(s *valueSet) bool { return s.name == name })
-}
+func (g *group) set(name string) int { return g.places[name] }
 
 // snapshot opens a snapshot that sees t and everything the members have.
 func (g *group) snapshot(ctx context.Context, t reconcile.Txn) (*unit, error) {
@@ -86,23 +82,22 @@ func (g *group) snapshot(ctx context.Context, t reconcile.Txn) (*unit, error) {
 	u := &unit{id: fmt.Sprintf("%s/%d", g.id, g.units), began: time.Now()}
 	for look := firstLook; ; look = min(2*look, lastLook) {
 		var err error
-		if u.conn, err = g.s.c.unitPool.Acquire(ctx); err != nil {
-			return nil, fmt.Errorf("connect to Postgres: %w", err)
+		if u.conn, err = g.connect(ctx); err != nil {
+			return nil, err
 		}
-		if u.snap, err = pg.OpenSnapshot(ctx, u.conn.Conn()); err != nil {
-			u.conn.Release()
+		if u.snap, err = pg.OpenSnapshot(ctx, u.conn.conn()); err != nil {
+			u.conn.close()
 			return nil, err
 		}
 		all := false
 		err = g.s.onMain(ctx, func(context.Context) error {
 			v := &g.s.visibility
 			v.prune(u.snap.Snapshot)
-			all = (t.XID == 0 || u.snap.Sees(t.XID)) && !v.hides(max(t.LSN, g.at.lsn), func(lsn change.LSN) bool {
-				return lsn != t.LSN && slices.ContainsFunc(g.aside, func(o reconcile.Txn) bool { return o.LSN == lsn })
-			})
+			all = v.unlisted == 0 && reconcile.Usable(u.snap.Snapshot, t, g.at.lsn, g.aside, v.unseen())
 			return nil
 		})
 		if err == nil && all {
+			g.s.c.cfg.Failpoint("snapshot_open")
 			return u, nil
 		}
 		u.close(context.WithoutCancel(ctx))
@@ -144,7 +139,8 @@ func (g *group) closeUnit(ctx context.Context, m stream.Received, c wire.Control
 	for _, f := range g.members {
 		f.commitUnit(end, u.first)
 		f.outer.member = nil
-		if err := g.s.parts[f.partition].appendLog(ctx, f); err != nil {
+		// All members come to the same place, but for those whose partition is lost: they leave.
+		if err := ignoreLost(g.s.parts[f.partition].appendLog(context.WithoutCancel(ctx), f)); err != nil {
 			return err
 		}
 	}
@@ -159,7 +155,6 @@ func (g *group) closeUnit(ctx context.Context, m stream.Received, c wire.Control
 	u.close(context.WithoutCancel(ctx))
 	g.show()
 	g.shift = end.End
-	g.began = true
 	g.advance(place{end.LSN, m.Seq}, aside)
 	if u.first {
 		if err := g.sweepSegments(ctx); err != nil {
@@ -212,7 +207,7 @@ func (g *group) restate(ctx context.Context, u *unit, end *change.Fragment) erro
 	})
 	g.s.c.stats.Restated.Add(rows)
 	if err != nil {
-		return fmt.Errorf("read the rows whose membership changed: %w", err)
+		return finalIfPermanent(fmt.Errorf("read the rows whose membership changed: %w", err))
 	}
 	return g.flush(ctx)
 }

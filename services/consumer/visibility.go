@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"iter"
 	"slices"
 
 	"github.com/shapebus/shapebus/pkg/change"
@@ -62,13 +63,16 @@ func (v *visibility) prune(s change.Snapshot) {
 	}
 }
 
-// hides reports whether a transaction up to lsn, but those excepted, may be
-// invisible to the snapshots that prune was told of last.
-func (v *visibility) hides(lsn change.LSN, excepted func(change.LSN) bool) bool {
-	if v.unlisted > 0 {
-		return true
+// unseen are the listed transactions that may be invisible to the snapshots that
+// prune was told of last.
+func (v *visibility) unseen() iter.Seq2[change.XID, change.LSN] {
+	return func(yield func(change.XID, change.LSN) bool) {
+		for _, t := range v.seen {
+			if !yield(t.xid, t.lsn) {
+				return
+			}
+		}
 	}
-	return slices.ContainsFunc(v.seen, func(t readTxn) bool { return t.lsn <= lsn && !excepted(t.lsn) })
 }
 
 // floor is the place of the oldest transaction that may be invisible, or ok

@@ -1,6 +1,6 @@
 // Package reconcile decides what a shape whose clause has subqueries writes
 // while the value sets of those subqueries change: which transactions count
-// (Split), which rows are in question (Set), and what an op or a row that was
+// (Usable, Aside), which rows are in question (Set), and what an op or a row that was
 // read back becomes (Member). It does no I/O; its caller reads the change
 // log and the snapshot and appends what it is told.
 //
@@ -10,15 +10,15 @@
 // whose verdict changes the membership of some value:
 //
 //  1. A snapshot Q is opened that sees T and everything the shape has applied
-//     (SeesAll), and a barrier written after it; the barrier's place is H.
+//     (Usable), and a barrier written after it; the barrier's place is H.
 //  2. From T to H, what Q sees is applied in order, the rest put aside
-//     (Split). Each transaction's verdicts go into the running sets (Set.Add)
-//     before its ops are offered (Member.Op).
+//     (Aside, Backlog). Each transaction's verdicts go into the running sets
+//     (Set.Add) before its ops are offered (Member.Op).
 //  3. The rows whose values are in question (Member.Changed) are read in Q
 //     and offered (Member.Restate). Then the unit's commit marker is written,
 //     and the running sets are the shape's sets.
-//  4. What was put aside is processed in order, as if it came behind H; each
-//     may open the next unit, which goes on with what is still aside.
+//  4. What was put aside is processed in order, as if it came behind H
+//     (Place); each may open the next unit, which goes on with what is still aside.
 //
 // # Why it is exact
 //

@@ -16,7 +16,6 @@ type follower struct {
 	clause *clause
 	rows   map[string]string
 	last   change.Offset
-	before change.Offset // last when the transaction began
 
 	// In a unit: the shape, and as one that is told nothing of the sets' changes.
 	member, mutant *reconcile.Member
@@ -60,12 +59,10 @@ func (w write) op(i int) *change.Op {
 	return op
 }
 
-func (s *follower) begin() { s.before = s.last }
-
 // writer takes ops of a transaction, and checks them, while the sets are these.
 func (h *history) writer(s *follower, t reconcile.Txn, sets []reconcile.Members) reconcile.Emit {
 	return func(index uint64, kind change.Kind, row change.Row) {
-		s.move(h, reconcile.Place(s.before, t.LSN, index))
+		s.move(h, reconcile.Place(h.at, h.last, t.LSN, index))
 		written := kind == change.Insert || kind == change.Update || kind == change.Upsert
 		if written && !s.clause.Match(row, sets) {
 			h.fail("%v: row %q was written, which the sets keep out", s.clause.root, row)
@@ -74,11 +71,7 @@ func (h *history) writer(s *follower, t reconcile.Txn, sets []reconcile.Members)
 	}
 }
 
-// mark puts a commit marker.
-func (s *follower) mark(h *history, lsn change.LSN, end uint64) {
-	s.move(h, reconcile.Place(s.before, lsn, end))
-}
-
+// move puts an op or a marker at an offset.
 func (s *follower) move(h *history, to change.Offset) {
 	if !s.last.Before(to) {
 		h.fail("%v: offset %v comes after %v", s.clause.root, to, s.last)

@@ -2,6 +2,7 @@ package reconcile_test
 
 import (
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 
@@ -22,6 +23,8 @@ const (
 	seesOnlyOpener
 	// Rows in question are evaluated under the frozen sets alone.
 	frozenAlone
+	// What was aside does not count as passed, so the next of it has the same place.
+	asideStays
 )
 
 // history plays transactions through a group of shapes on the same value sets,
@@ -33,7 +36,10 @@ type history struct {
 	shapes   []*follower
 	views    []*valueset.View
 	applied  []change.XID
-	now      int // moment
+	now      int             // moment
+	at       change.LSN      // the shapes have everything up to here
+	aside    []reconcile.Txn // but these
+	last     uint64          // see reconcile.Place
 	wrong    string
 
 	units, asides int
@@ -52,7 +58,7 @@ func play(t *rapid.T, m mutation) *history {
 	for i, x := range h.txns {
 		queue[i] = reconcile.Txn{XID: xidOf(i), LSN: lsnAt(x.wal), First: uint64(i)}
 	}
-	for len(queue) > 0 && h.wrong == "" {
+	for (len(h.aside) > 0 || len(queue) > 0) && h.wrong == "" {
 		queue = h.next(queue)
 	}
 	return h
@@ -70,29 +76,51 @@ func (h *history) fail(format string, args ...any) {
 	}
 }
 
-// next processes the first transaction of the queue, with all that its unit
-// takes in, and returns what is left.
+// next processes the first transaction that was put aside, or else the first of
+// the queue, with all that its unit takes in, and returns what is left of the queue.
 func (h *history) next(queue []reconcile.Txn) []reconcile.Txn {
-	opener := queue[0]
+	wasAside := len(h.aside) > 0
+	var opener reconcile.Txn
+	if wasAside {
+		opener = h.aside[0]
+	} else {
+		opener, queue = queue[0], queue[1:]
+	}
 	x := h.txn(opener)
 	h.now = max(h.now, x.wal)
 	if !h.steady(x) {
-		return h.unit(queue)
+		return h.unit(opener, queue)
 	}
 	for _, s := range h.shapes {
 		views := s.views(h.views)
-		s.begin()
 		for i := range x.writes {
 			if x.writes[i].table == outer {
 				s.rule.Op(x.writes[i].op(i), views, h.writer(s, opener, views))
 			}
 		}
-		s.mark(h, opener.LSN, uint64(len(x.writes)*change.OpStep))
+		s.move(h, reconcile.Place(h.at, h.last, opener.LSN, x.end()))
 	}
-	h.applied = append(h.applied, opener.XID)
+	h.passed(opener)
+	if wasAside {
+		h.aside = h.aside[1:]
+	} else {
+		h.at = opener.LSN
+	}
 	h.check(h.applied, "after transaction "+opener.LSN.String())
-	return queue[1:]
+	return queue
 }
+
+// passed notes that the shapes have a transaction.
+func (h *history) passed(t reconcile.Txn) {
+	h.applied = append(h.applied, t.XID)
+	if h.mutation == asideStays {
+		return
+	}
+	h.last = reconcile.Passed(h.at, h.last, t.LSN, h.txn(t).end())
+}
+
+// end is the index of the transaction's marker in the change log.
+func (x *txn) end() uint64 { return uint64(len(x.writes) * change.OpStep) }
 
 // steady brings the sets past a transaction if no shape needs a unit for it;
 // else it leaves them as they are.
@@ -144,21 +172,26 @@ func (h *history) adopt(group []*reconcile.Set) {
 	}
 }
 
-// snapshot takes a snapshot that a unit opened by x may use, and writes the
-// barrier.
-func (h *history) snapshot(opener reconcile.Txn) reconcile.Split {
-	must := append([]change.XID{opener.XID}, h.applied...)
-	if h.mutation == seesOnlyOpener {
-		must = must[:1]
-	}
-	q := h.snapshotAt(h.now)
-	for !reconcile.SeesAll(q, must) {
+// snapshot takes a snapshot that a unit may use which opener opens, and writes
+// the barrier.
+func (h *history) snapshot(opener reconcile.Txn) (q change.Snapshot, barrier change.LSN) {
+	for q = h.snapshotAt(h.now); !reconcile.Usable(q, opener, h.at, h.aside, h.read()); q = h.snapshotAt(h.now) {
 		h.now++
-		q = h.snapshotAt(h.now)
 	}
 	h.now += rapid.IntRange(0, 4).Draw(h.t, "later")
-	q = h.snapshotAt(h.now)
-	return reconcile.Split{Snapshot: q, Barrier: lsnAt(h.now) + 5}
+	return h.snapshotAt(h.now), lsnAt(h.now) + 5
+}
+
+// read is every transaction that is in the WAL, as the change log's reader
+// knows them.
+func (h *history) read() iter.Seq2[change.XID, change.LSN] {
+	return func(yield func(change.XID, change.LSN) bool) {
+		for i, x := range h.txns {
+			if h.mutation == seesOnlyOpener || x.wal > h.now || !yield(xidOf(i), lsnAt(x.wal)) {
+				return
+			}
+		}
+	}
 }
 
 func (h *history) snapshotAt(moment int) change.Snapshot {
@@ -174,42 +207,45 @@ func (h *history) snapshotAt(moment int) change.Snapshot {
 	return q
 }
 
-// unit processes the queue up to the barrier.
-func (h *history) unit(queue []reconcile.Txn) []reconcile.Txn {
+// unit processes what is aside and the queue up to the barrier.
+func (h *history) unit(opener reconcile.Txn, queue []reconcile.Txn) []reconcile.Txn {
 	h.units++
-	split := h.snapshot(queue[0])
+	q, barrier := h.snapshot(opener)
 	group, untouched := freeze(h.views), freeze(h.views)
 	for _, s := range h.shapes {
 		s.member, s.mutant = s.rule.Join(group), s.rule.Join(untouched)
 	}
+	before := h.aside
+	if len(before) == 0 {
+		before = []reconcile.Txn{opener}
+	}
+	for len(queue) > 0 && queue[0].LSN < barrier {
+		before, queue = append(before, queue[0]), queue[1:]
+	}
 	var backlog reconcile.Backlog
-	var behind []reconcile.Txn
-	for _, x := range queue {
-		switch split.Side(x.XID, x.LSN) {
-		case reconcile.Inside:
-			h.inside(x, group)
-		case reconcile.Aside:
+	for _, x := range before {
+		if reconcile.Aside(q, x.XID) {
 			backlog.Put(x)
 			h.asides++
-		case reconcile.Behind:
-			behind = append(behind, x)
+		} else {
+			h.inside(x, group)
 		}
 	}
 	var visible []change.XID
 	for i, x := range h.txns {
-		if x.wal <= h.now && split.Snapshot.Sees(xidOf(i)) {
+		if x.wal <= h.now && q.Sees(xidOf(i)) {
 			visible = append(visible, xidOf(i))
 		}
 	}
 	read := h.after(visible)
 	for _, s := range h.shapes {
 		h.restate(s, read)
-		s.begin()
-		s.mark(h, split.Barrier, 0)
+		s.move(h, change.Offset{LSN: barrier})
 	}
 	h.adopt(group)
-	h.check(visible, "after the unit that ends at "+split.Barrier.String())
-	return append(backlog.Take(), behind...)
+	h.at, h.last, h.aside = barrier, 0, backlog.Take()
+	h.check(visible, "after the unit that ends at "+barrier.String())
+	return queue
 }
 
 // inside processes a transaction that the unit's snapshot sees.
@@ -220,7 +256,6 @@ func (h *history) inside(t reconcile.Txn, group []*reconcile.Set) {
 	}
 	for _, s := range h.shapes {
 		running := s.running(group)
-		s.begin()
 		write := h.writer(s, t, running)
 		for i := range x.writes {
 			if x.writes[i].table != outer {
@@ -234,7 +269,7 @@ func (h *history) inside(t reconcile.Txn, group []*reconcile.Set) {
 			s.member.Op(op, write)
 		}
 	}
-	h.applied = append(h.applied, t.XID)
+	h.passed(t)
 }
 
 func idempotent(k change.Kind) change.Kind {

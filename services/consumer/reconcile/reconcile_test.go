@@ -53,6 +53,7 @@ func TestTheHistoriesCatchMistakes(t *testing.T) {
 	for name, m := range map[string]mutation{
 		"a snapshot that does not see all that was applied":   seesOnlyOpener,
 		"rows in question evaluated under the old sets alone": frozenAlone,
+		"two transactions that were aside in one place":       asideStays,
 	} {
 		t.Run(name, func(t *testing.T) {
 			caught := ""

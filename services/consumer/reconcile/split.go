@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"iter"
 	"slices"
 
 	"github.com/shapebus/shapebus/pkg/change"
@@ -8,51 +9,48 @@ import (
 
 // Txn is a transaction's place in the change log.
 type Txn struct {
-	XID   change.XID
+	XID   change.XID // 0 if it is not known, or if this is the place where a shape begins
 	LSN   change.LSN // of the commit
 	First uint64     // sequence of its first message
 }
 
-// SeesAll reports whether a snapshot sees all of these transactions, which
-// have committed. A unit's snapshot must see everything that its shapes have
-// applied: a row it reads back would undo what it does not see.
-func SeesAll(q change.Snapshot, applied []change.XID) bool {
-	return !slices.ContainsFunc(applied, func(x change.XID) bool { return !q.Sees(x) })
-}
-
-// Side says where a transaction stands to a unit.
-type Side int
-
-// The sides. A transaction aside is committed before the barrier and not seen
-// by the snapshot; one behind comes after the barrier.
-const (
-	Inside Side = iota
-	Aside
-	Behind
-)
-
-// Split sorts the transactions from the one that opened the unit on.
-type Split struct {
-	Snapshot change.Snapshot
-	// Barrier is the LSN of the message that was written after the snapshot was
-	// taken: all that the snapshot sees committed before it.
-	Barrier change.LSN
-}
-
-// Side says where a transaction stands, by any of its fragments.
-func (s Split) Side(x change.XID, lsn change.LSN) Side {
-	switch {
-	case lsn > s.Barrier:
-		return Behind
-	case s.Snapshot.Sees(x):
-		return Inside
+// LSNs lists the commits of transactions, as wire.FormatAside wants them.
+func LSNs(txns []Txn) []change.LSN {
+	lsns := make([]change.LSN, 0, len(txns))
+	for _, t := range txns {
+		lsns = append(lsns, t.LSN)
 	}
-	return Aside
+	return lsns
 }
+
+// Usable reports whether a snapshot can be that of a unit which opener opens.
+// It must see opener and everything that the shapes have, because a row that is
+// read back would undo what the snapshot does not see. The shapes have what
+// committed up to at, but what is aside. unseen are the transactions that may be
+// hidden from the snapshot, of all that has been read from the change log.
+func Usable(q change.Snapshot, opener Txn, at change.LSN, aside []Txn, unseen iter.Seq2[change.XID, change.LSN]) bool {
+	if opener.XID != 0 && !q.Sees(opener.XID) {
+		return false
+	}
+	upTo := max(opener.LSN, at)
+	for x, lsn := range unseen {
+		if lsn > upTo || q.Sees(x) {
+			continue
+		}
+		if lsn == opener.LSN || !slices.ContainsFunc(aside, func(t Txn) bool { return t.LSN == lsn }) {
+			return false
+		}
+	}
+	return true
+}
+
+// Aside reports whether a unit puts a transaction aside that committed before
+// the unit's barrier: the snapshot does not see it, so it comes after the unit.
+func Aside(q change.Snapshot, x change.XID) bool { return !q.Sees(x) }
 
 // Backlog holds what was put aside, in the order of commits. The first of it
 // comes next after a unit's end; when it opens a unit, the unit takes the others
-// (Take) and then what is behind the last barrier, and sorts both.
+// and then what is behind the last barrier, and sorts both.
 type Backlog struct{ txns []Txn }
 
 // Put adds a transaction, at each of its fragments.
@@ -62,15 +60,6 @@ func (b *Backlog) Put(t Txn) {
 	}
 }
 
-// Next removes and returns the first one.
-func (b *Backlog) Next() (t Txn, ok bool) {
-	if len(b.txns) == 0 {
-		return Txn{}, false
-	}
-	t, b.txns = b.txns[0], b.txns[1:]
-	return t, true
-}
-
 // Take removes and returns all of them.
 func (b *Backlog) Take() []Txn {
 	t := b.txns
@@ -78,22 +67,21 @@ func (b *Backlog) Take() []Txn {
 	return t
 }
 
-// LSNs lists what is in it, as wire.FormatAside wants it.
-func (b *Backlog) LSNs() []change.LSN {
-	lsns := make([]change.LSN, 0, len(b.txns))
-	for _, t := range b.txns {
-		lsns = append(lsns, t.LSN)
-	}
-	return lsns
-}
-
-// Place is where an op stands in a shape's log: at its own offset, unless the
-// log is past that because the transaction was aside; then behind what
-// the log held when the transaction began. before is the tail's Last at that
-// moment; a transaction outside of units begins behind a commit marker.
-func Place(before change.Offset, lsn change.LSN, index uint64) change.Offset {
-	if lsn > before.LSN {
+// Place is where an op stands in the logs of shapes that have everything up to
+// at, but what is aside: at its own offset, or, if its transaction was aside,
+// behind the last index that any of the logs has at that LSN.
+func Place(at change.LSN, last uint64, lsn change.LSN, index uint64) change.Offset {
+	if lsn > at {
 		return change.Offset{LSN: lsn, Op: index}
 	}
-	return change.Offset{LSN: before.LSN, Op: before.Op + change.OpStep + index}
+	return change.Offset{LSN: at, Op: last + change.OpStep + index}
+}
+
+// Passed is Place's last after a transaction whose marker has the index end in
+// the change log.
+func Passed(at change.LSN, last uint64, lsn change.LSN, end uint64) uint64 {
+	if lsn > at {
+		return last
+	}
+	return Place(at, last, lsn, end).Op
 }

@@ -1,0 +1,235 @@
+package flow
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/shapebus/shapebus/e2e/stack"
+	"github.com/shapebus/shapebus/pkg/client"
+	"github.com/shapebus/shapebus/pkg/control"
+	"github.com/shapebus/shapebus/pkg/pg"
+	"github.com/shapebus/shapebus/pkg/registry"
+	"github.com/shapebus/shapebus/pkg/stream"
+	"github.com/shapebus/shapebus/pkg/topology"
+	"github.com/shapebus/shapebus/pkg/wire"
+)
+
+// briefly is longer than an answer takes and shorter than the client waits for another one.
+const briefly = 2 * time.Second
+
+const treeSchema = `
+	CREATE TABLE tree (id int PRIMARY KEY, parent int, open bool NOT NULL DEFAULT true);
+	CREATE TABLE leaves (id int PRIMARY KEY, tree_id int);
+	INSERT INTO tree SELECT i, nullif(i / 2, 0), i % 3 > 0 FROM generate_series(1, 40) i;
+	INSERT INTO leaves SELECT i, i % 45 FROM generate_series(1, 200) i`
+
+// TestShapesThatDependOnOneAnotherEndTogether pins I9 where one cause ends shapes and what
+// they depend on at once: each of them ends, once, with a reason.
+func TestShapesThatDependOnOneAnotherEndTogether(t *testing.T) {
+	definitions := []client.Definition{
+		{Table: "tree"},
+		{Table: "tree", Where: "parent IN (SELECT id FROM tree WHERE open)"},
+		{Table: "tree", Where: "parent IN (SELECT id FROM tree WHERE parent IN (SELECT id FROM tree WHERE open))"},
+		{Table: "leaves", Where: "tree_id IN (SELECT id FROM tree WHERE open) OR tree_id IN (SELECT parent FROM tree WHERE open)"},
+		{Table: "leaves", Where: "tree_id NOT IN (SELECT id FROM tree WHERE parent IN (SELECT id FROM tree WHERE open))"},
+	}
+	for _, tt := range []struct {
+		name, sql string
+		slotLost  bool
+	}{
+		{name: "the slot is lost", slotLost: true},
+		{name: "the publication is dropped", sql: "DROP PUBLICATION "},
+		{name: "a table that selects from itself changes", sql: "ALTER TABLE tree ADD extra int; INSERT INTO tree VALUES (1000, 1, true, 7)"},
+		{name: "such a table changes and is quiet", sql: "ALTER TABLE tree ADD extra int"},
+		{name: "it changes between rows that come and go", sql: `BEGIN; UPDATE tree SET open = NOT open; ALTER TABLE tree ADD extra int;
+			UPDATE tree SET open = NOT open WHERE id % 2 = 0; COMMIT`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := stack.New(t, treeSchema)
+			stopIngest := s.StartIngest()
+			s.StartConsumer()
+			s.StartMaterializer()
+			var shapes []*client.Shape
+			for _, def := range definitions {
+				shapes = append(shapes, s.Create(def))
+			}
+			s.Verify(shapes...)
+			switch {
+			case tt.slotLost:
+				stopIngest()
+				dropSlot(s)
+				s.StartIngest()
+			case tt.name == "the publication is dropped":
+				s.Exec(tt.sql + pg.Ident(s.Source.Publication()))
+			default:
+				s.Exec(tt.sql)
+			}
+			for _, sh := range shapes {
+				info := s.Await(sh, "ended", func(i control.Shape) bool { return i.State == control.StateEnded && i.Reason != "" })
+				st := replayEnded(s, sh)
+				if st.Ended != info.Reason {
+					t.Errorf("the log of %s ends with %q, its record with %q", sh.Handle(), st.Ended, info.Reason)
+				}
+			}
+			if tt.name == "the publication is dropped" {
+				return // ingest makes another, and that is another test's matter
+			}
+			for i, def := range definitions {
+				shapes[i] = s.Create(def)
+			}
+			s.Verify(shapes...)
+		})
+	}
+}
+
+// TestNoHandleOfAShapeWhoseLogHasEnded lets a consumer die between a shape's last word and the
+// record that says so. Whoever asks for the shape is not sent to that log again.
+func TestNoHandleOfAShapeWhoseLogHasEnded(t *testing.T) {
+	s := stack.New(t, projectSchema)
+	s.StartIngest()
+	stop := s.StartConsumer()
+	s.StartMaterializer()
+	def := client.Definition{Table: "tasks", Where: "project_id IN (SELECT id FROM projects WHERE active)"}
+	outer := s.Create(def)
+	inner, err := s.Client.Open(t.Context(), outer.Info().Subqueries[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop()
+
+	lease, err := registry.AcquireLease(t.Context(), s.JS, s.Source, "consumer", "the one that dies")
+	if err != nil {
+		t.Fatal(err)
+	}
+	holding, release := context.WithCancel(t.Context())
+	defer release()
+	held := make(chan error, 1)
+	go func() { held <- lease.Hold(holding) }()
+	endLog(t, s, inner, "its owner knows")
+	s.StartConsumer() // it stands by, and answers
+
+	var refused *client.RequestError
+	if got, err := s.Client.Create(brief(t), def); !errors.As(err, &refused) || refused.Code != control.CodeConflict {
+		t.Errorf("with the inner shape's log at its end: %v, %v; want a refusal for now", got, err)
+	}
+	endLog(t, s, outer, "its owner knows")
+	if got, err := s.Client.Create(brief(t), def); !errors.As(err, &refused) || refused.Code != control.CodeConflict {
+		t.Errorf("with the shape's log at its end: %v, %v; want a refusal for now", got, err)
+	}
+	if info, err := s.Client.Get(t.Context(), outer.Handle()); err != nil || info.State != control.StateEnded {
+		t.Errorf("the shape is said to be %q, %v", info.State, err)
+	}
+	release()
+	if err := <-held; err != nil {
+		t.Fatal(err)
+	}
+	again := s.Create(def)
+	if again.Handle() == outer.Handle() {
+		t.Error("the new life has the old handle")
+	}
+	s.Verify(again)
+}
+
+// TestAnAppReadsFewSnapshotsWhenAllShapesEnd counts what an app reads that asks for its shapes
+// again as soon as they have ended.
+func TestAnAppReadsFewSnapshotsWhenAllShapesEnd(t *testing.T) {
+	s := stack.New(t, projectSchema)
+	stopIngest := s.StartIngest()
+	s.StartConsumer()
+	s.StartConsumer() // a standby answers, too
+	s.StartMaterializer()
+	defs := []client.Definition{
+		{Table: "tasks", Where: "project_id IN (SELECT id FROM projects WHERE active)"},
+		{Table: "tasks", Where: "project_id IN (SELECT id FROM projects WHERE id IN (SELECT project_id FROM tasks WHERE done))"},
+		{Table: "projects"},
+	}
+	const few = 5
+	type result struct {
+		handles []string
+		err     error
+	}
+	results := make(chan result, len(defs))
+	var first []*client.Shape
+	for _, def := range defs {
+		first = append(first, s.Create(def))
+	}
+	s.Verify(first...)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	for i, def := range defs {
+		go func() {
+			var r result
+			for sh := first[i]; ; {
+				r.handles = append(r.handles, sh.Handle())
+				ended := false
+				for _, err := range sh.Subscribe(ctx, client.Beginning(), client.Options{}).Events() {
+					var must *client.MustRefetchError
+					ended = ended || errors.As(err, &must)
+				}
+				if !ended || len(r.handles) > few {
+					break
+				}
+				if sh, r.err = s.Client.Create(ctx, def); r.err != nil {
+					break
+				}
+			}
+			results <- r
+		}()
+	}
+	stopIngest()
+	dropSlot(s)
+	s.StartIngest()
+	for _, sh := range first {
+		s.Await(sh, "ended", func(i control.Shape) bool { return i.State == control.StateEnded || i.Handle != sh.Handle() })
+	}
+	var last []*client.Shape
+	for _, def := range defs {
+		last = append(last, s.Create(def))
+	}
+	s.Verify(last...)
+	cancel()
+	for range defs {
+		r := <-results
+		if r.err != nil && !errors.Is(r.err, context.Canceled) {
+			t.Error(r.err)
+		}
+		if len(r.handles) > few {
+			t.Errorf("an app began to read %d times: %v", len(r.handles), r.handles)
+		}
+	}
+}
+
+// brief is for requests that are refused for now, which the client repeats.
+func brief(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), briefly)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// endLog appends a shape's last word, as the consumer does before it changes the record.
+func endLog(t *testing.T, s *stack.Stack, sh *client.Shape, reason string) {
+	t.Helper()
+	info := sh.Info()
+	out, err := stream.OpenAppender(t.Context(), s.NC, s.Source.ShapeStream(info.Partition), stream.AppenderConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	b := wire.NewLogBuilder()
+	b.End(reason)
+	tail := wire.Tail{Last: info.Offset, Committed: info.Offset, Began: true, Ended: true}
+	err = out.Append(t.Context(), stream.Message{
+		Subject: s.Source.LogSubject(info.Partition, info.Handle),
+		Header:  stream.Header(topology.HeaderTail, tail.String()),
+		Data:    b.Finish(),
+	}, nil)
+	if err == nil {
+		err = out.Flush(t.Context())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,135 @@
+package consumer
+
+import (
+	"fmt"
+	"log/slog"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/pkg/pg"
+	"github.com/shapebus/shapebus/pkg/registry"
+	"github.com/shapebus/shapebus/pkg/valueset"
+	"github.com/shapebus/shapebus/pkg/wire"
+	"github.com/shapebus/shapebus/services/consumer/valuesets"
+)
+
+const innerHandle = "0123456789abcdef-1"
+
+// outerCrowd is a session whose main loop has n shapes with a subquery, all on one inner shape.
+func outerCrowd(tb testing.TB, n int) *session {
+	tb.Helper()
+	s := &session{
+		c: &Consumer{}, log: slog.New(slog.DiscardHandler), sets: newSets(), router: newRouter(), live: map[string]*follower{},
+		dependents: map[string]map[*follower]bool{}, selectors: map[string]int{}, groups: map[*group]bool{}, grouped: map[string]*group{},
+		builders: &sync.Pool{New: func() any { return wire.NewLogBuilder() }},
+	}
+	q := registry.Subquery{ID: "inner", Handle: innerHandle, Columns: []int{0}}
+	set, _ := s.sets.set(q, nil)
+	base := &valueset.Set{}
+	set.history.Load(base, change.Offset{}, valuesets.Chain{})
+	set.main = valueset.NewView(base)
+	users := testTable()
+	users.Relation.OID, users.Relation.Name = 8, "users"
+	for i := range n {
+		rec := testRecord(fmt.Sprint("h", i), fmt.Sprintf("title = 't%d' AND owner IN (SELECT id FROM users)", i), "id", "owner", "title")
+		rec.Subqueries, rec.InnerTables = []registry.Subquery{q}, []*pg.TableInfo{users}
+		f, err := newFollower(rec, s.sets, s.builders)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		s.addLive(f)
+	}
+	return s
+}
+
+// leaveAndReturn is one change of the inner shape: all shapes that depend on it leave the main
+// loop, in a group that looks up their sets, and return. It tells how long the main loop was busy.
+func leaveAndReturn(tb testing.TB, s *session, n int) (busy time.Duration) {
+	tb.Helper()
+	began := cpuTime()
+	groups := s.gather(s.downstream([]string{innerHandle}))
+	busy = cpuTime() - began
+	if len(groups) != 1 || len(groups[0].members) != n || len(s.live) != 0 || len(s.selectors) != 0 {
+		tb.Fatalf("%d groups, %d shapes left with the main loop", len(groups), len(s.live))
+	}
+	g := groups[0]
+	set := g.sets[0]
+	if set.main != nil {
+		tb.Fatal("the main loop keeps a set up to date by which no live shape selects")
+	}
+	g.fill()
+	g.views = append(g.views, set.history.View(0, nil))
+	g.show()
+
+	began = cpuTime()
+	s.floor()
+	set.arrive(g.views[0], g.since[0], g.touched[0])
+	g.handOver()
+	busy += cpuTime() - began
+	if len(s.live) != n || len(s.groups) != 0 || len(s.grouped) != 0 {
+		tb.Fatalf("%d shapes are back, %d groups are left", len(s.live), len(s.groups))
+	}
+	return busy
+}
+
+// TestLeavingTheMainLoopTakesTimeByTheShape: what the main loop does when many shapes leave it
+// with one commit, and come back, must follow their number and not its square, since all shapes
+// stand still meanwhile.
+func TestLeavingTheMainLoopTakesTimeByTheShape(t *testing.T) {
+	took := func(n int) (best time.Duration) {
+		s := outerCrowd(t, n)
+		for i := range 7 {
+			runtime.GC()
+			if busy := leaveAndReturn(t, s, n); i == 0 || busy < best {
+				best = busy
+			}
+		}
+		return best
+	}
+	few, many := took(1000), took(10_000)
+	t.Logf("the main loop is busy for %v with 1,000 shapes, for %v with 10,000", few, many)
+	// Ten times as many shapes do not fit into the processor's cache any more, which makes it about
+	// 20 times. The square would be 100.
+	const most = 40
+	if ratio := float64(many) / float64(max(few, time.Millisecond)); ratio > most {
+		t.Errorf("ten times as many shapes take %.1f times as long: %v and %v", ratio, few, many)
+	}
+}
+
+// TestWhoLeavesWithAnInnerShape: the shapes at every depth below it, each once, and a set goes on
+// being kept up to date while one live shape selects by it.
+func TestWhoLeavesWithAnInnerShape(t *testing.T) {
+	s := outerCrowd(t, 3)
+	if got := len(s.downstream([]string{innerHandle, innerHandle, "another"})); got != 3 {
+		t.Errorf("%d shapes leave, want 3", got)
+	}
+	name := registry.Subquery{Handle: innerHandle, Columns: []int{0}}.ValueSet()
+	for i := range 3 {
+		if s.sets.get(name).main == nil {
+			t.Fatalf("the set is gone with %d shapes left", 3-i)
+		}
+		f := s.live[fmt.Sprint("h", i)]
+		if !s.removeLive(f) || s.removeLive(f) {
+			t.Error("a shape leaves once")
+		}
+	}
+	if s.sets.get(name).main != nil {
+		t.Error("the set is kept up to date for nobody")
+	}
+}
+
+func BenchmarkLeaveTheMainLoop(b *testing.B) {
+	for _, n := range []int{1000, 3000, 10_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			s := outerCrowd(b, n)
+			var busy time.Duration
+			for b.Loop() {
+				busy += leaveAndReturn(b, s, n)
+			}
+			b.ReportMetric(float64(busy.Milliseconds())/float64(b.N), "busy-ms")
+		})
+	}
+}

@@ -1,0 +1,53 @@
+package consumer
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// How many connections to Postgres units may have at once. Live shapes have
+// theirs and shapes that are being created have others: reading all rows of new shapes,
+// however large, must not hold up a revocation.
+//
+// Each must be as many as subqueries may be nested deep (package predicate): every depth needs
+// one that deeper shapes cannot take; see ladder.
+const (
+	maxUnits      = 8
+	maxFirstUnits = 8
+)
+
+// unitConn is a connection for a unit's snapshot.
+type unitConn struct {
+	pool *pgxpool.Conn
+	give func()
+}
+
+func (c *unitConn) conn() *pgx.Conn { return c.pool.Conn() }
+
+// connect waits until the group may have a connection.
+func (g *group) connect(ctx context.Context) (*unitConn, error) {
+	c := g.s.c
+	ladder := c.units
+	if !g.began {
+		ladder = c.firstUnits
+	}
+	give, err := ladder.take(ctx, g.anyMember().outer.depth)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := c.unitPool.Acquire(ctx)
+	if err != nil {
+		give()
+		return nil, fmt.Errorf("connect to Postgres: %w", err)
+	}
+	return &unitConn{conn, give}, nil
+}
+
+// close gives the connection back.
+func (c *unitConn) close() {
+	c.pool.Release()
+	c.give()
+}

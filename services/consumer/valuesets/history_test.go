@@ -1,0 +1,74 @@
+package valuesets_test
+
+import (
+	"flag"
+	"strconv"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/shapebus/shapebus/services/consumer/valuesets"
+)
+
+// histories is how many the ordinary test plays; -rapid.checks asks for more.
+const histories = 10000
+
+// checks makes rapid play n cases for the time of the test, unless the command
+// line says how many.
+func checks(t *testing.T, n int) {
+	t.Helper()
+	f := flag.Lookup("rapid.checks")
+	if was := f.Value.String(); was == f.DefValue {
+		if err := f.Value.Set(strconv.Itoa(n)); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := f.Value.Set(was); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// Whatever is delivered, trimmed, loaded and restarted in whatever order: an
+// answer that is given is the truth, and once everything has arrived there is one.
+func TestWhatIsKnownIsTrue(t *testing.T) {
+	checks(t, histories)
+	var asked, answered int
+	rapid.Check(t, func(t *rapid.T) {
+		w := &world{t: t}
+		w.restart()
+		for range rapid.IntRange(1, 60).Draw(t, "steps") {
+			switch rapid.IntRange(0, 12).Draw(t, "do") {
+			case 0, 12:
+				w.load()
+			case 1:
+				w.fold()
+			case 2:
+				w.restart()
+			case 3, 4, 5:
+				asked++
+				if view, _ := w.ask(0); view == valuesets.Known {
+					answered++
+				}
+			default:
+				w.step()
+			}
+		}
+		if !w.history.Loaded() {
+			w.load()
+		}
+		w.deliverAll()
+		if !w.answers() {
+			w.load() // what is stored may reach further back than what is held
+			w.deliverAll()
+			if !w.answers() {
+				t.Fatalf("all has arrived and there is no answer\n%s", w)
+			}
+		}
+	})
+	t.Logf("%d of %d questions had an answer before all had arrived", answered, asked)
+	if answered < asked/10 {
+		t.Error("so few answers prove little")
+	}
+}
