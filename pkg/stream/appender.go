@@ -312,10 +312,10 @@ func (a *Appender) collect(lost <-chan nats.Status) {
 func (a *Appender) settle(p inFlight) {
 	a.stored.Store(p.seq)
 	a.inFlight.Add(-1)
+	a.space.Release(p.bytes)
 	if p.stored != nil {
 		p.stored(p.seq)
 	}
-	a.space.Release(p.bytes) // last, so that Flush returns behind it
 }
 
 // unsent turns the error of a message that the connection did not take into
@@ -367,7 +367,7 @@ func (a *Appender) Err() error {
 	return context.Cause(a.ctx)
 }
 
-// Flush waits until nothing is in flight and all calls of stored have returned.
+// Flush waits until nothing is in flight. The last call of stored may still be on its way.
 func (a *Appender) Flush(ctx context.Context) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()

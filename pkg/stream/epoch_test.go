@@ -22,9 +22,16 @@ func (b *bench) remake() {
 	b.tb.Helper()
 	cfg := b.stream.CachedInfo().Config
 	ok(b.tb, b.js.DeleteStream(b.ctx(), "S"))
-	var err error
-	b.stream, err = b.js.CreateStream(b.ctx(), cfg)
-	ok(b.tb, err)
+	for deadline := time.Now().Add(patience); ; {
+		var err error
+		if b.stream, err = b.js.CreateStream(b.ctx(), cfg); err == nil {
+			return
+		}
+		// The server may still be removing the files of the one before.
+		if api, refused := errors.AsType[*jetstream.APIError](err); !refused || api.ErrorCode != 10049 || time.Now().After(deadline) {
+			b.tb.Fatal(err)
+		}
+	}
 }
 
 // wantReplaced fails the test unless reading ends with ErrReplaced before it returns anything else.
