@@ -371,7 +371,7 @@ func (a *Appender) Err() error {
 	return context.Cause(a.ctx)
 }
 
-// Flush waits until nothing is in flight.
+// Flush waits until nothing is in flight. The last call of stored may still be on its way.
 func (a *Appender) Flush(ctx context.Context) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
