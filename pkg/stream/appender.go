@@ -287,6 +287,9 @@ func refused(err error) error {
 	return topology.Explain(err)
 }
 
+// Parts is the number of parts in which data of a size is stored.
+func (a *Appender) Parts(size int) int { return partsOf(size, a.maxPayload) }
+
 // InFlight is the number of messages without an answer.
 func (a *Appender) InFlight() int { return int(a.inFlight.Load()) }
 

@@ -3,10 +3,12 @@ package consumer
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/shapebus/shapebus/pkg/stream"
 	"github.com/shapebus/shapebus/pkg/topology"
@@ -23,6 +25,9 @@ type partition struct {
 	messages  *atomic.Int64
 	bytes     *atomic.Int64
 	builders  *sync.Pool
+
+	outdated  atomic.Uint64 // the first sequence of the last checkpoint in parts
+	purgeable chan struct{} // there are checkpoints before that
 }
 
 func (c *Consumer) openPartition(ctx context.Context, n int, builders *sync.Pool) (*partition, error) {
@@ -33,6 +38,7 @@ func (c *Consumer) openPartition(ctx context.Context, n int, builders *sync.Pool
 	return &partition{
 		source: c.cfg.Source, n: n, out: out, failpoint: c.cfg.Failpoint,
 		messages: &c.stats.Appended, bytes: &c.stats.Bytes, builders: builders,
+		purgeable: make(chan struct{}, 1),
 	}, nil
 }
 
@@ -73,15 +79,46 @@ func (p *partition) appendSegment(ctx context.Context, handle string, segment ui
 
 // checkpoint appends how far the partition has come. It stands behind
 // everything appended before, so it is true once it is stored. It replaces
-// the one before it.
+// the one before it; registry.ReadCheckpoint says how.
 func (p *partition) checkpoint(ctx context.Context, c wire.Checkpoint, stored func(uint64)) error {
 	data, err := wire.EncodeCheckpoint(c)
 	if err != nil {
 		return err
 	}
-	return p.out.Append(ctx, stream.Message{
-		Subject: p.source.CheckpointSubject(p.n),
-		Header:  stream.Header("Nats-Rollup", "sub"),
-		Data:    data,
-	}, stored)
+	m := stream.Message{Subject: p.source.CheckpointSubject(p.n), Data: data}
+	parts := uint64(p.out.Parts(len(data)))
+	if parts == 1 {
+		m.Header = stream.Header(jetstream.MsgRollup, jetstream.MsgRollupSubject)
+		return p.out.Append(ctx, m, stored)
+	}
+	// Each part would remove those before it, its own first ones too.
+	return p.out.Append(ctx, m, func(last uint64) {
+		p.outdated.Store(last - (parts - 1))
+		select {
+		case p.purgeable <- struct{}{}:
+		default: // it is known already that there is something
+		}
+		if stored != nil {
+			stored(last)
+		}
+	})
+}
+
+// purgeCheckpoints removes what stands before a checkpoint in parts, until ctx ends. What it cannot
+// remove goes with the next one.
+func (p *partition) purgeCheckpoints(ctx context.Context, js jetstream.JetStream, log *slog.Logger) error {
+	for {
+		select {
+		case <-p.purgeable:
+		case <-ctx.Done():
+			return nil
+		}
+		st, err := js.Stream(ctx, p.source.ShapeStream(p.n))
+		if err == nil {
+			err = st.Purge(ctx, jetstream.WithPurgeSubject(p.source.CheckpointSubject(p.n)), jetstream.WithPurgeSequence(p.outdated.Load()))
+		}
+		if err != nil && ctx.Err() == nil {
+			log.WarnContext(ctx, "old checkpoints not removed", slog.Int("partition", p.n), slog.Any("error", err))
+		}
+	}
 }

@@ -81,17 +81,29 @@ func (p *plane) describeAll(ctx context.Context, records []*registry.Shape) ([]c
 	if err != nil {
 		return nil, err
 	}
-	checkpoints := map[int]wire.Checkpoint{}
+	type checkpoint struct {
+		at     change.LSN
+		parked parkedPlaces
+	}
+	checkpoints := map[int]checkpoint{}
 	out := make([]control.Shape, 0, len(records))
 	for _, rec := range records {
 		cp, ok := checkpoints[rec.Partition]
 		if !ok {
-			if cp, _, err = readCheckpoint(ctx, p.js, p.c.cfg.Source, rec.Partition); err != nil {
+			c, _, err := registry.ReadCheckpoint(ctx, p.js, p.c.cfg.Source, rec.Partition)
+			if err != nil {
 				return nil, err
 			}
+			cp = checkpoint{change.LSN(c.LSN), placesIn(&c)}
 			checkpoints[rec.Partition] = cp
 		}
-		s := summary(rec, tails[rec.Handle], cp, head.lsn)
+		s := summary(rec, tails[rec.Handle])
+		if rec.State == control.StateLive {
+			applied, _, _ := placeOf(rec, true, tails[rec.Handle], cp.at, cp.parked)
+			if s.Applied = applied.String(); head.lsn > applied {
+				s.LagBytes = int64(head.lsn - applied)
+			}
+		}
 		if tails[rec.Handle].Ended && s.State != control.StateEnded && s.State != control.StateDeleting {
 			s.State = control.StateEnded // the record follows in a moment
 			if s.Reason, err = p.lastWord(ctx, rec); err != nil {
@@ -123,13 +135,15 @@ func (p *plane) lastWord(ctx context.Context, rec *registry.Shape) (reason strin
 	return reason, err
 }
 
-func summary(rec *registry.Shape, tail wire.Tail, cp wire.Checkpoint, head change.LSN) control.Shape {
+// summary is what a shape's record and log say of it.
+func summary(rec *registry.Shape, tail wire.Tail) control.Shape {
 	d := rec.Definition
 	s := control.Shape{
 		ID: rec.ID, Handle: rec.Handle, Partition: rec.Partition, State: rec.State, Reason: rec.Reason,
 		Schema: d.Schema, Table: d.Table, Where: d.Where, Params: d.Params,
 		HasKey: len(rec.Table.PrimaryKey) > 0, WriteUnit: control.WriteUnit, Created: rec.Created.Format(time.RFC3339Nano),
 		Inner: rec.Unasked, Offset: tail.Committed, Rows: tail.CommittedRows, LogBytes: tail.Bytes, SnapshotRows: rec.SnapshotRows,
+		Applied: change.LSN(0).String(),
 	}
 	for _, q := range rec.Subqueries {
 		s.Subqueries = append(s.Subqueries, q.Handle)
@@ -141,14 +155,6 @@ func summary(rec *registry.Shape, tail wire.Tail, cp wire.Checkpoint, head chang
 			})
 		}
 	}
-	applied := change.LSN(0)
-	if rec.State == control.StateLive {
-		applied, _, _ = placeOf(rec, true, tail, cp)
-		if head > applied {
-			s.LagBytes = int64(head - applied)
-		}
-	}
-	s.Applied = applied.String()
 	return s
 }
 
@@ -204,7 +210,7 @@ func (p *plane) status(ctx context.Context, _ struct{}) (any, error) {
 	out.ChangeLSN = head.lsn.String()
 	var applied place
 	for n := range cfg.Partitions {
-		cp, _, err := readCheckpoint(ctx, p.js, cfg.Source, n)
+		cp, _, err := registry.ReadCheckpoint(ctx, p.js, cfg.Source, n)
 		if err != nil {
 			return nil, err
 		}

@@ -71,6 +71,10 @@ func (s *session) recover(ctx context.Context) (place, error) {
 			}
 		}
 	}
+	parked := make([]parkedPlaces, len(checkpoints))
+	for n := range checkpoints {
+		parked[n] = placesIn(&checkpoints[n])
+	}
 	var outers []recovered
 	for _, rec := range records {
 		tail := tails[rec.Handle]
@@ -86,7 +90,7 @@ func (s *session) recover(ctx context.Context) (place, error) {
 				return place{}, err
 			}
 		case len(rec.Subqueries) > 0 && (tail.Began || rec.State == control.StateCreating):
-			r, reason, err := s.recoverOuter(ctx, rec, tail, cp, info.State.FirstSeq)
+			r, reason, err := s.recoverOuter(ctx, rec, tail, cp, parked[rec.Partition], info.State.FirstSeq)
 			if reason != "" {
 				err = s.endRecord(ctx, rec, tail, reason)
 			} else if r != nil {
@@ -147,7 +151,7 @@ func (s *session) recover(ctx context.Context) (place, error) {
 // recoverOuter finds out how a shape with subqueries goes on: from a place in
 // the change log, or, if there is a reason, not at all. One whose snapshot was not
 // finished begins anew.
-func (s *session) recoverOuter(ctx context.Context, rec *registry.Shape, tail wire.Tail, cp wire.Checkpoint, first uint64) (r *recovered, reason string, err error) {
+func (s *session) recoverOuter(ctx context.Context, rec *registry.Shape, tail wire.Tail, cp wire.Checkpoint, parked parkedPlaces, first uint64) (r *recovered, reason string, err error) {
 	if reason := s.missing(rec); reason != "" {
 		return nil, reason, nil
 	}
@@ -160,7 +164,7 @@ func (s *session) recoverOuter(ctx context.Context, rec *registry.Shape, tail wi
 	}
 	r = &recovered{f: f, rec: rec}
 	var ok bool
-	r.at, r.aside, ok = placeOf(rec, rec.State == control.StateLive, tail, cp)
+	r.at, r.aside, ok = placeOf(rec, rec.State == control.StateLive, tail, change.LSN(cp.LSN), parked)
 	switch {
 	case !ok:
 		return nil, reasonLost, nil
@@ -191,7 +195,7 @@ func (s *session) readCheckpoints(ctx context.Context) ([]wire.Checkpoint, place
 	all := make([]wire.Checkpoint, len(s.parts))
 	var start place
 	for _, p := range s.parts {
-		c, _, err := readCheckpoint(ctx, s.js, s.c.cfg.Source, p.n)
+		c, _, err := registry.ReadCheckpoint(ctx, s.js, s.c.cfg.Source, p.n)
 		if err != nil {
 			return nil, place{}, err
 		}
@@ -206,23 +210,6 @@ func (s *session) readCheckpoints(ctx context.Context) ([]wire.Checkpoint, place
 	}
 	s.c.stats.Applied.Store(uint64(s.applied.lsn))
 	return all, start, nil
-}
-
-// readCheckpoint reads a partition's last checkpoint; ok is false before the first.
-func readCheckpoint(ctx context.Context, js jetstream.JetStream, source topology.Source, p int) (c wire.Checkpoint, ok bool, err error) {
-	st, err := js.Stream(ctx, source.ShapeStream(p))
-	if err != nil {
-		return c, false, fmt.Errorf("read checkpoint of partition %d: %w", p, err)
-	}
-	m, err := st.GetLastMsgForSubject(ctx, source.CheckpointSubject(p))
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return c, false, nil
-	}
-	if err != nil {
-		return c, false, fmt.Errorf("read checkpoint of partition %d: %w", p, err)
-	}
-	c, err = wire.DecodeCheckpoint(m.Data)
-	return c, err == nil, err
 }
 
 // tailPage is how many logs are asked for their last message at once; the
@@ -242,7 +229,7 @@ func readTails(ctx context.Context, js jetstream.JetStream, source topology.Sour
 	tails := make(map[string]wire.Tail, len(records))
 	for p, all := range subjects {
 		for len(all) > 0 {
-			page := all[:min(tailPage, len(all))]
+			page := all[:min(tailPage, len(all), fitting(js.Conn().MaxPayload(), len(all[0])))]
 			all = all[len(page):]
 			if err := readTailPage(ctx, js, source.ShapeStream(p), page, tails); err != nil {
 				return nil, fmt.Errorf("read logs of partition %d: %w", p, err)
@@ -250,6 +237,12 @@ func readTails(ctx context.Context, js jetstream.JetStream, source topology.Sour
 		}
 	}
 	return tails, nil
+}
+
+// fitting is how many subjects of a length fit into a request.
+func fitting(maxPayload int64, length int) int {
+	const around, each = 512, 4 // the rest of the request; quotes, a comma, and a handle may be a digit longer
+	return max(1, (int(maxPayload)-around)/(length+each))
 }
 
 // readTailPage adds the tails of the logs that have one. An answer may end

@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/shapebus/shapebus/pkg/control"
+	"github.com/shapebus/shapebus/pkg/registry"
 	"github.com/shapebus/shapebus/pkg/topology"
 	"github.com/shapebus/shapebus/pkg/wire"
 )
@@ -77,7 +78,7 @@ func (s *session) trimChanges(ctx context.Context, floors *floors) error {
 	}
 	var floor uint64
 	for _, p := range s.parts {
-		c, ok, err := readCheckpoint(ctx, s.js, s.c.cfg.Source, p.n)
+		c, ok, err := registry.ReadCheckpoint(ctx, s.js, s.c.cfg.Source, p.n)
 		if err != nil || !ok {
 			return err
 		}
