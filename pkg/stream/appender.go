@@ -52,8 +52,7 @@ type AppenderConfig struct {
 // Appender is the one writer of a stream. It publishes asynchronously in a
 // bounded window, each message with the stream sequence that it must follow:
 // a second writer fails on its first message, and whatever fails fails
-// everything behind it. On a stream that takes atomic batches (all of package
-// topology's do) that holds even for messages that were on their way for any length
+// everything behind it. That holds even for messages that were on their way for any length
 // of time while somebody else went on; see fence.go. Safe for concurrent use; messages of concurrent
 // callers do not mix within a message's parts.
 type Appender struct {
@@ -87,7 +86,8 @@ type inFlight struct {
 
 // OpenAppender makes an appender that goes on after the stream's last
 // message. It sends nothing; the first Append takes some milliseconds more. The connection must be the caller's for as long
-// as the appender lives; losing it ends the appender.
+// as the appender lives; losing it ends the appender. A stream that takes no atomic batches is refused with
+// topology.ErrNoAtomicBatches.
 func OpenAppender(ctx context.Context, nc *nats.Conn, streamName string, cfg AppenderConfig) (*Appender, error) {
 	if cfg.WindowBytes == 0 {
 		cfg.WindowBytes = 4 << 20
@@ -108,6 +108,10 @@ func OpenAppender(ctx context.Context, nc *nats.Conn, streamName string, cfg App
 	if err != nil {
 		return nil, fmt.Errorf("open appender for stream %s: %w", streamName, err)
 	}
+	fence, err := fenceSubject(nc, st.CachedInfo().Config)
+	if err != nil {
+		return nil, fmt.Errorf("open appender for stream %s: %w", streamName, err)
+	}
 	life, fail := context.WithCancelCause(context.Background())
 	a := &Appender{
 		js:         js,
@@ -116,7 +120,7 @@ func OpenAppender(ctx context.Context, nc *nats.Conn, streamName string, cfg App
 		window:     int64(cfg.WindowBytes),
 		space:      semaphore.NewWeighted(int64(cfg.WindowBytes)),
 		next:       st.CachedInfo().State.LastSeq,
-		fence:      fenceSubject(st.CachedInfo().Config),
+		fence:      fence,
 		ackTimeout: cfg.AckTimeout,
 		queue:      make(chan inFlight, cfg.WindowMessages),
 		ctx:        life,

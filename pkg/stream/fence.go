@@ -34,17 +34,18 @@ const (
 	fenceMessages = maxWindowMessages + 4
 )
 
-// fenceSubject is where a stream's fences go; none if the stream takes no
-// atomic batches or has no subject of the form "prefix.>".
-func fenceSubject(cfg jetstream.StreamConfig) string {
-	if !cfg.AllowAtomicPublish || len(cfg.Subjects) == 0 {
-		return ""
+// fenceSubject is where a stream's fences go. A stream that takes none is refused: nothing would
+// keep late messages out of it.
+func fenceSubject(nc *nats.Conn, cfg jetstream.StreamConfig) (string, error) {
+	if err := topology.CheckAtomic(nc, cfg); err != nil {
+		return "", err
 	}
-	prefix, ok := strings.CutSuffix(cfg.Subjects[0], ".>")
-	if !ok {
-		return ""
+	if len(cfg.Subjects) > 0 {
+		if prefix, ok := strings.CutSuffix(cfg.Subjects[0], ".>"); ok {
+			return prefix + "." + topology.FenceToken, nil
+		}
 	}
-	return prefix + "." + topology.FenceToken
+	return "", fmt.Errorf("stream %s has no subject of the form prefix.> for its fences", cfg.Name)
 }
 
 // Fence reports whether a message is one of a fence's empty ones, and how many

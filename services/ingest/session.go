@@ -61,6 +61,9 @@ func (g *Ingest) session(ctx context.Context) error {
 		return err
 	}
 	log, err := g.cfg.Source.EnsureChangeLog(ctx, js, g.cfg.ChangeLog)
+	if errors.Is(err, topology.ErrNoAtomicBatches) {
+		return fatal(err)
+	}
 	if err != nil {
 		return err
 	}
