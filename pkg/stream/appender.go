@@ -47,6 +47,10 @@ type AppenderConfig struct {
 	WindowBytes    int           // bytes in flight; default 4 MiB
 	WindowMessages int           // messages in flight; default 512, and not more
 	AckTimeout     time.Duration // after which a message's fate is unknown; default 30 s
+	// PurgeFence removes the empty messages with which the appender begins, once there is something
+	// behind them: they count against the stream's limits. It leaves a hole in the stream's
+	// sequences, so it is for streams that nobody reads by sequence, as [Reader] and [Seek] do.
+	PurgeFence bool
 }
 
 // Appender is the one writer of a stream. It publishes asynchronously in a
@@ -67,6 +71,8 @@ type Appender struct {
 	// fence is the subject of the fence that the first message goes behind,
 	// "" once it has.
 	fence      string
+	purgeFence bool
+	purging    sync.WaitGroup
 	ackTimeout time.Duration
 
 	queue    chan inFlight
@@ -121,6 +127,7 @@ func OpenAppender(ctx context.Context, nc *nats.Conn, streamName string, cfg App
 		space:      semaphore.NewWeighted(int64(cfg.WindowBytes)),
 		next:       st.CachedInfo().State.LastSeq,
 		fence:      fence,
+		purgeFence: cfg.PurgeFence,
 		ackTimeout: cfg.AckTimeout,
 		queue:      make(chan inFlight, cfg.WindowMessages),
 		ctx:        life,
@@ -327,6 +334,9 @@ func (a *Appender) Flush(ctx context.Context) error {
 func (a *Appender) Close() {
 	a.fail(ErrClosed)
 	<-a.finished
+	a.mu.Lock() // nobody begins to purge any more
+	defer a.mu.Unlock()
+	a.purging.Wait()
 }
 
 // Header returns a fresh header with one key; more can be set on it.

@@ -23,7 +23,8 @@ import (
 // behind so many empty messages that the stream's sequence passes, in one step,
 // everything that a writer before can expect. That is bounded: it does not send
 // more than a window beyond what is acknowledged. The last message of the stream
-// is never an empty one. Readers pass over them; see Fence.
+// is never an empty one. Readers pass over them; see Fence. Where nobody reads by sequence they are
+// removed again: they have done their work once something is stored behind them.
 
 const (
 	// maxWindowMessages bounds AppenderConfig.WindowMessages, because a
@@ -90,8 +91,25 @@ func (a *Appender) publishFenced(ctx context.Context, m *nats.Msg) error {
 		return fmt.Errorf("%w: message stored at %d, expected at %d", ErrFenced, ack.Sequence, want)
 	}
 	a.next = ack.Sequence
+	if a.purgeFence {
+		subject := a.fence
+		a.purging.Go(func() { a.removeFences(a.ctx, subject, ack.Sequence) }) //nolint:contextcheck // it belongs to the appender
+	}
 	a.fence = ""
 	return nil
+}
+
+// removeFences removes the stream's fences before a message. The stream's last sequence, which
+// keeps late messages out, stays as it is, since that message is behind them. Those that cannot be
+// removed go with the next writer's.
+func (a *Appender) removeFences(ctx context.Context, subject string, before uint64) {
+	ctx, cancel := context.WithTimeout(ctx, a.ackTimeout)
+	defer cancel()
+	st, err := a.js.Stream(ctx, a.stream)
+	if err != nil {
+		return
+	}
+	_ = st.Purge(ctx, jetstream.WithPurgeSubject(subject), jetstream.WithPurgeSequence(before)) // see above
 }
 
 // fenceError says what the error of a batch means here. Whether it was stored

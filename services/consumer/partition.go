@@ -31,7 +31,7 @@ type partition struct {
 }
 
 func (c *Consumer) openPartition(ctx context.Context, n int, builders *sync.Pool) (*partition, error) {
-	out, err := stream.OpenAppender(ctx, c.cfg.NATS, c.cfg.Source.ShapeStream(n), stream.AppenderConfig{WindowBytes: c.cfg.WindowBytes})
+	out, err := stream.OpenAppender(ctx, c.cfg.NATS, c.cfg.Source.ShapeStream(n), stream.AppenderConfig{WindowBytes: c.cfg.WindowBytes, PurgeFence: true})
 	if err != nil {
 		return nil, err
 	}

@@ -34,7 +34,7 @@ func (m *Materializer) openStore(ctx context.Context, js jetstream.JetStream, p 
 	if err != nil {
 		return nil, fmt.Errorf("open stream %s: %w", m.cfg.Source.VerdictStream(p), topology.Explain(err))
 	}
-	out, err := stream.OpenAppender(ctx, m.cfg.NATS, m.cfg.Source.VerdictStream(p), stream.AppenderConfig{WindowBytes: m.cfg.WindowBytes})
+	out, err := stream.OpenAppender(ctx, m.cfg.NATS, m.cfg.Source.VerdictStream(p), stream.AppenderConfig{WindowBytes: m.cfg.WindowBytes, PurgeFence: true})
 	if err != nil {
 		return nil, topology.Explain(err)
 	}
