@@ -43,11 +43,7 @@ func TestShapesEndWhenTheirTableChanges(t *testing.T) {
 			if !strings.Contains(info.Reason, tt.reason) {
 				t.Errorf("reason %q, want one with %q", info.Reason, tt.reason)
 			}
-			st, err := logcheck.Replay(t.Context(), s.JS, s.Source, victim.Info())
-			if err != nil {
-				t.Fatal(err)
-			}
-			if st.Ended != info.Reason {
+			if st := replayEnded(s, victim); st.Ended != info.Reason {
 				t.Errorf("the log ends with %q, the record with %q", st.Ended, info.Reason)
 			}
 			var must *client.MustRefetchError

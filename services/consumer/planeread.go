@@ -106,33 +106,13 @@ func (p *plane) describeAll(ctx context.Context, records []*registry.Shape) ([]c
 		}
 		if tails[rec.Handle].Ended && s.State != control.StateEnded && s.State != control.StateDeleting {
 			s.State = control.StateEnded // the record follows in a moment
-			if s.Reason, err = p.lastWord(ctx, rec); err != nil {
+			if s.Reason, err = lastWord(ctx, p.js, p.c.cfg.Source, rec); err != nil {
 				return nil, err
 			}
 		}
 		out = append(out, s)
 	}
 	return out, nil
-}
-
-// lastWord reads from the log of a shape that has ended why it did.
-func (p *plane) lastWord(ctx context.Context, rec *registry.Shape) (reason string, err error) {
-	st, err := p.js.Stream(ctx, p.c.cfg.Source.ShapeStream(rec.Partition))
-	if err != nil {
-		return "", fmt.Errorf("read the end of log %s: %w", rec.Handle, err)
-	}
-	m, err := st.GetLastMsgForSubject(ctx, p.c.cfg.Source.LogSubject(rec.Partition, rec.Handle))
-	if err != nil {
-		return "", fmt.Errorf("read the end of log %s: %w", rec.Handle, err)
-	}
-	var d wire.LogDecoder
-	err = d.Decode(m.Data, func(e *wire.Entry) error {
-		if e.Kind == wire.EntryEnd {
-			reason = e.Reason
-		}
-		return nil
-	})
-	return reason, err
 }
 
 // summary is what a shape's record and log say of it.
