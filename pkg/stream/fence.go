@@ -93,7 +93,7 @@ func (a *Appender) publishFenced(ctx context.Context, m *nats.Msg) error {
 	a.next = ack.Sequence
 	if a.purgeFence {
 		subject := a.fence
-		a.purging.Go(func() { a.removeFences(a.ctx, subject, ack.Sequence) }) //nolint:contextcheck // it belongs to the appender
+		a.purging.Go(func() { a.removeFences(a.ctx, subject, ack.Sequence) })
 	}
 	a.fence = ""
 	return nil
