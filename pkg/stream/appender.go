@@ -92,8 +92,8 @@ type inFlight struct {
 
 // OpenAppender makes an appender that goes on after the stream's last
 // message. It sends nothing; the first Append takes some milliseconds more. The connection must be the caller's for as long
-// as the appender lives; losing it ends the appender. A stream that takes no atomic batches is refused with
-// topology.ErrNoAtomicBatches.
+// as the appender lives; losing it ends the appender. A stream that takes no atomic batches is
+// refused with topology.ErrNoAtomicBatches.
 func OpenAppender(ctx context.Context, nc *nats.Conn, streamName string, cfg AppenderConfig) (*Appender, error) {
 	if cfg.WindowBytes == 0 {
 		cfg.WindowBytes = 4 << 20

@@ -64,7 +64,8 @@ func (s *session) endRecord(ctx context.Context, rec *registry.Shape, tail wire.
 	return s.endFollower(ctx, f, reason, true)
 }
 
-// lastWord reads from the log of a shape that has ended why it did; "" if the log has been removed since.
+// lastWord reads from the log of a shape that has ended why it did; "" if the log has been removed
+// since.
 func lastWord(ctx context.Context, js jetstream.JetStream, source topology.Source, rec *registry.Shape) (reason string, err error) {
 	st, err := js.Stream(ctx, source.ShapeStream(rec.Partition))
 	if err != nil {

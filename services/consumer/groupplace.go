@@ -84,9 +84,9 @@ func placesIn(cp *wire.Checkpoint) parkedPlaces {
 	return all
 }
 
-// placeOf finds where an outer shape's log stands: by its last commit marker,
-// or by a checkpoint that says more: cp is that one's LSN, parked what it says of
-// shapes that are behind it. ok is false when nothing tells.
+// placeOf finds where an outer shape's log stands: by its last commit marker, or by a checkpoint
+// that says more. cp is the checkpoint's LSN, parked what it says of shapes that are elsewhere. ok
+// is false when nothing tells.
 func placeOf(rec *registry.Shape, live bool, tail wire.Tail, cp change.LSN, parked parkedPlaces) (at change.LSN, aside string, ok bool) {
 	at, aside, ok = tail.Committed.LSN, tail.Aside, tail.Committed.LSN != 0
 	if p := parked[rec.Handle]; p != nil {
