@@ -32,7 +32,7 @@ func (p *plane) create(ctx context.Context, req control.CreateRequest) (any, err
 	case err != nil:
 		return nil, err
 	case fresh: // its log has not begun
-		return summary(rec, wire.Tail{}, wire.Checkpoint{}, 0), nil
+		return summary(rec, wire.Tail{}), nil
 	}
 	return p.describe(ctx, rec)
 }

@@ -80,6 +80,9 @@ func (g *Ingest) session(ctx context.Context) error {
 		return err
 	}
 	log, err := s.openLog(ctx, js, id)
+	if errors.Is(err, topology.ErrNoAtomicBatches) {
+		return fatal(err)
+	}
 	if err != nil {
 		return err
 	}
