@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/shapebus/shapebus/e2e/logcheck"
 	"github.com/shapebus/shapebus/e2e/stack"
@@ -123,4 +124,24 @@ func TestDelete(t *testing.T) {
 		t.Error("the new life has the old handle")
 	}
 	s.Verify(again)
+}
+
+// TestAShapeAskedForAtOnceAfterAChangeIsANewOne: the change has not been
+// noticed yet. Nobody gets the life that is about to end, nor a subquery on it.
+func TestAShapeAskedForAtOnceAfterAChangeIsANewOne(t *testing.T) {
+	s := stack.New(t, projectSchema)
+	s.Consumer.CatalogInterval = time.Second
+	s.StartIngest()
+	s.StartConsumer()
+	s.StartMaterializer()
+	def := client.Definition{Table: "projects", Columns: []string{"id"}, Where: "active"}
+	old := s.Create(def)
+	s.Verify(old)
+	s.Exec("BEGIN; DROP TABLE projects; CREATE TABLE projects (id int PRIMARY KEY, active bool, owner int); INSERT INTO projects SELECT i, true, 1 FROM generate_series(1, 5) i; COMMIT")
+	outer := s.Create(client.Definition{Table: "tasks", Where: "project_id IN (SELECT id FROM projects WHERE active)"})
+	again := s.Create(def)
+	if again.Handle() == old.Handle() || outer.Info().Subqueries[0] != again.Handle() {
+		t.Errorf("the shape was %s and is %s; the subquery is %s", old.Handle(), again.Handle(), outer.Info().Subqueries[0])
+	}
+	s.Verify(outer, again)
 }
