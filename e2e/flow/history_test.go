@@ -117,6 +117,10 @@ func TestTheDatabaseGoesBackInItsHistory(t *testing.T) {
 			}
 			startPostgres(t, dir, server.port)
 			s.DB = s.Connect()
+			s.Until("the server has taken over", func() (ok bool, err error) {
+				err = s.DB.QueryRow(t.Context(), "SELECT NOT pg_is_in_recovery()").Scan(&ok)
+				return ok, err
+			}, func() string { return "it has not" })
 			var file string // its name begins with the timeline
 			if err := s.DB.QueryRow(t.Context(), "SELECT pg_walfile_name(pg_current_wal_lsn())").Scan(&file); err != nil || strings.HasPrefix(file, "00000001") == tt.takesOver {
 				t.Fatalf("WAL file %s, %v", file, err)
