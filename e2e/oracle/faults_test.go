@@ -176,6 +176,7 @@ func (w *world) hold(t *traffic) {
 	}
 	w.try(conn, "COMMIT")
 	w.note("%s is free again", table.SQL())
+	w.allEnd()
 }
 
 // try runs a script; what fails is rolled back.
@@ -295,10 +296,7 @@ func (w *world) dropAll() {
 		})
 		w.note("the slot was dropped")
 	}
-	// A change tells ingest of it.
-	load := &workload{rng: w.rng, schema: w.schema}
-	script := load.toggles(load.togglable(), 3)
-	_, _ = w.db.PgConn().Exec(w.tb.Context(), script).ReadAll() // it may meet a lock
+	w.allEnd()
 }
 
 // finish keeps the logs of shapes as they are, of which each must end before long.
@@ -321,10 +319,16 @@ func (w *world) finish(why string, which func(*living) bool) {
 func (w *world) crowd() {
 	w.tb.Helper()
 	n := []int{25, 60, 120}[w.rng.IntN(3)]
-	if w.crowded += n; w.crowded > 250 {
+	if w.plan.short {
+		n = 25
+	}
+	if w.crowded += n; w.crowded > 250 || w.plan.short && w.crowded > n {
 		return
 	}
 	levels := []int{0, 1, 2}[w.rng.IntN(3)]
+	if w.crowded == n {
+		levels = 2 // nested ones need most of each other
+	}
 	if !w.subqueries {
 		levels = 0
 	}
