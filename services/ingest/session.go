@@ -159,6 +159,10 @@ func (s *session) connect(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("open the replication connection to %s: %w", pg.Redact(s.g.cfg.DatabaseURL), err)
 	}
+	if s.conn.ParameterStatus("in_hot_standby") == "on" { // the address may lead to another server each time
+		s.close(ctx)
+		return errRecovery
+	}
 	return nil
 }
 
