@@ -164,7 +164,7 @@ func TestASetThatIsWantedAgainIsNotStale(t *testing.T) {
 			}, func() string { return "it is there" })
 			verdicts.close()
 			s.Exec("UPDATE projects SET active = NOT active WHERE id <= 6") // revokes and lets in
-			awaitTrim(t, s)
+			awaitFloor(t, s)
 			second := createUnderway(t, s, client.Definition{Table: "tasks", Where: activeTasks})
 			s.Exec("INSERT INTO tasks VALUES (7001, 2, false, 'of a revoked project'), (7002, 1, false, 'of an active one')")
 			verdicts.open()
@@ -189,9 +189,9 @@ func createUnderway(t *testing.T, s *stack.Stack, def client.Definition) *client
 	return sh
 }
 
-// awaitTrim waits until all shapes have passed what is committed, and what they
+// awaitFloor waits until all shapes have passed what is committed, and what they
 // passed is forgotten.
-func awaitTrim(t *testing.T, s *stack.Stack) {
+func awaitFloor(t *testing.T, s *stack.Stack) {
 	t.Helper()
 	lsn, err := pg.EmitBarrier(t.Context(), s.DB, topology.BarrierPrefix, "trim")
 	if err != nil {
@@ -234,7 +234,7 @@ func TestASecondSetOfAKnownInnerShapeIsNotStale(t *testing.T) {
 	s.Exec("DELETE FROM members WHERE user_id IN (1, 2, 3)")
 	s.Exec("INSERT INTO members SELECT 1, u FROM generate_series(51, 60) u")
 	s.Verify(first)
-	awaitTrim(t, s)
+	awaitFloor(t, s)
 	held := verdicts.close()
 	second := createUnderway(t, s, client.Definition{Table: "users", Where: "id IN (SELECT user_id FROM members)"})
 	if a, b := first.Info().Subqueries[0], second.Info().Subqueries[0]; a != b {

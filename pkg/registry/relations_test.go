@@ -11,7 +11,7 @@ import (
 
 func TestRelationsAreReadOnceAndKept(t *testing.T) {
 	ctx, js, _ := open(t)
-	_, err := source.EnsureChangeLog(ctx, js, topology.ChangeLogConfig{MaxBytes: -1})
+	_, err := source.EnsureChangeLog(ctx, js, topology.History{}, topology.ChangeLogConfig{MaxBytes: -1})
 	ok(t, err)
 	relations, err := registry.OpenRelations(ctx, js, source)
 	ok(t, err)

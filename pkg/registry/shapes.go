@@ -56,6 +56,9 @@ type Shape struct {
 	SnapshotLSN change.LSN `json:"snapshot_lsn,omitempty"`
 	StartLSN    change.LSN `json:"start_lsn,omitempty"` // where to read the change log from
 	StartSeq    uint64     `json:"start_seq,omitempty"` // hint for StartLSN
+	// History is that of the database in which the LSNs above and those of the
+	// shape's log are places; "" if it is not known.
+	History string `json:"history,omitempty"`
 	// SnapshotRows is the number of rows read so far, updated now and then.
 	SnapshotRows int64 `json:"snapshot_rows,omitempty"`
 

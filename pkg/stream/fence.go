@@ -76,8 +76,10 @@ func (a *Appender) publishFenced(ctx context.Context, m *nats.Msg) error {
 	}
 	for i := range fenceMessages {
 		h := Header(topology.HeaderFence, strconv.Itoa(i+1))
-		if lsn := m.Header.Get(topology.HeaderLSN); lsn != "" {
-			h.Set(topology.HeaderLSN, lsn) // so that Seek finds its way
+		for _, key := range []string{topology.HeaderLSN, topology.HeaderAfter} {
+			if v := m.Header.Get(key); v != "" {
+				h.Set(key, v) // so that Seek finds its way
+			}
 		}
 		var opts []jetstreamext.BatchMsgOpt
 		if i == 0 {

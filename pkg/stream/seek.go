@@ -22,18 +22,31 @@ func LSN(h nats.Header) (change.LSN, error) {
 	return change.LSN(v), nil
 }
 
-// LSNHeader is the header of a change log message.
+// LSNHeader is the header of a change log message that nothing is said of but its LSN.
 func LSNHeader(l change.LSN) nats.Header {
 	return Header(topology.HeaderLSN, strconv.FormatUint(uint64(l), 10))
 }
 
-// Seek returns the sequence of the first message of the change log whose LSN
-// is at least lsn, or the one after the last message when there is none. Where
-// the log's beginning has been discarded, that is the first of what is left;
-// whether something was lost is the caller's to tell.
+// ChangeHeader is the header of a change log message at lsn, behind one at
+// after. more says that another one with the same LSN follows.
+func ChangeHeader(lsn, after change.LSN, more bool) nats.Header {
+	h := LSNHeader(lsn)
+	h.Set(topology.HeaderAfter, strconv.FormatUint(uint64(after), 10))
+	if more {
+		h.Set(topology.HeaderMore, "1")
+	}
+	return h
+}
+
+// Seek returns a sequence at which a reader who needs every message of the
+// change log from lsn on may begin: no message before it has an LSN of lsn or
+// more, and those from it on do. It is the one after the last message when there is
+// none. Where the log's beginning has been discarded, that is the first of what is left;
+// whether something was lost is the caller's to tell, see Place.
 //
 // It is a binary search: about 20 direct gets in a log of a million messages.
-// hint, if not zero, is a sequence to try first.
+// hint, if not zero, is a sequence to try first. Sequences need not be
+// contiguous: a server leaves some out after it has lost its unsynced tail.
 func Seek(ctx context.Context, st jetstream.Stream, lsn change.LSN, hint uint64) (uint64, error) {
 	info, err := st.Info(ctx)
 	if err != nil {
@@ -43,10 +56,13 @@ func Seek(ctx context.Context, st jetstream.Stream, lsn change.LSN, hint uint64)
 	if info.State.Msgs == 0 {
 		return hi, nil
 	}
-	at := func(seq uint64) (bool, error) { // message seq is at or after lsn
+	at := func(seq uint64) (bool, error) { // whatever comes first from seq on is at or after lsn
 		m, err := st.GetMsg(ctx, seq)
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			return false, nil // discarded meanwhile: before everything that is left
+			m, err = st.GetMsg(ctx, seq, jetstream.WithGetMsgSubject(">"))
+		}
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			return true, nil // nothing comes
 		}
 		if err != nil {
 			return false, fmt.Errorf("seek %s: get message %d: %w", lsn, seq, err)

@@ -40,9 +40,34 @@ const MemberTTL = 10 * time.Second
 // makes the server read it back at every start.
 const duplicates = time.Second
 
+// Metadata of the change log's stream.
+const (
+	historyKey = "shapebus-history"
+	reasonKey  = "shapebus-history-reason"
+)
+
+// History is which history of the database a change log tells. LSNs and
+// transaction ids mean something only within one: a database that was restored, or
+// whose standby took over without the last transactions, gives them to others.
+type History struct {
+	ID     string // "" if an older version made the stream: not known
+	Reason string // why it is not the history before; "" if there was none
+}
+
+// HistoryOf returns what a change log's stream says of its history.
+func HistoryOf(cfg jetstream.StreamConfig) History {
+	return History{ID: cfg.Metadata[historyKey], Reason: cfg.Metadata[reasonKey]}
+}
+
+// EnsureRelations creates the bucket of relations, where ingest keeps its
+// record, too.
+func (s Source) EnsureRelations(ctx context.Context, js jetstream.JetStream, replicas int) error {
+	return bucket(ctx, js, s.RelationBucket(), "table schemas", replicas, 0)
+}
+
 // EnsureChangeLog creates or updates the change log's stream and the bucket
 // of relations. Ingest calls it; it is safe to repeat.
-func (s Source) EnsureChangeLog(ctx context.Context, js jetstream.JetStream, cfg ChangeLogConfig) (jetstream.Stream, error) {
+func (s Source) EnsureChangeLog(ctx context.Context, js jetstream.JetStream, h History, cfg ChangeLogConfig) (jetstream.Stream, error) {
 	discard := jetstream.DiscardOld
 	if cfg.HoldPostgres {
 		discard = jetstream.DiscardNew
@@ -63,14 +88,26 @@ func (s Source) EnsureChangeLog(ctx context.Context, js jetstream.JetStream, cfg
 		AllowDirect: true,
 		// A new writer keeps the one before out with an atomic batch.
 		AllowAtomicPublish: true,
+		Metadata:           h.metadata(),
 	})
 	if err != nil {
 		return nil, Explain(fmt.Errorf("create stream %s for at most %d bytes: %w", s.ChangeStream(), maxBytes, err))
 	}
-	if err := bucket(ctx, js, s.RelationBucket(), "table schemas", cfg.Replicas, 0); err != nil {
+	if err := s.EnsureRelations(ctx, js, cfg.Replicas); err != nil {
 		return nil, err
 	}
 	return st, nil
+}
+
+func (h History) metadata() map[string]string {
+	m := map[string]string{}
+	if h.ID != "" {
+		m[historyKey] = h.ID
+	}
+	if h.Reason != "" {
+		m[reasonKey] = h.Reason
+	}
+	return m
 }
 
 // EnsureRegistry creates the buckets of shapes and leases.

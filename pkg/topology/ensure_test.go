@@ -46,7 +46,7 @@ func ok(tb testing.TB, err error) {
 }
 
 func ensureAll(ctx context.Context, js jetstream.JetStream, changes topology.ChangeLogConfig, shapes topology.ShapeLogConfig) error {
-	_, err := source.EnsureChangeLog(ctx, js, changes)
+	_, err := source.EnsureChangeLog(ctx, js, topology.History{}, changes)
 	return errors.Join(err, source.EnsureRegistry(ctx, js, 1), source.EnsureShapeLogs(ctx, js, 2, shapes))
 }
 
@@ -184,7 +184,7 @@ func TestAServerWithoutJetStreamIsExplained(t *testing.T) {
 	js, err := jetstream.New(nc)
 	ok(t, err)
 	ctx := within(t)
-	_, changes := source.EnsureChangeLog(ctx, js, topology.ChangeLogConfig{})
+	_, changes := source.EnsureChangeLog(ctx, js, topology.History{}, topology.ChangeLogConfig{})
 	for what, err := range map[string]error{
 		"change log": changes, "registry": source.EnsureRegistry(ctx, js, 1), "shape logs": source.EnsureShapeLogs(ctx, js, 1, topology.ShapeLogConfig{}),
 	} {
@@ -206,7 +206,7 @@ func TestAFullServerIsExplained(t *testing.T) {
 	js, err := jetstream.New(nc)
 	ok(t, err)
 
-	if _, err := source.EnsureChangeLog(ctx, js, topology.ChangeLogConfig{MaxBytes: 1 << 30}); err == nil || !strings.Contains(err.Error(), "out of space") || !strings.Contains(err.Error(), "1073741824") {
+	if _, err := source.EnsureChangeLog(ctx, js, topology.History{}, topology.ChangeLogConfig{MaxBytes: 1 << 30}); err == nil || !strings.Contains(err.Error(), "out of space") || !strings.Contains(err.Error(), "1073741824") {
 		t.Errorf("a change log larger than the store: %v, want advice on space", err)
 	}
 	ok(t, source.EnsureShapeLogs(ctx, js, 1, topology.ShapeLogConfig{}))

@@ -14,6 +14,14 @@ const (
 	// transaction, or a control entry's LSN, decimal. It never falls from one
 	// message to the next, so a place can be found by binary search.
 	HeaderLSN = "Sb-Lsn"
+	// HeaderAfter is on every change log message: the LSN of the message before
+	// it, as its writer knows it, decimal. All that committed at or below it stands before
+	// this message in the log, or has stood there. So a reader who has everything up to
+	// some LSN has lost something exactly if that is lower; see stream.Place.
+	HeaderAfter = "Sb-After"
+	// HeaderMore is on a change log message behind which more with its LSN
+	// follows: "1". What its last transaction did is not complete with it.
+	HeaderMore = "Sb-More"
 	// HeaderPart is on the parts of a message that is larger than the server
 	// takes: "<index>/<count>", from 0. Parts follow one another on their subject.
 	HeaderPart = "Sb-Part"

@@ -97,7 +97,10 @@ type Checkpoint struct {
 	// Parked are the shapes that LSN does not speak of, because they are in a
 	// unit or behind: each of them has everything up to a place of its own.
 	Parked []ParkedAt `msgpack:"parked,omitempty"`
-	At     int64      `msgpack:"at"` // microseconds since 1970-01-01 UTC
+	// History is that of the change log in which the LSNs are places; "" if it
+	// is not known. In another one they say nothing.
+	History string `msgpack:"history,omitempty"`
+	At      int64  `msgpack:"at"` // microseconds since 1970-01-01 UTC
 }
 
 // ParkedAt is a place in the change log that some shapes have come to.

@@ -78,39 +78,27 @@ func (q *pursuit) run(ctx context.Context, known bool) error {
 			return err
 		}
 	}
-	st, err := s.changes.Info(ctx)
-	if err != nil {
-		return err
-	}
-	for _, p := range slices.Clone(q.members) {
-		if p.begins().seq < st.State.FirstSeq {
-			if err := q.leave(ctx, p, &final{errors.New(reasonDiscarded)}); err != nil {
-				return err
-			}
-		}
-	}
-	if len(q.members) == 0 {
-		return nil
-	}
 	first := slices.MinFunc(q.members, func(a, b *parked) int { return cmp.Compare(a.begins().lsn, b.begins().lsn) }).begins()
-	seq, err := stream.Seek(ctx, s.changes, first.lsn, first.seq)
+	seq, err := s.seek(ctx, first.lsn, first.seq)
 	if err != nil {
 		return err
 	}
-	r, err := stream.OpenReader(ctx, s.js, s.c.cfg.Source.ChangeStream(), seq)
+	r, err := s.openChanges(ctx, stream.Place{LSN: max(first.lsn, 1) - 1}, seq)
 	if err != nil {
 		return err
 	}
 	defer r.Close() //nolint:contextcheck // it has to work after ctx has ended
 	for {
 		m, err := q.next(ctx, r)
-		if errors.Is(err, stream.ErrGap) {
-			return &final{errors.New(reasonDiscarded)}
-		}
 		if err != nil {
 			return err
 		}
-		lsn, err := q.replay(ctx, q.feed, m)
+		if m.Lost != 0 {
+			if err := q.lost(ctx, &m); err != nil || len(q.members) == 0 {
+				return err
+			}
+		}
+		lsn, err := q.replay(ctx, m.Received)
 		if err != nil {
 			return err
 		}
@@ -125,7 +113,7 @@ func (q *pursuit) run(ctx context.Context, known bool) error {
 }
 
 // next waits for the next message, or for all members to be stopped.
-func (q *pursuit) next(ctx context.Context, r *stream.Reader) (stream.Received, error) {
+func (q *pursuit) next(ctx context.Context, r *stream.Changes) (stream.Change, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var left atomic.Int64
@@ -139,6 +127,24 @@ func (q *pursuit) next(ctx context.Context, r *stream.Reader) (stream.Received, 
 	}
 	return r.Next(ctx)
 }
+
+// lost lets those members end that needed what the change log has lost between
+// the reader's place and m.
+func (q *pursuit) lost(ctx context.Context, m *stream.Change) error {
+	for _, p := range slices.Clone(q.members) {
+		if max(p.has(), m.From.Whole()) >= m.Lost {
+			continue
+		}
+		if err := q.leave(ctx, p, &final{errors.New(reasonDiscarded)}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// has is an LSN up to which the shape needs nothing of the change log any more:
+// its snapshot or its log holds it.
+func (p *parked) has() change.LSN { return max(p.rec.StartLSN, 1, p.f.has()+1) - 1 }
 
 // leave settles a member that does not go on.
 func (q *pursuit) leave(ctx context.Context, p *parked, err error) error {
@@ -173,8 +179,8 @@ func (q *pursuit) whole() bool {
 
 // replay offers one message to the members, and appends what comes of it. The
 // ended of those who cannot go on is set.
-func (q *pursuit) replay(ctx context.Context, fd *feed, m stream.Received) (change.LSN, error) {
-	lsn, err := fd.read(ctx, m,
+func (q *pursuit) replay(ctx context.Context, m stream.Received) (change.LSN, error) {
+	lsn, err := q.feed.read(ctx, m,
 		func(c wire.Control) error {
 			for _, p := range q.members {
 				if c.Kind == wire.ControlReset && p.f.ended == "" && p.f.concerns(change.LSN(c.LSN)) {
@@ -347,7 +353,7 @@ func (s *session) meet(ctx context.Context, q *pursuit, at place) (bool, error) 
 		return false, nil
 	}
 	for _, m := range messages {
-		if _, err := q.replay(ctx, s.feed, m); err != nil {
+		if _, err := q.replay(ctx, m); err != nil {
 			return false, err
 		}
 		if slices.ContainsFunc(q.members, func(p *parked) bool { return p.f.ended != "" }) {

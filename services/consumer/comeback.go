@@ -3,7 +3,6 @@ package consumer
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -123,11 +122,7 @@ func (s *session) lookAt(ctx context.Context, p *partition) (t *takeover, err er
 	if err := s.onMain(ctx, func(ctx context.Context) error { return s.keepNeeded(ctx, t.records, t.tails) }); err != nil {
 		return nil, err
 	}
-	info, err := s.changes.Info(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("read the change log's state: %w", err)
-	}
-	if t.entrants, err = s.entrants(ctx, t.records, t.tails, map[int]wire.Checkpoint{p.n: t.cp}, info.State.FirstSeq); err != nil {
+	if t.entrants, err = s.entrants(ctx, t.records, t.tails, map[int]wire.Checkpoint{p.n: t.cp}); err != nil {
 		return nil, err
 	}
 	return t, nil

@@ -27,7 +27,7 @@ type standing struct {
 	rec   *registry.Shape
 	tail  wire.Tail
 	cp    wire.Checkpoint // of its partition
-	first uint64          // the first message that the change log still has
+	other string          // why the shape is of another history, whose LSNs mean nothing here
 	bad   error           // the tail cannot be read
 }
 
@@ -55,17 +55,16 @@ func (s standing) route() route {
 		return route{}
 	case rec.State == control.StateEnded: // the record reached the disk, the log's last word did not
 		return end(rec.Reason)
+	case s.other != "" && tail.Began && !tail.Ended && rec.State != control.StateDeleting:
+		return end(s.other)
 	case tail.Ended || rec.State == control.StateDeleting:
 		return end(reasonOf(rec))
 	case len(rec.Subqueries) > 0 && !tail.Began && rec.State == control.StateCreating:
 		return route{course: courseBegin}
 	case len(rec.Subqueries) > 0 && tail.Began:
 		at, aside, ok := placeOf(rec, rec.State == control.StateLive, tail, s.cp)
-		switch {
-		case !ok:
+		if !ok {
 			return end(reasonLost)
-		case s.first > max(s.cp.FloorSeq, 1):
-			return end(reasonDiscarded)
 		}
 		return route{course: courseGroup, at: at, aside: aside}
 	case rec.State == control.StateCreating:
@@ -76,8 +75,6 @@ func (s standing) route() route {
 		// The checkpoint that covered the shape was lost. It goes on from
 		// where its creation began to read.
 		return route{course: courseUncover}
-	case s.first > s.cp.Seq+1:
-		return end(reasonDiscarded)
 	}
 	return route{course: courseFollow}
 }

@@ -31,8 +31,10 @@ func TestHowAShapeGoesOnWhenItsPartitionIsTakenOver(t *testing.T) {
 		s    standing
 		want route
 	}{
-		{"a live shape goes on from the checkpoint", standing{rec: plain(control.StateLive), tail: began, cp: cp, first: 8}, route{course: courseFollow}},
-		{"one that the change log left behind ends", standing{rec: plain(control.StateLive), tail: began, cp: cp, first: 12}, route{course: courseEnd, reason: reasonDiscarded}},
+		{"a live shape goes on from the checkpoint", standing{rec: plain(control.StateLive), tail: began, cp: cp}, route{course: courseFollow}},
+		{"one of another history ends", standing{rec: plain(control.StateLive), tail: began, other: "why"}, route{course: courseEnd, reason: "why"}},
+		{"unless it has not begun", standing{rec: plain(control.StateCreating), other: "why"}, route{course: courseCreate}},
+		{"an outer one of another history ends", standing{rec: outer(control.StateLive), tail: at(60, ""), other: "why"}, route{course: courseEnd, reason: "why"}},
 		{"one whose log is gone ends", standing{rec: plain(control.StateLive), cp: cp}, route{course: courseEnd, reason: reasonLost}},
 		{"one whose checkpoint is gone catches up", standing{rec: plain(control.StateLive), tail: began, cp: wire.Checkpoint{LSN: 40}}, route{course: courseUncover}},
 		{"a new shape begins", standing{rec: plain(control.StateCreating), cp: cp}, route{course: courseCreate}},
@@ -48,7 +50,6 @@ func TestHowAShapeGoesOnWhenItsPartitionIsTakenOver(t *testing.T) {
 		{"one that is being created, at its marker", standing{rec: outer(control.StateCreating), tail: at(110, ""), cp: cp}, route{course: courseGroup, at: 110}},
 		{"an outer shape without a place ends", standing{rec: outer(control.StateCreating), tail: began}, route{course: courseEnd, reason: reasonLost}},
 		{"an outer shape whose log is gone ends", standing{rec: outer(control.StateLive), cp: cp}, route{course: courseEnd, reason: reasonLost}},
-		{"one that the change log left behind ends", standing{rec: outer(control.StateLive), tail: at(60, ""), cp: cp, first: 9}, route{course: courseEnd, reason: reasonDiscarded}},
 		{"a shape that is to go ends whatever its log's end is", standing{rec: plain(control.StateDeleting), bad: errors.New("x"), cp: cp}, route{course: courseEnd, reason: reasonDeleted}},
 		{"what has ended stays so whatever its log's end is", standing{rec: plain(control.StateEnded), bad: errors.New("x"), cp: cp}, route{}},
 	}

@@ -3,6 +3,7 @@ package consumer
 import (
 	"context"
 
+	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/stream"
 )
 
@@ -11,32 +12,55 @@ import (
 // Owned by one goroutine.
 type cursor struct {
 	s      *session
-	next   uint64 // sequence of the next message
+	at     stream.Place // what was read, and before that where the shapes stand
+	next   uint64       // sequence of the next message
 	buffer []stream.Received
-	reader *stream.Reader // open while the next message is not in memory
-	looked int            // messages read from it since the last look into memory
+	reader *stream.Changes // open while the next message is not in memory
+	looked int             // messages read from it since the last look into memory
 }
 
 // readOn is how many messages are read from the stream before the next look
 // whether the rest is in memory by now.
 const readOn = 32
 
-// read returns the next message. ok is false at the main loop's place.
+// begin puts the cursor where everything up to an LSN is there already, and
+// the next message has the sequence next or a later one.
+func (c *cursor) begin(lsn change.LSN, next uint64) {
+	c.at, c.next = stream.Place{LSN: lsn, Seq: max(next, 1) - 1}, next
+}
+
+// read returns the next message. ok is false at the main loop's place. It
+// returns stream.ErrGap when something that should have come is gone.
 func (c *cursor) read(ctx context.Context) (m stream.Received, ok bool, err error) {
 	for {
 		switch {
 		case len(c.buffer) > 0:
 			m = c.buffer[0]
 			c.buffer[0], c.buffer = stream.Received{}, c.buffer[1:]
-			c.next = m.Seq + 1
-			return m, true, nil
-		case c.reader != nil && c.looked < readOn:
-			if m, err = c.reader.Next(ctx); err != nil {
+			step, err := stream.StepOf(&m)
+			if err != nil {
 				return m, false, err
 			}
-			c.looked++
-			c.next = m.Seq + 1
+			if c.at.Lost(step, 0) != 0 {
+				return m, false, stream.ErrGap
+			}
+			passed := step.Told && c.at.Has(step.LSN)
+			c.at, c.next = c.at.Pass(step), m.Seq+1
+			if passed {
+				continue
+			}
 			return m, true, nil
+		case c.reader != nil && c.looked < readOn:
+			m, err := c.reader.Next(ctx)
+			if err != nil {
+				return m.Received, false, err
+			}
+			if m.Lost != 0 {
+				return m.Received, false, stream.ErrGap
+			}
+			c.looked++
+			c.at, c.next = c.reader.Place(), m.Seq+1
+			return m.Received, true, nil
 		}
 		c.looked = 0
 		held := false
@@ -56,7 +80,7 @@ func (c *cursor) read(ctx context.Context) (m stream.Received, ok bool, err erro
 				return m, false, nil
 			}
 		} else if c.reader == nil {
-			if c.reader, err = stream.OpenReader(ctx, c.s.js, c.s.c.cfg.Source.ChangeStream(), c.next); err != nil {
+			if c.reader, err = c.s.openChanges(ctx, c.at, c.next); err != nil {
 				return m, false, err
 			}
 		}

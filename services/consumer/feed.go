@@ -16,6 +16,7 @@ type feed struct {
 	source    topology.Source
 	relations *registry.Relations
 	decoder   wire.ChangeDecoder
+	at        stream.Place // what was read before is not read again, as where the log repeats what it had lost
 }
 
 // read calls onControl with a control entry, or onFragment with each fragment
@@ -29,9 +30,14 @@ func (fd *feed) read(ctx context.Context, m stream.Received,
 	poison := func(lsn change.LSN, err error) error {
 		return &poisonError{subject: m.Subject, seq: m.Seq, lsn: lsn, control: isControl, err: err}
 	}
-	lsn, err := stream.LSN(m.Header)
+	step, err := stream.StepOf(&m)
 	if err != nil {
 		return 0, poison(0, err)
+	}
+	lsn, at := step.LSN, fd.at
+	fd.at = fd.at.Pass(step)
+	if step.Told && at.Has(lsn) {
+		return lsn, nil
 	}
 	if isControl {
 		c, err := wire.DecodeControl(m.Data)
@@ -42,6 +48,9 @@ func (fd *feed) read(ctx context.Context, m stream.Received,
 	}
 	var failed error // what is wrong is not the message
 	err = fd.decoder.Decode(m.Data, func(f *change.Fragment) error {
+		if step.Told && at.Has(f.LSN) {
+			return nil
+		}
 		rel, err := fd.relations.Get(ctx, f.Relation)
 		if err == nil {
 			err = onFragment(rel, f)

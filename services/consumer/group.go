@@ -186,6 +186,11 @@ func (g *group) reset(ctx context.Context) {
 	}
 	g.views, g.cursor, g.skip, g.txn, g.begun = nil, nil, false, openTxn{}, 0
 	g.gone = nil
+	if !g.began { // the next attempt chooses another place
+		g.mu.Lock()
+		g.at = place{}
+		g.mu.Unlock()
+	}
 }
 
 // end asks for the end of a member. Runs on the main loop.
@@ -287,7 +292,7 @@ func (g *group) attempt(ctx context.Context) error {
 		if err := g.voidOpen(ctx); err != nil {
 			return err
 		}
-		g.cursor.next = g.at.seq + 1
+		g.cursor.begin(g.at.lsn, g.at.seq+1)
 		g.setAside(g.aside)
 		if err := g.backlog(ctx); err != nil {
 			return err

@@ -32,14 +32,15 @@ func (s *session) groupsAt() []wire.ParkedAt {
 	return all
 }
 
-// floorOf is where a group starts to read the change log.
-func (g *group) floorOf() place {
+// floorOf is where a group starts to read the change log. ok is false for one
+// that has not chosen a place yet: it needs nothing.
+func (g *group) floorOf() (p place, ok bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if len(g.aside) > 0 {
-		return place{g.aside[0].LSN, g.aside[0].First}
+		return place{g.aside[0].LSN, g.aside[0].First}, true
 	}
-	return place{g.at.lsn + 1, g.at.seq + 1}
+	return place{g.at.lsn + 1, g.at.seq + 1}, g.at != place{}
 }
 
 // placeOf finds where an outer shape's log stands: by its last commit marker,

@@ -46,7 +46,8 @@ func (g *group) setAside(txns []reconcile.Txn) {
 
 // again reads one transaction that was put aside.
 func (g *group) again(ctx context.Context, t reconcile.Txn) error {
-	c := &cursor{s: g.s, next: t.First}
+	c := &cursor{s: g.s}
+	c.begin(t.LSN-1, t.First)
 	defer c.close() //nolint:contextcheck // as in stream.Reader.Close
 	g.begun = 0     // it may be the one that was begun last, when it was put aside
 	fd := &feed{source: g.s.c.cfg.Source, relations: g.s.relations}
@@ -146,19 +147,17 @@ func (g *group) fragment(ctx context.Context, m stream.Received, rel *change.Rel
 		}
 		g.txn = openTxn{lsn: fr.LSN}
 	}
-	lsn, tables, end := fr.LSN, len(fr.Tables), fr.End // as they are in the change log
+	lsn, end := fr.LSN, fr.End // as they are in the change log
 	if !g.skip && rel.OID == g.table && !g.unit.idle() {
 		g.relocate(fr)
 		if err := g.offer(ctx, rel, fr); err != nil {
 			return err
 		}
 	}
-	if fr.Last {
-		if g.txn.done++; g.txn.done == tables {
-			g.txn = openTxn{}
-			if !g.skip {
-				g.shift = reconcile.Passed(g.at.lsn, g.shift, lsn, end)
-			}
+	if completes(rel.OID, fr) {
+		g.txn = openTxn{}
+		if !g.skip {
+			g.shift = reconcile.Passed(g.at.lsn, g.shift, lsn, end)
 		}
 	}
 	g.s.c.cfg.Failpoint("group_fragment")

@@ -57,7 +57,7 @@ func (g *group) create(ctx context.Context) error {
 	for _, v := range g.views {
 		u.sets = append(u.sets, reconcile.Freeze(v))
 	}
-	g.cursor.next = start.seq
+	g.cursor.begin(start.lsn-1, start.seq)
 	return g.barrier(ctx, u)
 }
 
@@ -134,7 +134,7 @@ func (g *group) firstRows(ctx context.Context, u *unit, end *change.Fragment) er
 	g.s.c.cfg.Failpoint("after_snapshot_rows")
 	err = g.s.state(ctx, rec.ID, rec.Handle, func(r *registry.Shape) {
 		r.Snapshot, r.SnapshotLSN = u.snap.String(), u.snap.LSN
-		r.StartLSN, r.StartSeq = end.LSN, 0
+		r.StartLSN, r.StartSeq, r.History = end.LSN, 0, g.s.history.ID
 		r.SnapshotRows, r.Reason = int64(w.rows), ""
 		g.creating.rec = r
 	})

@@ -20,9 +20,6 @@ import (
 	"github.com/shapebus/shapebus/pkg/wire"
 )
 
-// reasonDiscarded ends shapes that the change log left behind.
-const reasonDiscarded = "the change log discarded changes that this shape had not read yet; a larger --change-max-bytes keeps them longer"
-
 // reasonLost ends shapes whose log is gone while their record is not: NATS
 // lost power before the log was on disk. A new snapshot needs a new handle,
 // because readers of the old one would go on behind it.
@@ -32,10 +29,6 @@ const reasonLost = "the shape's log was lost with data that JetStream had not ye
 // partition and every log stands, and returns where to read the change log from. A
 // partition that cannot be read is left out; it comes back as one that is lost later.
 func (s *session) recover(ctx context.Context) (place, error) {
-	info, err := s.changes.Info(ctx)
-	if err != nil {
-		return place{}, fmt.Errorf("read the change log's state: %w", err)
-	}
 	checkpoints, start, err := s.readCheckpoints(ctx)
 	if err != nil {
 		return place{}, err
@@ -56,7 +49,7 @@ func (s *session) recover(ctx context.Context) (place, error) {
 		return place{}, err
 	}
 	s.watchSets(ctx, records, tails)
-	entrants, err := s.entrants(ctx, records, tails, checkpoints, info.State.FirstSeq)
+	entrants, err := s.entrants(ctx, records, tails, checkpoints)
 	if err != nil {
 		return place{}, err
 	}
@@ -75,16 +68,13 @@ func (s *session) recover(ctx context.Context) (place, error) {
 	if err := s.endUnreadable(ctx, s.parts, unreadable); err != nil {
 		return place{}, err
 	}
-	if first := info.State.FirstSeq; first > s.applied.seq+1 {
-		// The shapes that missed what was discarded have just ended; nobody
-		// else looks back.
-		s.applied = place{s.applied.lsn, first - 1}
-	}
-	start.seq, err = stream.Seek(ctx, s.changes, start.lsn, start.seq)
+	// Stored sequences are hints: the stream may not be the one it was. Whether
+	// it has what the shapes need, the first message tells that comes.
+	start.seq, err = s.seek(ctx, start.lsn, start.seq)
 	if err != nil {
 		return place{}, err
 	}
-	if start.lsn <= s.applied.lsn {
+	if s.applied.seq = start.seq - 1; start.lsn <= s.applied.lsn {
 		s.again = &start
 	}
 	if err := s.resume(ctx, outers); err != nil {
@@ -178,12 +168,15 @@ func (s *session) readCheckpoints(ctx context.Context) (map[int]wire.Checkpoint,
 			s.leaveOut(p, err)
 			continue
 		}
+		all[p.n] = c
+		if s.foreign(c.History) {
+			c = wire.Checkpoint{}
+		}
 		// Without a checkpoint the partition's shapes may need all there is.
 		p.floor.Store(floorIn(c))
-		if len(all) == 0 || change.LSN(c.FloorLSN) < start.lsn {
+		if len(all) == 1 || change.LSN(c.FloorLSN) < start.lsn {
 			start = place{change.LSN(c.FloorLSN), c.FloorSeq}
 		}
-		all[p.n] = c
 		if change.LSN(c.LSN) > s.applied.lsn {
 			s.applied = place{change.LSN(c.LSN), c.Seq}
 		}

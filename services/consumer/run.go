@@ -15,6 +15,7 @@ import (
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/pg"
 	"github.com/shapebus/shapebus/pkg/registry"
+	"github.com/shapebus/shapebus/pkg/stream"
 	"github.com/shapebus/shapebus/pkg/topology"
 	"github.com/shapebus/shapebus/pkg/wire"
 )
@@ -170,6 +171,11 @@ func (c *Consumer) session(ctx context.Context, js jetstream.JetStream) error {
 	if err != nil {
 		return topology.Explain(err)
 	}
+	if changes.CachedInfo().State.LastSeq == 0 {
+		if err := c.slotIsThere(ctx); err != nil {
+			return err
+		}
+	}
 	relations, err := registry.OpenRelations(ctx, js, src)
 	if err != nil {
 		return err
@@ -191,6 +197,7 @@ func (c *Consumer) session(ctx context.Context, js jetstream.JetStream) error {
 
 	s := &session{
 		c: c, log: c.log, js: js, changes: changes, shapes: c.shapes, relations: relations, lease: lease,
+		epoch: stream.EpochOf(changes.CachedInfo()), history: topology.HistoryOf(changes.CachedInfo().Config),
 		builders:   &sync.Pool{New: func() any { return wire.NewLogBuilder() }},
 		enders:     make(chan struct{}, endsAtOnce),
 		do:         make(chan func(context.Context) error),
@@ -224,6 +231,22 @@ func (c *Consumer) session(ctx context.Context, js jetstream.JetStream) error {
 		return err
 	}
 	return context.Cause(ctx)
+}
+
+// slotIsThere fails if the slot has not been made yet. Ingest makes it last, and
+// what commits before, nobody will tell of: no snapshot may be older. A change log with a
+// message in it has had its slot.
+func (c *Consumer) slotIsThere(ctx context.Context) error {
+	conn, err := c.pool.Acquire(ctx)
+	if err != nil {
+		return fmt.Errorf("connect to Postgres: %w", err)
+	}
+	defer conn.Release()
+	slot, err := pg.LookupSlot(ctx, conn.Conn(), c.cfg.Slot)
+	if err == nil && slot.ConfirmedFlush == 0 { // also while it is being made
+		err = fmt.Errorf("the change log is empty and there is no replication slot %s yet; ingest makes it when the transactions that are writing now have ended", c.cfg.Slot)
+	}
+	return err
 }
 
 // currentSnapshot asks Postgres what a new snapshot sees.

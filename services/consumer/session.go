@@ -15,6 +15,7 @@ import (
 	"github.com/shapebus/shapebus/pkg/pg"
 	"github.com/shapebus/shapebus/pkg/registry"
 	"github.com/shapebus/shapebus/pkg/stream"
+	"github.com/shapebus/shapebus/pkg/topology"
 	"github.com/shapebus/shapebus/pkg/wire"
 )
 
@@ -25,6 +26,8 @@ type session struct {
 	log       *slog.Logger
 	js        jetstream.JetStream
 	changes   jetstream.Stream
+	epoch     stream.Epoch     // of the change log that this session reads
+	history   topology.History // and which history it tells
 	shapes    *registry.Shapes
 	relations *registry.Relations
 	parts     []*partition
@@ -84,10 +87,16 @@ type place struct {
 	seq uint64 // a hint; the LSN decides
 }
 
-// openTxn tells when the transaction being read is complete.
+// openTxn is the transaction being read; zero between transactions.
 type openTxn struct {
-	lsn  change.LSN
-	done int // tables that had their last fragment
+	lsn change.LSN
+}
+
+// completes reports whether a fragment is the last one of its transaction: the
+// tables' last fragments come in the order of their ids. They are not counted, as the log may
+// repeat some.
+func completes(table uint32, f *change.Fragment) bool {
+	return f.Last && (len(f.Tables) == 0 || table == f.Tables[len(f.Tables)-1])
 }
 
 // run holds the partitions until ctx ends or something fails.
@@ -114,7 +123,7 @@ func (s *session) main(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	messages := make(chan stream.Received, 1)
+	messages := make(chan stream.Change, 1)
 	s.group.Go(func() error { return s.readChanges(ctx, start, messages) })
 	s.group.Go(func() error { return s.watchCatalog(ctx) })
 	s.group.Go(func() error { return s.trim(ctx) })
@@ -181,35 +190,17 @@ func (s *session) onMain(ctx context.Context, f func(context.Context) error) err
 	}
 }
 
-// readChanges feeds the main loop.
-func (s *session) readChanges(ctx context.Context, start place, messages chan<- stream.Received) error {
-	r, err := stream.OpenReader(ctx, s.js, s.c.cfg.Source.ChangeStream(), start.seq)
-	if err != nil {
-		return err
-	}
-	defer r.Close() //nolint:contextcheck // it has to work after ctx has ended
-	for {
-		m, err := r.Next(ctx)
-		if err != nil {
-			if ctx.Err() != nil {
-				return nil
-			}
+// message takes one message of the change log.
+func (s *session) message(ctx context.Context, m stream.Change) error {
+	if m.Lost != 0 {
+		if err := s.discarded(ctx, &m); err != nil {
 			return err
 		}
-		select {
-		case messages <- m:
-		case <-ctx.Done():
-			return nil
-		}
 	}
-}
-
-// message takes one message of the change log.
-func (s *session) message(ctx context.Context, m stream.Received) error {
-	s.recent.add(m)
-	lsn, err := s.feed.read(ctx, m,
+	s.recent.add(m.Received)
+	lsn, err := s.feed.read(ctx, m.Received,
 		func(c wire.Control) error { return s.control(ctx, c) },
-		func(rel *change.Relation, f *change.Fragment) error { return s.fragment(ctx, m, rel, f) })
+		func(rel *change.Relation, f *change.Fragment) error { return s.fragment(ctx, m.Received, rel, f) })
 	poison, poisoned := errors.AsType[*poisonError](err)
 	if poisoned {
 		err = s.poisoned(ctx, poison)
@@ -267,11 +258,9 @@ func (s *session) fragment(ctx context.Context, m stream.Received, rel *change.R
 			break
 		}
 	}
-	if f.Last {
-		if s.open.done++; s.open.done == len(f.Tables) {
-			s.router.commitDeferred(f)
-			s.open = openTxn{}
-		}
+	if completes(rel.OID, f) {
+		s.router.commitDeferred(f)
+		s.open = openTxn{}
 	}
 	s.c.cfg.Failpoint("after_fragment")
 	return nil
@@ -342,7 +331,7 @@ func (s *session) checkpoint(ctx context.Context, stored func(partition int)) er
 	floor := s.floor()
 	c := wire.Checkpoint{
 		LSN: uint64(s.applied.lsn), Seq: s.applied.seq,
-		FloorLSN: uint64(floor.lsn), FloorSeq: floor.seq, Parked: s.groupsAt(),
+		FloorLSN: uint64(floor.lsn), FloorSeq: floor.seq, Parked: s.groupsAt(), History: s.history.ID,
 		At: time.Now().UnixMicro(),
 	}
 	defer s.dropLost(ctx)
@@ -395,7 +384,7 @@ func (s *session) floor() place {
 		}
 	}
 	for g := range s.groups {
-		if p := g.floorOf(); p.lsn < floor.lsn {
+		if p, ok := g.floorOf(); ok && p.lsn < floor.lsn {
 			floor = p
 		}
 	}

@@ -7,7 +7,6 @@ import (
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/control"
 	"github.com/shapebus/shapebus/pkg/registry"
-	"github.com/shapebus/shapebus/pkg/stream"
 	"github.com/shapebus/shapebus/pkg/wire"
 	"github.com/shapebus/shapebus/services/consumer/reconcile"
 )
@@ -25,7 +24,7 @@ type entrant struct {
 // entrants finds out how shapes go on. It looks up places in the change log,
 // and does nothing else that others could see. Not on the main loop of a session
 // that runs.
-func (s *session) entrants(ctx context.Context, records []*registry.Shape, tails tails, checkpoints map[int]wire.Checkpoint, first uint64) ([]*entrant, error) {
+func (s *session) entrants(ctx context.Context, records []*registry.Shape, tails tails, checkpoints map[int]wire.Checkpoint) ([]*entrant, error) {
 	all := make([]*entrant, 0, len(records))
 	type spot struct {
 		at    change.LSN
@@ -33,7 +32,8 @@ func (s *session) entrants(ctx context.Context, records []*registry.Shape, tails
 	}
 	spots := map[spot]*entrant{} // shapes often stand at the same place
 	for _, rec := range records {
-		e := &entrant{standing: standing{rec: rec, tail: tails.of[rec.Handle], cp: checkpoints[rec.Partition], first: first, bad: tails.bad[rec.Handle]}}
+		e := &entrant{standing: standing{rec: rec, tail: tails.of[rec.Handle], cp: checkpoints[rec.Partition], bad: tails.bad[rec.Handle]}}
+		s.sameHistory(&e.standing)
 		e.route = e.standing.route()
 		all = append(all, e)
 		if e.course != courseFollow && e.course != courseGroup {
@@ -67,13 +67,13 @@ func (s *session) locate(ctx context.Context, e *entrant) error {
 	if err != nil {
 		return fmt.Errorf("shape %s: %w", e.rec.Handle, err)
 	}
-	seq, err := stream.Seek(ctx, s.changes, e.at+1, 0)
+	seq, err := s.seek(ctx, e.at+1, 0)
 	if err != nil {
 		return err
 	}
 	e.place = place{e.at, seq - 1}
 	for _, lsn := range lsns {
-		first, err := stream.Seek(ctx, s.changes, lsn, 0)
+		first, err := s.seek(ctx, lsn, 0)
 		if err != nil {
 			return err
 		}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/control"
 	"github.com/shapebus/shapebus/pkg/topology"
 	"github.com/shapebus/shapebus/pkg/wire"
@@ -55,16 +56,16 @@ func (s *session) trim(ctx context.Context) error {
 type floors []storedFloor
 
 type storedFloor struct {
-	at  time.Time
-	seq uint64
+	at    time.Time
+	floor place
 }
 
 // add notes a floor and returns the highest one that is older than sync. A
 // floor below ones before it says that those are not true any more.
-func (f *floors) add(now time.Time, seq uint64, sync time.Duration) (safe uint64) {
-	*f = append(slices.DeleteFunc(*f, func(o storedFloor) bool { return o.seq > seq }), storedFloor{now, seq})
+func (f *floors) add(now time.Time, floor place, sync time.Duration) (safe place) {
+	*f = append(slices.DeleteFunc(*f, func(o storedFloor) bool { return o.floor.lsn > floor.lsn }), storedFloor{now, floor})
 	for len(*f) > 0 && now.Sub((*f)[0].at) >= sync {
-		safe = (*f)[0].seq
+		safe = (*f)[0].floor
 		*f = (*f)[1:]
 	}
 	return safe
@@ -75,21 +76,26 @@ func (s *session) trimChanges(ctx context.Context, floors *floors) error {
 	if err := s.onMain(ctx, func(ctx context.Context) error { s.prune(ctx); return nil }); err != nil {
 		return err
 	}
-	var floor uint64
-	for _, p := range s.parts {
+	var low place
+	for i, p := range s.parts {
 		c, ok, err := readCheckpoint(ctx, s.js, s.c.cfg.Source, p.n)
 		if err != nil && s.c.stats.Down.has(p.n) {
 			return nil // that has been said
 		}
-		if err != nil || !ok || c.FloorSeq == 0 {
+		if err != nil || !ok || c.FloorLSN == 0 || s.foreign(c.History) {
 			return err
 		}
-		if floor == 0 || c.FloorSeq < floor {
-			floor = c.FloorSeq
+		if i == 0 || change.LSN(c.FloorLSN) < low.lsn {
+			low = place{change.LSN(c.FloorLSN), c.FloorSeq}
 		}
 	}
-	if floor = floors.add(time.Now(), floor, s.c.cfg.SyncInterval); floor == 0 {
+	low = floors.add(time.Now(), low, s.c.cfg.SyncInterval)
+	if low.lsn == 0 {
 		return nil
+	}
+	floor, err := s.seek(ctx, low.lsn, low.seq) // the stored sequence may be that of another stream
+	if err != nil {
+		return err
 	}
 	info, err := s.changes.Info(ctx)
 	if err != nil {

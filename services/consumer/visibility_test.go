@@ -100,13 +100,13 @@ func TestFloorsWaitForTheDisk(t *testing.T) {
 	t0 := time.Unix(1000, 0)
 	for _, tt := range []struct {
 		after time.Duration
-		seq   uint64
-		safe  uint64
+		lsn   change.LSN
+		safe  change.LSN
 	}{
 		{0, 10, 0}, {time.Second, 20, 0}, {2 * time.Second, 30, 10}, {5 * time.Second, 40, 30}, {6 * time.Second, 40, 0}, {8 * time.Second, 40, 40},
 	} {
-		if got := f.add(t0.Add(tt.after), tt.seq, 2*time.Second); got != tt.safe {
-			t.Errorf("after %s: safe %d, want %d", tt.after, got, tt.safe)
+		if got := f.add(t0.Add(tt.after), place{lsn: tt.lsn}, 2*time.Second); got.lsn != tt.safe {
+			t.Errorf("after %s: safe %d, want %d", tt.after, got.lsn, tt.safe)
 		}
 	}
 }

@@ -25,6 +25,9 @@ func (w *window) add(m stream.Received) {
 	}
 }
 
+// clear forgets everything: what comes next does not follow.
+func (w *window) clear() { w.messages, w.bytes = nil, 0 }
+
 // from returns the messages from sequence next on, up to the newest: none when
 // the caller is as far as the main loop, or further. ok is false when the
 // first of them are no longer held.

@@ -19,13 +19,15 @@ type output interface {
 	// renew publishes c unless it is stored already, and makes the table's
 	// relation the newest one.
 	renew(t *table, c *wire.Control, lsn change.LSN, stored bool) error
-	// fragment publishes a message with one fragment and empties ops.
-	fragment(t *table, head *change.Fragment, ops *wire.FragmentBuilder) error
+	// fragment publishes a message with one fragment and empties ops. more says
+	// that another message with the same LSN follows.
+	fragment(t *table, head *change.Fragment, ops *wire.FragmentBuilder, more bool) error
 	// whole publishes a transaction that is one fragment, perhaps in one
 	// message with its neighbours, and empties ops.
 	whole(t *table, head *change.Fragment, ops *wire.FragmentBuilder) error
-	// control publishes a control entry.
-	control(c *wire.Control, lsn change.LSN) error
+	// control publishes a control entry. more says that another message with the
+	// same LSN follows.
+	control(c *wire.Control, lsn change.LSN, more bool) error
 	// received says that everything below lsn has come and went to the calls above.
 	received(lsn change.LSN) error
 }
@@ -219,7 +221,7 @@ func (b *batch) flush() error {
 	}
 	sortTables(b.gathered)
 	for _, t := range b.gathered {
-		if err := b.publish(t, false); err != nil {
+		if err := b.publish(t, false, true); err != nil {
 			return err
 		}
 	}
@@ -227,8 +229,9 @@ func (b *batch) flush() error {
 	return nil
 }
 
-// publish sends what is gathered of one table.
-func (b *batch) publish(t *table, last bool) error {
+// publish sends what is gathered of one table. more says that something of the
+// transaction follows.
+func (b *batch) publish(t *table, last, more bool) error {
 	head := b.head
 	head.Relation = t.fingerprint
 	head.First = !t.begun
@@ -241,11 +244,13 @@ func (b *batch) publish(t *table, last bool) error {
 	if ops == nil {
 		ops = b.take()
 	}
-	send := b.out.fragment
-	if last && !b.flushed && len(b.touched) == 1 {
-		send = b.out.whole
+	var err error
+	if last && !b.flushed && !more && len(b.touched) == 1 {
+		err = b.out.whole(t, &head, ops)
+	} else {
+		err = b.out.fragment(t, &head, ops, more)
 	}
-	if err := send(t, &head, ops); err != nil {
+	if err != nil {
 		return err
 	}
 	t.begun, t.ops = true, nil
@@ -279,7 +284,7 @@ func (b *batch) commit(end change.LSN) error {
 				continue
 			}
 			c := &wire.Control{Kind: wire.ControlBarrier, LSN: uint64(b.head.LSN), XID: uint32(b.head.XID), Payload: payload}
-			if err := b.out.control(c, b.head.LSN); err != nil {
+			if err := b.out.control(c, b.head.LSN, i < len(b.barriers)-1); err != nil {
 				return err
 			}
 		}
@@ -306,11 +311,11 @@ func (b *batch) mark() error {
 	for _, t := range b.touched {
 		b.oids = append(b.oids, t.rel.OID)
 	}
-	for _, t := range b.touched {
+	for i, t := range b.touched {
 		if b.tail != nil && b.tail.marked(t.fingerprint) {
 			continue
 		}
-		if err := b.publish(t, true); err != nil {
+		if err := b.publish(t, true, i < len(b.touched)-1 || len(b.barriers) > 0); err != nil {
 			return err
 		}
 	}
@@ -346,7 +351,7 @@ func (b *batch) barrier(transactional bool, lsn change.LSN, payload []byte) erro
 		b.tail = nil
 	}
 	c := &wire.Control{Kind: wire.ControlBarrier, LSN: uint64(lsn), Payload: string(payload)}
-	if err := b.out.control(c, lsn); err != nil {
+	if err := b.out.control(c, lsn, false); err != nil {
 		return err
 	}
 	return b.out.received(lsn)

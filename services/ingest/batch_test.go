@@ -114,7 +114,7 @@ func BenchmarkBatch(b *testing.B) {
 // discardLog builds messages and forgets them.
 type discardLog struct{ *simLog }
 
-func (l discardLog) fragment(_ *table, head *change.Fragment, ops *wire.FragmentBuilder) error {
+func (l discardLog) fragment(_ *table, head *change.Fragment, ops *wire.FragmentBuilder, _ bool) error {
 	l.body.Add(head, ops)
 	l.body.Reset()
 	return nil

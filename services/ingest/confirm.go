@@ -71,11 +71,10 @@ func (c *confirmer) keepRecord(ctx context.Context) error {
 }
 
 func (c *confirmer) note(ctx context.Context) error {
-	var acked change.LSN
-	c.s.window.do(func(w *ackWindow) { acked = w.acked() })
+	acked, last := c.s.window.stored()
 	if acked > c.s.record.rec.Acked {
 		rec := c.s.record.rec
-		rec.Acked = acked
+		rec.Acked, rec.Last = acked, max(rec.Last, last)
 		if err := c.s.record.save(ctx, rec); err != nil {
 			return err
 		}

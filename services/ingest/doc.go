@@ -33,6 +33,10 @@
 //     record to disk. If the machine loses power before that, the log's tail is
 //     gone, and the slot still has it.
 //  7. The LSN is confirmed to Postgres. A slot confirmed beyond the record was
-//     moved or made anew by somebody else; then the log gets a reset entry, which
-//     ends all shapes, rather than a silent gap.
+//     moved or made again by somebody else; then the log gets a reset entry, which
+//     ends the shapes that miss something, rather than a silent gap.
+//
+// What the log itself has lost, its next message tells: it names the LSN of what
+// stood before it. Which history of the database the log tells, and in which order a
+// new one begins, is in history.go.
 package ingest

@@ -175,6 +175,7 @@ type entry struct {
 	seq     uint64
 	subject string
 	lsn     change.LSN // header
+	after   change.LSN // header
 	control *wire.Control
 	rel     *change.Relation
 	frag    change.Fragment
@@ -212,15 +213,24 @@ func (b *bench) readUntil(f func(entry) bool) []entry {
 	var all []entry
 	var d wire.ChangeDecoder
 	var lastLSN change.LSN
+	more := false
 	for {
 		m, err := r.Next(ctx)
 		if err != nil {
 			b.t.Fatalf("read the change log after %d entries: %v", len(all), err)
 		}
-		lsn, err := stream.LSN(m.Header)
+		step, err := stream.StepOf(&m)
 		if err != nil {
 			b.t.Fatal(err)
 		}
+		lsn := step.LSN
+		if !step.Told || len(all) > 0 && step.After != lastLSN {
+			b.t.Fatalf("message %d says that it stands behind %s (%v), it stands behind %s", m.Seq, step.After, step.Told, lastLSN)
+		}
+		if more && lsn != lastLSN {
+			b.t.Fatalf("message %d is at %s, but more was to come at %s", m.Seq, lsn, lastLSN)
+		}
+		more = step.More
 		if lsn < lastLSN {
 			b.t.Fatalf("message %d: LSN falls from %s to %s; before: %q", m.Seq, lastLSN, lsn, story(all))
 		}
@@ -231,14 +241,14 @@ func (b *bench) readUntil(f func(entry) bool) []entry {
 			if err != nil {
 				b.t.Fatal(err)
 			}
-			got = append(got, entry{seq: m.Seq, subject: m.Subject, lsn: lsn, control: &c})
+			got = append(got, entry{seq: m.Seq, subject: m.Subject, lsn: lsn, after: step.After, control: &c})
 		} else {
 			err = d.Decode(m.Data, func(fr *change.Fragment) error {
 				rel, err := rels.Get(ctx, fr.Relation)
 				if err != nil {
 					return err
 				}
-				got = append(got, entry{seq: m.Seq, subject: m.Subject, lsn: lsn, rel: rel, frag: copyFragment(fr)})
+				got = append(got, entry{seq: m.Seq, subject: m.Subject, lsn: lsn, after: step.After, rel: rel, frag: copyFragment(fr)})
 				return nil
 			})
 			if err != nil {

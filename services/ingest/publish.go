@@ -33,6 +33,7 @@ type publisher struct {
 	mu      sync.Mutex
 	body    *wire.ChangeBuilder
 	waiting waiting
+	after   change.LSN // of the message before the next one
 
 	window  *syncWindow
 	idle    chan struct{} // one signal: nothing is in flight
@@ -63,8 +64,17 @@ const (
 // syncWindow is an ackWindow that several goroutines use. Its mutex is never
 // held while anything blocks.
 type syncWindow struct {
-	mu sync.Mutex
-	w  *ackWindow
+	mu   sync.Mutex
+	w    *ackWindow
+	last change.LSN // of the last message that is stored
+}
+
+// stored is what is in the log: everything below acked, and last is the LSN of
+// the last message in it.
+func (s *syncWindow) stored() (acked, last change.LSN) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.w.acked(), s.last
 }
 
 func (s *syncWindow) do(f func(*ackWindow)) {
@@ -73,9 +83,11 @@ func (s *syncWindow) do(f func(*ackWindow)) {
 	f(s.w)
 }
 
-func newPublisher(ctx context.Context, cfg *Config, a *stream.Appender, r *relations, w *syncWindow, c *counters) *publisher {
+// newPublisher makes a publisher whose first message stands behind one at after.
+func newPublisher(ctx context.Context, cfg *Config, a *stream.Appender, after change.LSN, r *relations, w *syncWindow, c *counters) *publisher {
 	return &publisher{
 		ctx:       ctx,
+		after:     after,
 		appender:  a,
 		relations: r,
 		controlTo: cfg.Source.ControlSubject(),
@@ -94,7 +106,7 @@ func (p *publisher) describe(t *table) (*wire.Control, error) {
 
 func (p *publisher) renew(t *table, c *wire.Control, lsn change.LSN, stored bool) error {
 	if !stored {
-		if err := p.control(c, lsn); err != nil {
+		if err := p.control(c, lsn, true); err != nil { // the ops that need it follow
 			return err
 		}
 	}
@@ -105,7 +117,7 @@ func (p *publisher) renew(t *table, c *wire.Control, lsn change.LSN, stored bool
 	return p.relations.renew(p.ctx, t.rel.OID, t.fingerprint)
 }
 
-func (p *publisher) fragment(t *table, head *change.Fragment, ops *wire.FragmentBuilder) error {
+func (p *publisher) fragment(t *table, head *change.Fragment, ops *wire.FragmentBuilder, more bool) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if err := p.sendWaiting(); err != nil {
@@ -113,7 +125,7 @@ func (p *publisher) fragment(t *table, head *change.Fragment, ops *wire.Fragment
 	}
 	rows := ops.Ops()
 	p.body.Add(head, ops)
-	err := p.send(t.subject, head.LSN, p.body.Bytes(), 0)
+	err := p.send(t.subject, head.LSN, more, p.body.Bytes(), 0)
 	p.body.Reset()
 	if err != nil {
 		return err
@@ -164,7 +176,7 @@ func (p *publisher) sendWaiting() error {
 		return nil
 	}
 	p.waiting = waiting{}
-	err := p.send(w.subject, w.lsn, p.body.Bytes(), w.end)
+	err := p.send(w.subject, w.lsn, false, p.body.Bytes(), w.end)
 	p.body.Reset()
 	if err != nil {
 		return err
@@ -174,7 +186,7 @@ func (p *publisher) sendWaiting() error {
 	return nil
 }
 
-func (p *publisher) control(c *wire.Control, lsn change.LSN) error {
+func (p *publisher) control(c *wire.Control, lsn change.LSN, more bool) error {
 	body, err := wire.EncodeControl(*c)
 	if err != nil {
 		return err
@@ -184,7 +196,7 @@ func (p *publisher) control(c *wire.Control, lsn change.LSN) error {
 	if err := p.sendWaiting(); err != nil {
 		return err
 	}
-	return p.send(p.controlTo, lsn, body, 0)
+	return p.send(p.controlTo, lsn, more, body, 0)
 }
 
 func (p *publisher) received(lsn change.LSN) error {
@@ -199,10 +211,12 @@ func (p *publisher) received(lsn change.LSN) error {
 }
 
 // send appends one message. The caller holds mu.
-func (p *publisher) send(subject string, lsn change.LSN, body []byte, end change.LSN) error {
+func (p *publisher) send(subject string, lsn change.LSN, more bool, body []byte, end change.LSN) error {
 	p.window.do(func(w *ackWindow) { w.publish(end) })
 	p.blocked.Store(time.Now().UnixNano())
-	err := p.appender.Append(p.ctx, stream.Message{Subject: subject, Header: stream.LSNHeader(lsn), Data: body}, p.stored)
+	m := stream.Message{Subject: subject, Header: stream.ChangeHeader(lsn, p.after, more), Data: body}
+	err := p.appender.Append(p.ctx, m, func(uint64) { p.stored(lsn) })
+	p.after = lsn
 	p.freed.Store(time.Now().UnixNano())
 	p.blocked.Store(0)
 	if err != nil {
@@ -216,9 +230,10 @@ func (p *publisher) send(subject string, lsn change.LSN, body []byte, end change
 }
 
 // stored is called by the appender for each message in turn and must not block.
-func (p *publisher) stored(uint64) {
+func (p *publisher) stored(lsn change.LSN) {
 	p.window.do(func(w *ackWindow) {
 		w.stored()
+		p.window.last = lsn
 		p.counters.acked.Store(uint64(w.acked()))
 	})
 	p.failpoint("after_ack")

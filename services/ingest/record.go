@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -22,11 +21,33 @@ type record struct {
 	SystemID string `json:"system_id"` // pg_control_system: which cluster
 	Timeline int32  `json:"timeline"`  // of the cluster
 	Slot     string `json:"slot"`
-	// StreamCreated is when the change log's stream was created: which log.
-	StreamCreated time.Time `json:"stream_created"`
+	// History is which history of the database the change log tells, and Reason
+	// why it is not the one before. A stream that tells another one has to go.
+	History string `json:"history"`
+	Reason  string `json:"reason,omitempty"`
+	// Begins says that the history has no change log yet.
+	Begins bool `json:"begins,omitempty"`
 	// Acked is an LSN below which everything is stored. Nothing above it has
 	// been confirmed to Postgres by us.
 	Acked change.LSN `json:"acked"`
+	// Last is the LSN of the last message in the change log, no lower than that of
+	// any message below Acked. The log itself may lose its end, and readers must be
+	// told what was there.
+	Last change.LSN `json:"last"`
+}
+
+// before is the LSN that the first message of a session stands behind: all that
+// committed at or below it has stood in the log. tail is the LSN of the last message
+// that is there now. What the log has lost since comes again, unless it is below where the slot
+// begins.
+func (r record) before(tail, slot change.LSN) change.LSN {
+	if r.Begins {
+		return 0
+	}
+	if tail >= r.Last || slot <= tail || slot == 0 {
+		return tail
+	}
+	return min(r.Last, slot-1)
 }
 
 // recordStore keeps the record. Not safe for concurrent use.
@@ -72,15 +93,10 @@ func (s *recordStore) save(ctx context.Context, rec record) error {
 }
 
 // gap says why the change log cannot simply go on from the slot, in words for
-// the readers of the shapes that end because of it; "" if it can. first says
-// that there was no record.
-func gap(rec record, first bool, slot pg.SlotInfo, streamCreated time.Time) string {
-	switch {
-	case first:
-		return "ingest has no record of the source: the change log may not reach back to the shapes"
-	case !rec.StreamCreated.Equal(streamCreated):
-		return "the change log was created anew"
-	case slot.ConfirmedFlush > rec.Acked:
+// the readers of the shapes that end because of it; "" if it can. created says
+// that the slot has just been made.
+func gap(rec record, slot pg.SlotInfo, created bool) string {
+	if !rec.Begins && (created || slot.ConfirmedFlush > rec.Acked) {
 		return fmt.Sprintf("the replication slot was created anew or moved: changes between %s and %s are not in the change log", rec.Acked, slot.ConfirmedFlush)
 	}
 	return ""

@@ -60,8 +60,7 @@ func (g *Ingest) session(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	log, err := g.cfg.Source.EnsureChangeLog(ctx, js, g.cfg.ChangeLog)
-	if err != nil {
+	if err := g.cfg.Source.EnsureRelations(ctx, js, g.cfg.ChangeLog.Replicas); err != nil {
 		return err
 	}
 	kv, err := js.KeyValue(ctx, g.cfg.Source.RelationBucket())
@@ -70,6 +69,18 @@ func (g *Ingest) session(ctx context.Context) error {
 	}
 	s := &session{g: g, server: now}
 	if s.record, err = loadRecord(ctx, kv); err != nil {
+		return err
+	}
+	if err := s.connect(ctx); err != nil {
+		return err
+	}
+	defer s.close(ctx)
+	id, err := identify(ctx, s.conn, s.record.rec.Timeline)
+	if err != nil {
+		return err
+	}
+	log, err := s.openLog(ctx, js, id)
+	if err != nil {
 		return err
 	}
 	// Everything that was appended so far is before the appender's place, and
@@ -84,19 +95,22 @@ func (g *Ingest) session(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.connect(ctx, tail.lsn); err != nil {
+	if s.server, err = g.ensureSlot(ctx, s.server); err != nil {
 		return err
 	}
-	defer s.close(ctx)
+	if err := s.replicate(ctx, tail.lsn); err != nil {
+		return err
+	}
 
 	// From here on the slot is ours. What belongs to the session goes on after
 	// ctx has ended, until the session has left in order.
 	life, end := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer end(nil)
 	s.window = &syncWindow{w: newAckWindow(g.cfg.SyncInterval)}
-	s.publish = newPublisher(life, &g.cfg, s.appender, newRelations(kv), s.window, &g.counters)
+	after := s.record.rec.before(tail.lsn, s.server.slot.ConfirmedFlush)
+	s.publish = newPublisher(life, &g.cfg, s.appender, after, newRelations(kv), s.window, &g.counters)
 	s.wire.drained = s.publish.drained
-	if err := s.continuous(ctx, log.CachedInfo().Created, tail); err != nil {
+	if err := s.continuous(ctx, tail); err != nil {
 		return err
 	}
 	s.batch = newBatch(g.cfg.Source, limits{bytes: g.cfg.FragmentBytes, ops: g.cfg.FragmentOps}, s.publish, tail)
@@ -105,7 +119,7 @@ func (g *Ingest) session(ctx context.Context) error {
 	g.counters.inFlight.Store(&inFlight)
 	g.counters.become(StateStreaming)
 	g.cfg.Log.InfoContext(ctx, "streaming from the replication slot",
-		slog.String("from", max(tail.lsn, now.slot.ConfirmedFlush).String()), slog.String("log_end", tail.lsn.String()))
+		slog.String("from", max(tail.lsn, s.server.slot.ConfirmedFlush).String()), slog.String("log_end", tail.lsn.String()))
 	g.once.Do(func() { close(g.ready) })
 	return s.run(ctx, life, end)
 }
@@ -130,9 +144,8 @@ func (g *Ingest) haveJetStream(ctx context.Context, js jetstream.JetStream) erro
 	return nil // what else is wrong shows where it matters
 }
 
-// connect opens the replication connection, checks that it leads to the right
-// cluster and takes the slot.
-func (s *session) connect(ctx context.Context, from change.LSN) (err error) {
+// connect opens the replication connection.
+func (s *session) connect(ctx context.Context) error {
 	cfg, err := pg.ParseConfig(s.g.cfg.DatabaseURL, "ingest")
 	if err != nil {
 		return fatal(err)
@@ -143,24 +156,12 @@ func (s *session) connect(ctx context.Context, from change.LSN) (err error) {
 	if err != nil {
 		return fmt.Errorf("open the replication connection to %s: %w", pg.Redact(s.g.cfg.DatabaseURL), err)
 	}
-	defer func() {
-		if err != nil {
-			s.close(ctx)
-		}
-	}()
-	id, err := identify(ctx, s.conn, s.record.rec.Timeline)
-	if err != nil {
-		return err
-	}
-	stored := from
-	if from == 0 && s.appender.Stored() > 0 { // the log has lost its messages, shapes have not
-		stored = s.record.rec.Acked
-	}
-	if err := s.g.sameHistory(s.record.rec, id, stored); err != nil {
-		return err
-	}
-	s.record.rec.SystemID, s.record.rec.Timeline, s.record.rec.Slot = id.systemID, id.timeline, s.g.cfg.Slot
-	err = pglogrepl.StartReplication(ctx, s.conn, pg.Ident(s.g.cfg.Slot), pglogrepl.LSN(from), pglogrepl.StartReplicationOptions{
+	return nil
+}
+
+// replicate takes the slot.
+func (s *session) replicate(ctx context.Context, from change.LSN) error {
+	err := pglogrepl.StartReplication(ctx, s.conn, pg.Ident(s.g.cfg.Slot), pglogrepl.LSN(from), pglogrepl.StartReplicationOptions{
 		Mode: pglogrepl.LogicalReplication,
 		PluginArgs: []string{
 			"proto_version '1'",
@@ -190,24 +191,24 @@ func (s *session) close(ctx context.Context) {
 
 // continuous writes a reset entry into the change log if it does not go on
 // where the slot does, and brings the record up to date.
-func (s *session) continuous(ctx context.Context, streamCreated time.Time, tail *tail) error {
+func (s *session) continuous(ctx context.Context, tail *tail) error {
 	rec := s.record.rec
-	reason := gap(rec, s.record.revision == 0, s.server.slot, streamCreated)
-	rec.StreamCreated = streamCreated
-	if reason != "" {
+	reason := gap(rec, s.server.slot, s.server.created)
+	switch {
+	case rec.Begins:
+		rec.Begins, rec.Acked = false, s.server.slot.ConfirmedFlush
+	case reason != "":
 		reason = cmp.Or(s.server.lost, reason)
 		lsn := max(tail.lsn, s.server.slot.ConfirmedFlush)
-		if tail.lsn != 0 {
-			s.g.cfg.Log.ErrorContext(ctx, "the change log has a gap; all shapes of the source end", slog.String("reason", reason), slog.String("lsn", lsn.String()))
-		}
+		s.g.cfg.Log.ErrorContext(ctx, "the change log has a gap; all shapes of the source end", slog.String("reason", reason), slog.String("lsn", lsn.String()))
 		c := &wire.Control{Kind: wire.ControlReset, LSN: uint64(lsn), Reason: reason}
-		if err := s.publish.control(c, lsn); err != nil {
+		if err := s.publish.control(c, lsn, false); err != nil {
 			return err
 		}
 		if err := s.appender.Flush(ctx); err != nil {
 			return err
 		}
-		rec.Acked = lsn
+		rec.Acked, rec.Last = lsn, lsn
 	}
 	return s.record.save(ctx, rec)
 }

@@ -11,20 +11,44 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/pg"
 )
 
 // server is what a session needs to know of Postgres before it starts.
 type server struct {
 	slot          pg.SlotInfo
-	lost          string        // why the slot had to be made anew, if it had to
+	lost          string        // why the slot had to be made again, if it had to
+	created       bool          // it has just been made
 	senderTimeout time.Duration // after which a walsender gives up a silent client; 0 = never
 }
 
-// prepare makes publication and slot ready. It comes before anything in NATS
-// is touched: whoever finds the change log's stream may rely on the slot.
-func (g *Ingest) prepare(ctx context.Context) (_ server, err error) {
+// prepare checks the server, makes the publication ready, and drops a slot that
+// is of no use. It does not make one: that comes last, because a slot that nobody reads
+// keeps WAL for ever; see ensureSlot.
+func (g *Ingest) prepare(ctx context.Context) (server, error) { return g.onServer(ctx, g.prepareOn) }
+
+// ensureSlot makes the slot if there is none.
+func (g *Ingest) ensureSlot(ctx context.Context, s server) (server, error) {
+	if s.slot.Exists {
+		return s, nil
+	}
+	return g.onServer(ctx, func(ctx context.Context, conn *pgx.Conn) (_ server, err error) {
+		g.cfg.Log.InfoContext(ctx, "creating the replication slot; this waits for transactions that are writing now")
+		var options []pg.SlotOption
+		if g.cfg.Failover {
+			options = append(options, pg.WithFailover())
+		}
+		if err := pg.CreateSlot(ctx, conn, g.cfg.Slot, options...); err != nil {
+			return s, err
+		}
+		s.created = true
+		s.slot, err = pg.LookupSlot(ctx, conn, g.cfg.Slot)
+		return s, err
+	})
+}
+
+// onServer runs f on a connection of its own.
+func (g *Ingest) onServer(ctx context.Context, f func(context.Context, *pgx.Conn) (server, error)) (_ server, err error) {
 	cfg, err := pg.ParseConfig(g.cfg.DatabaseURL, "ingest")
 	if err != nil {
 		return server{}, fatal(err)
@@ -37,7 +61,7 @@ func (g *Ingest) prepare(ctx context.Context) (_ server, err error) {
 		return server{}, err
 	}
 	defer func() { err = errors.Join(err, conn.Close(context.WithoutCancel(ctx))) }()
-	s, err := g.prepareOn(ctx, conn)
+	s, err := f(ctx, conn)
 	if needs, ok := errors.AsType[*pg.NeedsError](err); ok {
 		return server{}, fatal(needs)
 	}
@@ -64,7 +88,7 @@ func (g *Ingest) prepareOn(ctx context.Context, conn *pgx.Conn) (server, error) 
 		if reason == "" {
 			reason = "Postgres has removed WAL that ingest had not read"
 		}
-		g.cfg.Log.ErrorContext(ctx, "the replication slot is of no use any more and is made anew; all shapes of the source end", slog.String("reason", reason))
+		g.cfg.Log.ErrorContext(ctx, "the replication slot is of no use any more and is made again; all shapes of the source end", slog.String("reason", reason))
 		if err := pg.DropSlot(ctx, conn, g.cfg.Slot); err != nil {
 			return s, err
 		}
@@ -78,19 +102,6 @@ func (g *Ingest) prepareOn(ctx context.Context, conn *pgx.Conn) (server, error) 
 	}
 	if err := pg.EnsurePublication(ctx, conn, g.cfg.Publication); err != nil {
 		return s, err
-	}
-	if !s.slot.Exists {
-		g.cfg.Log.InfoContext(ctx, "creating the replication slot; this waits for transactions that are writing now")
-		var options []pg.SlotOption
-		if g.cfg.Failover {
-			options = append(options, pg.WithFailover())
-		}
-		if err := pg.CreateSlot(ctx, conn, g.cfg.Slot, options...); err != nil {
-			return s, err
-		}
-		if s.slot, err = pg.LookupSlot(ctx, conn, g.cfg.Slot); err != nil {
-			return s, err
-		}
 	}
 	return s, nil
 }
@@ -119,28 +130,6 @@ func (g *Ingest) check(ctx context.Context, conn *pgx.Conn) error {
 		return err // the connection went away while it was checked
 	}
 	return fatal(err)
-}
-
-// sameHistory fails if what the change log holds is not what this server
-// committed: another cluster behind the source's name, or the same one after a
-// restore or a failover that lost transactions.
-func (g *Ingest) sameHistory(rec record, id identity, stored change.LSN) error {
-	const remedy = "Positions in its WAL mean something else now, so shapes cannot continue. " +
-		"Use another source name for it, or remove this source's streams and buckets (nats stream rm, nats kv del); shapes are then fetched again"
-	source := g.cfg.Source
-	if rec.SystemID != "" && rec.SystemID != id.systemID {
-		return fatal(fmt.Errorf("source %s was fed by another Postgres cluster (system identifier %s, now %s). %s",
-			source, rec.SystemID, id.systemID, remedy))
-	}
-	if stored > id.flushed {
-		return fatal(fmt.Errorf("the change log of source %s reaches to %s, but the WAL of this server only to %s: "+
-			"it was restored from a backup or took over from a server that was ahead. %s", source, stored, id.flushed, remedy))
-	}
-	if id.branched != 0 && stored > id.branched {
-		return fatal(fmt.Errorf("the change log of source %s reaches to %s, but this server left the history of timeline %d at %s: "+
-			"transactions in between are in the change log and not in the database. %s", source, stored, rec.Timeline, id.branched, remedy))
-	}
-	return nil
 }
 
 // replicationError sorts the errors of START_REPLICATION and of the stream.

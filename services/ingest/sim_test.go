@@ -112,6 +112,7 @@ type simLog struct {
 	before    []map[uint32]string // newest before each message
 	rels      map[string]*change.Relation
 	came      change.LSN
+	end       change.LSN // of the last message
 
 	body    *wire.ChangeBuilder
 	packed  int
@@ -144,10 +145,10 @@ func (l *simLog) cut(n int, late bool, busy func() bool) *simLog {
 	return c
 }
 
-func (l *simLog) append(subject string, lsn change.LSN, data []byte) {
+func (l *simLog) append(subject string, lsn change.LSN, data []byte, more bool) {
 	n := max((len(data)+l.partBytes-1)/l.partBytes, 1)
 	for i := range n {
-		h := stream.LSNHeader(lsn)
+		h := stream.ChangeHeader(lsn, l.end, more)
 		if n > 1 {
 			h.Set(topology.HeaderPart, fmt.Sprintf("%d/%d", i, n))
 		}
@@ -155,11 +156,12 @@ func (l *simLog) append(subject string, lsn change.LSN, data []byte) {
 		l.messages = append(l.messages, storedMessage{subject: subject, header: h, data: bytes.Clone(part)})
 		l.before = append(l.before, maps.Clone(l.newest))
 	}
+	l.end = lsn
 }
 
 func (l *simLog) flush() {
 	if l.packed > 0 {
-		l.append(l.subject, l.packLSN, l.body.Bytes())
+		l.append(l.subject, l.packLSN, l.body.Bytes(), false)
 		l.body.Reset()
 		l.packed = 0
 	}
@@ -180,7 +182,7 @@ func (l *simLog) describe(t *table) (*wire.Control, error) {
 
 func (l *simLog) renew(t *table, c *wire.Control, lsn change.LSN, stored bool) error {
 	if !stored {
-		if err := l.control(c, lsn); err != nil {
+		if err := l.control(c, lsn, true); err != nil {
 			return err
 		}
 	}
@@ -188,10 +190,10 @@ func (l *simLog) renew(t *table, c *wire.Control, lsn change.LSN, stored bool) e
 	return nil
 }
 
-func (l *simLog) fragment(t *table, head *change.Fragment, ops *wire.FragmentBuilder) error {
+func (l *simLog) fragment(t *table, head *change.Fragment, ops *wire.FragmentBuilder, more bool) error {
 	l.flush()
 	l.body.Add(head, ops)
-	l.append(t.subject, head.LSN, l.body.Bytes())
+	l.append(t.subject, head.LSN, l.body.Bytes(), more)
 	l.body.Reset()
 	return nil
 }
@@ -209,13 +211,13 @@ func (l *simLog) whole(t *table, head *change.Fragment, ops *wire.FragmentBuilde
 	return nil
 }
 
-func (l *simLog) control(c *wire.Control, lsn change.LSN) error {
+func (l *simLog) control(c *wire.Control, lsn change.LSN, more bool) error {
 	l.flush()
 	body, err := wire.EncodeControl(*c)
 	if err != nil {
 		return err
 	}
-	l.append(simSource.ControlSubject(), lsn, body)
+	l.append(simSource.ControlSubject(), lsn, body, more)
 	return nil
 }
 
@@ -243,6 +245,7 @@ func (l *simLog) replay(wal []simTxn, from *tail, lim limits) error {
 	if from != nil {
 		start = from.lsn
 	}
+	l.end = start
 	sent := map[uint32]string{} // the walsender describes a table once
 	describe := func(rels []*change.Relation) error {
 		for _, r := range rels {

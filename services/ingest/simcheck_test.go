@@ -49,7 +49,8 @@ func (l *simLog) check(wal []simTxn, repeats bool) error {
 	var gotBarriers []string
 	announced := map[uint32]string{}
 	var entries, changes int
-	var lastLSN, lastHeader change.LSN
+	var lastLSN, lastHeader, lastWhole change.LSN
+	whole, more := 0, false
 	var parts stream.Assembler
 	var d wire.ChangeDecoder
 	for i, m := range l.messages {
@@ -68,6 +69,19 @@ func (l *simLog) check(wal []simTxn, repeats bool) error {
 		if !ok {
 			continue
 		}
+		step, err := stream.StepOf(&stream.Received{Header: m.header})
+		switch {
+		case err != nil:
+			return err
+		case !step.Told || step.After > header || whole > 0 && step.After != lastWhole:
+			return fmt.Errorf("message %d at %d says that it is behind one at %d, that one is at %d", i, header, step.After, lastWhole)
+		case whole > 0 && more && header != lastWhole:
+			return fmt.Errorf("message %d is at %d, but more was to come at %d", i, header, lastWhole)
+		case whole > 0 && !more && header == lastWhole:
+			return fmt.Errorf("message %d goes on at %d, where all was there", i, header)
+		}
+		lastWhole, more = header, step.More
+		whole++
 		if m.subject == simSource.ControlSubject() {
 			c, err := wire.DecodeControl(data)
 			if err != nil {

@@ -136,6 +136,15 @@ func TestNew(t *testing.T) {
 	}
 }
 
+// dropSlot drops the slot once its walsender has noticed that ingest is gone.
+func (b *bench) dropSlot() {
+	b.t.Helper()
+	eventually(b.t, "the slot is dropped", func() bool {
+		_, err := b.db.Exec(b.t.Context(), "SELECT pg_drop_replication_slot($1)", b.slot)
+		return err == nil
+	})
+}
+
 func TestGaps(t *testing.T) {
 	setup := func(t *testing.T) *bench {
 		t.Helper()
@@ -170,13 +179,13 @@ func TestGaps(t *testing.T) {
 	}
 	t.Run("a slot that was dropped is made anew", func(t *testing.T) {
 		b := setup(t)
-		b.exec("SELECT pg_drop_replication_slot($1)", b.slot)
+		b.dropSlot()
 		b.exec("INSERT INTO t VALUES (2)")
 		goesOn(t, b, "created anew", "1")
 	})
 	t.Run("a slot that somebody made anew is noticed", func(t *testing.T) {
 		b := setup(t)
-		b.exec("SELECT pg_drop_replication_slot($1)", b.slot)
+		b.dropSlot()
 		b.exec("INSERT INTO t VALUES (2)")
 		b.exec("SELECT pg_create_logical_replication_slot($1, 'pgoutput')", b.slot)
 		b.exec("INSERT INTO t VALUES (3)")
@@ -189,13 +198,20 @@ func TestGaps(t *testing.T) {
 		b.exec("INSERT INTO t VALUES (3)")
 		goesOn(t, b, "moved", "1", "3")
 	})
-	t.Run("a change log that was deleted is begun anew", func(t *testing.T) {
+	t.Run("a change log that was deleted goes on where the slot is", func(t *testing.T) {
 		b := setup(t)
 		b.exec("INSERT INTO t VALUES (2)")
 		if err := b.js.DeleteStream(t.Context(), b.source.ChangeStream()); err != nil {
 			t.Fatal(err)
 		}
-		goesOn(t, b, "created anew", "2")
+		b.start()
+		entries := b.upToBarrier()
+		if ids := audit(t, entries); !slices.Equal(ids, []string{"2"}) || len(resets(entries)) != 0 {
+			t.Errorf("ids %v, resets %q", ids, resets(entries))
+		}
+		if entries[0].after == 0 || entries[0].after >= entries[0].lsn {
+			t.Errorf("the first message is at %s and stands behind %s; want the place of what was lost", entries[0].lsn, entries[0].after)
+		}
 	})
 	t.Run("a lost slot is made anew", func(t *testing.T) {
 		server := pgtest.Own(t, map[string]string{"max_slot_wal_keep_size": "1MB", "max_wal_size": "32MB", "min_wal_size": "32MB"})
@@ -232,23 +248,40 @@ func TestGaps(t *testing.T) {
 		r.stop()
 		goesOn(t, b, "publication pub was dropped", "1")
 	})
-	t.Run("a database that went back in time is refused", func(t *testing.T) {
-		b := setup(t)
-		g, err := New(b.config())
-		if err != nil {
-			t.Fatal(err)
+}
+
+// A slot that nobody reads keeps WAL for ever, so it is made when nothing else can fail.
+func TestNoSlotIsMadeForNothing(t *testing.T) {
+	slots := func(b *bench) (n int) {
+		b.t.Helper()
+		if err := b.db.QueryRow(b.t.Context(), "SELECT count(*) FROM pg_replication_slots WHERE slot_name = $1", b.slot).Scan(&n); err != nil {
+			b.t.Fatal(err)
 		}
-		id := identity{systemID: "1", timeline: 2, flushed: 1000}
-		rec := record{SystemID: "1", Timeline: 1}
-		if err := g.sameHistory(rec, id, 1000); err != nil {
-			t.Error(err)
+		return n
+	}
+	t.Run("while JetStream has no room for the change log", func(t *testing.T) {
+		b := newBench(t, "")
+		r := b.launch(func(c *Config) { c.ChangeLog.MaxBytes = 1 << 60 })
+		eventually(t, "it has tried again", func() bool { return r.Status().Retries > 1 })
+		wantText(t, r.Status().LastError, "out of space")
+		if slots(b) != 0 {
+			t.Error("there is a slot")
 		}
-		if err := g.sameHistory(rec, id, 1001); err == nil {
-			t.Error("a log beyond the WAL is taken")
+		r.stop()
+		b.start()
+		if slots(b) != 1 {
+			t.Error("there is no slot")
 		}
-		id.branched = 500
-		if err := g.sameHistory(rec, id, 501); err == nil {
-			t.Error("a log beyond the branch is taken")
+	})
+	t.Run("in another cluster than the source's", func(t *testing.T) {
+		b := newBench(t, "")
+		b.start().stop()
+		server := pgtest.Own(t, nil)
+		wantText(t, b.failure(func(c *Config) { c.DatabaseURL = server.URL("postgres") }), "another Postgres cluster")
+		b.url = server.URL("postgres")
+		b.db = b.connect()
+		if slots(b) != 0 {
+			t.Error("there is a slot")
 		}
 	})
 }

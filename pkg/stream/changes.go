@@ -1,0 +1,107 @@
+package stream
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/shapebus/shapebus/pkg/change"
+)
+
+// Change is a message of the change log.
+type Change struct {
+	Received
+
+	Step Step
+	From Place // where the reader was before
+	// Lost is the LSN up to which something between the message before and this
+	// one is gone for good; 0 if nothing is. Who has everything up to there
+	// already, from elsewhere, goes on.
+	Lost change.LSN
+}
+
+// Changes reads the change log from a place on, and tells what was lost. Not
+// safe for concurrent use.
+type Changes struct {
+	log    jetstream.Stream
+	reader *Reader
+	at     Place
+	began  bool // something has been read
+}
+
+// OpenChanges starts behind a place. seq is where to begin, as Seek found it in
+// the stream of that epoch; it may be lower. It fails with ErrReplaced if the stream is another one.
+func OpenChanges(ctx context.Context, js jetstream.JetStream, log jetstream.Stream, epoch Epoch, at Place, seq uint64) (*Changes, error) {
+	name := log.CachedInfo().Config.Name
+	r, err := OpenReader(ctx, js, name, seq)
+	if err != nil {
+		return nil, err
+	}
+	if r.Epoch() != epoch {
+		r.Close() //nolint:contextcheck // it has to work after ctx has ended
+		return nil, fmt.Errorf("read stream %s: %w (of %s, now of %s)", name, ErrReplaced, epoch, r.Epoch())
+	}
+	r.jumps = true
+	return &Changes{log: log, reader: r, at: at}, nil
+}
+
+// Next waits for the next message that the place does not have whole. It
+// returns ErrReplaced when the log is another one, or has gone back; then reading begins
+// again at an LSN. It returns ctx's error when ctx ends first; the reader can be
+// used again after that one only.
+func (c *Changes) Next(ctx context.Context) (Change, error) {
+	for {
+		m, err := c.reader.Next(ctx)
+		if err != nil {
+			return Change{}, err
+		}
+		s, err := StepOf(&m)
+		if err != nil {
+			return Change{}, err
+		}
+		lost, err := c.judge(ctx, &m, s)
+		if err != nil {
+			return Change{}, err
+		}
+		from, passed := c.at, s.Told && c.at.Has(s.LSN)
+		c.at, c.began = c.at.Pass(s), true
+		if !passed {
+			return Change{Received: m, Step: s, From: from, Lost: lost}, nil
+		}
+	}
+}
+
+// judge finds out what is lost when m comes next.
+func (c *Changes) judge(ctx context.Context, m *Received, s Step) (change.LSN, error) {
+	follows := c.at.Seq == 0 || m.First == c.at.Seq+1
+	if follows && c.began && c.at.Lost(s, 0) == 0 {
+		return 0, nil
+	}
+	info, err := c.log.Info(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("look at the change log: %w", err)
+	}
+	if EpochOf(info) != c.reader.Epoch() {
+		return 0, ErrReplaced
+	}
+	lost := c.at.Lost(s, info.State.FirstSeq)
+	if lost == 0 || !c.began {
+		return lost, nil
+	}
+	// What seems lost may stand where the reader believes to have been.
+	seq, err := Seek(ctx, c.log, c.at.LSN+1, 0)
+	if err != nil {
+		return 0, err
+	}
+	if seq <= c.at.Seq {
+		return 0, ErrReplaced
+	}
+	return lost, nil
+}
+
+// Place is where the reader is: behind the last message that Next returned or passed over.
+func (c *Changes) Place() Place { return c.at }
+
+// Close frees what the reader has on the server.
+func (c *Changes) Close() { c.reader.Close() }

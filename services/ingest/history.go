@@ -1,0 +1,106 @@
+package ingest
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/pkg/topology"
+)
+
+// LSNs mean something within one history of a database only. The record says
+// which one the change log tells, and so does the log's stream, from which
+// consumers know it. A new history takes these steps:
+//
+//  1. the record with the new id. A crash after it: the next session finds a
+//     stream of another history and goes on with 2.
+//  2. the old stream is deleted and another one made, with the new id. A crash
+//     in between: the next session makes it.
+//  3. the slot is made, if there is none. It comes last everywhere: whatever
+//     fails before leaves nothing that keeps WAL.
+//  4. the record says where the log begins.
+
+// judgeHistory finds out whether a server goes on with the history that the
+// record speaks of. begins says why another one begins, "" if none does. first
+// says that there is no record; tail is the LSN of the last message in the change log.
+func (r record) judgeHistory(first bool, id identity, tail change.LSN) (begins string, err error) {
+	stored := max(r.Last, tail)
+	switch {
+	case r.SystemID != "" && r.SystemID != id.systemID:
+		return "", fmt.Errorf("it was fed by another Postgres cluster (system identifier %s, now %s). Positions in its WAL mean something else, so shapes cannot continue. "+
+			"Use another source name for it, or remove this source's streams and buckets (nats stream rm, nats kv del); shapes are then fetched again", r.SystemID, id.systemID)
+	case first:
+		return "the record of what was read from the database is not there or was lost", nil
+	case stored > id.flushed:
+		return fmt.Sprintf("the database went back to an earlier point of its history, as a restore or a failover makes it: the change log reaches to %s, but the WAL of this server only to %s", stored, id.flushed), nil
+	case id.branched != 0 && stored > id.branched:
+		return fmt.Sprintf("the database went back to an earlier point of its history, as a restore or a failover makes it: the change log reaches to %s, but this server left timeline %d at %s", stored, r.Timeline, id.branched), nil
+	}
+	return "", nil
+}
+
+// joinHistory is the record of a server that goes on with the record's history,
+// or begins another one. What the record says of WAL that this server does not have means nothing here.
+func (r record) joinHistory(id identity, slot, begins string) record {
+	r.SystemID, r.Timeline, r.Slot = id.systemID, id.timeline, slot
+	if begins != "" {
+		return record{SystemID: r.SystemID, Timeline: r.Timeline, Slot: r.Slot, History: rand.Text(), Reason: begins, Begins: true}
+	}
+	r.Acked = min(r.Acked, id.flushed)
+	if id.branched != 0 {
+		r.Acked = min(r.Acked, id.branched)
+	}
+	if r.History == "" { // an older version wrote the record and made the stream
+		r.History, r.Last = rand.Text(), max(r.Last, r.Acked)
+	}
+	return r
+}
+
+// openLog makes the change log of the history that the server tells, and
+// returns it.
+func (s *session) openLog(ctx context.Context, js jetstream.JetStream, id identity) (jetstream.Stream, error) {
+	source, name := s.g.cfg.Source, s.g.cfg.Source.ChangeStream()
+	var tail change.LSN
+	old, err := js.Stream(ctx, name)
+	switch {
+	case errors.Is(err, jetstream.ErrStreamNotFound):
+		old = nil
+	case err != nil:
+		return nil, topology.Explain(fmt.Errorf("look for stream %s: %w", name, err))
+	default:
+		t, err := readTail(ctx, old, source, old.CachedInfo().State.LastSeq)
+		if err != nil {
+			return nil, err
+		}
+		tail = t.lsn
+	}
+	begins, err := s.record.rec.judgeHistory(s.record.revision == 0, id, tail)
+	if err != nil {
+		return nil, fatal(fmt.Errorf("source %s: %w", source, err))
+	}
+	rec := s.record.rec.joinHistory(id, s.g.cfg.Slot, begins)
+	if rec != s.record.rec {
+		if err := s.record.save(ctx, rec); err != nil {
+			return nil, err
+		}
+	}
+	if old != nil {
+		told := topology.HistoryOf(old.CachedInfo().Config).ID
+		if told != rec.History && (told != "" || rec.Begins) {
+			s.g.cfg.Log.ErrorContext(ctx, "the change log tells another history of the database and is made again; shapes are fetched again", slog.String("reason", rec.Reason))
+			// Nobody has written the record since it was read, so the stream belongs to nobody who goes on with it.
+			if err := s.record.save(ctx, rec); err != nil {
+				return nil, err
+			}
+			if err := js.DeleteStream(ctx, name); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
+				return nil, fmt.Errorf("delete stream %s of an earlier history: %w", name, err)
+			}
+		}
+	}
+	return source.EnsureChangeLog(ctx, js, topology.History{ID: rec.History, Reason: rec.Reason}, s.g.cfg.ChangeLog)
+}

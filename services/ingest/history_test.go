@@ -1,0 +1,88 @@
+package ingest
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/pkg/pg"
+)
+
+func TestHistory(t *testing.T) {
+	rec := record{SystemID: "1", Timeline: 1, History: "h", Acked: 1200, Last: 1000}
+	for _, tt := range []struct {
+		name   string
+		first  bool
+		id     identity
+		tail   change.LSN
+		begins string
+		err    string
+	}{
+		{"the same server", false, identity{systemID: "1", timeline: 1, flushed: 2000}, 900, "", ""},
+		{"a server that has all that was published", false, identity{systemID: "1", timeline: 2, flushed: 1000, branched: 1000}, 1000, "", ""},
+		{"one whose WAL ends before", false, identity{systemID: "1", timeline: 1, flushed: 999}, 900, "earlier point", ""},
+		{"one whose WAL ends before what only the log knows of", false, identity{systemID: "1", timeline: 1, flushed: 1050}, 1100, "earlier point", ""},
+		{"one that left the timeline before", false, identity{systemID: "1", timeline: 2, flushed: 5000, branched: 999}, 900, "left timeline 1", ""},
+		{"another cluster", false, identity{systemID: "2", timeline: 1, flushed: 5000}, 900, "", "another Postgres cluster"},
+		{"a lost record", true, identity{systemID: "1", timeline: 1, flushed: 5000}, 900, "record", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			rec := rec
+			if tt.first {
+				rec = record{}
+			}
+			begins, err := rec.judgeHistory(tt.first, tt.id, tt.tail)
+			if (begins == "") != (tt.begins == "") || !strings.Contains(begins, tt.begins) {
+				t.Errorf("begins %q, want %q", begins, tt.begins)
+			}
+			if (err == nil) != (tt.err == "") || err != nil && !strings.Contains(err.Error(), tt.err) {
+				t.Errorf("error %v, want %q", err, tt.err)
+			}
+			if err != nil {
+				return
+			}
+			joined := rec.joinHistory(tt.id, "slot", begins)
+			if (joined.History == "h") != (begins == "") || joined.Begins != (begins != "") || joined.Timeline != tt.id.timeline {
+				t.Errorf("record %+v", joined)
+			}
+			if joined.Acked > tt.id.flushed || tt.id.branched != 0 && joined.Acked > tt.id.branched {
+				t.Errorf("the record speaks of WAL that this server does not have: %+v", joined)
+			}
+		})
+	}
+	t.Run("a slot made behind what a server took over with is a gap", func(t *testing.T) {
+		joined := rec.joinHistory(identity{systemID: "1", timeline: 2, flushed: 1300, branched: 1050}, "slot", "")
+		if gap(joined, pg.SlotInfo{ConfirmedFlush: 1100}, false) == "" {
+			t.Error("what committed between 1050 and 1100 is lost silently")
+		}
+		if gap(joined, pg.SlotInfo{ConfirmedFlush: 1050}, false) != "" {
+			t.Error("a slot that came along is taken for another one")
+		}
+		if gap(joined, pg.SlotInfo{ConfirmedFlush: 1050}, true) == "" {
+			t.Error("a slot that was just made is taken for the one before")
+		}
+	})
+}
+
+func TestWhatTheFirstMessageStandsBehind(t *testing.T) {
+	for _, tt := range []struct {
+		name                   string
+		rec                    record
+		tail, slot, wantsAfter change.LSN
+	}{
+		{"nothing, in a new history", record{Begins: true, Last: 5}, 0, 700, 0},
+		{"the last message", record{Last: 500}, 500, 400, 500},
+		{"one that the record does not know of yet", record{Last: 400}, 500, 300, 500},
+		{"what is left of the end, as the slot sends the rest again", record{Last: 500}, 300, 250, 300},
+		{"all that was lost, as the slot is past it", record{Last: 500}, 300, 700, 500},
+		{"what was lost before the slot", record{Last: 500}, 300, 400, 399},
+		{"nothing that is there, in an empty log", record{Last: 500}, 0, 700, 500},
+		{"nothing, in a log without a message so far", record{}, 0, 700, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := tt.rec.before(tt.tail, tt.slot); got != tt.wantsAfter {
+				t.Errorf("%d, want %d", got, tt.wantsAfter)
+			}
+		})
+	}
+}
