@@ -86,6 +86,7 @@ func TestACheckpointThatCannotBeReadStopsItsPartition(t *testing.T) {
 	if err := st.DeleteMsg(t.Context(), m.Sequence); err != nil {
 		t.Fatal(err)
 	}
+	isDown(s, 0, false)
 	s.Verify(stuck, healthy)
 }
 
