@@ -15,6 +15,7 @@ func consumerMetrics(s consumer.Status) []telemetry.Metric {
 		telemetry.Gauge("shapebus_consumer_unread_messages", "Change log messages not read yet.", float64(s.Unread)),
 		telemetry.Gauge("shapebus_consumer_partitions_down", "Partitions that cannot be written; their shapes wait.", float64(len(s.Down))),
 		telemetry.Counter("shapebus_consumer_partition_losses_total", "Times that a partition could not be written any more.", s.Drops),
+		telemetry.Counter("shapebus_consumer_unreadable_messages_total", "Stored messages that cannot be read; the shapes they concern ended.", s.Poison),
 		telemetry.Gauge("shapebus_consumer_shapes_live", "Shapes that follow the change log.", float64(s.Live)),
 		telemetry.Gauge("shapebus_consumer_shapes_parked", "Shapes being created.", float64(s.Parked)),
 		telemetry.Counter("shapebus_consumer_messages_total", "Change log messages read.", s.Messages),

@@ -65,6 +65,9 @@ func printStatus(w io.Writer, s control.Status) error {
 		line("partition down", "%d, since %s: %s", d.Partition, printable(d.Since), printable(d.Reason))
 	}
 	line("shapes", "%s", shapesText(s.Shapes))
+	if s.Unreadable > 0 {
+		line("unreadable", "%s of shapes; the consumer's log says what to remove", plural(s.Unreadable, "record"))
+	}
 	return t.Flush()
 }
 

@@ -3,6 +3,7 @@ package flow
 import (
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 
 	"github.com/shapebus/shapebus/e2e/stack"
@@ -52,4 +53,45 @@ func TestALockedTableHoldsUpNobodyElse(t *testing.T) {
 		s.Await(sh, "live", func(i control.Shape) bool { return i.State == control.StateLive })
 	}
 	s.Verify(shapes...)
+}
+
+// TestALockedTableHoldsUpNoOtherNewShape: the same for shapes without
+// subqueries, more of them than are created at once.
+func TestALockedTableHoldsUpNoOtherNewShape(t *testing.T) {
+	s := stack.New(t, nestedSchema)
+	var gate atomic.Pointer[chan struct{}]
+	s.Consumer.Failpoint = func(name string) {
+		if g := gate.Load(); g != nil && name == "snapshot_open" {
+			<-*g
+		}
+	}
+	s.StartIngest()
+	s.StartConsumer()
+	s.Create(client.Definition{Table: "comments"}) // which publishes the table
+	s.Create(client.Definition{Table: "people"})
+	locked := make(chan struct{})
+	gate.Store(&locked)
+	var shapes []*client.Shape
+	for i := range 100 {
+		sh, err := s.Client.Create(t.Context(), client.Definition{Table: "comments", Where: fmt.Sprintf("id > %d", i)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		shapes = append(shapes, sh)
+	}
+	locker := s.Connect()
+	if _, err := locker.PgConn().Exec(t.Context(), "BEGIN; LOCK TABLE comments IN ACCESS EXCLUSIVE MODE").ReadAll(); err != nil {
+		t.Fatal(err)
+	}
+	close(locked)
+	for i := range 5 {
+		s.Verify(s.Create(client.Definition{Table: "people", Where: fmt.Sprintf("id > %d", i)}))
+	}
+	if _, err := locker.Exec(t.Context(), "COMMIT"); err != nil {
+		t.Fatal(err)
+	}
+	for _, sh := range shapes {
+		s.Await(sh, "live", func(i control.Shape) bool { return i.State == control.StateLive })
+	}
+	s.Verify(shapes[:5]...)
 }

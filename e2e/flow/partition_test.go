@@ -200,7 +200,7 @@ func swallow(s *stack.Stack, partition int) (back func()) {
 	if err := s.NC.Flush(); err != nil {
 		s.TB.Fatal(err)
 	}
-	set([]string{"swallowed." + string(s.Source) + ".>"}, nil)
+	set([]string{fmt.Sprintf("swallowed.%d.>", partition)}, nil)
 	return func() {
 		set(cfg.Subjects, cfg.RePublish)
 		if err := sub.Unsubscribe(); err != nil {

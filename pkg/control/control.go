@@ -132,6 +132,9 @@ type Status struct {
 	Slot        string `json:"slot"`
 
 	Shapes map[State]int `json:"shapes"`
+	// Unreadable are records of shapes that cannot be read; the shapes end, and
+	// the consumer's log names the records and how to remove them.
+	Unreadable int `json:"unreadable,omitempty"`
 
 	// The change log and how far the consumer has come in it.
 	ChangeMessages uint64 `json:"change_messages"`

@@ -20,6 +20,8 @@ import (
 // Errors of Shapes.
 var (
 	ErrNotFound = errors.New("no such shape")
+	// ErrUnreadable says that a record was stored that is none.
+	ErrUnreadable = errors.New("its record cannot be read")
 	// ErrConflict says that somebody else changed the record first.
 	ErrConflict = errors.New("the shape was changed by somebody else meanwhile")
 )
@@ -227,7 +229,7 @@ func (r *Shapes) decode(e jetstream.KeyValueEntry) (*Shape, error) {
 		s.Table, err = r.tables.decode(raw.Table)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("shape %s: its record cannot be read: %w", e.Key(), err)
+		return nil, fmt.Errorf("shape %s: %w: %w", e.Key(), ErrUnreadable, err)
 	}
 	return s, nil
 }

@@ -77,7 +77,7 @@ type Appender struct {
 	// "" once it has.
 	fence      string
 	ackTimeout time.Duration
-	stall      time.Duration
+	stall      atomic.Int64 // as a Duration
 
 	queue    chan inFlight
 	inFlight atomic.Int64
@@ -134,13 +134,13 @@ func OpenAppender(ctx context.Context, nc *nats.Conn, streamName string, cfg App
 		next:       st.CachedInfo().State.LastSeq,
 		fence:      fenceSubject(st.CachedInfo().Config),
 		ackTimeout: cfg.AckTimeout,
-		stall:      cfg.Stall,
 		queue:      make(chan inFlight, cfg.WindowMessages),
 		ctx:        life,
 		fail:       fail,
 		finished:   make(chan struct{}),
 	}
 	a.stored.Store(a.next)
+	a.SetStall(cfg.Stall)
 	go func() {
 		defer nc.RemoveStatusListener(lost)
 		defer close(a.finished)
@@ -245,15 +245,19 @@ func (a *Appender) acquire(ctx context.Context, size int64) error {
 	return nil
 }
 
+// SetStall replaces AppenderConfig.Stall for the calls that follow.
+func (a *Appender) SetStall(d time.Duration) { a.stall.Store(int64(d)) }
+
 // impatient ends the appender once nothing has been acknowledged for as long as
 // a caller may wait, unless stop is called before.
 func (a *Appender) impatient() (stop func()) {
-	if a.stall == 0 {
+	stall := time.Duration(a.stall.Load())
+	if stall == 0 {
 		return func() {}
 	}
 	stopped := make(chan struct{})
 	go func() {
-		t := time.NewTicker(a.stall)
+		t := time.NewTicker(stall)
 		defer t.Stop()
 		for before := a.stored.Load(); ; {
 			select {
@@ -265,7 +269,7 @@ func (a *Appender) impatient() (stop func()) {
 			}
 			now := a.stored.Load()
 			if now == before {
-				a.fail(fmt.Errorf("%w: %d messages without one acknowledgement in %s; start the servers that hold the stream's copies", ErrStalled, a.InFlight(), a.stall))
+				a.fail(fmt.Errorf("%w: %d messages without one acknowledgement in %s; start the servers that hold the stream's copies", ErrStalled, a.InFlight(), stall))
 				return
 			}
 			before = now
@@ -367,7 +371,7 @@ func (a *Appender) Err() error {
 	return context.Cause(a.ctx)
 }
 
-// Flush waits until nothing is in flight.
+// Flush waits until nothing is in flight. The last call of stored may still be on its way.
 func (a *Appender) Flush(ctx context.Context) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()

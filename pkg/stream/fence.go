@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -63,8 +64,8 @@ func Fence(h nats.Header) (count uint64, ok bool) {
 // for the answer: nothing may follow before it.
 func (a *Appender) publishFenced(ctx context.Context, m *nats.Msg) error {
 	patience := a.ackTimeout
-	if a.stall > 0 {
-		patience = min(patience, a.stall)
+	if stall := time.Duration(a.stall.Load()); stall > 0 {
+		patience = min(patience, stall)
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -107,7 +108,7 @@ func (a *Appender) publishFenced(ctx context.Context, m *nats.Msg) error {
 // may be unknown; the appender ends in any case.
 func (a *Appender) fenceError(ctx context.Context, err error) error {
 	if ctx.Err() != nil && a.js.Conn().IsConnected() {
-		return fmt.Errorf("%w: nothing came back for the first message; start the servers that hold the stream's copies, and if the NATS server's log tells of a full disk, make room and start it again: %w", ErrStalled, err)
+		return fmt.Errorf("%w: no answer to the first message; start the servers that hold the stream's copies, and if the NATS server's log tells of a full disk, make room and start it again: %w", ErrStalled, err)
 	}
 	if ctx.Err() != nil {
 		return fmt.Errorf("%w: no answer to the first message; if the NATS server's log tells of a full disk, make room and start it again: %w", ErrDisconnected, err)

@@ -92,10 +92,10 @@ func TestALateWriterDoesNotFitInAgain(t *testing.T) {
 		var called uint64
 		ok(t, a.Append(b.ctx(), m, func(seq uint64) { called = seq }))
 		ok(t, a.Flush(b.ctx()))
+		a.Close() // behind the call
 		if called != a.Stored() {
 			t.Errorf("stored at %d, told %d", a.Stored(), called)
 		}
-		a.Close()
 
 		a = b.appender(stream.AppenderConfig{})
 		m = numbered(1, 300<<10)

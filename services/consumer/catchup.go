@@ -206,6 +206,7 @@ func (q *pursuit) replay(ctx context.Context, m stream.Received) (change.LSN, er
 				}
 			}
 		})
+	err = q.spare(err)
 	if err != nil {
 		return 0, err
 	}

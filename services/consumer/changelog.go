@@ -48,18 +48,20 @@ func (s *session) readChanges(ctx context.Context, start place, messages chan<- 
 // discarded ends the live shapes that needed what the main loop has lost: all that
 // lay between its place and m. Those that have it already, from before a restart, go on.
 func (s *session) discarded(ctx context.Context, m *stream.Change) error {
-	s.log.ErrorContext(ctx, "the change log discarded changes before they were read; shapes that needed them end",
-		slog.String("from_lsn", m.From.LSN.String()), slog.String("to_lsn", m.Lost.String()))
 	s.open = openTxn{}
 	s.recent.clear()
+	ended := 0
 	for _, f := range s.followers() {
 		if max(f.has(), m.From.Whole()) >= m.Lost || f.ended != "" {
 			continue
 		}
+		ended++
 		if err := s.endLive(ctx, f, reasonDiscarded); err != nil {
 			return err
 		}
 	}
+	s.log.WarnContext(ctx, "the change log has discarded changes that were not read; shapes that needed them end", slog.Int("shapes", ended),
+		slog.String("from_lsn", m.From.LSN.String()), slog.String("to_lsn", m.Lost.String()))
 	// Nobody who is left looks back, and what begins now begins behind it.
 	behind := place{m.Lost + 1, m.First}
 	if s.again != nil && s.again.lsn < behind.lsn {

@@ -25,38 +25,41 @@ type takeover struct {
 	records  []*registry.Shape
 	tails    tails
 	entrants []*entrant
-	done     bool // the partition is up
+	bad      map[string]error // records that cannot be read, by id
+	done     bool             // the partition is up
 }
+
+// probeStall is how long an attempt waits for a stream that does not answer.
+// Nobody waits for it, so it may be busy.
+const probeStall = 10 * time.Second
 
 // lookTime bounds one attempt to take a partition in.
 const lookTime = time.Minute
 
 // bringBack tries until a lost partition can be written again.
 func (s *session) bringBack(ctx context.Context, p *partition) error {
-	for {
-		p.pause.waitAtMost(ctx, maxReturn)
-		if ctx.Err() != nil {
-			return nil
+	for p.pause.waitAtMost(ctx, maxReturn) {
+		t, failed := s.lookAt(ctx, p)
+		if failed != nil && (errors.Is(failed, registry.ErrLeaseLost) || s.gone(ctx) != nil) {
+			return ignoreEnd(ctx, failed)
 		}
-		t, err := s.lookAt(ctx, p)
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case err == nil:
-			return ignoreOver(ctx, s.onMain(ctx, func(ctx context.Context) error { return s.takeIn(ctx, t) }))
-		case errors.Is(err, registry.ErrLeaseLost), s.gone(ctx) != nil:
-			return err
-		}
-		s.log.DebugContext(ctx, "the partition is not back yet", slog.Int("partition", p.n), slog.Any("error", err))
-		err = s.onMain(ctx, func(ctx context.Context) error {
-			p.why, p.missed = err, nil
+		err := s.onMain(ctx, func(ctx context.Context) error {
+			if failed == nil {
+				return s.takeIn(ctx, t)
+			}
+			p.why, p.missed = failed, nil
 			s.tellDown(ctx)
 			return nil
 		})
-		if err != nil {
+		if err != nil && t != nil {
+			t.life.out.Close()
+		}
+		if err != nil || failed == nil {
 			return ignoreOver(ctx, err)
 		}
+		s.log.DebugContext(ctx, "the partition is not back yet", slog.Int("partition", p.n), slog.Any("error", failed))
 	}
+	return nil
 }
 
 // maxReturn is the longest pause between two attempts to take a partition in.
@@ -90,6 +93,7 @@ func (s *session) lookAt(ctx context.Context, p *partition) (t *takeover, err er
 	if t.cp, _, err = readCheckpoint(ctx, s.js, s.c.cfg.Source, p.n); err != nil {
 		return nil, err
 	}
+	l.out.SetStall(probeStall)
 	// This shows that the stream can be written, and behind its fence nothing
 	// comes any more that an earlier life had on its way: what is read now is the end.
 	if err := p.checkpointIn(ctx, l, t.cp, nil); err != nil {
@@ -98,6 +102,7 @@ func (s *session) lookAt(ctx context.Context, p *partition) (t *takeover, err er
 	if err := l.flush(ctx); err != nil {
 		return nil, err
 	}
+	l.out.SetStall(s.c.cfg.Stall)
 	p.floor.Store(floorIn(t.cp))
 	err = s.onMain(ctx, func(context.Context) error {
 		p.missed = map[string]registry.Event{}
@@ -106,7 +111,7 @@ func (s *session) lookAt(ctx context.Context, p *partition) (t *takeover, err er
 	if err != nil {
 		return nil, err
 	}
-	if t.records, err = s.recordsOf(ctx, p.n); err != nil {
+	if t.records, t.bad, err = s.recordsOf(ctx, p.n); err != nil {
 		return nil, err
 	}
 	t.tails = newTails()
@@ -117,19 +122,27 @@ func (s *session) lookAt(ctx context.Context, p *partition) (t *takeover, err er
 	if err := s.onMain(ctx, func(ctx context.Context) error { return s.keepNeeded(ctx, t.records, t.tails) }); err != nil {
 		return nil, err
 	}
-	t.entrants, err = s.entrants(ctx, t.records, t.tails, map[int]wire.Checkpoint{p.n: t.cp})
-	return t, err
+	if t.entrants, err = s.entrants(ctx, t.records, t.tails, map[int]wire.Checkpoint{p.n: t.cp}); err != nil {
+		return nil, err
+	}
+	return t, nil
 }
 
-// recordsOf returns the records of a partition's shapes.
-func (s *session) recordsOf(ctx context.Context, partition int) ([]*registry.Shape, error) {
+// recordsOf returns the records of a partition's shapes, and why records of any
+// partition cannot be read, by id.
+func (s *session) recordsOf(ctx context.Context, partition int) ([]*registry.Shape, map[string]error, error) {
 	watch, enough := context.WithCancel(ctx)
 	defer enough()
 	byID := map[string]*registry.Shape{}
+	bad := map[string]error{}
 	loaded := false
 	err := s.shapes.Watch(watch, func(e registry.Event) {
+		delete(bad, e.ID)
 		switch {
-		case loaded || e.Err != nil: // the session's watch says it
+		case loaded:
+		case e.Err != nil:
+			bad[e.ID] = e.Err
+			delete(byID, e.ID)
 		case e.Shape != nil && e.Shape.Partition == partition:
 			byID[e.ID] = e.Shape
 		default:
@@ -137,16 +150,16 @@ func (s *session) recordsOf(ctx context.Context, partition int) ([]*registry.Sha
 		}
 	}, func() { loaded = true; enough() })
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if ctx.Err() != nil {
-		return nil, context.Cause(ctx)
+		return nil, nil, context.Cause(ctx)
 	}
 	records := make([]*registry.Shape, 0, len(byID))
 	for _, rec := range byID {
 		records = append(records, rec)
 	}
-	return records, nil
+	return records, bad, nil
 }
 
 // takeIn begins to take a partition in. Runs on the main loop.
@@ -154,7 +167,7 @@ func (s *session) takeIn(ctx context.Context, t *takeover) error {
 	p := t.p
 	p.life.Store(t.life)
 	p.phase = catching
-	s.watchLife(p, t.life)
+	s.watchLife(ctx, p, t.life)
 	s.watchSets(ctx, t.records, t.tails)
 	q := &pursuit{s: s, back: t, feed: &feed{source: s.c.cfg.Source, relations: s.relations}, router: newRouter()}
 	for _, e := range t.entrants {
@@ -243,6 +256,9 @@ func (s *session) raise(ctx context.Context, t *takeover) error {
 		}
 	}
 	if err := s.resume(ctx, outers); err != nil {
+		return err
+	}
+	if err := s.endUnreadable(ctx, []*partition{p}, t.bad); err != nil {
 		return err
 	}
 	for _, e := range missed {

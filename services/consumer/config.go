@@ -83,6 +83,7 @@ type stats struct {
 	Restated  atomic.Int64 // rows read because their membership changed
 	Values    atomic.Int64 // in value sets
 	Drops     atomic.Int64 // partitions lost
+	Poison    atomic.Int64 // stored messages that cannot be understood
 	Down      downs
 	LastError atomic.Value // string
 }
@@ -162,6 +163,7 @@ type Status struct {
 	Values     int64 // that subqueries select, each once for all shapes that share the subquery
 	LastError  string
 	Partitions int
+	Poison     int64  // stored messages met that cannot be understood; what they concern ended
 	Drops      int64  // times that a partition could not be written any more
 	Down       []Down // partitions that cannot be written now; their shapes wait
 }
@@ -174,7 +176,7 @@ func (c *Consumer) Status() Status {
 		Live: c.stats.Live.Load(), Parked: c.stats.Parked.Load(), Messages: c.stats.Messages.Load(), Ops: c.stats.Ops.Load(),
 		Appended: c.stats.Appended.Load(), AppendedB: c.stats.Bytes.Load(), Retries: c.stats.Retries.Load(),
 		Dropped: c.stats.Dropped.Load(), Units: c.stats.Units.Load(), Voids: c.stats.Voids.Load(), Restated: c.stats.Restated.Load(), Values: c.stats.Values.Load(), LastError: last, Partitions: c.cfg.Partitions,
-		Drops: c.stats.Drops.Load(), Down: c.stats.Down.get(),
+		Poison: c.stats.Poison.Load(), Drops: c.stats.Drops.Load(), Down: c.stats.Down.get(),
 	}
 }
 
@@ -200,10 +202,12 @@ func (b *backoff) wait(ctx context.Context) {
 	}
 }
 
-// waitAtMost is wait with a bound on how long the pause grows.
-func (b *backoff) waitAtMost(ctx context.Context, most time.Duration) {
+// waitAtMost is wait with a bound on how long the pause grows. It reports
+// whether ctx goes on.
+func (b *backoff) waitAtMost(ctx context.Context, most time.Duration) bool {
 	b.next = min(b.next, most*2/3)
 	b.wait(ctx)
+	return ctx.Err() == nil
 }
 
 func (b *backoff) reset() { b.next = 0 }

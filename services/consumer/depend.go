@@ -75,7 +75,7 @@ func (s *session) anchor(ctx context.Context, q registry.Subquery, since change.
 		}
 		waitFor(ctx, lastLook) // the partition may come back
 		if ctx.Err() != nil {
-			return nil
+			return context.Cause(ctx)
 		}
 	}
 	tail, err := readTail(ctx, s.js, s.c.cfg.Source, q.Partition, q.Handle)

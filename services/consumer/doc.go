@@ -16,6 +16,11 @@
 // with many rows does not hold up its batch: those before it go on, those behind
 // it go into another one.
 //
+// A partition whose stream cannot be written leaves the session (drop.go): its
+// shapes stop where they are. When it can be written again it comes back
+// (comeback.go). How a shape goes on then is decided as at a start (course.go,
+// takein.go), which is the same for all partitions at once.
+//
 // # Durable order
 //
 //  1. the shape's record (registry): where its creation starts to read the

@@ -40,8 +40,7 @@ func (s *session) dropLost(ctx context.Context) {
 }
 
 // watchLife waits for the end of a partition's life.
-func (s *session) watchLife(p *partition, l *life) {
-	ctx := s.ctx
+func (s *session) watchLife(ctx context.Context, p *partition, l *life) {
 	s.group.Go(func() error {
 		select {
 		case <-ctx.Done():

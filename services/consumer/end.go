@@ -101,7 +101,7 @@ func (s *session) closeRecord(ctx context.Context, id, handle, reason string) er
 	for {
 		rec, err := s.shapes.Get(ctx, id)
 		switch {
-		case errors.Is(err, registry.ErrNotFound):
+		case errors.Is(err, registry.ErrNotFound), errors.Is(err, registry.ErrUnreadable):
 			return nil
 		case err != nil:
 			return err

@@ -20,39 +20,49 @@ type feed struct {
 }
 
 // read calls onControl with a control entry, or onFragment with each fragment
-// of the message in turn. It returns the message's LSN.
+// of the message in turn. It returns the message's LSN. A message that cannot be
+// understood gives a poisonError, maybe behind some of its fragments.
 func (fd *feed) read(ctx context.Context, m stream.Received,
 	onControl func(wire.Control) error,
 	onFragment func(*change.Relation, *change.Fragment) error,
 ) (change.LSN, error) {
+	isControl := m.Subject == fd.source.ControlSubject()
+	poison := func(lsn change.LSN, err error) error {
+		return &poisonError{subject: m.Subject, seq: m.Seq, lsn: lsn, control: isControl, err: err}
+	}
 	step, err := stream.StepOf(&m)
 	if err != nil {
-		return 0, err
+		return 0, poison(0, err)
 	}
 	lsn, at := step.LSN, fd.at
 	fd.at = fd.at.Pass(step)
 	if step.Told && at.Has(lsn) {
 		return lsn, nil
 	}
-	if m.Subject == fd.source.ControlSubject() {
+	if isControl {
 		c, err := wire.DecodeControl(m.Data)
 		if err != nil {
-			return 0, fmt.Errorf("change log message %d: %w", m.Seq, err)
+			return lsn, poison(lsn, err)
 		}
 		return lsn, onControl(c)
 	}
+	var failed error // what is wrong is not the message
 	err = fd.decoder.Decode(m.Data, func(f *change.Fragment) error {
 		if step.Told && at.Has(f.LSN) {
 			return nil
 		}
 		rel, err := fd.relations.Get(ctx, f.Relation)
-		if err != nil {
-			return err
+		if err == nil {
+			err = onFragment(rel, f)
 		}
-		return onFragment(rel, f)
+		failed = err
+		return err
 	})
+	if err != nil && failed == nil {
+		return lsn, poison(lsn, err)
+	}
 	if err != nil {
-		return 0, fmt.Errorf("change log message %d: %w", m.Seq, err)
+		return 0, fmt.Errorf("change log message %d: %w", m.Seq, failed)
 	}
 	return lsn, nil
 }

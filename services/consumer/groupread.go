@@ -78,6 +78,9 @@ func (g *group) again(ctx context.Context, t reconcile.Txn) error {
 				done = done || g.txn.lsn == 0
 				return err
 			})
+		if e, ok := errors.AsType[*poisonError](err); ok { // the transaction cannot be had whole
+			return &final{errors.New(e.reason())}
+		}
 		if err != nil {
 			return err
 		}
@@ -101,6 +104,12 @@ func (g *group) message(ctx context.Context, m stream.Received) error {
 			}
 			return g.fragment(ctx, m, rel, fr)
 		})
+	if _, ok := errors.AsType[*poisonError](err); ok {
+		if err := g.spare(err); err != nil {
+			return err
+		}
+		return g.flush(ctx)
+	}
 	if err != nil {
 		return err
 	}

@@ -79,7 +79,7 @@ func readChain(ctx context.Context, r *stream.SubjectReader, chain *valuesets.Ch
 		}
 		v, after, err := decodeVerdict(m.Header, m.Data)
 		if err != nil {
-			return broken, fmt.Errorf("message %d: %w", m.Seq, err)
+			return broken, &final{fmt.Errorf("message %d of the verdicts cannot be read: %w; an operator has to remove it before the shape is created again", m.Seq, err)}
 		}
 		if !chain.Add(v, after) {
 			*chain, broken = valuesets.Chain{}, true

@@ -47,8 +47,8 @@ func (p *plane) list(ctx context.Context, req control.ListRequest) (any, error) 
 	var records []*registry.Shape
 	for _, id := range ids[:min(len(ids), req.Limit)] {
 		rec, err := p.c.shapes.Get(ctx, id)
-		if errors.Is(err, registry.ErrNotFound) {
-			continue // it was removed meanwhile
+		if errors.Is(err, registry.ErrNotFound) || errors.Is(err, registry.ErrUnreadable) {
+			continue // it was removed meanwhile, or it ends, and the log says so
 		}
 		if err != nil {
 			return nil, err
@@ -174,7 +174,10 @@ func (p *plane) head(ctx context.Context) (place, error) {
 		return place{}, fmt.Errorf("read the change log's end: %w", err)
 	}
 	lsn, err := stream.LSN(m.Header)
-	return place{lsn, last}, err
+	if err != nil {
+		return place{seq: last}, nil //nolint:nilerr // a message that cannot be read; what follows tells again
+	}
+	return place{lsn, last}, nil
 }
 
 func (p *plane) status(ctx context.Context, _ struct{}) (any, error) {
@@ -190,6 +193,10 @@ func (p *plane) status(ctx context.Context, _ struct{}) (any, error) {
 	for _, id := range ids {
 		rec, err := p.c.shapes.Get(ctx, id)
 		if errors.Is(err, registry.ErrNotFound) {
+			continue
+		}
+		if errors.Is(err, registry.ErrUnreadable) {
+			out.Unreadable++
 			continue
 		}
 		if err != nil {

@@ -33,7 +33,7 @@ func (s *session) recover(ctx context.Context) (place, error) {
 	if err != nil {
 		return place{}, err
 	}
-	records, err := s.watchShapes(ctx)
+	records, unreadable, err := s.watchShapes(ctx)
 	if err != nil {
 		return place{}, err
 	}
@@ -56,7 +56,7 @@ func (s *session) recover(ctx context.Context) (place, error) {
 	for _, p := range s.parts {
 		if tails.partitions[p.n] {
 			p.phase, p.since = up, time.Now()
-			s.watchLife(p, p.life.Load())
+			s.watchLife(ctx, p, p.life.Load())
 		}
 	}
 	var outers []*entrant
@@ -64,6 +64,9 @@ func (s *session) recover(ctx context.Context) (place, error) {
 		if err := s.admit(ctx, e, &outers); err != nil {
 			return place{}, err
 		}
+	}
+	if err := s.endUnreadable(ctx, s.parts, unreadable); err != nil {
+		return place{}, err
 	}
 	// Stored sequences are hints: the stream may not be the one it was. Whether
 	// it has what the shapes need, the first message tells that comes.
@@ -195,8 +198,11 @@ func readCheckpoint(ctx context.Context, js jetstream.JetStream, source topology
 	if err != nil {
 		return c, false, fmt.Errorf("read checkpoint of partition %d: %w", p, err)
 	}
-	c, err = wire.DecodeCheckpoint(m.Data)
-	return c, err == nil, err
+	if c, err = wire.DecodeCheckpoint(m.Data); err != nil {
+		return c, false, fmt.Errorf("the checkpoint of partition %d cannot be read: %w; with `nats stream rmm %s %d -f` its shapes go on without it, and those end whose beginning the change log has not any more",
+			p, err, source.ShapeStream(p), m.Sequence)
+	}
+	return c, true, nil
 }
 
 // tailPage is how many logs are asked for their last message at once; the
@@ -292,18 +298,19 @@ func readTailPage(ctx context.Context, js jetstream.JetStream, streamName string
 	return nil
 }
 
-// watchShapes returns all records and goes on telling the main loop of changes.
-func (s *session) watchShapes(ctx context.Context) ([]*registry.Shape, error) {
+// watchShapes returns all records, and why others cannot be read, by id. It goes on telling the main loop of changes.
+func (s *session) watchShapes(ctx context.Context) ([]*registry.Shape, map[string]error, error) {
 	first := map[string]*registry.Shape{} // by id, as one that changes meanwhile comes twice
+	unreadable := map[string]error{}
 	loaded := make(chan struct{})
 	isLoaded := false
 	s.group.Go(func() error {
 		return s.shapes.Watch(ctx, func(e registry.Event) {
-			if e.Err != nil {
-				s.log.ErrorContext(ctx, "a shape's record is passed over", slog.String("shape", e.ID), slog.Any("error", e.Err))
-				return
-			}
 			if !isLoaded {
+				if delete(unreadable, e.ID); e.Err != nil {
+					unreadable[e.ID] = e.Err
+					s.sayUnreadable(ctx, e)
+				}
 				if first[e.ID] = e.Shape; e.Shape == nil {
 					delete(first, e.ID)
 				}
@@ -319,14 +326,17 @@ func (s *session) watchShapes(ctx context.Context) ([]*registry.Shape, error) {
 	case <-loaded:
 		records := slices.Collect(maps.Values(first))
 		first = nil // the watch goes on and would keep them
-		return records, nil
+		return records, unreadable, nil
 	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+		return nil, nil, context.Cause(ctx)
 	}
 }
 
 // recordChanged acts on a change of a shape's record.
 func (s *session) recordChanged(ctx context.Context, e registry.Event) error {
+	if e.Err != nil {
+		return s.poisonedRecord(ctx, e)
+	}
 	handle := ""
 	s.noteRecord(e.ID, e.Shape)
 	if f := s.live[e.ID]; f != nil {
@@ -400,7 +410,7 @@ func (s *session) readSnapshot(ctx context.Context, partition int, handle string
 		err = errors.New("it does not begin with a snapshot")
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read the beginning of log %s: %w", subject, err)
+		return nil, &final{fmt.Errorf("the beginning of log %s cannot be read: %w; create the shape again", subject, err)}
 	}
 	return held, nil
 }

@@ -201,6 +201,10 @@ func (s *session) message(ctx context.Context, m stream.Change) error {
 	lsn, err := s.feed.read(ctx, m.Received,
 		func(c wire.Control) error { return s.control(ctx, c) },
 		func(rel *change.Relation, f *change.Fragment) error { return s.fragment(ctx, m.Received, rel, f) })
+	poison, poisoned := errors.AsType[*poisonError](err)
+	if poisoned {
+		err = s.poisoned(ctx, poison)
+	}
 	if err != nil {
 		return err
 	}
@@ -208,6 +212,11 @@ func (s *session) message(ctx context.Context, m stream.Change) error {
 		return err
 	}
 	defer s.dropLost(ctx)
+	if poisoned { // the place of what comes next is as far as anything is known to be whole
+		s.read = place{max(s.read.lsn, lsn), m.Seq}
+		s.arrived()
+		return nil
+	}
 	if s.open.lsn == 0 && lsn >= s.applied.lsn {
 		s.applied, s.again = place{lsn, m.Seq}, nil
 		s.c.stats.Applied.Store(uint64(lsn))

@@ -46,11 +46,14 @@ func (s *session) readVerdicts(ctx context.Context, partition int, following cha
 		if err != nil {
 			return fail(err)
 		}
+		name, _ := topology.SetOfVerdict(m.Subject)
 		v, after, err := decodeVerdict(m.Header, m.Data)
 		if err != nil {
-			return fail(err)
+			if err := s.poisonedSet(ctx, name, err); err != nil {
+				return err
+			}
+			continue
 		}
-		name, _ := topology.SetOfVerdict(m.Subject)
 		if !s.sets.verdict(name, v, after) {
 			s.log.WarnContext(ctx, "verdicts were trimmed before they were read; the set is loaded again", slog.String("set", name))
 		}

@@ -22,12 +22,11 @@ func readTail(ctx context.Context, log jetstream.Stream, source topology.Source,
 	for seq := last; seq > 0; seq-- {
 		m, err := log.GetMsg(ctx, seq)
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			gone, infoErr := discarded(ctx, log, seq)
-			if infoErr != nil {
-				return nil, infoErr
-			}
-			if gone {
+			if seq, err = lastUpTo(ctx, log, seq); seq == 0 && err == nil {
 				break
+			}
+			if err == nil {
+				m, err = log.GetMsg(ctx, seq)
 			}
 		}
 		if err != nil {
@@ -48,12 +47,32 @@ func readTail(ctx context.Context, log jetstream.Stream, source topology.Source,
 	return &r.tail, nil
 }
 
-// discarded tells a message that is gone from one that the replica asked does
-// not have yet.
-func discarded(ctx context.Context, log jetstream.Stream, seq uint64) (bool, error) {
+// lastUpTo returns the sequence of the last message up to a sequence that is not
+// there; 0 if there is none. Messages before it were discarded, or the server has left out numbers
+// after it lost its unsynced tail, or the replica asked does not have them yet: then what
+// it said of the first of them is an error.
+func lastUpTo(ctx context.Context, log jetstream.Stream, seq uint64) (found uint64, err error) {
 	info, err := log.Info(ctx)
 	if err != nil {
-		return false, fmt.Errorf("read the end of the change log: %w", err)
+		return 0, fmt.Errorf("read the end of the change log: %w", err)
 	}
-	return seq < info.State.FirstSeq || info.State.Msgs == 0, nil
+	if seq < info.State.FirstSeq || info.State.Msgs == 0 {
+		return 0, nil
+	}
+	for low, high := info.State.FirstSeq, seq; low <= high; {
+		mid := low + (high-low)/2
+		m, err := log.GetMsg(ctx, mid, jetstream.WithGetMsgSubject(">")) // the first one from there on
+		switch {
+		case errors.Is(err, jetstream.ErrMsgNotFound) || err == nil && m.Sequence > seq:
+			high = mid - 1
+		case err != nil:
+			return 0, fmt.Errorf("read the end of the change log, message %d or later: %w", mid, err)
+		default:
+			found, low = m.Sequence, m.Sequence+1
+		}
+	}
+	if found == 0 {
+		return 0, fmt.Errorf("read the end of the change log: message %d is not there, and none before it: %w", seq, jetstream.ErrMsgNotFound)
+	}
+	return found, nil
 }

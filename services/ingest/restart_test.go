@@ -2,14 +2,18 @@ package ingest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/pgtemp/pgtest"
+	"github.com/shapebus/shapebus/pkg/stream"
 	"github.com/shapebus/shapebus/pkg/wire"
 )
 
@@ -199,6 +203,40 @@ func TestRestart(t *testing.T) {
 		}
 	})
 
+	t.Run("a log that has lost its end, whose numbers are not given again, goes on", func(t *testing.T) {
+		b := newBench(t, "")
+		b.exec("CREATE TABLE t (id int PRIMARY KEY)")
+		b.publish("t")
+		unconfirmed := func(c *Config) { c.SyncInterval = time.Hour }
+		r := b.start(unconfirmed)
+		for i := range 9 {
+			b.exec("INSERT INTO t VALUES ($1)", i+1)
+			b.upToBarrier() // so that each is a message of its own
+		}
+		r.stop()
+		st, err := b.js.Stream(t.Context(), b.source.ChangeStream())
+		if err != nil {
+			t.Fatal(err)
+		}
+		last := st.CachedInfo().State.LastSeq
+		// The ninth between two barriers, and the seventh, which is in the middle of what is left.
+		for _, back := range []uint64{0, 1, 2, 5} {
+			if err := st.DeleteMsg(t.Context(), last-back); err != nil {
+				t.Fatal(err)
+			}
+		}
+		b.exec("INSERT INTO t VALUES (10)")
+		b.start(unconfirmed)
+		var ids []string
+		eventually(t, "the last transaction is there", func() bool {
+			ids = b.storedIDs(st)
+			return slices.Contains(ids, "10")
+		})
+		if want := []string{"1", "2", "3", "4", "5", "6", "8", "9", "10"}; !slices.Equal(ids, want) {
+			t.Errorf("ids %v, want %v", ids, want)
+		}
+	})
+
 	t.Run("a killed Postgres comes back and nothing is lost or doubled", func(t *testing.T) {
 		server := pgtest.Own(t, map[string]string{"fsync": "on"})
 		b := newBench(t, server.URL("postgres"))
@@ -292,6 +330,38 @@ func TestRestart(t *testing.T) {
 		}
 		_ = heir
 	})
+}
+
+// storedIDs returns the ids in what is there of the change log, which may have holes.
+func (b *bench) storedIDs(log jetstream.Stream) (ids []string) {
+	b.t.Helper()
+	info, err := log.Info(b.t.Context())
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	var d wire.ChangeDecoder
+	for seq := info.State.FirstSeq; seq <= info.State.LastSeq; seq++ {
+		m, err := log.GetMsg(b.t.Context(), seq)
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			continue
+		}
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		if _, fence := stream.Fence(m.Header); fence || m.Subject == b.source.ControlSubject() {
+			continue
+		}
+		err = d.Decode(m.Data, func(f *change.Fragment) error {
+			for _, op := range f.Ops {
+				ids = append(ids, string(op.New[0]))
+			}
+			return nil
+		})
+		if err != nil {
+			b.t.Fatal(err)
+		}
+	}
+	return ids
 }
 
 // confirmedFlush is what the slot says.

@@ -147,7 +147,7 @@ func (l *lab) expire(name string) {
 		keys, err := kv.ListKeys(l.t.Context())
 		l.ok(err)
 		for key := range keys.Keys() {
-			if e, err := kv.Get(l.t.Context(), key); err == nil && string(e.Value()) == name {
+			if e, err := kv.Get(l.t.Context(), key); err == nil && strings.HasPrefix(string(e.Value()), name) {
 				l.ok(kv.Purge(l.t.Context(), key))
 			}
 		}

@@ -1,0 +1,192 @@
+package flow
+
+import (
+	"context"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/shapebus/shapebus/e2e/stack"
+	"github.com/shapebus/shapebus/pkg/client"
+	"github.com/shapebus/shapebus/pkg/control"
+	"github.com/shapebus/shapebus/pkg/topology"
+	"github.com/shapebus/shapebus/pkg/wire"
+)
+
+// The tests of this file store messages that nobody can read, as a person with
+// the wrong command, a broken disk or another program may. Each pins I8: what the
+// message concerns stops with its reason, everything else goes on.
+
+func poisonStack(t *testing.T) *stack.Stack {
+	t.Helper()
+	s := stack.New(t, taskSchema)
+	s.Consumer.Partitions = 2
+	s.StartIngest()
+	return s
+}
+
+// poison stores a message that nobody can read.
+func poison(s *stack.Stack, subject string, h nats.Header) {
+	s.TB.Helper()
+	if _, err := s.JS.PublishMsg(s.TB.Context(), &nats.Msg{Subject: subject, Header: h, Data: []byte("\xc1 nonsense")}); err != nil {
+		s.TB.Fatal(err)
+	}
+}
+
+// endedFor waits until shapes have ended for a reason.
+func endedFor(s *stack.Stack, reason string, shapes ...*client.Shape) {
+	s.TB.Helper()
+	for _, sh := range shapes {
+		s.Await(sh, "ended: "+reason, func(i control.Shape) bool {
+			return i.State == control.StateEnded && strings.Contains(i.Reason, reason)
+		})
+	}
+}
+
+func TestALogWhoseEndCannotBeReadEndsAlone(t *testing.T) {
+	s := poisonStack(t)
+	stop := s.StartConsumer()
+	bad, worse, beside, healthy := createIn(s, 0, "tasks", "project > 0"), createIn(s, 0, "tasks", "project > 1"), createIn(s, 0, "projects", "active"), createIn(s, 1, "tasks", "project > 0")
+	stop()
+	poison(s, s.Source.LogSubject(0, bad.Handle()), nats.Header{topology.HeaderTail: {"nonsense"}})
+	poison(s, s.Source.LogSubject(0, worse.Handle()), nil)
+	s.Exec("DELETE FROM tasks WHERE id % 5 = 0; UPDATE projects SET active = NOT active WHERE id % 3 = 0")
+	s.StartConsumer()
+	endedFor(s, "cannot be read", bad, worse)
+	s.Verify(beside, healthy, createIn(s, 0, "tasks", "project > 0"))
+}
+
+func TestACheckpointThatCannotBeReadStopsItsPartition(t *testing.T) {
+	s := poisonStack(t)
+	stop := s.StartConsumer()
+	stuck, healthy := createIn(s, 0, "tasks", "project > 0"), createIn(s, 1, "tasks", "project > 0")
+	stop()
+	poison(s, s.Source.CheckpointSubject(0), nats.Header{"Nats-Rollup": {"sub"}})
+	s.StartConsumer()
+	s.Exec("DELETE FROM tasks WHERE id % 5 = 0")
+	isDown(s, 0, true)
+	s.Verify(healthy)
+	status, err := s.Client.Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(status.Down) != 1 || !strings.Contains(status.Down[0].Reason, "nats stream rmm "+s.Source.ShapeStream(0)) {
+		t.Fatalf("%+v does not say what to do", status.Down)
+	}
+	st, err := s.JS.Stream(t.Context(), s.Source.ShapeStream(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := st.GetLastMsgForSubject(t.Context(), s.Source.CheckpointSubject(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := st.DeleteMsg(t.Context(), m.Sequence); err != nil {
+		t.Fatal(err)
+	}
+	s.Verify(stuck, healthy)
+}
+
+func TestARecordThatCannotBeReadEndsItsShape(t *testing.T) {
+	s := poisonStack(t)
+	stop := s.StartConsumer()
+	running, sleeping, healthy := createIn(s, 0, "tasks", "project > 0"), createIn(s, 1, "tasks", "project > 1"), createIn(s, 1, "tasks", "project > 0")
+	kv, err := s.JS.KeyValue(t.Context(), s.Source.ShapeBucket())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, sh := range []*client.Shape{running, sleeping} {
+		if sh == sleeping {
+			stop()
+		}
+		if _, err := kv.Put(t.Context(), sh.Info().ID, []byte("nonsense")); err != nil {
+			t.Fatal(err)
+		}
+		if sh == sleeping {
+			s.StartConsumer()
+		}
+		var reason string
+		s.Until("the log tells its readers", func() (ended bool, err error) {
+			reason, ended, err = lastWord(t.Context(), s, sh)
+			return ended, err
+		}, func() string { return reason })
+		if !strings.Contains(reason, "cannot be read") {
+			t.Errorf("the log ends with %q", reason)
+		}
+		s.Exec("DELETE FROM tasks WHERE id IN (SELECT id FROM tasks LIMIT 10)")
+		s.Verify(healthy)
+	}
+	if _, err := s.Client.Status(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if _, err := s.Client.List(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := kv.Delete(t.Context(), running.Info().ID); err != nil { // as the log says
+		t.Fatal(err)
+	}
+	s.Verify(createIn(s, 0, "tasks", "project > 0"))
+}
+
+// lastWord is the reason with which a shape's log ends, if it does.
+func lastWord(ctx context.Context, s *stack.Stack, sh *client.Shape) (reason string, ended bool, err error) {
+	st, err := s.JS.Stream(ctx, s.Source.ShapeStream(sh.Info().Partition))
+	if err != nil {
+		return "", false, err
+	}
+	m, err := st.GetLastMsgForSubject(ctx, s.Source.LogSubject(sh.Info().Partition, sh.Handle()))
+	if err != nil {
+		return "", false, err
+	}
+	tail, err := wire.ParseTail(m.Header.Get(topology.HeaderTail))
+	if err != nil || !tail.Ended {
+		return "", false, err
+	}
+	var d wire.LogDecoder
+	err = d.Decode(m.Data, func(e *wire.Entry) error {
+		if e.Kind == wire.EntryEnd {
+			reason = e.Reason
+		}
+		return nil
+	})
+	return reason, true, err
+}
+
+func TestAChangeThatCannotBeReadEndsTheShapesOfItsTable(t *testing.T) {
+	s := poisonStack(t)
+	s.StartConsumer()
+	s.StartMaterializer()
+	tasks, outer, healthy := createIn(s, 0, "tasks", "project > 0"), createOuterIn(s, 1, 1), createIn(s, 1, "projects", "active")
+	s.Verify(tasks, outer, healthy)
+	s.Exec("UPDATE projects SET active = NOT active WHERE id % 2 = 0")
+	at := mark(s)
+	s.Verify(tasks, outer, healthy) // with messages of ingest on their way, it would not be one message that is wrong
+	poison(s, s.Source.ChangeSubject("public", "tasks"), nats.Header{topology.HeaderLSN: {strconv.FormatUint(uint64(at)+1, 10)}})
+	s.Exec("UPDATE projects SET active = NOT active WHERE id % 3 = 0; DELETE FROM tasks WHERE id % 2 = 0")
+	endedFor(s, "cannot be read", tasks, outer)
+	s.Verify(healthy)
+	again := createIn(s, 0, "tasks", "project > 0")
+	s.Exec("UPDATE projects SET active = NOT active WHERE id % 5 = 0; DELETE FROM tasks WHERE id % 3 = 0")
+	s.Verify(healthy, again)
+
+	at = mark(s)
+	s.Verify(healthy, again)
+	poison(s, s.Source.ControlSubject(), nats.Header{topology.HeaderLSN: {strconv.FormatUint(uint64(at)+1, 10)}})
+	endedFor(s, "cannot be read", healthy, again)
+	s.Verify(createIn(s, 0, "tasks", "project > 0"), createIn(s, 1, "projects", "active"))
+}
+
+func TestAVerdictThatCannotBeReadEndsTheShapesThatNeedIt(t *testing.T) {
+	s := poisonStack(t)
+	s.StartConsumer()
+	s.StartMaterializer()
+	plain, bad, healthy := createIn(s, 0, "tasks", "project > 0"), createOuterIn(s, 0, 0), createOuterIn(s, 1, 1)
+	s.Verify(plain, bad, healthy)
+	inner := bad.Info().Subqueries[0]
+	poison(s, s.Source.VerdictSubject(0, topology.ValueSet(inner, []int{0})), nil)
+	endedFor(s, "cannot be read", bad)
+	s.Exec("UPDATE projects SET active = NOT active WHERE id % 3 = 0; DELETE FROM tasks WHERE id % 2 = 0")
+	s.Verify(plain, healthy)
+}

@@ -1,0 +1,187 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/pkg/registry"
+	"github.com/shapebus/shapebus/pkg/topology"
+)
+
+// A stored message that cannot be understood stays so, however often it is read.
+// It must stop what it concerns and nothing else; docs/OPERATIONS.md has the table.
+
+// poisonError says that a change log message cannot be understood.
+type poisonError struct {
+	subject string
+	seq     uint64
+	lsn     change.LSN // 0 if it does not tell
+	control bool       // it concerns all tables
+	err     error
+}
+
+func (e *poisonError) Error() string {
+	return fmt.Sprintf("change log message %d on %s cannot be read: %v", e.seq, e.subject, e.err)
+}
+func (e *poisonError) Unwrap() error { return e.err }
+
+// reason tells the readers of shapes that end by it.
+func (e *poisonError) reason() string {
+	return fmt.Sprintf("message %d of the change log cannot be read (%v), so changes may be missing; create the shape again", e.seq, e.err)
+}
+
+// concerns reports whether a shape may miss something by it.
+func (e *poisonError) concerns(source topology.Source, f *follower) bool {
+	if !e.control && source.ChangeSubject(f.relation.Schema, f.relation.Name) != e.subject {
+		return false
+	}
+	return e.lsn == 0 || f.concerns(e.lsn)
+}
+
+// poisoned lets the live shapes end that a change log message concerns. What
+// else the message's transaction brings is not known to be whole, so shapes with
+// subqueries read it again, outside of the main loop. Runs there.
+func (s *session) poisoned(ctx context.Context, e *poisonError) error {
+	s.log.ErrorContext(ctx, "a change log message cannot be read; the shapes that it concerns end", slog.String("subject", e.subject), slog.Uint64("message", e.seq), slog.Any("error", e.err))
+	s.c.stats.Poison.Add(1)
+	if e.lsn == 0 {
+		e.lsn = s.read.lsn + 1
+	}
+	for _, f := range s.followers() {
+		if e.concerns(s.c.cfg.Source, f) {
+			if err := s.endLive(ctx, f, e.reason()); err != nil {
+				return err
+			}
+		}
+	}
+	var leave []*follower
+	for _, f := range s.live {
+		if f.outer != nil {
+			leave = append(leave, f)
+		}
+	}
+	s.dirty(ctx)
+	s.regroup(ctx, leave)
+	s.open = openTxn{}
+	return nil
+}
+
+// spare drops the error of a change log message that does not concern a group's
+// table, and makes that of one that does the end of its shapes.
+func (g *group) spare(err error) error {
+	e, ok := errors.AsType[*poisonError](err)
+	if !ok {
+		return err
+	}
+	for _, f := range g.members {
+		if e.control || g.s.c.cfg.Source.ChangeSubject(f.relation.Schema, f.relation.Name) == e.subject {
+			return &final{errors.New(e.reason())}
+		}
+	}
+	return nil
+}
+
+// spare lets the members end that a change log message concerns which cannot be read.
+func (q *pursuit) spare(err error) error {
+	e, ok := errors.AsType[*poisonError](err)
+	if !ok {
+		return err
+	}
+	for _, p := range q.members {
+		if p.f.ended == "" && e.concerns(q.s.c.cfg.Source, p.f) {
+			p.f.ended = e.reason()
+			q.router.remove(p.f)
+		}
+	}
+	return nil
+}
+
+// poisonedSet lets the shapes end that select by a set of which a verdict cannot
+// be read. Not on the main loop.
+func (s *session) poisonedSet(ctx context.Context, name string, poison error) error {
+	s.log.ErrorContext(ctx, "a verdict cannot be read; the shapes that depend on it end", slog.String("set", name), slog.Any("error", poison))
+	s.c.stats.Poison.Add(1)
+	return ignoreOver(ctx, s.onMain(ctx, func(ctx context.Context) error {
+		for id, r := range s.records {
+			for _, q := range r.subqueries {
+				if q.ValueSet() != name {
+					continue
+				}
+				if err := s.endRunning(ctx, id, fmt.Sprintf("a verdict on what its subquery selects cannot be read (%v); create it again", poison), true); err != nil {
+					return err
+				}
+				break
+			}
+		}
+		return nil
+	}))
+}
+
+// poisonedRecord ends the running shape whose record cannot be read: the next
+// session would not know of it. Runs on the main loop.
+func (s *session) poisonedRecord(ctx context.Context, e registry.Event) error {
+	s.sayUnreadable(ctx, e)
+	s.noteRecord(e.ID, nil)
+	return s.endRunning(ctx, e.ID, fmt.Sprintf("%v; create it again once the record is removed", e.Err), false)
+}
+
+// sayUnreadable says that a record cannot be read, and what to do about it.
+func (s *session) sayUnreadable(ctx context.Context, e registry.Event) {
+	s.log.ErrorContext(ctx, "a shape's record cannot be read; the shape ends", slog.String("shape", e.ID), slog.Any("error", e.Err),
+		slog.String("fix", fmt.Sprintf("nats kv del %s %s", s.c.cfg.Source.ShapeBucket(), e.ID)))
+	s.c.stats.Poison.Add(1)
+}
+
+// endUnreadable gives their last word to the logs of shapes whose records cannot
+// be read: nobody follows them. Runs on the main loop, or before it.
+func (s *session) endUnreadable(ctx context.Context, parts []*partition, bad map[string]error) error {
+	if len(bad) == 0 {
+		return nil
+	}
+	src := s.c.cfg.Source
+	for _, p := range parts {
+		if p.phase != up {
+			continue
+		}
+		subjects, err := logsOf(ctx, s.js, src, p.n)
+		if err != nil {
+			return err
+		}
+		for _, subject := range subjects {
+			handle := topology.HandleOfLog(subject)
+			reason := bad[idOf(handle)]
+			if reason == nil {
+				continue
+			}
+			tail, err := readTail(ctx, s.js, src, p.n, handle)
+			if err != nil || tail.Ended {
+				continue // one without a readable end has no readers that could be told
+			}
+			f := &follower{id: idOf(handle), handle: handle, partition: p.n, life: p.life.Load(), tail: tail, appended: tail, builders: s.builders}
+			if err := s.endFollower(ctx, f, reason.Error()+"; create it again once the record is removed", false); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// logsOf returns the subjects of a partition's logs.
+func logsOf(ctx context.Context, js jetstream.JetStream, source topology.Source, partition int) ([]string, error) {
+	st, err := js.Stream(ctx, source.ShapeStream(partition))
+	if err != nil {
+		return nil, fmt.Errorf("list the logs of partition %d: %w", partition, err)
+	}
+	info, err := st.Info(ctx, jetstream.WithSubjectFilter(source.LogSubjects(partition)))
+	if err != nil {
+		return nil, fmt.Errorf("list the logs of partition %d: %w", partition, err)
+	}
+	return slices.Collect(maps.Keys(info.State.Subjects)), nil
+}
