@@ -10,7 +10,10 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/pkg/control"
 	"github.com/shapebus/shapebus/pkg/pg"
+	"github.com/shapebus/shapebus/pkg/topology"
 )
 
 // killPostgres kills the whole server and starts it again.
@@ -274,12 +277,18 @@ func (w *world) afresh(t *traffic) {
 
 // dropAll drops what all shapes depend on: they end, and are made again by
 // whoever wants them.
-func (w *world) dropAll() {
+func (w *world) dropAll(t *traffic) {
 	w.tb.Helper()
-	if outer, _ := w.outer(); outer == nil || len(w.shapes) < 4 || w.droppedAll == 2 {
+	if outer, _ := w.outer(); outer == nil || len(w.shapes) < 4 || w.droppedAll == 3 {
 		return
 	}
 	w.droppedAll++
+	defer w.allEnd()
+	if w.rng.IntN(3) > 0 { // under traffic, few shapes with subqueries are with the main loop
+		t.gate.Lock()
+		defer t.gate.Unlock() // ingest learns of it by a change
+		w.calm()
+	}
 	w.finish("everything is dropped", func(*living) bool { return true })
 	if w.rng.IntN(2) == 0 {
 		w.exec("DROP PUBLICATION IF EXISTS " + pg.Ident(w.source.Publication()))
@@ -296,7 +305,28 @@ func (w *world) dropAll() {
 		})
 		w.note("the slot was dropped")
 	}
-	w.allEnd()
+}
+
+// calm waits until all shapes have seen everything, if that comes soon.
+func (w *world) calm() {
+	w.tb.Helper()
+	lsn, err := pg.EmitBarrier(w.tb.Context(), w.db, topology.BarrierPrefix, "calm")
+	if err != nil {
+		w.tb.Fatal(err)
+	}
+	err = w.await(10*time.Second, func() (bool, error) {
+		ctx, cancel := context.WithTimeout(w.tb.Context(), 5*time.Second)
+		defer cancel()
+		all, err := w.client.List(ctx)
+		for _, info := range all {
+			at, wrong := change.ParseLSN(info.Applied)
+			if info.State == control.StateCreating || info.State == control.StateLive && (wrong != nil || at < lsn) {
+				return false, wrong
+			}
+		}
+		return err == nil, err
+	})
+	w.note("calm: %t", err == nil)
 }
 
 // finish keeps the logs of shapes as they are, of which each must end before long.

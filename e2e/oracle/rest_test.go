@@ -101,9 +101,12 @@ func (w *world) everywhere() (between change.LSN) {
 		for _, t := range w.schema.Tables {
 			if len(t.Key) == 0 {
 				w.exec(load.insertKeyless(t))
-			} else if t.Foreign == "" {
-				w.exec(load.upsert(t))
+				continue
 			}
+			w.until("a row of "+t.SQL()+" is written", func() (bool, error) { // its key may refer to what is not there
+				_, err := w.db.PgConn().Exec(w.tb.Context(), load.upsert(t)).ReadAll()
+				return err == nil, err
+			})
 		}
 	}
 	return between
