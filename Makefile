@@ -8,8 +8,10 @@ GO       ?= go
 ONCE     ?=
 BENCH    ?= throughput
 FUZZTIME ?= 10s
-# One run of the oracle; see e2e/oracle. No seed: another one each time.
+# One run of the oracle; see e2e/oracle. No seed: another one each time. The seed draws the run's ingredients unless WITH
+# names them (trims,bases,toggles,…; see e2e/oracle/plan_test.go).
 SEED     ?=
+WITH     ?=
 SECONDS  ?= 60
 # How often `make soak` repeats the end-to-end tests, and how many cases it draws for each property.
 SOAK     ?= 10
@@ -46,18 +48,19 @@ fuzz: gcc ## every fuzz target for FUZZTIME=10s
 	@GO="$(GO)" tools/fuzz.sh $(FUZZTIME)
 
 .PHONY: bench
-bench: build postgres ## BENCH=memory|throughput|latency|filter|shapes|values|subquery
+bench: build postgres ## BENCH=memory|throughput|latency|filter|shapes|values|subquery|idle
 	$(GO) run ./e2e/bench $(BENCH)
 
 .PHONY: oracle
-oracle: gcc postgres ## random traffic, faults and shapes, judged at every commit marker (SEED=n SECONDS=60)
-	ORACLE_SEED=$(SEED) ORACLE_SECONDS=$(SECONDS) $(GO) test -count=1 -timeout 0 -v -run TestEveryCommitMarkerIsExact ./e2e/oracle
+oracle: gcc postgres ## random traffic, faults and shapes, judged at every commit marker (SEED=n SECONDS=60 WITH=…)
+	ORACLE_SEED=$(SEED) ORACLE_WITH=$(WITH) ORACLE_SECONDS=$(SECONDS) $(GO) test -count=1 -timeout 0 -v -run TestEveryCommitMarkerIsExact ./e2e/oracle
 
 .PHONY: soak
 soak: gcc postgres ## hours: many seeds (CASES=20000), end-to-end repeated (SOAK=10), race detector
 	$(GO) test -race -count=1 -timeout 0 $$(tools/packages-with.sh pgregory.net/rapid) -rapid.checks=$(CASES)
 	$(GO) test -race -count=$(SOAK) -timeout 0 ./e2e/...
-	ORACLE_SECONDS=300 $(GO) test -count=$(SOAK) -timeout 0 ./e2e/oracle
+	ORACLE_SECONDS=300 $(GO) test -count=$(SOAK) -timeout 0 -run TestEveryCommitMarkerIsExact ./e2e/oracle
+	ORACLE_MUTATIONS=$(SOAK) $(GO) test -count=1 -timeout 0 -v -run TestMutationsAreFound ./e2e/oracle
 
 .PHONY: lint
 lint: gcc ## formatting and static checks

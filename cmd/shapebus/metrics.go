@@ -13,6 +13,8 @@ func consumerMetrics(s consumer.Status) []telemetry.Metric {
 		telemetry.Flag("shapebus_consumer_owner", "1 on the consumer that holds the lease and writes shape logs.", s.Owner),
 		telemetry.Gauge("shapebus_consumer_applied_lsn", "LSN in bytes up to which the change log has been applied.", float64(s.Applied)),
 		telemetry.Gauge("shapebus_consumer_unread_messages", "Change log messages not read yet.", float64(s.Unread)),
+		telemetry.Gauge("shapebus_consumer_partitions_down", "Partitions that cannot be written; their shapes wait.", float64(len(s.Down))),
+		telemetry.Counter("shapebus_consumer_partition_losses_total", "Times that a partition could not be written any more.", s.Drops),
 		telemetry.Gauge("shapebus_consumer_shapes_live", "Shapes that follow the change log.", float64(s.Live)),
 		telemetry.Gauge("shapebus_consumer_shapes_parked", "Shapes being created.", float64(s.Parked)),
 		telemetry.Counter("shapebus_consumer_messages_total", "Change log messages read.", s.Messages),

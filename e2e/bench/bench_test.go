@@ -53,6 +53,10 @@ func TestBenches(t *testing.T) {
 				"shapes_restart_s shapes_restart_rss",
 		},
 		{
+			"idle -plain 20 -subqueries 5 -toggles 10 -period 1s",
+			"idle_consumer_cpu_percent toggle_cpu_ms idle_materializer_cpu_percent idle_consumer_rss",
+		},
+		{
 			"subquery -rows 20000 -values 2000 -set 4000 -held 20000 -shapes 12 -changes 20 -stall 2s",
 			"memory_ratio_outer memory_ratio_inner memory_ratio_both bytes_per_value consumer_bytes_per_value " +
 				"reconcile_p50_ms reconcile_p99_ms units_per_change reconcile_p50_ms_1000 reconcile_p99_ms_1000 units_per_change_1000 " +

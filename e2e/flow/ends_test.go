@@ -43,11 +43,7 @@ func TestShapesEndWhenTheirTableChanges(t *testing.T) {
 			if !strings.Contains(info.Reason, tt.reason) {
 				t.Errorf("reason %q, want one with %q", info.Reason, tt.reason)
 			}
-			var st *logcheck.State
-			s.Until("what the log held is cleared away", func() (ok bool, err error) {
-				st, err = logcheck.Replay(t.Context(), s.JS, s.Source, victim.Info())
-				return err == nil, err
-			}, func() string { return "it is there" })
+			st := replayEnded(s, victim)
 			if st.Ended != info.Reason {
 				t.Errorf("the log ends with %q, the record with %q", st.Ended, info.Reason)
 			}
@@ -86,6 +82,25 @@ func TestPublicationLoss(t *testing.T) {
 	}
 }
 
+// replayEnded reads the log of a shape that has ended, once what it held is cleared away.
+func replayEnded(s *stack.Stack, sh *client.Shape) (st *logcheck.State) {
+	s.TB.Helper()
+	s.Until("what the log held is cleared away", func() (ok bool, err error) {
+		st, err = logcheck.Replay(s.TB.Context(), s.JS, s.Source, sh.Info())
+		return err == nil, err
+	}, func() string { return "it is there" })
+	return st
+}
+
+// dropSlot drops the slot that nobody reads any more, as soon as Postgres has noticed that.
+func dropSlot(s *stack.Stack) {
+	s.TB.Helper()
+	s.Until("the slot is dropped", func() (bool, error) {
+		_, err := s.DB.Exec(s.TB.Context(), "SELECT pg_drop_replication_slot($1)", s.Source.Slot())
+		return err == nil, err
+	}, func() string { return "it is there" })
+}
+
 // TestSlotLoss ends every shape: changes are missing from then on.
 func TestSlotLoss(t *testing.T) {
 	s := stack.New(t, tasks)
@@ -95,7 +110,7 @@ func TestSlotLoss(t *testing.T) {
 	s.Exec("INSERT INTO tasks VALUES (1000)")
 	s.Verify(sh)
 	stop()
-	s.Exec("SELECT pg_drop_replication_slot($1)", s.Source.Slot())
+	dropSlot(s)
 	s.Exec("INSERT INTO tasks VALUES (1001)")
 	s.StartIngest()
 	info := s.Await(sh, "ended", func(i control.Shape) bool { return i.State == control.StateEnded })

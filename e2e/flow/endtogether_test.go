@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/shapebus/shapebus/e2e/logcheck"
 	"github.com/shapebus/shapebus/e2e/stack"
 	"github.com/shapebus/shapebus/pkg/client"
 	"github.com/shapebus/shapebus/pkg/control"
@@ -60,7 +59,7 @@ func TestShapesThatDependOnOneAnotherEndTogether(t *testing.T) {
 			switch {
 			case tt.slotLost:
 				stopIngest()
-				s.Exec("SELECT pg_drop_replication_slot($1)", s.Source.Slot())
+				dropSlot(s)
 				s.StartIngest()
 			case tt.name == "the publication is dropped":
 				s.Exec(tt.sql + pg.Ident(s.Source.Publication()))
@@ -69,10 +68,7 @@ func TestShapesThatDependOnOneAnotherEndTogether(t *testing.T) {
 			}
 			for _, sh := range shapes {
 				info := s.Await(sh, "ended", func(i control.Shape) bool { return i.State == control.StateEnded && i.Reason != "" })
-				st, err := logcheck.Replay(t.Context(), s.JS, s.Source, sh.Info())
-				if err != nil {
-					t.Fatal(err)
-				}
+				st := replayEnded(s, sh)
 				if st.Ended != info.Reason {
 					t.Errorf("the log of %s ends with %q, its record with %q", sh.Handle(), st.Ended, info.Reason)
 				}
@@ -183,7 +179,7 @@ func TestAnAppReadsFewSnapshotsWhenAllShapesEnd(t *testing.T) {
 		}()
 	}
 	stopIngest()
-	s.Exec("SELECT pg_drop_replication_slot($1)", s.Source.Slot())
+	dropSlot(s)
 	s.StartIngest()
 	for _, sh := range first {
 		s.Await(sh, "ended", func(i control.Shape) bool { return i.State == control.StateEnded || i.Handle != sh.Handle() })

@@ -27,7 +27,6 @@ func TestShapesBehindTheMainLoopEndWhenTheirTableChanges(t *testing.T) {
 		{"ALTER TABLE tasks DROP CONSTRAINT tasks_pkey", "primary key", 200 * time.Millisecond},
 	} {
 		t.Run(tt.sql, func(t *testing.T) {
-			t.Parallel()
 			s := stack.New(t, projectSchema)
 			s.Consumer.CatalogInterval = tt.poll
 			stopIngest := s.StartIngest()
@@ -80,7 +79,6 @@ func TestShapesThatWaitEndWhenTheirTableChanges(t *testing.T) {
 		{"ALTER TABLE projects RENAME active TO alive", "subquery"},
 	} {
 		t.Run(tt.sql, func(t *testing.T) {
-			t.Parallel()
 			s := stack.New(t, projectSchema+"; CREATE TABLE comments (id int PRIMARY KEY, task_id int)")
 			s.StartIngest()
 			s.StartConsumer() // and no materializer: it waits for a base for ever

@@ -69,7 +69,6 @@ func TestTablesRefilledUnderASnapshot(t *testing.T) {
 	const where = "project_id IN (SELECT id FROM projects WHERE active)"
 	for _, table := range []struct{ name, columns string }{{"projects", "*"}, {"projects", "id, NOT active, owner"}, {"tasks", "*"}} {
 		t.Run(table.name+" with "+table.columns, func(t *testing.T) {
-			t.Parallel()
 			var o once
 			s := stack.New(t, projectSchema)
 			atSnapshots(s, o.next)

@@ -28,7 +28,7 @@ func (w *world) note(format string, args ...any) {
 		e.LSN, _ = change.ParseLSN(text) // 0 says that it is not known
 	}
 	w.events = append(w.events, e)
-	w.tb.Log(e.Text)
+	w.tb.Logf("%.1fs %s", time.Since(w.began).Seconds(), e.Text)
 }
 
 // telling are the words of log lines that tell what a fault may come from.
@@ -53,9 +53,10 @@ func (w *world) told() []Event {
 	return all
 }
 
-// around is what happened shortly before and after a place in the WAL; what
-// concerns a handle is told from further away.
-func (r *Recording) around(lsn change.LSN, handle string) string {
+// around is what happened shortly before and after a place in the WAL. What
+// concerns one of the handles is told from further away, what concerns the value
+// sets of others not at all.
+func (r *Recording) around(lsn change.LSN, handles ...string) string {
 	from, to := time.Time{}, time.Time{}
 	for _, e := range r.Events {
 		switch {
@@ -72,8 +73,11 @@ func (r *Recording) around(lsn change.LSN, handle string) string {
 	const before, after, most = 2 * time.Second, time.Second, 60
 	var out []string
 	for _, e := range r.Events {
-		near := e.At.After(from.Add(-before)) && e.At.Before(to.Add(after))
-		if near || handle != "" && e.At.Before(to.Add(after)) && strings.Contains(e.Text, handle) {
+		concerns := slices.ContainsFunc(handles, func(h string) bool { return strings.Contains(e.Text, h) })
+		if !e.At.Before(to.Add(after)) {
+			continue
+		}
+		if near := e.At.After(from.Add(-before)); concerns || near && !strings.Contains(e.Text, `"set":"`) {
 			text := e.Text
 			if len(text) > 300 {
 				text = text[:300] + "…"

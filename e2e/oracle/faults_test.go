@@ -73,9 +73,16 @@ func (w *world) few(t *traffic) {
 	w.tb.Helper()
 	n := []int{50, 300, 1500}[w.rng.IntN(3)]
 	load := &workload{rng: w.rng, schema: w.schema}
-	table, script := load.toggles(n)
+	table := load.togglable()
+	if len(w.inner) > 0 && w.rng.IntN(4) > 0 {
+		table = w.inner[w.rng.IntN(len(w.inner))]
+	}
 	if table == w.locked {
 		return
+	}
+	script := load.toggles(table, n)
+	if w.rng.IntN(3) == 0 {
+		n, script = 1, load.revoke(table)
 	}
 	began := time.Now()
 	conn := t.session(w.tb.Context(), nil)
@@ -87,18 +94,26 @@ func (w *world) few(t *traffic) {
 	w.note("%d small changes in %s, in %s", n, table.SQL(), time.Since(began).Round(time.Millisecond))
 }
 
-// outer is a table of a shape with subqueries, and the shape; ok is false if there is none.
-func (w *world) outer() (t *Table, ok bool) {
-	var all []*Table
+// outer is the table of a shape with subqueries, and those that it selects
+// from besides; nil if there is no such shape.
+func (w *world) outer() (outer *Table, inner []*Table) {
+	var all []*living
 	for _, l := range w.shapes {
 		if l.kind != Plain && !l.made {
-			all = append(all, w.table(l.def.Table))
+			all = append(all, l)
 		}
 	}
 	if len(all) == 0 {
-		return nil, false
+		return nil, nil
 	}
-	return all[w.rng.IntN(len(all))], true
+	l := all[w.rng.IntN(len(all))]
+	outer = w.table(l.def.Table)
+	for _, t := range w.schema.Tables {
+		if t != outer && l.knows(t) && t.column(RoleFlag) != "" {
+			inner = append(inner, t)
+		}
+	}
+	return outer, inner
 }
 
 func (w *world) table(sql string) *Table {
@@ -114,8 +129,8 @@ func (w *world) hold(t *traffic) {
 	if w.rng.IntN(2) == 0 {
 		w.want()
 	}
-	table, ok := w.outer()
-	if !ok {
+	table, inner := w.outer()
+	if table == nil {
 		return
 	}
 	conn, err := w.dial(w.tb.Context())
@@ -126,13 +141,13 @@ func (w *world) hold(t *traffic) {
 	if !w.try(conn, "BEGIN; SET LOCAL lock_timeout = '2s'; LOCK TABLE "+table.SQL()+" IN ACCESS EXCLUSIVE MODE;") {
 		return
 	}
-	w.locked = table
-	defer func() { w.locked = nil }()
+	w.locked, w.inner = table, inner
+	defer func() { w.locked, w.inner = nil, nil }()
 	w.note("%s is locked", table.SQL())
 	w.soon(500 * time.Millisecond)
-	if w.rng.IntN(4) > 0 {
+	for range w.rng.IntN(4) {
 		w.few(t)
-		w.soon(time.Second)
+		w.soon(500 * time.Millisecond)
 	}
 	if w.plan.has(refills) && w.rng.IntN(2) == 0 {
 		w.refill()
@@ -224,11 +239,11 @@ func (w *world) making(t *traffic) {
 	w.tb.Helper()
 	w.want()
 	w.soon(30 * time.Millisecond)
-	if w.rng.IntN(3) > 0 {
-		w.hold(t)
+	if w.plan.has(refills) && (!w.plan.has(locks) || w.rng.IntN(3) == 0) {
+		w.refill()
 		return
 	}
-	w.refill()
+	w.hold(t)
 }
 
 // afresh deletes a shape with subqueries and makes it again, within the time
@@ -260,10 +275,10 @@ func (w *world) afresh(t *traffic) {
 // whoever wants them.
 func (w *world) dropAll() {
 	w.tb.Helper()
-	if w.droppedAll {
+	if outer, _ := w.outer(); outer == nil || len(w.shapes) < 4 || w.droppedAll == 2 {
 		return
 	}
-	w.droppedAll = true
+	w.droppedAll++
 	w.finish("everything is dropped", func(*living) bool { return true })
 	if w.rng.IntN(2) == 0 {
 		w.exec("DROP PUBLICATION IF EXISTS " + pg.Ident(w.source.Publication()))
@@ -282,7 +297,7 @@ func (w *world) dropAll() {
 	}
 	// A change tells ingest of it.
 	load := &workload{rng: w.rng, schema: w.schema}
-	_, script := load.toggles(3)
+	script := load.toggles(load.togglable(), 3)
 	_, _ = w.db.PgConn().Exec(w.tb.Context(), script).ReadAll() // it may meet a lock
 }
 

@@ -37,9 +37,9 @@ func (v *verdict) fault(format string, args ...any) {
 
 // faultOf is fault, of a trial.
 func (v *verdict) faultOf(t *trial, format string, args ...any) {
-	if v.first == nil && t.marker != nil {
+	if v.first == nil && t.at.last > 0 {
 		v.first = t
-		t.wrongAt = t.marker.Offset.LSN
+		t.wrongAt = t.h.txns[t.at.last-1].LSN
 	}
 	v.fault(t.name()+": "+format, args...)
 }
@@ -165,6 +165,12 @@ func (t *trial) advance(v *verdict) bool {
 func (t *trial) name() string {
 	s := t.record.Log.Shape
 	return fmt.Sprintf("%s shape %s (%s.%s WHERE %s)", t.record.Kind, s.Handle, s.Schema, s.Table, s.Where)
+}
+
+// handles are those of the shape and of the shapes that it depends on.
+func (t *trial) handles() []string {
+	s := t.record.Log.Shape
+	return append([]string{s.Handle}, s.Subqueries...)
 }
 
 // moment is the set of transactions that a marker is about: what the log's

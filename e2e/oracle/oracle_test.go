@@ -41,6 +41,9 @@ func TestEveryCommitMarkerIsExact(t *testing.T) {
 	if v.checked < 20 {
 		t.Errorf("%d markers prove little", v.checked)
 	}
+	if long >= time.Minute {
+		return // shorter runs have shown it
+	}
 	t.Run("and the judge notices mistakes", func(t *testing.T) { bites(t, r) })
 }
 
@@ -60,7 +63,7 @@ func report(t *testing.T, r *Recording) *verdict {
 		t.Error(text)
 	}
 	if v.first != nil {
-		t.Logf("what happened around %s, where the first is wrong:\n%s", v.first.wrongAt, r.around(v.first.wrongAt, v.first.record.Log.Shape.Handle))
+		t.Logf("what happened around %s, where the first is wrong:\n%s", v.first.wrongAt, r.around(v.first.wrongAt, v.first.handles()...))
 	}
 	t.Logf("%d transactions, %d shapes, %d markers compared (%d with transactions aside, %d units, %d begun again), %d skipped, readers compared at %d; took %s",
 		len(r.Txns), len(r.Shapes), v.checked, v.aside, v.units, v.voids, v.skipped, v.read, v.took.Round(time.Millisecond))
@@ -87,6 +90,7 @@ func play(t *testing.T, seed uint64, p *plan, long time.Duration) *Recording {
 	w.resolve()
 	w.innerShapes()
 	w.settle()
+	w.note("judged what must come true")
 	w.sameHandles()
 	r := &Recording{Seed: seed, Schema: w.schema}
 	for _, l := range w.shapes {
@@ -99,6 +103,7 @@ func play(t *testing.T, seed uint64, p *plan, long time.Duration) *Recording {
 		t.Fatal(err)
 	}
 	r.Txns = w.stream.txns
+	w.note("everything is read")
 	var kills []string
 	for _, s := range w.services {
 		kills = append(kills, fmt.Sprintf("%s %d times", s.name, s.kills))

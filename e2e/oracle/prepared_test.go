@@ -56,27 +56,40 @@ func (w *world) resolve() {
 func (t *traffic) toggle(ctx context.Context, load *workload) {
 	var conn *pgx.Conn
 	defer func() { closeConn(ctx, conn) }()
-	for pause(ctx, load.rng, time.Second) {
+	for pause(ctx, load.rng, 2*time.Second) {
 		if conn = t.session(ctx, conn); conn != nil {
-			_, script := load.toggles(20 + load.rng.IntN(300))
-			t.run(ctx, conn, script)
+			t.run(ctx, conn, load.toggles(load.togglable(), 20+load.rng.IntN(200)))
 		}
 	}
 }
 
-// toggles is a script of small transactions on a table that subqueries select from.
-func (w *workload) toggles(n int) (*Table, string) {
-	t := w.schema.Tables[[]int{projects, projects, tasks, members, wide}[w.rng.IntN(5)]]
+// togglable is a table that toggles can be about.
+func (w *workload) togglable() *Table {
+	return w.schema.Tables[[]int{projects, projects, tasks, members, wide}[w.rng.IntN(5)]]
+}
+
+// toggles is a script of small transactions on a row of a table that subqueries
+// select from, or now and then on all of its rows by turns.
+func (w *workload) toggles(t *Table, n int) string {
 	flag, code := t.column(RoleFlag), t.column(RoleCode)
 	var codes []string
 	for _, v := range w.schema.Code.Values {
 		codes = append(codes, "CAST("+v+" AS "+w.schema.Code.Type+")")
 	}
-	key := t.Columns[t.Key[0]]
-	return t, fmt.Sprintf(`DO $toggles$ BEGIN FOR i IN 1..%[1]d LOOP
+	key, which := t.Columns[t.Key[0]], fmt.Sprint(w.rng.IntN(maxTask))
+	if w.rng.IntN(4) == 0 {
+		which = "i"
+	}
+	return fmt.Sprintf(`DO $toggles$ BEGIN FOR i IN 1..%[1]d LOOP
 		UPDATE %[2]s SET %[3]s = CASE WHEN i %% 3 > 0 THEN %[3]s IS NOT TRUE ELSE %[3]s END,
 			%[4]s = CASE WHEN i %% 3 = 0 THEN (ARRAY[%[5]s])[1 + (random() * %[6]d)::int] ELSE %[4]s END
-			WHERE ctid = (SELECT ctid FROM %[2]s WHERE %[7]s < %[8]d ORDER BY random() LIMIT 1 FOR UPDATE SKIP LOCKED);
+			WHERE ctid = (SELECT ctid FROM %[2]s WHERE %[7]s < %[8]d ORDER BY %[7]s OFFSET %[9]s %% (SELECT 1 + count(*) FROM %[2]s WHERE %[7]s < %[8]d) LIMIT 1 FOR UPDATE SKIP LOCKED);
 		COMMIT; END LOOP; END $toggles$`,
-		n, t.SQL(), flag, code, strings.Join(codes, ", "), len(codes)-1, pg.Ident(key.Name), bigID)
+		n, t.SQL(), flag, code, strings.Join(codes, ", "), len(codes)-1, pg.Ident(key.Name), bigID, which)
+}
+
+// revoke changes the membership of all rows of a table at once.
+func (w *workload) revoke(t *Table) string {
+	flag := t.column(RoleFlag)
+	return fmt.Sprintf("UPDATE %[1]s SET %[2]s = %[2]s IS NOT TRUE;", t.SQL(), flag)
 }

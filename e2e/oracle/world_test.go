@@ -30,6 +30,7 @@ type world struct {
 	rng        *rand.Rand
 	plan       *plan
 	subqueries bool
+	began      time.Time
 	events     []Event
 
 	pg     *pgtemp.Server
@@ -55,8 +56,9 @@ type world struct {
 	crowded  int
 
 	locked     *Table            // by hold
+	inner      []*Table          // of a shape of the locked table
 	defined    map[string]*Table // what tables are after changes
-	droppedAll bool
+	droppedAll int
 	watchers   *watchers // nil unless somebody reads along
 	readers    int
 	failed     bool // something that must come true did not
@@ -100,7 +102,7 @@ func newWorld(tb testing.TB, rng *rand.Rand, plan *plan, subqueries bool) *world
 	if testing.Short() {
 		tb.Skip("needs Postgres; not in -short")
 	}
-	w := &world{tb: tb, rng: rng, plan: plan, subqueries: subqueries, source: "oracle", schema: newSchema(rng), defined: map[string]*Table{}}
+	w := &world{tb: tb, rng: rng, plan: plan, began: time.Now(), subqueries: subqueries, source: "oracle", schema: newSchema(rng), defined: map[string]*Table{}}
 	w.clauses = &clauses{rng: rng, schema: w.schema, again: plan.has(again), used: map[*Table][]selected{}}
 	w.pg = pgtest.Own(tb, settings())
 	w.url = w.pg.URL("postgres")
@@ -238,7 +240,7 @@ func (w *world) exec(sql string) {
 func (w *world) until(what string, ok func() (bool, error)) {
 	w.tb.Helper()
 	if err := w.await(patience, ok); err != nil {
-		w.tb.Fatalf("waited %s until %s; last error: %v\n%s", patience, what, err, (&Recording{Events: w.told()}).around(^change.LSN(0), ""))
+		w.tb.Fatalf("waited %s until %s; last error: %v\n%s", patience, what, err, (&Recording{Events: w.told()}).around(^change.LSN(0)))
 	}
 }
 
@@ -341,6 +343,9 @@ func (w *world) innerShapes() {
 	})
 	needed := map[string]bool{} // what others depend on; the rest may be swept any time
 	for _, info := range all {
+		if info.State == control.StateEnded || info.State == control.StateDeleting {
+			continue
+		}
 		for _, inner := range info.Subqueries {
 			needed[inner] = true
 		}
@@ -355,8 +360,11 @@ func (w *world) innerShapes() {
 			ctx, cancel := context.WithTimeout(w.tb.Context(), 2*time.Second)
 			defer cancel()
 			sh, err = w.client.Open(ctx, info.Handle)
-			return err == nil, err
+			return err == nil || errors.Is(err, client.ErrNotFound), err
 		})
+		if sh == nil {
+			continue // it has gone meanwhile
+		}
 		l := &living{shape: sh, inner: true, made: true}
 		switch strings.Count(info.Where, "SELECT") {
 		case 0:

@@ -58,8 +58,20 @@ func New(tb testing.TB, schema string) *Stack {
 // On is New in a database of the caller's.
 func On(tb testing.TB, url, schema string) *Stack {
 	tb.Helper()
+	return with(tb, url, schema, natstest.Start(tb))
+}
+
+// WithNATS is New on a NATS server of the caller's. If it has a listener, services reach it there, and
+// find another one that takes its place.
+func WithNATS(tb testing.TB, schema string, server *natsembed.Server) *Stack {
+	tb.Helper()
+	return with(tb, pgtest.Database(tb), schema, server)
+}
+
+func with(tb testing.TB, url, schema string, server *natsembed.Server) *Stack {
+	tb.Helper()
 	// Slot names are the whole cluster's, so every stack has its own source.
-	s := &Stack{TB: tb, Source: topology.Source(fmt.Sprintf("t%08x", rand.Uint32())), URL: url, NATS: natstest.Start(tb)}
+	s := &Stack{TB: tb, Source: topology.Source(fmt.Sprintf("t%08x", rand.Uint32())), URL: url, NATS: server}
 	s.DB = s.Connect()
 	s.Exec(schema)
 	s.Dial()
@@ -95,7 +107,12 @@ func (s *Stack) Dial() {
 
 func (s *Stack) dial() *nats.Conn {
 	s.TB.Helper()
-	nc, err := s.NATS.Connect(nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond))
+	opts := []nats.Option{nats.MaxReconnects(-1), nats.ReconnectWait(20 * time.Millisecond)}
+	connect := s.NATS.Connect
+	if url := s.NATS.ClientURL(); url != "" {
+		connect = func(opts ...nats.Option) (*nats.Conn, error) { return nats.Connect(url, opts...) }
+	}
+	nc, err := connect(opts...)
 	if err != nil {
 		s.TB.Fatal(err)
 	}

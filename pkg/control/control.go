@@ -116,6 +116,13 @@ func (s Shape) CreatedAt() time.Time {
 	return t
 }
 
+// PartitionDown is a partition that cannot be written at present.
+type PartitionDown struct {
+	Partition int    `json:"partition"`
+	Since     string `json:"since"` // RFC 3339
+	Reason    string `json:"reason"`
+}
+
 // Status is what the control plane says of a source.
 type Status struct {
 	Source      string `json:"source"`
@@ -132,6 +139,9 @@ type Status struct {
 	ChangeLSN      string `json:"change_lsn"`
 	AppliedLSN     string `json:"applied_lsn"`
 	Unread         uint64 `json:"unread"` // messages behind AppliedLSN
+	// Down are the partitions that cannot be written at present. Their shapes
+	// wait where they are, with those that depend on them, and go on by themselves.
+	Down []PartitionDown `json:"down,omitempty"`
 
 	// The slot, as Postgres sees it; SlotError says why it is not known.
 	SlotActive    bool   `json:"slot_active"`

@@ -35,7 +35,7 @@ func (s *Snapshot) CopyRows(ctx context.Context, t *TableInfo, columns []string,
 		return reader.rows, fmt.Errorf("copy table %s: %w", t, err)
 	}
 	if t.Kind == KindPartitioned {
-		return reader.rows, s.sameFiles(ctx, t)
+		return reader.rows, s.lockFiles(ctx, t)
 	}
 	return reader.rows, nil
 }

@@ -6,6 +6,10 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/shapebus/shapebus/pkg/change"
 )
 
 // lockWait is how long a snapshot waits for a table that somebody has locked
@@ -32,122 +36,128 @@ const lockWait = time.Second
 // locked; *NeedsError if the role may not read it. The snapshot and the
 // connection stay usable after all of them.
 func (s *Snapshot) Guard(ctx context.Context, t *TableInfo) error {
-	if _, done := s.guarded[t.Relation.OID]; done && t.Kind == KindTable {
+	_, known := s.guarded[t.Relation.OID]
+	if known && t.Kind == KindTable {
 		return nil
 	}
-	if _, err := s.conn.Exec(ctx, "SAVEPOINT guard"); err != nil {
-		return fmt.Errorf("guard table %s: %w", t, err)
+	var columns []column
+	var err error
+	if !known {
+		if columns, err = s.sawIt(ctx, t); err != nil {
+			return err
+		}
 	}
-	end := "RELEASE SAVEPOINT guard"
-	err := s.guard(ctx, t)
-	if err != nil { // it goes back to where the table was not locked
-		end = "ROLLBACK TO SAVEPOINT guard; RELEASE SAVEPOINT guard"
-	}
-	if _, endErr := s.conn.Exec(ctx, end); endErr != nil && !s.conn.IsClosed() {
-		return errors.Join(err, fmt.Errorf("guard table %s: %w", t, endErr))
+	err = s.lockFiles(ctx, t)
+	if err == nil && !known {
+		err = s.sameColumns(ctx, t, columns)
 	}
 	if err == nil {
 		s.guarded[t.Relation.OID] = struct{}{}
+		return nil
+	}
+	// The transaction goes back to where it was, without the lock.
+	if _, back := s.conn.Exec(ctx, "ROLLBACK TO SAVEPOINT guard"); back != nil && !s.conn.IsClosed() {
+		return errors.Join(err, fmt.Errorf("guard table %s: %w", t, back))
 	}
 	return err
 }
 
 func stale(t *TableInfo) error { return fmt.Errorf("table %s: %w", t, ErrSnapshotStale) }
 
-func (s *Snapshot) guard(ctx context.Context, t *TableInfo) error {
-	if err := s.sawIt(ctx, t); err != nil {
-		return err
-	}
-	_, err := s.conn.PgConn().Exec(ctx, fmt.Sprintf("SET LOCAL lock_timeout = %d; LOCK TABLE %s IN ACCESS SHARE MODE", lockWait.Milliseconds(), t.from())).ReadAll()
-	if err != nil {
-		return s.guardError(t, err)
-	}
-	if err := s.sameColumns(ctx, t); err != nil {
-		return err
-	}
-	return s.sameFiles(ctx, t)
+// column is one that the stream carries, as the snapshot sees it.
+type column struct {
+	change.Column
+
+	number uint16
+	domain bool
 }
 
-// sawIt compares the table with the catalog that the snapshot sees.
-func (s *Snapshot) sawIt(ctx context.Context, t *TableInfo) error {
-	tables, err := LookupTables(ctx, s.conn, []uint32{t.Relation.OID})
+// sawIt compares the table with the catalog that the snapshot sees, and returns
+// the columns there.
+func (s *Snapshot) sawIt(ctx context.Context, t *TableInfo) (columns []column, err error) {
+	rows, err := s.conn.Query(ctx, `
+		SELECT n.nspname, c.relname, c.relkind::text, coalesce(a.attname, ''), coalesce(a.atttypid, 0), coalesce(a.atttypmod, 0),
+			coalesce(a.attnum, 0)::int, coalesce(y.typtype = 'd', false)
+		FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+		LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
+		LEFT JOIN pg_catalog.pg_type y ON y.oid = a.atttypid
+		WHERE c.oid = $1 ORDER BY a.attnum`, t.Relation.OID)
 	if err != nil {
-		return err
+		return nil, fmt.Errorf("guard table %s: %w", t, err)
 	}
-	then := tables[t.Relation.OID]
-	if then != nil && t.Kind == then.Kind {
-		rel := then.Relation
-		rel.Identity = t.Relation.Identity // says nothing of the rows
-		if t.Relation.Diff(&rel) == "" {
-			return nil
+	then := change.Relation{OID: t.Relation.OID, Identity: t.Relation.Identity} // what the identity was says nothing of the rows
+	var kind string
+	var c column
+	_, err = pgx.ForEachRow(rows, []any{&then.Schema, &then.Name, &kind, &c.Name, &c.Type, &c.TypeMod, &c.number, &c.domain}, func() error {
+		if c.number > 0 {
+			columns, then.Columns = append(columns, c), append(then.Columns, c.Column)
 		}
+		return nil
+	})
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("guard table %s: %w", t, err)
+	case kind == "":
+		return nil, &ChangedError{Reason: t.Diff(nil)}
 	}
-	return &ChangedError{Reason: t.Diff(then)}
+	if reason := t.Relation.Diff(&then); reason != "" {
+		return nil, &ChangedError{Reason: reason}
+	}
+	if kind != string(t.Kind) {
+		return nil, &ChangedError{Reason: fmt.Sprintf("table %s changed between partitioned and not", t)}
+	}
+	return columns, nil
 }
 
-// sameColumns compares what the table's name and its columns' names mean now with
-// what they meant in the snapshot: catalogs are read as of the snapshot,
-// but a query is understood as of now.
-func (s *Snapshot) sameColumns(ctx context.Context, t *TableInfo) error {
-	names := make([]string, len(t.Relation.Columns))
-	for i, c := range t.Relation.Columns {
+// sameColumns compares what the table's name and its columns' mean now with
+// what they meant in the snapshot: catalogs are read as of the snapshot, but
+// a query is understood as of now.
+func (s *Snapshot) sameColumns(ctx context.Context, t *TableInfo, columns []column) error {
+	names := make([]string, len(columns))
+	for i, c := range columns {
 		names[i] = c.Name
-	}
-	var same bool
-	var attnums []uint16
-	var domains []bool
-	err := s.conn.QueryRow(ctx, `
-		SELECT coalesce(pg_catalog.to_regclass($1)::oid = $2, false), coalesce(array_agg(a.attnum::int ORDER BY n.place), '{}'),
-			coalesce(array_agg(y.typtype = 'd' ORDER BY n.place), '{}')
-		FROM pg_catalog.unnest($3::text[]) WITH ORDINALITY n(name, place)
-		JOIN pg_catalog.pg_attribute a ON a.attrelid = $2 AND a.attname = n.name AND a.attnum > 0 AND NOT a.attisdropped
-		JOIN pg_catalog.pg_type y ON y.oid = a.atttypid`, t.sql(), t.Relation.OID, names).Scan(&same, &attnums, &domains)
-	if err != nil {
-		return fmt.Errorf("guard table %s: %w", t, err)
 	}
 	now, err := s.conn.PgConn().Prepare(ctx, "", "SELECT "+list(names)+" FROM "+t.from(), nil)
 	if err != nil {
 		return s.guardError(t, err)
 	}
-	if !same || len(now.Fields) != len(names) || len(attnums) != len(names) {
-		return stale(t)
-	}
 	for i, f := range now.Fields {
-		c := t.Relation.Columns[i]
-		typed := f.DataTypeOID == c.Type && f.TypeModifier == c.TypeMod || domains[i] // of domains the server tells the base
-		if f.TableAttributeNumber != attnums[i] || !typed {
+		c := columns[i]
+		if f.TableOID != t.Relation.OID || f.TableAttributeNumber != c.number || f.DataTypeOID != c.Type && !c.domain { // of domains it tells the base
 			return stale(t)
 		}
 	}
 	return nil
 }
 
-// sameFiles compares the files of the table and its leaves. Commands that are
-// not MVCC-safe give a table a new one: the catalog read with the
-// snapshot knows the old one, the functions know the current one.
-func (s *Snapshot) sameFiles(ctx context.Context, t *TableInfo) error {
-	var differ bool
-	err := s.conn.QueryRow(ctx, `
+// lockFiles locks the table behind a savepoint and compares its files, and those
+// of its leaves. Commands that are not MVCC-safe give a table a new one: the
+// catalog read with the snapshot knows the old one, the functions know the
+// current one. All of it is one round trip.
+func (s *Snapshot) lockFiles(ctx context.Context, t *TableInfo) error {
+	results, err := s.conn.PgConn().Exec(ctx, fmt.Sprintf(`
+		SAVEPOINT guard; SET LOCAL lock_timeout = %[1]d; LOCK TABLE %[2]s IN ACCESS SHARE MODE;
 		WITH RECURSIVE seen(oid) AS (
-			SELECT $1::oid
+			SELECT %[3]d::oid
 			UNION ALL
 			SELECT i.inhrelid FROM pg_catalog.pg_inherits i JOIN seen ON i.inhparent = seen.oid
-			WHERE $2::bool AND NOT i.inhdetachpending
+			WHERE %[4]t AND NOT i.inhdetachpending
 		), current(oid) AS (
-			SELECT $1::oid
+			SELECT %[3]d::oid
 			UNION
-			SELECT relid::oid FROM pg_catalog.pg_partition_tree($1::oid::regclass) WHERE $2::bool
+			SELECT relid::oid FROM pg_catalog.pg_partition_tree(%[3]d::oid::regclass) WHERE %[4]t
 		)
-		SELECT count(*) > 0 FROM
+		SELECT pg_catalog.count(*) FROM
 			(SELECT seen.oid, c.relfilenode FROM seen JOIN pg_catalog.pg_class c ON c.oid = seen.oid) old
 			FULL JOIN current ON current.oid = old.oid
 		WHERE old.oid IS NULL OR current.oid IS NULL
 			OR old.relfilenode <> coalesce(pg_catalog.pg_relation_filenode(current.oid), 0)`,
-		t.Relation.OID, t.Kind == KindPartitioned).Scan(&differ)
-	switch {
-	case err != nil:
-		return fmt.Errorf("guard table %s: %w", t, err)
-	case differ:
+		lockWait.Milliseconds(), t.from(), t.Relation.OID, t.Kind == KindPartitioned)).ReadAll()
+	if err != nil {
+		return s.guardError(t, err)
+	}
+	last := results[len(results)-1]
+	if len(last.Rows) != 1 || string(last.Rows[0][0]) != "0" {
 		return stale(t)
 	}
 	return nil

@@ -34,6 +34,7 @@ type Lease struct {
 	key    string
 	value  string
 	rev    uint64
+	asked  chan chan error // for Verify
 }
 
 // AcquireLease takes a lease that nobody holds, in the name of me, or returns
@@ -43,7 +44,7 @@ func AcquireLease(ctx context.Context, js jetstream.JetStream, source topology.S
 	if err != nil {
 		return nil, fmt.Errorf("open bucket %s: %w", source.LeaseBucket(), err)
 	}
-	l := &Lease{js: js, kv: kv, bucket: source.LeaseBucket(), key: key, value: me + " " + rand.Text()}
+	l := &Lease{js: js, kv: kv, bucket: source.LeaseBucket(), key: key, value: me + " " + rand.Text(), asked: make(chan chan error)}
 	l.rev, err = kv.Create(ctx, key, []byte(l.value), jetstream.KeyTTL(topology.LeaseTTL))
 	if err == nil {
 		return l, nil
@@ -76,6 +77,7 @@ func (l *Lease) Hold(ctx context.Context) error {
 	defer t.Stop()
 	renewed := time.Now()
 	for {
+		var answer chan<- error
 		select {
 		case <-ctx.Done():
 			release, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
@@ -85,8 +87,12 @@ func (l *Lease) Hold(ctx context.Context) error {
 			}
 			return nil
 		case <-t.C:
+		case answer = <-l.asked:
 		}
 		err := l.renew(ctx)
+		if answer != nil {
+			answer <- err
+		}
 		switch {
 		case err == nil:
 			renewed = time.Now()
@@ -96,6 +102,23 @@ func (l *Lease) Hold(ctx context.Context) error {
 		case time.Since(renewed) > topology.LeaseTTL*3/4:
 			return fmt.Errorf("lease %s: %w: %w", l.key, ErrLeaseLost, err)
 		}
+	}
+}
+
+// Verify renews the lease that Hold is holding, and returns nil only if nobody
+// else has held it up to now. A process may have slept since it last knew.
+func (l *Lease) Verify(ctx context.Context) error {
+	answer := make(chan error, 1)
+	select {
+	case l.asked <- answer:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	select {
+	case err := <-answer:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
 }
 

@@ -26,8 +26,12 @@ var (
 	// this one was opened.
 	ErrFenced = errors.New("another writer has written to the stream")
 	// ErrDisconnected says that the connection to NATS was lost with messages
-	// in flight, so their fate is unknown.
+	// in flight, so their fate is unknown, or that it is not the one it was: the server that
+	// is back takes less in one message than the appender was opened for.
 	ErrDisconnected = errors.New("the connection to NATS was lost")
+	// ErrStalled says that the connection stands and the stream does not
+	// answer, so the fate of messages in flight is unknown.
+	ErrStalled = errors.New("the stream does not answer")
 	// ErrClosed says that Close was called.
 	ErrClosed = errors.New("the appender is closed")
 )
@@ -47,6 +51,10 @@ type AppenderConfig struct {
 	WindowBytes    int           // bytes in flight; default 4 MiB
 	WindowMessages int           // messages in flight; default 512, and not more
 	AckTimeout     time.Duration // after which a message's fate is unknown; default 30 s
+	// Stall bounds how long a call waits during which not one message is
+	// acknowledged; then the appender ends with ErrStalled. 0 means no bound but
+	// AckTimeout.
+	Stall time.Duration
 }
 
 // Appender is the one writer of a stream. It publishes asynchronously in a
@@ -57,11 +65,11 @@ type AppenderConfig struct {
 // of time while somebody else went on; see fence.go. Safe for concurrent use; messages of concurrent
 // callers do not mix within a message's parts.
 type Appender struct {
-	js         jetstream.JetStream
-	stream     string
-	maxPayload int
-	window     int64
-	space      *semaphore.Weighted
+	js        jetstream.JetStream
+	stream    string
+	partLimit int // data in one message
+	window    int64
+	space     *semaphore.Weighted
 
 	mu   sync.Mutex // held while a message is published, so that order is sequence order
 	next uint64     // sequence of the last message published
@@ -69,6 +77,7 @@ type Appender struct {
 	// "" once it has.
 	fence      string
 	ackTimeout time.Duration
+	stall      time.Duration
 
 	queue    chan inFlight
 	inFlight atomic.Int64
@@ -104,27 +113,34 @@ func OpenAppender(ctx context.Context, nc *nats.Conn, streamName string, cfg App
 	if err != nil {
 		return nil, fmt.Errorf("open appender for stream %s: %w", streamName, err)
 	}
+	// Before the maximum payload is looked at: another connection may have another one.
+	lost := nc.StatusChanged(nats.RECONNECTING, nats.DISCONNECTED, nats.CLOSED)
 	st, err := js.Stream(ctx, streamName)
+	var limit int
+	if err == nil {
+		limit, err = partLimit(nc.MaxPayload())
+	}
 	if err != nil {
+		nc.RemoveStatusListener(lost)
 		return nil, fmt.Errorf("open appender for stream %s: %w", streamName, err)
 	}
 	life, fail := context.WithCancelCause(context.Background())
 	a := &Appender{
 		js:         js,
 		stream:     streamName,
-		maxPayload: int(nc.MaxPayload()) - headerRoom,
+		partLimit:  limit,
 		window:     int64(cfg.WindowBytes),
 		space:      semaphore.NewWeighted(int64(cfg.WindowBytes)),
 		next:       st.CachedInfo().State.LastSeq,
 		fence:      fenceSubject(st.CachedInfo().Config),
 		ackTimeout: cfg.AckTimeout,
+		stall:      cfg.Stall,
 		queue:      make(chan inFlight, cfg.WindowMessages),
 		ctx:        life,
 		fail:       fail,
 		finished:   make(chan struct{}),
 	}
 	a.stored.Store(a.next)
-	lost := nc.StatusChanged(nats.RECONNECTING, nats.DISCONNECTED, nats.CLOSED)
 	go func() {
 		defer nc.RemoveStatusListener(lost)
 		defer close(a.finished)
@@ -144,7 +160,7 @@ func OpenAppender(ctx context.Context, nc *nats.Conn, streamName string, cfg App
 func (a *Appender) Append(ctx context.Context, m Message, stored func(seq uint64)) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	parts := split(m, a.maxPayload)
+	parts := split(m, a.partLimit)
 	for i, p := range parts {
 		var f func(uint64)
 		if i == len(parts)-1 {
@@ -175,12 +191,17 @@ func (a *Appender) publish(ctx context.Context, m *nats.Msg, stored func(uint64)
 		}
 		return a.enqueue(inFlight{seq: a.next, bytes: size, stored: stored})
 	}
+	// A message that waits in the client for the next connection may be more than that takes.
+	if !a.js.Conn().IsConnected() {
+		a.fail(ErrDisconnected)
+		return ErrDisconnected
+	}
 	future, err := a.js.PublishMsgAsync(m,
 		jetstream.WithExpectLastSequence(a.next),
 		jetstream.WithRetryAttempts(0), // a repeat would come out of order
 		jetstream.WithStallWait(time.Minute))
 	if err != nil {
-		err = unsent(err)
+		err = a.unsent(m, err)
 		a.fail(err)
 		return err
 	}
@@ -193,7 +214,13 @@ func (a *Appender) enqueue(p inFlight) error {
 	a.inFlight.Add(1)
 	select {
 	case a.queue <- p:
-	case <-a.ctx.Done():
+	default:
+		stop := a.impatient()
+		select {
+		case a.queue <- p:
+		case <-a.ctx.Done():
+		}
+		stop()
 	}
 	if a.ctx.Err() != nil {
 		a.js.CleanupPublisher() // collect may have done so before this message was sent
@@ -211,10 +238,40 @@ func (a *Appender) acquire(ctx context.Context, size int64) error {
 	defer cancel(nil)
 	//nolint:contextcheck // whichever of the two lives ends first ends the wait
 	defer context.AfterFunc(a.ctx, func() { cancel(context.Cause(a.ctx)) })()
+	defer a.impatient()()
 	if err := a.space.Acquire(ctx, size); err != nil {
 		return context.Cause(ctx)
 	}
 	return nil
+}
+
+// impatient ends the appender once nothing has been acknowledged for as long as
+// a caller may wait, unless stop is called before.
+func (a *Appender) impatient() (stop func()) {
+	if a.stall == 0 {
+		return func() {}
+	}
+	stopped := make(chan struct{})
+	go func() {
+		t := time.NewTicker(a.stall)
+		defer t.Stop()
+		for before := a.stored.Load(); ; {
+			select {
+			case <-stopped:
+				return
+			case <-a.ctx.Done():
+				return
+			case <-t.C:
+			}
+			now := a.stored.Load()
+			if now == before {
+				a.fail(fmt.Errorf("%w: %d messages without one acknowledgement in %s; start the servers that hold the stream's copies", ErrStalled, a.InFlight(), a.stall))
+				return
+			}
+			before = now
+		}
+	}()
+	return func() { close(stopped) }
 }
 
 // collect takes the answers in the order of the messages.
@@ -264,7 +321,10 @@ func (a *Appender) settle(p inFlight) {
 // unsent turns the error of a message that the connection did not take into
 // one that says what it means here: the message is at fault, or else the
 // connection, whose errors come from many layers.
-func unsent(err error) error {
+func (a *Appender) unsent(m *nats.Msg, err error) error {
+	if errors.Is(err, nats.ErrMaxPayload) && m.Size() <= a.partLimit+headerRoom {
+		return fmt.Errorf("%w: the NATS server takes less in one message than before: %w", ErrDisconnected, err)
+	}
 	for _, own := range []error{nats.ErrMaxPayload, nats.ErrBadSubject, nats.ErrHeadersNotSupported, jetstream.ErrTooManyStalledMsgs} {
 		if errors.Is(err, own) {
 			return err
@@ -286,6 +346,9 @@ func refused(err error) error {
 	}
 	return topology.Explain(err)
 }
+
+// Undivided is the most data of a message that does not travel in parts.
+func (a *Appender) Undivided() int { return a.partLimit }
 
 // InFlight is the number of messages without an answer.
 func (a *Appender) InFlight() int { return int(a.inFlight.Load()) }

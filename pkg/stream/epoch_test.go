@@ -44,7 +44,7 @@ func TestReaderNoticesAnotherStreamUnderTheName(t *testing.T) {
 			b.fill(0, 20, 8)
 			r := b.reader(1)
 			b.want(r, 0, 20)
-			subjects, err := stream.OpenSubjectsReader(b.ctx(), b.js, "S", "s.*")
+			subjects, err := stream.OpenSubjectsReader(b.ctx(), b.js, "S", "s.*", 1)
 			ok(t, err)
 			t.Cleanup(subjects.Close)
 			b.want(subjects, 0, 20)

@@ -2,6 +2,7 @@ package stream
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -61,7 +62,11 @@ func Fence(h nats.Header) (count uint64, ok bool) {
 // publishFenced stores the appender's first message behind a fence. It waits
 // for the answer: nothing may follow before it.
 func (a *Appender) publishFenced(ctx context.Context, m *nats.Msg) error {
-	ctx, cancel := context.WithTimeout(ctx, a.ackTimeout)
+	patience := a.ackTimeout
+	if a.stall > 0 {
+		patience = min(patience, a.stall)
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	defer context.AfterFunc(a.ctx, cancel)() //nolint:contextcheck // whichever of the two lives ends first ends the wait
 	batch, err := jetstreamext.NewBatchPublisher(a.js)
@@ -78,12 +83,15 @@ func (a *Appender) publishFenced(ctx context.Context, m *nats.Msg) error {
 			opts = append(opts, jetstreamext.WithBatchExpectLastSequence(a.next))
 		}
 		if err := batch.AddMsg(&nats.Msg{Subject: a.fence, Header: h}, opts...); err != nil {
-			return fenceError(ctx, err)
+			return a.fenceError(ctx, err)
 		}
 	}
 	ack, err := batch.CommitMsg(ctx, m)
+	if errors.Is(err, nats.ErrMaxPayload) {
+		return a.unsent(m, err)
+	}
 	if err != nil {
-		return fenceError(ctx, err)
+		return a.fenceError(ctx, err)
 	}
 	if want := a.next + fenceMessages + 1; ack.Sequence != want {
 		return fmt.Errorf("%w: message stored at %d, expected at %d", ErrFenced, ack.Sequence, want)
@@ -95,7 +103,10 @@ func (a *Appender) publishFenced(ctx context.Context, m *nats.Msg) error {
 
 // fenceError says what the error of a batch means here. Whether it was stored
 // may be unknown; the appender ends in any case.
-func fenceError(ctx context.Context, err error) error {
+func (a *Appender) fenceError(ctx context.Context, err error) error {
+	if ctx.Err() != nil && a.js.Conn().IsConnected() {
+		return fmt.Errorf("%w: nothing came back for the first message; start the servers that hold the stream's copies, and if the NATS server's log tells of a full disk, make room and start it again: %w", ErrStalled, err)
+	}
 	if ctx.Err() != nil {
 		return fmt.Errorf("%w: no answer to the first message; if the NATS server's log tells of a full disk, make room and start it again: %w", ErrDisconnected, err)
 	}

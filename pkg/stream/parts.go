@@ -9,9 +9,27 @@ import (
 	"github.com/shapebus/shapebus/pkg/topology"
 )
 
-// headerRoom is what a message's headers may take of the server's maximum
-// payload, which counts them.
-const headerRoom = 2 << 10
+// MaxPart is the largest message that an Appender sends, headers counted: what
+// is larger travels in parts, also where the server takes more. Readers ask for
+// messages in bounded portions, and what they hold is a multiple of the largest one.
+const MaxPart = 1 << 20
+
+const (
+	// headerRoom is what a message's headers may take of the server's maximum
+	// payload, which counts them.
+	headerRoom = 2 << 10
+	// leastPayload is the least maximum payload with which it makes sense to send anything.
+	leastPayload = 2 * headerRoom
+)
+
+// partLimit is how many bytes of data go into one message, where the server
+// takes so many.
+func partLimit(maxPayload int64) (int, error) {
+	if maxPayload < leastPayload {
+		return 0, fmt.Errorf("the server's max_payload is %d bytes; set it to at least %d, better to %d", maxPayload, leastPayload, MaxPart)
+	}
+	return int(min(maxPayload, MaxPart)) - headerRoom, nil
+}
 
 // split cuts a message into parts of at most limit bytes of data.
 func split(m Message, limit int) []*nats.Msg {

@@ -153,3 +153,29 @@ func TestAssemblerRefusesPartsOutOfPlace(t *testing.T) {
 		})
 	}
 }
+
+// Readers ask for a few MiB at a time, whatever the server takes.
+func TestPartsAreBoundedWhereTheServerTakesMore(t *testing.T) {
+	b := newBench(t, natsembed.Options{MaxPayload: 8 << 20}, jetstream.StreamConfig{})
+	a := b.appender(stream.AppenderConfig{})
+	const size = 6 << 20
+	ok(t, a.Append(b.ctx(), numbered(1, size), nil))
+	ok(t, a.Flush(b.ctx()))
+	info, err := b.stream.Info(b.ctx())
+	ok(t, err)
+	for seq := info.State.FirstSeq; seq <= info.State.LastSeq; seq++ {
+		m, err := b.stream.GetMsg(b.ctx(), seq)
+		ok(t, err)
+		if len(m.Data) > stream.MaxPart-headerRoom {
+			t.Errorf("part %d has %d bytes, more than %d", seq, len(m.Data), stream.MaxPart-headerRoom)
+		}
+	}
+	m, err := b.reader(1).Next(b.ctx())
+	ok(t, err)
+	if number(m.Data) != 1 || len(m.Data) != size {
+		t.Errorf("message %d of %d bytes arrives", number(m.Data), len(m.Data))
+	}
+	if a.Undivided() != stream.MaxPart-headerRoom {
+		t.Errorf("up to %d bytes travel undivided, want %d", a.Undivided(), stream.MaxPart-headerRoom)
+	}
+}

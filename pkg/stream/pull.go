@@ -208,7 +208,7 @@ func (p *puller) statusLocked(status, text string) {
 		return
 	case strings.Contains(text, "batch completed"): // counted already
 		return
-	case status == "408", strings.Contains(text, "leadership change"):
+	case status == "408", strings.Contains(text, "leadership change"), strings.Contains(text, "server shutdown"):
 	case strings.Contains(text, "exceeds maxbytes"):
 		p.barren = p.asked.got == 0
 	case status == "404", status == "503", strings.Contains(text, "consumer deleted"):

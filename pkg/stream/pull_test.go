@@ -45,7 +45,7 @@ func kinds() map[string]pulling {
 	return map[string]pulling{
 		"a reader": {4 << 20, func(b *bench) numbers { return next(b.reader(1)) }},
 		"a reader of subjects": {1 << 20, func(b *bench) numbers {
-			r, err := stream.OpenSubjectsReader(b.ctx(), b.js, "S", "s.*")
+			r, err := stream.OpenSubjectsReader(b.ctx(), b.js, "S", "s.*", 1)
 			ok(b.tb, err)
 			b.tb.Cleanup(r.Close)
 			return next(r)
@@ -167,7 +167,7 @@ func TestAnIdleReaderIsSmall(t *testing.T) {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	for range n {
-		r, err := stream.OpenSubjectsReader(b.ctx(), b.js, "S", "s.*")
+		r, err := stream.OpenSubjectsReader(b.ctx(), b.js, "S", "s.*", 1)
 		ok(t, err)
 		t.Cleanup(r.Close)
 		_, err = r.Next(b.ctx())

@@ -57,9 +57,9 @@ func OpenReader(ctx context.Context, js jetstream.JetStream, streamName string, 
 }
 
 // OpenSubjectsReader is OpenReader for the messages on subjects that match a
-// filter, from the first one stored on. What is discarded before it was read is not noticed.
-func OpenSubjectsReader(ctx context.Context, js jetstream.JetStream, streamName, filter string) (*Reader, error) {
-	in, err := openOrdered(ctx, js, streamName, filter, 1, readAheadOnSubjects)
+// filter. What is discarded before it was read is not noticed.
+func OpenSubjectsReader(ctx context.Context, js jetstream.JetStream, streamName, filter string, from uint64) (*Reader, error) {
+	in, err := openOrdered(ctx, js, streamName, filter, max(from, 1), readAheadOnSubjects)
 	if err != nil {
 		return nil, fmt.Errorf("read %s of stream %s: %w", filter, streamName, err)
 	}

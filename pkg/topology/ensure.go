@@ -83,33 +83,41 @@ func (s Source) EnsureRegistry(ctx context.Context, js jetstream.JetStream, repl
 
 // EnsureShapeLogs creates or updates the streams of every partition.
 func (s Source) EnsureShapeLogs(ctx context.Context, js jetstream.JetStream, partitions int, cfg ShapeLogConfig) error {
+	for p := range partitions {
+		if err := s.EnsureShapeLog(ctx, js, p, cfg); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// EnsureShapeLog creates or updates the stream of a partition.
+func (s Source) EnsureShapeLog(ctx context.Context, js jetstream.JetStream, p int, cfg ShapeLogConfig) error {
 	maxBytes := cfg.MaxBytes
 	if maxBytes == 0 {
 		maxBytes = -1
 	}
-	for p := range partitions {
-		_, err := js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
-			Name:        s.ShapeStream(p),
-			Description: "Shapebus shape logs and segments of one partition",
-			Subjects:    []string{s.partition(p) + ">"},
-			Replicas:    max(cfg.Replicas, 1),
-			MaxBytes:    maxBytes,
-			Discard:     jetstream.DiscardNew, // a log never loses its beginning silently
-			Duplicates:  duplicates,
-			AllowDirect: true,
-			// A new writer keeps the one before out with an atomic batch.
-			AllowAtomicPublish: true,
-			AllowRollup:        true, // checkpoints replace one another
-			// Readers go live on core NATS: a JetStream consumer each would
-			// cost the server 40 KB and most of its publish rate.
-			RePublish: &jetstream.RePublish{
-				Source:      s.LogSubjects(p),
-				Destination: fmt.Sprintf("sb.%s.live.%d.{{wildcard(1)}}", s, p),
-			},
-		})
-		if err != nil {
-			return Explain(fmt.Errorf("create stream %s: %w", s.ShapeStream(p), err))
-		}
+	_, err := js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
+		Name:        s.ShapeStream(p),
+		Description: "Shapebus shape logs and segments of one partition",
+		Subjects:    []string{s.partition(p) + ">"},
+		Replicas:    max(cfg.Replicas, 1),
+		MaxBytes:    maxBytes,
+		Discard:     jetstream.DiscardNew, // a log never loses its beginning silently
+		Duplicates:  duplicates,
+		AllowDirect: true,
+		// A new writer keeps the one before out with an atomic batch.
+		AllowAtomicPublish: true,
+		AllowRollup:        true, // checkpoints replace one another
+		// Readers go live on core NATS: a JetStream consumer each would
+		// cost the server 40 KB and most of its publish rate.
+		RePublish: &jetstream.RePublish{
+			Source:      s.LogSubjects(p),
+			Destination: fmt.Sprintf("sb.%s.live.%d.{{wildcard(1)}}", s, p),
+		},
+	})
+	if err != nil {
+		return Explain(fmt.Errorf("create stream %s: %w", s.ShapeStream(p), err))
 	}
 	return nil
 }

@@ -129,6 +129,9 @@ func (b *batch) create(ctx context.Context) error {
 	var begun, ready []*parked
 	for _, p := range b.members {
 		f, err := b.s.follow(p.rec, p.tail)
+		if f != nil {
+			f.life = p.life
+		}
 		switch {
 		case err != nil:
 			if err := p.settle(ctx, &final{err}); err != nil {
@@ -214,24 +217,24 @@ func (b *batch) begin(ctx context.Context, members []*parked, snap *snapshotOf) 
 	if err != nil {
 		return nil, err
 	}
-	partitions := map[int]bool{}
+	lives := map[*life]bool{}
 	for _, p := range members {
 		p.f.begin(snap.held, p.copied.segment, p.copied.messages, p.copied.rows)
-		if err := b.s.parts[p.partition].appendLog(ctx, p.f); err != nil {
-			return nil, err // the appender is over, and the session with it
+		if err := ignoreLost(b.s.parts[p.partition].appendLog(ctx, p.f)); err != nil {
+			return nil, err // the session is over
 		}
 		b.s.c.cfg.Failpoint("after_snapshot_entry")
-		partitions[p.partition] = true
+		lives[p.life] = true
 	}
-	for n := range partitions {
-		if err := b.s.parts[n].out.Flush(ctx); err != nil {
+	for l := range lives {
+		if err := ignoreLost(l.flush(ctx)); err != nil {
 			return nil, err
 		}
 	}
 	// The logs have their beginning, so the shapes are ours; what others left is not needed.
 	return each(ctx, members, func(p *parked) error {
-		if p.fresh {
-			return nil
+		if p.fresh || p.life.over() {
+			return p.life.err()
 		}
 		return b.s.purgeSegments(p.ctx, p.partition, p.handle, p.copied.segment)
 	})

@@ -23,6 +23,7 @@ type pursuit struct {
 	members []*parked
 	feed    *feed
 	router  *router
+	back    *takeover // the members are a partition's that comes back; else nil
 }
 
 // catchUp takes members whose logs have their beginning to the main loop.
@@ -64,8 +65,13 @@ func (s *session) catchUp(ctx context.Context, members []*parked, known bool) er
 func (q *pursuit) run(ctx context.Context, known bool) error {
 	s := q.s
 	// The change log passes the snapshot's LSN soon, however idle the database is.
-	if err := s.barrier(ctx, q.members[0].handle); err != nil {
+	if err := s.barrier(ctx, q.members[0].handle); err != nil && q.back == nil {
 		return err
+	}
+	if q.back != nil {
+		if joined, err := q.join(ctx, place{q.members[0].from.lsn - 1, q.members[0].from.seq - 1}); joined || err != nil {
+			return err
+		}
 	}
 	if known {
 		if joined, err := q.joinNear(ctx); joined || err != nil {
@@ -77,7 +83,7 @@ func (q *pursuit) run(ctx context.Context, known bool) error {
 		return err
 	}
 	for _, p := range slices.Clone(q.members) {
-		if p.rec.StartSeq < st.State.FirstSeq {
+		if p.begins().seq < st.State.FirstSeq {
 			if err := q.leave(ctx, p, &final{errors.New(reasonDiscarded)}); err != nil {
 				return err
 			}
@@ -86,8 +92,8 @@ func (q *pursuit) run(ctx context.Context, known bool) error {
 	if len(q.members) == 0 {
 		return nil
 	}
-	first := slices.MinFunc(q.members, func(a, b *parked) int { return cmp.Compare(a.rec.StartLSN, b.rec.StartLSN) }).rec
-	seq, err := stream.Seek(ctx, s.changes, first.StartLSN, first.StartSeq)
+	first := slices.MinFunc(q.members, func(a, b *parked) int { return cmp.Compare(a.begins().lsn, b.begins().lsn) }).begins()
+	seq, err := stream.Seek(ctx, s.changes, first.lsn, first.seq)
 	if err != nil {
 		return err
 	}
@@ -211,7 +217,8 @@ func (q *pursuit) flush(ctx context.Context) error {
 		if f.ended != "" {
 			continue
 		}
-		if err := q.s.parts[f.partition].appendLog(ctx, f); err != nil {
+		// The members of a partition that is lost are about to be stopped.
+		if err := ignoreLost(q.s.parts[f.partition].appendLog(ctx, f)); err != nil {
 			return err
 		}
 	}
@@ -257,7 +264,7 @@ func (q *pursuit) join(ctx context.Context, at place) (joined bool, err error) {
 				return nil
 			}
 			for _, p := range q.members {
-				if s.applied.lsn < p.rec.SnapshotLSN { // inside the first transaction after the snapshot
+				if s.applied.lsn < p.holds() { // inside the first transaction after the snapshot
 					return nil
 				}
 			}
@@ -355,15 +362,29 @@ func (s *session) meet(ctx context.Context, q *pursuit, at place) (bool, error) 
 		p.f.after = s.applied.lsn
 		s.unpark(p.id)
 		s.addLive(p.f)
-		covered[p.partition] = append(covered[p.partition], p)
+		if p.behind {
+			p.cancel(nil)
+		} else {
+			covered[p.partition] = append(covered[p.partition], p)
+		}
+	}
+	if q.back != nil {
+		if err := s.raise(ctx, q.back); err != nil {
+			return true, err
+		}
 	}
 	stored := make([]chan struct{}, len(s.parts))
 	for n, members := range covered {
 		stored[n] = make(chan struct{})
+		if len(members) == 0 {
+			continue
+		}
 		s.group.Go(func() error {
 			select {
 			case <-stored[n]:
 				return ignoreEnd(ctx, markAll(ctx, members))
+			case <-members[0].life.out.Done(): // whoever takes the shapes in again marks them
+				return nil
 			case <-ctx.Done():
 				return nil
 			}

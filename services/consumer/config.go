@@ -32,6 +32,7 @@ type Config struct {
 	Snapshots       int           // shapes created at once; default 4
 	SnapshotBytes   int           // size of a segment's messages; default 256 KiB
 	WindowBytes     int           // bytes in flight per partition; default 1 MiB
+	Stall           time.Duration // how long others wait for a partition's stream that answers nothing; default 3 s
 	PendingBytes    int           // output held before it is appended; default 2 MiB
 	RecentBytes     int           // change log kept in memory for shapes that join; default 2 MiB
 	Checkpoint      time.Duration // between checkpoints while there is traffic; default 1 s
@@ -81,6 +82,8 @@ type stats struct {
 	Voids     atomic.Int64 // logs whose open end was made void
 	Restated  atomic.Int64 // rows read because their membership changed
 	Values    atomic.Int64 // in value sets
+	Drops     atomic.Int64 // partitions lost
+	Down      downs
 	LastError atomic.Value // string
 }
 
@@ -104,6 +107,7 @@ func New(cfg Config) (*Consumer, error) {
 	def(&cfg.Snapshots, 4)
 	def(&cfg.SnapshotBytes, 256<<10)
 	def(&cfg.WindowBytes, 1<<20)
+	def(&cfg.Stall, 3*time.Second)
 	def(&cfg.PendingBytes, 2<<20)
 	def(&cfg.RecentBytes, 2<<20)
 	def(&cfg.Checkpoint, time.Second)
@@ -125,8 +129,8 @@ func New(cfg Config) (*Consumer, error) {
 	if cfg.Failpoint == nil {
 		cfg.Failpoint = func(string) {}
 	}
-	return &Consumer{cfg: cfg, log: cfg.Log.With(slog.String("service", "consumer"), slog.String("source", string(cfg.Source))), ready: make(chan struct{}),
-		units: newLadder(maxUnits), firstUnits: newLadder(maxFirstUnits)}, nil
+	log := cfg.Log.With(slog.String("service", "consumer"), slog.String("source", string(cfg.Source)))
+	return &Consumer{cfg: cfg, log: log, ready: make(chan struct{}), units: newLadder(maxUnits), firstUnits: newLadder(maxFirstUnits)}, nil
 }
 
 func def[T comparable](field *T, value T) {
@@ -158,6 +162,8 @@ type Status struct {
 	Values     int64 // that subqueries select, each once for all shapes that share the subquery
 	LastError  string
 	Partitions int
+	Drops      int64  // times that a partition could not be written any more
+	Down       []Down // partitions that cannot be written now; their shapes wait
 }
 
 // Status returns the present figures. It is cheap.
@@ -168,6 +174,7 @@ func (c *Consumer) Status() Status {
 		Live: c.stats.Live.Load(), Parked: c.stats.Parked.Load(), Messages: c.stats.Messages.Load(), Ops: c.stats.Ops.Load(),
 		Appended: c.stats.Appended.Load(), AppendedB: c.stats.Bytes.Load(), Retries: c.stats.Retries.Load(),
 		Dropped: c.stats.Dropped.Load(), Units: c.stats.Units.Load(), Voids: c.stats.Voids.Load(), Restated: c.stats.Restated.Load(), Values: c.stats.Values.Load(), LastError: last, Partitions: c.cfg.Partitions,
+		Drops: c.stats.Drops.Load(), Down: c.stats.Down.get(),
 	}
 }
 
@@ -191,6 +198,12 @@ func (b *backoff) wait(ctx context.Context) {
 	case <-t.C:
 	case <-ctx.Done():
 	}
+}
+
+// waitAtMost is wait with a bound on how long the pause grows.
+func (b *backoff) waitAtMost(ctx context.Context, most time.Duration) {
+	b.next = min(b.next, most*2/3)
+	b.wait(ctx)
 }
 
 func (b *backoff) reset() { b.next = 0 }

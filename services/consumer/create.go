@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/control"
 	"github.com/shapebus/shapebus/pkg/pg"
 	"github.com/shapebus/shapebus/pkg/registry"
@@ -24,6 +25,7 @@ type parked struct {
 	partition int
 	table     *pg.TableInfo   // as the shape is made for it
 	structure string          // of table
+	life      *life           // of the partition
 	ctx       context.Context //nolint:containedctx // of this shape's creation: a batch has many
 	cancel    context.CancelCauseFunc
 	log       *slog.Logger
@@ -41,6 +43,27 @@ type parked struct {
 
 	f      *follower
 	copied copied // its segment, once that is written
+
+	// behind: it was live and catches up from a place, because its partition
+	// could not be written for a while.
+	behind bool
+	from   place
+}
+
+// begins is where the shape begins to read the change log.
+func (p *parked) begins() place {
+	if p.behind {
+		return p.from
+	}
+	return place{p.rec.StartLSN, p.rec.StartSeq}
+}
+
+// holds is up to where its rows hold what was committed.
+func (p *parked) holds() change.LSN {
+	if p.behind {
+		return 0
+	}
+	return p.rec.SnapshotLSN
 }
 
 // stopped cancels a parked shape's creation.
@@ -72,18 +95,25 @@ var errAgain = errors.New("the batch ended before the shape's turn")
 // park starts the creation of a shape, or goes on with it after a restart.
 // fresh says that the record was stored in this session. Runs on the main loop.
 func (s *session) park(ctx context.Context, rec *registry.Shape, tail wire.Tail, fresh bool) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	p := &parked{
-		s: s, id: rec.ID, handle: rec.Handle, partition: rec.Partition, table: rec.Table, structure: rec.Structure, ctx: ctx, cancel: cancel,
-		log: s.log.With(slog.String("shape", rec.Handle)),
-		rec: rec, tail: tail, fresh: fresh,
-	}
+	p := s.newParked(ctx, rec, tail)
+	p.fresh = fresh
 	s.parked[rec.ID] = p
 	s.countParked()
 	if tail.Began { // the change log must not be trimmed before the batch runs
 		s.pins[rec.ID] = place{rec.StartLSN, rec.StartSeq}
 	}
 	s.enqueue(p)
+}
+
+// newParked prepares a shape that is on its way to the main loop. Runs on the main loop.
+func (s *session) newParked(ctx context.Context, rec *registry.Shape, tail wire.Tail) *parked {
+	ctx, cancel := context.WithCancelCause(ctx)
+	return &parked{
+		s: s, id: rec.ID, handle: rec.Handle, partition: rec.Partition, life: s.parts[rec.Partition].life.Load(),
+		table: rec.Table, structure: rec.Structure, ctx: ctx, cancel: cancel,
+		log: s.log.With(slog.String("shape", rec.Handle)),
+		rec: rec, tail: tail,
+	}
 }
 
 // enqueue lets a parked shape wait for a batch. Runs on the main loop.
@@ -120,8 +150,8 @@ func (p *parked) settle(ctx context.Context, err error) error {
 		return nil //nolint:nilerr // the session is over, and the next one goes on
 	case errors.As(err, &fin):
 		return p.end(ctx, fin.Error(), true)
-	case p.s.parts[p.partition].out.Err() != nil:
-		return err // the session is over; the next one goes on
+	case p.life.over():
+		return ignoreLost(p.life.err()) // the shape is taken in again when its partition is back, or by the next session
 	}
 	if p.f != nil {
 		p.tail = p.f.appended
@@ -174,7 +204,7 @@ func (s *session) endParked(ctx context.Context, p *parked, reason string, keepR
 	}
 	f := p.f
 	if f == nil {
-		f = &follower{id: p.id, handle: p.handle, partition: p.partition, builders: s.builders, tail: p.tail, appended: p.tail}
+		f = &follower{id: p.id, handle: p.handle, partition: p.partition, life: p.life, builders: s.builders, tail: p.tail, appended: p.tail}
 	}
 	return s.endFollower(ctx, f, reason, keepRecord)
 }

@@ -65,14 +65,24 @@ func (s *session) anchor(ctx context.Context, q registry.Subquery, since change.
 	if err != nil || gone {
 		return err
 	}
-	if err := s.parts[q.Partition].out.Flush(ctx); err != nil {
-		return err
+	for {
+		err := s.parts[q.Partition].life.Load().flush(ctx)
+		if err == nil {
+			break
+		}
+		if !isLost(err) {
+			return err
+		}
+		waitFor(ctx, lastLook) // the partition may come back
+		if ctx.Err() != nil {
+			return nil
+		}
 	}
-	tails, err := readTails(ctx, s.js, s.c.cfg.Source, []*registry.Shape{{Handle: q.Handle, Partition: q.Partition}})
+	tail, err := readTail(ctx, s.js, s.c.cfg.Source, q.Partition, q.Handle)
 	if err != nil {
 		return err
 	}
-	s.sets.anchor(q.Handle, tails[q.Handle].Committed)
+	s.sets.anchor(q.Handle, tail.Committed)
 	return nil
 }
 

@@ -3,6 +3,7 @@ package consumer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -49,22 +50,22 @@ func (s *session) endRunning(ctx context.Context, id, reason string, keepRecord 
 
 // endRecord ends a shape that nobody runs. tail is where its log stands.
 func (s *session) endRecord(ctx context.Context, rec *registry.Shape, tail wire.Tail, reason string) error {
-	f := &follower{id: rec.ID, handle: rec.Handle, partition: rec.Partition, tail: tail, appended: tail, builders: s.builders}
+	f := &follower{id: rec.ID, handle: rec.Handle, partition: rec.Partition, life: s.parts[rec.Partition].life.Load(), tail: tail, appended: tail, builders: s.builders}
 	return s.endFollower(ctx, f, reason, true)
 }
 
 // endFollower appends the shape's last word, once, and ends those that depend on it. The rest is
-// done aside: what is left undone by a crash is done by the next start.
+// done aside: what is left undone by a crash is done by the next start. When the shape's partition
+// is lost nothing is done: whoever takes that in again comes upon the reason again.
 func (s *session) endFollower(ctx context.Context, f *follower, reason string, keepRecord bool) error {
-	p := s.parts[f.partition]
 	first := !s.finished[f.handle]
-	s.finished[f.handle] = true
 	if first && !f.appended.Ended {
 		f.end(reason)
-		if err := p.appendLog(ctx, f); err != nil {
-			return err
+		if err := s.parts[f.partition].appendLog(ctx, f); err != nil {
+			return s.noteLost(err)
 		}
 	}
+	s.finished[f.handle] = true
 	s.log.InfoContext(ctx, "shape ended", slog.String("shape", f.handle), slog.String("reason", reason))
 	s.group.Go(func() error {
 		select {
@@ -73,11 +74,15 @@ func (s *session) endFollower(ctx context.Context, f *follower, reason string, k
 		case <-ctx.Done():
 			return nil
 		}
-		if err := p.out.Flush(ctx); err != nil {
-			return ignoreEnd(ctx, err)
+		if err := f.life.flush(ctx); err != nil {
+			return ignoreEnd(ctx, ignoreLost(err))
 		}
 		if err := s.purge(ctx, f.partition, f.handle, 1); err != nil {
-			return ignoreEnd(ctx, err)
+			if s.gone(ctx) != nil {
+				return ignoreEnd(ctx, err)
+			}
+			f.life.kill(fmt.Errorf("purge log of shape %s: %w", f.handle, err)) // and when the partition is back this is made up for
+			return nil
 		}
 		if !keepRecord {
 			return nil

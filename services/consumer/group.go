@@ -60,6 +60,7 @@ type group struct {
 	ending  []ending        // members that must end
 	cancel  context.CancelCauseFunc
 	began   bool // the logs have a beginning
+	mixed   bool // some members wait for a partition that is down, and others need not
 }
 
 // ending is a member that must end, and why.
@@ -119,7 +120,7 @@ func (g *group) run(ctx context.Context) error {
 		attempt, cancel := context.WithCancelCause(ctx)
 		g.mu.Lock()
 		g.cancel = cancel
-		interrupted := len(g.ending) > 0
+		interrupted := len(g.ending) > 0 || g.mixed || g.hasLost()
 		g.mu.Unlock()
 		err := errRegroup
 		if !interrupted {
@@ -135,9 +136,10 @@ func (g *group) run(ctx context.Context) error {
 		case errors.As(err, &fin):
 			g.endAll(fin.Error())
 		case errors.Is(err, errRegroup), errors.Is(context.Cause(attempt), errRegroup):
-		case g.lost() != nil:
+		case g.over() != nil:
 			cancel(nil)
-			return g.lost()
+			return g.over()
+		case isLost(err): // the others go on without those of the lost partition
 		default:
 			g.s.c.stats.Retries.Add(1)
 			g.s.c.stats.LastError.Store(err.Error())
@@ -160,10 +162,10 @@ func (g *group) fill() {
 	}
 }
 
-// lost is why the session is over, if a partition that the group writes to is.
-func (g *group) lost() error {
+// over is why the session is over, if what ended a member's partition ends all.
+func (g *group) over() error {
 	for _, f := range g.members {
-		if err := g.s.parts[f.partition].out.Err(); err != nil {
+		if err := ignoreLost(f.life.err()); err != nil {
 			return err
 		}
 	}
@@ -204,7 +206,8 @@ func (g *group) endAll(reason string) {
 	}
 }
 
-// endSome ends the members that must end. It reports whether any are left.
+// endSome ends the members that must end, and leaves out those whose partition
+// is lost. It reports whether any are left.
 func (g *group) endSome(ctx context.Context) (left bool, err error) {
 	err = g.s.onMain(ctx, func(ctx context.Context) error {
 		g.mu.Lock()
@@ -220,6 +223,17 @@ func (g *group) endSome(ctx context.Context) (left bool, err error) {
 			if err := g.s.endFollower(ctx, f, e.reason, e.keepRecord); err != nil {
 				return err
 			}
+		}
+		for id, f := range g.members {
+			if f.life.over() {
+				g.drop(id)
+			}
+		}
+		g.mu.Lock()
+		mixed := g.mixed
+		g.mu.Unlock()
+		if mixed {
+			g.s.split(ctx, g)
 		}
 		g.mu.Lock()
 		left = len(g.members) > 0
@@ -243,7 +257,9 @@ func (g *group) drop(id string) *follower {
 	g.mu.Unlock()
 	if f != nil {
 		g.router.remove(f)
-		delete(g.s.grouped, id)
+		if g.s.grouped[id] == g {
+			delete(g.s.grouped, id)
+		}
 		g.s.countParked()
 	}
 	return f

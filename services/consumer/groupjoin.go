@@ -17,7 +17,7 @@ func (g *group) join(ctx context.Context) error {
 	s := g.s
 	return s.onMain(ctx, func(ctx context.Context) error {
 		g.mu.Lock()
-		blocked := len(g.ending) > 0
+		blocked := len(g.ending) > 0 || g.hasLost()
 		g.mu.Unlock()
 		if blocked || s.again != nil || s.open.lsn != 0 || s.read.seq >= g.cursor.next || !g.current() {
 			return nil
@@ -63,8 +63,11 @@ func (g *group) handOver() {
 // shape's record that it is live.
 func (s *session) coverAndMarkLive(ctx context.Context, rec *registry.Shape) error {
 	covered := make(chan struct{})
+	l := s.parts[rec.Partition].life.Load()
 	s.group.Go(func() error {
 		select {
+		case <-l.out.Done(): // whoever takes the shape in again marks it
+			return nil
 		case <-covered:
 			p := &parked{s: s, id: rec.ID, handle: rec.Handle, log: s.log.With(slog.String("shape", rec.Handle)), rec: rec}
 			return ignoreEnd(ctx, p.markLive(ctx))

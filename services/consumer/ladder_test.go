@@ -7,6 +7,9 @@ import (
 	"testing/synctest"
 
 	"pgregory.net/rapid"
+
+	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/pkg/pg"
 )
 
 // TestWhoHoldsASnapshotGoesOnInTheEnd: shapes of random depths hold a snapshot
@@ -103,4 +106,23 @@ func TestManyDeepShapesDoNotMakeOthersWait(t *testing.T) {
 		give()
 		cancel()
 	})
+}
+
+// TestEveryDepthOfSubqueriesHasASnapshot: no clause that is accepted is deeper
+// than the ladders.
+func TestEveryDepthOfSubqueriesHasASnapshot(t *testing.T) {
+	table := &pg.TableInfo{Relation: change.Relation{OID: 1, Schema: "public", Name: "t", Columns: []change.Column{{Name: "id", Type: 23, TypeMod: -1}}}}
+	where, deepest := "id > 0", 0
+	for {
+		pred, err := compile(where, nil, table, known([]*pg.TableInfo{table}))
+		if err != nil {
+			t.Logf("refused: %v", err)
+			break
+		}
+		deepest = depth(pred)
+		where = "id IN (SELECT id FROM t WHERE " + where + ")"
+	}
+	if deepest < 2 || deepest > maxUnits || deepest > maxFirstUnits {
+		t.Errorf("clauses may be %d deep; %d and %d snapshots", deepest, maxUnits, maxFirstUnits)
+	}
 }

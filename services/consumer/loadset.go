@@ -163,3 +163,27 @@ func (s *sets) unload(set *valueSet) {
 	set.history.Unload()
 	s.tell()
 }
+
+// verdict takes a verdict; after is the offset of the one before it. It returns
+// false where one is missing in between, and has the set loaded again.
+func (s *sets) verdict(name string, v *wire.Verdict, after change.Offset) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	set := s.byName[name]
+	switch {
+	case set == nil: // nobody needs it, or the shape that does is about to be made
+		return true
+	case !set.history.Loaded():
+		if set.latest.Before(v.Offset) {
+			set.latest = v.Offset
+		}
+		return true
+	}
+	defer s.tell()
+	if set.history.Add(v, after) {
+		return true
+	}
+	set.history.Unload()
+	set.latest = v.Offset
+	return false
+}

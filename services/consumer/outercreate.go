@@ -114,7 +114,7 @@ func (g *group) firstRows(ctx context.Context, u *unit, end *change.Fragment) er
 		return err
 	}
 	sets := u.running(g, f.outer)
-	w := g.s.newSegment(rec)
+	w := g.s.newSegment(rec, f.life)
 	picked := make(change.Row, len(f.project))
 	_, err = u.snap.CopyRows(ctx, table, columns, where, func(row change.Row) error {
 		if !f.outer.Match(row, sets) {
@@ -175,7 +175,7 @@ func (u *unit) selects(ctx context.Context, f *follower, rec *registry.Shape) (s
 // sweepSegments removes what earlier attempts left, once the log has its beginning.
 func (g *group) sweepSegments(ctx context.Context) error {
 	f := g.creating.f
-	if err := g.s.parts[f.partition].out.Flush(ctx); err != nil {
+	if err := f.life.flush(ctx); err != nil {
 		return err
 	}
 	return g.s.purgeSegments(ctx, f.partition, f.handle, g.creating.segment)

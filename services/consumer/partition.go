@@ -2,38 +2,163 @@ package consumer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/pkg/registry"
 	"github.com/shapebus/shapebus/pkg/stream"
 	"github.com/shapebus/shapebus/pkg/topology"
 	"github.com/shapebus/shapebus/pkg/wire"
 )
 
-// partition writes the logs of its shapes. Its appender is the only writer
-// of the partition's stream. Safe for concurrent use.
+// partition is one of the session's partitions. While its stream can be
+// written it has a life, which writes the logs of its shapes. When a life ends, the
+// session goes on without the partition until there is another; see drop.go
+// and comeback.go. The methods that write are safe for concurrent use.
 type partition struct {
 	source    topology.Source
 	n         int
-	out       *stream.Appender
 	failpoint func(name string)
 	messages  *atomic.Int64
 	bytes     *atomic.Int64
 	builders  *sync.Pool
+	life      atomic.Pointer[life] // nil while the stream cannot be written
+
+	// The main loop's.
+	phase phase
+	why   error     // it is down
+	since time.Time // when the phase began
+	pause backoff   // before the next attempt to come back
+	// floor is that of the last checkpoint stored. While the partition is not up,
+	// its shapes may have to go on from there.
+	floor  atomic.Pointer[place]
+	missed map[string]registry.Event // changes of records that nobody acts on while it comes back, by id
 }
 
-func (c *Consumer) openPartition(ctx context.Context, n int, builders *sync.Pool) (*partition, error) {
-	out, err := stream.OpenAppender(ctx, c.cfg.NATS, c.cfg.Source.ShapeStream(n), stream.AppenderConfig{WindowBytes: c.cfg.WindowBytes})
-	if err != nil {
-		return nil, err
+// phase is how far a partition is in the session.
+type phase uint8
+
+const (
+	down     phase = iota // it cannot be written: its shapes wait where they are
+	catching              // its plain shapes are on their way to the main loop
+	up                    // its checkpoint speaks of all its shapes
+)
+
+// life is the time during which an appender, the only writer of the
+// partition's stream, works. A shape's follower belongs to the life in which the
+// place of its log was read: with another one it would write at a place that it does not know.
+type life struct {
+	n     int
+	out   *stream.Appender
+	began time.Time
+	mu    sync.Mutex
+	cause error // set by kill
+}
+
+// lostError says that a partition cannot be written any more. What concerns
+// its shapes alone may ignore it: they are taken in again when it is back.
+type lostError struct {
+	n   int
+	err error
+}
+
+func (e *lostError) Error() string { return fmt.Sprintf("partition %d: %v", e.n, e.err) }
+func (e *lostError) Unwrap() error { return e.err }
+
+// isLost reports whether an error concerns one partition only.
+func isLost(err error) bool {
+	_, ok := errors.AsType[*lostError](err)
+	return ok
+}
+
+// ignoreLost drops an error that concerns one partition only.
+func ignoreLost(err error) error {
+	if isLost(err) {
+		return nil
 	}
+	return err
+}
+
+var errDown = errors.New("it cannot be written at present")
+
+// err is nil while the life lasts, then what ended it: a lostError unless that
+// concerns all partitions.
+func (l *life) err() error {
+	if l == nil {
+		return &lostError{-1, errDown}
+	}
+	l.mu.Lock()
+	err := l.cause
+	l.mu.Unlock()
+	if err == nil {
+		err = l.out.Err()
+	}
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, stream.ErrDisconnected):
+		return fmt.Errorf("partition %d: %w", l.n, err)
+	}
+	return &lostError{l.n, err}
+}
+
+// over is err as a condition.
+func (l *life) over() bool { return l.err() != nil }
+
+// kill ends the life for a reason.
+func (l *life) kill(err error) {
+	l.mu.Lock()
+	if l.cause == nil && l.out.Err() == nil {
+		l.cause = err
+	}
+	l.mu.Unlock()
+	l.out.Close()
+}
+
+// explain replaces an error of the appender by what ended the life, if that is over.
+func (l *life) explain(err error) error {
+	if ended := l.err(); err != nil && ended != nil {
+		return ended
+	}
+	return err
+}
+
+// flush waits until all is stored that was appended.
+func (l *life) flush(ctx context.Context) error {
+	if l == nil {
+		return l.err()
+	}
+	return l.explain(l.out.Flush(ctx))
+}
+
+// append hands a message to the appender.
+func (l *life) append(ctx context.Context, m stream.Message, stored func(uint64)) error {
+	if l == nil {
+		return l.err()
+	}
+	return l.explain(l.out.Append(ctx, m, stored))
+}
+
+func (c *Consumer) newPartition(n int, builders *sync.Pool) *partition {
 	return &partition{
-		source: c.cfg.Source, n: n, out: out, failpoint: c.cfg.Failpoint,
+		source: c.cfg.Source, n: n, failpoint: c.cfg.Failpoint, since: time.Now(),
 		messages: &c.stats.Appended, bytes: &c.stats.Bytes, builders: builders,
-	}, nil
+	}
+}
+
+// openLife begins to write a partition's stream. It sends nothing.
+func (c *Consumer) openLife(ctx context.Context, n int) (*life, error) {
+	out, err := stream.OpenAppender(ctx, c.cfg.NATS, c.cfg.Source.ShapeStream(n), stream.AppenderConfig{WindowBytes: c.cfg.WindowBytes, Stall: c.cfg.Stall})
+	if err != nil {
+		return nil, topology.Explain(err)
+	}
+	return &life{n: n, out: out, began: time.Now()}, nil
 }
 
 // appendLog appends what a follower has gathered, if anything.
@@ -44,7 +169,7 @@ func (p *partition) appendLog(ctx context.Context, f *follower) error {
 	data := f.out.Finish()
 	if len(data) > 0 {
 		f.tail.Bytes += int64(len(data))
-		err := p.out.Append(ctx, stream.Message{
+		err := f.life.append(ctx, stream.Message{
 			Subject:    p.source.LogSubject(p.n, f.handle),
 			Header:     tailHeader(f.tail),
 			PartHeader: tailHeader(f.appended),
@@ -66,22 +191,38 @@ func (p *partition) appendLog(ctx context.Context, f *follower) error {
 
 func tailHeader(t wire.Tail) nats.Header { return stream.Header(topology.HeaderTail, t.String()) }
 
-// appendSegment appends rows of a shape's segment.
-func (p *partition) appendSegment(ctx context.Context, handle string, segment uint64, rows []byte) error {
-	return p.out.Append(ctx, stream.Message{Subject: p.source.SegmentSubject(p.n, handle, segment), Data: rows}, nil)
+// appendSegment appends rows of a shape's segment in a life.
+func (p *partition) appendSegment(ctx context.Context, l *life, handle string, segment uint64, rows []byte) error {
+	return l.append(ctx, stream.Message{Subject: p.source.SegmentSubject(p.n, handle, segment), Data: rows}, nil)
 }
 
 // checkpoint appends how far the partition has come. It stands behind
 // everything appended before, so it is true once it is stored. It replaces
 // the one before it.
 func (p *partition) checkpoint(ctx context.Context, c wire.Checkpoint, stored func(uint64)) error {
+	l := p.life.Load()
+	return p.checkpointIn(ctx, l, c, func(seq uint64) {
+		p.floor.Store(floorIn(c))
+		if stored != nil {
+			stored(seq)
+		}
+	})
+}
+
+// checkpointIn appends a checkpoint in a life.
+func (p *partition) checkpointIn(ctx context.Context, l *life, c wire.Checkpoint, stored func(uint64)) error {
 	data, err := wire.EncodeCheckpoint(c)
 	if err != nil {
 		return err
 	}
-	return p.out.Append(ctx, stream.Message{
+	return l.append(ctx, stream.Message{
 		Subject: p.source.CheckpointSubject(p.n),
 		Header:  stream.Header("Nats-Rollup", "sub"),
 		Data:    data,
 	}, stored)
+}
+
+// floorIn is the floor that a checkpoint tells.
+func floorIn(c wire.Checkpoint) *place {
+	return &place{lsn: change.LSN(c.FloorLSN), seq: c.FloorSeq}
 }

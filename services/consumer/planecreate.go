@@ -95,8 +95,11 @@ func (p *plane) over(ctx context.Context, have, want *registry.Shape) (bool, err
 			return true, nil
 		}
 	}
-	tails, err := readTails(ctx, p.js, p.c.cfg.Source, []*registry.Shape{have})
-	return tails[have.Handle].Ended, err
+	tails := newTails()
+	if err := readTails(ctx, p.js, p.c.cfg.Source, []*registry.Shape{have}, &tails); err != nil && !p.isDown(ctx, have.Partition) {
+		return false, err
+	}
+	return tails.of[have.Handle].Ended, nil
 }
 
 // define checks a request against the database and returns the record of a
@@ -118,9 +121,6 @@ func (p *plane) define(ctx context.Context, req control.CreateRequest) (*registr
 	pred, err := compile(req.Where, req.Params, table, inner.find)
 	if err != nil {
 		return nil, err
-	}
-	if n := depth(pred); n > maxNesting {
-		return nil, &requestError{control.CodeBadRequest, fmt.Sprintf("subqueries are nested %d deep; at most %d are supported", n, maxNesting)}
 	}
 	if len(pred.Subqueries()) > 0 && len(table.PrimaryKey) == 0 {
 		return nil, &requestError{control.CodeBadRequest, fmt.Sprintf("table %s has no primary key; a shape with a subquery needs one, to tell which rows come and go with the subquery's", table)}

@@ -73,9 +73,13 @@ func (p *plane) describe(ctx context.Context, rec *registry.Shape) (*control.Sha
 
 // describeAll adds to records what their logs, the checkpoints and the change log say.
 func (p *plane) describeAll(ctx context.Context, records []*registry.Shape) ([]control.Shape, error) {
-	tails, err := readTails(ctx, p.js, p.c.cfg.Source, records)
-	if err != nil {
-		return nil, err
+	tails := newTails()
+	for n := range p.c.cfg.Partitions {
+		of := slices.DeleteFunc(slices.Clone(records), func(rec *registry.Shape) bool { return rec.Partition != n })
+		// Of a partition that is down nothing may be known, which is no reason to say nothing of the others.
+		if err := readTails(ctx, p.js, p.c.cfg.Source, of, &tails); err != nil && !p.isDown(ctx, n) {
+			return nil, err
+		}
 	}
 	head, err := p.head(ctx)
 	if err != nil {
@@ -86,13 +90,13 @@ func (p *plane) describeAll(ctx context.Context, records []*registry.Shape) ([]c
 	for _, rec := range records {
 		cp, ok := checkpoints[rec.Partition]
 		if !ok {
-			if cp, _, err = readCheckpoint(ctx, p.js, p.c.cfg.Source, rec.Partition); err != nil {
+			if cp, _, err = readCheckpoint(ctx, p.js, p.c.cfg.Source, rec.Partition); err != nil && !p.isDown(ctx, rec.Partition) {
 				return nil, err
 			}
 			checkpoints[rec.Partition] = cp
 		}
-		s := summary(rec, tails[rec.Handle], cp, head.lsn)
-		if tails[rec.Handle].Ended && s.State != control.StateEnded && s.State != control.StateDeleting {
+		s := summary(rec, tails.of[rec.Handle], cp, head.lsn)
+		if tails.of[rec.Handle].Ended && s.State != control.StateEnded && s.State != control.StateDeleting {
 			s.State = control.StateEnded // the record follows in a moment
 			if s.Reason, err = p.lastWord(ctx, rec); err != nil {
 				return nil, err
@@ -202,15 +206,24 @@ func (p *plane) status(ctx context.Context, _ struct{}) (any, error) {
 		out.ChangeMessages, out.ChangeBytes = state.Msgs, state.Bytes
 	}
 	out.ChangeLSN = head.lsn.String()
-	var applied place
+	if out.Down, err = p.down(ctx); err != nil {
+		return nil, err
+	}
+	var applied *place // of the partition that is furthest behind, of those that are not down
 	for n := range cfg.Partitions {
+		if slices.ContainsFunc(out.Down, func(d control.PartitionDown) bool { return d.Partition == n }) {
+			continue
+		}
 		cp, _, err := readCheckpoint(ctx, p.js, cfg.Source, n)
 		if err != nil {
 			return nil, err
 		}
-		if n == 0 || change.LSN(cp.LSN) < applied.lsn {
-			applied = place{change.LSN(cp.LSN), cp.Seq}
+		if applied == nil || change.LSN(cp.LSN) < applied.lsn {
+			applied = &place{change.LSN(cp.LSN), cp.Seq}
 		}
+	}
+	if applied == nil {
+		applied = &place{}
 	}
 	out.AppliedLSN = applied.lsn.String()
 	if head.seq > applied.seq {
@@ -218,6 +231,25 @@ func (p *plane) status(ctx context.Context, _ struct{}) (any, error) {
 	}
 	p.slot(ctx, &out)
 	return out, nil
+}
+
+// down returns the partitions that the holder of the lease cannot write.
+func (p *plane) down(ctx context.Context) ([]control.PartitionDown, error) {
+	troubles, err := registry.Troubles(ctx, p.js, p.c.cfg.Source)
+	if err != nil {
+		return nil, err
+	}
+	var out []control.PartitionDown
+	for _, t := range troubles {
+		out = append(out, control.PartitionDown{Partition: t.Partition, Since: t.Since.UTC().Format(time.RFC3339), Reason: t.Reason})
+	}
+	return out, nil
+}
+
+// isDown reports whether a partition is known to be down.
+func (p *plane) isDown(ctx context.Context, partition int) bool {
+	down, err := p.down(ctx)
+	return err == nil && slices.ContainsFunc(down, func(d control.PartitionDown) bool { return d.Partition == partition })
 }
 
 // slot adds what Postgres says of the slot.

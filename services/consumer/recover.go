@@ -29,7 +29,8 @@ const reasonDiscarded = "the change log discarded changes that this shape had no
 const reasonLost = "the shape's log was lost with data that JetStream had not yet written to disk"
 
 // recover is the start path, after a crash or not: it reads where every
-// partition and every log stands, and returns where to read the change log from.
+// partition and every log stands, and returns where to read the change log from. A
+// partition that cannot be read is left out; it comes back as one that is lost later.
 func (s *session) recover(ctx context.Context) (place, error) {
 	info, err := s.changes.Info(ctx)
 	if err != nil {
@@ -43,85 +44,32 @@ func (s *session) recover(ctx context.Context) (place, error) {
 	if err != nil {
 		return place{}, err
 	}
-	tails, err := readTails(ctx, s.js, s.c.cfg.Source, records)
-	if err != nil {
-		return place{}, err
-	}
 	for _, rec := range records {
 		s.noteRecord(rec.ID, rec)
 	}
-	for _, rec := range records {
-		if rec.State == control.StateDeleting && len(s.dependsOn[rec.Handle]) > 0 {
-			if err := s.keepInner(ctx, rec); err != nil {
-				return place{}, err
-			}
-			rec.State = control.StateCreating // until it has been looked at more closely
-			if tails[rec.Handle].Began {
-				rec.State = control.StateLive
-			}
+	tails, err := s.readTailsAtStart(ctx, records)
+	if err != nil {
+		return place{}, err
+	}
+	records = slices.DeleteFunc(records, func(rec *registry.Shape) bool { return !tails.partitions[rec.Partition] })
+	if err := s.keepNeeded(ctx, records, tails); err != nil {
+		return place{}, err
+	}
+	s.watchSets(ctx, records, tails)
+	entrants, err := s.entrants(ctx, records, tails, checkpoints, info.State.FirstSeq)
+	if err != nil {
+		return place{}, err
+	}
+	for _, p := range s.parts {
+		if tails.partitions[p.n] {
+			p.phase, p.since = up, time.Now()
+			s.watchLife(p, p.life.Load())
 		}
 	}
-	for _, rec := range records {
-		if rec.State == control.StateLive || rec.State == control.StateCreating {
-			for _, q := range rec.Subqueries {
-				if !tails[rec.Handle].Began && !tails[q.Handle].Began {
-					continue
-				}
-				s.watchSet(ctx, q, &change.Offset{LSN: tails[q.Handle].Committed.LSN, Op: tails[q.Handle].Committed.Op})
-			}
-		}
-	}
-	var outers []recovered
-	for _, rec := range records {
-		tail := tails[rec.Handle]
-		cp := checkpoints[rec.Partition]
-		switch {
-		case rec.State == control.StateEnded && tail.Ended:
-		case rec.State == control.StateEnded: // the record reached the disk, the log's last word did not
-			if err := s.endRecord(ctx, rec, tail, rec.Reason); err != nil {
-				return place{}, err
-			}
-		case tail.Ended || rec.State == control.StateDeleting:
-			if err := s.endRecord(ctx, rec, tail, reasonOf(rec)); err != nil {
-				return place{}, err
-			}
-		case len(rec.Subqueries) > 0 && (tail.Began || rec.State == control.StateCreating):
-			r, reason, err := s.recoverOuter(ctx, rec, tail, cp, info.State.FirstSeq)
-			if reason != "" {
-				err = s.endRecord(ctx, rec, tail, reason)
-			} else if r != nil {
-				outers = append(outers, *r)
-			}
-			if err != nil {
-				return place{}, err
-			}
-		case rec.State == control.StateCreating:
-			s.park(ctx, rec, tail, false)
-		case !tail.Began:
-			if err := s.endRecord(ctx, rec, tail, reasonLost); err != nil {
-				return place{}, err
-			}
-		case change.LSN(cp.LSN) < rec.SnapshotLSN:
-			// The checkpoint that covered the shape was lost. It goes on from
-			// where its creation began to read.
-			if err := s.uncover(ctx, rec); err != nil {
-				return place{}, err
-			}
-			s.park(ctx, rec, tail, false)
-		case info.State.FirstSeq > cp.Seq+1:
-			if err := s.endRecord(ctx, rec, tail, reasonDiscarded); err != nil {
-				return place{}, err
-			}
-		default:
-			f, err := s.follow(rec, tail)
-			if err != nil {
-				if err := s.endRecord(ctx, rec, tail, err.Error()); err != nil {
-					return place{}, err
-				}
-				continue
-			}
-			f.after = change.LSN(cp.LSN)
-			s.addLive(f)
+	var outers []*entrant
+	for _, e := range entrants {
+		if err := s.admit(ctx, e, &outers); err != nil {
+			return place{}, err
 		}
 	}
 	if first := info.State.FirstSeq; first > s.applied.seq+1 {
@@ -139,35 +87,59 @@ func (s *session) recover(ctx context.Context) (place, error) {
 	if err := s.resume(ctx, outers); err != nil {
 		return place{}, err
 	}
+	for _, p := range s.parts {
+		if p.phase == down {
+			s.log.ErrorContext(ctx, "a partition cannot be used; its shapes wait, all others go on", slog.Int("partition", p.n), slog.Any("error", p.why))
+			s.group.Go(func() error { return s.bringBack(ctx, p) })
+		}
+	}
+	s.tellDown(ctx)
 	s.log.InfoContext(ctx, "partitions taken over", slog.Int("live_shapes", len(s.live)), slog.Int("parked_shapes", len(s.parked)),
 		slog.String("from_lsn", start.lsn.String()), slog.Uint64("from_seq", start.seq))
 	return start, nil
 }
 
-// recoverOuter finds out how a shape with subqueries goes on: from a place in
-// the change log, or, if there is a reason, not at all. One whose snapshot was not
-// finished begins anew.
-func (s *session) recoverOuter(ctx context.Context, rec *registry.Shape, tail wire.Tail, cp wire.Checkpoint, first uint64) (r *recovered, reason string, err error) {
-	if reason := s.missing(rec); reason != "" {
-		return nil, reason, nil
+// leaveOut says that a partition is not part of the start.
+func (s *session) leaveOut(p *partition, why error) {
+	if l := p.life.Swap(nil); l != nil {
+		l.out.Close()
 	}
-	if !tail.Began {
-		return nil, "", s.parkOuter(ctx, rec, tail)
+	p.why = why
+}
+
+// readTailsAtStart reads the ends of the logs of all partitions that can be read.
+func (s *session) readTailsAtStart(ctx context.Context, records []*registry.Shape) (tails, error) {
+	all := newTails()
+	of := map[int][]*registry.Shape{}
+	for _, rec := range records {
+		of[rec.Partition] = append(of[rec.Partition], rec)
 	}
-	f, broken := s.follow(rec, tail)
-	if broken != nil {
-		return nil, broken.Error(), nil //nolint:nilerr // it is the shape's end, not the session's
+	for _, p := range s.parts {
+		if p.life.Load() == nil {
+			continue
+		}
+		err := readTails(ctx, s.js, s.c.cfg.Source, of[p.n], &all)
+		switch {
+		case err == nil:
+			all.partitions[p.n] = true
+		case s.gone(ctx) != nil:
+			return all, err
+		default:
+			s.leaveOut(p, err)
+		}
 	}
-	r = &recovered{f: f, rec: rec}
-	var ok bool
-	r.at, r.aside, ok = placeOf(rec, rec.State == control.StateLive, tail, cp)
-	switch {
-	case !ok:
-		return nil, reasonLost, nil
-	case first > max(cp.FloorSeq, 1):
-		return nil, reasonDiscarded, nil
+	return all, nil
+}
+
+// gone is nil unless no partition at all can be used.
+func (s *session) gone(ctx context.Context) error {
+	if err := context.Cause(ctx); err != nil {
+		return err
 	}
-	return r, "", nil
+	if !s.c.cfg.NATS.IsConnected() {
+		return stream.ErrDisconnected
+	}
+	return nil
 }
 
 // uncover says in the record that no checkpoint covers the shape.
@@ -186,20 +158,29 @@ func reasonOf(rec *registry.Shape) string {
 	return "the shape had ended before a restart"
 }
 
-// readCheckpoints returns the checkpoint of each partition and the lowest floor.
-func (s *session) readCheckpoints(ctx context.Context) ([]wire.Checkpoint, place, error) {
-	all := make([]wire.Checkpoint, len(s.parts))
+// readCheckpoints returns the checkpoints of the partitions that can be read,
+// and the lowest floor.
+func (s *session) readCheckpoints(ctx context.Context) (map[int]wire.Checkpoint, place, error) {
+	all := make(map[int]wire.Checkpoint, len(s.parts))
 	var start place
 	for _, p := range s.parts {
+		if p.life.Load() == nil {
+			continue
+		}
 		c, _, err := readCheckpoint(ctx, s.js, s.c.cfg.Source, p.n)
 		if err != nil {
-			return nil, place{}, err
+			if s.gone(ctx) != nil {
+				return nil, place{}, err
+			}
+			s.leaveOut(p, err)
+			continue
 		}
 		// Without a checkpoint the partition's shapes may need all there is.
-		all[p.n] = c
-		if p.n == 0 || change.LSN(c.FloorLSN) < start.lsn {
+		p.floor.Store(floorIn(c))
+		if len(all) == 0 || change.LSN(c.FloorLSN) < start.lsn {
 			start = place{change.LSN(c.FloorLSN), c.FloorSeq}
 		}
+		all[p.n] = c
 		if change.LSN(c.LSN) > s.applied.lsn {
 			s.applied = place{change.LSN(c.LSN), c.Seq}
 		}
@@ -232,31 +213,50 @@ const tailPage = 500
 // tailPageTime bounds the reading of a page; a busy server has to seek each log.
 const tailPageTime = time.Minute
 
-// readTails reads where the logs of shapes stand, by handle. Shapes whose logs
-// are empty are missing.
-func readTails(ctx context.Context, js jetstream.JetStream, source topology.Source, records []*registry.Shape) (map[string]wire.Tail, error) {
+// tails are the ends of logs.
+type tails struct {
+	of  map[string]wire.Tail // by handle; logs that are empty are missing
+	bad map[string]error     // logs whose end cannot be understood
+	// partitions are those in which all logs were looked at.
+	partitions map[int]bool
+}
+
+func newTails() tails {
+	return tails{of: map[string]wire.Tail{}, bad: map[string]error{}, partitions: map[int]bool{}}
+}
+
+// readTails reads where the logs of shapes stand.
+func readTails(ctx context.Context, js jetstream.JetStream, source topology.Source, records []*registry.Shape, into *tails) error {
 	subjects := map[int][]string{}
 	for _, r := range records {
 		subjects[r.Partition] = append(subjects[r.Partition], source.LogSubject(r.Partition, r.Handle))
 	}
-	tails := make(map[string]wire.Tail, len(records))
 	for p, all := range subjects {
 		for len(all) > 0 {
 			page := all[:min(tailPage, len(all))]
 			all = all[len(page):]
-			if err := readTailPage(ctx, js, source.ShapeStream(p), page, tails); err != nil {
-				return nil, fmt.Errorf("read logs of partition %d: %w", p, err)
+			if err := readTailPage(ctx, js, source.ShapeStream(p), page, into); err != nil {
+				return fmt.Errorf("read logs of partition %d: %w", p, err)
 			}
 		}
 	}
-	return tails, nil
+	return nil
+}
+
+// readTail reads where one shape's log stands.
+func readTail(ctx context.Context, js jetstream.JetStream, source topology.Source, partition int, handle string) (wire.Tail, error) {
+	all := newTails()
+	if err := readTails(ctx, js, source, []*registry.Shape{{Handle: handle, Partition: partition}}, &all); err != nil {
+		return wire.Tail{}, err
+	}
+	return all.of[handle], all.bad[handle]
 }
 
 // readTailPage adds the tails of the logs that have one. An answer may end
 // early without saying so: the server stops at a number of bytes, the client
 // library after some seconds. A log taken for empty would be written anew, so
 // the logs not yet seen are asked for until the server says that they have nothing.
-func readTailPage(ctx context.Context, js jetstream.JetStream, streamName string, subjects []string, tails map[string]wire.Tail) error {
+func readTailPage(ctx context.Context, js jetstream.JetStream, streamName string, subjects []string, into *tails) error {
 	ctx, cancel := context.WithTimeout(ctx, tailPageTime)
 	defer cancel()
 	for len(subjects) > 0 {
@@ -273,11 +273,13 @@ func readTailPage(ctx context.Context, js jetstream.JetStream, streamName string
 			if err != nil {
 				return err
 			}
+			handle := topology.HandleOfLog(m.Subject)
 			t, err := wire.ParseTail(m.Header.Get(topology.HeaderTail))
 			if err != nil {
-				return fmt.Errorf("log %s: %w", m.Subject, err)
+				into.bad[handle] = fmt.Errorf("message %d of subject %s: %w", m.Sequence, m.Subject, err)
+			} else {
+				into.of[handle] = t
 			}
-			tails[topology.HandleOfLog(m.Subject)] = t
 			seen[m.Subject] = true
 		}
 		if len(seen) == 0 {
@@ -354,6 +356,9 @@ func (s *session) recordChanged(ctx context.Context, e registry.Event) error {
 		}
 		handle = ""
 	}
+	if s.missedBy(e, handle) {
+		return nil
+	}
 	switch {
 	case rec == nil || handle != "":
 	case rec.State == control.StateCreating && !s.finished[rec.Handle] && len(rec.Subqueries) > 0:
@@ -361,11 +366,15 @@ func (s *session) recordChanged(ctx context.Context, e registry.Event) error {
 	case rec.State == control.StateCreating && !s.finished[rec.Handle]: // else an echo of this session's own writes
 		s.park(ctx, rec, wire.Tail{}, true)
 	case rec.State == control.StateDeleting:
-		tails, err := readTails(ctx, s.js, s.c.cfg.Source, []*registry.Shape{rec})
-		if err != nil {
+		tail, err := readTail(ctx, s.js, s.c.cfg.Source, rec.Partition, rec.Handle)
+		if err != nil && s.gone(ctx) != nil {
 			return err
 		}
-		return s.endRecord(ctx, rec, tails[rec.Handle], reasonDeleted)
+		if err != nil { // whoever takes the partition over ends the shape
+			s.parts[rec.Partition].life.Load().kill(err)
+			return nil
+		}
+		return s.endRecord(ctx, rec, tail, reasonDeleted)
 	}
 	return nil
 }

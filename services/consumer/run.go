@@ -139,7 +139,25 @@ func (c *Consumer) prepare(ctx context.Context, js jetstream.JetStream) error {
 		return err
 	}
 	c.shapes = shapes
-	return src.EnsureShapeLogs(ctx, js, c.cfg.Partitions, c.cfg.ShapeLogs)
+	return c.ensureShapeLogs(ctx, js)
+}
+
+// ensureShapeLogs prepares the streams of all partitions. Those that cannot be
+// prepared are down from the start; it fails if all are.
+func (c *Consumer) ensureShapeLogs(ctx context.Context, js jetstream.JetStream) error {
+	var failed error
+	left := c.cfg.Partitions
+	for n := range c.cfg.Partitions {
+		err := c.cfg.Source.EnsureShapeLog(ctx, js, n, c.cfg.ShapeLogs)
+		if err == nil {
+			continue
+		}
+		if failed, left = err, left-1; ctx.Err() != nil || !c.cfg.NATS.IsConnected() || left == 0 {
+			return failed
+		}
+		c.log.WarnContext(ctx, "a partition's stream is not as it should be", slog.Int("partition", n), slog.Any("error", err))
+	}
+	return nil
 }
 
 // session takes the lease and writes shape logs until something ends it.
@@ -172,7 +190,7 @@ func (c *Consumer) session(ctx context.Context, js jetstream.JetStream) error {
 	defer func() { release(); <-held; cancel(nil) }()
 
 	s := &session{
-		c: c, log: c.log, js: js, changes: changes, shapes: c.shapes, relations: relations,
+		c: c, log: c.log, js: js, changes: changes, shapes: c.shapes, relations: relations, lease: lease,
 		builders:   &sync.Pool{New: func() any { return wire.NewLogBuilder() }},
 		enders:     make(chan struct{}, endsAtOnce),
 		do:         make(chan func(context.Context) error),
@@ -196,12 +214,11 @@ func (c *Consumer) session(ctx context.Context, js jetstream.JetStream) error {
 		recent:   window{limit: c.cfg.RecentBytes},
 	}
 	for n := range c.cfg.Partitions {
-		p, err := c.openPartition(ctx, n, s.builders)
-		if err != nil {
-			s.closeParts()
-			return topology.Explain(err)
-		}
-		s.parts = append(s.parts, p)
+		s.parts = append(s.parts, c.newPartition(n, s.builders))
+	}
+	if err := s.openParts(ctx); err != nil {
+		s.closeParts()
+		return err
 	}
 	if err := s.run(ctx); err != nil {
 		return err

@@ -18,6 +18,7 @@ type segmentWriter struct {
 
 	s    *session
 	rec  *registry.Shape
+	life *life // of the shape's follower
 	b    *wire.SegmentBuilder
 	told time.Time // when the number of rows was last stored
 }
@@ -26,9 +27,9 @@ type segmentWriter struct {
 const progressEvery = time.Second
 
 // newSegment begins a segment with a number of its own.
-func (s *session) newSegment(rec *registry.Shape) *segmentWriter {
+func (s *session) newSegment(rec *registry.Shape, l *life) *segmentWriter {
 	now := time.Now()
-	return &segmentWriter{s: s, rec: rec, b: wire.NewSegmentBuilder(), copied: copied{segment: uint64(now.UnixMicro())}, told: now}
+	return &segmentWriter{s: s, rec: rec, life: l, b: wire.NewSegmentBuilder(), copied: copied{segment: uint64(now.UnixMicro())}, told: now}
 }
 
 // add adds a row, which is copied.
@@ -47,7 +48,7 @@ func (w *segmentWriter) send(ctx context.Context) error {
 	}
 	w.messages++
 	w.rows += uint64(w.b.Rows())
-	if err := w.s.parts[w.rec.Partition].appendSegment(ctx, w.rec.Handle, w.segment, w.b.Bytes()); err != nil {
+	if err := w.s.parts[w.rec.Partition].appendSegment(ctx, w.life, w.rec.Handle, w.segment, w.b.Bytes()); err != nil {
 		return err
 	}
 	w.b.Reset()

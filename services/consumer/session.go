@@ -3,7 +3,6 @@ package consumer
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -29,6 +28,8 @@ type session struct {
 	shapes    *registry.Shapes
 	relations *registry.Relations
 	parts     []*partition
+	lost      bool // a partition's writer has failed and the partition has not been dropped yet; the main loop's
+	lease     *registry.Lease
 	builders  *sync.Pool
 	tables    sync.Map // structure → *pg.TableInfo, one for all shapes of the table
 	group     *errgroup.Group
@@ -101,7 +102,9 @@ func (s *session) run(ctx context.Context) error {
 
 func (s *session) closeParts() {
 	for _, p := range s.parts {
-		p.out.Close()
+		if l := p.life.Load(); l != nil {
+			l.out.Close()
+		}
 	}
 }
 
@@ -115,16 +118,6 @@ func (s *session) main(ctx context.Context) error {
 	s.group.Go(func() error { return s.readChanges(ctx, start, messages) })
 	s.group.Go(func() error { return s.watchCatalog(ctx) })
 	s.group.Go(func() error { return s.trim(ctx) })
-	for _, p := range s.parts {
-		s.group.Go(func() error {
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-p.out.Done():
-				return fmt.Errorf("partition %d: %w", p.n, p.out.Err())
-			}
-		})
-	}
 	s.c.stats.Owner.Store(true)
 	defer s.c.stats.Owner.Store(false)
 
@@ -160,7 +153,10 @@ func (s *session) leave(ctx context.Context) error {
 		return nil
 	}
 	for _, p := range s.parts {
-		if err := p.out.Flush(ctx); err != nil {
+		if p.phase != up {
+			continue
+		}
+		if err := p.life.Load().flush(ctx); err != nil {
 			s.log.WarnContext(ctx, "last checkpoint not stored; the next start reads some of the change log again", slog.Any("error", err))
 			return nil
 		}
@@ -220,6 +216,7 @@ func (s *session) message(ctx context.Context, m stream.Received) error {
 	if err := s.flush(ctx); err != nil {
 		return err
 	}
+	defer s.dropLost(ctx)
 	if s.open.lsn == 0 && lsn >= s.applied.lsn {
 		s.applied, s.again = place{lsn, m.Seq}, nil
 		s.c.stats.Applied.Store(uint64(lsn))
@@ -277,7 +274,7 @@ func (s *session) flush(ctx context.Context) error {
 		if f.ended != "" {
 			continue
 		}
-		if err := s.parts[f.partition].appendLog(ctx, f); err != nil {
+		if err := s.noteLost(s.parts[f.partition].appendLog(ctx, f)); err != nil {
 			return err
 		}
 	}
@@ -330,8 +327,8 @@ func (s *session) followers() []*follower {
 	return all
 }
 
-// checkpoint appends a checkpoint to every partition. stored, if not nil, is
-// called once per partition.
+// checkpoint appends a checkpoint to every partition that is up. stored, if not
+// nil, is called once for each, unless the partition is lost before.
 func (s *session) checkpoint(ctx context.Context, stored func(partition int)) error {
 	floor := s.floor()
 	c := wire.Checkpoint{
@@ -339,14 +336,18 @@ func (s *session) checkpoint(ctx context.Context, stored func(partition int)) er
 		FloorLSN: uint64(floor.lsn), FloorSeq: floor.seq, Parked: s.groupsAt(),
 		At: time.Now().UnixMicro(),
 	}
+	defer s.dropLost(ctx)
 	for _, p := range s.parts {
+		if p.phase != up {
+			continue
+		}
 		s.c.cfg.Failpoint("before_checkpoint")
 		err := p.checkpoint(ctx, c, func(uint64) {
 			if stored != nil {
 				stored(p.n)
 			}
 		})
-		if err != nil {
+		if err := s.noteLost(err); err != nil {
 			return err
 		}
 	}
@@ -387,6 +388,11 @@ func (s *session) floor() place {
 	for g := range s.groups {
 		if p := g.floorOf(); p.lsn < floor.lsn {
 			floor = p
+		}
+	}
+	for _, part := range s.parts {
+		if p := part.floor.Load(); part.phase != up && p != nil && p.lsn < floor.lsn {
+			floor = *p
 		}
 	}
 	return floor
@@ -432,6 +438,7 @@ func (s *session) follow(rec *registry.Shape, tail wire.Tail) (*follower, error)
 		return nil, err
 	}
 	f.tail, f.appended = tail, tail
+	f.life = s.parts[rec.Partition].life.Load()
 	return f, nil
 }
 

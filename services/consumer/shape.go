@@ -22,6 +22,7 @@ type follower struct {
 	id        string
 	handle    string
 	partition int
+	life      *life // of the partition; nil when it was down
 
 	table     *pg.TableInfo    // as the shape was made for it; shared by the table's shapes
 	structure string           // of table

@@ -197,7 +197,7 @@ func (b *batch) copyAll(ctx context.Context, members []*parked, snap *snapshotOf
 // of its own: a process that slept through the end of its lease must not spoil
 // its successor's.
 func (p *parked) copyRows(ctx context.Context, snap *pg.Snapshot, table *pg.TableInfo) (copied, error) {
-	w := p.s.newSegment(p.rec)
+	w := p.s.newSegment(p.rec, p.life)
 	_, err := snap.CopyRows(ctx, table, p.rec.Definition.Columns, p.f.pred.SQL(), func(row change.Row) error { return w.add(ctx, row) })
 	if err == nil {
 		err = w.send(ctx)

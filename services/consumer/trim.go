@@ -78,7 +78,10 @@ func (s *session) trimChanges(ctx context.Context, floors *floors) error {
 	var floor uint64
 	for _, p := range s.parts {
 		c, ok, err := readCheckpoint(ctx, s.js, s.c.cfg.Source, p.n)
-		if err != nil || !ok {
+		if err != nil && s.c.stats.Down.has(p.n) {
+			return nil // that has been said
+		}
+		if err != nil || !ok || c.FloorSeq == 0 {
 			return err
 		}
 		if floor == 0 || c.FloorSeq < floor {
@@ -132,6 +135,9 @@ func (s *session) sweep(ctx context.Context) error {
 
 func (s *session) sweepLogs(ctx context.Context) error {
 	for _, p := range s.parts {
+		if s.c.stats.Down.has(p.n) {
+			continue
+		}
 		st, err := s.js.Stream(ctx, s.c.cfg.Source.ShapeStream(p.n))
 		if err != nil {
 			return err

@@ -139,7 +139,8 @@ func (g *group) closeUnit(ctx context.Context, m stream.Received, c wire.Control
 	for _, f := range g.members {
 		f.commitUnit(end, u.first)
 		f.outer.member = nil
-		if err := g.s.parts[f.partition].appendLog(ctx, f); err != nil {
+		// All members come to the same place, but for those whose partition is lost: they leave.
+		if err := ignoreLost(g.s.parts[f.partition].appendLog(context.WithoutCancel(ctx), f)); err != nil {
 			return err
 		}
 	}

@@ -11,12 +11,12 @@ import (
 // How many connections to Postgres units may have at once. Live shapes have
 // theirs and shapes that are being created have others: reading all rows of new shapes,
 // however large, must not hold up a revocation.
+//
+// Each must be as many as subqueries may be nested deep (package predicate): every depth needs
+// one that deeper shapes cannot take; see ladder.
 const (
-	maxUnits      = 10
-	maxFirstUnits = maxNesting
-	// maxNesting is how deep subqueries may be nested: each depth needs a
-	// snapshot that deeper shapes cannot take; see ladder.
-	maxNesting = 6
+	maxUnits      = 8
+	maxFirstUnits = 8
 )
 
 // unitConn is a connection for a unit's snapshot.

@@ -51,11 +51,11 @@ type waiting struct {
 }
 
 const (
-	// payloadRoom keeps messages with several fragments below the server's
-	// maximum payload, headers counted. They must not travel in parts: the
-	// header names the last transaction, and parts whose writer died before
-	// the end would stand before earlier transactions.
-	payloadRoom = 8 << 10
+	// packRoom keeps messages with several fragments below what travels
+	// undivided. They must not travel in parts: the header names the last
+	// transaction, and parts whose writer died before the end would stand before
+	// earlier transactions.
+	packRoom = 6 << 10
 	// fragmentHead is the most that the head of a transaction on one table takes.
 	fragmentHead = 256
 )
@@ -79,7 +79,7 @@ func newPublisher(ctx context.Context, cfg *Config, a *stream.Appender, r *relat
 		appender:  a,
 		relations: r,
 		controlTo: cfg.Source.ControlSubject(),
-		fullBytes: min(cfg.FragmentBytes, int(cfg.NATS.MaxPayload())-payloadRoom),
+		fullBytes: min(cfg.FragmentBytes, a.Undivided()-packRoom),
 		counters:  c,
 		failpoint: cfg.Failpoint,
 		body:      wire.NewChangeBuilder(),

@@ -22,7 +22,7 @@ type Config struct {
 	Replicas int        // copies of what it stores, in a cluster; default 1
 
 	WindowBytes  int           // bytes in flight per partition; default 1 MiB
-	ReadBytes    int           // shape logs that the server sends in advance, per partition; at least the largest message; default 2 MiB
+	ReadBytes    int           // shape logs that the server sends in advance, per partition; default 2 MiB
 	BaseBytes    int           // size of a base's messages; default 256 KiB
 	BaseLeast    int64         // verdicts, in bytes, that a new base must save readers at least; default 1 MiB
 	Builds       int           // sets built at once; default 4

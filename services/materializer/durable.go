@@ -8,6 +8,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/shapebus/shapebus/pkg/stream"
 	"github.com/shapebus/shapebus/pkg/topology"
 )
 
@@ -20,37 +21,24 @@ const ackWait = 24 * time.Hour
 const pullExpiry = topology.LeaseTTL / 2
 
 // read begins to read the partition's shape logs through its durable, from
-// where it was acknowledged.
-func (s *session) read(ctx context.Context, messages chan<- jetstream.Msg) error {
+// where it was acknowledged. Another stream under the name ends the session.
+func (s *session) read(ctx context.Context, messages chan<- *stream.Delivery) error {
 	name := s.source.ShapeStream(s.p)
-	c, err := s.durable(ctx, name)
+	if err := s.durable(ctx, name); err != nil {
+		return topology.Explain(err)
+	}
+	in, err := stream.OpenDurable(ctx, s.js, name, topology.MaterializerDurable, s.m.cfg.ReadBytes, pullExpiry)
 	if err != nil {
 		return topology.Explain(err)
 	}
-	it, err := c.Messages(jetstream.PullMaxBytes(s.m.cfg.ReadBytes), jetstream.PullExpiry(pullExpiry))
-	if err != nil {
-		return fmt.Errorf("read stream %s: %w", name, topology.Explain(err))
-	}
 	s.reading = true
 	s.group.Go(func() error {
-		defer it.Stop()
-		expected := uint64(1) // deliveries are numbered: one that was lost would not come again before ackWait
+		defer in.Close()
 		for {
-			m, err := it.Next(jetstream.NextContext(ctx))
-			if ctx.Err() != nil {
-				return nil
-			}
+			m, err := in.Next(ctx)
 			if err != nil {
-				return fmt.Errorf("read stream %s: %w", name, err)
+				return ignoreEnd(ctx, err)
 			}
-			md, err := m.Metadata()
-			if err == nil && md.Sequence.Consumer != expected {
-				err = errors.New("a delivery was lost, or somebody else reads the durable")
-			}
-			if err != nil {
-				return fmt.Errorf("read stream %s: %w", name, err)
-			}
-			expected++
 			select {
 			case messages <- m:
 			case <-ctx.Done():
@@ -61,10 +49,10 @@ func (s *session) read(ctx context.Context, messages chan<- jetstream.Msg) error
 	return nil
 }
 
-// durable opens the durable, which delivers from behind the last
+// durable prepares the durable, which delivers from behind the last
 // acknowledgement on. What a predecessor was sent and did not acknowledge would
 // otherwise come after ackWait only, and what is behind that before it.
-func (s *session) durable(ctx context.Context, name string) (jetstream.Consumer, error) {
+func (s *session) durable(ctx context.Context, name string) error {
 	cfg := jetstream.ConsumerConfig{
 		Durable:     topology.MaterializerDurable,
 		Description: "Shapebus materializer: reads logs of inner shapes; acknowledged where no transaction is open",
@@ -77,23 +65,23 @@ func (s *session) durable(ctx context.Context, name string) (jetstream.Consumer,
 	}
 	c, err := s.js.Consumer(ctx, name, topology.MaterializerDurable)
 	if errors.Is(err, jetstream.ErrConsumerNotFound) {
-		c, err = s.js.CreateConsumer(ctx, name, cfg)
-		return c, wrap(err, "create durable %s on %s", topology.MaterializerDurable, name)
+		_, err = s.js.CreateConsumer(ctx, name, cfg)
+		return wrap(err, "create durable %s on %s", topology.MaterializerDurable, name)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("open durable %s on %s: %w", topology.MaterializerDurable, name, err)
+		return fmt.Errorf("open durable %s on %s: %w", topology.MaterializerDurable, name, err)
 	}
 	if canReset(s.js.Conn().ConnectedServerVersion()) {
 		_, err = s.js.ResetConsumer(ctx, name, topology.MaterializerDurable)
-		return c, wrap(err, "reset durable %s on %s", topology.MaterializerDurable, name)
+		return wrap(err, "reset durable %s on %s", topology.MaterializerDurable, name)
 	}
 	// A new one from the same place does as well.
 	cfg.DeliverPolicy, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, c.CachedInfo().AckFloor.Stream+1
 	if err := s.js.DeleteConsumer(ctx, name, topology.MaterializerDurable); err != nil {
-		return nil, fmt.Errorf("make durable %s on %s anew: %w", topology.MaterializerDurable, name, err)
+		return fmt.Errorf("make durable %s on %s anew: %w", topology.MaterializerDurable, name, err)
 	}
-	c, err = s.js.CreateConsumer(ctx, name, cfg)
-	return c, wrap(err, "make durable %s on %s anew", topology.MaterializerDurable, name)
+	_, err = s.js.CreateConsumer(ctx, name, cfg)
+	return wrap(err, "make durable %s on %s anew", topology.MaterializerDurable, name)
 }
 
 // canReset reports whether a server of a version knows how to reset a durable.

@@ -93,6 +93,7 @@ func (s *session) run(ctx context.Context) error {
 	s.over = ctx.Done()
 	s.group.Go(func() error { return s.main(ctx) })
 	s.group.Go(func() error { return s.trim(ctx) })
+	s.group.Go(func() error { return s.store.Watch(ctx) })
 	s.group.Go(func() error {
 		select {
 		case <-ctx.Done():
@@ -115,7 +116,7 @@ func (s *session) main(ctx context.Context) error {
 		return ignoreEnd(ctx, err)
 	}
 	s.lingering = stored
-	messages := make(chan jetstream.Msg, 1)
+	messages := make(chan *stream.Delivery, 1)
 	if err := s.want(ctx, messages); err != nil {
 		return ignoreEnd(ctx, err)
 	}
@@ -181,7 +182,7 @@ func (s *session) onMain(ctx context.Context, f func(context.Context) error) err
 }
 
 // want follows the sets that shapes depend on, and no others.
-func (s *session) want(ctx context.Context, messages chan<- jetstream.Msg) error {
+func (s *session) want(ctx context.Context, messages chan<- *stream.Delivery) error {
 	wanted := s.wants.Of(s.p)
 	for name, f := range s.sets {
 		if _, ok := wanted[name]; !ok {
@@ -289,19 +290,15 @@ func (s *session) quiet() {
 }
 
 // message takes one message that the durable delivers.
-func (s *session) message(ctx context.Context, m jetstream.Msg) error {
-	md, err := m.Metadata()
-	if err != nil {
-		return fmt.Errorf("read stream %s: %w", s.source.ShapeStream(s.p), err)
-	}
-	seq := md.Sequence.Stream
-	if seq <= s.last || md.NumDelivered > 1 {
+func (s *session) message(ctx context.Context, m *stream.Delivery) error {
+	seq := m.Seq
+	if seq <= s.last || m.Count > 1 {
 		return fmt.Errorf("read stream %s: message %d comes again behind %d", s.source.ShapeStream(s.p), seq, s.last)
 	}
 	s.last, s.ackLast = seq, m.Ack
 	s.m.stats.Messages.Add(1)
-	s.shown.unread = s.show1(&s.m.stats.Unread, s.shown.unread, int64(md.NumPending))
-	if handle := topology.HandleOfLog(m.Subject()); len(s.handles[handle]) > 0 {
+	s.shown.unread = s.show1(&s.m.stats.Unread, s.shown.unread, int64(m.Pending))
+	if handle := topology.HandleOfLog(m.Subject); len(s.handles[handle]) > 0 {
 		if err := s.logMessage(ctx, handle, seq, m); err != nil {
 			return err
 		}
@@ -313,19 +310,19 @@ func (s *session) message(ctx context.Context, m jetstream.Msg) error {
 }
 
 // logMessage offers a log's message, or a part of one, to the sets of its handle.
-func (s *session) logMessage(ctx context.Context, handle string, seq uint64, m jetstream.Msg) error {
-	index, _, err := stream.Part(m.Headers())
+func (s *session) logMessage(ctx context.Context, handle string, seq uint64, m *stream.Delivery) error {
+	index, _, err := stream.Part(m.Header)
 	if err == nil && index > 0 && !s.parts.Pending() {
 		return nil // the rest of a message that began before the durable did
 	}
-	data, whole, err := s.parts.Add(m.Subject(), m.Headers(), m.Data())
+	data, whole, err := s.parts.Add(m.Subject, m.Header, m.Data)
 	if err != nil {
 		return fmt.Errorf("read stream %s at %d: %w", s.source.ShapeStream(s.p), seq, err)
 	}
 	if !whole {
 		return nil
 	}
-	tail, err := parseTail(m.Headers())
+	tail, err := parseTail(m.Header)
 	if err != nil {
 		return fmt.Errorf("read stream %s at %d: %w", s.source.ShapeStream(s.p), seq, err)
 	}

@@ -19,26 +19,40 @@ import (
 var errIncomplete = errors.New("the base is not complete")
 
 // store is a partition's verdict stream. Its appender is the only writer there.
-// Safe for concurrent use.
+// Safe for concurrent use. It belongs to one life of the stream; see Watch.
 type store struct {
 	m      *Materializer
 	js     jetstream.JetStream
 	source topology.Source
 	p      int
 	st     jetstream.Stream
+	epoch  stream.Epoch
 	out    *stream.Appender
 }
 
 func (m *Materializer) openStore(ctx context.Context, js jetstream.JetStream, p int) (*store, error) {
 	st, err := js.Stream(ctx, m.cfg.Source.VerdictStream(p))
+	if errors.Is(err, jetstream.ErrStreamNotFound) { // it was deleted; all that was in it can be written again
+		if err := m.cfg.Source.EnsureVerdicts(ctx, js, p+1, m.cfg.Replicas); err != nil {
+			return nil, err
+		}
+		st, err = js.Stream(ctx, m.cfg.Source.VerdictStream(p))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open stream %s: %w", m.cfg.Source.VerdictStream(p), topology.Explain(err))
 	}
+	epoch := stream.EpochOf(st.CachedInfo())
 	out, err := stream.OpenAppender(ctx, m.cfg.NATS, m.cfg.Source.VerdictStream(p), stream.AppenderConfig{WindowBytes: m.cfg.WindowBytes})
 	if err != nil {
 		return nil, topology.Explain(err)
 	}
-	return &store{m: m, js: js, source: m.cfg.Source, p: p, st: st, out: out}, nil
+	return &store{m: m, js: js, source: m.cfg.Source, p: p, st: st, epoch: epoch, out: out}, nil
+}
+
+// Watch returns an error once the stream is another one, in which nothing is of
+// what this store has written, and nil when ctx ends.
+func (s *store) Watch(ctx context.Context) error {
+	return stream.Watch(ctx, s.js, s.source.VerdictStream(s.p), s.epoch)
 }
 
 // Verdict appends a verdict behind the one before it, at prev.

@@ -66,6 +66,16 @@ func (m *Markers) Behind(lsn change.LSN) bool {
 	return m.anchor.LSN > lsn
 }
 
+// Rewind forgets the markers behind a commit: the log goes on from there and may
+// take other ones. last is the last marker that the log has.
+func (m *Markers) Rewind(lsn change.LSN, last change.Offset) {
+	n := sort.Search(len(m.list), func(i int) bool { return m.list[i].LSN > lsn })
+	m.list = m.list[:n]
+	if m.anchored && m.anchor.LSN > lsn {
+		m.anchor = last
+	}
+}
+
 // Trim forgets which commits below an LSN changed the log. Nothing is forgotten
 // before there is an anchor, since that could not tell of it.
 func (m *Markers) Trim(below change.LSN) {

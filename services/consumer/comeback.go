@@ -1,0 +1,312 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/shapebus/shapebus/pkg/registry"
+	"github.com/shapebus/shapebus/pkg/wire"
+)
+
+// A partition that was lost comes back in two steps. First its plain shapes
+// that were live catch up from its last checkpoint to the main loop, all together,
+// and meanwhile no checkpoint is written. Once they have joined, its other shapes
+// go on as they do after a restart, and the partition is up.
+
+// takeover is what is known of a partition that can be written again.
+type takeover struct {
+	p        *partition
+	life     *life
+	cp       wire.Checkpoint
+	records  []*registry.Shape
+	tails    tails
+	entrants []*entrant
+	done     bool // the partition is up
+}
+
+// lookTime bounds one attempt to take a partition in.
+const lookTime = time.Minute
+
+// bringBack tries until a lost partition can be written again.
+func (s *session) bringBack(ctx context.Context, p *partition) error {
+	for {
+		p.pause.waitAtMost(ctx, maxReturn)
+		if ctx.Err() != nil {
+			return nil
+		}
+		t, err := s.lookAt(ctx, p)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err == nil:
+			return ignoreOver(ctx, s.onMain(ctx, func(ctx context.Context) error { return s.takeIn(ctx, t) }))
+		case errors.Is(err, registry.ErrLeaseLost), s.gone(ctx) != nil:
+			return err
+		}
+		s.log.DebugContext(ctx, "the partition is not back yet", slog.Int("partition", p.n), slog.Any("error", err))
+		err = s.onMain(ctx, func(ctx context.Context) error {
+			p.why, p.missed = err, nil
+			s.tellDown(ctx)
+			return nil
+		})
+		if err != nil {
+			return ignoreOver(ctx, err)
+		}
+	}
+}
+
+// maxReturn is the longest pause between two attempts to take a partition in.
+const maxReturn = 5 * time.Second
+
+// lookAt begins to write a lost partition and reads where it and its shapes
+// stand. Until takeIn, nobody else knows of it.
+func (s *session) lookAt(ctx context.Context, p *partition) (t *takeover, err error) {
+	ctx, cancel := context.WithTimeout(ctx, lookTime)
+	defer cancel()
+	l, err := s.c.openLife(ctx, p.n)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		if err = s.c.cfg.Source.EnsureShapeLog(ctx, s.js, p.n, s.c.cfg.ShapeLogs); err == nil {
+			l, err = s.c.openLife(ctx, p.n)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			l.out.Close()
+		}
+	}()
+	// A process that slept past its lease must not write behind its successor:
+	// the life goes on from where the stream ended, and after that the lease was still ours.
+	if err := s.lease.Verify(ctx); err != nil {
+		return nil, err
+	}
+	t = &takeover{p: p, life: l}
+	if t.cp, _, err = readCheckpoint(ctx, s.js, s.c.cfg.Source, p.n); err != nil {
+		return nil, err
+	}
+	// This shows that the stream can be written, and behind its fence nothing
+	// comes any more that an earlier life had on its way: what is read now is the end.
+	if err := p.checkpointIn(ctx, l, t.cp, nil); err != nil {
+		return nil, err
+	}
+	if err := l.flush(ctx); err != nil {
+		return nil, err
+	}
+	p.floor.Store(floorIn(t.cp))
+	err = s.onMain(ctx, func(context.Context) error {
+		p.missed = map[string]registry.Event{}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if t.records, err = s.recordsOf(ctx, p.n); err != nil {
+		return nil, err
+	}
+	t.tails = newTails()
+	if err := readTails(ctx, s.js, s.c.cfg.Source, t.records, &t.tails); err != nil {
+		return nil, err
+	}
+	t.tails.partitions[p.n] = true
+	if err := s.onMain(ctx, func(ctx context.Context) error { return s.keepNeeded(ctx, t.records, t.tails) }); err != nil {
+		return nil, err
+	}
+	info, err := s.changes.Info(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read the change log's state: %w", err)
+	}
+	t.entrants, err = s.entrants(ctx, t.records, t.tails, map[int]wire.Checkpoint{p.n: t.cp}, info.State.FirstSeq)
+	return t, err
+}
+
+// recordsOf returns the records of a partition's shapes.
+func (s *session) recordsOf(ctx context.Context, partition int) ([]*registry.Shape, error) {
+	watch, enough := context.WithCancel(ctx)
+	defer enough()
+	byID := map[string]*registry.Shape{}
+	loaded := false
+	err := s.shapes.Watch(watch, func(e registry.Event) {
+		switch {
+		case loaded || e.Err != nil: // the session's watch says it
+		case e.Shape != nil && e.Shape.Partition == partition:
+			byID[e.ID] = e.Shape
+		default:
+			delete(byID, e.ID)
+		}
+	}, func() { loaded = true; enough() })
+	if err != nil {
+		return nil, err
+	}
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	records := make([]*registry.Shape, 0, len(byID))
+	for _, rec := range byID {
+		records = append(records, rec)
+	}
+	return records, nil
+}
+
+// takeIn begins to take a partition in. Runs on the main loop.
+func (s *session) takeIn(ctx context.Context, t *takeover) error {
+	p := t.p
+	p.life.Store(t.life)
+	p.phase = catching
+	s.watchLife(p, t.life)
+	s.watchSets(ctx, t.records, t.tails)
+	q := &pursuit{s: s, back: t, feed: &feed{source: s.c.cfg.Source, relations: s.relations}, router: newRouter()}
+	for _, e := range t.entrants {
+		delete(s.finished, e.rec.Handle)
+		if e.f == nil {
+			continue
+		}
+		e.f.life = t.life
+		if e.course == courseGroup {
+			from := e.at
+			if len(e.put) > 0 {
+				from-- // what is aside is written at e.at
+			}
+			s.sets.rewind(e.f.handle, from, e.tail.Committed)
+			continue
+		}
+		if s.superseded(e) {
+			continue
+		}
+		s.noteMarkers(e.f) // what it catches up with is noted again, as far as it was before
+		k := s.newParked(ctx, e.rec, e.tail)
+		k.behind, k.from, k.f = true, place{e.f.after + 1, t.cp.Seq + 1}, e.f
+		s.parked[k.id] = k
+		q.members = append(q.members, k)
+		q.router.add(e.f)
+	}
+	s.countParked()
+	s.group.Go(func() error { return ignoreEnd(ctx, s.comeBack(ctx, q)) })
+	return nil
+}
+
+// superseded reports whether a shape has got another life, or none, since its
+// record was read. What that means is in the partition's missed records. Runs on the main loop.
+func (s *session) superseded(e *entrant) bool {
+	if s.live[e.rec.ID] != nil || s.parked[e.rec.ID] != nil || s.grouped[e.rec.ID] != nil {
+		return true
+	}
+	return e.course != courseEnd && s.records[e.rec.ID].handle != e.rec.Handle
+}
+
+// comeBack takes a partition's plain shapes to the main loop, and the others
+// behind them. Not on the main loop.
+func (s *session) comeBack(ctx context.Context, q *pursuit) error {
+	t := q.back
+	if len(q.members) > 0 {
+		err := q.run(ctx, false)
+		if _, ok := errors.AsType[*final](err); ok { // no shape can go on
+			for _, p := range q.members {
+				q.router.remove(p.f)
+			}
+			err = settleAll(ctx, q.members, err)
+		}
+		switch {
+		case ctx.Err() != nil || isLost(err) || t.life.over():
+			return ignoreLost(err)
+		case err != nil && s.gone(ctx) != nil:
+			return err
+		case err != nil:
+			t.life.kill(err) // and the next attempt begins from the start
+			return nil
+		}
+	}
+	return ignoreOver(ctx, s.onMain(ctx, func(ctx context.Context) error {
+		if t.done || t.p.life.Load() != t.life {
+			return nil
+		}
+		return s.raise(ctx, t)
+	}))
+}
+
+// raise makes a partition up, once its plain shapes are with the main loop.
+// Runs on the main loop.
+func (s *session) raise(ctx context.Context, t *takeover) error {
+	p := t.p
+	t.done = true
+	missed := p.missed
+	waited := time.Since(p.since)
+	p.phase, p.why, p.since, p.missed = up, nil, time.Now(), nil
+	var outers []*entrant
+	for _, e := range t.entrants {
+		if e.course == courseFollow || s.superseded(e) {
+			continue
+		}
+		if err := s.admit(ctx, e, &outers); err != nil {
+			return err
+		}
+	}
+	if err := s.resume(ctx, outers); err != nil {
+		return err
+	}
+	for _, e := range missed {
+		if err := s.recordChanged(ctx, e); err != nil {
+			return err
+		}
+	}
+	s.saved = [2]place{} // so that a checkpoint is written soon
+	s.log.InfoContext(ctx, "the partition is back", slog.Int("partition", p.n), slog.Int("shapes", len(t.records)), slog.Duration("after", waited))
+	s.tellDown(ctx)
+	return nil
+}
+
+// missedBy reports whether a record's change must wait because the shape's
+// partition is not up. handle is that of the life that runs, if any. Runs on the main loop.
+func (s *session) missedBy(e registry.Event, handle string) bool {
+	if e.Shape == nil {
+		for _, p := range s.parts {
+			if p.missed != nil {
+				p.missed[e.ID] = e
+			}
+		}
+		return false
+	}
+	p := s.parts[e.Shape.Partition]
+	if p.phase == up || handle != "" {
+		return false
+	}
+	if p.missed != nil {
+		p.missed[e.ID] = e
+	}
+	return true
+}
+
+// openParts begins to write the streams of all partitions that can be written.
+// It fails if there is none.
+func (s *session) openParts(ctx context.Context) error {
+	errs := make([]error, len(s.parts))
+	done := make(chan struct{})
+	for i, p := range s.parts {
+		go func() {
+			defer func() { done <- struct{}{} }()
+			var l *life
+			if l, errs[i] = s.c.openLife(ctx, p.n); errs[i] == nil {
+				p.life.Store(l)
+			}
+		}()
+	}
+	for range s.parts {
+		<-done
+	}
+	opened := 0
+	for i, p := range s.parts {
+		if p.why = errs[i]; p.why == nil {
+			opened++
+		}
+	}
+	if opened == 0 {
+		return errs[0]
+	}
+	return s.gone(ctx)
+}

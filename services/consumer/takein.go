@@ -1,0 +1,187 @@
+package consumer
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/pkg/control"
+	"github.com/shapebus/shapebus/pkg/registry"
+	"github.com/shapebus/shapebus/pkg/stream"
+	"github.com/shapebus/shapebus/pkg/wire"
+	"github.com/shapebus/shapebus/services/consumer/reconcile"
+)
+
+// entrant is a shape whose partition is being taken over.
+type entrant struct {
+	standing
+	route
+
+	f     *follower       // of courseFollow and courseGroup
+	place place           // of courseGroup, in the change log
+	put   []reconcile.Txn // what is aside
+}
+
+// entrants finds out how shapes go on. It looks up places in the change log,
+// and does nothing else that others could see. Not on the main loop of a session
+// that runs.
+func (s *session) entrants(ctx context.Context, records []*registry.Shape, tails tails, checkpoints map[int]wire.Checkpoint, first uint64) ([]*entrant, error) {
+	all := make([]*entrant, 0, len(records))
+	type spot struct {
+		at    change.LSN
+		aside string
+	}
+	spots := map[spot]*entrant{} // shapes often stand at the same place
+	for _, rec := range records {
+		e := &entrant{standing: standing{rec: rec, tail: tails.of[rec.Handle], cp: checkpoints[rec.Partition], first: first, bad: tails.bad[rec.Handle]}}
+		e.route = e.standing.route()
+		all = append(all, e)
+		if e.course != courseFollow && e.course != courseGroup {
+			continue
+		}
+		var err error
+		if e.f, err = s.follow(rec, e.tail); err != nil { // it is the shape's end, not the session's
+			e.route = route{course: courseEnd, reason: err.Error()}
+			continue
+		}
+		if e.course == courseFollow {
+			e.f.after = change.LSN(e.cp.LSN)
+			continue
+		}
+		at := spot{e.at, e.aside}
+		if o := spots[at]; o != nil {
+			e.place, e.put = o.place, o.put
+			continue
+		}
+		if err := s.locate(ctx, e); err != nil {
+			return nil, err
+		}
+		spots[at] = e
+	}
+	return all, nil
+}
+
+// locate finds an entrant's place in the change log.
+func (s *session) locate(ctx context.Context, e *entrant) error {
+	lsns, err := wire.ParseAside(e.aside)
+	if err != nil {
+		return fmt.Errorf("shape %s: %w", e.rec.Handle, err)
+	}
+	seq, err := stream.Seek(ctx, s.changes, e.at+1, 0)
+	if err != nil {
+		return err
+	}
+	e.place = place{e.at, seq - 1}
+	for _, lsn := range lsns {
+		first, err := stream.Seek(ctx, s.changes, lsn, 0)
+		if err != nil {
+			return err
+		}
+		e.put = append(e.put, reconcile.Txn{LSN: lsn, First: first})
+	}
+	return nil
+}
+
+// keepNeeded takes back the deletion of shapes that others depend on. Runs on
+// the main loop.
+func (s *session) keepNeeded(ctx context.Context, records []*registry.Shape, tails tails) error {
+	for _, rec := range records {
+		if rec.State != control.StateDeleting || len(s.dependsOn[rec.Handle]) == 0 {
+			continue
+		}
+		if err := s.keepInner(ctx, rec); err != nil {
+			return err
+		}
+		rec.State = control.StateCreating // until it has been looked at more closely
+		if tails.of[rec.Handle].Began {
+			rec.State = control.StateLive
+		}
+	}
+	return nil
+}
+
+// watchSets makes the value sets known that entrants select from. Of an inner
+// shape that is not among those whose tails were read, the end is found out later.
+// Runs on the main loop.
+func (s *session) watchSets(ctx context.Context, records []*registry.Shape, tails tails) {
+	for _, rec := range records {
+		if rec.State != control.StateLive && rec.State != control.StateCreating {
+			continue
+		}
+		for _, q := range rec.Subqueries {
+			switch {
+			case !tails.partitions[q.Partition]:
+				s.watchSet(ctx, q, nil)
+			case tails.of[rec.Handle].Began || tails.of[q.Handle].Began:
+				committed := tails.of[q.Handle].Committed
+				s.watchSet(ctx, q, &committed)
+			}
+		}
+	}
+}
+
+// admit gives a shape to whoever goes on with it, or adds it to outers. Runs on
+// the main loop.
+func (s *session) admit(ctx context.Context, e *entrant, outers *[]*entrant) error {
+	switch e.course {
+	case courseNone:
+	case courseEnd:
+		return s.endRecord(ctx, e.rec, e.tail, e.reason)
+	case courseUncover:
+		if err := s.uncover(ctx, e.rec); err != nil {
+			return err
+		}
+		s.park(ctx, e.rec, e.tail, false)
+	case courseCreate:
+		s.park(ctx, e.rec, e.tail, false)
+	case courseFollow:
+		s.addLive(e.f)
+	case courseBegin:
+		return s.parkOuter(ctx, e.rec, e.tail)
+	case courseGroup:
+		if reason := s.missing(e.rec); reason != "" {
+			return s.endRecord(ctx, e.rec, e.tail, reason)
+		}
+		*outers = append(*outers, e)
+	}
+	return nil
+}
+
+// resume puts outer shapes that stand at the same place in groups. They join
+// the main loop once that has passed what it has to read again.
+func (s *session) resume(ctx context.Context, all []*entrant) error {
+	type kind struct {
+		at    change.LSN
+		aside string
+		table uint32
+		depth int
+		id    string // of a shape that is being created: it is alone
+		stuck bool
+	}
+	groups := map[kind][]*entrant{}
+	for _, e := range all {
+		if reason := s.missing(e.rec); reason != "" { // its inner shape ended just now
+			if err := s.endFollower(ctx, e.f, reason, true); err != nil {
+				return err
+			}
+			continue
+		}
+		k := kind{e.at, e.aside, e.f.relation.OID, e.f.outer.depth, "", s.stuck(e.rec.Subqueries)}
+		if e.rec.State == control.StateCreating {
+			k.id = e.f.id
+		}
+		groups[k] = append(groups[k], e)
+	}
+	for k, members := range groups {
+		followers := make([]*follower, 0, len(members))
+		for _, m := range members {
+			followers = append(followers, m.f)
+		}
+		g := s.newGroup(followers, members[0].place, members[0].put)
+		if rec := members[0].rec; k.id != "" {
+			g.creating = &creation{rec: rec, f: members[0].f}
+		}
+		s.startGroup(ctx, g)
+	}
+	return nil
+}

@@ -1,0 +1,68 @@
+package consumer
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/pkg/stream"
+	"github.com/shapebus/shapebus/pkg/topology"
+	"github.com/shapebus/shapebus/pkg/wire"
+)
+
+// lagMost is how many messages a replica that answers direct gets may lag behind the stream.
+const lagMost = 1 << 12
+
+// readVerdicts reads the verdicts on a partition's inner shapes that are stored
+// from now on, until ctx ends. It closes following when none will be missed any
+// more; what was stored before is read with each set's base (loadSet), and here
+// what a replica that is asked there may not have yet. Another stream under the name
+// ends it, and with it the session: what was read of the one before says nothing of
+// what that one will bring.
+func (s *session) readVerdicts(ctx context.Context, partition int, following chan<- struct{}) error {
+	src := s.c.cfg.Source
+	fail := func(err error) error {
+		return ignoreEnd(ctx, fmt.Errorf("read verdicts of partition %d: %w", partition, topology.Explain(err)))
+	}
+	if err := src.EnsureVerdicts(ctx, s.js, s.c.cfg.Partitions, s.c.cfg.ShapeLogs.Replicas); err != nil {
+		return ignoreEnd(ctx, err)
+	}
+	st, err := s.js.Stream(ctx, src.VerdictStream(partition))
+	if err != nil {
+		return fail(err)
+	}
+	from := st.CachedInfo().State.LastSeq + 1
+	r, err := stream.OpenSubjectsReader(ctx, s.js, src.VerdictStream(partition), src.VerdictSubject(partition, "*"), from-min(from, lagMost))
+	if err != nil {
+		return fail(err)
+	}
+	defer r.Close() //nolint:contextcheck // it has to work after ctx has ended
+	close(following)
+	for {
+		m, err := r.Next(ctx)
+		if err != nil {
+			return fail(err)
+		}
+		v, after, err := decodeVerdict(m.Header, m.Data)
+		if err != nil {
+			return fail(err)
+		}
+		name, _ := topology.SetOfVerdict(m.Subject)
+		if !s.sets.verdict(name, v, after) {
+			s.log.WarnContext(ctx, "verdicts were trimmed before they were read; the set is loaded again", slog.String("set", name))
+		}
+	}
+}
+
+func decodeVerdict(h nats.Header, data []byte) (v *wire.Verdict, after change.Offset, err error) {
+	if v, err = wire.DecodeVerdict(data); err != nil {
+		return nil, after, err
+	}
+	if after, err = change.ParseOffset(h.Get(topology.HeaderVerdictAfter)); err != nil {
+		return nil, after, fmt.Errorf("header %s: %w", topology.HeaderVerdictAfter, err)
+	}
+	return v, after, nil
+}
