@@ -173,15 +173,15 @@ func TestHalfACheckpointDoesNotCount(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			parts := p.out.Parts(len(data))
+			parts := p.life.Load().out.Parts(len(data))
 			size := (len(data) + parts - 1) / parts
 			for i := range parts - 1 {
-				err := p.out.Append(b.ctx(), stream.Message{
+				err := p.life.Load().out.Append(b.ctx(), stream.Message{
 					Subject: b.source.CheckpointSubject(0), Header: stream.Header(topology.HeaderPart, fmt.Sprintf("%d/%d", i, parts)),
 					Data: data[i*size : (i+1)*size],
 				}, nil)
 				if err == nil {
-					err = p.out.Flush(b.ctx())
+					err = p.life.Load().out.Flush(b.ctx())
 				}
 				if err != nil {
 					t.Fatal(err)
@@ -195,7 +195,7 @@ func TestHalfACheckpointDoesNotCount(t *testing.T) {
 					t.Fatalf("a checkpoint is read where none is whole: %v", err)
 				}
 			}
-			p.out.Close()
+			p.life.Load().out.Close()
 
 			p = b.partition() // its successor
 			after := parkedCheckpoint(3, tt.after)
