@@ -74,13 +74,20 @@ func TestSeekFindsWhatALinearScanFinds(t *testing.T) {
 	})
 }
 
-func TestSeekNamesAMessageWithoutLSN(t *testing.T) {
+// What somebody else stored has no place and hides none.
+func TestSeekPassesOverMessagesWithoutLSN(t *testing.T) {
 	b := newBench(t, natsembed.Options{}, jetstream.StreamConfig{})
 	b.fill(0, 1, 8)
-	if seq, err := stream.Seek(b.ctx(), b.stream, 5, 0); err == nil {
-		t.Errorf("found at %d, want an error", seq)
-	} else {
-		t.Log(err)
+	b.whole(0, 10)
+	b.fill(0, 2, 8)
+	b.whole(10, 20)
+	b.fill(0, 1, 8)
+	for lsn, want := range map[change.LSN]uint64{5: 1, 10: 1, 15: 3, 20: 3, 25: 6} {
+		seq, err := stream.Seek(b.ctx(), b.stream, lsn, 0)
+		ok(t, err)
+		if seq != want {
+			t.Errorf("%d is found at %d, want %d", lsn, seq, want)
+		}
 	}
 }
 

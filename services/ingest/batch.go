@@ -107,7 +107,7 @@ func (b *batch) begin(xid change.XID, lsn change.LSN, time int64) error {
 	b.head = change.Fragment{XID: xid, LSN: lsn, CommitTime: time}
 	b.next, b.group, b.flushed = 0, 0, false
 	if b.tail != nil && !b.skipping {
-		b.group, b.flushed = b.tail.group, b.tail.fragments
+		b.group, b.flushed = b.tail.group, b.tail.fragments || len(b.tail.renewed) > 0
 	}
 	return nil
 }
@@ -211,6 +211,7 @@ func (b *batch) describe(t *table) error {
 		return err
 	}
 	c.LSN = uint64(b.head.LSN)
+	b.flushed = true // it says that more of this LSN follows: not in a message with other transactions
 	return b.out.renew(t, c, b.head.LSN, b.tail != nil && b.tail.renewed[t.fingerprint])
 }
 
