@@ -57,8 +57,10 @@ func (c *Changes) Next(ctx context.Context) (Change, error) {
 			return Change{}, err
 		}
 		s, err := StepOf(&m)
-		if err != nil {
-			return Change{}, err
+		if err != nil { // the caller finds it out, too, and decides what it concerns
+			from := c.at
+			c.at.Seq, c.began = m.Seq, true
+			return Change{Received: m, Step: s, From: from}, nil
 		}
 		lost, err := c.judge(ctx, &m, s)
 		if err != nil {

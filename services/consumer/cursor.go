@@ -38,8 +38,9 @@ func (c *cursor) read(ctx context.Context) (m stream.Received, ok bool, err erro
 			m = c.buffer[0]
 			c.buffer[0], c.buffer = stream.Received{}, c.buffer[1:]
 			step, err := stream.StepOf(&m)
-			if err != nil {
-				return m, false, err
+			if err != nil { // the feed finds it out, too
+				c.at.Seq, c.next = m.Seq, m.Seq+1
+				return m, true, nil
 			}
 			if c.at.Lost(step, 0) != 0 {
 				return m, false, stream.ErrGap
