@@ -60,7 +60,7 @@ func (c *Changes) Next(ctx context.Context) (Change, error) {
 		if err != nil { // the caller finds it out, too, and decides what it concerns
 			from := c.at
 			c.at.Seq, c.began = m.Seq, true
-			return Change{Received: m, Step: s, From: from}, nil
+			return Change{Received: m, Step: s, From: from}, nil //nolint:nilerr // see above
 		}
 		lost, err := c.judge(ctx, &m, s)
 		if err != nil {
