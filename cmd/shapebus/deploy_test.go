@@ -16,6 +16,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/shapebus/shapebus/pkg/pg"
+	"github.com/shapebus/shapebus/pkg/topology"
 )
 
 // These tests hold Dockerfile and docker-compose.yml against the program's real
@@ -195,7 +196,7 @@ func TestComposeServers(t *testing.T) {
 		if !strings.Contains(strings.Join(s.Healthcheck.Test, " "), ":"+strconv.Itoa(opts.HTTPPort)+"/healthz") {
 			t.Errorf("health check %v, port %d", s.Healthcheck.Test, opts.HTTPPort)
 		}
-		if minor := imageVersion(t, s.Image, `^nats:2\.(\d+)`); minor < minNATSMinor {
+		if minor := imageVersion(t, s.Image, `^nats:2\.(\d+)`); minor < topology.MinServerMinor {
 			t.Errorf("image %s is too old", s.Image)
 		}
 	})

@@ -12,12 +12,6 @@ import (
 	"github.com/shapebus/shapebus/pkg/topology"
 )
 
-// Oldest NATS server that works: the first with batched direct gets and keys that expire.
-const (
-	minNATSMajor = 2
-	minNATSMinor = 11
-)
-
 // comfortablePayload is the size to which messages are packed; a smaller limit splits every one of them.
 const comfortablePayload = 256 << 10
 
@@ -42,19 +36,27 @@ func checkNATS(ctx context.Context, nc *nats.Conn, source topology.Source, parti
 
 func checkServer(nc *nats.Conn) pg.Finding {
 	const name = "server"
-	var major, minor int
 	version := nc.ConnectedServerVersion()
-	if _, err := fmt.Sscanf(version, "%d.%d", &major, &minor); err != nil {
-		return warning(name, "", "%s runs version %q, which cannot be compared", nc.ConnectedServerName(), version)
-	}
-	if major < minNATSMajor || major == minNATSMajor && minor < minNATSMinor {
-		return failure(name, fmt.Sprintf("upgrade to NATS %d.%d or later", minNATSMajor, minNATSMinor), "NATS %s is too old", version)
+	if f, ok := checkVersion(name, nc.ConnectedServerName(), version); !ok {
+		return f
 	}
 	rtt, err := nc.RTT()
 	if err != nil {
 		return failure(name, "check the network", "no answer from %s: %v", nc.ConnectedServerName(), err)
 	}
 	return okay(name, "NATS %s, %s away", version, rtt.Round(10*time.Microsecond))
+}
+
+// checkVersion finds fault with a server's version; ok is true if there is none.
+func checkVersion(name, server, version string) (f pg.Finding, ok bool) {
+	if _, _, ok := topology.ServerVersion(version); !ok {
+		return warning(name, "", "%s runs version %q, which cannot be compared", server, version), false
+	}
+	if topology.OldServer(version) {
+		return failure(name, fmt.Sprintf("upgrade every server of the cluster to NATS %d.%d or later", topology.MinServerMajor, topology.MinServerMinor),
+			"NATS %s is too old: it has no atomic batches, which keep late writers out", version), false
+	}
+	return pg.Finding{}, true
 }
 
 func checkPayload(limit int64) pg.Finding {

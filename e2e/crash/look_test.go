@@ -6,6 +6,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/shapebus/shapebus/pkg/registry"
 	"github.com/shapebus/shapebus/pkg/topology"
 	"github.com/shapebus/shapebus/pkg/wire"
 )
@@ -56,17 +57,9 @@ func (w *world) changes() jetstream.StreamState {
 // checkpoint is the consumer's, as the first partition has it.
 func (w *world) checkpoint() wire.Checkpoint {
 	w.tb.Helper()
-	st, err := w.nats.js.Stream(w.tb.Context(), w.source.ShapeStream(0))
-	if err != nil {
-		w.tb.Fatal(err)
-	}
-	m, err := st.GetLastMsgForSubject(w.tb.Context(), w.source.CheckpointSubject(0))
-	if err != nil {
-		w.tb.Fatal(err)
-	}
-	c, err := wire.DecodeCheckpoint(m.Data)
-	if err != nil {
-		w.tb.Fatal(err)
+	c, ok, err := registry.ReadCheckpoint(w.tb.Context(), w.nats.js, w.source, 0)
+	if err != nil || !ok {
+		w.tb.Fatalf("no checkpoint: %v", err)
 	}
 	return c
 }

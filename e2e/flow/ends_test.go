@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/shapebus/shapebus/e2e/logcheck"
 	"github.com/shapebus/shapebus/e2e/stack"
@@ -43,8 +44,7 @@ func TestShapesEndWhenTheirTableChanges(t *testing.T) {
 			if !strings.Contains(info.Reason, tt.reason) {
 				t.Errorf("reason %q, want one with %q", info.Reason, tt.reason)
 			}
-			st := replayEnded(s, victim)
-			if st.Ended != info.Reason {
+			if st := replayEnded(s, victim); st.Ended != info.Reason {
 				t.Errorf("the log ends with %q, the record with %q", st.Ended, info.Reason)
 			}
 			var must *client.MustRefetchError
@@ -80,25 +80,6 @@ func TestPublicationLoss(t *testing.T) {
 	if !strings.Contains(info.Reason, "publication") {
 		t.Errorf("reason %q", info.Reason)
 	}
-}
-
-// replayEnded reads the log of a shape that has ended, once what it held is cleared away.
-func replayEnded(s *stack.Stack, sh *client.Shape) (st *logcheck.State) {
-	s.TB.Helper()
-	s.Until("what the log held is cleared away", func() (ok bool, err error) {
-		st, err = logcheck.Replay(s.TB.Context(), s.JS, s.Source, sh.Info())
-		return err == nil, err
-	}, func() string { return "it is there" })
-	return st
-}
-
-// dropSlot drops the slot that nobody reads any more, as soon as Postgres has noticed that.
-func dropSlot(s *stack.Stack) {
-	s.TB.Helper()
-	s.Until("the slot is dropped", func() (bool, error) {
-		_, err := s.DB.Exec(s.TB.Context(), "SELECT pg_drop_replication_slot($1)", s.Source.Slot())
-		return err == nil, err
-	}, func() string { return "it is there" })
 }
 
 // TestSlotLoss ends every shape: changes are missing from then on.
@@ -143,4 +124,24 @@ func TestDelete(t *testing.T) {
 		t.Error("the new life has the old handle")
 	}
 	s.Verify(again)
+}
+
+// TestAShapeAskedForAtOnceAfterAChangeIsANewOne: the change has not been
+// noticed yet. Nobody gets the life that is about to end, nor a subquery on it.
+func TestAShapeAskedForAtOnceAfterAChangeIsANewOne(t *testing.T) {
+	s := stack.New(t, projectSchema)
+	s.Consumer.CatalogInterval = time.Second
+	s.StartIngest()
+	s.StartConsumer()
+	s.StartMaterializer()
+	def := client.Definition{Table: "projects", Columns: []string{"id"}, Where: "active"}
+	old := s.Create(def)
+	s.Verify(old)
+	s.Exec("BEGIN; DROP TABLE projects; CREATE TABLE projects (id int PRIMARY KEY, active bool, owner int); INSERT INTO projects SELECT i, true, 1 FROM generate_series(1, 5) i; COMMIT")
+	outer := s.Create(client.Definition{Table: "tasks", Where: "project_id IN (SELECT id FROM projects WHERE active)"})
+	again := s.Create(def)
+	if again.Handle() == old.Handle() || outer.Info().Subqueries[0] != again.Handle() {
+		t.Errorf("the shape was %s and is %s; the subquery is %s", old.Handle(), again.Handle(), outer.Info().Subqueries[0])
+	}
+	s.Verify(outer, again)
 }

@@ -2,10 +2,15 @@ package flow
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"testing"
-	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nats.go/micro"
+
+	"github.com/shapebus/shapebus/e2e/logcheck"
 	"github.com/shapebus/shapebus/e2e/stack"
 	"github.com/shapebus/shapebus/pkg/client"
 	"github.com/shapebus/shapebus/pkg/control"
@@ -15,9 +20,6 @@ import (
 	"github.com/shapebus/shapebus/pkg/topology"
 	"github.com/shapebus/shapebus/pkg/wire"
 )
-
-// briefly is longer than an answer takes and shorter than the client waits for another one.
-const briefly = 2 * time.Second
 
 const treeSchema = `
 	CREATE TABLE tree (id int PRIMARY KEY, parent int, open bool NOT NULL DEFAULT true);
@@ -68,8 +70,7 @@ func TestShapesThatDependOnOneAnotherEndTogether(t *testing.T) {
 			}
 			for _, sh := range shapes {
 				info := s.Await(sh, "ended", func(i control.Shape) bool { return i.State == control.StateEnded && i.Reason != "" })
-				st := replayEnded(s, sh)
-				if st.Ended != info.Reason {
+				if st := replayEnded(s, sh); st.Ended != info.Reason {
 					t.Errorf("the log of %s ends with %q, its record with %q", sh.Handle(), st.Ended, info.Reason)
 				}
 			}
@@ -110,13 +111,12 @@ func TestNoHandleOfAShapeWhoseLogHasEnded(t *testing.T) {
 	endLog(t, s, inner, "its owner knows")
 	s.StartConsumer() // it stands by, and answers
 
-	var refused *client.RequestError
-	if got, err := s.Client.Create(brief(t), def); !errors.As(err, &refused) || refused.Code != control.CodeConflict {
-		t.Errorf("with the inner shape's log at its end: %v, %v; want a refusal for now", got, err)
+	if code := createOnce(t, s, def); code != control.CodeConflict {
+		t.Errorf("with the inner shape's log at its end the answer is %q; want a refusal for now", code)
 	}
 	endLog(t, s, outer, "its owner knows")
-	if got, err := s.Client.Create(brief(t), def); !errors.As(err, &refused) || refused.Code != control.CodeConflict {
-		t.Errorf("with the shape's log at its end: %v, %v; want a refusal for now", got, err)
+	if code := createOnce(t, s, def); code != control.CodeConflict {
+		t.Errorf("with the shape's log at its end the answer is %q; want a refusal for now", code)
 	}
 	if info, err := s.Client.Get(t.Context(), outer.Handle()); err != nil || info.State != control.StateEnded {
 		t.Errorf("the shape is said to be %q, %v", info.State, err)
@@ -201,12 +201,52 @@ func TestAnAppReadsFewSnapshotsWhenAllShapesEnd(t *testing.T) {
 	}
 }
 
-// brief is for requests that are refused for now, which the client repeats.
-func brief(t *testing.T) context.Context {
+// replayEnded reads the log of a shape that has ended, once all but its last word is cleared away.
+func replayEnded(s *stack.Stack, sh *client.Shape) *logcheck.State {
+	s.TB.Helper()
+	info := sh.Info()
+	subject := s.Source.LogSubject(info.Partition, info.Handle)
+	left := uint64(0)
+	s.Until("the log is cleared away", func() (bool, error) {
+		st, err := s.JS.Stream(s.TB.Context(), s.Source.ShapeStream(info.Partition))
+		if err != nil {
+			return false, err
+		}
+		state, err := st.Info(s.TB.Context(), jetstream.WithSubjectFilter(subject))
+		if err == nil {
+			left = state.State.Subjects[subject]
+		}
+		return err == nil && left == 1, err
+	}, func() string { return fmt.Sprintf("%d messages are left", left) })
+	st, err := logcheck.Replay(s.TB.Context(), s.JS, s.Source, info)
+	if err != nil {
+		s.TB.Fatal(err)
+	}
+	return st
+}
+
+// createOnce asks for a shape, and not again when that is refused for now, as the client does. It
+// returns the code of the refusal.
+func createOnce(t *testing.T, s *stack.Stack, def client.Definition) (code string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), briefly)
-	t.Cleanup(cancel)
-	return ctx
+	data, err := json.Marshal(control.CreateRequest{Table: def.Table, Columns: def.Columns, Where: def.Where, Params: def.Params})
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := s.NC.Request(s.Source.ControlPlane()+"."+control.EndpointCreate, data, stack.Timeout)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer.Header.Get(micro.ErrorCodeHeader)
+}
+
+// dropSlot drops the replication slot as soon as Postgres knows that nobody reads it any more.
+func dropSlot(s *stack.Stack) {
+	s.TB.Helper()
+	s.Until("the slot is dropped", func() (bool, error) {
+		_, err := s.DB.Exec(s.TB.Context(), "SELECT pg_drop_replication_slot($1)", s.Source.Slot())
+		return err == nil, err
+	}, func() string { return "it is not" })
 }
 
 // endLog appends a shape's last word, as the consumer does before it changes the record.

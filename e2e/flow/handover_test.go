@@ -84,6 +84,7 @@ func TestTheLeaseIsGivenBackBehindTheLastCheckpoint(t *testing.T) {
 
 // ends are the last sequences of the partitions' streams.
 func ends(t *testing.T, s *stack.Stack) map[int]uint64 {
+	t.Helper()
 	out := map[int]uint64{}
 	for p := 0; ; p++ {
 		st, err := s.JS.Stream(context.WithoutCancel(t.Context()), s.Source.ShapeStream(p))

@@ -117,9 +117,13 @@ func TestTheDatabaseGoesBackInItsHistory(t *testing.T) {
 			}
 			startPostgres(t, dir, server.port)
 			s.DB = s.Connect()
-			var timeline int
-			if err := s.DB.QueryRow(t.Context(), "SELECT timeline_id FROM pg_control_checkpoint()").Scan(&timeline); err != nil || (timeline > 1) != tt.takesOver {
-				t.Fatalf("timeline %d, %v", timeline, err)
+			s.Until("the server has taken over", func() (ok bool, err error) {
+				err = s.DB.QueryRow(t.Context(), "SELECT NOT pg_is_in_recovery()").Scan(&ok)
+				return ok, err
+			}, func() string { return "it has not" })
+			var file string // its name begins with the timeline
+			if err := s.DB.QueryRow(t.Context(), "SELECT pg_walfile_name(pg_current_wal_lsn())").Scan(&file); err != nil || strings.HasPrefix(file, "00000001") == tt.takesOver {
+				t.Fatalf("WAL file %s, %v", file, err)
 			}
 			s.Exec("UPDATE tasks SET title = 'kept' WHERE id < 50")
 			for _, sh := range shapes {

@@ -17,9 +17,11 @@ func remake(s *stack.Stack, name string) {
 	if err := s.JS.DeleteStream(s.TB.Context(), name); err != nil {
 		s.TB.Fatal(err)
 	}
-	if _, err := s.JS.CreateStream(s.TB.Context(), st.CachedInfo().Config); err != nil {
-		s.TB.Fatal(err)
-	}
+	// The server may still be removing the files of the one before.
+	s.Until("stream "+name+" is made again", func() (bool, error) {
+		_, err := s.JS.CreateStream(s.TB.Context(), st.CachedInfo().Config)
+		return err == nil, err
+	}, func() string { return "it is not" })
 }
 
 // TestOuterShapesStayExactWhenTheVerdictsAreRemade deletes the verdict streams

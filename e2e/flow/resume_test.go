@@ -11,6 +11,7 @@ import (
 	"github.com/shapebus/shapebus/e2e/stack"
 	"github.com/shapebus/shapebus/pkg/client"
 	"github.com/shapebus/shapebus/pkg/control"
+	"github.com/shapebus/shapebus/pkg/registry"
 	"github.com/shapebus/shapebus/pkg/wire"
 )
 
@@ -110,11 +111,7 @@ func TestCheckpointsNeverRunAheadOfTheirPartition(t *testing.T) {
 	}
 	stop = s.StartConsumer()
 	s.Until("the partition has a new checkpoint", func() (bool, error) {
-		m, err := st.GetLastMsgForSubject(t.Context(), was.Subject)
-		if err != nil {
-			return false, err
-		}
-		now, err := wire.DecodeCheckpoint(m.Data)
+		now, _, err := registry.ReadCheckpoint(t.Context(), s.JS, s.Source, behind)
 		return now.LSN > old.LSN, err
 	}, func() string { return "it has not" })
 	stop()

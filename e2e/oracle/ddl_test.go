@@ -35,6 +35,7 @@ func (w *world) alterOne() {
 	}
 	if w.alter(conn, w.schema.Tables[w.rng.IntN(len(w.schema.Tables))]) {
 		w.try(conn, "COMMIT")
+		w.allEnd()
 	}
 }
 
@@ -75,23 +76,17 @@ func (w *world) alter(conn *pgx.Conn, t *Table) bool {
 		what = "column " + name + " is added"
 		sql = fmt.Sprintf("ALTER TABLE %s ADD %s int DEFAULT %s;", t.SQL(), pg.Ident(name), d.Fill)
 	}
-	text, err := json.Marshal(d)
+	text, err := json.Marshal(d) //nolint:musttag // only this package reads it
 	if err != nil {
 		w.tb.Fatal(err)
 	}
-	w.finish(t.SQL()+": "+what, func(l *living) bool { return l.knows(t) })
-	w.exec2(conn, sql+fmt.Sprintf("SELECT pg_logical_emit_message(true, '%s', '%s');", ddlPrefix, strings.ReplaceAll(string(text), "'", "''")))
+	if !w.try(conn, sql+fmt.Sprintf("SELECT pg_logical_emit_message(true, '%s', '%s');", ddlPrefix, strings.ReplaceAll(string(text), "'", "''"))) {
+		return false
+	}
+	w.finish(t.SQL()+": "+what, func(l *living) bool { return l.knows(t) }) // before anybody is told by the commit
 	w.defined[t.SQL()] = next
 	w.note("%s: %s", t.SQL(), what)
 	return true
-}
-
-// exec2 runs what must not fail.
-func (w *world) exec2(conn *pgx.Conn, sql string) {
-	w.tb.Helper()
-	if _, err := conn.PgConn().Exec(w.tb.Context(), sql).ReadAll(); err != nil {
-		w.tb.Fatalf("%s: %v", sql, err)
-	}
 }
 
 // knows reports whether a shape is of a table, or has a subquery on it.
@@ -140,7 +135,7 @@ func (d *decoder) ddl() error {
 		return nil
 	}
 	var def DDL
-	if err := json.Unmarshal(data, &def); err != nil {
+	if err := json.Unmarshal(data, &def); err != nil { //nolint:musttag // only this package writes it
 		return fmt.Errorf("message %q: %w", data, err)
 	}
 	t := &d.txns[len(d.txns)-1]

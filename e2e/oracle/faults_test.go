@@ -10,7 +10,10 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/pkg/control"
 	"github.com/shapebus/shapebus/pkg/pg"
+	"github.com/shapebus/shapebus/pkg/topology"
 )
 
 // killPostgres kills the whole server and starts it again.
@@ -176,6 +179,7 @@ func (w *world) hold(t *traffic) {
 	}
 	w.try(conn, "COMMIT")
 	w.note("%s is free again", table.SQL())
+	w.allEnd()
 }
 
 // try runs a script; what fails is rolled back.
@@ -273,12 +277,18 @@ func (w *world) afresh(t *traffic) {
 
 // dropAll drops what all shapes depend on: they end, and are made again by
 // whoever wants them.
-func (w *world) dropAll() {
+func (w *world) dropAll(t *traffic) {
 	w.tb.Helper()
-	if outer, _ := w.outer(); outer == nil || len(w.shapes) < 4 || w.droppedAll == 2 {
+	if outer, _ := w.outer(); outer == nil || len(w.shapes) < 4 || w.droppedAll == 3 {
 		return
 	}
 	w.droppedAll++
+	defer w.allEnd()
+	if w.rng.IntN(3) > 0 { // under traffic, few shapes with subqueries are with the main loop
+		t.gate.Lock()
+		defer t.gate.Unlock() // ingest learns of it by a change
+		w.calm()
+	}
 	w.finish("everything is dropped", func(*living) bool { return true })
 	if w.rng.IntN(2) == 0 {
 		w.exec("DROP PUBLICATION IF EXISTS " + pg.Ident(w.source.Publication()))
@@ -295,10 +305,28 @@ func (w *world) dropAll() {
 		})
 		w.note("the slot was dropped")
 	}
-	// A change tells ingest of it.
-	load := &workload{rng: w.rng, schema: w.schema}
-	script := load.toggles(load.togglable(), 3)
-	_, _ = w.db.PgConn().Exec(w.tb.Context(), script).ReadAll() // it may meet a lock
+}
+
+// calm waits until all shapes have seen everything, if that comes soon.
+func (w *world) calm() {
+	w.tb.Helper()
+	lsn, err := pg.EmitBarrier(w.tb.Context(), w.db, topology.BarrierPrefix, "calm")
+	if err != nil {
+		w.tb.Fatal(err)
+	}
+	err = w.await(10*time.Second, func() (bool, error) {
+		ctx, cancel := context.WithTimeout(w.tb.Context(), 5*time.Second)
+		defer cancel()
+		all, err := w.client.List(ctx)
+		for _, info := range all {
+			at, wrong := change.ParseLSN(info.Applied)
+			if info.State == control.StateCreating || info.State == control.StateLive && (wrong != nil || at < lsn) {
+				return false, wrong
+			}
+		}
+		return err == nil, err
+	})
+	w.note("calm: %t", err == nil)
 }
 
 // finish keeps the logs of shapes as they are, of which each must end before long.
@@ -321,10 +349,16 @@ func (w *world) finish(why string, which func(*living) bool) {
 func (w *world) crowd() {
 	w.tb.Helper()
 	n := []int{25, 60, 120}[w.rng.IntN(3)]
-	if w.crowded += n; w.crowded > 250 {
+	if w.plan.short {
+		n = 25
+	}
+	if w.crowded += n; w.crowded > 250 || w.plan.short && w.crowded > n {
 		return
 	}
 	levels := []int{0, 1, 2}[w.rng.IntN(3)]
+	if w.crowded == n {
+		levels = 2 // nested ones need most of each other
+	}
 	if !w.subqueries {
 		levels = 0
 	}

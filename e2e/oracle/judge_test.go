@@ -41,7 +41,7 @@ func (v *verdict) faultOf(t *trial, format string, args ...any) {
 		v.first = t
 		t.wrongAt = t.h.txns[t.at.last-1].LSN
 	}
-	v.fault(t.name()+": "+format, args...)
+	v.fault("%s: %s", t.name(), fmt.Sprintf(format, args...))
 }
 
 // trial is a shape before the judge.

@@ -12,6 +12,17 @@
 // slot of the oracle's own tells what was committed, a second database is brought
 // to each moment of that history, and Postgres' own SELECT is the truth.
 //
+// What else happens in a run, its ingredients, the seed draws: trimming at once, value
+// sets ahead of places, long inner histories, locked tables, a materializer that
+// stands still, shapes made again, refilled and altered tables, the end of all shapes at
+// once, hundreds of shapes, the death of Postgres and of NATS and its unsynced tail,
+// two-phase commit, readers. One run has a few of them (plan), so that a failure says
+// something. What must come true of itself is judged at rest: every shape has what its
+// SELECT says, what must end has ended, the change log can be trimmed, nobody holds a snapshot.
+//
+// Faults that were found and mended are kept as patches, which TestMutationsAreFound
+// brings back to see that the oracle still finds them.
+//
 // Every run prints its seed. ORACLE_SEED draws the same tables, shapes, traffic
 // and faults again (not their timing), ORACLE_SECONDS plays longer; a failed run is kept in
 // a file, and ORACLE_RECORDING judges it again.

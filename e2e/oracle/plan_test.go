@@ -15,6 +15,7 @@ import (
 type plan struct {
 	on         map[ingredient]bool
 	partitions int
+	short      bool // there is no time for much
 }
 
 // ingredient is something that a run may have beside traffic, kills and shapes
@@ -51,7 +52,7 @@ var likely = []ingredient{trims, bases, toggles}
 func newPlan(tb testing.TB, seed uint64, long time.Duration) *plan {
 	tb.Helper()
 	rng := rand.New(rand.NewPCG(seed, 1))
-	p := &plan{on: map[ingredient]bool{}, partitions: []int{1, 3, 8}[rng.IntN(3)]}
+	p := &plan{on: map[ingredient]bool{}, partitions: []int{1, 3, 8}[rng.IntN(3)], short: long < time.Minute}
 	if text, given := os.LookupEnv(ingredientsEnv); given && text != "" {
 		for name := range strings.SplitSeq(text, ",") {
 			if name == "none" {
@@ -68,8 +69,8 @@ func newPlan(tb testing.TB, seed uint64, long time.Duration) *plan {
 		p.on[i] = rng.IntN(3) > 0
 	}
 	others := 2 + rng.IntN(4)
-	if long < time.Minute {
-		others = 1 + rng.IntN(2) // there is no time for more
+	if p.short {
+		others = 1 + rng.IntN(2)
 	}
 	for _, i := range rng.Perm(len(ingredients))[:others] {
 		p.on[ingredients[i]] = true

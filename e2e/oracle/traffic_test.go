@@ -15,6 +15,7 @@ type traffic struct {
 	w      *world
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
+	gate   sync.RWMutex // who has it alone has quiet
 
 	done, failed, hung atomic.Int64
 }
@@ -92,6 +93,8 @@ func closeConn(ctx context.Context, conn *pgx.Conn) {
 func (t *traffic) run(ctx context.Context, conn *pgx.Conn, script string) {
 	// The session outlives ctx: a cancelled statement would leave its fate open.
 	ctx = context.WithoutCancel(ctx)
+	t.gate.RLock()
+	defer t.gate.RUnlock()
 	if _, err := conn.PgConn().Exec(ctx, script).ReadAll(); err != nil {
 		t.failed.Add(1)
 		_, _ = conn.PgConn().Exec(ctx, "ROLLBACK").ReadAll() // a broken connection is replaced

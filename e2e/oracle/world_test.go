@@ -51,6 +51,7 @@ type world struct {
 	shapes   []*living
 	records  []*Record // of shapes that were dropped
 	ending   []*living // which must end
+	ended    int       // how many of them have
 	refused  int
 	asked    int
 	crowded  int

@@ -60,6 +60,7 @@ func (c *Client) Create(ctx context.Context, def Definition) (*Shape, error) {
 	waiting, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	pause := newBackoff(50*time.Millisecond, time.Second)
+	var conflict error // the last refusal that time may mend
 	for {
 		var info control.Shape
 		err := c.request(ctx, control.EndpointCreate, req, &info)
@@ -67,9 +68,15 @@ func (c *Client) Create(ctx context.Context, def Definition) (*Shape, error) {
 			return newShape(c, info)
 		}
 		var refused *RequestError
-		if !errors.As(err, &refused) || refused.Code != control.CodeConflict || pause.wait(waiting, nil) != nil {
-			return nil, fmt.Errorf("create a shape of %s: %w", def.Table, err)
+		switch {
+		case errors.As(err, &refused) && refused.Code == control.CodeConflict:
+			if conflict = err; pause.wait(waiting, nil) == nil {
+				continue
+			}
+		case ctx.Err() != nil && conflict != nil:
+			err = fmt.Errorf("%w; asked again: %w", conflict, err) // what it waited for says more
 		}
+		return nil, fmt.Errorf("create a shape of %s: %w", def.Table, err)
 	}
 }
 

@@ -38,6 +38,8 @@ type bench struct {
 	made   int
 	mute   func() // stops the control plane
 
+	conflict func() bool // whether a creation is refused for now; called by the control plane
+
 	mu     sync.Mutex
 	shapes map[string]control.Shape // by handle; guarded by mu
 	create func(control.CreateRequest) (control.Shape, error)
@@ -96,6 +98,10 @@ func (b *bench) serve() {
 		var req control.CreateRequest
 		if err := json.Unmarshal(r.Data(), &req); err != nil {
 			_ = r.Error(control.CodeBadRequest, err.Error(), nil)
+			return
+		}
+		if b.conflict != nil && b.conflict() {
+			_ = r.Error(control.CodeConflict, "it is being cleared away", nil)
 			return
 		}
 		b.mu.Lock()

@@ -422,6 +422,25 @@ func TestControlPlane(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	})
+	t.Run("who waits in vain for a life to be cleared away is told that", func(t *testing.T) {
+		b := newBench(t, natsembed.Options{})
+		asked := 0
+		unanswered := make(chan struct{})
+		b.conflict = func() bool {
+			if asked++; asked > 1 {
+				<-unanswered
+			}
+			return true
+		}
+		defer close(unanswered)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := b.client.Create(ctx, client.Definition{Table: "things"})
+		var e *client.RequestError
+		if !errors.As(err, &e) || e.Code != control.CodeConflict || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v", err)
+		}
+	})
 	t.Run("an unknown shape is ErrNotFound", func(t *testing.T) {
 		if _, err := b.client.Open(t.Context(), "nope"); !errors.Is(err, client.ErrNotFound) {
 			t.Errorf("got %v", err)

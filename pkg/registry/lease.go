@@ -141,9 +141,9 @@ func (l *Lease) release(ctx context.Context) error {
 	return l.asHolder(ctx, func() error { return l.kv.Delete(ctx, l.key, jetstream.LastRevision(l.rev)) })
 }
 
-// asHolder calls f, which changes the key if its revision is l.rev. If that is another one, the
-// answer to an earlier change may have been lost: then f is called again, with that one's
-// revision. ErrLeaseLost says that the key is not this lease's any more.
+// asHolder calls f, which changes the key if its revision is l.rev. If the revision is another, the
+// answer to an earlier change may have been lost: then f is called again with l.rev corrected.
+// ErrLeaseLost says that the key is not this lease's any more.
 func (l *Lease) asHolder(ctx context.Context, f func() error) error {
 	err := f()
 	if !conflicts(err) {

@@ -51,6 +51,7 @@ func (b *deafBucket) Create(ctx context.Context, key string, value []byte, opts 
 // TestALostAnswerDoesNotCostTheLease: each of these is stored, and the answer is lost. What the
 // key holds tells whose the lease is.
 func TestALostAnswerDoesNotCostTheLease(t *testing.T) {
+	t.Parallel()
 	ctx, js, _ := open(t)
 	kv, err := js.KeyValue(ctx, source.LeaseBucket())
 	ok(t, err)

@@ -55,13 +55,16 @@ type AppenderConfig struct {
 	// acknowledged; then the appender ends with ErrStalled. 0 means no bound but
 	// AckTimeout.
 	Stall time.Duration
+	// PurgeFence removes the empty messages with which the appender begins, once there is something
+	// behind them: they count against the stream's limits. It leaves a hole in the stream's
+	// sequences, so it is for streams that nobody reads by sequence, as [Reader] and [Seek] do.
+	PurgeFence bool
 }
 
 // Appender is the one writer of a stream. It publishes asynchronously in a
 // bounded window, each message with the stream sequence that it must follow:
 // a second writer fails on its first message, and whatever fails fails
-// everything behind it. On a stream that takes atomic batches (all of package
-// topology's do) that holds even for messages that were on their way for any length
+// everything behind it. That holds even for messages that were on their way for any length
 // of time while somebody else went on; see fence.go. Safe for concurrent use; messages of concurrent
 // callers do not mix within a message's parts.
 type Appender struct {
@@ -76,6 +79,8 @@ type Appender struct {
 	// fence is the subject of the fence that the first message goes behind,
 	// "" once it has.
 	fence      string
+	purgeFence bool
+	purging    sync.WaitGroup
 	ackTimeout time.Duration
 	stall      atomic.Int64 // as a Duration
 
@@ -96,7 +101,8 @@ type inFlight struct {
 
 // OpenAppender makes an appender that goes on after the stream's last
 // message. It sends nothing; the first Append takes some milliseconds more. The connection must be the caller's for as long
-// as the appender lives; losing it ends the appender.
+// as the appender lives; losing it ends the appender. A stream that takes no atomic batches is
+// refused with topology.ErrNoAtomicBatches.
 func OpenAppender(ctx context.Context, nc *nats.Conn, streamName string, cfg AppenderConfig) (*Appender, error) {
 	if cfg.WindowBytes == 0 {
 		cfg.WindowBytes = 4 << 20
@@ -124,6 +130,11 @@ func OpenAppender(ctx context.Context, nc *nats.Conn, streamName string, cfg App
 		nc.RemoveStatusListener(lost)
 		return nil, fmt.Errorf("open appender for stream %s: %w", streamName, err)
 	}
+	fence, err := fenceSubject(nc, st.CachedInfo().Config)
+	if err != nil {
+		nc.RemoveStatusListener(lost)
+		return nil, fmt.Errorf("open appender for stream %s: %w", streamName, err)
+	}
 	life, fail := context.WithCancelCause(context.Background())
 	a := &Appender{
 		js:         js,
@@ -132,7 +143,8 @@ func OpenAppender(ctx context.Context, nc *nats.Conn, streamName string, cfg App
 		window:     int64(cfg.WindowBytes),
 		space:      semaphore.NewWeighted(int64(cfg.WindowBytes)),
 		next:       st.CachedInfo().State.LastSeq,
-		fence:      fenceSubject(st.CachedInfo().Config),
+		fence:      fence,
+		purgeFence: cfg.PurgeFence,
 		ackTimeout: cfg.AckTimeout,
 		queue:      make(chan inFlight, cfg.WindowMessages),
 		ctx:        life,
@@ -354,6 +366,9 @@ func refused(err error) error {
 // Undivided is the most data of a message that does not travel in parts.
 func (a *Appender) Undivided() int { return a.partLimit }
 
+// Parts is the number of parts in which data of a size is stored.
+func (a *Appender) Parts(size int) int { return partsOf(size, a.partLimit) }
+
 // InFlight is the number of messages without an answer.
 func (a *Appender) InFlight() int { return int(a.inFlight.Load()) }
 
@@ -371,7 +386,7 @@ func (a *Appender) Err() error {
 	return context.Cause(a.ctx)
 }
 
-// Flush waits until nothing is in flight.
+// Flush waits until nothing is in flight. The last call of stored may still be on its way.
 func (a *Appender) Flush(ctx context.Context) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -387,6 +402,9 @@ func (a *Appender) Flush(ctx context.Context) error {
 func (a *Appender) Close() {
 	a.fail(ErrClosed)
 	<-a.finished
+	a.mu.Lock() // nobody begins to purge any more
+	defer a.mu.Unlock()
+	a.purging.Wait()
 }
 
 // Header returns a fresh header with one key; more can be set on it.

@@ -119,12 +119,6 @@ func TestChangesTellWhatIsLost(t *testing.T) {
 }
 
 func TestChangesNoticeAnotherStream(t *testing.T) {
-	again := func(t *testing.T, b *bench) {
-		t.Helper()
-		ok(t, b.js.DeleteStream(b.ctx(), "S"))
-		_, err := b.js.CreateStream(b.ctx(), jetstream.StreamConfig{Name: "S", Subjects: []string{"s.>"}, AllowDirect: true})
-		ok(t, err)
-	}
 	for name, lsns := range map[string][]change.LSN{
 		"that is shorter, and stays so": {20},
 		"that is longer":                {20, 30, 40, 50, 60},
@@ -135,7 +129,7 @@ func TestChangesNoticeAnotherStream(t *testing.T) {
 			b.whole(0, 10, 20, 30)
 			c := b.changes(stream.Place{}, 1)
 			b.comes(c, 10, 20, 30)
-			again(t, b)
+			b.remake()
 			b.whole(0, lsns...)
 			if m, err := c.Next(b.ctx()); !errors.Is(err, stream.ErrReplaced) {
 				t.Errorf("a message at %d, %v; want ErrReplaced", m.Step.LSN, err)

@@ -38,7 +38,7 @@ func (e Epoch) String() string {
 const (
 	// lookEvery is how often an idle reader looks whether its stream is still there.
 	lookEvery = 2 * time.Second
-	// goneAfter is how long a stream must be missing. A cluster in trouble denies streams that it has.
+	// goneAfter is how long a stream, or its end, must be missing. A cluster in trouble denies what it has.
 	goneAfter = 5 * time.Second
 	// shortAnswer is how long to wait for an answer that may have been lost with a connection before asking again.
 	shortAnswer = 2 * time.Second
@@ -49,7 +49,7 @@ type sentry struct {
 	js     jetstream.JetStream
 	stream string
 	epoch  Epoch
-	gone   time.Time // since when it is missing; zero while it is there
+	gone   time.Time // since when it, or its end, is missing; zero while it is there
 }
 
 // stand makes a sentry for the stream as it is now.
@@ -61,33 +61,40 @@ func stand(ctx context.Context, js jetstream.JetStream, streamName string) (*sen
 	return &sentry{js: js, stream: streamName, epoch: EpochOf(st.CachedInfo())}, nil
 }
 
-// look returns ErrReplaced if the stream is another one now, does not reach to
-// sequence last, or is missing for long. Any other error says that it could not be seen.
+// look returns ErrReplaced if the stream is another one now, or for long is
+// missing or does not reach to sequence last. Any other error says that it could
+// not be seen, or not be seen so far.
 func (s *sentry) look(ctx context.Context, last uint64) error {
 	ctx, cancel := context.WithTimeout(ctx, shortAnswer)
 	defer cancel()
 	st, err := s.js.Stream(ctx, s.stream)
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		if s.gone.IsZero() {
-			s.gone = time.Now()
-		}
-		if time.Since(s.gone) >= goneAfter {
-			return fmt.Errorf("%w: %w", ErrReplaced, err)
-		}
+	switch {
+	case errors.Is(err, jetstream.ErrStreamNotFound):
+		return s.missing(err)
+	case err != nil:
 		return err
 	}
-	if err != nil {
-		return err
-	}
-	s.gone = time.Time{}
 	info := st.CachedInfo()
 	switch now := EpochOf(info); {
 	case now != s.epoch:
 		return fmt.Errorf("%w (of %s, now of %s)", ErrReplaced, s.epoch, now)
 	case info.State.LastSeq < last:
-		return fmt.Errorf("%w (read to %d, it ends at %d)", ErrReplaced, last, info.State.LastSeq)
+		return s.missing(fmt.Errorf("read to %d, it ends at %d", last, info.State.LastSeq))
 	}
+	s.gone = time.Time{}
 	return nil
+}
+
+// missing returns what is wrong, as ErrReplaced if something has been for long.
+// A server of a cluster that has just become the leader may not know all yet.
+func (s *sentry) missing(err error) error {
+	if s.gone.IsZero() {
+		s.gone = time.Now()
+	}
+	if time.Since(s.gone) >= goneAfter {
+		return fmt.Errorf("%w: %w", ErrReplaced, err)
+	}
+	return err
 }
 
 // Watch returns ErrReplaced once the stream is not the one of the epoch any

@@ -22,9 +22,16 @@ func (b *bench) remake() {
 	b.tb.Helper()
 	cfg := b.stream.CachedInfo().Config
 	ok(b.tb, b.js.DeleteStream(b.ctx(), "S"))
-	var err error
-	b.stream, err = b.js.CreateStream(b.ctx(), cfg)
-	ok(b.tb, err)
+	for deadline := time.Now().Add(patience); ; {
+		var err error
+		if b.stream, err = b.js.CreateStream(b.ctx(), cfg); err == nil {
+			return
+		}
+		// The server may still be removing the files of the one before.
+		if api, refused := errors.AsType[*jetstream.APIError](err); !refused || api.ErrorCode != 10049 || time.Now().After(deadline) {
+			b.tb.Fatal(err)
+		}
+	}
 }
 
 // wantReplaced fails the test unless reading ends with ErrReplaced before it returns anything else.
@@ -130,7 +137,7 @@ type power struct {
 func newPower(t *testing.T) *power {
 	t.Helper()
 	p := &power{dir: t.TempDir()}
-	p.bench = newBench(t, natsembed.Options{Dir: p.dir, Port: -1, SyncInterval: time.Millisecond}, jetstream.StreamConfig{})
+	p.bench = newBench(t, natsembed.Options{Dir: p.dir, Port: -1}, jetstream.StreamConfig{})
 	u, err := url.Parse(p.server.ClientURL())
 	ok(t, err)
 	p.port, err = strconv.Atoi(u.Port())
@@ -159,7 +166,7 @@ func (p *power) restart(between func()) {
 	p.server.Stop()
 	between()
 	var err error
-	p.server, err = natsembed.Start(natsembed.Options{Dir: p.dir, Port: p.port, SyncInterval: time.Millisecond})
+	p.server, err = natsembed.Start(natsembed.Options{Dir: p.dir, Port: p.port})
 	ok(p.tb, err)
 	p.tb.Cleanup(p.server.Stop)
 	for deadline := time.Now().Add(patience); ; {

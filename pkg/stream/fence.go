@@ -25,7 +25,8 @@ import (
 // behind so many empty messages that the stream's sequence passes, in one step,
 // everything that a writer before can expect. That is bounded: it does not send
 // more than a window beyond what is acknowledged. The last message of the stream
-// is never an empty one. Readers pass over them; see Fence.
+// is never an empty one. Readers pass over them; see Fence. Where nobody reads by sequence they are
+// removed again: they have done their work once something is stored behind them.
 
 const (
 	// maxWindowMessages bounds AppenderConfig.WindowMessages, because a
@@ -36,17 +37,18 @@ const (
 	fenceMessages = maxWindowMessages + 4
 )
 
-// fenceSubject is where a stream's fences go; none if the stream takes no
-// atomic batches or has no subject of the form "prefix.>".
-func fenceSubject(cfg jetstream.StreamConfig) string {
-	if !cfg.AllowAtomicPublish || len(cfg.Subjects) == 0 {
-		return ""
+// fenceSubject is where a stream's fences go. A stream that takes none is refused: nothing would
+// keep late messages out of it.
+func fenceSubject(nc *nats.Conn, cfg jetstream.StreamConfig) (string, error) {
+	if err := topology.CheckAtomic(nc, cfg); err != nil {
+		return "", err
 	}
-	prefix, ok := strings.CutSuffix(cfg.Subjects[0], ".>")
-	if !ok {
-		return ""
+	if len(cfg.Subjects) > 0 {
+		if prefix, ok := strings.CutSuffix(cfg.Subjects[0], ".>"); ok {
+			return prefix + "." + topology.FenceToken, nil
+		}
 	}
-	return prefix + "." + topology.FenceToken
+	return "", fmt.Errorf("stream %s has no subject of the form prefix.> for its fences", cfg.Name)
 }
 
 // Fence reports whether a message is one of a fence's empty ones, and how many
@@ -100,8 +102,25 @@ func (a *Appender) publishFenced(ctx context.Context, m *nats.Msg) error {
 		return fmt.Errorf("%w: message stored at %d, expected at %d", ErrFenced, ack.Sequence, want)
 	}
 	a.next = ack.Sequence
+	if a.purgeFence {
+		subject := a.fence
+		a.purging.Go(func() { a.removeFences(a.ctx, subject, ack.Sequence) })
+	}
 	a.fence = ""
 	return nil
+}
+
+// removeFences removes the stream's fences before a message. The stream's last sequence, which
+// keeps late messages out, stays as it is, since that message is behind them. Those that cannot be
+// removed go with the next writer's.
+func (a *Appender) removeFences(ctx context.Context, subject string, before uint64) {
+	ctx, cancel := context.WithTimeout(ctx, a.ackTimeout)
+	defer cancel()
+	st, err := a.js.Stream(ctx, a.stream)
+	if err != nil {
+		return
+	}
+	_ = st.Purge(ctx, jetstream.WithPurgeSubject(subject), jetstream.WithPurgeSequence(before)) // see above
 }
 
 // fenceError says what the error of a batch means here. Whether it was stored

@@ -39,17 +39,41 @@ func (b *bench) late(next uint64, n int) (stored int) {
 	return stored
 }
 
+// TestAStreamWithoutFencesIsRefused: on such a stream the late messages of a writer come in behind
+// its successor's.
+func TestAStreamWithoutFencesIsRefused(t *testing.T) {
+	b := newBench(t, natsembed.Options{}, jetstream.StreamConfig{})
+	for name, cfg := range map[string]jetstream.StreamConfig{
+		"it takes no atomic batches":        {Name: "P", Subjects: []string{"p.>"}},
+		"no subject for a fence is its own": {Name: "P", Subjects: []string{"p"}, AllowAtomicPublish: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := b.js.CreateStream(b.ctx(), cfg)
+			ok(t, err)
+			defer b.js.DeleteStream(b.ctx(), cfg.Name) //nolint:errcheck // the next one would fail
+			a, err := stream.OpenAppender(b.ctx(), b.nc, cfg.Name, stream.AppenderConfig{})
+			if err == nil {
+				a.Close()
+				t.Fatal("it is written to all the same")
+			}
+			if want := !cfg.AllowAtomicPublish; errors.Is(err, topology.ErrNoAtomicBatches) != want {
+				t.Errorf("error %v; that it is for want of atomic batches: %v", err, want)
+			}
+		})
+	}
+}
+
 func TestALateWriterDoesNotFitInAgain(t *testing.T) {
 	for _, ahead := range []int{1, 2, 5, 100} {
 		t.Run(fmt.Sprintf("its successor is %d messages ahead", ahead), func(t *testing.T) {
-			b := newBench(t, natsembed.Options{}, jetstream.StreamConfig{AllowAtomicPublish: true})
-			first := b.appender(stream.AppenderConfig{})
+			b := newBench(t, natsembed.Options{}, jetstream.StreamConfig{})
+			first := b.fenced(stream.AppenderConfig{})
 			for i := range 10 {
 				ok(t, first.Append(b.ctx(), numbered(i, 8), nil))
 			}
 			ok(t, first.Flush(b.ctx()))
 			left := first.Stored()
-			second := b.appender(stream.AppenderConfig{})
+			second := b.fenced(stream.AppenderConfig{})
 			for i := range ahead {
 				ok(t, second.Append(b.ctx(), numbered(10+i, 8), nil))
 			}
@@ -72,8 +96,8 @@ func TestALateWriterDoesNotFitInAgain(t *testing.T) {
 	}
 
 	t.Run("one whose messages come before its successor's first is continued", func(t *testing.T) {
-		b := newBench(t, natsembed.Options{}, jetstream.StreamConfig{AllowAtomicPublish: true})
-		second := b.appender(stream.AppenderConfig{})
+		b := newBench(t, natsembed.Options{}, jetstream.StreamConfig{})
+		second := b.fenced(stream.AppenderConfig{})
 		if n := b.late(0, 3); n != 3 {
 			t.Fatalf("%d stored", n)
 		}
@@ -84,20 +108,20 @@ func TestALateWriterDoesNotFitInAgain(t *testing.T) {
 	})
 
 	t.Run("the first message may be a roll-up, large, or found by its LSN", func(t *testing.T) {
-		b := newBench(t, natsembed.Options{MaxPayload: 64 << 10}, jetstream.StreamConfig{AllowAtomicPublish: true, AllowRollup: true})
-		a := b.appender(stream.AppenderConfig{})
+		b := newBench(t, natsembed.Options{MaxPayload: 64 << 10}, jetstream.StreamConfig{AllowRollup: true})
+		a := b.fenced(stream.AppenderConfig{})
 		m := numbered(0, 8)
 		m.Header = stream.LSNHeader(7)
 		m.Header.Set(jetstream.MsgRollup, jetstream.MsgRollupSubject)
 		var called uint64
 		ok(t, a.Append(b.ctx(), m, func(seq uint64) { called = seq }))
 		ok(t, a.Flush(b.ctx()))
+		a.Close() // behind the call
 		if called != a.Stored() {
 			t.Errorf("stored at %d, told %d", a.Stored(), called)
 		}
-		a.Close()
 
-		a = b.appender(stream.AppenderConfig{})
+		a = b.fenced(stream.AppenderConfig{})
 		m = numbered(1, 300<<10)
 		m.Header = stream.LSNHeader(9)
 		ok(t, a.Append(b.ctx(), m, nil))

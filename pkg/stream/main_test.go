@@ -46,7 +46,7 @@ func newBench(tb testing.TB, opts natsembed.Options, cfg jetstream.StreamConfig)
 	tb.Cleanup(b.nc.Close)
 	b.js, err = jetstream.New(b.nc)
 	ok(tb, err)
-	cfg.Name, cfg.Subjects, cfg.AllowDirect = "S", []string{"s.>"}, true
+	cfg.Name, cfg.Subjects, cfg.AllowDirect, cfg.AllowAtomicPublish = "S", []string{"s.>"}, true, true
 	b.stream, err = b.js.CreateOrUpdateStream(b.ctx(), cfg)
 	ok(tb, err)
 	return b
@@ -58,7 +58,15 @@ func (b *bench) ctx() context.Context {
 	return ctx
 }
 
+// appender is one without a fence, so that the test can count on sequences.
 func (b *bench) appender(cfg stream.AppenderConfig) *stream.Appender {
+	b.tb.Helper()
+	a := b.fenced(cfg)
+	a.WithoutFence()
+	return a
+}
+
+func (b *bench) fenced(cfg stream.AppenderConfig) *stream.Appender {
 	b.tb.Helper()
 	a, err := stream.OpenAppender(b.ctx(), b.nc, "S", cfg)
 	ok(b.tb, err)
@@ -83,6 +91,9 @@ func (b *bench) stored() []int {
 	for seq := max(info.State.FirstSeq, 1); seq <= info.State.LastSeq; seq++ {
 		m, err := b.stream.GetMsg(b.ctx(), seq)
 		ok(b.tb, err)
+		if _, fence := stream.Fence(m.Header); fence {
+			continue
+		}
 		all = append(all, number(m.Data))
 	}
 	return all

@@ -36,7 +36,7 @@ func split(m Message, limit int) []*nats.Msg {
 	if len(m.Data) <= limit {
 		return []*nats.Msg{{Subject: m.Subject, Header: clone(m.Header), Data: m.Data}}
 	}
-	n := (len(m.Data) + limit - 1) / limit
+	n := partsOf(len(m.Data), limit)
 	parts := make([]*nats.Msg, n)
 	for i := range n {
 		h := m.PartHeader
@@ -49,6 +49,9 @@ func split(m Message, limit int) []*nats.Msg {
 	}
 	return parts
 }
+
+// partsOf is the number of parts that split makes of data of a size.
+func partsOf(size, limit int) int { return max(1, (size+limit-1)/limit) }
 
 // Part tells which part of how many a message is; a whole one is 0 of 1.
 func Part(h nats.Header) (index, count int, err error) {

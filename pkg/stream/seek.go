@@ -57,21 +57,22 @@ func Seek(ctx context.Context, st jetstream.Stream, lsn change.LSN, hint uint64)
 		return hi, nil
 	}
 	at := func(seq uint64) (bool, error) { // whatever comes first from seq on is at or after lsn
-		m, err := st.GetMsg(ctx, seq)
-		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			m, err = st.GetMsg(ctx, seq, jetstream.WithGetMsgSubject(">"))
+		for {
+			m, err := st.GetMsg(ctx, seq)
+			if errors.Is(err, jetstream.ErrMsgNotFound) {
+				m, err = st.GetMsg(ctx, seq, jetstream.WithGetMsgSubject(">"))
+			}
+			if errors.Is(err, jetstream.ErrMsgNotFound) {
+				return true, nil // nothing comes
+			}
+			if err != nil {
+				return false, fmt.Errorf("seek %s: get message %d: %w", lsn, seq, err)
+			}
+			if l, err := LSN(m.Header); err == nil {
+				return l >= lsn, nil
+			}
+			seq = m.Sequence + 1 // somebody else's: whoever reads it says so
 		}
-		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			return true, nil // nothing comes
-		}
-		if err != nil {
-			return false, fmt.Errorf("seek %s: get message %d: %w", lsn, seq, err)
-		}
-		l, err := LSN(m.Header)
-		if err != nil {
-			return false, fmt.Errorf("seek %s: message %d: %w", lsn, seq, err)
-		}
-		return l >= lsn, nil
 	}
 	if hint > lo && hint < hi {
 		after, err := at(hint)

@@ -76,7 +76,7 @@ func (s Source) EnsureChangeLog(ctx context.Context, js jetstream.JetStream, h H
 	if maxBytes == 0 {
 		maxBytes = defaultChangeBytes
 	}
-	st, err := js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
+	st, err := ensureStream(ctx, js, jetstream.StreamConfig{
 		Name:        s.ChangeStream(),
 		Description: "Shapebus change log: fragments of committed transactions, one subject per table",
 		Subjects:    []string{"sb." + string(s) + ".change.>"},
@@ -86,9 +86,7 @@ func (s Source) EnsureChangeLog(ctx context.Context, js jetstream.JetStream, h H
 		Discard:     discard,
 		Duplicates:  duplicates,
 		AllowDirect: true,
-		// A new writer keeps the one before out with an atomic batch.
-		AllowAtomicPublish: true,
-		Metadata:           h.metadata(),
+		Metadata:    h.metadata(),
 	})
 	if err != nil {
 		return nil, Explain(fmt.Errorf("create stream %s for at most %d bytes: %w", s.ChangeStream(), maxBytes, err))
@@ -134,7 +132,7 @@ func (s Source) EnsureShapeLog(ctx context.Context, js jetstream.JetStream, p in
 	if maxBytes == 0 {
 		maxBytes = -1
 	}
-	_, err := js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
+	_, err := ensureStream(ctx, js, jetstream.StreamConfig{
 		Name:        s.ShapeStream(p),
 		Description: "Shapebus shape logs and segments of one partition",
 		Subjects:    []string{s.partition(p) + ">"},
@@ -143,9 +141,7 @@ func (s Source) EnsureShapeLog(ctx context.Context, js jetstream.JetStream, p in
 		Discard:     jetstream.DiscardNew, // a log never loses its beginning silently
 		Duplicates:  duplicates,
 		AllowDirect: true,
-		// A new writer keeps the one before out with an atomic batch.
-		AllowAtomicPublish: true,
-		AllowRollup:        true, // checkpoints replace one another
+		AllowRollup: true, // checkpoints replace one another
 		// Readers go live on core NATS: a JetStream consumer each would
 		// cost the server 40 KB and most of its publish rate.
 		RePublish: &jetstream.RePublish{
@@ -167,7 +163,7 @@ func (s Source) EnsureMembers(ctx context.Context, js jetstream.JetStream, repli
 // EnsureVerdicts creates or updates the streams of verdicts of every partition.
 func (s Source) EnsureVerdicts(ctx context.Context, js jetstream.JetStream, partitions, replicas int) error {
 	for p := range partitions {
-		_, err := js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
+		_, err := ensureStream(ctx, js, jetstream.StreamConfig{
 			Name:        s.VerdictStream(p),
 			Description: "Shapebus verdicts: what commits of inner shapes changed in the sets of values they select",
 			Subjects:    []string{s.verdicts(p) + ">"},
@@ -176,8 +172,6 @@ func (s Source) EnsureVerdicts(ctx context.Context, js jetstream.JetStream, part
 			Discard:     jetstream.DiscardNew,
 			Duplicates:  duplicates,
 			AllowDirect: true,
-			// A new writer keeps the one before out with an atomic batch.
-			AllowAtomicPublish: true,
 		})
 		if err != nil {
 			return Explain(fmt.Errorf("create stream %s: %w", s.VerdictStream(p), err))
@@ -186,7 +180,23 @@ func (s Source) EnsureVerdicts(ctx context.Context, js jetstream.JetStream, part
 	return nil
 }
 
+// ensureStream creates or updates a stream that has one writer at a time.
+func ensureStream(ctx context.Context, js jetstream.JetStream, cfg jetstream.StreamConfig) (jetstream.Stream, error) {
+	if err := checkServer(js.Conn()); err != nil {
+		return nil, err
+	}
+	cfg.AllowAtomicPublish = true // a new writer keeps the one before out with an atomic batch
+	st, err := js.CreateOrUpdateStream(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	return st, CheckAtomic(js.Conn(), st.CachedInfo().Config)
+}
+
 func bucket(ctx context.Context, js jetstream.JetStream, name, what string, replicas int, ttl time.Duration) error {
+	if err := checkServer(js.Conn()); err != nil {
+		return err
+	}
 	_, err := js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
 		Bucket:         name,
 		Description:    "Shapebus " + what,

@@ -103,13 +103,6 @@ type Checkpoint struct {
 	At      int64  `msgpack:"at"` // microseconds since 1970-01-01 UTC
 }
 
-// ParkedAt is a place in the change log that some shapes have come to.
-type ParkedAt struct {
-	LSN     uint64   `msgpack:"lsn"`
-	Aside   string   `msgpack:"aside,omitempty"` // transactions before LSN that they do not have; see Tail.Aside
-	Handles []string `msgpack:"handles"`
-}
-
 // EncodeCheckpoint returns the message's body.
 func EncodeCheckpoint(c Checkpoint) ([]byte, error) { return encodeMap("checkpoint", c) }
 

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vmihailenco/msgpack/v5"
 	"pgregory.net/rapid"
 
 	"github.com/shapebus/shapebus/pkg/change"
@@ -279,7 +280,10 @@ func TestCheckpointsReadAsTheyWereWritten(t *testing.T) {
 			FloorSeq: numbers().Draw(t, "floor seq"), At: int64(numbers().Draw(t, "at")),
 		}
 		for range rapid.IntRange(0, 2).Draw(t, "parked") {
-			want.Parked = append(want.Parked, wire.ParkedAt{LSN: numbers().Draw(t, "place"), Handles: []string{"a", "b"}})
+			// Of the usual form, nearly of it, and of none; those of the usual form come back first.
+			handles := rapid.SliceOfN(rapid.StringMatching(`[0-9a-f]{16}-[1-9a-z][0-9a-z]{0,10}`), 0, 3).Draw(t, "usual")
+			handles = append(handles, rapid.SliceOfN(rapid.StringMatching(`[0-9a-f]{16}-0[0-9a-z]{1,3}|[0-9A-F]{15}A-1|[a-c]|[0-9a-f]{16}-?`), 1, 3).Draw(t, "others")...)
+			want.Parked = append(want.Parked, wire.ParkedAt{LSN: numbers().Draw(t, "place"), Handles: handles})
 		}
 		data, err := wire.EncodeCheckpoint(want)
 		if err != nil {
@@ -289,6 +293,19 @@ func TestCheckpointsReadAsTheyWereWritten(t *testing.T) {
 			t.Fatalf("%+v reads as %+v, %v", want, got, err)
 		}
 	})
+}
+
+// Before handles were packed, a place named them as they are.
+func TestCheckpointsWithHandlesInFullAreRead(t *testing.T) {
+	parked := []any{map[string]any{"lsn": 7, "aside": "5", "handles": []string{"537a3e845a2479ab-hoe9dyycgv", "b-2"}}}
+	body, err := msgpack.Marshal(map[string]any{"lsn": 9, "parked": parked})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := wire.Checkpoint{LSN: 9, Parked: []wire.ParkedAt{{LSN: 7, Aside: "5", Handles: []string{"537a3e845a2479ab-hoe9dyycgv", "b-2"}}}}
+	if got, err := wire.DecodeCheckpoint(append([]byte{wire.Version}, body...)); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v, %v", got, err)
+	}
 }
 
 func TestVerdictsReadAsTheyWereWritten(t *testing.T) {

@@ -90,7 +90,7 @@ func (s *session) lookAt(ctx context.Context, p *partition) (t *takeover, err er
 		return nil, err
 	}
 	t = &takeover{p: p, life: l}
-	if t.cp, _, err = readCheckpoint(ctx, s.js, s.c.cfg.Source, p.n); err != nil {
+	if t.cp, _, err = registry.ReadCheckpoint(ctx, s.js, s.c.cfg.Source, p.n); err != nil {
 		return nil, err
 	}
 	l.out.SetStall(probeStall)

@@ -24,11 +24,12 @@ const (
 
 // standing is all that tells how a shape goes on.
 type standing struct {
-	rec   *registry.Shape
-	tail  wire.Tail
-	cp    wire.Checkpoint // of its partition
-	other string          // why the shape is of another history, whose LSNs mean nothing here
-	bad   error           // the tail cannot be read
+	rec    *registry.Shape
+	tail   wire.Tail
+	cp     wire.Checkpoint // of its partition
+	parked parkedPlaces    // of cp, by handle; nil where there is no need to look them up for many shapes
+	other  string          // why the shape is of another history, whose LSNs mean nothing here
+	bad    error           // the tail cannot be read
 }
 
 // route is a course, and what belongs to it.
@@ -62,7 +63,7 @@ func (s standing) route() route {
 	case len(rec.Subqueries) > 0 && !tail.Began && rec.State == control.StateCreating:
 		return route{course: courseBegin}
 	case len(rec.Subqueries) > 0 && tail.Began:
-		at, aside, ok := placeOf(rec, rec.State == control.StateLive, tail, s.cp)
+		at, aside, ok := s.place()
 		if !ok {
 			return end(reasonLost)
 		}
@@ -77,4 +78,12 @@ func (s standing) route() route {
 		return route{course: courseUncover}
 	}
 	return route{course: courseFollow}
+}
+
+// place finds where the log of a shape with subqueries stands.
+func (s standing) place() (at change.LSN, aside string, ok bool) {
+	if s.parked == nil {
+		s.parked = placesIn(&s.cp)
+	}
+	return placeOf(s.rec, s.rec.State == control.StateLive, s.tail, change.LSN(s.cp.LSN), s.parked)
 }

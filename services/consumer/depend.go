@@ -189,7 +189,7 @@ func (s *session) addLive(f *follower) {
 		}
 	}
 	s.router.add(f)
-	s.sets.place(f.handle, true, 0)
+	s.sets.place(f.handle, true, f.after)
 	s.c.stats.Live.Store(int64(len(s.live)))
 }
 

@@ -34,11 +34,18 @@
 //     successor reads the last one of each log and skips what is there, to the
 //     op; a transaction cut in the middle is continued.
 //  4. the partition's checkpoint, in the same stream and thus behind all it
-//     speaks of. A crash before it costs reading some of the change log again.
+//     speaks of. A crash before it costs reading some of the change log again. One that
+//     is larger than a message goes in parts: a crash after some leaves the one before,
+//     which is removed after the last part.
 //  5. the record's state "live", after a checkpoint that covers the shape. A
 //     crash before it: the successor re-reads the change log for this shape
 //     from 1's place and skips what its log holds.
 //  6. trimming the change log below every partition's checkpoint.
+//
+// A shape ends with its log's last word; then all before that is removed, and then its
+// segments; then the record says so. A crash between leaves a log whose tail tells the
+// successor to do the rest, and the control plane not to hand it out. The lease is given
+// back last, when a last checkpoint is stored and the appenders are closed.
 //
 // A shape with subqueries leaves the main loop in a group (group.go) whenever
 // a set that it depends on may change. For it, between 3 and 4:

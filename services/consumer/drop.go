@@ -133,6 +133,7 @@ func (g *group) lose(partition int) (lost []*follower) {
 			lost = append(lost, f)
 		}
 	}
+	g.listed = nil
 	if len(lost) > 0 && g.cancel != nil {
 		g.cancel(errRegroup)
 	}

@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/shapebus/shapebus/pkg/control"
 	"github.com/shapebus/shapebus/pkg/registry"
+	"github.com/shapebus/shapebus/pkg/topology"
 	"github.com/shapebus/shapebus/pkg/wire"
 )
 
@@ -48,10 +50,42 @@ func (s *session) endRunning(ctx context.Context, id, reason string, keepRecord 
 	return nil
 }
 
-// endRecord ends a shape that nobody runs. tail is where its log stands.
+// endRecord ends a shape that nobody runs. tail is where its log stands; if that has its last word,
+// the record says the same.
 func (s *session) endRecord(ctx context.Context, rec *registry.Shape, tail wire.Tail, reason string) error {
+	if tail.Ended {
+		word, err := lastWord(ctx, s.js, s.c.cfg.Source, rec)
+		if err != nil {
+			return err
+		}
+		reason = cmp.Or(word, reason)
+	}
 	f := &follower{id: rec.ID, handle: rec.Handle, partition: rec.Partition, life: s.parts[rec.Partition].life.Load(), tail: tail, appended: tail, builders: s.builders}
 	return s.endFollower(ctx, f, reason, true)
+}
+
+// lastWord reads from the log of a shape that has ended why it did; "" if the log has been removed
+// since.
+func lastWord(ctx context.Context, js jetstream.JetStream, source topology.Source, rec *registry.Shape) (reason string, err error) {
+	st, err := js.Stream(ctx, source.ShapeStream(rec.Partition))
+	if err != nil {
+		return "", fmt.Errorf("read the end of log %s: %w", rec.Handle, err)
+	}
+	m, err := st.GetLastMsgForSubject(ctx, source.LogSubject(rec.Partition, rec.Handle))
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("read the end of log %s: %w", rec.Handle, err)
+	}
+	var d wire.LogDecoder
+	err = d.Decode(m.Data, func(e *wire.Entry) error {
+		if e.Kind == wire.EntryEnd {
+			reason = e.Reason
+		}
+		return nil
+	})
+	return reason, err
 }
 
 // endFollower appends the shape's last word, once, and ends those that depend on it. The rest is
@@ -119,16 +153,17 @@ func (s *session) closeRecord(ctx context.Context, id, handle, reason string) er
 	}
 }
 
-// purge removes a shape's segments and its log but for the last keep messages.
+// purge removes a shape's log but for the last keep messages, and its segments: in this order, so
+// that no log refers to rows that are gone.
 func (s *session) purge(ctx context.Context, partition int, handle string, keep uint64) error {
-	if err := s.purgeSegments(ctx, partition, handle, 0); err != nil {
-		return err
-	}
 	st, err := s.js.Stream(ctx, s.c.cfg.Source.ShapeStream(partition))
 	if err != nil {
 		return err
 	}
-	return st.Purge(ctx, jetstream.WithPurgeSubject(s.c.cfg.Source.LogSubject(partition, handle)), jetstream.WithPurgeKeep(keep))
+	if err := st.Purge(ctx, jetstream.WithPurgeSubject(s.c.cfg.Source.LogSubject(partition, handle)), jetstream.WithPurgeKeep(keep)); err != nil {
+		return err
+	}
+	return s.purgeSegments(ctx, partition, handle, 0)
 }
 
 // purgeSegments removes a shape's segments but for one.

@@ -55,9 +55,10 @@ type group struct {
 
 	mu      sync.Mutex // for what others look at
 	members map[string]*follower
-	at      place           // everything up to here is in the logs
-	aside   []reconcile.Txn // but these
-	ending  []ending        // members that must end
+	listed  map[int][]string // their handles; see handles
+	at      place            // everything up to here is in the logs
+	aside   []reconcile.Txn  // but these
+	ending  []ending         // members that must end
 	cancel  context.CancelCauseFunc
 	began   bool // the logs have a beginning
 	mixed   bool // some members wait for a partition that is down, and others need not
@@ -259,6 +260,7 @@ func (g *group) drop(id string) *follower {
 	g.mu.Lock()
 	f := g.members[id]
 	delete(g.members, id)
+	g.listed = nil
 	g.mu.Unlock()
 	if f != nil {
 		g.router.remove(f)

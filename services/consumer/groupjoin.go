@@ -50,6 +50,7 @@ func (g *group) handOver() {
 		delete(s.grouped, f.id)
 	}
 	clear(g.members)
+	g.listed = nil
 	g.mu.Unlock()
 	s.disband(g)
 	for _, f := range members {

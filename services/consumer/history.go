@@ -29,7 +29,7 @@ func (s *session) sameHistory(st *standing) {
 		st.other = s.reasonHistory()
 	}
 	if s.foreign(st.cp.History) {
-		st.cp = wire.Checkpoint{}
+		st.cp, st.parked = wire.Checkpoint{}, nil
 	}
 }
 

@@ -81,7 +81,7 @@ func leaveAndReturn(tb testing.TB, s *session, n int) (busy time.Duration) {
 func TestLeavingTheMainLoopTakesTimeByTheShape(t *testing.T) {
 	took := func(n int) (best time.Duration) {
 		s := outerCrowd(t, n)
-		for i := range 7 {
+		for i := range 4 {
 			runtime.GC()
 			if busy := leaveAndReturn(t, s, n); i == 0 || busy < best {
 				best = busy
@@ -89,13 +89,13 @@ func TestLeavingTheMainLoopTakesTimeByTheShape(t *testing.T) {
 		}
 		return best
 	}
-	few, many := took(1000), took(10_000)
-	t.Logf("the main loop is busy for %v with 1,000 shapes, for %v with 10,000", few, many)
-	// Ten times as many shapes do not fit into the processor's cache any more, which makes it about
-	// 20 times. The square would be 100.
-	const most = 40
+	// Both crowds are too large for the processor's cache, or the larger one would take more by that.
+	const crowd, times = 2500, 4
+	few, many := took(crowd), took(times*crowd)
+	t.Logf("the main loop is busy for %v with %d shapes, for %v with %d", few, crowd, many, times*crowd)
+	const most = 2 * times // the square is 16
 	if ratio := float64(many) / float64(max(few, time.Millisecond)); ratio > most {
-		t.Errorf("ten times as many shapes take %.1f times as long: %v and %v", ratio, few, many)
+		t.Errorf("%d times as many shapes take %.1f times as long: %v and %v", times, ratio, few, many)
 	}
 }
 

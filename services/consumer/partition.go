@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/registry"
@@ -28,6 +30,8 @@ type partition struct {
 	messages  *atomic.Int64
 	bytes     *atomic.Int64
 	builders  *sync.Pool
+	outdated  atomic.Uint64        // the first sequence of the last checkpoint in parts
+	purgeable chan struct{}        // there are checkpoints before that
 	life      atomic.Pointer[life] // nil while the stream cannot be written
 
 	// The main loop's.
@@ -137,6 +141,14 @@ func (l *life) flush(ctx context.Context) error {
 	return l.explain(l.out.Flush(ctx))
 }
 
+// parts is the number of parts in which data of a size is stored.
+func (l *life) parts(size int) int {
+	if l == nil {
+		return 1
+	}
+	return l.out.Parts(size)
+}
+
 // append hands a message to the appender.
 func (l *life) append(ctx context.Context, m stream.Message, stored func(uint64)) error {
 	if l == nil {
@@ -149,12 +161,13 @@ func (c *Consumer) newPartition(n int, builders *sync.Pool) *partition {
 	return &partition{
 		source: c.cfg.Source, n: n, failpoint: c.cfg.Failpoint, since: time.Now(),
 		messages: &c.stats.Appended, bytes: &c.stats.Bytes, builders: builders,
+		purgeable: make(chan struct{}, 1),
 	}
 }
 
 // openLife begins to write a partition's stream. It sends nothing.
 func (c *Consumer) openLife(ctx context.Context, n int) (*life, error) {
-	out, err := stream.OpenAppender(ctx, c.cfg.NATS, c.cfg.Source.ShapeStream(n), stream.AppenderConfig{WindowBytes: c.cfg.WindowBytes, Stall: c.cfg.Stall})
+	out, err := stream.OpenAppender(ctx, c.cfg.NATS, c.cfg.Source.ShapeStream(n), stream.AppenderConfig{WindowBytes: c.cfg.WindowBytes, Stall: c.cfg.Stall, PurgeFence: true})
 	if err != nil {
 		return nil, topology.Explain(err)
 	}
@@ -198,7 +211,7 @@ func (p *partition) appendSegment(ctx context.Context, l *life, handle string, s
 
 // checkpoint appends how far the partition has come. It stands behind
 // everything appended before, so it is true once it is stored. It replaces
-// the one before it.
+// the one before it; registry.ReadCheckpoint says how.
 func (p *partition) checkpoint(ctx context.Context, c wire.Checkpoint, stored func(uint64)) error {
 	l := p.life.Load()
 	return p.checkpointIn(ctx, l, c, func(seq uint64) {
@@ -215,11 +228,42 @@ func (p *partition) checkpointIn(ctx context.Context, l *life, c wire.Checkpoint
 	if err != nil {
 		return err
 	}
-	return l.append(ctx, stream.Message{
-		Subject: p.source.CheckpointSubject(p.n),
-		Header:  stream.Header("Nats-Rollup", "sub"),
-		Data:    data,
-	}, stored)
+	m := stream.Message{Subject: p.source.CheckpointSubject(p.n), Data: data}
+	parts := uint64(l.parts(len(data)))
+	if parts == 1 {
+		m.Header = stream.Header(jetstream.MsgRollup, jetstream.MsgRollupSubject)
+		return l.append(ctx, m, stored)
+	}
+	// Each part would remove those before it, its own first ones too.
+	return l.append(ctx, m, func(last uint64) {
+		p.outdated.Store(last - (parts - 1))
+		select {
+		case p.purgeable <- struct{}{}:
+		default: // it is known already that there is something
+		}
+		if stored != nil {
+			stored(last)
+		}
+	})
+}
+
+// purgeCheckpoints removes what stands before a checkpoint in parts, until ctx ends. What it cannot
+// remove goes with the next one.
+func (p *partition) purgeCheckpoints(ctx context.Context, js jetstream.JetStream, log *slog.Logger) error {
+	for {
+		select {
+		case <-p.purgeable:
+		case <-ctx.Done():
+			return nil
+		}
+		st, err := js.Stream(ctx, p.source.ShapeStream(p.n))
+		if err == nil {
+			err = st.Purge(ctx, jetstream.WithPurgeSubject(p.source.CheckpointSubject(p.n)), jetstream.WithPurgeSequence(p.outdated.Load()))
+		}
+		if err != nil && ctx.Err() == nil {
+			log.WarnContext(ctx, "old checkpoints not removed", slog.Int("partition", p.n), slog.Any("error", err))
+		}
+	}
 }
 
 // floorIn is the floor that a checkpoint tells.

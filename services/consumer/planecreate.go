@@ -32,7 +32,7 @@ func (p *plane) create(ctx context.Context, req control.CreateRequest) (any, err
 	case err != nil:
 		return nil, err
 	case fresh: // its log has not begun
-		return summary(rec, wire.Tail{}, wire.Checkpoint{}, 0), nil
+		return summary(rec, wire.Tail{}), nil
 	}
 	return p.describe(ctx, rec)
 }
@@ -84,8 +84,12 @@ func (p *plane) join(ctx context.Context, have, want *registry.Shape) (*registry
 }
 
 // over reports whether a life is over though its record does not say so yet: its log has ended,
-// or it depends on an earlier life of an inner shape than there is.
+// its table is not what it was made for any more, or it depends on an earlier life of an inner
+// shape than there is.
 func (p *plane) over(ctx context.Context, have, want *registry.Shape) (bool, error) {
+	if have.Structure != want.Structure { // the look at the catalog ends it
+		return true, nil
+	}
 	inner := map[string]bool{}
 	for _, q := range have.Subqueries {
 		inner[q.Handle] = true

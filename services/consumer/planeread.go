@@ -85,20 +85,32 @@ func (p *plane) describeAll(ctx context.Context, records []*registry.Shape) ([]c
 	if err != nil {
 		return nil, err
 	}
-	checkpoints := map[int]wire.Checkpoint{}
+	type checkpoint struct {
+		at     change.LSN
+		parked parkedPlaces
+	}
+	checkpoints := map[int]checkpoint{}
 	out := make([]control.Shape, 0, len(records))
 	for _, rec := range records {
 		cp, ok := checkpoints[rec.Partition]
 		if !ok {
-			if cp, _, err = readCheckpoint(ctx, p.js, p.c.cfg.Source, rec.Partition); err != nil && !p.isDown(ctx, rec.Partition) {
+			c, _, err := registry.ReadCheckpoint(ctx, p.js, p.c.cfg.Source, rec.Partition)
+			if err != nil && !p.isDown(ctx, rec.Partition) {
 				return nil, err
 			}
+			cp = checkpoint{change.LSN(c.LSN), placesIn(&c)}
 			checkpoints[rec.Partition] = cp
 		}
-		s := summary(rec, tails.of[rec.Handle], cp, head.lsn)
+		s := summary(rec, tails.of[rec.Handle])
+		if rec.State == control.StateLive {
+			applied, _, _ := placeOf(rec, true, tails.of[rec.Handle], cp.at, cp.parked)
+			if s.Applied = applied.String(); head.lsn > applied {
+				s.LagBytes = int64(head.lsn - applied)
+			}
+		}
 		if tails.of[rec.Handle].Ended && s.State != control.StateEnded && s.State != control.StateDeleting {
 			s.State = control.StateEnded // the record follows in a moment
-			if s.Reason, err = p.lastWord(ctx, rec); err != nil {
+			if s.Reason, err = lastWord(ctx, p.js, p.c.cfg.Source, rec); err != nil {
 				return nil, err
 			}
 		}
@@ -107,33 +119,15 @@ func (p *plane) describeAll(ctx context.Context, records []*registry.Shape) ([]c
 	return out, nil
 }
 
-// lastWord reads from the log of a shape that has ended why it did.
-func (p *plane) lastWord(ctx context.Context, rec *registry.Shape) (reason string, err error) {
-	st, err := p.js.Stream(ctx, p.c.cfg.Source.ShapeStream(rec.Partition))
-	if err != nil {
-		return "", fmt.Errorf("read the end of log %s: %w", rec.Handle, err)
-	}
-	m, err := st.GetLastMsgForSubject(ctx, p.c.cfg.Source.LogSubject(rec.Partition, rec.Handle))
-	if err != nil {
-		return "", fmt.Errorf("read the end of log %s: %w", rec.Handle, err)
-	}
-	var d wire.LogDecoder
-	err = d.Decode(m.Data, func(e *wire.Entry) error {
-		if e.Kind == wire.EntryEnd {
-			reason = e.Reason
-		}
-		return nil
-	})
-	return reason, err
-}
-
-func summary(rec *registry.Shape, tail wire.Tail, cp wire.Checkpoint, head change.LSN) control.Shape {
+// summary is what a shape's record and log say of it.
+func summary(rec *registry.Shape, tail wire.Tail) control.Shape {
 	d := rec.Definition
 	s := control.Shape{
 		ID: rec.ID, Handle: rec.Handle, Partition: rec.Partition, State: rec.State, Reason: rec.Reason,
 		Schema: d.Schema, Table: d.Table, Where: d.Where, Params: d.Params,
 		HasKey: len(rec.Table.PrimaryKey) > 0, WriteUnit: control.WriteUnit, Created: rec.Created.Format(time.RFC3339Nano),
 		Inner: rec.Unasked, Offset: tail.Committed, Rows: tail.CommittedRows, LogBytes: tail.Bytes, SnapshotRows: rec.SnapshotRows,
+		Applied: change.LSN(0).String(),
 	}
 	for _, q := range rec.Subqueries {
 		s.Subqueries = append(s.Subqueries, q.Handle)
@@ -145,14 +139,6 @@ func summary(rec *registry.Shape, tail wire.Tail, cp wire.Checkpoint, head chang
 			})
 		}
 	}
-	applied := change.LSN(0)
-	if rec.State == control.StateLive {
-		applied, _, _ = placeOf(rec, true, tail, cp)
-		if head > applied {
-			s.LagBytes = int64(head - applied)
-		}
-	}
-	s.Applied = applied.String()
 	return s
 }
 
@@ -221,7 +207,7 @@ func (p *plane) status(ctx context.Context, _ struct{}) (any, error) {
 		if slices.ContainsFunc(out.Down, func(d control.PartitionDown) bool { return d.Partition == n }) {
 			continue
 		}
-		cp, _, err := readCheckpoint(ctx, p.js, cfg.Source, n)
+		cp, _, err := registry.ReadCheckpoint(ctx, p.js, cfg.Source, n)
 		if err != nil {
 			return nil, err
 		}

@@ -160,7 +160,7 @@ func (s *session) readCheckpoints(ctx context.Context) (map[int]wire.Checkpoint,
 		if p.life.Load() == nil {
 			continue
 		}
-		c, _, err := readCheckpoint(ctx, s.js, s.c.cfg.Source, p.n)
+		c, _, err := registry.ReadCheckpoint(ctx, s.js, s.c.cfg.Source, p.n)
 		if err != nil {
 			if s.gone(ctx) != nil {
 				return nil, place{}, err
@@ -183,26 +183,6 @@ func (s *session) readCheckpoints(ctx context.Context) (map[int]wire.Checkpoint,
 	}
 	s.c.stats.Applied.Store(uint64(s.applied.lsn))
 	return all, start, nil
-}
-
-// readCheckpoint reads a partition's last checkpoint; ok is false before the first.
-func readCheckpoint(ctx context.Context, js jetstream.JetStream, source topology.Source, p int) (c wire.Checkpoint, ok bool, err error) {
-	st, err := js.Stream(ctx, source.ShapeStream(p))
-	if err != nil {
-		return c, false, fmt.Errorf("read checkpoint of partition %d: %w", p, err)
-	}
-	m, err := st.GetLastMsgForSubject(ctx, source.CheckpointSubject(p))
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return c, false, nil
-	}
-	if err != nil {
-		return c, false, fmt.Errorf("read checkpoint of partition %d: %w", p, err)
-	}
-	if c, err = wire.DecodeCheckpoint(m.Data); err != nil {
-		return c, false, fmt.Errorf("the checkpoint of partition %d cannot be read: %w; with `nats stream rmm %s %d -f` its shapes go on without it, and those end whose beginning the change log has not any more",
-			p, err, source.ShapeStream(p), m.Sequence)
-	}
-	return c, true, nil
 }
 
 // tailPage is how many logs are asked for their last message at once; the
@@ -232,7 +212,7 @@ func readTails(ctx context.Context, js jetstream.JetStream, source topology.Sour
 	}
 	for p, all := range subjects {
 		for len(all) > 0 {
-			page := all[:min(tailPage, len(all))]
+			page := all[:min(tailPage, len(all), fitting(js.Conn().MaxPayload(), len(all[0])))]
 			all = all[len(page):]
 			if err := readTailPage(ctx, js, source.ShapeStream(p), page, into); err != nil {
 				return fmt.Errorf("read logs of partition %d: %w", p, err)
@@ -249,6 +229,12 @@ func readTail(ctx context.Context, js jetstream.JetStream, source topology.Sourc
 		return wire.Tail{}, err
 	}
 	return all.of[handle], all.bad[handle]
+}
+
+// fitting is how many subjects of a length fit into a request.
+func fitting(maxPayload int64, length int) int {
+	const around, each = 512, 4 // the rest of the request; quotes, a comma, and a handle may be a digit longer
+	return max(1, (int(maxPayload)-around)/(length+each))
 }
 
 // readTailPage adds the tails of the logs that have one. An answer may end

@@ -27,8 +27,8 @@ const role = "consumer"
 const leaseKey = "consumer"
 
 // Run serves until ctx ends; then it returns nil. It returns an error only
-// when a person must act: the database URL cannot be read, or the source is
-// set up otherwise. Everything else is retried, logged and counted.
+// when a person must act: the database URL cannot be read, the source is
+// set up otherwise, or the NATS server is too old. Everything else is retried, logged and counted.
 //
 // Ending ctx leaves what is appended appended; the next process goes on there.
 func (c *Consumer) Run(ctx context.Context) error {
@@ -72,7 +72,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 		if err == nil {
 			break
 		}
-		if _, ok := errors.AsType[*final](err); ok {
+		if _, ok := errors.AsType[*final](err); ok || errors.Is(err, topology.ErrNoAtomicBatches) {
 			return err
 		}
 		c.retry(ctx, "get ready", err, &pause)

@@ -127,6 +127,9 @@ func (s *session) main(ctx context.Context) error {
 	s.group.Go(func() error { return s.readChanges(ctx, start, messages) })
 	s.group.Go(func() error { return s.watchCatalog(ctx) })
 	s.group.Go(func() error { return s.trim(ctx) })
+	for _, p := range s.parts {
+		s.group.Go(func() error { return p.purgeCheckpoints(ctx, s.js, s.log) })
+	}
 	s.c.stats.Owner.Store(true)
 	defer s.c.stats.Owner.Store(false)
 
@@ -331,14 +334,15 @@ func (s *session) checkpoint(ctx context.Context, stored func(partition int)) er
 	floor := s.floor()
 	c := wire.Checkpoint{
 		LSN: uint64(s.applied.lsn), Seq: s.applied.seq,
-		FloorLSN: uint64(floor.lsn), FloorSeq: floor.seq, Parked: s.groupsAt(), History: s.history.ID,
-		At: time.Now().UnixMicro(),
+		FloorLSN: uint64(floor.lsn), FloorSeq: floor.seq, History: s.history.ID, At: time.Now().UnixMicro(),
 	}
 	defer s.dropLost(ctx)
+	parked := s.groupsAt()
 	for _, p := range s.parts {
 		if p.phase != up {
 			continue
 		}
+		c.Parked = parked[p.n]
 		s.c.cfg.Failpoint("before_checkpoint")
 		err := p.checkpoint(ctx, c, func(uint64) {
 			if stored != nil {
@@ -349,7 +353,7 @@ func (s *session) checkpoint(ctx context.Context, stored func(partition int)) er
 			return err
 		}
 	}
-	s.saved, s.savedParked = [2]place{s.applied, floor}, len(c.Parked) > 0
+	s.saved, s.savedParked = [2]place{s.applied, floor}, len(parked) > 0
 	s.c.stats.Values.Store(s.sets.trim(floor.lsn, s.applied.lsn))
 	return nil
 }

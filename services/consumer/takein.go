@@ -30,9 +30,13 @@ func (s *session) entrants(ctx context.Context, records []*registry.Shape, tails
 		at    change.LSN
 		aside string
 	}
+	parked := map[int]parkedPlaces{}
+	for p, cp := range checkpoints {
+		parked[p] = placesIn(&cp)
+	}
 	spots := map[spot]*entrant{} // shapes often stand at the same place
 	for _, rec := range records {
-		e := &entrant{standing: standing{rec: rec, tail: tails.of[rec.Handle], cp: checkpoints[rec.Partition], bad: tails.bad[rec.Handle]}}
+		e := &entrant{standing: standing{rec: rec, tail: tails.of[rec.Handle], cp: checkpoints[rec.Partition], parked: parked[rec.Partition], bad: tails.bad[rec.Handle]}}
 		s.sameHistory(&e.standing)
 		e.route = e.standing.route()
 		all = append(all, e)

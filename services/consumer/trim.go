@@ -10,6 +10,7 @@ import (
 
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/control"
+	"github.com/shapebus/shapebus/pkg/registry"
 	"github.com/shapebus/shapebus/pkg/topology"
 	"github.com/shapebus/shapebus/pkg/wire"
 )
@@ -78,7 +79,7 @@ func (s *session) trimChanges(ctx context.Context, floors *floors) error {
 	}
 	var low place
 	for i, p := range s.parts {
-		c, ok, err := readCheckpoint(ctx, s.js, s.c.cfg.Source, p.n)
+		c, ok, err := registry.ReadCheckpoint(ctx, s.js, s.c.cfg.Source, p.n)
 		if err != nil && s.c.stats.Down.has(p.n) {
 			return nil // that has been said
 		}

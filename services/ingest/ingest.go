@@ -44,6 +44,7 @@ var (
 	errStandby      = errors.New("another process has the replication slot")
 	errBackPressure = errors.New("JetStream has been refusing more for too long; the replication connection is closed for a while")
 	errStopping     = errors.New("the Postgres server is shutting down")
+	errRecovery     = errors.New("the Postgres server is a standby or recovers; ingest goes on once it is the primary")
 )
 
 // fatalError is trouble that only a person can end.

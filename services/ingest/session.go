@@ -80,6 +80,9 @@ func (g *Ingest) session(ctx context.Context) error {
 		return err
 	}
 	log, err := s.openLog(ctx, js, id)
+	if errors.Is(err, topology.ErrNoAtomicBatches) {
+		return fatal(err)
+	}
 	if err != nil {
 		return err
 	}
@@ -155,6 +158,10 @@ func (s *session) connect(ctx context.Context) error {
 	s.conn, err = pgconn.ConnectConfig(ctx, &cfg.Config)
 	if err != nil {
 		return fmt.Errorf("open the replication connection to %s: %w", pg.Redact(s.g.cfg.DatabaseURL), err)
+	}
+	if s.conn.ParameterStatus("in_hot_standby") == "on" { // the address may lead to another server each time
+		s.close(ctx)
+		return errRecovery
 	}
 	return nil
 }

@@ -71,9 +71,15 @@ func (g *Ingest) onServer(ctx context.Context, f func(context.Context, *pgx.Conn
 func (g *Ingest) prepareOn(ctx context.Context, conn *pgx.Conn) (server, error) {
 	var s server
 	var timeout int64
-	err := conn.QueryRow(ctx, "SELECT setting::bigint FROM pg_catalog.pg_settings WHERE name = 'wal_sender_timeout'").Scan(&timeout)
+	var standby bool
+	err := conn.QueryRow(ctx, "SELECT setting::bigint, pg_catalog.pg_is_in_recovery() FROM pg_catalog.pg_settings WHERE name = 'wal_sender_timeout'").Scan(&timeout, &standby)
 	if err != nil {
 		return s, fmt.Errorf("read wal_sender_timeout: %w", err)
+	}
+	// A server that has yet to read WAL, as one that takes over, must not be
+	// taken for one that has lost it.
+	if standby && g.checked {
+		return s, errRecovery
 	}
 	s.senderTimeout = time.Duration(timeout) * time.Millisecond
 	if s.slot, err = pg.LookupSlot(ctx, conn, g.cfg.Slot); err != nil {

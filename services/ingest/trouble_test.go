@@ -136,11 +136,11 @@ func TestNew(t *testing.T) {
 	}
 }
 
-// dropSlot drops the slot once its walsender has noticed that ingest is gone.
-func (b *bench) dropSlot() {
+// onSlot runs a statement on the slot, once its walsender has noticed that ingest is gone.
+func (b *bench) onSlot(sql string) {
 	b.t.Helper()
-	eventually(b.t, "the slot is dropped", func() bool {
-		_, err := b.db.Exec(b.t.Context(), "SELECT pg_drop_replication_slot($1)", b.slot)
+	eventually(b.t, sql, func() bool {
+		_, err := b.db.Exec(b.t.Context(), sql, b.slot)
 		return err == nil
 	})
 }
@@ -179,13 +179,13 @@ func TestGaps(t *testing.T) {
 	}
 	t.Run("a slot that was dropped is made anew", func(t *testing.T) {
 		b := setup(t)
-		b.dropSlot()
+		b.onSlot("SELECT pg_drop_replication_slot($1)")
 		b.exec("INSERT INTO t VALUES (2)")
 		goesOn(t, b, "created anew", "1")
 	})
 	t.Run("a slot that somebody made anew is noticed", func(t *testing.T) {
 		b := setup(t)
-		b.dropSlot()
+		b.onSlot("SELECT pg_drop_replication_slot($1)")
 		b.exec("INSERT INTO t VALUES (2)")
 		b.exec("SELECT pg_create_logical_replication_slot($1, 'pgoutput')", b.slot)
 		b.exec("INSERT INTO t VALUES (3)")
@@ -194,7 +194,7 @@ func TestGaps(t *testing.T) {
 	t.Run("a slot that somebody moved is noticed", func(t *testing.T) {
 		b := setup(t)
 		b.exec("INSERT INTO t VALUES (2)")
-		b.exec("SELECT pg_replication_slot_advance($1, pg_current_wal_lsn())", b.slot)
+		b.onSlot("SELECT pg_replication_slot_advance($1, pg_current_wal_lsn())")
 		b.exec("INSERT INTO t VALUES (3)")
 		goesOn(t, b, "moved", "1", "3")
 	})

@@ -147,7 +147,11 @@ func (l *lab) expire(name string) {
 		keys, err := kv.ListKeys(l.t.Context())
 		l.ok(err)
 		for key := range keys.Keys() {
-			if e, err := kv.Get(l.t.Context(), key); err == nil && string(e.Value()) == name {
+			e, err := kv.Get(l.t.Context(), key)
+			if err != nil {
+				continue
+			}
+			if holder, _, _ := strings.Cut(string(e.Value()), " "); holder == name { // a lease names an incarnation, too
 				l.ok(kv.Purge(l.t.Context(), key))
 			}
 		}

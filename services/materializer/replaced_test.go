@@ -15,8 +15,11 @@ func (l *lab) remake(name string, again bool) {
 	l.ok(err)
 	l.ok(l.js.DeleteStream(l.t.Context(), name))
 	if again {
-		_, err = l.js.CreateStream(l.t.Context(), st.CachedInfo().Config)
-		l.ok(err)
+		// The server may still be removing the files of the one before.
+		l.until("stream "+name+" is made again", func() bool {
+			_, err = l.js.CreateStream(l.t.Context(), st.CachedInfo().Config)
+			return err == nil
+		})
 	}
 }
 

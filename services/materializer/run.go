@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/shapebus/shapebus/pkg/registry"
+	"github.com/shapebus/shapebus/pkg/topology"
 )
 
 // role names the processes that share the partitions.
@@ -21,7 +22,7 @@ const role = "materializer"
 const leasePoll = 250 * time.Millisecond
 
 // Run serves until ctx ends; then it returns nil. Whatever goes wrong is retried,
-// logged and counted; it returns an error only if NATS cannot be used at all.
+// logged and counted; it returns an error only if NATS cannot be used at all, or is too old.
 //
 // Ending ctx leaves what is stored stored; the next process goes on there.
 func (m *Materializer) Run(ctx context.Context) error {
@@ -29,7 +30,10 @@ func (m *Materializer) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("materializer: %w", err)
 	}
-	partitions, shapes := m.await(ctx, js)
+	partitions, shapes, err := m.await(ctx, js)
+	if err != nil {
+		return fmt.Errorf("materializer: %w", err)
+	}
 	var pause backoff
 	for ctx.Err() == nil {
 		began := time.Now()
@@ -42,17 +46,17 @@ func (m *Materializer) Run(ctx context.Context) error {
 	return nil
 }
 
-// await prepares until that succeeds or ctx ends.
-func (m *Materializer) await(ctx context.Context, js jetstream.JetStream) (partitions int, shapes *registry.Shapes) {
+// await prepares until that succeeds or ctx ends, or a person must act.
+func (m *Materializer) await(ctx context.Context, js jetstream.JetStream) (partitions int, shapes *registry.Shapes, err error) {
 	var pause backoff
 	for ctx.Err() == nil {
 		source, shapes, err := m.prepare(ctx, js)
-		if err == nil {
-			return source.Partitions, shapes
+		if err == nil || errors.Is(err, topology.ErrNoAtomicBatches) {
+			return source.Partitions, shapes, err
 		}
 		m.retry(ctx, "get ready", err, &pause)
 	}
-	return 0, nil
+	return 0, nil, nil
 }
 
 func (m *Materializer) retry(ctx context.Context, what string, err error, pause *backoff) {

@@ -3,17 +3,12 @@ package materializer
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"slices"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/registry"
-	"github.com/shapebus/shapebus/pkg/topology"
-	"github.com/shapebus/shapebus/pkg/wire"
 )
 
 // trim removes what nobody needs any more: verdicts, and sets that no shape has
@@ -111,19 +106,8 @@ func (s *session) lowestFloor(ctx context.Context) (change.LSN, error) {
 	}
 	lowest := ^change.LSN(0)
 	for p := range rec.Partitions {
-		st, err := s.js.Stream(ctx, s.source.ShapeStream(p))
-		if err != nil {
-			return 0, fmt.Errorf("read checkpoint of partition %d: %w", p, topology.Explain(err))
-		}
-		m, err := st.GetLastMsgForSubject(ctx, s.source.CheckpointSubject(p))
-		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			return 0, nil
-		}
-		if err != nil {
-			return 0, fmt.Errorf("read checkpoint of partition %d: %w", p, topology.Explain(err))
-		}
-		c, err := wire.DecodeCheckpoint(m.Data)
-		if err != nil {
+		c, ok, err := registry.ReadCheckpoint(ctx, s.js, s.source, p)
+		if err != nil || !ok {
 			return 0, err
 		}
 		lowest = min(lowest, change.LSN(c.FloorLSN))
