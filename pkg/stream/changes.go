@@ -49,7 +49,8 @@ func OpenChanges(ctx context.Context, js jetstream.JetStream, log jetstream.Stre
 // Next waits for the next message that the place does not have whole. It
 // returns ErrReplaced when the log is another one, or has gone back; then reading begins
 // again at an LSN. It returns ctx's error when ctx ends first; the reader can be
-// used again after that one only.
+// used again after that one only. A message whose header cannot be read is
+// returned with a zero Step.
 func (c *Changes) Next(ctx context.Context) (Change, error) {
 	for {
 		m, err := c.reader.Next(ctx)
@@ -57,10 +58,10 @@ func (c *Changes) Next(ctx context.Context) (Change, error) {
 			return Change{}, err
 		}
 		s, err := StepOf(&m)
-		if err != nil { // the caller finds it out, too, and decides what it concerns
+		if err != nil { // its reader finds the same, and knows what to do
 			from := c.at
 			c.at.Seq, c.began = m.Seq, true
-			return Change{Received: m, Step: s, From: from}, nil //nolint:nilerr // see above
+			return Change{Received: m, From: from}, nil //nolint:nilerr // see above
 		}
 		lost, err := c.judge(ctx, &m, s)
 		if err != nil {

@@ -38,7 +38,7 @@ func (c *cursor) read(ctx context.Context) (m stream.Received, ok bool, err erro
 			m = c.buffer[0]
 			c.buffer[0], c.buffer = stream.Received{}, c.buffer[1:]
 			step, err := stream.StepOf(&m)
-			if err != nil { // the feed finds it out, too
+			if err != nil { // the feed says so
 				c.at.Seq, c.next = m.Seq, m.Seq+1
 				return m, true, nil //nolint:nilerr // see above
 			}
