@@ -61,7 +61,7 @@ func (c *Changes) Next(ctx context.Context) (Change, error) {
 		if err != nil { // its reader finds the same, and knows what to do
 			from := c.at
 			c.at.Seq, c.began = m.Seq, true
-			return Change{Received: m, From: from}, nil
+			return Change{Received: m, From: from}, nil //nolint:nilerr // see above
 		}
 		lost, err := c.judge(ctx, &m, s)
 		if err != nil {

@@ -40,7 +40,7 @@ func (c *cursor) read(ctx context.Context) (m stream.Received, ok bool, err erro
 			step, err := stream.StepOf(&m)
 			if err != nil { // the feed says so
 				c.at.Seq, c.next = m.Seq, m.Seq+1
-				return m, true, nil
+				return m, true, nil //nolint:nilerr // see above
 			}
 			if c.at.Lost(step, 0) != 0 {
 				return m, false, stream.ErrGap

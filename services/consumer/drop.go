@@ -64,6 +64,10 @@ func (s *session) drop(ctx context.Context, p *partition, why error) {
 	l := p.life.Load()
 	l.out.Close()
 	p.life.Store(nil)
+	if s.ctx.Err() != nil { // the session leaves, and what was on its way with it
+		p.phase = down
+		return
+	}
 	if time.Since(l.began) > maxPause {
 		p.pause.reset()
 	}
