@@ -82,7 +82,11 @@ func (w *world) killInBig(service, point string, count int) {
 		count += w.audit(w.checkpoint().FloorSeq).fragments
 	}
 	w.bigTransaction()
-	start(fmt.Sprintf("%s:%d", point, count))
+	if point == "before_confirm" { // soon, while the large transaction is on its way
+		w.startIngest(fmt.Sprintf("%s:%d", point, count), "--sync-interval", "10ms")
+	} else {
+		start(fmt.Sprintf("%s:%d", point, count))
+	}
 	(*proc).diesAt(point)
 	at := w.tail(0)
 	w.tb.Logf("the log of shape 0 stands at %s, committed to %s", at.Last, at.Committed)
@@ -111,11 +115,14 @@ func TestConsumerDiesWhileItReadsASnapshot(t *testing.T) {
 			w.bigTransaction()
 			w.traffic.run()
 			w.startConsumer(fmt.Sprintf("%s:%d", c.point, 1+w.rng.IntN(c.count)))
-			w.request()
+			rest := w.requestFrom(w.consumer)
 			w.consumer.diesAt(c.point)
 			w.bigTransaction()
 			w.traffic.some(50)
 			w.startConsumer("")
+			for _, def := range rest {
+				w.ask(def)
+			}
 			w.awaitLive()
 			w.traffic.some(50)
 			w.verify()

@@ -128,6 +128,28 @@ func (w *world) request() {
 	}
 }
 
+// requestFrom asks for the shapes until the consumer that answers is gone, and
+// returns what it has not answered.
+func (w *world) requestFrom(consumer *process) (rest []client.Definition) {
+	w.tb.Helper()
+	all := definitions()
+	for i, def := range all {
+		var sh *client.Shape
+		until(w.tb, "the shape is created, or the consumer is gone", func() (_ bool, err error) {
+			if consumer.gone() {
+				return true, nil
+			}
+			sh, err = w.client.Create(w.tb.Context(), def)
+			return err == nil, err
+		})
+		if sh == nil {
+			return all[i:]
+		}
+		w.shapes, w.asked = append(w.shapes, sh), append(w.asked, def)
+	}
+	return nil
+}
+
 // ask asks for one more shape.
 func (w *world) ask(def client.Definition) {
 	w.tb.Helper()

@@ -182,7 +182,10 @@ func TestAnAppReadsFewSnapshotsWhenAllShapesEnd(t *testing.T) {
 	dropSlot(s)
 	s.StartIngest()
 	for _, sh := range first {
-		s.Await(sh, "ended", func(i control.Shape) bool { return i.State == control.StateEnded || i.Handle != sh.Handle() })
+		s.Until("the shape has ended", func() (bool, error) {
+			info, err := s.Client.Get(t.Context(), sh.Handle())
+			return err == nil && info.State == control.StateEnded || errors.Is(err, client.ErrNotFound), err // or has a successor
+		}, func() string { return "it has not" })
 	}
 	var last []*client.Shape
 	for _, def := range defs {

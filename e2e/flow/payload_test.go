@@ -90,6 +90,7 @@ func TestTheServerTakesLessThanBefore(t *testing.T) {
 		written, conn := make(chan error), s.Connect()
 		go func() { // so that messages are on their way when the connection goes
 			for i := range 1000 {
+				//nolint:contextcheck // ctx says when to stop, not in the middle of a statement
 				_, err := conn.Exec(t.Context(), "INSERT INTO tasks VALUES ($1, $2, repeat('x', $3))", 1000*round+i, 1+i%10, large)
 				if err != nil || ctx.Err() != nil && i > 4 {
 					written <- err

@@ -1,11 +1,14 @@
 package flow
 
 import (
+	"bytes"
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/shapebus/shapebus/e2e/stack"
 	"github.com/shapebus/shapebus/pkg/client"
@@ -101,7 +104,7 @@ func TestARecordThatCannotBeReadEndsItsShape(t *testing.T) {
 		if sh == sleeping {
 			stop()
 		}
-		if _, err := kv.Put(t.Context(), sh.Info().ID, []byte("nonsense")); err != nil {
+		if _, err := kv.Put(t.Context(), sh.Info().ID, nonsense(t, kv, sh, sh == running)); err != nil {
 			t.Fatal(err)
 		}
 		if sh == sleeping {
@@ -128,6 +131,23 @@ func TestARecordThatCannotBeReadEndsItsShape(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Verify(createIn(s, 0, "tasks", "project > 0"))
+}
+
+// nonsense is a record that is none, or one that speaks of a partition that is none.
+func nonsense(t *testing.T, kv jetstream.KeyValue, sh *client.Shape, wellFormed bool) []byte {
+	t.Helper()
+	if !wellFormed {
+		return []byte("nonsense")
+	}
+	e, err := kv.Get(t.Context(), sh.Info().ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	was := fmt.Sprintf(`"partition":%d`, sh.Info().Partition)
+	if !bytes.Contains(e.Value(), []byte(was)) {
+		t.Fatalf("no %s in %s", was, e.Value())
+	}
+	return bytes.Replace(e.Value(), []byte(was), []byte(`"partition":99`), 1)
 }
 
 // lastWord is the reason with which a shape's log ends, if it does.

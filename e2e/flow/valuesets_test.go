@@ -324,3 +324,21 @@ func TestAVerdictOnWhatWasAsideIsWaitedFor(t *testing.T) {
 	s.Exec("UPDATE projects SET active = NOT active WHERE id = 7")
 	s.Verify(nested)
 }
+
+// After restarts on an idle database there is nothing to read; what the
+// checkpoint says of an inner shape is enough to begin on.
+func TestAnOuterShapeIsMadeOnAnIdleDatabase(t *testing.T) {
+	s := stack.New(t, projectSchema)
+	s.StartIngest()
+	stop := s.StartConsumer()
+	s.StartMaterializer()
+	shapes := []*client.Shape{s.Create(client.Definition{Table: "tasks", Where: activeTasks})}
+	s.Verify(shapes...)
+	for i := range 3 {
+		stop()
+		stop = s.StartConsumer()
+		shapes = append(shapes, s.Create(client.Definition{Table: "tasks", Where: fmt.Sprintf("id > %d AND %s", i, activeTasks)}))
+	}
+	s.Exec("UPDATE projects SET active = NOT active WHERE id <= 3")
+	s.Verify(shapes...)
+}

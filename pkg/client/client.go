@@ -151,6 +151,8 @@ func (c *Client) request(ctx context.Context, endpoint string, req, resp any) er
 	case errors.Is(err, nats.ErrNoResponders):
 		return fmt.Errorf("%w: no consumer of source %q is running; start it with \"shapebus consumer\" or \"shapebus dev\", or check the source's name and this user's NATS account",
 			err, c.source)
+	case err != nil && c.nc.IsClosed():
+		return permanentError("ask the control plane on "+subject, closedError(c.nc))
 	case sortError(err) == fatePermanent:
 		return permanentError("ask the control plane on "+subject, err)
 	case err != nil:

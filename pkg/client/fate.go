@@ -22,7 +22,9 @@ const (
 	fateDecided               // a verdict of the reader's own, to be handed on as it is
 )
 
-// sortError is the only place that decides about errors.
+// sortError is the only place that decides about errors. That a connection is
+// closed is not among them: a request that was under way when the connection broke is told
+// so, too, and then the connection comes back. Whether it does, the connection says.
 func sortError(err error) fate {
 	var refetch *MustRefetchError
 	var broken *BrokenLogError
@@ -35,7 +37,7 @@ func sortError(err error) fate {
 		return fateDecided
 	case errors.Is(err, wire.ErrCorrupt):
 		return fateBroken
-	case isAny(err, nats.ErrPermissionViolation, nats.ErrConnectionClosed, nats.ErrConnectionDraining, nats.ErrInvalidConnection, jetstreamext.ErrBatchUnsupported, errNoDirectGets):
+	case isAny(err, nats.ErrPermissionViolation, jetstreamext.ErrBatchUnsupported, errNoDirectGets):
 		return fatePermanent
 	case isAny(err, jetstream.ErrStreamNotFound, jetstream.ErrJetStreamNotEnabled, jetstream.ErrJetStreamNotEnabledForAccount, errNoJetStream):
 		return fateDoubt

@@ -25,10 +25,12 @@ func TestErrorsAreSortedOnce(t *testing.T) {
 			&jetstream.APIError{Code: 503, ErrorCode: 10008}, // the cluster has no leader
 			&RequestError{Code: control.CodeUnavailable}, &RequestError{Code: control.CodeConflict},
 			nats.ErrAuthorization, // if that is for good, the connection is closed
+			// What a request is told that was under way when the connection broke, also if that comes back.
+			nats.ErrConnectionClosed, nats.ErrConnectionDraining, nats.ErrInvalidConnection,
 		}},
 		{fateDoubt, []error{jetstream.ErrStreamNotFound, jetstream.ErrJetStreamNotEnabled, jetstream.ErrJetStreamNotEnabledForAccount, errNoJetStream}},
 		{fatePermanent, []error{
-			nats.ErrPermissionViolation, nats.ErrConnectionClosed, nats.ErrConnectionDraining, nats.ErrInvalidConnection,
+			nats.ErrPermissionViolation,
 			jetstreamext.ErrBatchUnsupported, errNoDirectGets, &RequestError{Code: control.CodeForbidden}, &RequestError{Code: control.CodeBadRequest},
 		}},
 		{fateBroken, []error{wire.ErrCorrupt}},

@@ -228,10 +228,24 @@ func (r *Shapes) decode(e jetstream.KeyValueEntry) (*Shape, error) {
 	if err == nil {
 		s.Table, err = r.tables.decode(raw.Table)
 	}
+	if err == nil {
+		err = s.check(e.Key())
+	}
 	if err != nil {
 		return nil, fmt.Errorf("shape %s: %w: %w", e.Key(), ErrUnreadable, err)
 	}
 	return s, nil
+}
+
+// check says what a record under a key lacks to be one.
+func (s *Shape) check(key string) error {
+	switch {
+	case s.ID != key:
+		return fmt.Errorf("it is that of %q", s.ID)
+	case s.Handle == "":
+		return errors.New("it names no handle")
+	}
+	return nil
 }
 
 func conflict(err error) error {

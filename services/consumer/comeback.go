@@ -137,6 +137,7 @@ func (s *session) recordsOf(ctx context.Context, partition int) ([]*registry.Sha
 	bad := map[string]error{}
 	loaded := false
 	err := s.shapes.Watch(watch, func(e registry.Event) {
+		e = within(e, len(s.parts))
 		delete(bad, e.ID)
 		switch {
 		case loaded:

@@ -70,7 +70,7 @@ var benchKinds = []struct {
 // each shape holds, in bytes.
 func benchRouter(tb testing.TB, n int, kind func(int) (string, []string)) (*router, float64) {
 	tb.Helper()
-	s := &session{builders: &sync.Pool{New: func() any { return wire.NewLogBuilder() }}, live: map[string]*follower{}}
+	s := &session{builders: &sync.Pool{New: func() any { return wire.NewLogBuilder() }}, live: map[string]*follower{}, parts: []*partition{{}}}
 	r := newRouter()
 	heap := func() float64 {
 		var m runtime.MemStats

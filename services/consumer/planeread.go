@@ -92,6 +92,10 @@ func (p *plane) describeAll(ctx context.Context, records []*registry.Shape) ([]c
 	checkpoints := map[int]checkpoint{}
 	out := make([]control.Shape, 0, len(records))
 	for _, rec := range records {
+		if e := within(registry.Event{ID: rec.ID, Shape: rec}, p.c.cfg.Partitions); e.Err != nil {
+			out = append(out, control.Shape{ID: rec.ID, Handle: rec.Handle, Partition: rec.Partition, State: control.StateEnded, Reason: e.Err.Error()})
+			continue
+		}
 		cp, ok := checkpoints[rec.Partition]
 		if !ok {
 			c, _, err := registry.ReadCheckpoint(ctx, p.js, p.c.cfg.Source, rec.Partition)

@@ -292,6 +292,7 @@ func (s *session) watchShapes(ctx context.Context) ([]*registry.Shape, map[strin
 	isLoaded := false
 	s.group.Go(func() error {
 		return s.shapes.Watch(ctx, func(e registry.Event) {
+			e = within(e, len(s.parts))
 			if !isLoaded {
 				if delete(unreadable, e.ID); e.Err != nil {
 					unreadable[e.ID] = e.Err
@@ -316,6 +317,27 @@ func (s *session) watchShapes(ctx context.Context) ([]*registry.Shape, map[strin
 	case <-ctx.Done():
 		return nil, nil, context.Cause(ctx)
 	}
+}
+
+// within makes a record that describes no table, or speaks of partitions which the
+// source does not have, one that cannot be read.
+func within(e registry.Event, partitions int) registry.Event {
+	if e.Shape == nil {
+		return e
+	}
+	if e.Shape.Table == nil {
+		return registry.Event{ID: e.ID, Err: fmt.Errorf("shape %s: %w: it describes no table", e.ID, registry.ErrUnreadable)}
+	}
+	all := []int{e.Shape.Partition}
+	for _, q := range e.Shape.Subqueries {
+		all = append(all, q.Partition)
+	}
+	for _, p := range all {
+		if p < 0 || p >= partitions {
+			return registry.Event{ID: e.ID, Err: fmt.Errorf("shape %s: %w: it names partition %d of %d", e.ID, registry.ErrUnreadable, p, partitions)}
+		}
+	}
+	return e
 }
 
 // recordChanged acts on a change of a shape's record.
