@@ -72,7 +72,7 @@ func (w *world) fault() {
 		w.killNATS("at any moment")
 	case 7:
 		w.tb.Log("Postgres is killed")
-		w.killPostgres(w.tb.Context())
+		w.killPostgres(w.tb.Context(), nil)
 	case 8:
 		w.bigTransaction()
 	}
