@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/stream"
 	"github.com/shapebus/shapebus/pkg/wire"
@@ -44,16 +46,26 @@ func (w *world) audit(from uint64) *audit {
 	}
 	ctx, cancel := context.WithTimeout(w.tb.Context(), patience)
 	defer cancel()
-	r, err := stream.OpenReader(ctx, w.nats.js, w.source.ChangeStream(), max(from, state.FirstSeq))
-	if err != nil {
-		w.tb.Fatal(err)
+	open := func(from uint64) *stream.Reader {
+		r, err := stream.OpenReader(ctx, w.nats.js, w.source.ChangeStream(), from)
+		if err != nil {
+			w.tb.Fatal(err)
+		}
+		return r
 	}
-	defer r.Close()
+	r := open(max(from, state.FirstSeq))
+	defer func() { r.Close() }()
 	var d wire.ChangeDecoder
 	for seq := uint64(0); seq < state.LastSeq; {
 		m, err := r.Next(ctx)
-		if errors.Is(err, stream.ErrGap) { // trimmed meanwhile
-			return w.audit(0)
+		if errors.Is(err, stream.ErrGap) {
+			if w.changes().FirstSeq > seq+1 { // trimmed meanwhile
+				return w.audit(0)
+			}
+			// The server gave no message these numbers after it had lost the ones that had them.
+			r.Close()
+			r = open(w.next(ctx, seq+1))
+			continue
 		}
 		if err != nil {
 			w.tb.Fatal(err)
@@ -70,6 +82,20 @@ func (w *world) audit(from uint64) *audit {
 		}
 	}
 	return a
+}
+
+// next is the sequence of the change log's first message from one on.
+func (w *world) next(ctx context.Context, seq uint64) uint64 {
+	w.tb.Helper()
+	st, err := w.nats.js.Stream(ctx, w.source.ChangeStream())
+	if err != nil {
+		w.tb.Fatal(err)
+	}
+	m, err := st.GetMsg(ctx, seq, jetstream.WithGetMsgSubject(">"))
+	if err != nil {
+		w.tb.Fatal(err)
+	}
+	return m.Sequence
 }
 
 func (a *audit) fragment(f *change.Fragment) error {
