@@ -157,7 +157,8 @@ func (s *Server) CreateDatabase(ctx context.Context, name string) error {
 	if err != nil {
 		return fmt.Errorf("create database %s: %w", name, err)
 	}
-	if _, err = conn.Exec(ctx, "CREATE DATABASE "+pgx.Identifier{name}.Sanitize()); err != nil {
+	// Of template0, which takes no connections: one to template1, as of autovacuum, would make this fail.
+	if _, err = conn.Exec(ctx, "CREATE DATABASE "+pgx.Identifier{name}.Sanitize()+" TEMPLATE template0"); err != nil {
 		err = fmt.Errorf("create database %s: %w", name, err)
 	}
 	return errors.Join(err, conn.Close(ctx))
