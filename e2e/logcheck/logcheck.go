@@ -144,7 +144,7 @@ func messages(ctx context.Context, js jetstream.JetStream, streamName, subject s
 		got := false
 		for m, err := range batch {
 			if errors.Is(err, jetstreamext.ErrNoMessages) {
-				break
+				return nil
 			}
 			if err != nil {
 				return err
@@ -161,8 +161,8 @@ func messages(ctx context.Context, js jetstream.JetStream, streamName, subject s
 				return err
 			}
 		}
-		if !got {
-			return nil
+		if !got { // silence is not the end
+			return errors.Join(ctx.Err(), fmt.Errorf("%s: the server did not answer", subject))
 		}
 	}
 }

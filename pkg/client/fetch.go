@@ -69,8 +69,8 @@ func (f *fetcher) batchOf(ctx context.Context, subject string, from uint64) ([]r
 		last = m.Sequence
 		got = append(got, raw{seq: m.Sequence, at: m.Time, header: m.Header, data: m.Data})
 	}
-	if len(got) == 0 {
-		return nil, ctx.Err()
+	if len(got) == 0 { // silence is not the end: that the server says
+		return nil, errors.Join(ctx.Err(), errors.New("the server did not answer, or its answer was lost"))
 	}
 	return got, nil
 }

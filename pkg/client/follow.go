@@ -5,6 +5,8 @@ import (
 	"errors"
 	"log/slog"
 	"time"
+
+	"github.com/shapebus/shapebus/pkg/control"
 )
 
 // run reads one life of the shape after another.
@@ -68,6 +70,7 @@ func (v *View) follow(ctx context.Context, s *Shape, p *backoff) error {
 // recreate makes the shape again. It gives up only on a refusal that would be
 // repeated.
 func (v *View) recreate(ctx context.Context, p *backoff) (*Shape, error) {
+	var refused time.Time // since when what the source lacks keeps the shape from being made
 	for {
 		if err := p.wait(ctx, nil); err != nil {
 			return nil, err
@@ -79,11 +82,17 @@ func (v *View) recreate(ctx context.Context, p *backoff) (*Shape, error) {
 			v.mu.Unlock()
 			return s, nil
 		}
+		needs, _ := errors.AsType[*RequestError](err)
 		switch {
 		case ctx.Err() != nil:
 			return nil, context.Cause(ctx)
 		case v.client.nc.IsClosed():
 			return nil, permanentError("make the shape again", closedError(v.client.nc))
+		case needs != nil && needs.Code == control.CodeForbidden && (refused.IsZero() || time.Since(refused) < v.opts.Patience):
+			// What ended the shape may be about to be mended, as a publication is that was dropped.
+			if refused.IsZero() {
+				refused = time.Now()
+			}
 		case sortError(err) != fateRetry:
 			return nil, err
 		}

@@ -61,7 +61,7 @@ func (r *run) look(ctx context.Context, full bool) error {
 			return err
 		}
 	}
-	_, h, found, err := r.fetch.newest(ctx, r.subject)
+	m, h, found, err := r.fetch.newest(ctx, r.subject)
 	if err != nil {
 		return err
 	}
@@ -69,7 +69,7 @@ func (r *run) look(ctx context.Context, full bool) error {
 	case standsMoved:
 		return errMoved
 	case standsShort:
-		return r.lost(ctx, h, found)
+		return r.lost(ctx, m, h, found)
 	case standsAsRead:
 	}
 	if r.unsure && !h.same(r.cursor.mark) {
@@ -90,7 +90,12 @@ func (r *run) look(ctx context.Context, full bool) error {
 }
 
 // lost decides about a log that is empty, or ends before what was read of it.
-func (r *run) lost(ctx context.Context, h head, found bool) error {
+func (r *run) lost(ctx context.Context, m raw, h head, found bool) error {
+	if found { // one that begins with another snapshot never comes to where the reader is
+		if err := r.recognize(ctx, m, h); err != nil {
+			return err
+		}
+	}
 	info, err := r.ask(ctx)
 	if over := r.ends(info, err); over != nil {
 		return over
@@ -163,7 +168,7 @@ func (r *run) locate(ctx context.Context) error {
 	}
 	pos := r.from.Offset()
 	if !found || !h.tail.Ended && h.tail.Committed.Before(pos) {
-		if err := r.lost(ctx, h, found); err != nil {
+		if err := r.lost(ctx, m, h, found); err != nil {
 			return err
 		}
 		if r.suspect.IsZero() {

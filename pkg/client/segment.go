@@ -80,7 +80,7 @@ func (r *run) segmentBatch(ctx context.Context, subject string, from uint64) ([]
 		case err != nil:
 			return err
 		case !found:
-			return errors.Join(r.lost(ctx, h, found), errors.New("the log is gone"))
+			return errors.Join(r.lost(ctx, newest, h, found), errors.New("the log is gone"))
 		case h.tail.Ended:
 			return r.ended(newest)
 		case since.IsZero():

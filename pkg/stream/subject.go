@@ -21,6 +21,9 @@ const (
 	answerTimeout = 10 * time.Second
 )
 
+// errNoAnswer says that a direct get brought neither messages nor the word that there are none.
+var errNoAnswer = errors.New("the server did not answer, or its answer was lost")
+
 // SubjectReader reads one subject of a stream, in order, with batched direct
 // gets: the server keeps nothing for it. Not safe for concurrent use.
 type SubjectReader struct {
@@ -98,10 +101,8 @@ func (r *SubjectReader) fill(ctx context.Context) error {
 		r.next = last + 1
 		r.batch = append(r.batch, m)
 	}
-	if len(r.batch) == 0 {
-		if err := ctx.Err(); err != nil {
-			return fmt.Errorf("read %s from %d: %w", r.subject, r.next, err)
-		}
+	if len(r.batch) == 0 { // silence is not the end: that the server says
+		return fmt.Errorf("read %s from %d: %w", r.subject, r.next, errors.Join(ctx.Err(), errNoAnswer))
 	}
 	return nil
 }

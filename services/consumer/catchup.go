@@ -69,8 +69,13 @@ func (q *pursuit) run(ctx context.Context, known bool) error {
 		return err
 	}
 	if q.back != nil {
-		if joined, err := q.join(ctx, place{q.members[0].from.lsn - 1, q.members[0].from.seq - 1}); joined || err != nil {
-			return err
+		if at, ok, err := q.atMain(ctx); ok || err != nil {
+			if err == nil {
+				ok, err = q.join(ctx, at)
+			}
+			if ok || err != nil {
+				return err
+			}
 		}
 	}
 	if known {
@@ -110,6 +115,19 @@ func (q *pursuit) run(ctx context.Context, known bool) error {
 			return err
 		}
 	}
+}
+
+// atMain is the main loop's place, if the members have all that it has read. The
+// sequence that their checkpoint names may be that of another stream.
+func (q *pursuit) atMain(ctx context.Context) (at place, ok bool, err error) {
+	err = q.s.onMain(ctx, func(context.Context) error {
+		at, ok = q.s.read, q.s.open.lsn == 0
+		for _, p := range q.members {
+			ok = ok && p.begins().lsn > at.lsn
+		}
+		return nil
+	})
+	return at, ok, err
 }
 
 // next waits for the next message, or for all members to be stopped.

@@ -367,7 +367,7 @@ func (s *session) moved() bool {
 func (s *session) start() place {
 	start := place{s.applied.lsn + 1, s.applied.seq + 1}
 	if s.again != nil && s.again.lsn < start.lsn {
-		return *s.again
+		return place{max(s.again.lsn, 1), max(s.again.seq, 1)} // what is before a start is a place, too
 	}
 	if lsn, seq, ok := s.visibility.floor(); ok && lsn < start.lsn {
 		start = place{lsn, seq}
