@@ -112,6 +112,10 @@ func (b *bench) serve() {
 			return
 		}
 		s, err := f(req)
+		if refused, ok := errors.AsType[*client.RequestError](err); ok {
+			_ = r.Error(refused.Code, refused.Text, nil)
+			return
+		}
 		if err != nil {
 			_ = r.Error(control.CodeUnavailable, err.Error(), nil)
 			return

@@ -174,9 +174,15 @@ func TestView(t *testing.T) {
 		lives := []*shapeLog{first, second}
 		b.mu.Lock()
 		b.create = func(control.CreateRequest) (control.Shape, error) {
-			if len(lives) == 1 {
+			switch len(lives) {
+			case 1:
 				lives = append(lives, nil)
 				return control.Shape{}, errors.New("the consumer starts") // once
+			case 2:
+				if lives[1] == nil {
+					lives = append(lives, nil) // and once what ended the shape is yet to be mended
+					return control.Shape{}, &client.RequestError{Code: control.CodeForbidden, Text: "publication shapebus does not exist"}
+				}
 			}
 			s := lives[0]
 			lives = lives[1:]
