@@ -106,7 +106,8 @@ func TestAShapeThatMayNotBeReadEnds(t *testing.T) {
 	s.StartIngest()
 	stop := s.StartConsumer()
 	s.StartMaterializer()
-	later := s.Create(client.Definition{Table: "tasks", Where: where}) // which publishes the tables
+	s.Create(client.Definition{Table: "projects", Columns: []string{"id"}, Where: "active"}) // so that the inner shape stays
+	later := s.Create(client.Definition{Table: "tasks", Where: where})                       // which publishes the tables
 	stop()
 	var o once
 	atSnapshots(s, o.next)
