@@ -46,9 +46,10 @@ func TestTheShapeStreamIsLostUnderAView(t *testing.T) {
 				t.Fatal(err)
 			}
 			if first == "view" {
-				if err := s.Source.EnsureShapeLogs(ctx, s.JS, 1, topology.ShapeLogConfig{}); err != nil {
-					t.Fatal(err)
-				}
+				s.Until("the stream is made again", func() (bool, error) { // the server may still be removing the old one
+					err := s.Source.EnsureShapeLogs(ctx, s.JS, 1, topology.ShapeLogConfig{})
+					return err == nil, err
+				}, func() string { return "it is not" })
 				s.Until("the view stands still", func() (bool, error) { return v.Stalled() != nil, v.Err() }, func() string { return "it does not" })
 			}
 			s.StartConsumer()

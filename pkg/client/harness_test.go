@@ -460,7 +460,12 @@ func (b *bench) remake(others int) {
 	ctx := context.Background()
 	b.app.Close()
 	ok(b.tb, b.js.DeleteStream(ctx, source.ShapeStream(0)))
-	ok(b.tb, source.EnsureShapeLogs(ctx, b.js, 1, topology.ShapeLogConfig{}))
+	// A server may still be removing what it has deleted, and refuses until that is done.
+	err := source.EnsureShapeLogs(ctx, b.js, 1, topology.ShapeLogConfig{})
+	for deadline := time.Now().Add(30 * time.Second); err != nil && time.Now().Before(deadline); {
+		err = source.EnsureShapeLogs(ctx, b.js, 1, topology.ShapeLogConfig{})
+	}
+	ok(b.tb, err)
 	b.openAppender()
 	if others > 0 {
 		other := b.newLog(columns, true)
