@@ -62,7 +62,7 @@ type liveQueue struct {
 	mu    sync.Mutex // guards what follows
 	run   []liveMessage
 	bytes int
-	known head  // the log's newest message, as the log itself said
+	known head  // the log's newest message, as the log itself said, or as what was taken from here
 	told  head  // of the last message that came, whatever it says
 	place place // of the reader, when it was last here
 	odd   bool  // a message came that cannot be of the log that was read
@@ -213,11 +213,14 @@ func (q *liveQueue) take(p place) (raw, bool) {
 	if !q.joinsLocked(p) {
 		return raw{}, false
 	}
-	m := q.run[0].raw
+	m := q.run[0]
 	q.run[0] = liveMessage{}
 	q.run = q.run[1:]
 	q.bytes -= len(m.data)
-	return m, true
+	if m.seq > q.known.seq { // it joined, so the log holds it: who took it need not ask
+		q.known = head{seq: m.seq, at: m.at, tail: m.tail}
+	}
+	return m.raw, true
 }
 
 // readLive reads the headers that the server puts on a republished message.

@@ -366,3 +366,24 @@ func TestAnyLogUnderAReader(t *testing.T) {
 		t.Error("hardly any of one kind")
 	}
 }
+
+// A reader that follows a log live is told all it needs. One direct get a message
+// would cost a server with thousands of readers more than it does itself.
+func TestWhoFollowsLiveDoesNotAskTheLog(t *testing.T) {
+	b := newBench(t, natsembed.Options{})
+	l, lines, failed := started(t, b, client.Options{Recheck: time.Hour})
+	gets, err := b.writes.SubscribeSync("$JS.API.DIRECT.GET.>")
+	ok(t, err)
+	ok(t, b.writes.Flush())
+	const messages = 50
+	for i := range uint64(messages) {
+		l.insert(103 + i)
+		next(t, lines, failed, inserted(103+i)...)
+	}
+	ok(t, b.writes.Flush())
+	asked, _, err := gets.Pending()
+	ok(t, err)
+	if asked > messages/10 { // one now and then, as when it was told late
+		t.Errorf("%d messages came live, and the log was asked %d times", messages, asked)
+	}
+}
