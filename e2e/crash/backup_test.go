@@ -90,7 +90,7 @@ func TestAnOlderBackupOfTheChangeLogIsRestored(t *testing.T) {
 	}
 }
 
-// awaitConfirmed waits until the slot has passed all that is committed by now.
+// awaitConfirmed waits until the slot has passed all that is committed.
 func (w *world) awaitConfirmed() {
 	w.tb.Helper()
 	w.with(func(ctx context.Context, conn *pgx.Conn) error {

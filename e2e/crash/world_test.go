@@ -256,7 +256,7 @@ func (w *world) await(n int, what string, ok func(control.Shape) bool) control.S
 	return info
 }
 
-// settle waits until all that is committed by now has been seen on every
+// settle waits until all that is committed has been seen on every
 // shape's behalf.
 func (w *world) settle() {
 	w.tb.Helper()
