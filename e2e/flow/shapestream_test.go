@@ -10,6 +10,7 @@ import (
 
 	"github.com/shapebus/shapebus/e2e/stack"
 	"github.com/shapebus/shapebus/pkg/client"
+	"github.com/shapebus/shapebus/pkg/control"
 	"github.com/shapebus/shapebus/pkg/topology"
 )
 
@@ -40,6 +41,10 @@ func TestTheShapeStreamIsLostUnderAView(t *testing.T) {
 			s.Exec("INSERT INTO tasks VALUES (1001)")
 			shows(t, s, v)
 			was := v.Shape().Handle()
+			s.Until("its record says live", func() (bool, error) { // else the consumer makes it again under the same handle
+				sh, err := s.Client.Get(ctx, was)
+				return sh.State == control.StateLive, err
+			}, func() string { return "it does not" })
 			stop()
 			s.Exec("INSERT INTO tasks VALUES (1002)")
 			if err := s.JS.DeleteStream(ctx, s.Source.ShapeStream(0)); err != nil {

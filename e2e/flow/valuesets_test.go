@@ -342,3 +342,26 @@ func TestAnOuterShapeIsMadeOnAnIdleDatabase(t *testing.T) {
 	s.Exec("UPDATE projects SET active = NOT active WHERE id <= 3")
 	s.Verify(shapes...)
 }
+
+// The first shape with a subquery of a new source opens its snapshot before
+// anything of the change log has been read. What then comes is all there is for long.
+func TestTheFirstOuterShapeOfASourceIsMade(t *testing.T) {
+	s := stack.New(t, projectSchema)
+	stop := s.StartIngest()
+	s.StartConsumer()
+	s.StartMaterializer()
+	stop()
+	outer, err := s.Client.Create(t.Context(), client.Definition{Table: "tasks", Where: activeTasks})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Until("its snapshot is open", func() (bool, error) {
+		var open int
+		err := s.DB.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity
+			WHERE datname = current_database() AND state = 'idle in transaction'`).Scan(&open)
+		return open > 0, err
+	}, func() string { return "it is not" })
+	s.StartIngest()
+	s.Await(outer, "live", func(i control.Shape) bool { return i.State == control.StateLive })
+	s.Verify(outer)
+}

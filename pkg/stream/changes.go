@@ -53,26 +53,33 @@ func OpenChanges(ctx context.Context, js jetstream.JetStream, log jetstream.Stre
 // returned with a zero Step.
 func (c *Changes) Next(ctx context.Context) (Change, error) {
 	for {
-		m, err := c.reader.Next(ctx)
-		if err != nil {
-			return Change{}, err
-		}
-		s, err := StepOf(&m)
-		if err != nil { // its reader finds the same, and knows what to do
-			from := c.at
-			c.at.Seq, c.began = m.Seq, true
-			return Change{Received: m, From: from}, nil //nolint:nilerr // see above
-		}
-		lost, err := c.judge(ctx, &m, s)
-		if err != nil {
-			return Change{}, err
-		}
-		from, passed := c.at, s.Told && c.at.Has(s.LSN)
-		c.at, c.began = c.at.Pass(s), true
-		if !passed {
-			return Change{Received: m, Step: s, From: from, Lost: lost}, nil
+		m, passed, err := c.Read(ctx)
+		if err != nil || !passed {
+			return m, err
 		}
 	}
+}
+
+// Read is Next for whoever must not wait at the end of the log: it returns each
+// message, and passed when the place has it whole already.
+func (c *Changes) Read(ctx context.Context) (m Change, passed bool, err error) {
+	r, err := c.reader.Next(ctx)
+	if err != nil {
+		return Change{}, false, err
+	}
+	s, err := StepOf(&r)
+	if err != nil { // its reader finds the same, and knows what to do
+		from := c.at
+		c.at.Seq, c.began = r.Seq, true
+		return Change{Received: r, From: from}, false, nil //nolint:nilerr // see above
+	}
+	lost, err := c.judge(ctx, &r, s)
+	if err != nil {
+		return Change{}, false, err
+	}
+	from := c.at
+	c.at, c.began = c.at.Pass(s), true
+	return Change{Received: r, Step: s, From: from, Lost: lost}, s.Told && from.Has(s.LSN), nil
 }
 
 // judge finds out what is lost when m comes next.
@@ -103,7 +110,7 @@ func (c *Changes) judge(ctx context.Context, m *Received, s Step) (change.LSN, e
 	return lost, nil
 }
 
-// Place is where the reader is: behind the last message that Next returned or passed over.
+// Place is where the reader is: behind the last message that was read.
 func (c *Changes) Place() Place { return c.at }
 
 // Close frees what the reader has on the server.

@@ -73,6 +73,18 @@ func TestChangesAreReadOn(t *testing.T) {
 		b.whole(10, 20, 30, 40)
 		b.comes(c, 40)
 	})
+	t.Run("to the end, whatever stands there", func(t *testing.T) {
+		b := start(t)
+		b.whole(0, 10, 20)
+		b.whole(10, 20)
+		c := b.changes(stream.Place{}, 1)
+		b.comes(c, 10, 20)
+		m, passed, err := c.Read(b.ctx())
+		ok(t, err)
+		if m.Step.LSN != 20 || !passed || m.Pending != 0 {
+			t.Errorf("a message at %d comes, passed: %t, %d behind it; want one at 20 that has come before, at the end", m.Step.LSN, passed, m.Pending)
+		}
+	})
 	t.Run("from a place, whatever is discarded below it", func(t *testing.T) {
 		b := start(t)
 		b.whole(0, 10, 20, 30)

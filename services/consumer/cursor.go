@@ -52,15 +52,20 @@ func (c *cursor) read(ctx context.Context) (m stream.Received, ok bool, err erro
 			}
 			return m, true, nil
 		case c.reader != nil && c.looked < readOn:
-			m, err := c.reader.Next(ctx)
+			m, passed, err := c.reader.Read(ctx)
 			if err != nil {
 				return m.Received, false, err
 			}
 			if m.Lost != 0 {
 				return m.Received, false, stream.ErrGap
 			}
-			c.looked++
+			if c.looked++; m.Pending == 0 {
+				c.looked = readOn // the next one may be long in coming
+			}
 			c.at, c.next = c.reader.Place(), m.Seq+1
+			if passed {
+				continue
+			}
 			return m.Received, true, nil
 		}
 		c.looked = 0
