@@ -7,7 +7,8 @@ MAKEFLAGS += --no-print-directory
 GO       ?= go
 ONCE     ?=
 BENCH    ?= throughput
-FUZZTIME ?= 10s
+# How many inputs, or for how long (1m).
+FUZZTIME ?= 40000x
 # One run of the oracle; see e2e/oracle. No seed: another one each time. The seed draws the run's ingredients unless WITH
 # names them (trims,bases,toggles,…; see e2e/oracle/plan_test.go).
 SEED     ?=
@@ -44,7 +45,7 @@ race: gcc ## the short tests under the race detector
 	@$(call gotest,-race -short ./...)
 
 .PHONY: fuzz
-fuzz: gcc ## every fuzz target for FUZZTIME=10s
+fuzz: gcc ## every fuzz target with FUZZTIME=40000x inputs
 	@GO="$(GO)" tools/fuzz.sh $(FUZZTIME)
 
 .PHONY: bench

@@ -4,10 +4,12 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/shapebus/shapebus/e2e/stack"
 	"github.com/shapebus/shapebus/pkg/client"
 	"github.com/shapebus/shapebus/pkg/control"
+	"github.com/shapebus/shapebus/pkg/registry"
 )
 
 const projectSchema = `
@@ -152,6 +154,43 @@ func TestInnerShapesComeAndGo(t *testing.T) {
 		_, err := inner.Refresh(t.Context())
 		return errors.Is(err, client.ErrNotFound), nil
 	}, func() string { return "it is there" })
+}
+
+// TestAnInnerShapeThatIsWantedStays: the grace of an inner shape without outer shapes begins
+// with each shape that comes to need it, so it is not removed before that one's record is there.
+func TestAnInnerShapeThatIsWantedStays(t *testing.T) {
+	s := stack.New(t, projectSchema)
+	s.Consumer.InnerGrace = time.Minute
+	s.StartIngest()
+	s.StartConsumer()
+	s.StartMaterializer()
+	first := s.Create(client.Definition{Table: "tasks", Where: activeTasks})
+	id, _, _ := strings.Cut(first.Info().Subqueries[0], "-")
+	shapes, err := registry.OpenShapes(t.Context(), s.JS, s.Source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		before, err := shapes.Get(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		next := s.Create(client.Definition{Table: "tasks", Where: "done AND " + activeTasks})
+		after, err := shapes.Get(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if after.Handle != before.Handle || !after.Changed.After(before.Changed) {
+			t.Fatalf("the inner shape was wanted last at %s, and at %s before", after.Changed, before.Changed)
+		}
+		if err := next.Delete(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		s.Until("the shape is gone", func() (bool, error) {
+			_, err := next.Refresh(t.Context())
+			return errors.Is(err, client.ErrNotFound), nil
+		}, func() string { return "it is there" })
+	}
 }
 
 // TestAStandaloneShapeIsAdopted: the inner shape has been there, with readers,

@@ -2,6 +2,8 @@ package consumer
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/shapebus/shapebus/pkg/control"
@@ -52,8 +54,14 @@ func (p *plane) subqueries(ctx context.Context, pred *predicate.Predicate) ([]re
 			return nil, err
 		}
 		rec.Unasked = true
-		if rec, _, err = p.register(ctx, rec); err != nil {
+		rec, fresh, err := p.register(ctx, rec)
+		if err != nil {
 			return nil, err
+		}
+		if !fresh {
+			if err := p.want(ctx, rec); err != nil {
+				return nil, err
+			}
 		}
 		sub := registry.Subquery{ID: rec.ID, Handle: rec.Handle, Partition: rec.Partition, Unit: len(rec.Subqueries) > 0}
 		for _, c := range q.Select {
@@ -62,4 +70,25 @@ func (p *plane) subqueries(ctx context.Context, pred *predicate.Predicate) ([]re
 		out = append(out, sub)
 	}
 	return out, nil
+}
+
+// want marks an inner shape as wanted now, so that it is not removed as one that nobody needs
+// before the record of the outer shape is there.
+func (p *plane) want(ctx context.Context, rec *registry.Shape) error {
+	now, err := p.c.shapes.Change(ctx, rec.ID, func(r *registry.Shape) bool {
+		return r.Handle == rec.Handle && r.Unasked && isAlive(r)
+	})
+	switch {
+	case errors.Is(err, registry.ErrNotFound):
+	case err != nil:
+		return err
+	case now.Handle == rec.Handle && isAlive(now):
+		return nil
+	}
+	return &requestError{control.CodeConflict, fmt.Sprintf("shape %s, from which the subquery selects, is being removed; try again in a moment", rec.Handle)}
+}
+
+// isAlive reports whether a record is that of a shape that has neither ended nor is to be deleted.
+func isAlive(r *registry.Shape) bool {
+	return r.State != control.StateEnded && r.State != control.StateDeleting
 }
