@@ -136,13 +136,13 @@ func TestNew(t *testing.T) {
 	}
 }
 
-// onSlot runs a statement on the slot, once its walsender has noticed that ingest is gone.
+// onSlot runs a statement on the slot of an ingest that has stopped.
 func (b *bench) onSlot(sql string) {
 	b.t.Helper()
-	eventually(b.t, sql, func() bool {
-		_, err := b.db.Exec(b.t.Context(), sql, b.slot)
-		return err == nil
-	})
+	if err := pgtest.FreeSlot(b.t.Context(), b.db, b.slot); err != nil {
+		b.t.Fatal(err)
+	}
+	b.exec(sql, b.slot)
 }
 
 func TestGaps(t *testing.T) {
