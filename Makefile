@@ -19,6 +19,9 @@ SOAK     ?= 10
 CASES    ?= 20000
 # The major versions of Postgres that `make matrix` runs the tests on.
 VERSIONS ?= 14 15 16 17 18
+# How many packages are tested at once, and how many tests of a package that say t.Parallel: they wait more than they
+# compute, so at least four, however few cores there are.
+AT_ONCE  ?= $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n > 4 ? n : 4)))
 # A test that hangs is reported with its goroutines after this.
 TIMEOUT  ?= 20m
 
@@ -36,7 +39,7 @@ demo: build postgres ## the whole system with live traffic until Ctrl-C (ONCE=1:
 
 .PHONY: test
 test: gcc postgres ## all tests, with real Postgres and NATS
-	@$(call gotest,-count=1 -timeout $(TIMEOUT) ./...)
+	@$(call gotest,-count=1 -timeout $(TIMEOUT) -p $(AT_ONCE) -parallel $(AT_ONCE) ./...)
 
 .PHONY: test-short
 test-short: gcc ## the tests that need nothing, in seconds

@@ -31,6 +31,7 @@ const treeSchema = `
 // TestShapesThatDependOnOneAnotherEndTogether pins I9 where one cause ends shapes and what
 // they depend on at once: each of them ends, once, with a reason.
 func TestShapesThatDependOnOneAnotherEndTogether(t *testing.T) {
+	t.Parallel()
 	definitions := []client.Definition{
 		{Table: "tree"},
 		{Table: "tree", Where: "parent IN (SELECT id FROM tree WHERE open)"},

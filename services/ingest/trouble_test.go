@@ -44,6 +44,7 @@ func wantText(t *testing.T, got string, want ...string) {
 }
 
 func TestFatal(t *testing.T) {
+	t.Parallel()
 	t.Run("wal_level", func(t *testing.T) {
 		server := pgtest.Own(t, map[string]string{"wal_level": "replica", "max_wal_senders": "0"})
 		b := newBench(t, server.URL("postgres"))
@@ -146,6 +147,7 @@ func (b *bench) onSlot(sql string) {
 }
 
 func TestGaps(t *testing.T) {
+	t.Parallel()
 	setup := func(t *testing.T) *bench {
 		t.Helper()
 		b := newBench(t, "")
@@ -252,6 +254,7 @@ func TestGaps(t *testing.T) {
 
 // A slot that nobody reads keeps WAL for ever, so it is made when nothing else can fail.
 func TestNoSlotIsMadeForNothing(t *testing.T) {
+	t.Parallel()
 	slots := func(b *bench) (n int) {
 		b.t.Helper()
 		if err := b.db.QueryRow(b.t.Context(), "SELECT count(*) FROM pg_replication_slots WHERE slot_name = $1", b.slot).Scan(&n); err != nil {
