@@ -5,7 +5,6 @@ import (
 	"math/rand/v2"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/shapebus/shapebus/e2e/stack"
 	"github.com/shapebus/shapebus/pkg/client"
@@ -121,8 +120,6 @@ func TestTablesChangeAtRandomUnderSnapshots(t *testing.T) {
 		"ALTER TABLE projects ALTER owner TYPE bigint; ALTER TABLE projects ALTER owner TYPE int",
 		"UPDATE projects SET active = NOT active WHERE id % 3 = 0", "UPDATE tasks SET project_id = project_id % 10 + 1", "TRUNCATE comments",
 	}
-	// However busy the machine, the outer shape of a request follows its inner one within this.
-	s.Consumer.InnerGrace = 2 * time.Second
 	left, ran := 0, 0 // of the round's steps; under atSnapshots' lock and while nothing runs
 	var mu sync.Mutex
 	atSnapshots(s, func() string {
