@@ -307,7 +307,7 @@ func TestAnyLogUnderAReader(t *testing.T) {
 		l.info.State = control.StateLive
 		b.know(l.info)
 		h[0].write(l, cut, func() bool { return false })
-		lines, failed, stop := tailing(t, l.open(), client.Beginning(), client.Options{Recheck: 20 * time.Millisecond, Patience: 300 * time.Millisecond})
+		lines, failed, stop := tailing(t, l.open(), client.Beginning(), client.Options{Recheck: 20 * time.Millisecond, Patience: 600 * time.Millisecond})
 		var got []string
 		for line := range lines {
 			if got = append(got, line); strings.HasPrefix(line, "caught up") {
