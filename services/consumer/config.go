@@ -40,6 +40,7 @@ type Config struct {
 	Retention       time.Duration // how long an ended shape's record and last word are kept; default 24 h
 	SyncInterval    time.Duration // by which JetStream has written to disk what it acknowledged; default 130 s
 	LockTimeout     time.Duration // for taking a table into the publication; default 5 s
+	Nudge           time.Duration // how long the change log may stand still before those who wait for it make Postgres write something; default 3 s
 	InnerGrace      time.Duration // how long an inner shape stays that nobody asked for and nothing depends on; default 30 s
 
 	Name string       // of this process, in leases; default host and pid
@@ -115,6 +116,7 @@ func New(cfg Config) (*Consumer, error) {
 	def(&cfg.CatalogInterval, 5*time.Second)
 	def(&cfg.Retention, 24*time.Hour)
 	def(&cfg.LockTimeout, 5*time.Second)
+	def(&cfg.Nudge, 3*time.Second)
 	def(&cfg.InnerGrace, 30*time.Second)
 	def(&cfg.SyncInterval, 130*time.Second)
 	if cfg.Name == "" {
