@@ -45,9 +45,9 @@ func (c *Consumer) reconnect() {
 // keepMoving writes a barrier from time to time while somebody waits for the
 // change log to go on, and it does not: the database is idle, and the barrier
 // that was to move it may have been lost with a server.
-func (s *session) keepMoving(ctx context.Context) error {
+func (s *session) keepMoving(ctx context.Context, barrier func(context.Context) error) error {
 	var before place
-	for {
+	for ctx.Err() == nil {
 		waitFor(ctx, s.c.cfg.Nudge)
 		stuck := false
 		err := s.onMain(ctx, func(context.Context) error {
@@ -61,8 +61,9 @@ func (s *session) keepMoving(ctx context.Context) error {
 		if !stuck {
 			continue
 		}
-		if err := s.nudge(ctx, "nudge", true); err != nil && ctx.Err() == nil {
+		if err := barrier(ctx); err != nil && ctx.Err() == nil {
 			s.log.WarnContext(ctx, "cannot write into the database's WAL; shapes that wait for it to go on stand still", slog.Any("error", err))
 		}
 	}
+	return nil
 }
