@@ -30,6 +30,16 @@ const (
 	kept = "INSERT INTO tasks SELECT i, 1, false, 'kept' FROM generate_series(2000, 4999) i; UPDATE tasks SET title = 'kept' WHERE id > 20"
 )
 
+// ask asks for a shape. Connections of the consumer may have gone with a server that was stopped.
+func ask(t *testing.T, s *stack.Stack, d client.Definition) (sh *client.Shape) {
+	t.Helper()
+	s.Until("the shape is created", func() (ok bool, err error) {
+		sh, err = s.Client.Create(t.Context(), d)
+		return err == nil, err
+	}, func() string { return "it is not" })
+	return sh
+}
+
 // TestAShapeIsMadeWhilePostgresFailsOver lets a server take over that lacks what the snapshot of a
 // new shape has seen. Ingest had not published it, so the change log goes on.
 func TestAShapeIsMadeWhilePostgresFailsOver(t *testing.T) {
@@ -49,10 +59,7 @@ func TestAShapeIsMadeWhilePostgresFailsOver(t *testing.T) {
 			p.fork(s)
 			s.Exec(lost)
 			reached := point.close()
-			sh, err := s.Client.Create(t.Context(), client.Definition{Table: "tasks", Where: "id > 0"})
-			if err != nil {
-				t.Fatal(err)
-			}
+			sh := ask(t, s, client.Definition{Table: "tasks", Where: "id > 0"})
 			await(t, "rows that are read", reached)
 			p.failover(s, tt.ends)
 			point.open()
@@ -133,10 +140,7 @@ func TestAUnitIsOpenWhilePostgresFailsOver(t *testing.T) {
 			p.fork(s)
 			s.Exec(lost)
 			reached := point.close()
-			sh, err := s.Client.Create(t.Context(), client.Definition{Table: "tasks", Where: "id > 0 AND " + activeTasks})
-			if err != nil {
-				t.Fatal(err)
-			}
+			sh := ask(t, s, client.Definition{Table: "tasks", Where: "id > 0 AND " + activeTasks})
 			await(t, "a snapshot", reached)
 			p.failover(s, tt.ends)
 			point.open()

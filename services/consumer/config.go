@@ -64,6 +64,8 @@ type Consumer struct {
 	shapes   *registry.Shapes
 
 	units, firstUnits *ladder // who may take a connection from unitPool
+
+	nudging chan struct{} // has room for one who writes a barrier over a connection of its own
 }
 
 // stats are counters for metrics; safe for concurrent use.
@@ -133,7 +135,7 @@ func New(cfg Config) (*Consumer, error) {
 		cfg.Failpoint = func(string) {}
 	}
 	log := cfg.Log.With(slog.String("service", "consumer"), slog.String("source", string(cfg.Source)))
-	return &Consumer{cfg: cfg, log: log, ready: make(chan struct{}), units: newLadder(maxUnits), firstUnits: newLadder(maxFirstUnits)}, nil
+	return &Consumer{cfg: cfg, log: log, ready: make(chan struct{}), units: newLadder(maxUnits), firstUnits: newLadder(maxFirstUnits), nudging: make(chan struct{}, 1)}, nil
 }
 
 func def[T comparable](field *T, value T) {

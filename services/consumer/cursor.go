@@ -96,7 +96,7 @@ func (c *cursor) read(ctx context.Context) (m stream.Received, ok bool, err erro
 
 // wait waits until the main loop has read the next message. From time to time it
 // calls nudge, if that is not nil.
-func (c *cursor) wait(ctx context.Context, nudge func() error) error {
+func (c *cursor) wait(ctx context.Context, nudge func()) error {
 	var there chan struct{}
 	err := c.s.onMain(ctx, func(context.Context) error {
 		if c.s.read.seq < c.next {
@@ -118,11 +118,8 @@ func (c *cursor) wait(ctx context.Context, nudge func() error) error {
 			return context.Cause(ctx)
 		case <-t.C:
 		}
-		if nudge == nil {
-			continue
-		}
-		if err := nudge(); err != nil {
-			return err
+		if nudge != nil {
+			nudge()
 		}
 	}
 }

@@ -97,7 +97,7 @@ func (g *group) current() bool {
 // idle waits at the main loop's place until there may be something to do.
 func (g *group) idle(ctx context.Context) error {
 	if g.unit != nil { // its barrier comes, whatever the sets are at
-		return g.cursor.wait(ctx, func() error { return g.s.nudge(ctx, g.unit.id, true) })
+		return g.cursor.wait(ctx, func() { g.s.nudge(ctx, g.unit.id) })
 	}
 	live := true
 	for _, set := range g.sets {
@@ -113,7 +113,7 @@ func (g *group) idle(ctx context.Context) error {
 	}
 	if !g.moved {
 		g.moved = true // an idle database would leave the main loop where it is for ever
-		if err := g.s.nudge(ctx, g.id, false); err != nil {
+		if err := g.s.barrier(ctx, g.id); err != nil {
 			return err
 		}
 	}

@@ -26,13 +26,39 @@ func (s *session) barrier(ctx context.Context, name string) error {
 	return err
 }
 
-// nudge writes a barrier for somebody who waits for the change log to go on. again says that
-// the one before it did not come.
-func (s *session) nudge(ctx context.Context, name string, again bool) error {
-	if again { // the connections that are kept may lead to a server that another one has replaced
-		s.c.pool.Reset()
+// nudge writes a barrier for somebody who waits for the change log to go on, when the one before
+// did not come. It has a connection of its own, one for all who nudge: those that are kept may lead
+// to a server that another one has replaced. What fails is tried again by the next nudge.
+func (s *session) nudge(ctx context.Context, name string) {
+	s.failedToNudge(ctx, s.freshBarrier(ctx, name))
+}
+
+// freshBarrier is barrier over another connection than those that are kept.
+func (s *session) freshBarrier(ctx context.Context, name string) error {
+	ctx, cancel := context.WithTimeout(ctx, barrierTime)
+	defer cancel()
+	select {
+	case s.c.nudging <- struct{}{}:
+		defer func() { <-s.c.nudging }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
-	return s.barrier(ctx, name)
+	conn, err := pg.Connect(ctx, s.c.pgConfig)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	_, err = pg.EmitBarrier(ctx, conn, topology.BarrierPrefix, name)
+	return err
+}
+
+// failedToNudge tells of an error, if there is one.
+func (s *session) failedToNudge(ctx context.Context, err error) {
+	if err == nil || ctx.Err() != nil {
+		return
+	}
+	s.c.stats.LastError.Store(err.Error())
+	s.log.WarnContext(ctx, "cannot write into the database's WAL; shapes that wait for the change log to go on may stand still", slog.Any("error", err))
 }
 
 // reconnect lets go of all connections that are kept, as some of them lead to a
@@ -45,7 +71,7 @@ func (c *Consumer) reconnect() {
 // keepMoving writes a barrier from time to time while somebody waits for the
 // change log to go on, and it does not: the database is idle, and the barrier
 // that was to move it may have been lost with a server.
-func (s *session) keepMoving(ctx context.Context, barrier func(context.Context) error) error {
+func (s *session) keepMoving(ctx context.Context, nudge func(context.Context)) error {
 	var before place
 	for ctx.Err() == nil {
 		waitFor(ctx, s.c.cfg.Nudge)
@@ -58,11 +84,8 @@ func (s *session) keepMoving(ctx context.Context, barrier func(context.Context) 
 		if err != nil {
 			return ignoreOver(ctx, err)
 		}
-		if !stuck {
-			continue
-		}
-		if err := barrier(ctx); err != nil && ctx.Err() == nil {
-			s.log.WarnContext(ctx, "cannot write into the database's WAL; shapes that wait for it to go on stand still", slog.Any("error", err))
+		if stuck {
+			nudge(ctx)
 		}
 	}
 	return nil

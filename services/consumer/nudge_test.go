@@ -33,7 +33,7 @@ func TestWhatStandsStillIsNudged(t *testing.T) {
 		}()
 		var nudges atomic.Int32
 		done := make(chan error, 1)
-		go func() { done <- s.keepMoving(ctx, func(context.Context) error { nudges.Add(1); return nil }) }()
+		go func() { done <- s.keepMoving(ctx, func(context.Context) { nudges.Add(1) }) }()
 		for _, c := range []struct {
 			name   string
 			change func()

@@ -3,7 +3,6 @@ package consumer
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"sync/atomic"
 	"time"
 
@@ -67,26 +66,25 @@ func (s *session) prove(ctx context.Context, a *awaited, lsn change.LSN) error {
 		}
 		return nil
 	})
-	for again := false; err == nil; again = true {
-		if err := s.nudge(ctx, a.nudge, again); err != nil && ctx.Err() == nil {
-			s.log.WarnContext(ctx, "cannot write into the database's WAL; new shapes wait", slog.Any("error", err))
-			s.c.stats.LastError.Store(err.Error())
-		}
-		t := time.NewTimer(s.c.cfg.Nudge)
+	if err != nil {
+		return err
+	}
+	s.failedToNudge(ctx, s.barrier(ctx, a.nudge))
+	t := time.NewTicker(s.c.cfg.Nudge)
+	defer t.Stop()
+	for {
 		select {
 		case <-a.done:
-			t.Stop()
 			if a.gone {
 				return errUnproven
 			}
 			return nil
 		case <-t.C:
+			s.nudge(ctx, a.nudge)
 		case <-ctx.Done():
-			t.Stop()
 			return context.Cause(ctx)
 		}
 	}
-	return err
 }
 
 // forget stops looking for a proof.

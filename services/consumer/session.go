@@ -130,7 +130,7 @@ func (s *session) main(ctx context.Context) error {
 	s.group.Go(func() error { return s.watchCatalog(ctx) })
 	s.group.Go(func() error { return s.trim(ctx) })
 	s.group.Go(func() error {
-		return s.keepMoving(ctx, func(ctx context.Context) error { return s.nudge(ctx, "nudge", true) })
+		return s.keepMoving(ctx, func(ctx context.Context) { s.nudge(ctx, "nudge") })
 	})
 	for _, p := range s.parts {
 		s.group.Go(func() error { return p.purgeCheckpoints(ctx, s.js, s.log) })
