@@ -67,6 +67,8 @@ type session struct {
 	recent     window
 	finished   map[string]bool // handles that ended in this session
 	arrivals   []arrival
+	proofs     map[*awaited]bool
+	snapshots  int   // whose proofs were looked for so far; names them
 	read       place // the last message
 	applied    place // the end of the last whole transaction, and the message that held it
 	// again is where reading began, until it has passed the furthest
@@ -127,6 +129,9 @@ func (s *session) main(ctx context.Context) error {
 	s.group.Go(func() error { return s.readChanges(ctx, start, messages) })
 	s.group.Go(func() error { return s.watchCatalog(ctx) })
 	s.group.Go(func() error { return s.trim(ctx) })
+	s.group.Go(func() error {
+		return s.keepMoving(ctx, func(ctx context.Context) { s.nudge(ctx, "nudge") })
+	})
 	for _, p := range s.parts {
 		s.group.Go(func() error { return p.purgeCheckpoints(ctx, s.js, s.log) })
 	}
@@ -201,6 +206,7 @@ func (s *session) message(ctx context.Context, m stream.Change) error {
 		}
 	}
 	s.recent.add(m.Received)
+	s.lookFor(m.Step.LSN)
 	lsn, err := s.feed.read(ctx, m.Received,
 		func(c wire.Control) error { return s.control(ctx, c) },
 		func(rel *change.Relation, f *change.Fragment) error { return s.fragment(ctx, rel, f) })
@@ -313,6 +319,7 @@ func (s *session) control(ctx context.Context, c wire.Control) error {
 			}
 		}
 	case wire.ControlBarrier:
+		s.show(c)
 		if change.LSN(c.LSN) > s.open.lsn {
 			s.open = openTxn{} // what began before it and is not complete has lost its beginning
 		}
