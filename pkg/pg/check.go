@@ -86,6 +86,7 @@ func Check(ctx context.Context, conn *pgx.Conn, o CheckOptions) []Finding {
 	list = append(list, s.checkSlots(slot), s.checkSenders(slot), s.checkKeepSize())
 	if o.Publication != "" {
 		list = append(list, s.checkPublication(ctx, conn, o.Publication))
+		list = append(list, checkHarm(ctx, conn, o.Publication)...)
 	}
 	for _, name := range o.Tables {
 		list = append(list, checkTable(ctx, conn, o.Publication, s.role, name)...)
@@ -206,6 +207,10 @@ func (s *server) checkPublication(ctx context.Context, conn *pgx.Conn, name stri
 	}
 	if needs := state.check(name); needs != nil {
 		return fail(title, needs.Statement, "%s", needs.What)
+	}
+	if state.LeavesOut {
+		return warn(title, publishStoredSQL(name), "leaves out stored generated columns, so tables that have one cannot be prepared for shapes; "+
+			"ingest changes that if it owns the publication (role %s)", state.Owner)
 	}
 	if state.AllTables {
 		return ok(title, "carries all tables")
