@@ -26,6 +26,24 @@ func checkHarm(ctx context.Context, conn *pgx.Conn, publication string) []Findin
 	return list
 }
 
+// Problems are what a person has to mend while everything runs, in words: writes of the
+// application that fail because of what Shapebus prepared.
+func Problems(ctx context.Context, conn *pgx.Conn, publication string, _ SlotInfo) ([]string, error) {
+	oids, err := publishedTables(ctx, conn, publication)
+	if err != nil {
+		return nil, err
+	}
+	found, err := Harms(ctx, conn, oids, publication)
+	if err != nil {
+		return nil, err
+	}
+	var problems []string
+	for _, h := range found {
+		problems = append(problems, fmt.Sprintf("UPDATE and DELETE fail: %s; to end it: %s", h, h.Fix()))
+	}
+	return problems, nil
+}
+
 // publishedTables lists the tables that a publication carries; partitioned ones by their roots.
 func publishedTables(ctx context.Context, conn *pgx.Conn, publication string) ([]uint32, error) {
 	rows, err := conn.Query(ctx, `

@@ -38,21 +38,9 @@ func EnsureTable(ctx context.Context, conn *pgx.Conn, publication string, t *Tab
 	if lockTimeout <= 0 {
 		lockTimeout = DefaultLockTimeout
 	}
-	if conn.PgConn().TxStatus() != 'I' {
-		return false, fmt.Errorf("put table %s into publication %s: the connection is in a transaction", t, publication)
-	}
-	now, err := lookupAgain(ctx, conn, t, publication)
-	if err != nil {
+	now, ready, err := awaitReady(ctx, conn, publication, t, lockTimeout)
+	if ready || err != nil {
 		return false, err
-	}
-	if err := refuseHarm(ctx, conn, publication, now); err != nil {
-		return false, err
-	}
-	if now.ready(publication) {
-		if err := now.usable(publication); err != nil {
-			return false, err
-		}
-		return false, awaitEarlyWriters(ctx, conn, publication, now, lockTimeout)
 	}
 	err = ensureFenced(ctx, conn, publication, now, lockTimeout)
 	switch sqlState(err) {
@@ -66,6 +54,32 @@ func EnsureTable(ctx context.Context, conn *pgx.Conn, publication string, t *Tab
 		return false, &NeedsError{What: fmt.Sprintf("publication %s does not exist", publication), Statement: createPublicationSQL(Major(conn), publication), Err: err}
 	}
 	return false, fmt.Errorf("put table %s into publication %s: %w", now, publication, err)
+}
+
+// Ready reports whether EnsureTable has nothing to change, and does what it does then: it waits for
+// writers older than a membership that somebody else added.
+func Ready(ctx context.Context, conn *pgx.Conn, publication string, t *TableInfo, lockTimeout time.Duration) (bool, error) {
+	if lockTimeout <= 0 {
+		lockTimeout = DefaultLockTimeout
+	}
+	_, ready, err := awaitReady(ctx, conn, publication, t, lockTimeout)
+	return ready && err == nil, err
+}
+
+func awaitReady(ctx context.Context, conn *pgx.Conn, publication string, t *TableInfo, lockTimeout time.Duration) (now *TableInfo, ready bool, err error) {
+	if conn.PgConn().TxStatus() != 'I' {
+		return nil, false, fmt.Errorf("put table %s into publication %s: the connection is in a transaction", t, publication)
+	}
+	if now, err = lookupAgain(ctx, conn, t, publication); err != nil {
+		return nil, false, err
+	}
+	if err := refuseHarm(ctx, conn, publication, now); err != nil {
+		return nil, false, err
+	}
+	if !now.ready(publication) {
+		return now, false, nil
+	}
+	return now, true, awaitEarlyWriters(ctx, conn, publication, now, lockTimeout)
 }
 
 // ensureFenced does the work in one transaction.

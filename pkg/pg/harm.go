@@ -3,6 +3,7 @@ package pg
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -15,9 +16,10 @@ import (
 // statement fails.
 type Harm struct {
 	Table       uint32 // oid of the table that was asked about
+	Leaf        uint32 // oid of what it concerns: the table, or a leaf of it
 	Publication string // the one that does not go with the identity
 	Owner       string // of the publication
-	Relation    string // what it concerns, for people: the table or the leaf
+	Relation    string // the leaf's name, for people
 	Kind        HarmKind
 	Columns     []string // of the generated kinds
 }
@@ -93,12 +95,12 @@ func harms(ctx context.Context, conn *pgx.Conn, oids []uint32, publication strin
 		return nil, fmt.Errorf("look for harm to the application's writes: %w", err)
 	}
 	var all []Harm
-	var root uint32
+	var root, leaf uint32
 	var schema, name, pubname, owner, identity string
 	var unidentified, listed bool
 	var stored, virtual []string
-	_, err = pgx.ForEachRow(rows, []any{&root, &schema, &name, &pubname, &owner, &identity, &unidentified, &listed, &stored, &virtual}, func() error {
-		h := Harm{Table: root, Publication: pubname, Owner: owner, Relation: display(schema, name)}
+	_, err = pgx.ForEachRow(rows, []any{&root, &leaf, &schema, &name, &pubname, &owner, &identity, &unidentified, &listed, &stored, &virtual}, func() error {
+		h := Harm{Table: root, Leaf: leaf, Publication: pubname, Owner: owner, Relation: display(schema, name)}
 		full := wouldBeFull || change.Identity(letter(identity)) == change.IdentityFull
 		switch {
 		case full && listed:
@@ -141,7 +143,7 @@ func harmSQL(major int) string {
 	}
 	virtual := "a.attgenerated = 'v'"
 	return strings.NewReplacer("%schema", bySchema, "%columns", columns, "%gencols", generated, "%virtual", virtual,
-		"%checked", fmt.Sprint(major >= 18)).Replace(`
+		"%checked", strconv.FormatBool(major >= 18)).Replace(`
 WITH RECURSIVE tree(root, oid, kind) AS (
 	SELECT c.oid, c.oid, c.relkind FROM pg_catalog.pg_class c WHERE c.oid = ANY ($1::oid[])
 	UNION ALL
@@ -165,7 +167,7 @@ WITH RECURSIVE tree(root, oid, kind) AS (
 			ELSE pg_catalog.max(c.attrs) FILTER (WHERE c.level = 0) END AS attrs
 	FROM carried c JOIN pg_catalog.pg_publication p ON p.oid = c.pub GROUP BY c.root, c.leaf, c.pub, p.puballtables, p.pubviaroot
 ), found AS (
-	SELECT pair.root, n.nspname, c.relname, p.pubname, pg_catalog.pg_get_userbyid(p.pubowner) AS owner, c.relreplident::text AS identity,
+	SELECT pair.root, pair.leaf, n.nspname, c.relname, p.pubname, pg_catalog.pg_get_userbyid(p.pubowner) AS owner, c.relreplident::text AS identity,
 		c.relreplident <> 'f' AND NOT EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid AND i.indisvalid
 			AND CASE c.relreplident WHEN 'd' THEN i.indisprimary WHEN 'i' THEN i.indisreplident ELSE false END) AS unidentified,
 		pair.attrs IS NOT NULL AND NOT pair.puballtables AS listed,
@@ -176,6 +178,6 @@ WITH RECURSIVE tree(root, oid, kind) AS (
 	FROM pair JOIN pg_catalog.pg_class c ON c.oid = pair.leaf JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 	JOIN pg_catalog.pg_publication p ON p.oid = pair.pub
 )
-SELECT root, nspname::text, relname::text, pubname::text, owner::text, identity, unidentified, listed, stored, virtual
-FROM found WHERE unidentified OR listed OR stored <> '{}' OR virtual <> '{}' ORDER BY root, nspname, relname, pubname`)
+SELECT root, leaf, nspname::text, relname::text, pubname::text, owner::text, identity, unidentified, listed, stored, virtual
+FROM found WHERE unidentified OR listed OR stored <> '{}' OR virtual <> '{}' ORDER BY root, leaf, pubname`)
 }

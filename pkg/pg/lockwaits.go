@@ -3,6 +3,7 @@ package pg
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -24,7 +25,7 @@ func (w *lockWaits) run(ctx context.Context, tx pgx.Tx, sql string) error {
 	if sql == "" {
 		return nil
 	}
-	limit := fmt.Sprint(max(1, time.Until(w.deadline).Milliseconds())) // 0 would mean no limit
+	limit := strconv.FormatInt(max(1, time.Until(w.deadline).Milliseconds()), 10) // 0 would mean no limit
 	if w.holding {
 		limit = fmt.Sprintf(`least(%s, greatest(1, (SELECT setting::int FROM pg_catalog.pg_settings WHERE name = 'deadlock_timeout') / 2))`, limit)
 	}
