@@ -71,7 +71,12 @@ func (c *ingestCmd) Run(ctx context.Context, out *console) error {
 // for the first to go must not keep an orchestrator from ending that.
 func ingestReady(s *ingest.Ingest) error {
 	switch state := s.Status().State; state {
-	case ingest.StateStreaming, ingest.StateStandby:
+	case ingest.StateStreaming:
+		if waiting := s.Status().Waiting; waiting != "" {
+			return fmt.Errorf("Postgres sends no changes: %s", waiting)
+		}
+		return nil
+	case ingest.StateStandby:
 		return nil
 	case ingest.StateBackOff:
 		return errors.New("trying again after trouble; see the log")

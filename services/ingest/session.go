@@ -120,6 +120,7 @@ func (g *Ingest) session(ctx context.Context) error {
 	s.confirm = newConfirmer(s)
 	inFlight := s.appender.InFlight
 	g.counters.inFlight.Store(&inFlight)
+	g.counters.waits("")
 	g.counters.become(StateStreaming)
 	g.cfg.Log.InfoContext(ctx, "streaming from the replication slot",
 		slog.String("from", max(tail.lsn, s.server.slot.ConfirmedFlush).String()), slog.String("log_end", tail.lsn.String()))

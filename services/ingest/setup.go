@@ -150,7 +150,7 @@ func (g *Ingest) replicationError(err error) error {
 	case e.Code == "42704" && strings.Contains(e.Message, "publication"):
 		// The slot stands before a change that was written while the
 		// publication did not exist, and cannot be read past it.
-		g.dropSlot = fmt.Sprintf("publication %s was dropped for a while: %s", g.cfg.Publication, e.Message)
+		return fmt.Errorf("%w: %w", g.publicationGone(e.Message), err)
 	case e.Code == "42501":
 		return fatal(fmt.Errorf("%w; run as a superuser: ALTER ROLE … REPLICATION", err))
 	}
