@@ -27,8 +27,8 @@ func checkHarm(ctx context.Context, conn *pgx.Conn, publication string) []Findin
 }
 
 // Problems are what a person has to mend while everything runs, in words: writes of the
-// application that fail because of what Shapebus prepared.
-func Problems(ctx context.Context, conn *pgx.Conn, publication string, _ SlotInfo) ([]string, error) {
+// application that fail because of what Shapebus prepared, a slot that is lost or waits for a standby.
+func Problems(ctx context.Context, conn *pgx.Conn, publication string, slot SlotInfo) ([]string, error) {
 	oids, err := publishedTables(ctx, conn, publication)
 	if err != nil {
 		return nil, err
@@ -41,7 +41,11 @@ func Problems(ctx context.Context, conn *pgx.Conn, publication string, _ SlotInf
 	for _, h := range found {
 		problems = append(problems, fmt.Sprintf("UPDATE and DELETE fail: %s; to end it: %s", h, h.Fix()))
 	}
-	return problems, nil
+	if reason := slot.LostReason(); reason != "" {
+		problems = append(problems, reason+"; ingest makes a new one when it starts, and all shapes are fetched again")
+	}
+	standbys, err := standbysDown(ctx, conn, slot)
+	return append(problems, standbys...), err
 }
 
 // publishedTables lists the tables that a publication carries; partitioned ones by their roots.

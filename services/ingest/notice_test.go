@@ -13,7 +13,7 @@ func TestWhatANoticeMeans(t *testing.T) {
 		want meaning
 	}{
 		{"a publication that is not there", pgproto3.NoticeResponse{Routine: "LoadPublications", Message: `skipped loading publication "pub"`}, meansSkipped},
-		{"in another language", pgproto3.NoticeResponse{Routine: "LoadPublications", Message: `Laden der Publikation »pub« übersprungen`}, meansSkipped},
+		{"in another language", pgproto3.NoticeResponse{Routine: "LoadPublications", Message: `Laden von »pub« übersprungen`}, meansSkipped},
 		{"a standby that is down", pgproto3.NoticeResponse{Routine: "StandbySlotsHaveCaughtup", Message: `replication slot "s" specified in parameter "synchronized_standby_slots" does not have active_pid`}, meansWaiting},
 		{"anything else", pgproto3.NoticeResponse{Routine: "ProcessConfigFile", Message: `"pub" was reloaded`}, meansNothing},
 	} {

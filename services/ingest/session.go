@@ -101,6 +101,9 @@ func (g *Ingest) session(ctx context.Context) error {
 	if s.server, err = g.ensureSlot(ctx, s.server); err != nil {
 		return err
 	}
+	if err := s.failOver(ctx); err != nil {
+		return err
+	}
 	if err := s.replicate(ctx, tail.lsn); err != nil {
 		return err
 	}
