@@ -147,7 +147,7 @@ func TestATableIsNotGivenBackWhenSomebodyWantsItMeanwhile(t *testing.T) {
 	// The other way round: who wants the table waits until it is given back, and finds that it has to be prepared again.
 	done := make(chan *Prior, 1)
 	_, err = GiveBack(t.Context(), conn, "p", prior, 0, func(context.Context) error {
-		go func() { done <- prepare(t, other, prior) }() //nolint:contextcheck // the test's is as good
+		go func() { done <- prepare(t, other, prior) }()                                                                                                                   //nolint:contextcheck // the test's is as good
 		eventually(t, admin, "the other one waits", `SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND pid = $1)`, other.PgConn().PID()) //nolint:contextcheck // the test's is as good
 		return nil
 	})
