@@ -116,7 +116,7 @@ func (s *session) lookForHarm(ctx context.Context, said map[uint32]string) (took
 	var left []string
 	for oid, harms := range byTable {
 		err := s.endHarm(ctx, oid, prepared[oid], harms)
-		if err == nil || ctx.Err() != nil {
+		if err == nil || errors.Is(err, registry.ErrConflict) || ctx.Err() != nil { // who changed the record meanwhile is at it, too
 			delete(said, oid)
 			continue
 		}
@@ -137,15 +137,15 @@ func (s *session) lookForHarm(ctx context.Context, said map[uint32]string) (took
 	return took, nil
 }
 
-// errNotOurs is the harm of a table that was as it is before any shape.
-var errNotOurs = errors.New("the table was not prepared by Shapebus, or by an older version, and nobody knows what it was before")
+// errNotOurs is harm that giving the table back would not end.
+var errNotOurs = errors.New("what does the harm was there before any shape, or nobody knows what was")
 
 // endHarm ends the harm to a table, or says why it cannot. p is nil if nothing is known of the table.
 func (s *session) endHarm(ctx context.Context, oid uint32, p *registry.Prepared, harms []pg.Harm) error {
 	if onlyNewLeaves(p, oid, harms) {
 		return s.prepareLeaves(ctx, oid, harms)
 	}
-	if p == nil {
+	if !ours(p, harms, s.c.cfg.Publication) {
 		return errNotOurs
 	}
 	reason := harms[0].String()
@@ -174,6 +174,14 @@ func (s *session) endHarm(ctx context.Context, oid uint32, p *registry.Prepared,
 			}
 		}
 		return nil
+	})
+}
+
+// ours reports whether giving a table back ends some of the harm: because the identity is one that
+// was changed, or because the table leaves the publication. p is nil if nothing is known of the table.
+func ours(p *registry.Prepared, harms []pg.Harm, publication string) bool {
+	return p != nil && slices.ContainsFunc(harms, func(h pg.Harm) bool {
+		return h.Kind != pg.HarmNoIdentity && p.Knows(h.Leaf) || h.Publication == publication && p.Added
 	})
 }
 
