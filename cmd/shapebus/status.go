@@ -61,6 +61,9 @@ func printStatus(w io.Writer, s control.Status) error {
 	}
 	line("change log", "%s, %s, up to %s", plural(s.ChangeMessages, "message"), sizeText(int64(s.ChangeBytes)), s.ChangeLSN)
 	line("consumer", "applied up to %s, %s to read", s.AppliedLSN, plural(s.Unread, "message"))
+	for _, p := range s.Problems {
+		line("PROBLEM", "%s", printable(p))
+	}
 	for _, d := range s.Down {
 		line("partition down", "%d, since %s: %s", d.Partition, printable(d.Since), printable(d.Reason))
 	}

@@ -168,13 +168,26 @@ func (s *Stack) StartIngest() (stop func()) {
 // StartConsumer starts a consumer and waits until it answers. stop ends it.
 func (s *Stack) StartConsumer() (stop func()) {
 	s.TB.Helper()
+	_, stop = s.consumer()
+	return stop
+}
+
+// StartConsumerService is StartConsumer for a test that asks the consumer itself.
+func (s *Stack) StartConsumerService() *consumer.Consumer {
+	s.TB.Helper()
+	svc, _ := s.consumer()
+	return svc
+}
+
+func (s *Stack) consumer() (svc *consumer.Consumer, stop func()) {
+	s.TB.Helper()
 	cfg := s.Consumer
 	cfg.NATS = s.dial()
 	svc, err := consumer.New(cfg)
 	if err != nil {
 		s.TB.Fatal(err)
 	}
-	return s.run("consumer", svc.Run, svc.Ready())
+	return svc, s.run("consumer", svc.Run, svc.Ready())
 }
 
 // StartMaterializer starts a materializer and waits until it takes part. A

@@ -42,6 +42,7 @@ type Config struct {
 	LockTimeout     time.Duration // for taking a table into the publication; default 5 s
 	Nudge           time.Duration // how long the change log may stand still before those who wait for it make Postgres write something; default 3 s
 	InnerGrace      time.Duration // how long an inner shape stays that nobody asked for and nothing depends on; default 30 s
+	TableGrace      time.Duration // how long a table stays prepared on which no shape is any more; default 1 h, < 0 for ever
 
 	Name string       // of this process, in leases; default host and pid
 	Log  *slog.Logger // default: none
@@ -62,6 +63,7 @@ type Consumer struct {
 	pool     *pgxpool.Pool
 	unitPool *pgxpool.Pool // for the snapshots of units; see unitConn
 	shapes   *registry.Shapes
+	tables   *registry.PreparedTables
 
 	units, firstUnits *ladder // who may take a connection from unitPool
 
@@ -88,6 +90,7 @@ type stats struct {
 	Drops     atomic.Int64 // partitions lost
 	Poison    atomic.Int64 // stored messages that cannot be understood
 	Down      downs
+	Harm      harmNow
 	LastError atomic.Value // string
 }
 
@@ -120,6 +123,7 @@ func New(cfg Config) (*Consumer, error) {
 	def(&cfg.LockTimeout, 5*time.Second)
 	def(&cfg.Nudge, 3*time.Second)
 	def(&cfg.InnerGrace, 30*time.Second)
+	def(&cfg.TableGrace, time.Hour)
 	def(&cfg.SyncInterval, 130*time.Second)
 	if cfg.Name == "" {
 		host, err := os.Hostname()
@@ -167,9 +171,10 @@ type Status struct {
 	Values     int64 // that subqueries select, each once for all shapes that share the subquery
 	LastError  string
 	Partitions int
-	Poison     int64  // stored messages met that cannot be understood; what they concern ended
-	Drops      int64  // times that a partition could not be written any more
-	Down       []Down // partitions that cannot be written now; their shapes wait
+	Poison     int64    // stored messages met that cannot be understood; what they concern ended
+	Drops      int64    // times that a partition could not be written any more
+	Down       []Down   // partitions that cannot be written now; their shapes wait
+	Harm       []string // writes of the application that fail because of shapes, which only a person can end
 }
 
 // Status returns the present figures. It is cheap.
@@ -180,7 +185,7 @@ func (c *Consumer) Status() Status {
 		Live: c.stats.Live.Load(), Parked: c.stats.Parked.Load(), Messages: c.stats.Messages.Load(), Ops: c.stats.Ops.Load(),
 		Appended: c.stats.Appended.Load(), AppendedB: c.stats.Bytes.Load(), Retries: c.stats.Retries.Load(),
 		Dropped: c.stats.Dropped.Load(), Units: c.stats.Units.Load(), Voids: c.stats.Voids.Load(), Restated: c.stats.Restated.Load(), Values: c.stats.Values.Load(), LastError: last, Partitions: c.cfg.Partitions,
-		Poison: c.stats.Poison.Load(), Drops: c.stats.Drops.Load(), Down: c.stats.Down.get(),
+		Poison: c.stats.Poison.Load(), Drops: c.stats.Drops.Load(), Down: c.stats.Down.get(), Harm: c.stats.Harm.get(),
 	}
 }
 

@@ -35,6 +35,8 @@ type session struct {
 	lease     *registry.Lease
 	builders  *sync.Pool
 	tables    sync.Map // structure → *pg.TableInfo, one for all shapes of the table
+	prepared  preparedTables
+	suspect   chan struct{} // one signal: some table may do harm
 	group     *errgroup.Group
 	ctx       context.Context //nolint:containedctx // ends with the session; for work that outlives what started it
 	enders    chan struct{}   // one token per ended shape that may be cleared away
@@ -128,6 +130,8 @@ func (s *session) main(ctx context.Context) error {
 	messages := make(chan stream.Change, 1)
 	s.group.Go(func() error { return s.readChanges(ctx, start, messages) })
 	s.group.Go(func() error { return s.watchCatalog(ctx) })
+	s.group.Go(func() error { return s.watchPrepared(ctx) })
+	s.group.Go(func() error { return s.watchHarm(ctx) })
 	s.group.Go(func() error { return s.trim(ctx) })
 	s.group.Go(func() error {
 		return s.keepMoving(ctx, func(ctx context.Context) { s.nudge(ctx, "nudge") })
@@ -305,6 +309,7 @@ func (s *session) control(ctx context.Context, c wire.Control) error {
 		if err != nil {
 			return err
 		}
+		s.suspectHarm()
 		at := &change.Fragment{LSN: change.LSN(c.LSN), Relation: c.Relation}
 		if s.open.lsn != at.LSN { // it stands before the ops that need it
 			s.open = openTxn{lsn: at.LSN}

@@ -141,11 +141,7 @@ func (s *session) fence(ctx context.Context, conn *pgx.Conn, schema, name string
 	if err != nil {
 		return nil, finalIfPermanent(err)
 	}
-	if _, err := pg.EnsureTable(ctx, conn, cfg.Publication, table, cfg.LockTimeout); err != nil {
-		return nil, finalIfPermanent(err)
-	}
-	// If not this call then another one may have changed the table since it was looked up.
-	if table, err = pg.LookupTable(ctx, conn, schema, name, cfg.Publication); err != nil {
+	if table, err = s.c.prepareTable(ctx, conn, table); err != nil {
 		return nil, finalIfPermanent(err)
 	}
 	return table, nil
