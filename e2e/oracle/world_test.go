@@ -276,7 +276,7 @@ func (w *world) ask(want wish, inner bool) *living {
 	var refused *client.RequestError
 	began := time.Now()
 	w.until("shape "+want.def.Table+" WHERE "+want.def.Where+" is created", func() (bool, error) {
-		ctx, cancel := context.WithTimeout(w.tb.Context(), 2*time.Second)
+		ctx, cancel := context.WithTimeout(w.tb.Context(), requestTime)
 		defer cancel()
 		var err error
 		sh, err = w.client.Create(ctx, want.def)
@@ -337,7 +337,7 @@ func (w *world) innerShapes() {
 	w.tb.Helper()
 	var all []control.Shape
 	w.until("the shapes are listed", func() (_ bool, err error) {
-		ctx, cancel := context.WithTimeout(w.tb.Context(), 2*time.Second)
+		ctx, cancel := context.WithTimeout(w.tb.Context(), requestTime)
 		defer cancel()
 		all, err = w.client.List(ctx)
 		return err == nil, err
@@ -365,7 +365,7 @@ func (w *world) innerShapes() {
 		}
 		var sh *client.Shape
 		w.until("shape "+info.Handle+" is opened", func() (_ bool, err error) {
-			ctx, cancel := context.WithTimeout(w.tb.Context(), 2*time.Second)
+			ctx, cancel := context.WithTimeout(w.tb.Context(), requestTime)
 			defer cancel()
 			sh, err = w.client.Open(ctx, info.Handle)
 			return err == nil || errors.Is(err, client.ErrNotFound), err

@@ -218,33 +218,22 @@ type Event struct {
 // Watch calls f with every record and then with every change until ctx ends.
 // loaded is called once, when all that existed at the start has been seen.
 func (r *Shapes) Watch(ctx context.Context, f func(Event), loaded func()) error {
-	w, err := r.kv.WatchAll(ctx)
+	err := watch(ctx, r.kv, jetstream.AllKeys, 0, func(e jetstream.KeyValueEntry) {
+		switch {
+		case e == nil:
+			loaded()
+		case e.Key() == topology.SourceKey:
+		case e.Operation() != jetstream.KeyValuePut:
+			f(Event{ID: e.Key()})
+		default:
+			s, err := r.decode(e.Key(), e.Value(), e.Revision())
+			f(Event{ID: e.Key(), Shape: s, Err: err})
+		}
+	})
 	if err != nil {
 		return fmt.Errorf("watch shapes: %w", err)
 	}
-	defer w.Stop() //nolint:errcheck // the subscription ends with ctx anyway
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case e, ok := <-w.Updates():
-			switch {
-			case !ok:
-				if ctx.Err() != nil {
-					return nil
-				}
-				return errors.New("watch shapes: the subscription ended")
-			case e == nil:
-				loaded()
-			case e.Key() == topology.SourceKey:
-			case e.Operation() != jetstream.KeyValuePut:
-				f(Event{ID: e.Key()})
-			default:
-				s, err := r.decode(e.Key(), e.Value(), e.Revision())
-				f(Event{ID: e.Key(), Shape: s, Err: err})
-			}
-		}
-	}
+	return nil
 }
 
 // stored is a record whose table is left as it is stored.
