@@ -61,6 +61,7 @@ func TestATableIsGivenBackAsItWas(t *testing.T) {
 	}{
 		{"with a key", 14, `CREATE TABLE t (id int PRIMARY KEY, v int)`, "", ""},
 		{"without a key", 14, `CREATE TABLE t (id int, v int)`, "", ""},
+		{"with a deferrable key", 14, `CREATE TABLE t (id int PRIMARY KEY DEFERRABLE, v int)`, "", ""},
 		{"identity nothing", 14, `CREATE TABLE t (id int PRIMARY KEY, v int); ALTER TABLE t REPLICA IDENTITY NOTHING`, "", ""},
 		{"identity of an index", 14, `CREATE TABLE t (id int NOT NULL, v int); CREATE UNIQUE INDEX x ON t (id); ALTER TABLE t REPLICA IDENTITY USING INDEX x`, "", ""},
 		{
