@@ -15,7 +15,7 @@ import (
 type GivenBack struct {
 	Left     bool     // it left the publication
 	Restored []string // what has its replica identity back, by name
-	// Kept says why FULL stayed although it was ours: somebody else relies on it by now. "" if it did not.
+	// Kept says why FULL stayed although it was ours: somebody else has come to rely on it. "" if it did not.
 	Kept string
 }
 
@@ -27,7 +27,7 @@ type GivenBack struct {
 // changes; an error from it ends the work and is returned as it is.
 //
 // In the end Postgres is asked whether the application's UPDATE and DELETE would pass: an identity
-// that another publication needs by now is not put back.
+// that another publication has come to need is not put back.
 //
 // Errors: *LockedError, *NeedsError as of EnsureTable. Nothing is changed then.
 func GiveBack(ctx context.Context, conn *pgx.Conn, publication string, p *Prior, lockTimeout time.Duration, confirm func(context.Context) error) (GivenBack, error) {

@@ -61,6 +61,7 @@ func TestATableIsGivenBackAsItWas(t *testing.T) {
 	}{
 		{"with a key", 14, `CREATE TABLE t (id int PRIMARY KEY, v int)`, "", ""},
 		{"without a key", 14, `CREATE TABLE t (id int, v int)`, "", ""},
+		{"with a deferrable key", 14, `CREATE TABLE t (id int PRIMARY KEY DEFERRABLE, v int)`, "", ""},
 		{"identity nothing", 14, `CREATE TABLE t (id int PRIMARY KEY, v int); ALTER TABLE t REPLICA IDENTITY NOTHING`, "", ""},
 		{"identity of an index", 14, `CREATE TABLE t (id int NOT NULL, v int); CREATE UNIQUE INDEX x ON t (id); ALTER TABLE t REPLICA IDENTITY USING INDEX x`, "", ""},
 		{
@@ -83,7 +84,7 @@ func TestATableIsGivenBackAsItWas(t *testing.T) {
 		{"somebody took it out and in again", 14, `CREATE TABLE t (id int PRIMARY KEY, v int)`, `ALTER PUBLICATION p DROP TABLE t; ALTER PUBLICATION p ADD TABLE t`, "t d*"},
 		{"renamed", 14, `CREATE TABLE t (id int PRIMARY KEY, v int)`, `ALTER TABLE t RENAME TO u`, "u d"},
 		{"dropped", 14, `CREATE TABLE t (id int PRIMARY KEY, v int)`, `DROP TABLE t`, "-"},
-		{"another publication needs full by now", 14, `CREATE TABLE t (id int, v int)`, `CREATE PUBLICATION o FOR TABLE t`, "t f"},
+		{"another publication needs full", 14, `CREATE TABLE t (id int, v int)`, `CREATE PUBLICATION o FOR TABLE t`, "t f"},
 		{"another publication filters by what the key lacks", 15, `CREATE TABLE t (id int PRIMARY KEY, v int)`, `CREATE PUBLICATION o FOR TABLE t WHERE (v > 1)`, "t f"},
 		{"another publication has a column list", 15, `CREATE TABLE t (id int PRIMARY KEY, v int)`, `CREATE PUBLICATION o FOR TABLE t (id)`, ""},
 		{"another publication has a column list of partitions", 15, parted, `CREATE PUBLICATION o FOR TABLE l (id)`, ""},

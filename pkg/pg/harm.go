@@ -168,7 +168,7 @@ WITH RECURSIVE tree(root, oid, kind) AS (
 	FROM carried c JOIN pg_catalog.pg_publication p ON p.oid = c.pub GROUP BY c.root, c.leaf, c.pub, p.puballtables, p.pubviaroot
 ), found AS (
 	SELECT pair.root, pair.leaf, n.nspname, c.relname, p.pubname, pg_catalog.pg_get_userbyid(p.pubowner) AS owner, c.relreplident::text AS identity,
-		c.relreplident <> 'f' AND NOT EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid AND i.indisvalid
+		c.relreplident <> 'f' AND NOT EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid AND i.indisvalid AND i.indimmediate
 			AND CASE c.relreplident WHEN 'd' THEN i.indisprimary WHEN 'i' THEN i.indisreplident ELSE false END) AS unidentified,
 		pair.attrs IS NOT NULL AND NOT pair.puballtables AS listed,
 		ARRAY(SELECT a.attname::text FROM pg_catalog.pg_attribute a WHERE %checked AND %gencols <> 's' AND a.attrelid = c.oid AND a.attnum > 0

@@ -37,6 +37,7 @@ var harmCases = []harmCase{
 		CREATE PUBLICATION o FOR TABLE t, l (id) WITH (publish_via_partition_root = true)`, ""},
 	{"a leaf without an identity", 14, `CREATE TABLE t (id int, v int) PARTITION BY RANGE (id); CREATE TABLE l PARTITION OF t DEFAULT; ALTER TABLE l REPLICA IDENTITY DEFAULT`, HarmNoIdentity},
 	{"a leaf with its key", 14, `CREATE TABLE t (id int PRIMARY KEY, v int) PARTITION BY RANGE (id); CREATE TABLE l PARTITION OF t DEFAULT; ALTER TABLE l REPLICA IDENTITY DEFAULT`, ""},
+	{"a leaf whose key is deferrable", 14, `CREATE TABLE t (id int PRIMARY KEY DEFERRABLE, v int) PARTITION BY RANGE (id); CREATE TABLE l PARTITION OF t DEFAULT; ALTER TABLE l REPLICA IDENTITY DEFAULT`, HarmNoIdentity},
 	{"a leaf without an index", 14, `CREATE TABLE t (id int NOT NULL, v int) PARTITION BY RANGE (id); CREATE TABLE l PARTITION OF t DEFAULT;
 		CREATE UNIQUE INDEX x ON l (id); ALTER TABLE l REPLICA IDENTITY USING INDEX x; DROP INDEX x`, HarmNoIdentity},
 	{"a leaf with an index", 14, `CREATE TABLE t (id int NOT NULL, v int) PARTITION BY RANGE (id); CREATE TABLE l PARTITION OF t DEFAULT;
