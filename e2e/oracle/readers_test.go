@@ -103,7 +103,7 @@ func (r *watchers) subscribe(sh *client.Shape, seed uint64) {
 			}
 			from := client.Beginning()
 			if h.commit {
-				from = client.After(h.at)
+				from = client.Position{Handle: h.handle, Offset: h.at}
 			}
 			stop := 1 + rng.IntN([]int{5, 500}[rng.IntN(2)])
 			err := r.read(sh, h, from, func() bool {
@@ -288,7 +288,7 @@ func (r *watchers) look(v *client.View, rng *rand.Rand) bool {
 			}
 			sum += digestOf(b.String())
 		}
-		r.held(s.Handle, s.Offset, sum)
+		r.held(s.Position.Handle, s.Position.Offset, sum)
 	}
 	select {
 	case <-changed:

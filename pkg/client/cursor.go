@@ -195,7 +195,7 @@ func (c *cursor) segment(e *wire.Entry) error {
 		return c.broken(change.Offset{}, "the snapshot holds %d rows, its entry says %d", rows, head.Rows)
 	}
 	c.began = true
-	return c.emit(Commit{LSN: head.LSN, Snapshot: true, Changes: rows})
+	return c.emit(Commit{Handle: c.handle, LSN: head.LSN, Snapshot: true, Changes: rows})
 }
 
 func (c *cursor) ops(e *wire.Entry, t wire.Tail) error {
@@ -244,7 +244,7 @@ func (c *cursor) ops(e *wire.Entry, t wire.Tail) error {
 	if err := c.begin(e); err != nil {
 		return err
 	}
-	commit := Commit{Offset: at, LSN: e.LSN, XID: e.XID, Time: time.UnixMicro(e.CommitTime), Unit: c.open.unit, Changes: c.changes, Passed: c.passed(at)}
+	commit := Commit{Handle: c.handle, Offset: at, LSN: e.LSN, XID: e.XID, Time: time.UnixMicro(e.CommitTime), Unit: c.open.unit, Changes: c.changes, Passed: c.passed(at)}
 	c.pos, c.base, c.marked, c.open = at, at, true, transaction{}
 	return c.emit(commit)
 }

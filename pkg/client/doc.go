@@ -13,9 +13,9 @@
 //   - When the rows that a subquery selects change, several transactions come
 //     as one, a unit ([Begin.Unit]).
 //   - Transactions come in the order in which they were committed.
-//   - Exactly once, relative to the offset that the app keeps: whoever stores
-//     [Commit.Offset] together with its effects, and starts again with
-//     [After] that offset, gets every later transaction once and no earlier one.
+//   - Exactly once, relative to the position that the app keeps: whoever stores
+//     [Commit.Position] together with its effects, and subscribes from there
+//     again, gets every later transaction once and no earlier one.
 //   - The rows of the initial snapshot come first, as one transaction of
 //     inserts with [Begin.Snapshot] set and the zero offset.
 //   - Memory is bounded by [Options.Buffer], the largest row and nothing else.

@@ -7,7 +7,6 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/client"
 )
 
@@ -41,7 +40,7 @@ func Example() { //nolint:testableexamples // it needs a running Shapebus
 			title, _ := e.Row.Text("title")
 			fmt.Println(e.Kind, title)
 		case client.Commit:
-			fmt.Println("committed; keep", shape.Handle(), e.Offset)
+			fmt.Println("committed; keep", e.Position())
 		}
 	}
 }
@@ -75,33 +74,36 @@ func ExampleClient_Watch() { //nolint:testableexamples // it needs a running Sha
 	}
 }
 
-// Go on where an app stopped: handle and offset were stored with the effects
-// of the transaction they belong to.
+// Go on where an app stopped. The position was stored in one transaction with the effects of what
+// came before it. If the shape has another life by now, its handle is another one, and Subscribe
+// says so instead of going on in a log in which the offset means nothing.
 func ExampleShape_Subscribe() { //nolint:testableexamples // it needs a running Shapebus
 	var (
-		ctx    context.Context
-		c      *client.Client
-		handle string
-		offset change.Offset
+		ctx  context.Context
+		c    *client.Client
+		def  client.Definition
+		kept string // "beginning" at first
 	)
-	shape, err := c.Open(ctx, handle)
-	switch {
-	case errors.Is(err, client.ErrNotFound):
-		return // that life of the shape is over: Create, then read from the Beginning
-	case err != nil:
+	from, err := client.ParsePosition(kept)
+	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	for event, err := range shape.Subscribe(ctx, client.After(offset), client.Options{}).Events() {
-		if _, ended := errors.AsType[*client.MustRefetchError](err); ended {
-			return // the same
+	shape, err := c.Create(ctx, def)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for event, err := range shape.Subscribe(ctx, from, client.Options{}).Events() {
+		if _, over := errors.AsType[*client.MustRefetchError](err); over {
+			return // drop what was kept of the shape, and start over from the beginning
 		}
 		if err != nil {
 			fmt.Println(err)
 			return
 		}
 		if commit, ok := event.(client.Commit); ok {
-			fmt.Println("store with the effects:", handle, commit.Offset)
+			fmt.Println("store with the effects:", commit.Position())
 		}
 	}
 }

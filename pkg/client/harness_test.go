@@ -546,3 +546,8 @@ func rest(tb testing.TB, lines <-chan string) (all []string) {
 		}
 	}
 }
+
+// after is the position behind an offset of the log.
+func (l *shapeLog) after(at change.Offset) client.Position {
+	return client.Position{Handle: l.info.Handle, Offset: at}
+}

@@ -80,7 +80,7 @@ func TestPoison(t *testing.T) {
 		t.Run(name+" ends who comes later", func(t *testing.T) {
 			l := build(t)
 			c.poison(l)
-			for _, from := range []client.Position{client.Beginning(), client.After(change.Offset{LSN: 100, Op: 2})} {
+			for _, from := range []client.Position{client.Beginning(), l.after(change.Offset{LSN: 100, Op: 2})} {
 				lines, failed, _ := tailing(t, l.open(), from, opts)
 				rest(t, lines)
 				broken(t, failure(t, failed))

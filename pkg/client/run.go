@@ -64,7 +64,7 @@ func newRun(s *Subscription, emit func(Event) error) *run {
 	}
 	r.cursor = cursor{
 		handle: info.Handle, layout: s.shape.layout, emit: emit,
-		began: !s.pos.IsBeginning(), pos: s.pos.Offset(), base: s.pos.Offset(), bottom: true,
+		began: !s.pos.IsBeginning(), pos: s.pos.Offset, base: s.pos.Offset, bottom: true,
 	}
 	return r
 }

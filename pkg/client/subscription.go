@@ -56,7 +56,8 @@ type Subscription struct {
 }
 
 // Subscribe prepares to read the shape's events behind from. It does no I/O;
-// Events does, until ctx ends.
+// Events does, until ctx ends. If from is of another handle, Events ends with a
+// MustRefetchError at once.
 func (s *Shape) Subscribe(ctx context.Context, from Position, opts Options) *Subscription {
 	return &Subscription{ctx: ctx, shape: s, pos: from, opts: opts.withDefaults()}
 }
@@ -76,14 +77,18 @@ func (s *Subscription) Events() iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
 		r := newRun(s, func(e Event) error {
 			if c, ok := e.(Commit); ok {
-				s.pos = After(c.Offset)
+				s.pos = c.Position()
 			}
 			if !yield(e, nil) {
 				return errStop
 			}
 			return nil
 		})
-		if err := r.read(s.ctx); !errors.Is(err, errStop) {
+		err := s.pos.check(s.shape.info.Handle)
+		if err == nil {
+			err = r.read(s.ctx)
+		}
+		if !errors.Is(err, errStop) {
 			yield(nil, err)
 		}
 	}

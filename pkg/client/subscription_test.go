@@ -104,7 +104,7 @@ func TestSubscribe(t *testing.T) {
 				break // in the middle of a transaction: it does not count
 			}
 		}
-		if got := sub.Position().String(); got != "100_2" {
+		if got := sub.Position().String(); got != l.after(change.Offset{LSN: 100, Op: 2}).String() {
 			t.Fatalf("position %s", got)
 		}
 		var got []string
@@ -193,7 +193,7 @@ func TestMustRefetch(t *testing.T) {
 		ended(l)
 		for range 2 {
 			for _, o := range []change.Offset{{}, {LSN: 100}, {LSN: 100, Op: 2}, {LSN: 200, Op: 4}} {
-				lines, failed, _ := tailing(t, l.open(), client.After(o), opts)
+				lines, failed, _ := tailing(t, l.open(), l.after(o), opts)
 				for range lines { // whatever there is
 				}
 				mustRefetch(t, failure(t, failed), reason)
@@ -239,7 +239,7 @@ func TestMustRefetch(t *testing.T) {
 		l.info.State = control.StateLive
 		b.know(l.info)
 		s := l.open()
-		_, failed, _ := tailing(t, s, client.After(change.Offset{LSN: 5, Op: 2}), opts)
+		_, failed, _ := tailing(t, s, l.after(change.Offset{LSN: 5, Op: 2}), opts)
 		mustRefetch(t, failure(t, failed), "gone")
 	})
 	t.Run("comes when the offset is ahead of the log", func(t *testing.T) {
@@ -248,12 +248,12 @@ func TestMustRefetch(t *testing.T) {
 		l.op(100, 0, change.Insert, "2", "b", "x")
 		l.commit(100, 2)
 		l.write()
-		_, failed, _ := tailing(t, l.open(), client.After(change.Offset{LSN: 100, Op: 4}), opts)
+		_, failed, _ := tailing(t, l.open(), l.after(change.Offset{LSN: 100, Op: 4}), opts)
 		mustRefetch(t, failure(t, failed), "ends at offset 100_2, before offset 100_4")
 	})
 	t.Run("does not come while the shape is being created", func(t *testing.T) {
 		l := b.newLog(columns, true)
-		lines, _, _ := tailing(t, l.open(), client.After(change.Offset{}), client.Options{Recheck: time.Millisecond, Patience: time.Millisecond})
+		lines, _, _ := tailing(t, l.open(), l.after(change.Offset{}), client.Options{Recheck: time.Millisecond, Patience: time.Millisecond})
 		expect(t, lines, "caught up 0_0")
 		l.snapshot(1, []string{"1", "a", "x"})
 		l.write()
@@ -266,7 +266,7 @@ func TestMustRefetch(t *testing.T) {
 		l := b.newLog(columns, true)
 		l.snapshot(1)
 		l.write()
-		lines, _, _ := tailing(t, l.open(), client.After(change.Offset{LSN: 100, Op: 2}), client.Options{Patience: time.Minute})
+		lines, _, _ := tailing(t, l.open(), l.after(change.Offset{LSN: 100, Op: 2}), client.Options{Patience: time.Minute})
 		l.op(100, 0, change.Insert, "2", "b", "x")
 		l.commit(100, 2)
 		l.op(200, 0, change.Insert, "3", "c", "x")
@@ -284,11 +284,11 @@ func TestMustRefetch(t *testing.T) {
 			l.write()
 		}
 		l.purge(jetstream.WithPurgeKeep(2))
-		for _, from := range []client.Position{client.Beginning(), client.After(change.Offset{LSN: 101, Op: 2})} {
+		for _, from := range []client.Position{client.Beginning(), l.after(change.Offset{LSN: 101, Op: 2})} {
 			_, failed, _ := tailing(t, l.open(), from, opts)
 			mustRefetch(t, failure(t, failed), "does not reach back")
 		}
-		if got := backlog(t, l.open(), client.After(change.Offset{LSN: 103, Op: 2}), opts); len(got) != 3 {
+		if got := backlog(t, l.open(), l.after(change.Offset{LSN: 103, Op: 2}), opts); len(got) != 3 {
 			t.Errorf("from the first message kept: %q", got)
 		}
 	})

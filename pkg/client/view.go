@@ -43,11 +43,10 @@ type shown struct {
 
 // Snapshot is a shape at one commit.
 type Snapshot struct {
-	Handle string
-	Offset change.Offset // of the commit; with Handle, where Subscribe can go on
-	LSN    change.LSN
-	Rows   []Row // in no order; the caller must not write to their bytes
-	// Ended says that the shape's life under Handle is over and that the view
+	Position Position // of the commit; where Subscribe can go on
+	LSN      LSN
+	Rows     []Row // in no order; the caller must not write to their bytes
+	// Ended says that the shape's life under that handle is over and that the view
 	// is reading its next one.
 	Ended bool
 	// Stalled is what keeps the view from being up to date, nil if nothing does; see
@@ -144,7 +143,7 @@ func (v *View) Snapshot() (Snapshot, error) {
 		return Snapshot{}, ErrNotReady
 	}
 	s := v.shown
-	return Snapshot{Handle: s.handle, Offset: s.offset, LSN: s.lsn, Rows: s.table.all(), Ended: v.ended, Stalled: v.stalled}, nil
+	return Snapshot{Position: Position{Handle: s.handle, Offset: s.offset}, LSN: s.lsn, Rows: s.table.all(), Ended: v.ended, Stalled: v.stalled}, nil
 }
 
 // Len is the number of rows, 0 before the first snapshot.

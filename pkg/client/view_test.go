@@ -33,7 +33,7 @@ func until(tb testing.TB, v *client.View, what func(client.Snapshot) bool) clien
 		select {
 		case <-changed:
 		case <-timeout:
-			tb.Fatalf("the view stays at %s %s", s.Handle, rowsText(s))
+			tb.Fatalf("the view stays at %s %s", s.Position.Handle, rowsText(s))
 		}
 	}
 }
@@ -48,7 +48,7 @@ func rowsText(s client.Snapshot) string {
 }
 
 func at(lsn, op uint64) func(client.Snapshot) bool {
-	return func(s client.Snapshot) bool { return s.Offset == change.Offset{LSN: change.LSN(lsn), Op: op} }
+	return func(s client.Snapshot) bool { return s.Position.Offset == change.Offset{LSN: change.LSN(lsn), Op: op} }
 }
 
 func TestView(t *testing.T) {
@@ -99,7 +99,7 @@ func TestView(t *testing.T) {
 			defer close(polled)
 			for {
 				if s, err := v.Snapshot(); err == nil && len(s.Rows)%10 != 0 {
-					polled <- fmt.Errorf("%d rows at %s", len(s.Rows), s.Offset)
+					polled <- fmt.Errorf("%d rows at %s", len(s.Rows), s.Position)
 					return
 				}
 				select {
@@ -201,14 +201,14 @@ func TestView(t *testing.T) {
 		first.end("a column was added")
 		first.write()
 		old := until(t, v, func(s client.Snapshot) bool { return s.Ended })
-		if old.Handle != first.info.Handle || len(old.Rows) != 1 {
-			t.Errorf("meanwhile it shows %s %s", old.Handle, rowsText(old))
+		if old.Position.Handle != first.info.Handle || len(old.Rows) != 1 {
+			t.Errorf("meanwhile it shows %s %s", old.Position.Handle, rowsText(old))
 		}
 		second.snapshot(1, []string{"1", "a", "x"}, []string{"2", "b", "x"})
 		second.write()
 		s := until(t, v, func(s client.Snapshot) bool { return !s.Ended })
-		if s.Handle != second.info.Handle || len(s.Rows) != 2 || v.Shape().Handle() != s.Handle {
-			t.Errorf("then it shows %s %s", s.Handle, rowsText(s))
+		if s.Position.Handle != second.info.Handle || len(s.Rows) != 2 || v.Shape().Handle() != s.Position.Handle {
+			t.Errorf("then it shows %s %s", s.Position.Handle, rowsText(s))
 		}
 	})
 	t.Run("leaves nothing behind when it is closed", func(t *testing.T) {
