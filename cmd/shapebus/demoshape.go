@@ -131,7 +131,7 @@ func (d *demo) subscribe(ctx context.Context, s *demoShape) error {
 	}
 	d.group.Go(func() error {
 		defer nc.Close()
-		for event, err := range shape.Subscribe(ctx, client.Beginning(), client.Options{}).Events() {
+		for event, err := range shape.Subscribe(client.Beginning(), client.Options{}).Events(ctx) {
 			if err != nil && ctx.Err() != nil {
 				return nil
 			}

@@ -47,7 +47,7 @@ func (c *shapeTailCmd) Run(ctx context.Context, out *console) error {
 				return err
 			}
 		}
-		err = errors.Join(follow(s.Subscribe(ctx, from, client.Options{Log: out.log}), p, c.Once), w.Flush())
+		err = errors.Join(follow(ctx, s.Subscribe(from, client.Options{Log: out.log}), p, c.Once), w.Flush())
 		if ctx.Err() != nil {
 			err = nil // stopped as asked
 		}
@@ -56,9 +56,9 @@ func (c *shapeTailCmd) Run(ctx context.Context, out *console) error {
 }
 
 // follow gives every event to the printer, and ends with the subscription, or once it has caught up.
-func follow(sub *client.Subscription, p eventPrinter, once bool) error {
+func follow(ctx context.Context, sub *client.Subscription, p eventPrinter, once bool) error {
 	defer p.end()
-	for event, err := range sub.Events() {
+	for event, err := range sub.Events(ctx) {
 		if refetch, ok := errors.AsType[*client.MustRefetchError](err); ok {
 			return fmt.Errorf("shape %s has ended: %s; run the command again with the table and where clause for its next life", refetch.Handle, refetch.Reason)
 		}

@@ -70,7 +70,7 @@ type undone struct {
 // countRows reads a shape's log to its end.
 func countRows(ctx context.Context, s *client.Shape) (int, error) {
 	c := rowCount{ids: map[string]struct{}{}}
-	for event, err := range s.Subscribe(ctx, client.Beginning(), client.Options{}).Events() {
+	for event, err := range s.Subscribe(client.Beginning(), client.Options{}).Events(ctx) {
 		if err != nil {
 			return 0, err
 		}

@@ -164,7 +164,7 @@ func TestAnAppReadsFewSnapshotsWhenAllShapesEnd(t *testing.T) {
 			for sh := first[i]; ; {
 				r.handles = append(r.handles, sh.Handle())
 				ended := false
-				for _, err := range sh.Subscribe(ctx, client.Beginning(), client.Options{}).Events() {
+				for _, err := range sh.Subscribe(client.Beginning(), client.Options{}).Events(ctx) {
 					var must *client.MustRefetchError
 					ended = ended || errors.As(err, &must)
 				}

@@ -28,7 +28,7 @@ func TestTheShapeStreamIsLostUnderAView(t *testing.T) {
 			if first == "consumer" {
 				opts.Patience = time.Hour
 			}
-			v, err := s.Client.Watch(t.Context(), client.Definition{Table: "tasks", Columns: []string{"id"}}, opts)
+			v, err := s.Client.Watch(t.Context(), client.Definition{Table: "tasks", Columns: []string{"id"}}, client.ViewOptions{Options: opts})
 			if err != nil {
 				t.Fatal(err)
 			}

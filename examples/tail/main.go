@@ -81,7 +81,7 @@ func tail(ctx context.Context, out io.Writer, c *client.Client, def client.Defin
 		return err
 	}
 	log.Printf("shape %s from %s", shape.Handle(), from)
-	for event, err := range shape.Subscribe(ctx, from, client.Options{}).Events() {
+	for event, err := range shape.Subscribe(from, client.Options{}).Events(ctx) {
 		if err != nil {
 			return err
 		}

@@ -30,7 +30,7 @@ func Example() { //nolint:testableexamples // it needs a running Shapebus
 		fmt.Println(err)
 		return
 	}
-	for event, err := range shape.Subscribe(ctx, client.Beginning(), client.Options{}).Events() {
+	for event, err := range shape.Subscribe(client.Beginning(), client.Options{}).Events(ctx) {
 		if err != nil {
 			fmt.Println(err)
 			return
@@ -59,7 +59,7 @@ func ExampleClient_Watch() { //nolint:testableexamples // it needs a running Sha
 		fmt.Println(err)
 		return
 	}
-	view, err := c.Watch(ctx, client.Definition{Table: "public.tasks", Where: "done = false"}, client.Options{})
+	view, err := c.Watch(ctx, client.Definition{Table: "public.tasks", Where: "done = false"}, client.ViewOptions{})
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -94,7 +94,7 @@ func ExampleShape_Subscribe() { //nolint:testableexamples // it needs a running 
 		fmt.Println(err)
 		return
 	}
-	for event, err := range shape.Subscribe(ctx, from, client.Options{}).Events() {
+	for event, err := range shape.Subscribe(from, client.Options{}).Events(ctx) {
 		if _, over := errors.AsType[*client.MustRefetchError](err); over {
 			return // drop what was kept of the shape, and start over from the beginning
 		}

@@ -14,9 +14,13 @@ func (v *View) run(ctx context.Context) {
 	defer close(v.done)
 	defer v.cancel(nil)
 	pause := newBackoff(100*time.Millisecond, 5*time.Second)
-	shape := v.shape // only run changes it
+	shape, from := v.shape, v.from // only run changes the shape
 	for {
-		err := v.follow(ctx, shape, pause)
+		if from != nil && from.Position.Handle != shape.info.Handle && v.again {
+			from = nil
+		}
+		err := v.follow(ctx, shape, from, pause)
+		from = nil
 		var refetch *MustRefetchError
 		if v.again && errors.As(err, &refetch) {
 			v.opts.Log.InfoContext(ctx, "a shape ended, making it again", slog.String("handle", refetch.Handle), slog.String("reason", refetch.Reason))
@@ -36,12 +40,17 @@ func (v *View) run(ctx context.Context) {
 	}
 }
 
-// follow reads one life of the shape to its end.
-func (v *View) follow(ctx context.Context, s *Shape, p *backoff) error {
-	t := newTable(s.layout, s.info.HasKey)
-	sub := s.Subscribe(ctx, Beginning(), v.opts)
+// follow reads one life of the shape to its end, from a snapshot on if there is one.
+func (v *View) follow(ctx context.Context, s *Shape, from *Snapshot, p *backoff) error {
+	t, at := newTable(s.layout, s.info.HasKey), Beginning()
+	if from != nil {
+		if at = from.Position; at.Handle == s.info.Handle && v.shown.table != nil { // show writes it, and only this goroutine shows
+			t = v.shown.table
+		}
+	}
+	sub := s.Subscribe(at, v.opts)
 	told := v.Stalled() != nil
-	for event, err := range sub.Events() {
+	for event, err := range sub.Events(ctx) {
 		if err != nil {
 			return err
 		}

@@ -91,7 +91,7 @@ func TestPoison(t *testing.T) {
 				t.Skip("it was told of the message before that was deleted")
 			}
 			l := build(t)
-			v := l.open().Rows(t.Context(), opts)
+			v := l.open().View(client.ViewOptions{Options: opts})
 			defer v.Close()
 			until(t, v, at(101, 2))
 			c.poison(l)
@@ -112,7 +112,7 @@ func TestPoison(t *testing.T) {
 				l.write()
 				reason = "the table was dropped"
 			}
-			v := l.open().Rows(t.Context(), opts)
+			v := l.open().View(client.ViewOptions{Options: opts})
 			mustRefetch(t, ends(t, v), reason)
 			v.Close()
 		}

@@ -72,9 +72,9 @@ func TestCommitTellsItsPosition(t *testing.T) {
 	l.snapshot(1, []string{"1", "a", "x"})
 	l.write()
 	l.insert(100)
-	sub := l.open().Subscribe(t.Context(), client.Beginning(), client.Options{})
+	sub := l.open().Subscribe(client.Beginning(), client.Options{})
 	want := []client.Position{l.after(change.Offset{}), l.after(change.Offset{LSN: 100, Op: 2})}
-	for e, err := range sub.Events() {
+	for e, err := range sub.Events(t.Context()) {
 		ok(t, err)
 		c, is := e.(client.Commit)
 		if !is {

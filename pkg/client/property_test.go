@@ -199,7 +199,7 @@ func TestMemoryIsBoundedWhateverTheTransaction(t *testing.T) {
 	go func() {
 		defer close(live)
 		count(func(yield func(client.Event, error) bool) {
-			for e, err := range s.Subscribe(t.Context(), client.Beginning(), client.Options{Buffer: buffer}).Events() {
+			for e, err := range s.Subscribe(client.Beginning(), client.Options{Buffer: buffer}).Events(t.Context()) {
 				if _, is := e.(client.CaughtUp); is && seen.Load() == 0 {
 					close(ready)
 				}
@@ -223,7 +223,7 @@ func TestMemoryIsBoundedWhateverTheTransaction(t *testing.T) {
 	if seen.Load() != ops {
 		t.Fatalf("the live reader saw %d ops", seen.Load())
 	}
-	count(s.Subscribe(t.Context(), client.Beginning(), client.Options{Buffer: buffer}).Events())
+	count(s.Subscribe(client.Beginning(), client.Options{Buffer: buffer}).Events(t.Context()))
 	if seen.Load() != ops {
 		t.Fatalf("the late reader saw %d ops", seen.Load())
 	}

@@ -193,7 +193,7 @@ func TestTheStreamIsMadeAgainUnderAReader(t *testing.T) {
 		b := newBench(t, natsembed.Options{})
 		l, _, _ := started(t, b, remadeOptions)
 		b.remake(0)
-		v := l.open().Rows(t.Context(), remadeOptions)
+		v := l.open().View(client.ViewOptions{Options: remadeOptions})
 		defer v.Close()
 		mustRefetch(t, ends(t, v), "gone")
 	})

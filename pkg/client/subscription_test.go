@@ -97,8 +97,8 @@ func TestSubscribe(t *testing.T) {
 		l.op(200, 0, change.Insert, "2", "b", "x")
 		l.commit(200, 2)
 		l.write()
-		sub := l.open().Subscribe(t.Context(), client.Beginning(), client.Options{})
-		for e, err := range sub.Events() {
+		sub := l.open().Subscribe(client.Beginning(), client.Options{})
+		for e, err := range sub.Events(t.Context()) {
 			ok(t, err)
 			if c, is := e.(client.Change); is && c.Offset.LSN == 200 {
 				break // in the middle of a transaction: it does not count
@@ -108,7 +108,7 @@ func TestSubscribe(t *testing.T) {
 			t.Fatalf("position %s", got)
 		}
 		var got []string
-		for e, err := range sub.Events() {
+		for e, err := range sub.Events(t.Context()) {
 			ok(t, err)
 			if _, done := e.(client.CaughtUp); done {
 				break
@@ -128,14 +128,14 @@ func TestSubscribe(t *testing.T) {
 		ctx, cancel := context.WithCancelCause(t.Context())
 		defer cancel(nil)
 		cause := errors.New("enough")
-		for e, err := range l.open().Subscribe(ctx, client.Beginning(), client.Options{}).Events() {
+		for e, err := range l.open().Subscribe(client.Beginning(), client.Options{}).Events(ctx) {
 			if _, done := e.(client.CaughtUp); done {
 				cancel(cause)
 			} else if err != nil && !errors.Is(err, cause) {
 				t.Errorf("ended with %v", err)
 			}
 		}
-		for _, err := range l.open().Subscribe(t.Context(), client.Beginning(), client.Options{}).Events() {
+		for _, err := range l.open().Subscribe(client.Beginning(), client.Options{}).Events(t.Context()) {
 			ok(t, err)
 			break
 		}
@@ -156,7 +156,7 @@ func TestSubscribe(t *testing.T) {
 		ok(t, err)
 		l.snapshot(1)
 		l.write()
-		for e, err := range s.Subscribe(t.Context(), client.Beginning(), client.Options{}).Events() {
+		for e, err := range s.Subscribe(client.Beginning(), client.Options{}).Events(t.Context()) {
 			if _, done := e.(client.CaughtUp); done {
 				nc.Close()
 			} else if err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
@@ -331,7 +331,7 @@ func TestBrokenLog(t *testing.T) {
 		l.tail.Bytes++
 		l.append(l.subject(), &l.tail, &l.tail, []byte{9})
 		var last error
-		for _, err := range l.open().Subscribe(t.Context(), client.Beginning(), client.Options{}).Events() {
+		for _, err := range l.open().Subscribe(client.Beginning(), client.Options{}).Events(t.Context()) {
 			last = err
 		}
 		if last == nil || !strings.Contains(last.Error(), "upgrade") || !strings.Contains(last.Error(), l.info.Handle) {
@@ -345,7 +345,7 @@ func TestBrokenLog(t *testing.T) {
 			l.write()
 			c.build(l)
 			var last error
-			for _, err := range l.open().Subscribe(t.Context(), client.Beginning(), client.Options{}).Events() {
+			for _, err := range l.open().Subscribe(client.Beginning(), client.Options{}).Events(t.Context()) {
 				last = err
 			}
 			var e *client.BrokenLogError

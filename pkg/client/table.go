@@ -3,6 +3,8 @@ package client
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
+	"strings"
 
 	"github.com/shapebus/shapebus/pkg/change"
 )
@@ -101,6 +103,46 @@ func (t *table) at(key []byte) entry {
 		return entry{}
 	}
 	return t.rows[string(key)]
+}
+
+// get returns the row under a key.
+func (t *table) get(key []any) (Row, error) {
+	if len(key) != len(t.layout.keys) {
+		names := make([]string, 0, len(t.layout.keys))
+		for _, i := range t.layout.keys {
+			names = append(names, t.layout.columns[i].Name)
+		}
+		return Row{}, fmt.Errorf("%d values for a key of %d columns: %s", len(key), len(names), strings.Join(names, ", "))
+	}
+	var b []byte
+	for i, k := range key {
+		text, err := textOf(k)
+		if err != nil {
+			return Row{}, fmt.Errorf("the value of key column %s: %w", t.layout.columns[t.layout.keys[i]].Name, err)
+		}
+		var v []byte
+		if text != nil {
+			if v = []byte(*text); t.layout.columns[t.layout.keys[i]].Type == boolOID && (*text == "true" || *text == "false") {
+				v = v[:1] // as Postgres prints it
+			}
+		}
+		b = appendKeyValue(b, v)
+	}
+	e, ok := t.rows[string(b)]
+	if !ok {
+		return Row{}, ErrNoRow
+	}
+	return Row{layout: t.layout, values: e.values}, nil
+}
+
+// load adds rows that are known to be the table's.
+func (t *table) load(rows []Row) {
+	for _, r := range rows {
+		t.scratch = appendKey(t.scratch[:0], t.layout, r)
+		e := t.rows[string(t.scratch)]
+		t.rows[string(t.scratch)] = entry{values: cloneValues(r.values), count: e.count + 1}
+	}
+	t.length += len(rows)
 }
 
 // commit makes the transaction's rows the table's. The caller keeps readers
