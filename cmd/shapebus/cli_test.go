@@ -281,7 +281,7 @@ func TestValuesAreShownUnmistakably(t *testing.T) {
 	if got := cut("ääääää", 3); got != "äää…" {
 		t.Error(got)
 	}
-	s := control.Shape{Schema: "public", Table: "My Tasks", Where: "a =\n\t $1", Params: []string{"x"}}
+	s := control.Shape{Schema: "public", Table: "My Tasks", Where: "a =\n\t $1", Params: []*string{new("x")}}
 	if got := describe(s); got != `public."My Tasks" where a = $1 ["x"]` {
 		t.Error(got)
 	}

@@ -108,7 +108,7 @@ func (o *office) createMany(ctx context.Context, n int) ([]*shape, error) {
 		return nil, err
 	}
 	def := func(i int) client.Definition {
-		return client.Definition{Table: o.outer, Where: o.membership() + " AND kind >= $1", Params: []string{strconv.Itoa(-i)}}
+		return client.Definition{Table: o.outer, Where: o.membership() + " AND kind >= $1", Params: []any{strconv.Itoa(-i)}}
 	}
 	shapes := make([]*shape, n)
 	// The first one brings the tables into the publication.

@@ -232,7 +232,7 @@ func replayEnded(s *stack.Stack, sh *client.Shape) *logcheck.State {
 // returns the code of the refusal.
 func createOnce(t *testing.T, s *stack.Stack, def client.Definition) (code string) {
 	t.Helper()
-	data, err := json.Marshal(control.CreateRequest{Table: def.Table, Columns: def.Columns, Where: def.Where, Params: def.Params})
+	data, err := json.Marshal(control.CreateRequest{Table: def.Table, Columns: def.Columns, Where: def.Where})
 	if err != nil {
 		t.Fatal(err)
 	}

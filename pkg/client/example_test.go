@@ -25,7 +25,7 @@ func Example() { //nolint:testableexamples // it needs a running Shapebus
 		fmt.Println(err)
 		return
 	}
-	shape, err := c.Create(ctx, client.Definition{Table: "public.tasks", Where: "done = $1", Params: []string{"false"}})
+	shape, err := c.Create(ctx, client.Definition{Table: "public.tasks", Where: "done = $1", Params: []any{"false"}})
 	if err != nil {
 		fmt.Println(err)
 		return

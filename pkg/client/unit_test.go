@@ -87,7 +87,7 @@ func TestUnits(t *testing.T) {
 	t.Run("a view shows them whole, and waits for what is aside", func(t *testing.T) {
 		l := b.newLog(columns, true)
 		info := l.info
-		info.State, info.Applied = control.StateLive, change.LSN(112).String()
+		info.State, info.Applied = control.StateLive, change.LSN(112)
 		b.know(info)
 		v := l.open().View(client.ViewOptions{})
 		defer v.Close()

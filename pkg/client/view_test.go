@@ -260,7 +260,7 @@ func TestViewWait(t *testing.T) {
 		waited := make(chan error, 1)
 		go func() { waited <- v.Wait(t.Context(), 300) }()
 		info := l.info
-		info.State, info.Applied = control.StateLive, change.LSN(200).String()
+		info.State, info.Applied = control.StateLive, change.LSN(200)
 		b.know(info)
 		l.op(250, 0, change.Insert, "2", "a", "x")
 		l.commit(250, 2)
@@ -271,7 +271,7 @@ func TestViewWait(t *testing.T) {
 			t.Fatalf("it is over too early: %v", err)
 		default:
 		}
-		info.Applied = change.LSN(300).String()
+		info.Applied = change.LSN(300)
 		b.know(info)
 		ok(t, <-waited)
 	})

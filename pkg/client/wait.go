@@ -88,8 +88,8 @@ func (v *View) goal(ctx context.Context, lsn change.LSN) (*goal, error) {
 	if err != nil || info.State != control.StateLive || info.Handle != s.info.Handle {
 		return nil, err
 	}
-	if applied, err := change.ParseLSN(info.Applied); err != nil || applied < lsn {
-		return nil, err
+	if info.Applied < lsn {
+		return nil, nil
 	}
 	f := fetcher{client: v.client, partition: s.info.Partition}
 	_, h, found, err := f.newest(ctx, v.client.source.LogSubject(s.info.Partition, s.info.Handle))
