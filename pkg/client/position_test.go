@@ -88,3 +88,11 @@ func TestCommitTellsItsPosition(t *testing.T) {
 		}
 	}
 }
+
+func TestIsLive(t *testing.T) {
+	for subject, want := range map[string]bool{source.LiveSubject(3, "h"): true, source.LogSubject(3, "h"): false, "sb.live": false, "orders.x.live.1.h": false} {
+		if client.IsLive(subject) != want {
+			t.Errorf("%s is live: %t", subject, !want)
+		}
+	}
+}
