@@ -210,9 +210,9 @@ func TestTextOfEvents(t *testing.T) {
 		client.Change{Kind: change.Truncate},
 		client.Change{Kind: change.Insert},
 		client.Change{Kind: change.Delete},
-		client.Commit{Offset: change.Offset{LSN: 16, Op: 6}},
+		client.Commit{Handle: "h", Offset: change.Offset{LSN: 16, Op: 6}},
 		client.Begin{Snapshot: true, Rows: 0},
-		client.Commit{Snapshot: true},
+		client.Commit{Handle: "h", Snapshot: true},
 		client.CaughtUp{},
 		client.Begin{LSN: 0x20, XID: 8, Time: time.Date(2026, 1, 2, 3, 4, 6, 0, time.Local), Unit: true},
 		client.Change{Kind: change.Upsert},
@@ -223,8 +223,8 @@ func TestTextOfEvents(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	want := "2026-01-02 03:04:05.006  lsn 0/10  xid 7\n  - every row (truncate)\n  + \n  … and 1 more (--rows 0 shows all)\n  = 3 changes, offset 16_6\n" +
-		"snapshot  0 rows\n  = 0 rows, offset 0_0\n" +
+	want := "2026-01-02 03:04:05.006  lsn 0/10  xid 7\n  - every row (truncate)\n  + \n  … and 1 more (--rows 0 shows all)\n  = 3 changes, position h@16_6\n" +
+		"snapshot  0 rows\n  = 0 rows, position h@0_0\n" +
 		"2026-01-02 03:04:06.000  unit of transactions, from  lsn 0/20  xid 8\n  * \n  - \n" +
 		"  void: the server began this unit again, so what is above since the last commit does not count\n"
 	if out.String() != want {
@@ -241,7 +241,7 @@ func TestJSONOfEvents(t *testing.T) {
 		client.Change{Kind: change.Discard, Offset: change.Offset{LSN: 32, Op: 2}},
 		client.Abort{Offset: change.Offset{LSN: 16, Op: 6}},
 		client.Begin{LSN: 0x20, XID: 8, Unit: true},
-		client.Commit{Offset: change.Offset{LSN: 40, Op: 2}, LSN: 40, Unit: true},
+		client.Commit{Handle: "h", Offset: change.Offset{LSN: 40, Op: 2}, LSN: 40, Unit: true},
 	} {
 		if err := p.print(e); err != nil {
 			t.Fatal(err)
@@ -252,7 +252,7 @@ func TestJSONOfEvents(t *testing.T) {
 {"type":"discard","offset":"32_2"}
 {"type":"abort","offset":"16_6"}
 {"type":"begin","lsn":"0/20","xid":8,"unit":true}
-{"type":"commit","offset":"40_2","lsn":"0/28","unit":true,"changes":0}
+{"type":"commit","offset":"40_2","position":"h@40_2","lsn":"0/28","unit":true,"changes":0}
 `
 	if out.String() != want {
 		t.Errorf("got:\n%swant:\n%s", out.String(), want)
@@ -281,7 +281,7 @@ func TestValuesAreShownUnmistakably(t *testing.T) {
 	if got := cut("ääääää", 3); got != "äää…" {
 		t.Error(got)
 	}
-	s := control.Shape{Schema: "public", Table: "My Tasks", Where: "a =\n\t $1", Params: []string{"x"}}
+	s := control.Shape{Schema: "public", Table: "My Tasks", Where: "a =\n\t $1", Params: []*string{new("x")}}
 	if got := describe(s); got != `public."My Tasks" where a = $1 ["x"]` {
 		t.Error(got)
 	}

@@ -27,14 +27,14 @@ func demoShapes(now time.Time) []*demoShape {
 	month := now.UTC().AddDate(0, 0, -30).Format("2006-01-02 15:04:05+00")
 	return []*demoShape{
 		{title: "one project's tasks", def: client.Definition{
-			Table: demoSchema + ".tasks", Where: "project_id = $1", Params: []string{"7"},
+			Table: demoSchema + ".tasks", Where: "project_id = $1", Params: []any{"7"},
 		}},
 		{title: "urgent open tasks", def: client.Definition{
 			Table: demoSchema + ".tasks", Columns: []string{"id", "title", "priority", "assignee_id", "due_on"},
 			Where: "status <> 'done' AND priority >= 4",
 		}},
 		{title: "support's comments, 30 days", def: client.Definition{
-			Table: demoSchema + ".comments", Where: "created_at >= $1 AND author_id IN (3, 5, 8, 13)", Params: []string{month},
+			Table: demoSchema + ".comments", Where: "created_at >= $1 AND author_id IN (3, 5, 8, 13)", Params: []any{month},
 		}},
 		{title: "tasks of active projects", units: true, def: client.Definition{
 			Table: demoSchema + ".tasks", Columns: []string{"id", "project_id", "title", "status"},
@@ -52,7 +52,7 @@ func (s *demoShape) table() string {
 func (s *demoShape) whereSQL() string {
 	sql := s.def.Where
 	for i := len(s.def.Params); i > 0; i-- {
-		sql = strings.ReplaceAll(sql, fmt.Sprintf("$%d", i), pg.Literal(s.def.Params[i-1]))
+		sql = strings.ReplaceAll(sql, fmt.Sprintf("$%d", i), pg.Literal(fmt.Sprint(s.def.Params[i-1])))
 	}
 	return sql
 }
@@ -131,7 +131,7 @@ func (d *demo) subscribe(ctx context.Context, s *demoShape) error {
 	}
 	d.group.Go(func() error {
 		defer nc.Close()
-		for event, err := range shape.Subscribe(ctx, client.Beginning(), client.Options{}).Events() {
+		for event, err := range shape.Subscribe(client.Beginning(), client.Options{}).Events(ctx) {
 			if err != nil && ctx.Err() != nil {
 				return nil
 			}

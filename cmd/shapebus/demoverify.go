@@ -101,8 +101,7 @@ func (d *demo) settle(ctx context.Context, s *demoShape, end change.LSN) error {
 		if err != nil || info.State != control.StateLive {
 			return false, errors.Join(err, ended(info))
 		}
-		applied, err := change.ParseLSN(info.Applied)
-		return applied >= end && !s.copy.figures().committed.Before(info.Offset), err
+		return info.Applied >= end && !s.copy.figures().committed.Before(info.Offset), nil
 	})
 }
 
@@ -122,7 +121,7 @@ func selectRows(ctx context.Context, conn *pgx.Conn, s *demoShape, row func(chan
 	sql := fmt.Sprintf("SELECT %s FROM %s WHERE %s", strings.Join(columns, ", "), s.def.Table, s.def.Where)
 	var params [][]byte
 	for _, p := range s.def.Params {
-		params = append(params, []byte(p))
+		params = append(params, fmt.Append(nil, p))
 	}
 	result := conn.PgConn().ExecParams(ctx, sql, params, nil, nil, nil)
 	for result.NextRow() {

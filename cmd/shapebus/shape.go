@@ -150,7 +150,7 @@ func printShape(w io.Writer, s control.Shape) error {
 	line("offset", "%s", s.Offset)
 	line("applied", "%s, %s behind the end of the change log", s.Applied, sizeText(s.LagBytes))
 	line("log", "%s, partition %d, written per %s", sizeText(s.LogBytes), s.Partition, s.WriteUnit)
-	line("created", "%s", s.CreatedAt().Format(time.RFC3339))
+	line("created", "%s", s.Created.Format(time.RFC3339))
 	return t.Flush()
 }
 

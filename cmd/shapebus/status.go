@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/shapebus/shapebus/pkg/client"
 	"github.com/shapebus/shapebus/pkg/control"
@@ -65,7 +66,7 @@ func printStatus(w io.Writer, s control.Status) error {
 		line("PROBLEM", "%s", printable(p))
 	}
 	for _, d := range s.Down {
-		line("partition down", "%d, since %s: %s", d.Partition, printable(d.Since), printable(d.Reason))
+		line("partition down", "%d, since %s: %s", d.Partition, d.Since.Format(time.RFC3339), printable(d.Reason))
 	}
 	line("shapes", "%s", shapesText(s.Shapes))
 	if s.Unreadable > 0 {

@@ -129,7 +129,7 @@ func (p *textPrinter) commit(c client.Commit) error {
 	if c.Snapshot {
 		thing = "row"
 	}
-	fmt.Fprintln(p.w, p.color.dim(fmt.Sprintf("  = %s, offset %s", plural(p.seen, thing), c.Offset)))
+	fmt.Fprintln(p.w, p.color.dim(fmt.Sprintf("  = %s, position %s", plural(p.seen, thing), c.Position())))
 	return p.w.Flush()
 }
 

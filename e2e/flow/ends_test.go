@@ -49,7 +49,7 @@ func TestShapesEndWhenTheirTableChanges(t *testing.T) {
 				t.Errorf("the log ends with %q, the record with %q", st.Ended, info.Reason)
 			}
 			var must *client.MustRefetchError
-			for _, err := range victim.Subscribe(t.Context(), client.Beginning(), client.Options{}).Events() {
+			for _, err := range victim.Subscribe(client.Beginning(), client.Options{}).Events(t.Context()) {
 				if err != nil && !errors.As(err, &must) {
 					t.Fatal(err)
 				}

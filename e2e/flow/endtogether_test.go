@@ -166,7 +166,7 @@ func TestAnAppReadsFewSnapshotsWhenAllShapesEnd(t *testing.T) {
 			for sh := first[i]; ; {
 				r.handles = append(r.handles, sh.Handle())
 				ended := false
-				for _, err := range sh.Subscribe(ctx, client.Beginning(), client.Options{}).Events() {
+				for _, err := range sh.Subscribe(client.Beginning(), client.Options{}).Events(ctx) {
 					var must *client.MustRefetchError
 					ended = ended || errors.As(err, &must)
 				}
@@ -234,7 +234,7 @@ func replayEnded(s *stack.Stack, sh *client.Shape) *logcheck.State {
 // returns the code of the refusal.
 func createOnce(t *testing.T, s *stack.Stack, def client.Definition) (code string) {
 	t.Helper()
-	data, err := json.Marshal(control.CreateRequest{Table: def.Table, Columns: def.Columns, Where: def.Where, Params: def.Params})
+	data, err := json.Marshal(control.CreateRequest{Table: def.Table, Columns: def.Columns, Where: def.Where})
 	if err != nil {
 		t.Fatal(err)
 	}

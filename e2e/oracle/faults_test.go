@@ -10,7 +10,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/control"
 	"github.com/shapebus/shapebus/pkg/pg"
 	"github.com/shapebus/shapebus/pkg/pgtemp/pgtest"
@@ -320,9 +319,8 @@ func (w *world) calm() {
 		defer cancel()
 		all, err := w.client.List(ctx)
 		for _, info := range all {
-			at, wrong := change.ParseLSN(info.Applied)
-			if info.State == control.StateCreating || info.State == control.StateLive && (wrong != nil || at < lsn) {
-				return false, wrong
+			if info.State == control.StateCreating || info.State == control.StateLive && info.Applied < lsn {
+				return false, nil
 			}
 		}
 		return err == nil, err

@@ -17,7 +17,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/shapebus/shapebus/e2e/logcheck"
-	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/client"
 	"github.com/shapebus/shapebus/pkg/control"
 	"github.com/shapebus/shapebus/pkg/natsembed"
@@ -294,8 +293,7 @@ func (s *Stack) Settle(shapes ...*client.Shape) {
 	}
 	for _, sh := range shapes {
 		s.Await(sh, "at "+lsn.String(), func(i control.Shape) bool {
-			at, err := change.ParseLSN(i.Applied)
-			return i.State == control.StateLive && err == nil && at >= lsn
+			return i.State == control.StateLive && i.Applied >= lsn
 		})
 	}
 }

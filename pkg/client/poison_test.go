@@ -81,7 +81,7 @@ func TestPoison(t *testing.T) {
 		t.Run(name+" ends who comes later", func(t *testing.T) {
 			l := build(t)
 			c.poison(l)
-			for _, from := range []client.Position{client.Beginning(), client.After(change.Offset{LSN: 100, Op: 2})} {
+			for _, from := range []client.Position{client.Beginning(), l.after(change.Offset{LSN: 100, Op: 2})} {
 				lines, failed, _ := tailing(t, l.open(), from, opts)
 				rest(t, lines)
 				broken(t, failure(t, failed))
@@ -92,7 +92,7 @@ func TestPoison(t *testing.T) {
 				t.Skip("it was told of the message before that was deleted")
 			}
 			l := build(t)
-			v := l.open().Rows(t.Context(), opts)
+			v := l.open().View(client.ViewOptions{Options: opts})
 			defer v.Close()
 			until(t, v, at(101, 2))
 			c.poison(l)
@@ -113,7 +113,7 @@ func TestPoison(t *testing.T) {
 				l.write()
 				reason = "the table was dropped"
 			}
-			v := l.open().Rows(t.Context(), opts)
+			v := l.open().View(client.ViewOptions{Options: opts})
 			mustRefetch(t, ends(t, v), reason)
 			v.Close()
 		}

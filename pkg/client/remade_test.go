@@ -116,7 +116,7 @@ func TestTheStreamIsMadeAgainUnderAReader(t *testing.T) {
 		write(true)
 		opts := remadeOptions
 		opts.Buffer = 1 // one message at a time
-		lines, failed, _ := tailing(t, l.open(), client.After(change.Offset{LSN: 100, Op: 2}), opts)
+		lines, failed, _ := tailing(t, l.open(), l.after(change.Offset{LSN: 100, Op: 2}), opts)
 		want := []string{"begin 101 xid 1010 at 101000"}
 		for i := range uint64(6) {
 			want = append(want, fmt.Sprintf("101_%d insert id=%d,note=v,part=x", 2*i, i))
@@ -180,7 +180,7 @@ func TestTheStreamIsMadeAgainUnderAReader(t *testing.T) {
 		l.write()
 		l.insert(104)
 		l.insert(105)
-		for _, from := range []client.Position{client.After(change.Offset{LSN: 102, Op: 2}), client.After(change.Offset{LSN: 104, Op: 1})} {
+		for _, from := range []client.Position{l.after(change.Offset{LSN: 102, Op: 2}), l.after(change.Offset{LSN: 104, Op: 1})} {
 			lines, failed, _ := tailing(t, l.open(), from, remadeOptions)
 			for _, line := range rest(t, lines) {
 				if strings.HasPrefix(line, "commit") {
@@ -194,7 +194,7 @@ func TestTheStreamIsMadeAgainUnderAReader(t *testing.T) {
 		b := newBench(t, natsembed.Options{})
 		l, _, _ := started(t, b, remadeOptions)
 		b.remake(0)
-		v := l.open().Rows(t.Context(), remadeOptions)
+		v := l.open().View(client.ViewOptions{Options: remadeOptions})
 		defer v.Close()
 		mustRefetch(t, ends(t, v), "gone")
 	})
