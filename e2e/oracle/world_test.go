@@ -342,14 +342,21 @@ func (w *world) innerShapes() {
 		all, err = w.client.List(ctx)
 		return err == nil, err
 	})
-	needed := map[string]bool{} // what others depend on; the rest may be swept any time
+	// What the run's shapes depend on stays. The rest may be swept any time, and so may what only those need that are
+	// about to end.
+	needed, subqueries := map[string]bool{}, map[string][]string{}
 	for _, info := range all {
-		if info.State == control.StateEnded || info.State == control.StateDeleting {
-			continue
-		}
-		for _, inner := range info.Subqueries {
+		subqueries[info.Handle] = info.Subqueries
+	}
+	var need func(handle string)
+	need = func(handle string) {
+		for _, inner := range subqueries[handle] {
 			needed[inner] = true
+			need(inner)
 		}
+	}
+	for _, l := range w.shapes {
+		need(l.shape.Handle())
 	}
 	for _, info := range all {
 		known := slices.ContainsFunc(w.shapes, func(l *living) bool { return l.shape.Handle() == info.Handle })

@@ -203,7 +203,7 @@ func (s *session) message(ctx context.Context, m stream.Change) error {
 	s.recent.add(m.Received)
 	lsn, err := s.feed.read(ctx, m.Received,
 		func(c wire.Control) error { return s.control(ctx, c) },
-		func(rel *change.Relation, f *change.Fragment) error { return s.fragment(ctx, m.Received, rel, f) })
+		func(rel *change.Relation, f *change.Fragment) error { return s.fragment(ctx, rel, f) })
 	poison, poisoned := errors.AsType[*poisonError](err)
 	if poisoned {
 		err = s.poisoned(ctx, poison)
@@ -239,8 +239,8 @@ func (s *session) message(ctx context.Context, m stream.Change) error {
 	return nil
 }
 
-func (s *session) fragment(ctx context.Context, m stream.Received, rel *change.Relation, f *change.Fragment) error {
-	s.visibility.see(f.XID, f.LSN, m.First)
+func (s *session) fragment(ctx context.Context, rel *change.Relation, f *change.Fragment) error {
+	s.visibility.see(f.XID, f.LSN, s.feed.first(f.LSN))
 	if s.open.lsn != f.LSN {
 		s.open = openTxn{lsn: f.LSN}
 	}
