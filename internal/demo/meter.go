@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"bytes"
@@ -18,9 +18,9 @@ import (
 // meterEvery is how often the meter reads.
 const meterEvery = 500 * time.Millisecond
 
-// demoMeter reads the memory of each part and the state of the source. Safe for concurrent use.
-type demoMeter struct {
-	parts  *demoParts
+// meter reads the memory of each part and the state of the source. Safe for concurrent use.
+type meter struct {
+	parts  *processes
 	client *client.Client
 
 	mu     sync.Mutex // guards what follows
@@ -35,12 +35,12 @@ type meterFigures struct {
 	status                                     control.Status
 }
 
-func newDemoMeter(parts *demoParts, c *client.Client) *demoMeter {
-	return &demoMeter{parts: parts, client: c}
+func newMeter(parts *processes, c *client.Client) *meter {
+	return &meter{parts: parts, client: c}
 }
 
 // run reads until ctx ends. What cannot be read now may be the next time.
-func (m *demoMeter) run(ctx context.Context) error {
+func (m *meter) run(ctx context.Context) error {
 	conn, err := m.parts.connectDB(ctx)
 	if err != nil {
 		if ctx.Err() != nil {
@@ -59,7 +59,7 @@ func (m *demoMeter) run(ctx context.Context) error {
 }
 
 // read reads everything but Postgres' memory.
-func (m *demoMeter) read(ctx context.Context) {
+func (m *meter) read(ctx context.Context) {
 	status, err := m.client.Status(ctx)
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -75,11 +75,11 @@ func (m *demoMeter) read(ctx context.Context) {
 }
 
 // readWalsender reads the memory of the Postgres process that feeds the slot, if it runs on this machine.
-func (m *demoMeter) readWalsender(ctx context.Context, conn *pgx.Conn) {
+func (m *meter) readWalsender(ctx context.Context, conn *pgx.Conn) {
 	if m.parts.postgres == nil {
 		return
 	}
-	slot, err := pg.LookupSlot(ctx, conn, demoSlot)
+	slot, err := pg.LookupSlot(ctx, conn, slotName)
 	if err != nil || slot.ActivePID == 0 || procStatus(slot.ActivePID, "PPid") != int64(m.parts.postgres.PID()) {
 		return // in a container its number means another process here
 	}
@@ -88,7 +88,7 @@ func (m *demoMeter) readWalsender(ctx context.Context, conn *pgx.Conn) {
 	m.now.walsender = max(m.now.walsender, procStatus(slot.ActivePID, "RssAnon")<<10)
 }
 
-func (m *demoMeter) figures() (now meterFigures, lagMax int64) {
+func (m *meter) figures() (now meterFigures, lagMax int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.now, m.lagMax

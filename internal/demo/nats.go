@@ -1,31 +1,31 @@
-package main
+package demo
 
 import (
 	"bytes"
 	"context"
 	"fmt"
 	"io"
-	"os"
+	"log/slog"
 	"sync"
 
 	"github.com/shapebus/shapebus/pkg/natsembed"
 )
 
-// demoNATS is the process that runs the demo's NATS. Its streams are gone when it ends, which it does when whoever holds the
+// ServeNATS is the process that runs the demo's NATS. Its streams are gone when it ends, which it does when whoever holds the
 // other end of its stdin ends, however that happens.
-func demoNATS(ctx context.Context, out *console) error {
-	server, err := natsembed.Start(natsembed.Options{Port: -1, Log: out.log})
+func ServeNATS(ctx context.Context, stdin io.Reader, stdout io.Writer, log *slog.Logger) error {
+	server, err := natsembed.Start(natsembed.Options{Port: -1, Log: log})
 	if err != nil {
 		return err
 	}
 	defer server.Stop()
-	if _, err := fmt.Fprintln(out.stdout, server.ClientURL()); err != nil {
+	if _, err := fmt.Fprintln(stdout, server.ClientURL()); err != nil {
 		return err
 	}
 	alone := make(chan struct{})
 	go func() {
 		defer close(alone)
-		_, _ = io.Copy(io.Discard, os.Stdin) // its end is all that matters
+		_, _ = io.Copy(io.Discard, stdin) // its end is all that matters
 	}()
 	select {
 	case <-ctx.Done():

@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"context"
@@ -8,21 +8,22 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/shapebus/shapebus/internal/term"
 	"github.com/shapebus/shapebus/pkg/change"
 )
 
-// demoBig is the large transaction: what was written and when it arrived.
-type demoBig struct {
+// largeTransaction is the large transaction: what was written and when it arrived.
+type largeTransaction struct {
 	xid       change.XID
 	wrote     time.Duration // from BEGIN to COMMIT's answer
 	committed time.Time
-	arrivals  []demoArrival // one for each shape that it concerns, in their order
+	arrivals  []arrival // one for each shape that it concerns, in their order
 	slowest   time.Duration
 }
 
-// demoArrival is the large transaction at one subscriber.
-type demoArrival struct {
-	shape     *demoShape
+// arrival is the large transaction at one subscriber.
+type arrival struct {
+	shape     *app
 	changes   uint64
 	fragments int
 	after     time.Duration // from COMMIT's answer to the last row
@@ -43,26 +44,26 @@ const (
 
 // large writes one transaction of many rows beside the ordinary ones, and waits until every subscriber has all of it.
 func (d *demo) large(ctx context.Context) error {
-	title := "one transaction of " + plural(d.cmd.Rows, "row")
-	d.view.phase(title+" is being written", "")
+	title := "one transaction of " + term.Plural(d.cfg.Rows, "row")
+	d.screen.phase(title+" is being written", "")
 	if err := d.writeLarge(ctx); err != nil {
 		return fmt.Errorf("%s: %w", title, err)
 	}
-	d.view.phase(title+", committed; on its way to the subscribers", "")
+	d.screen.phase(title+", committed; on its way to the subscribers", "")
 	conn, err := d.parts.connectDB(ctx)
 	if err != nil {
 		return err
 	}
 	defer conn.Close(context.WithoutCancel(ctx)) // it was for reading only
-	patience := 3*time.Minute + time.Duration(d.cmd.Rows)*200*time.Microsecond
-	for i, s := range d.shapes {
+	patience := 3*time.Minute + time.Duration(d.cfg.Rows)*200*time.Microsecond
+	for i, s := range d.apps {
 		if s.units {
 			came := func() (bool, error) { return d.toggles.largeUnit() != nil, nil }
 			if err := until(ctx, patience, "the large transaction is at the subscriber of "+s.title, came); err != nil {
 				return err
 			}
 			unit := d.toggles.largeUnit()
-			d.arrived(demoArrival{shape: s, changes: unit.changes, fragments: s.wire.fragmentsOf(d.big.xid), after: unit.at.Sub(d.big.committed)})
+			d.arrived(arrival{shape: s, changes: unit.changes, fragments: s.wire.fragmentsOf(d.big.xid), after: unit.at.Sub(d.big.committed)})
 			continue
 		}
 		ledger, err := readLedger(ctx, conn, i)
@@ -77,12 +78,12 @@ func (d *demo) large(ctx context.Context) error {
 			return err
 		}
 		seen, _ := s.copy.saw(d.big.xid)
-		d.arrived(demoArrival{shape: s, changes: seen.changes, fragments: s.wire.fragmentsOf(d.big.xid), after: seen.at.Sub(d.big.committed)})
+		d.arrived(arrival{shape: s, changes: seen.changes, fragments: s.wire.fragmentsOf(d.big.xid), after: seen.at.Sub(d.big.committed)})
 	}
 	return nil
 }
 
-func (d *demo) arrived(a demoArrival) {
+func (d *demo) arrived(a arrival) {
 	d.big.arrivals = append(d.big.arrivals, a)
 	d.big.slowest = max(d.big.slowest, a.after)
 }
@@ -93,8 +94,8 @@ func (d *demo) writeLarge(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, conn.Close(context.WithoutCancel(ctx))) }()
-	comments := d.cmd.Rows / 20
-	tasks := d.cmd.Rows - comments
+	comments := d.cfg.Rows / 20
+	tasks := d.cfg.Rows - comments
 	began := time.Now()
 	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
 		var xid int64

@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"context"
@@ -18,12 +18,12 @@ import (
 // childStop is how long a part may take to end when it is asked to.
 const childStop = 10 * time.Second
 
-// demoChild is a part of the system in a process of its own, so that its memory can be told from the others'. It runs this
+// child is a part of the system in a process of its own, so that its memory can be told from the others'. It runs this
 // same binary.
-type demoChild struct {
+type child struct {
 	name     string
 	cmd      *exec.Cmd
-	log      demoLog
+	log      childLog
 	done     chan struct{}
 	err      error // how it ended, once done is closed
 	stopping atomic.Bool
@@ -41,12 +41,12 @@ type childOptions struct {
 }
 
 // startChild starts a part. The caller stops it.
-func startChild(o childOptions) (*demoChild, error) {
+func startChild(o childOptions) (*child, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("find this program's file, to run %s from it: %w", o.name, err)
 	}
-	c := &demoChild{name: o.name, done: make(chan struct{})}
+	c := &child{name: o.name, done: make(chan struct{})}
 	c.cmd = exec.Command(self, o.args...) //nolint:noctx // it is stopped in order, not when a context ends
 	c.cmd.Env = append(childEnvironment(os.Environ()), o.env...)
 	c.cmd.Stdout, c.cmd.Stderr = o.stdout, &c.log
@@ -79,7 +79,7 @@ func startChild(o childOptions) (*demoChild, error) {
 func childEnvironment(environ []string) []string {
 	var kept []string
 	for _, kv := range environ {
-		if !strings.HasPrefix(kv, envPrefix) && !strings.HasPrefix(kv, "NATS_") {
+		if !strings.HasPrefix(kv, "SHAPEBUS_") && !strings.HasPrefix(kv, "NATS_") {
 			kept = append(kept, kv)
 		}
 	}
@@ -87,7 +87,7 @@ func childEnvironment(environ []string) []string {
 }
 
 // failure is why a child ended that should not have; nil while it runs or is being stopped.
-func (c *demoChild) failure() error {
+func (c *child) failure() error {
 	select {
 	case <-c.done:
 	default:
@@ -104,7 +104,7 @@ func (c *demoChild) failure() error {
 }
 
 // stop asks the child to end, and makes it end when it takes too long or ctx ends.
-func (c *demoChild) stop(ctx context.Context) error {
+func (c *child) stop(ctx context.Context) error {
 	c.stopping.Store(true)
 	if err := c.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("stop %s: %w", c.name, err)
@@ -123,17 +123,17 @@ func (c *demoChild) stop(ctx context.Context) error {
 	return nil
 }
 
-// demoLog keeps the end of what a child logs.
-type demoLog struct {
+// childLog keeps the end of what a child logs.
+type childLog struct {
 	mu   sync.Mutex
 	text []byte
 }
 
-// logKept bounds a demoLog.
+// logKept bounds a childLog.
 const logKept = 8 << 10
 
 // Write never fails.
-func (l *demoLog) Write(p []byte) (int, error) {
+func (l *childLog) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.text = append(l.text, p...)
@@ -144,7 +144,7 @@ func (l *demoLog) Write(p []byte) (int, error) {
 }
 
 // tail is the last lines, or that there are none.
-func (l *demoLog) tail() string {
+func (l *childLog) tail() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	lines := strings.Split(strings.TrimSpace(string(l.text)), "\n")

@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"context"
@@ -13,9 +13,9 @@ import (
 	"github.com/shapebus/shapebus/pkg/pg"
 )
 
-// demoTables are those of a small project office. Tasks have no foreign keys: to check a million of them would take
+// tablesSQL are those of a small project office. Tasks have no foreign keys: to check a million of them would take
 // Postgres longer than everything that the demo shows.
-const demoTables = `
+const tablesSQL = `
 CREATE TABLE customers (id int PRIMARY KEY, name text NOT NULL, city text NOT NULL, since date NOT NULL);
 CREATE TABLE people (id int PRIMARY KEY, name text NOT NULL, team text NOT NULL);
 CREATE TABLE projects (id int PRIMARY KEY, customer_id int NOT NULL REFERENCES customers, name text NOT NULL, starts_on date NOT NULL,
@@ -62,23 +62,23 @@ ANALYZE;`
 
 // createTables makes the demo's schema and fills it, so that there is something to begin with.
 func createTables(ctx context.Context, conn *pgx.Conn) error {
-	sql := fmt.Sprintf("CREATE SCHEMA %s; COMMENT ON SCHEMA %[1]s IS %s;", pg.Ident(demoSchema), pg.Literal(schemaMark)) + demoTables
+	sql := fmt.Sprintf("CREATE SCHEMA %s; COMMENT ON SCHEMA %[1]s IS %s;", pg.Ident(schemaName), pg.Literal(schemaMark)) + tablesSQL
 	if _, err := conn.PgConn().Exec(ctx, sql).ReadAll(); err != nil {
-		return fmt.Errorf("make the demo's tables in schema %s: %w", demoSchema, err)
+		return fmt.Errorf("make the demo's tables in schema %s: %w", schemaName, err)
 	}
 	return nil
 }
 
 // keepLedger has the database itself count, for each transaction, how many changes of a shape's rows it makes: what a
 // subscriber must get of it, known without Shapebus.
-func keepLedger(ctx context.Context, conn *pgx.Conn, shape int, s *demoShape) error {
+func keepLedger(ctx context.Context, conn *pgx.Conn, shape int, s *app) error {
 	if _, err := conn.PgConn().Exec(ctx, ledgerSQL(shape, s)).ReadAll(); err != nil {
 		return fmt.Errorf("have the database count the changes of %s: %w", s.title, err)
 	}
 	return nil
 }
 
-func ledgerSQL(shape int, s *demoShape) string {
+func ledgerSQL(shape int, s *app) string {
 	// A column that the shape does not have may change without a change of the shape.
 	before, after := "OLD.*", "NEW.*"
 	if len(s.def.Columns) > 0 {
@@ -146,8 +146,8 @@ func (d *demo) prepare(ctx context.Context) (err error) {
 	if err := createTables(ctx, conn); err != nil {
 		return err
 	}
-	d.shapes = demoShapes(time.Now())
-	for i, s := range d.shapes {
+	d.apps = newApps(time.Now())
+	for i, s := range d.apps {
 		if s.units {
 			continue // which transactions it gets depends on another table, and some come together
 		}
@@ -155,6 +155,6 @@ func (d *demo) prepare(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	d.view.say("tables        24 customers, 30 projects, 18 people, 2,000 tasks, 6,000 comments")
+	d.screen.say("tables        24 customers, 30 projects, 18 people, 2,000 tasks, 6,000 comments")
 	return nil
 }

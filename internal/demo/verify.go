@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/shapebus/shapebus/internal/term"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/control"
 	"github.com/shapebus/shapebus/pkg/pg"
@@ -27,13 +28,13 @@ const (
 	nudgeEvery     = time.Second
 )
 
-// demoCheck is something that must hold. problem is "" if it does.
-type demoCheck struct{ what, problem string }
+// check is something that must hold. problem is "" if it does.
+type check struct{ what, problem string }
 
 // checksPerShape is how many checks verify makes of each shape, before the others.
 const checksPerShape = 3
 
-func failedChecks(checks []demoCheck) error {
+func failedChecks(checks []check) error {
 	var failed []string
 	for _, c := range checks {
 		if c.problem != "" {
@@ -43,12 +44,12 @@ func failedChecks(checks []demoCheck) error {
 	if len(failed) == 0 {
 		return nil
 	}
-	return fmt.Errorf("%d of %s failed: %s", len(failed), plural(len(checks), "check"), strings.Join(failed, "; "))
+	return fmt.Errorf("%d of %s failed: %s", len(failed), term.Plural(len(checks), "check"), strings.Join(failed, "; "))
 }
 
 // verify stops the traffic, waits until all of it has arrived, and looks whether everything is as it must be.
-func (d *demo) verify(ctx context.Context) (checks []demoCheck, err error) {
-	d.view.phase("checking", "")
+func (d *demo) verify(ctx context.Context) (checks []check, err error) {
+	d.screen.phase("checking", "")
 	d.traffic.stop()
 	conn, err := d.parts.connectDB(ctx)
 	if err != nil {
@@ -59,10 +60,10 @@ func (d *demo) verify(ctx context.Context) (checks []demoCheck, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if d.cmd.Fault == faultStrayRow {
-		d.shapes[1].copy.stray()
+	if d.cfg.Fault == FaultStrayRow {
+		d.apps[1].copy.stray()
 	}
-	for i, s := range d.shapes {
+	for i, s := range d.apps {
 		if err := d.settle(ctx, s, end); err != nil {
 			return nil, err
 		}
@@ -82,9 +83,9 @@ func (d *demo) verify(ctx context.Context) (checks []demoCheck, err error) {
 			transactions = strings.TrimPrefix(transactions+"; "+err.Error(), "; ")
 		}
 		checks = append(checks,
-			demoCheck{"the copy of " + s.title + " equals its SELECT", differs},
-			demoCheck{whole, transactions},
-			demoCheck{"offsets of " + s.title + " strictly increase", order},
+			check{"the copy of " + s.title + " equals its SELECT", differs},
+			check{whole, transactions},
+			check{"offsets of " + s.title + " strictly increase", order},
 		)
 	}
 	lag, err := d.settleLag(ctx, conn, end)
@@ -95,7 +96,7 @@ func (d *demo) verify(ctx context.Context) (checks []demoCheck, err error) {
 }
 
 // settle waits until the subscriber has everything that concerns the shape up to end.
-func (d *demo) settle(ctx context.Context, s *demoShape, end change.LSN) error {
+func (d *demo) settle(ctx context.Context, s *app, end change.LSN) error {
 	return until(ctx, settlePatience, "everything is at the subscriber of "+s.title, func() (bool, error) {
 		info, err := s.shape.Refresh(ctx)
 		if err != nil || info.State != control.StateLive {
@@ -113,7 +114,7 @@ func ended(info control.Shape) error {
 }
 
 // selectRows runs the shape's query and hands out its rows in the text form that the stream has.
-func selectRows(ctx context.Context, conn *pgx.Conn, s *demoShape, row func(change.Row)) error {
+func selectRows(ctx context.Context, conn *pgx.Conn, s *app, row func(change.Row)) error {
 	var columns []string
 	for _, c := range s.shape.Columns() {
 		columns = append(columns, pg.Ident(c.Name))
@@ -133,10 +134,10 @@ func selectRows(ctx context.Context, conn *pgx.Conn, s *demoShape, row func(chan
 	return nil
 }
 
-func (d *demo) memoryChecks(ctx context.Context) []demoCheck {
+func (d *demo) memoryChecks(ctx context.Context) []check {
 	d.meter.read(ctx)
 	now, _ := d.meter.figures()
-	var checks []demoCheck
+	var checks []check
 	for _, part := range []struct {
 		name string
 		peak int64
@@ -144,9 +145,9 @@ func (d *demo) memoryChecks(ctx context.Context) []demoCheck {
 		if part.peak == 0 {
 			continue // this system does not tell
 		}
-		check := demoCheck{what: fmt.Sprintf("%s never needed more than %s", part.name, sizeText(memoryLimit))}
+		check := check{what: fmt.Sprintf("%s never needed more than %s", part.name, term.Size(memoryLimit))}
 		if part.peak > memoryLimit {
-			check.problem = "it needed " + sizeText(part.peak)
+			check.problem = "it needed " + term.Size(part.peak)
 		}
 		checks = append(checks, check)
 	}
@@ -154,13 +155,13 @@ func (d *demo) memoryChecks(ctx context.Context) []demoCheck {
 }
 
 // settleLag waits until Postgres need not keep what the demo wrote for the slot any more.
-func (d *demo) settleLag(ctx context.Context, conn *pgx.Conn, end change.LSN) (demoCheck, error) {
-	check := demoCheck{what: "the replication slot has let go of the demo's WAL"}
+func (d *demo) settleLag(ctx context.Context, conn *pgx.Conn, end change.LSN) (check, error) {
+	check := check{what: "the replication slot has let go of the demo's WAL"}
 	var slot pg.SlotInfo
 	var nudged time.Time
 	err := until(ctx, lagPatience, check.what, func() (bool, error) {
 		var err error
-		if slot, err = pg.LookupSlot(ctx, conn, demoSlot); err != nil {
+		if slot, err = pg.LookupSlot(ctx, conn, slotName); err != nil {
 			return false, err
 		}
 		if slot.ConfirmedFlush < end {
@@ -181,7 +182,7 @@ func (d *demo) settleLag(ctx context.Context, conn *pgx.Conn, end change.LSN) (d
 		return check, ctx.Err()
 	}
 	if err != nil {
-		check.problem = fmt.Sprintf("it stands at %s, the last transaction at %s, and keeps %s", slot.ConfirmedFlush, end, sizeText(slot.RetainedBytes))
+		check.problem = fmt.Sprintf("it stands at %s, the last transaction at %s, and keeps %s", slot.ConfirmedFlush, end, term.Size(slot.RetainedBytes))
 	}
 	return check, nil
 }

@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"cmp"
@@ -11,46 +11,47 @@ import (
 	"sync"
 	"time"
 
+	"github.com/shapebus/shapebus/internal/term"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/client"
 )
 
-// demoCopy is an app's copy of a shape, made from the events of its subscription and nothing else, and a judge of these events.
+// replica is an app's copy of a shape, made from the events of its subscription and nothing else, and a judge of these events.
 // Of each row it keeps a digest, for a million rows would fill the screen's neighbour with memory. Safe for concurrent use.
-type demoCopy struct {
+type replica struct {
 	seed maphash.Seed
 
 	mu        sync.Mutex // guards what follows
 	rows      map[int64]uint64
-	seen      map[change.XID]demoSeen
+	seen      map[change.XID]seen
 	last      change.Offset // of the last change or commit
-	now       demoFigures
+	now       replicaFigures
 	open      bool // between Begin and Commit
 	order     []string
-	broken    []string     // transactions that are not what they must be
-	units     *demoToggles // told of units; nil for a copy of a shape without a subquery, which has none
-	unit      demoUnit     // the open one
+	broken    []string // transactions that are not what they must be
+	units     *toggles // told of units; nil for a copy of a shape without a subquery, which has none
+	unit      unit     // the open one
 	inUnit    bool
-	undo      []demoUndo // of the open transaction, if there may be units: then it may be taken back
-	lose      bool       // overlook the next change that is not of the snapshot
+	undo      []undo // of the open transaction, if there may be units: then it may be taken back
+	lose      bool   // overlook the next change that is not of the snapshot
 	described time.Time
 }
 
-// demoUndo is what a row was before a change.
-type demoUndo struct {
+// undo is what a row was before a change.
+type undo struct {
 	id     int64
 	have   bool
 	digest uint64
 }
 
-// demoSeen is a transaction as it came.
-type demoSeen struct {
+// seen is a transaction as it came.
+type seen struct {
 	changes uint64
 	at      time.Time // when its commit came
 }
 
-// demoFigures are what there is to show of a copy.
-type demoFigures struct {
+// replicaFigures are what there is to show of a copy.
+type replicaFigures struct {
 	snapshot     bool // the initial rows are there
 	rows         int
 	transactions int
@@ -60,18 +61,18 @@ type demoFigures struct {
 	latest       string
 }
 
-func newDemoCopy() *demoCopy {
-	return &demoCopy{seed: maphash.MakeSeed(), rows: map[int64]uint64{}, seen: map[change.XID]demoSeen{}}
+func newReplica() *replica {
+	return &replica{seed: maphash.MakeSeed(), rows: map[int64]uint64{}, seen: map[change.XID]seen{}}
 }
 
-func (c *demoCopy) figures() demoFigures {
+func (c *replica) figures() replicaFigures {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.now
 }
 
 // saw returns how a transaction came, if it did.
-func (c *demoCopy) saw(xid change.XID) (demoSeen, bool) {
+func (c *replica) saw(xid change.XID) (seen, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s, ok := c.seen[xid]
@@ -79,14 +80,14 @@ func (c *demoCopy) saw(xid change.XID) (demoSeen, bool) {
 }
 
 // take applies an event.
-func (c *demoCopy) take(event client.Event, now time.Time) {
+func (c *replica) take(event client.Event, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch e := event.(type) {
 	case client.Begin:
 		c.check(&c.broken, !c.open, "transaction %d begins inside another", e.XID)
 		c.check(&c.broken, !e.Unit || c.units != nil, "a unit, and no subquery")
-		c.open, c.inUnit, c.now.arriving, c.unit = true, e.Unit, 0, demoUnit{}
+		c.open, c.inUnit, c.now.arriving, c.unit = true, e.Unit, 0, unit{}
 	case client.Change:
 		c.check(&c.broken, c.open, "a change at %s outside of a transaction", e.Offset)
 		c.change(e, now)
@@ -99,7 +100,7 @@ func (c *demoCopy) take(event client.Event, now time.Time) {
 }
 
 // abort takes back what came since the last Begin.
-func (c *demoCopy) abort(e client.Abort) {
+func (c *replica) abort(e client.Abort) {
 	c.check(&c.broken, c.open && c.units != nil, "a transaction is taken back at %s", e.Offset)
 	c.check(&c.broken, e.Offset == c.now.committed, "a unit is taken back to %s, the last commit was %s", e.Offset, c.now.committed)
 	for _, u := range slices.Backward(c.undo) {
@@ -113,7 +114,7 @@ func (c *demoCopy) abort(e client.Abort) {
 	c.open, c.now.arriving, c.last = false, 0, e.Offset
 }
 
-func (c *demoCopy) change(e client.Change, now time.Time) {
+func (c *replica) change(e client.Change, now time.Time) {
 	if !e.Offset.IsZero() {
 		c.advance(e.Offset)
 		if c.lose {
@@ -131,10 +132,10 @@ func (c *demoCopy) change(e client.Change, now time.Time) {
 	case c.units == nil || e.Offset.IsZero():
 	case e.Kind == change.Truncate:
 		for id, was := range c.rows {
-			c.undo = append(c.undo, demoUndo{id, true, was})
+			c.undo = append(c.undo, undo{id, true, was})
 		}
 	default:
-		c.undo = append(c.undo, demoUndo{id, have, was})
+		c.undo = append(c.undo, undo{id, have, was})
 	}
 	switch e.Kind {
 	case change.Upsert:
@@ -163,7 +164,7 @@ func (c *demoCopy) change(e client.Change, now time.Time) {
 	}
 }
 
-func (c *demoCopy) commit(e client.Commit, now time.Time) {
+func (c *replica) commit(e client.Commit, now time.Time) {
 	c.check(&c.broken, c.open, "transaction %d commits without having begun", e.XID)
 	c.check(&c.broken, e.Changes == c.now.arriving, "transaction %d had %d changes, %d came", e.XID, e.Changes, c.now.arriving)
 	switch {
@@ -181,7 +182,7 @@ func (c *demoCopy) commit(e client.Commit, now time.Time) {
 		_, twice := c.seen[e.XID]
 		c.check(&c.broken, !twice, "transaction %d came twice", e.XID)
 		c.advance(e.Offset)
-		c.seen[e.XID] = demoSeen{changes: c.now.arriving, at: now}
+		c.seen[e.XID] = seen{changes: c.now.arriving, at: now}
 		c.now.transactions++
 		c.now.changes += c.now.arriving
 	}
@@ -189,7 +190,7 @@ func (c *demoCopy) commit(e client.Commit, now time.Time) {
 	c.now.rows, c.now.committed = len(c.rows), e.Offset
 }
 
-func (c *demoCopy) advance(to change.Offset) {
+func (c *replica) advance(to change.Offset) {
 	c.check(&c.order, c.last.Before(to), "offset %s after %s", to, c.last)
 	c.last = to
 }
@@ -197,7 +198,7 @@ func (c *demoCopy) advance(to change.Offset) {
 // problemsKept is how many problems of a kind are remembered.
 const problemsKept = 3
 
-func (*demoCopy) check(problems *[]string, ok bool, format string, args ...any) {
+func (*replica) check(problems *[]string, ok bool, format string, args ...any) {
 	if !ok && len(*problems) < problemsKept {
 		*problems = append(*problems, fmt.Sprintf(format, args...))
 	}
@@ -205,7 +206,7 @@ func (*demoCopy) check(problems *[]string, ok bool, format string, args ...any) 
 
 // problems are what was wrong with the order of offsets, and with transactions by themselves or by the database's own count,
 // if there is one.
-func (c *demoCopy) problems(ledger map[uint32]uint64) (order, transactions string) {
+func (c *replica) problems(ledger map[uint32]uint64) (order, transactions string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	broken := slices.Clone(c.broken)
@@ -214,18 +215,18 @@ func (c *demoCopy) problems(ledger map[uint32]uint64) (order, transactions strin
 	}
 	for _, xid := range slices.Sorted(maps.Keys(ledger)) {
 		got, ok := c.seen[change.XID(xid)]
-		c.check(&broken, ok, "transaction %d of %s never came", xid, plural(ledger[xid], "change"))
-		c.check(&broken, !ok || got.changes == ledger[xid], "transaction %d came with %s, the database wrote %d", xid, plural(got.changes, "change"), ledger[xid])
+		c.check(&broken, ok, "transaction %d of %s never came", xid, term.Plural(ledger[xid], "change"))
+		c.check(&broken, !ok || got.changes == ledger[xid], "transaction %d came with %s, the database wrote %d", xid, term.Plural(got.changes, "change"), ledger[xid])
 	}
 	for xid, got := range c.seen {
 		_, ok := ledger[uint32(xid)]
-		c.check(&broken, ok, "transaction %d came with %s, the database wrote none", xid, plural(got.changes, "change"))
+		c.check(&broken, ok, "transaction %d came with %s, the database wrote none", xid, term.Plural(got.changes, "change"))
 	}
 	return strings.Join(c.order, "; "), strings.Join(broken, "; ")
 }
 
 // compare says how the copy differs from a query's rows, which come one by one from each; "" if it does not.
-func (c *demoCopy) compare(each func(row func(values change.Row)) error) (string, error) {
+func (c *replica) compare(each func(row func(values change.Row)) error) (string, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var problems []string
@@ -247,22 +248,22 @@ func (c *demoCopy) compare(each func(row func(values change.Row)) error) (string
 	})
 	if extra := len(c.rows) - found; extra > 0 {
 		wrong += extra
-		c.check(&problems, false, "%s too many", plural(extra, "row"))
+		c.check(&problems, false, "%s too many", term.Plural(extra, "row"))
 	}
 	if wrong == 0 || err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("%s: %s", plural(wrong, "wrong row"), strings.Join(problems, "; ")), nil
+	return fmt.Sprintf("%s: %s", term.Plural(wrong, "wrong row"), strings.Join(problems, "; ")), nil
 }
 
 // stray puts a row into the copy that nobody wrote.
-func (c *demoCopy) stray() {
+func (c *replica) stray() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.rows[-1] = 0
 }
 
-func (c *demoCopy) digest(r client.Row) uint64 {
+func (c *replica) digest(r client.Row) uint64 {
 	values := make(change.Row, 0, 8) // enough for the demo's tables, so it stays on the stack
 	for i := range r.Len() {
 		values = append(values, r.At(i))
@@ -270,7 +271,7 @@ func (c *demoCopy) digest(r client.Row) uint64 {
 	return c.digestOf(values)
 }
 
-func (c *demoCopy) digestOf(values change.Row) uint64 {
+func (c *replica) digestOf(values change.Row) uint64 {
 	var h maphash.Hash
 	h.SetSeed(c.seed)
 	for _, v := range values {
@@ -304,5 +305,5 @@ func latestText(e client.Change) string {
 	if status != "" {
 		text += ", " + status
 	}
-	return printable(text)
+	return term.Printable(text)
 }

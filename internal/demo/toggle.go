@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"context"
@@ -10,30 +10,31 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/shapebus/shapebus/internal/term"
 	"github.com/shapebus/shapebus/pkg/change"
 )
 
-// demoToggles are the projects that the traffic switches on and off, and how their tasks come to the subscriber of the
+// toggles are the projects that the traffic switches on and off, and how their tasks come to the subscriber of the
 // tasks of active projects and go from it. Safe for concurrent use.
-type demoToggles struct {
+type toggles struct {
 	mu      sync.Mutex // guards what follows
-	pending []demoToggle
+	pending []toggle
 	now     toggleFigures
 	took    []time.Duration // before the large transaction, which everything behind it waits for
 	large   change.LSN      // where the large transaction commits, or somewhat before; 0 while it has not
-	arrived *demoUnit       // the unit with the large transaction
+	arrived *unit           // the unit with the large transaction
 }
 
-// demoToggle is a project that was switched.
-type demoToggle struct {
+// toggle is a project that was switched.
+type toggle struct {
 	project string
 	active  bool
 	lsn     change.LSN // of its commit, or somewhat before
 	sent    time.Time  // when COMMIT was about to be sent
 }
 
-// demoUnit is a unit as it came to the subscriber.
-type demoUnit struct {
+// unit is a unit as it came to the subscriber.
+type unit struct {
 	passed     change.LSN // no transaction up to it is missing
 	came, went int        // rows that the subscriber did not have, or does not have any more
 	changes    uint64
@@ -55,8 +56,8 @@ const switchProject = `UPDATE projects SET active = NOT active
 	RETURNING name, active, pg_current_wal_insert_lsn()::text`
 
 // toggle is a deed of the ordinary traffic.
-func (t *demoToggles) toggle(ctx context.Context, tx pgx.Tx, r *rand.Rand) error {
-	one := demoToggle{}
+func (t *toggles) toggle(ctx context.Context, tx pgx.Tx, r *rand.Rand) error {
+	one := toggle{}
 	var lsn string
 	if err := tx.QueryRow(ctx, switchProject, 1+r.IntN(26)).Scan(&one.project, &one.active, &lsn); err != nil {
 		return err
@@ -73,21 +74,21 @@ func (t *demoToggles) toggle(ctx context.Context, tx pgx.Tx, r *rand.Rand) error
 }
 
 // largeAt says where the large transaction commits, or somewhat before.
-func (t *demoToggles) largeAt(lsn change.LSN) {
+func (t *toggles) largeAt(lsn change.LSN) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.large = lsn
 }
 
 // largeUnit is the unit in which the large transaction came, nil before.
-func (t *demoToggles) largeUnit() *demoUnit {
+func (t *toggles) largeUnit() *unit {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.arrived
 }
 
 // unit takes note of a unit.
-func (t *demoToggles) unit(u demoUnit) {
+func (t *toggles) unit(u unit) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.now.units++
@@ -116,21 +117,21 @@ func (t *demoToggles) unit(u demoUnit) {
 }
 
 // comeAndGo says which rows of a unit came and which went.
-func comeAndGo(u demoUnit) string {
+func comeAndGo(u unit) string {
 	switch {
 	case u.went == 0:
-		return plural(u.came, "task") + " came"
+		return term.Plural(u.came, "task") + " came"
 	case u.came == 0:
-		return plural(u.went, "task") + " went"
+		return term.Plural(u.went, "task") + " went"
 	}
-	return fmt.Sprintf("%s came, %s went", plural(u.came, "task"), countText(u.went))
+	return fmt.Sprintf("%s came, %s went", term.Plural(u.came, "task"), term.Count(u.went))
 }
 
 func millisText(d time.Duration) string {
 	return fmt.Sprintf("%.1f ms", float64(d)/float64(time.Millisecond))
 }
 
-func (t *demoToggles) figures() toggleFigures {
+func (t *toggles) figures() toggleFigures {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := t.now

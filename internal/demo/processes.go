@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"cmp"
@@ -14,38 +14,41 @@ import (
 	"github.com/shapebus/shapebus/pkg/pgtemp"
 )
 
+// syncInterval is a little more than that of the demo's NATS.
+const syncInterval = 2 * time.Second
+
 // partPatience bounds the start of a part.
 const partPatience = time.Minute
 
-// demoParts are the processes that make up the system: Postgres, NATS and the services. start and stop are called one
+// processes are the processes that make up the system: Postgres, NATS and the services. start and stop are called one
 // after the other; watch runs beside start.
-type demoParts struct {
+type processes struct {
 	database string         // connection string
 	postgres *pgtemp.Server // nil when the database is somebody else's
-	guest    *demoGuest     // nil when it is not
+	guest    *guest         // nil when it is not
 
 	natsURL      string
-	nats         *demoChild
-	ingest       *demoChild
-	consumer     *demoChild
-	materializer *demoChild
+	nats         *child
+	ingest       *child
+	consumer     *child
+	materializer *child
 
-	started chan *demoChild // every child, for watch
+	started chan *child // every child, for watch
 }
 
-func newDemoParts(database string) *demoParts {
-	return &demoParts{database: database, started: make(chan *demoChild, 4)}
+func newProcesses(database string) *processes {
+	return &processes{database: database, started: make(chan *child, 4)}
 }
 
 // start brings up everything, saying so.
-func (p *demoParts) start(ctx context.Context, view *demoView) error {
-	if err := p.startPostgres(ctx, view); err != nil {
+func (p *processes) start(ctx context.Context, out *screen) error {
+	if err := p.startPostgres(ctx, out); err != nil {
 		return err
 	}
 	if err := p.startNATS(ctx); err != nil {
 		return err
 	}
-	view.say("NATS          %s", p.natsURL)
+	out.say("NATS          %s", p.natsURL)
 	var err error
 	if p.ingest, err = p.service("ingest"); err != nil {
 		return err
@@ -56,13 +59,13 @@ func (p *demoParts) start(ctx context.Context, view *demoView) error {
 	if p.materializer, err = p.service("materializer"); err != nil {
 		return err
 	}
-	view.say("ingest        process %d", p.ingest.cmd.Process.Pid)
-	view.say("consumer      process %d", p.consumer.cmd.Process.Pid)
-	view.say("materializer  process %d", p.materializer.cmd.Process.Pid)
+	out.say("ingest        process %d", p.ingest.cmd.Process.Pid)
+	out.say("consumer      process %d", p.consumer.cmd.Process.Pid)
+	out.say("materializer  process %d", p.materializer.cmd.Process.Pid)
 	return nil
 }
 
-func (p *demoParts) startPostgres(ctx context.Context, view *demoView) error {
+func (p *processes) startPostgres(ctx context.Context, out *screen) error {
 	if p.database == "" {
 		began := time.Now()
 		server, err := pgtemp.Start(ctx, pgtemp.Options{})
@@ -70,19 +73,19 @@ func (p *demoParts) startPostgres(ctx context.Context, view *demoView) error {
 			return err
 		}
 		p.postgres, p.database = server, server.URL("postgres")
-		view.say("Postgres %-4d %s  (throw-away, started in %.1f s)", server.Version(), p.database, time.Since(began).Seconds())
+		out.say("Postgres %-4d %s  (throw-away, started in %.1f s)", server.Version(), p.database, time.Since(began).Seconds())
 		return nil
 	}
-	guest, err := newDemoGuest(ctx, p.database)
+	guest, err := newGuest(ctx, p.database)
 	if err != nil {
 		return err
 	}
 	p.guest = guest
-	view.say("Postgres      %s, schema %s", pg.Redact(p.database), demoSchema)
+	out.say("Postgres      %s, schema %s", pg.Redact(p.database), schemaName)
 	return nil
 }
 
-func (p *demoParts) startNATS(ctx context.Context) error {
+func (p *processes) startNATS(ctx context.Context) error {
 	out := newFirstLine()
 	child, err := startChild(childOptions{name: "NATS", args: []string{"demo", "--nats-only", "--log-level=warn"}, stdout: out, orphan: true})
 	if err != nil {
@@ -103,11 +106,11 @@ func (p *demoParts) startNATS(ctx context.Context) error {
 }
 
 // service starts a service. Addresses may hold secrets: they go by environment, which other users cannot read.
-func (p *demoParts) service(name string) (*demoChild, error) {
-	args := []string{name, "--listen=", "--log-level=warn", "--log-format=text", "--source", demoSource, "--sync-interval", devSyncInterval.String()}
+func (p *processes) service(name string) (*child, error) {
+	args := []string{name, "--listen=", "--log-level=warn", "--log-format=text", "--source", sourceName, "--sync-interval", syncInterval.String()}
 	env := []string{"SHAPEBUS_NATS_URL=" + p.natsURL}
 	if name != "materializer" { // which does not speak to Postgres
-		args = append(args, "--publication", demoPublication, "--slot", demoSlot)
+		args = append(args, "--publication", publicationName, "--slot", slotName)
 		env = append(env, "SHAPEBUS_DATABASE_URL="+p.database)
 	}
 	child, err := startChild(childOptions{name: name, args: args, env: env})
@@ -118,7 +121,7 @@ func (p *demoParts) service(name string) (*demoChild, error) {
 }
 
 // watch returns why a child ended that should not have.
-func (p *demoParts) watch(ctx context.Context) error {
+func (p *processes) watch(ctx context.Context) error {
 	failed := make(chan error, cap(p.started))
 	for {
 		select {
@@ -138,9 +141,9 @@ func (p *demoParts) watch(ctx context.Context) error {
 }
 
 // stop takes down what was started, in the order of the flow, and removes what it left.
-func (p *demoParts) stop(ctx context.Context) error {
+func (p *processes) stop(ctx context.Context) error {
 	var errs []error
-	for _, child := range []*demoChild{p.materializer, p.consumer, p.ingest} {
+	for _, child := range []*child{p.materializer, p.consumer, p.ingest} {
 		if child != nil {
 			errs = append(errs, child.stop(ctx))
 		}
@@ -158,21 +161,21 @@ func (p *demoParts) stop(ctx context.Context) error {
 }
 
 // connectDB opens a connection that finds the demo's tables without their schema. The caller closes it.
-func (p *demoParts) connectDB(ctx context.Context) (*pgx.Conn, error) {
-	return connectDemo(ctx, p.database)
+func (p *processes) connectDB(ctx context.Context) (*pgx.Conn, error) {
+	return connect(ctx, p.database)
 }
 
-func connectDemo(ctx context.Context, url string) (*pgx.Conn, error) {
+func connect(ctx context.Context, url string) (*pgx.Conn, error) {
 	cfg, err := pg.ParseConfig(url, "demo")
 	if err != nil {
 		return nil, err
 	}
-	cfg.RuntimeParams["search_path"] = demoSchema
+	cfg.RuntimeParams["search_path"] = schemaName
 	return pg.Connect(ctx, cfg)
 }
 
 // connectNATS opens a connection. The caller closes it.
-func (p *demoParts) connectNATS(role string) (*nats.Conn, error) {
+func (p *processes) connectNATS(role string) (*nats.Conn, error) {
 	nc, err := nats.Connect(p.natsURL, nats.Name("shapebus/demo "+role), nats.MaxReconnects(-1))
 	if err != nil {
 		return nil, fmt.Errorf("connect to the demo's NATS at %s: %w", p.natsURL, err)

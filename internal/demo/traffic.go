@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"context"
@@ -17,9 +17,9 @@ const (
 	trickle = 700 * time.Millisecond
 )
 
-// demoTraffic is what an office does to its database: many small transactions of every kind. Safe for concurrent use.
-type demoTraffic struct {
-	toggles *demoToggles
+// traffic is what an office does to its database: many small transactions of every kind. Safe for concurrent use.
+type traffic struct {
+	toggles *toggles
 
 	mu     sync.Mutex // guards what follows
 	now    trafficFigures
@@ -30,9 +30,9 @@ type demoTraffic struct {
 // trafficFigures count transactions.
 type trafficFigures struct{ committed, rolledBack, savepoints, keyChanges, truncates, toggles int }
 
-func newDemoTraffic(toggles *demoToggles) *demoTraffic { return &demoTraffic{toggles: toggles} }
+func newTraffic(toggles *toggles) *traffic { return &traffic{toggles: toggles} }
 
-func (t *demoTraffic) figures() trafficFigures {
+func (t *traffic) figures() trafficFigures {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.now
@@ -68,7 +68,7 @@ func statement(sql string) func(context.Context, pgx.Tx, *rand.Rand) error {
 
 func taskNear(r *rand.Rand) int { return 1 + r.IntN(2500) }
 
-func deeds(toggles *demoToggles) []deed {
+func deeds(toggles *toggles) []deed {
 	return []deed{
 		{share: 20, do: func(ctx context.Context, tx pgx.Tx, r *rand.Rand) error {
 			if _, err := tx.Exec(ctx, addTask); err != nil {
@@ -128,7 +128,7 @@ func withSavepoint(ctx context.Context, tx pgx.Tx, r *rand.Rand) error {
 }
 
 // start runs traffic until stop.
-func (t *demoTraffic) start(ctx context.Context, d *demo) {
+func (t *traffic) start(ctx context.Context, d *demo) {
 	quit, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	t.mu.Lock()
@@ -142,7 +142,7 @@ func (t *demoTraffic) start(ctx context.Context, d *demo) {
 }
 
 // stop returns when the last transaction has ended.
-func (t *demoTraffic) stop() {
+func (t *traffic) stop() {
 	t.mu.Lock()
 	cancel, done := t.cancel, t.done
 	t.mu.Unlock()
@@ -151,13 +151,13 @@ func (t *demoTraffic) stop() {
 }
 
 // run runs traffic until ctx ends.
-func (t *demoTraffic) run(ctx context.Context, url string, every time.Duration) error {
+func (t *traffic) run(ctx context.Context, url string, every time.Duration) error {
 	return t.write(ctx, ctx, url, every)
 }
 
 // write begins transactions until quit ends; the one in hand is finished unless ctx ends.
-func (t *demoTraffic) write(ctx, quit context.Context, url string, every time.Duration) (err error) {
-	conn, err := connectDemo(ctx, url)
+func (t *traffic) write(ctx, quit context.Context, url string, every time.Duration) (err error) {
+	conn, err := connect(ctx, url)
 	if err != nil {
 		return err
 	}
@@ -193,7 +193,7 @@ func (t *demoTraffic) write(ctx, quit context.Context, url string, every time.Du
 	}
 }
 
-func (t *demoTraffic) count(d deed, rolledBack bool) {
+func (t *traffic) count(d deed, rolledBack bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if rolledBack {

@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"fmt"
@@ -13,9 +13,9 @@ import (
 	"github.com/shapebus/shapebus/pkg/wire"
 )
 
-// demoWire looks at a shape's log while it travels, below what the client shows: fragments come as they are written, long before
+// tap looks at a shape's log while it travels, below what the client shows: fragments come as they are written, long before
 // the client hands out any of their transaction. Safe for concurrent use.
-type demoWire struct {
+type tap struct {
 	mu    sync.Mutex // guards what follows
 	parts stream.Assembler
 	dec   wire.LogDecoder
@@ -31,10 +31,10 @@ type wireFigures struct {
 	open      int // changes that came without their commit marker yet
 }
 
-// watchWire starts to look. It ends with the connection.
-func watchWire(nc *nats.Conn, shape control.Shape) (*demoWire, error) {
-	w := &demoWire{of: map[change.XID]int{}}
-	subject := topology.Source(demoSource).LiveSubject(shape.Partition, shape.Handle)
+// newTap starts to look. It ends with the connection.
+func newTap(nc *nats.Conn, shape control.Shape) (*tap, error) {
+	w := &tap{of: map[change.XID]int{}}
+	subject := topology.Source(sourceName).LiveSubject(shape.Partition, shape.Handle)
 	sub, err := nc.Subscribe(subject, w.take)
 	if err == nil {
 		err = sub.SetPendingLimits(-1, -1) // a message that is dropped would be missing in the count
@@ -48,7 +48,7 @@ func watchWire(nc *nats.Conn, shape control.Shape) (*demoWire, error) {
 	return w, nil
 }
 
-func (w *demoWire) take(m *nats.Msg) {
+func (w *tap) take(m *nats.Msg) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	data, whole, err := w.parts.Add("", m.Header, m.Data)
@@ -61,7 +61,7 @@ func (w *demoWire) take(m *nats.Msg) {
 	}
 }
 
-func (w *demoWire) entry(e *wire.Entry) {
+func (w *tap) entry(e *wire.Entry) {
 	switch e.Kind {
 	case wire.EntryOps, wire.EntryUnit:
 	case wire.EntryVoid:
@@ -79,14 +79,14 @@ func (w *demoWire) entry(e *wire.Entry) {
 }
 
 // figures returns what was seen so far, and what could not be read.
-func (w *demoWire) figures() (wireFigures, error) {
+func (w *tap) figures() (wireFigures, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.now, w.err
 }
 
 // fragmentsOf is how many fragments of a transaction came.
-func (w *demoWire) fragmentsOf(xid change.XID) int {
+func (w *tap) fragmentsOf(xid change.XID) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.of[xid]

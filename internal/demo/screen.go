@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"context"
@@ -10,7 +10,9 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"golang.org/x/term"
+	xterm "golang.org/x/term"
+
+	"github.com/shapebus/shapebus/internal/term"
 )
 
 const (
@@ -18,8 +20,8 @@ const (
 	lineEvery = 2 * time.Second        // elsewhere
 )
 
-// demoBoard is what the view shows again and again.
-type demoBoard struct {
+// board is what the screen shows again and again.
+type board struct {
 	shapes []boardRow
 	toggle string // the last project that was switched on or off
 	source string // the slot and the logs
@@ -30,27 +32,27 @@ type demoBoard struct {
 // boardRow is one shape and its subscriber.
 type boardRow struct{ title, rows, transactions, fragments, latest string }
 
-// demoView shows the demo: lines that stay, and on a terminal a table below them that is redrawn in place; elsewhere a line every
+// screen shows the demo: lines that stay, and on a terminal a table below them that is redrawn in place; elsewhere a line every
 // now and then. Safe for concurrent use.
-type demoView struct {
+type screen struct {
 	w     *os.File
 	tty   bool
-	color palette
+	color term.Palette
 	began time.Time
 
 	mu       sync.Mutex // guards what follows
-	board    func() demoBoard
+	board    func() board
 	what     string // the phase
 	progress string // within it, "" for none
 	height   int    // lines of the table that stands below
 }
 
-func newDemoView(out *console) *demoView {
-	return &demoView{w: out.stdout, tty: out.stdoutTTY && os.Getenv("TERM") != "dumb", color: palette{out.color}, began: time.Now()}
+func newScreen(cfg Config) *screen {
+	return &screen{w: cfg.Out, tty: cfg.Terminal, color: term.Palette{On: cfg.Color}, began: time.Now()}
 }
 
 // say prints a line that stays.
-func (v *demoView) say(format string, args ...any) {
+func (v *screen) say(format string, args ...any) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.clearLocked()
@@ -59,7 +61,7 @@ func (v *demoView) say(format string, args ...any) {
 }
 
 // phase says what is going on, and how far it is.
-func (v *demoView) phase(what, progress string) {
+func (v *screen) phase(what, progress string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if !v.tty && v.board != nil && v.what != what {
@@ -70,7 +72,7 @@ func (v *demoView) phase(what, progress string) {
 }
 
 // start begins to show a board.
-func (v *demoView) start(board func() demoBoard) {
+func (v *screen) start(board func() board) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.board = board
@@ -78,7 +80,7 @@ func (v *demoView) start(board func() demoBoard) {
 }
 
 // stop takes the board away.
-func (v *demoView) stop() {
+func (v *screen) stop() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.clearLocked()
@@ -86,7 +88,7 @@ func (v *demoView) stop() {
 }
 
 // close leaves the last board standing.
-func (v *demoView) close() {
+func (v *screen) close() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.drawLocked()
@@ -94,7 +96,7 @@ func (v *demoView) close() {
 }
 
 // run shows the board until ctx ends.
-func (v *demoView) run(ctx context.Context) error {
+func (v *screen) run(ctx context.Context) error {
 	every := lineEvery
 	if v.tty {
 		every = drawEvery
@@ -117,25 +119,25 @@ func (v *demoView) run(ctx context.Context) error {
 	}
 }
 
-func (v *demoView) lineLocked() {
+func (v *screen) lineLocked() {
 	if v.board == nil {
 		return
 	}
 	fmt.Fprintf(v.w, "%4.0f s  %s\n", time.Since(v.began).Seconds(), v.board().brief)
 }
 
-func (v *demoView) clearLocked() {
+func (v *screen) clearLocked() {
 	if v.height > 0 {
 		fmt.Fprintf(v.w, "\x1b[%dA\r\x1b[J", v.height)
 		v.height = 0
 	}
 }
 
-func (v *demoView) drawLocked() {
+func (v *screen) drawLocked() {
 	if !v.tty || v.board == nil {
 		return
 	}
-	width, height, err := term.GetSize(int(v.w.Fd()))
+	width, height, err := xterm.GetSize(int(v.w.Fd()))
 	if err != nil || width <= 0 {
 		width, height = 80, 24
 	}
@@ -164,19 +166,19 @@ const (
 )
 
 // boardLines lays a board out for a terminal of that many columns.
-func boardLines(b demoBoard, title string, width int, color palette) []string {
+func boardLines(b board, title string, width int, color term.Palette) []string {
 	row := func(r boardRow) string {
 		return fit(fmt.Sprintf("%s%*s%*s%*s  %s", inTitle(r.title), numberWidth, r.rows, numberWidth, r.transactions, numberWidth, r.fragments, r.latest), width)
 	}
 	lines := []string{
-		color.bold(fit(title, width)),
+		color.Bold(fit(title, width)),
 		"",
-		color.dim(row(boardRow{"subscriber of", "rows", "transactions", "fragments", "latest change"})),
+		color.Dim(row(boardRow{"subscriber of", "rows", "transactions", "fragments", "latest change"})),
 	}
 	for _, r := range b.shapes {
 		lines = append(lines, row(r))
 	}
-	return append(lines, "", fit(b.toggle, width), color.dim(fit(b.source, width)), color.dim(fit(b.memory, width)))
+	return append(lines, "", fit(b.toggle, width), color.Dim(fit(b.source, width)), color.Dim(fit(b.memory, width)))
 }
 
 // fit cuts text to a number of columns.
@@ -184,7 +186,7 @@ func fit(s string, width int) string {
 	if utf8.RuneCountInString(s) <= width {
 		return s
 	}
-	return cut(s, max(1, width-1))
+	return term.Cut(s, max(1, width-1))
 }
 
 // inTitle fills the first column of a table.

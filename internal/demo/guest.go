@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"context"
@@ -10,9 +10,9 @@ import (
 	"github.com/shapebus/shapebus/pkg/pg"
 )
 
-// demoGuest is the demo in a database that is not its own: alone there, tidy when it leaves, and careful that what it drops
+// guest is the demo in a database that is not its own: alone there, tidy when it leaves, and careful that what it drops
 // is what a demo made.
-type demoGuest struct {
+type guest struct {
 	url  string
 	lock *pgx.Conn // the session that holds the lock against a second demo
 }
@@ -20,13 +20,13 @@ type demoGuest struct {
 // schemaMark tells a schema that a demo made.
 const schemaMark = "made by shapebus demo, which drops it"
 
-// newDemoGuest makes sure that there is one demo in the database, and removes what one left that was killed.
-func newDemoGuest(ctx context.Context, url string) (*demoGuest, error) {
-	conn, err := connectDemo(ctx, url)
+// newGuest makes sure that there is one demo in the database, and removes what one left that was killed.
+func newGuest(ctx context.Context, url string) (*guest, error) {
+	conn, err := connect(ctx, url)
 	if err != nil {
 		return nil, err
 	}
-	g := &demoGuest{url: url, lock: conn}
+	g := &guest{url: url, lock: conn}
 	if err = g.claim(ctx); err == nil {
 		err = g.clear(ctx)
 	}
@@ -36,9 +36,9 @@ func newDemoGuest(ctx context.Context, url string) (*demoGuest, error) {
 	return g, nil
 }
 
-func (g *demoGuest) claim(ctx context.Context) error {
+func (g *guest) claim(ctx context.Context) error {
 	var alone bool
-	if err := g.lock.QueryRow(ctx, "SELECT pg_try_advisory_lock(hashtext($1))", demoSchema).Scan(&alone); err != nil {
+	if err := g.lock.QueryRow(ctx, "SELECT pg_try_advisory_lock(hashtext($1))", schemaName).Scan(&alone); err != nil {
 		return fmt.Errorf("lock the database for the demo: %w", err)
 	}
 	if !alone {
@@ -46,32 +46,32 @@ func (g *demoGuest) claim(ctx context.Context) error {
 	}
 	var foreign bool
 	err := g.lock.QueryRow(ctx, "SELECT count(*) > 0 FROM pg_namespace WHERE nspname = $1 AND obj_description(oid, 'pg_namespace') IS DISTINCT FROM $2",
-		demoSchema, schemaMark).Scan(&foreign)
+		schemaName, schemaMark).Scan(&foreign)
 	if err != nil {
 		return fmt.Errorf("look for the demo's schema: %w", err)
 	}
 	if foreign {
-		return fmt.Errorf("this database has a schema %s that no demo made, and the demo would drop it: rename it, or use another database", demoSchema)
+		return fmt.Errorf("this database has a schema %s that no demo made, and the demo would drop it: rename it, or use another database", schemaName)
 	}
-	slot, err := pg.LookupSlot(ctx, g.lock, demoSlot)
+	slot, err := pg.LookupSlot(ctx, g.lock, slotName)
 	if err != nil {
 		return err
 	}
 	if slot.Exists && (slot.Active || slot.Database != g.lock.Config().Database) {
 		return fmt.Errorf("replication slot %s belongs to database %s of this server: a demo is running there, or was killed; if none is, run SELECT pg_drop_replication_slot(%s)",
-			demoSlot, slot.Database, pg.Literal(demoSlot))
+			slotName, slot.Database, pg.Literal(slotName))
 	}
 	return nil
 }
 
 // clear drops all that a demo makes in a database.
-func (g *demoGuest) clear(ctx context.Context) error {
-	errs := []error{dropSlot(ctx, g.url, demoSlot)}
-	conn, err := connectDemo(ctx, g.url)
+func (g *guest) clear(ctx context.Context) error {
+	errs := []error{pg.DropFreedSlot(ctx, g.url, slotName)}
+	conn, err := connect(ctx, g.url)
 	if err != nil {
 		return errors.Join(append(errs, err)...)
 	}
-	for _, sql := range []string{"DROP PUBLICATION IF EXISTS " + pg.Ident(demoPublication), "DROP SCHEMA IF EXISTS " + pg.Ident(demoSchema) + " CASCADE"} {
+	for _, sql := range []string{"DROP PUBLICATION IF EXISTS " + pg.Ident(publicationName), "DROP SCHEMA IF EXISTS " + pg.Ident(schemaName) + " CASCADE"} {
 		if _, err := conn.Exec(ctx, sql); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", sql, err))
 		}
@@ -80,10 +80,10 @@ func (g *demoGuest) clear(ctx context.Context) error {
 }
 
 // leave clears and lets the next demo in.
-func (g *demoGuest) leave(ctx context.Context) error {
+func (g *guest) leave(ctx context.Context) error {
 	err := g.clear(ctx)
 	if err != nil {
-		err = fmt.Errorf("clean up the database, in which schema %s and replication slot %s may be left (run the demo again to remove them): %w", demoSchema, demoSlot, err)
+		err = fmt.Errorf("clean up the database, in which schema %s and replication slot %s may be left (run the demo again to remove them): %w", schemaName, slotName, err)
 	}
 	return errors.Join(err, g.lock.Close(ctx))
 }

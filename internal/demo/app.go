@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"context"
@@ -7,49 +7,50 @@ import (
 	"strings"
 	"time"
 
+	"github.com/shapebus/shapebus/internal/term"
 	"github.com/shapebus/shapebus/pkg/client"
 	"github.com/shapebus/shapebus/pkg/control"
 	"github.com/shapebus/shapebus/pkg/pg"
 )
 
-// demoShape is a shape and the app that subscribes to it.
-type demoShape struct {
+// app is a shape and the app that subscribes to it.
+type app struct {
 	title string
 	def   client.Definition
 	shape *client.Shape
-	copy  *demoCopy
-	wire  *demoWire
+	copy  *replica
+	wire  *tap
 	units bool // it has a subquery, so that transactions may come together as a unit
 }
 
-// demoShapes are four ways to look at the tables; the first is the one that most of the large transaction goes to.
-func demoShapes(now time.Time) []*demoShape {
+// newApps are four ways to look at the tables; the first is the one that most of the large transaction goes to.
+func newApps(now time.Time) []*app {
 	month := now.UTC().AddDate(0, 0, -30).Format("2006-01-02 15:04:05+00")
-	return []*demoShape{
+	return []*app{
 		{title: "one project's tasks", def: client.Definition{
-			Table: demoSchema + ".tasks", Where: "project_id = $1", Params: []any{"7"},
+			Table: schemaName + ".tasks", Where: "project_id = $1", Params: []any{"7"},
 		}},
 		{title: "urgent open tasks", def: client.Definition{
-			Table: demoSchema + ".tasks", Columns: []string{"id", "title", "priority", "assignee_id", "due_on"},
+			Table: schemaName + ".tasks", Columns: []string{"id", "title", "priority", "assignee_id", "due_on"},
 			Where: "status <> 'done' AND priority >= 4",
 		}},
 		{title: "support's comments, 30 days", def: client.Definition{
-			Table: demoSchema + ".comments", Where: "created_at >= $1 AND author_id IN (3, 5, 8, 13)", Params: []any{month},
+			Table: schemaName + ".comments", Where: "created_at >= $1 AND author_id IN (3, 5, 8, 13)", Params: []any{month},
 		}},
 		{title: "tasks of active projects", units: true, def: client.Definition{
-			Table: demoSchema + ".tasks", Columns: []string{"id", "project_id", "title", "status"},
-			Where: "project_id IN (SELECT id FROM " + demoSchema + ".projects WHERE active)",
+			Table: schemaName + ".tasks", Columns: []string{"id", "project_id", "title", "status"},
+			Where: "project_id IN (SELECT id FROM " + schemaName + ".projects WHERE active)",
 		}},
 	}
 }
 
-func (s *demoShape) table() string {
+func (s *app) table() string {
 	_, name, _ := strings.Cut(s.def.Table, ".")
 	return name
 }
 
 // whereSQL is the where clause with its parameters written into it.
-func (s *demoShape) whereSQL() string {
+func (s *app) whereSQL() string {
 	sql := s.def.Where
 	for i := len(s.def.Params); i > 0; i-- {
 		sql = strings.ReplaceAll(sql, fmt.Sprintf("$%d", i), pg.Literal(fmt.Sprint(s.def.Params[i-1])))
@@ -57,15 +58,15 @@ func (s *demoShape) whereSQL() string {
 	return sql
 }
 
-// watchShapes creates the shapes and starts their subscribers, each with a connection of its own as an app has. It returns
-// when all of them hold their rows, with the meter and the view running.
-func (d *demo) watchShapes(ctx context.Context) error {
+// subscribeAll creates the shapes and starts their subscribers, each with a connection of its own as an app has. It returns
+// when all of them hold their rows, with the meter and the screen running.
+func (d *demo) subscribeAll(ctx context.Context) error {
 	nc, err := d.parts.connectNATS("control")
 	if err != nil {
 		return err
 	}
 	d.group.Go(func() error { <-ctx.Done(); nc.Close(); return nil })
-	c, err := client.New(nc, demoSource)
+	c, err := client.New(nc, sourceName)
 	if err != nil {
 		return err
 	}
@@ -76,7 +77,7 @@ func (d *demo) watchShapes(ctx context.Context) error {
 	if err := until(ctx, partPatience, "ingest and consumer answer", ready); err != nil {
 		return err
 	}
-	for _, s := range d.shapes {
+	for _, s := range d.apps {
 		if s.shape, err = c.Create(ctx, s.def); err != nil {
 			return err
 		}
@@ -84,7 +85,7 @@ func (d *demo) watchShapes(ctx context.Context) error {
 			return err
 		}
 	}
-	for _, s := range d.shapes {
+	for _, s := range d.apps {
 		var info control.Shape
 		live := func() (bool, error) {
 			info, err = s.shape.Refresh(ctx)
@@ -93,40 +94,48 @@ func (d *demo) watchShapes(ctx context.Context) error {
 		if err := until(ctx, partPatience, "shape of "+s.title+" is live", live); err != nil {
 			return err
 		}
-		d.view.say("shape         %-28s %s  WHERE %s", s.title, rowsPhrase(info), s.whereSQL())
+		d.screen.say("shape         %-28s %s  WHERE %s", s.title, rowsText(info), s.whereSQL())
 	}
-	d.meter = newDemoMeter(d.parts, c)
+	d.meter = newMeter(d.parts, c)
 	d.group.Go(func() error { return d.meter.run(ctx) })
-	d.view.say("")
-	d.view.start(d.board)
-	d.group.Go(func() error { return d.view.run(ctx) })
+	d.screen.say("")
+	d.screen.start(d.board)
+	d.group.Go(func() error { return d.screen.run(ctx) })
 	return nil
 }
 
+// rowsText says how many rows a shape has, as far as somebody has counted.
+func rowsText(info control.Shape) string {
+	if info.Rows < 0 {
+		return "rows not counted"
+	}
+	return term.Plural(info.Rows, "row")
+}
+
 // subscribe starts the app that holds a copy of the shape, and the one that looks at how it travels.
-func (d *demo) subscribe(ctx context.Context, s *demoShape) error {
+func (d *demo) subscribe(ctx context.Context, s *app) error {
 	nc, err := d.parts.connectNATS(s.title)
 	if err != nil {
 		return err
 	}
-	c, err := client.New(nc, demoSource)
+	c, err := client.New(nc, sourceName)
 	if err != nil {
 		nc.Close()
 		return err
 	}
 	shape, err := c.Open(ctx, s.shape.Handle())
 	if err == nil {
-		s.wire, err = watchWire(nc, shape.Info())
+		s.wire, err = newTap(nc, shape.Info())
 	}
 	if err != nil {
 		nc.Close()
 		return err
 	}
-	s.copy = newDemoCopy()
+	s.copy = newReplica()
 	if s.units {
 		s.copy.units = d.toggles
 	}
-	if d.cmd.Fault == faultLostChange && s == d.shapes[0] {
+	if d.cfg.Fault == FaultLostChange && s == d.apps[0] {
 		s.copy.lose = true
 	}
 	d.group.Go(func() error {
