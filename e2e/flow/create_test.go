@@ -181,10 +181,10 @@ CREATE TABLE gen (id int PRIMARY KEY, a int, b int GENERATED ALWAYS AS (a + 1) S
 // TestSameDefinitionSameShape finds a shape again however it is written.
 func TestSameDefinitionSameShape(t *testing.T) {
 	s := stack.Start(t, tasks)
-	a := s.Create(client.Definition{Table: "tasks", Where: "owner = $1", Params: []string{"3"}})
+	a := s.Create(client.Definition{Table: "tasks", Where: "owner = $1", Params: []any{"3"}})
 	for _, def := range []client.Definition{
 		{Table: "public.tasks", Where: "owner   =  3"},
-		{Table: `"tasks"`, Where: "OWNER = $1", Params: []string{"3"}, Columns: []string{"title", "id", "done", "owner"}},
+		{Table: `"tasks"`, Where: "OWNER = $1", Params: []any{"3"}, Columns: []string{"title", "id", "done", "owner"}},
 	} {
 		b, err := s.Client.Create(t.Context(), def)
 		if err != nil {

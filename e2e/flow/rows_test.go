@@ -19,9 +19,10 @@ INSERT INTO tasks SELECT i, i % 5, 'task ' || i, i % 2 = 0 FROM generate_series(
 func TestRowsReachTheLogs(t *testing.T) {
 	s := stack.Start(t, tasks)
 	all := s.Create(client.Definition{Table: "tasks"})
-	mine := s.Create(client.Definition{Table: "tasks", Where: "owner = $1", Params: []string{"3"}})
+	mine := s.Create(client.Definition{Table: "tasks", Where: "owner = $1", Params: []any{"3"}})
 	open := s.Create(client.Definition{Table: "public.tasks", Where: "NOT done AND (owner < 2 OR owner IS NULL)", Columns: []string{"id", "owner"}})
-	shapes := []*client.Shape{all, mine, open}
+	null := s.Create(client.Definition{Table: "tasks", Where: "owner = $1 OR owner = $2 OR id <> $1", Params: []any{nil, 3}})
+	shapes := []*client.Shape{all, mine, open, null}
 	s.Verify(shapes...)
 	steps := []struct{ name, sql string }{
 		{"insert", `INSERT INTO tasks VALUES (101, 3, 'new', false), (102, NULL, '', false), (103, 1, NULL, true)`},

@@ -40,6 +40,7 @@ type Config struct {
 	Retention       time.Duration // how long an ended shape's record and last word are kept; default 24 h
 	SyncInterval    time.Duration // by which JetStream has written to disk what it acknowledged; default 130 s
 	LockTimeout     time.Duration // for taking a table into the publication; default 5 s
+	Nudge           time.Duration // how long the change log may stand still before those who wait for it make Postgres write something; default 3 s
 	InnerGrace      time.Duration // how long an inner shape stays that nobody asked for and nothing depends on; default 30 s
 	TableGrace      time.Duration // how long a table stays prepared on which no shape is any more; default 1 h, < 0 for ever
 
@@ -65,6 +66,8 @@ type Consumer struct {
 	tables   *registry.PreparedTables
 
 	units, firstUnits *ladder // who may take a connection from unitPool
+
+	nudging chan struct{} // has room for one who writes a barrier over a connection of its own
 }
 
 // stats are counters for metrics; safe for concurrent use.
@@ -118,6 +121,7 @@ func New(cfg Config) (*Consumer, error) {
 	def(&cfg.CatalogInterval, 5*time.Second)
 	def(&cfg.Retention, 24*time.Hour)
 	def(&cfg.LockTimeout, 5*time.Second)
+	def(&cfg.Nudge, 3*time.Second)
 	def(&cfg.InnerGrace, 30*time.Second)
 	def(&cfg.TableGrace, time.Hour)
 	def(&cfg.SyncInterval, 130*time.Second)
@@ -135,7 +139,7 @@ func New(cfg Config) (*Consumer, error) {
 		cfg.Failpoint = func(string) {}
 	}
 	log := cfg.Log.With(slog.String("service", "consumer"), slog.String("source", string(cfg.Source)))
-	return &Consumer{cfg: cfg, log: log, ready: make(chan struct{}), units: newLadder(maxUnits), firstUnits: newLadder(maxFirstUnits)}, nil
+	return &Consumer{cfg: cfg, log: log, ready: make(chan struct{}), units: newLadder(maxUnits), firstUnits: newLadder(maxFirstUnits), nudging: make(chan struct{}, 1)}, nil
 }
 
 func def[T comparable](field *T, value T) {

@@ -224,6 +224,7 @@ func (c *Consumer) session(ctx context.Context, js jetstream.JetStream) error {
 		live:     map[string]*follower{},
 		parked:   map[string]*parked{},
 		pins:     map[string]place{},
+		proofs:   map[*awaited]bool{},
 		finished: map[string]bool{},
 		recent:   window{limit: c.cfg.RecentBytes},
 		suspect:  make(chan struct{}, 1),

@@ -70,6 +70,8 @@ type session struct {
 	recent     window
 	finished   map[string]bool // handles that ended in this session
 	arrivals   []arrival
+	proofs     map[*awaited]bool
+	snapshots  int   // whose proofs were looked for so far; names them
 	read       place // the last message
 	applied    place // the end of the last whole transaction, and the message that held it
 	// again is where reading began, until it has passed the furthest
@@ -132,6 +134,9 @@ func (s *session) main(ctx context.Context) error {
 	s.group.Go(func() error { return s.watchPrepared(ctx) })
 	s.group.Go(func() error { return s.watchHarm(ctx) })
 	s.group.Go(func() error { return s.trim(ctx) })
+	s.group.Go(func() error {
+		return s.keepMoving(ctx, func(ctx context.Context) { s.nudge(ctx, "nudge") })
+	})
 	for _, p := range s.parts {
 		s.group.Go(func() error { return p.purgeCheckpoints(ctx, s.js, s.log) })
 	}
@@ -206,6 +211,7 @@ func (s *session) message(ctx context.Context, m stream.Change) error {
 		}
 	}
 	s.recent.add(m.Received)
+	s.lookFor(m.Step.LSN)
 	lsn, err := s.feed.read(ctx, m.Received,
 		func(c wire.Control) error { return s.control(ctx, c) },
 		func(rel *change.Relation, f *change.Fragment) error { return s.fragment(ctx, rel, f) })
@@ -319,6 +325,7 @@ func (s *session) control(ctx context.Context, c wire.Control) error {
 			}
 		}
 	case wire.ControlBarrier:
+		s.show(c)
 		if change.LSN(c.LSN) > s.open.lsn {
 			s.open = openTxn{} // what began before it and is not complete has lost its beginning
 		}
