@@ -29,7 +29,7 @@ type consumerTuning struct {
 	EndedRetention   time.Duration `default:"24h" help:"How long the last word of an ended shape is kept for its readers (default ${default})."`
 	InnerGrace       time.Duration `default:"30s" help:"How long the shape that a subquery selects from stays when nobody asked for it and nothing depends on it any more (default ${default})."`
 	TableGrace       time.Duration `default:"1h" help:"How long a table on which no shape is any more stays prepared, before its replica identity is put back and it leaves the publication; 0 is for ever (default ${default})."`
-	LockTimeout      time.Duration `default:"5s" help:"How long taking a table into the publication waits for its lock, holding up writers behind it (default ${default})."`
+	LockTimeout      time.Duration `default:"5s" help:"How long taking a table into the publication waits for its lock, holding up writers behind it for half a second at a time (default ${default})."`
 }
 
 func (t consumerTuning) config(replicas int) consumer.Config {

@@ -83,6 +83,28 @@ func TestPublicationLoss(t *testing.T) {
 	}
 }
 
+// TestADroppedPublicationEndsShapesBeforeTheyLackRows: the walsender tells, with an error or from
+// Postgres 18 on a warning, and nobody waits for a look at the catalog.
+func TestADroppedPublicationEndsShapesBeforeTheyLackRows(t *testing.T) {
+	s := stack.New(t, tasks)
+	s.Consumer.CatalogInterval = time.Hour
+	s.StartIngest()
+	s.StartConsumer()
+	sh := s.Create(client.Definition{Table: "tasks"})
+	s.Exec("INSERT INTO tasks VALUES (1000)")
+	before := s.Verify(sh)[0]
+	s.Exec("DROP PUBLICATION " + pg.Ident(s.Source.Publication()))
+	s.Exec("INSERT INTO tasks VALUES (1001)")
+	info := s.Await(sh, "ended", func(i control.Shape) bool { return i.State == control.StateEnded })
+	if !strings.Contains(info.Reason, "was dropped for a while") {
+		t.Errorf("reason %q", info.Reason)
+	}
+	if info.Offset != before.Last {
+		t.Errorf("there is a commit marker at %s, behind that at %s, without the row", info.Offset, before.Last)
+	}
+	s.Verify(s.Create(client.Definition{Table: "tasks"}))
+}
+
 // TestSlotLoss ends every shape: changes are missing from then on.
 func TestSlotLoss(t *testing.T) {
 	s := stack.New(t, tasks)

@@ -24,7 +24,7 @@ const DefaultLockTimeout = 5 * time.Second
 // That needs a fence: ALTER PUBLICATION takes no lock against writers, and what
 // an open transaction wrote before it would be neither in the stream nor in a
 // snapshot. So the table is locked first, which waits for those writers (and
-// makes new ones wait, at most for lockTimeout in all; readers too if the
+// makes new ones wait, for half a second at a time; readers too if the
 // identity changes), and the lock is kept until the one transaction of all this commits.
 // Nobody waits when nothing has to change; then only writers older than a
 // membership that somebody else added are waited for.
@@ -42,7 +42,7 @@ func EnsureTable(ctx context.Context, conn *pgx.Conn, publication string, t *Tab
 	if ready || err != nil {
 		return false, err
 	}
-	err = ensureFenced(ctx, conn, publication, now, lockTimeout)
+	err = inAttempts(ctx, lockTimeout, func(limit time.Duration) error { return ensureFenced(ctx, conn, publication, now, limit) })
 	switch sqlState(err) {
 	case "":
 		return err == nil, err

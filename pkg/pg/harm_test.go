@@ -187,3 +187,31 @@ func TestCheckTellsOfHarm(t *testing.T) {
 		})
 	}
 }
+
+// An application may have a limit of its own to what it waits for a lock. What queues behind a lock
+// that EnsureTable cannot get must not wait for as long as that tries.
+func TestEnsureTableHoldsUpNobodyForLong(t *testing.T) {
+	url := pgtest.Database(t)
+	conn, long, app, admin := dial(t, url), dial(t, url), dial(t, url), dial(t, url)
+	exec(t, conn, "CREATE TABLE t (id int)")
+	if err := EnsurePublication(t.Context(), conn, "p"); err != nil {
+		t.Fatal(err)
+	}
+	info := lookup(t, conn, "public", "t", "p")
+	exec(t, long, "BEGIN")
+	exec(t, long, "INSERT INTO t VALUES (1)")
+	exec(t, app, "SET lock_timeout = '5s'")
+	done := make(chan error, 1)
+	go func() {
+		_, err := EnsureTable(t.Context(), conn, "p", info, time.Minute)
+		done <- err
+	}()
+	for range 3 {
+		eventually(t, admin, "EnsureTable waits", `SELECT EXISTS (SELECT FROM pg_locks WHERE pid = $1 AND NOT granted)`, conn.PgConn().PID())
+		exec(t, app, "INSERT INTO t VALUES (2)")
+	}
+	exec(t, long, "COMMIT")
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}

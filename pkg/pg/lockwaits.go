@@ -9,6 +9,33 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
+// An attempt to lock a table makes the application wait behind it, and that may have a limit of its
+// own. So an attempt is short, and others follow after a pause in which the application goes on.
+const (
+	lockAttempt = 500 * time.Millisecond
+	lockPause   = 100 * time.Millisecond
+)
+
+// inAttempts calls f, which waits for locks for as long as it is told, until it gets them or the
+// time is up.
+func inAttempts(ctx context.Context, timeout time.Duration, f func(limit time.Duration) error) error {
+	deadline := time.Now().Add(timeout)
+	for {
+		left := time.Until(deadline)
+		err := f(min(lockAttempt, left))
+		if sqlState(err) != "55P03" || left <= lockAttempt+lockPause {
+			return err
+		}
+		pause := time.NewTimer(lockPause)
+		select {
+		case <-ctx.Done():
+			pause.Stop()
+			return err
+		case <-pause.C:
+		}
+	}
+}
+
 // lockWaits bounds what the statements of one transaction wait for locks, all together: the first
 // lock keeps the application waiting while the last one is waited for.
 //

@@ -69,8 +69,8 @@ func (t *preparedTables) all() map[uint32]*registry.Prepared {
 func (s *session) usedTables(ctx context.Context) (map[uint32]bool, error) {
 	used := map[uint32]bool{}
 	err := s.onMain(ctx, func(context.Context) error {
-		for _, r := range s.records {
-			used[r.table] = true
+		for table := range s.shapesOn {
+			used[table] = true
 		}
 		return nil
 	})

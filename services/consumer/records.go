@@ -29,6 +29,11 @@ func (s *session) noteRecord(id string, rec *registry.Shape) {
 			}
 		}
 	}
+	if was, ok := s.records[id]; ok {
+		if s.shapesOn[was.table]--; s.shapesOn[was.table] == 0 {
+			delete(s.shapesOn, was.table)
+		}
+	}
 	delete(s.records, id)
 	delete(s.ended, id)
 	switch {
@@ -43,6 +48,7 @@ func (s *session) noteRecord(id string, rec *registry.Shape) {
 		table = rec.Table.Relation.OID
 	}
 	s.records[id] = record{rec.Handle, table, rec.Unasked, rec.Changed, rec.Subqueries}
+	s.shapesOn[table]++
 	if rec.State == control.StateDeleting {
 		return
 	}

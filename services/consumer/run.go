@@ -215,6 +215,7 @@ func (c *Consumer) session(ctx context.Context, js jetstream.JetStream) error {
 		groups:     map[*group]bool{},
 		grouped:    map[string]*group{},
 		records:    map[string]record{},
+		shapesOn:   map[uint32]int{},
 		dependsOn:  map[string]map[string]bool{},
 		ended:      map[string]time.Time{},
 

@@ -54,6 +54,7 @@ type session struct {
 	lastGroup  int
 	began      int64                      // when the session did; makes the names of its groups differ from those of others
 	records    map[string]record          // by id, of shapes that have not ended
+	shapesOn   map[uint32]int             // how many of records are on a table, by its oid
 	dependsOn  map[string]map[string]bool // ids of shapes, by the handle of an inner one
 	ended      map[string]time.Time       // when the shapes ended whose records are kept, by id
 
