@@ -87,7 +87,7 @@ func (w *world) pollLog(ctx context.Context, before, after int64) error {
 }
 
 func (w *world) pollView(ctx context.Context, before, after int) error {
-	view := w.shapes[0].View(client.ViewOptions{})
+	view := w.shapes[0].View(client.ViewOptions{}) //nolint:contextcheck // it is closed here
 	defer view.Close()
 	if err := view.WaitReady(ctx); err != nil {
 		return err

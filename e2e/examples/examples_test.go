@@ -45,7 +45,7 @@ func folded(printed string) (map[string]int, error) {
 	rows, seen := map[string]string{}, map[string]bool{}
 	type op struct{ kind, row string }
 	var open []op
-	for _, l := range strings.Split(printed, "\n") {
+	for l := range strings.SplitSeq(printed, "\n") {
 		kind, rest, _ := strings.Cut(strings.TrimSpace(l), " ")
 		rest = strings.TrimSpace(rest)
 		switch kind {
@@ -59,13 +59,15 @@ func folded(printed string) (map[string]int, error) {
 			seen[position] = true
 			for _, o := range open {
 				var row struct {
-					ID, Project_ID, Done string //nolint:revive // the columns' names
-					Title                *string
+					ID      string  `json:"id"`
+					Project string  `json:"project_id"`
+					Done    string  `json:"done"`
+					Title   *string `json:"title"`
 				}
 				if err := json.Unmarshal([]byte(o.row), &row); err != nil {
 					return nil, fmt.Errorf("%s: %w", o.row, err)
 				}
-				values := [][]byte{[]byte(row.ID), []byte(row.Project_ID), []byte(row.Done), nil}
+				values := [][]byte{[]byte(row.ID), []byte(row.Project), []byte(row.Done), nil}
 				if row.Title != nil {
 					values[3] = []byte(*row.Title)
 				}

@@ -75,6 +75,7 @@ func start(t *testing.T, program string, args ...string) *world {
 
 // write commits random transactions, all of which keep the tasks' references.
 func write(ctx context.Context, t *testing.T, conn *pgx.Conn, rng *rand.Rand, writer int) {
+	t.Helper()
 	next := 1000 * (writer + 1)
 	for n := 0; ctx.Err() == nil; n++ {
 		var sql string

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"log"
 	"os"
 	"os/signal"
@@ -23,7 +24,7 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	err := run(ctx)
+	err := run(ctx, os.Stdout)
 	stop()
 	if err != nil {
 		log.Fatal(err)
@@ -36,7 +37,7 @@ const (
 	children
 )
 
-func run(ctx context.Context) error {
+func run(ctx context.Context, out io.Writer) error {
 	url := flag.String("nats", nats.DefaultURL, "NATS server")
 	source := flag.String("source", "main", "name of the source")
 	parent := flag.String("parents", "", "table that is referred to by its primary key, of one column")
@@ -60,7 +61,7 @@ func run(ctx context.Context) error {
 	defer group.Close()
 	for {
 		changed := group.Changed()
-		err := group.Look(func(l client.Look) error { return check(l, *reference) })
+		err := group.Look(func(l client.Look) error { return check(out, l, *reference) })
 		if err != nil && !errors.Is(err, client.ErrNotReady) {
 			return err
 		}
@@ -73,7 +74,7 @@ func run(ctx context.Context) error {
 }
 
 // check looks up the parent of each child.
-func check(l client.Look, reference string) error {
+func check(out io.Writer, l client.Look, reference string) error {
 	for _, row := range l.Rows(children) {
 		id, there := row.Text(reference)
 		if !there {
@@ -83,6 +84,6 @@ func check(l client.Look, reference string) error {
 			return fmt.Errorf("at %s a row of the children refers to %s: %w", l.LSN, id, err)
 		}
 	}
-	fmt.Printf("at %s: %d parents, %d children\n", l.LSN, l.Len(parents), l.Len(children))
+	fmt.Fprintf(out, "at %s: %d parents, %d children\n", l.LSN, l.Len(parents), l.Len(children))
 	return nil
 }

@@ -14,6 +14,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"io/fs"
 	"log"
 	"os"
@@ -27,14 +28,14 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	err := run(ctx)
+	err := run(ctx, os.Stdout)
 	stop()
 	if err != nil {
 		log.Fatal(err)
 	}
 }
 
-func run(ctx context.Context) error {
+func run(ctx context.Context, out io.Writer) error {
 	url := flag.String("nats", nats.DefaultURL, "NATS server")
 	source := flag.String("source", "main", "name of the source")
 	table := flag.String("table", "", "table, such as public.tasks")
@@ -72,7 +73,7 @@ func run(ctx context.Context) error {
 		case err != nil:
 			return err
 		default:
-			fmt.Printf("%d rows at %s\n", len(s.Rows), s.Position)
+			fmt.Fprintf(out, "%d rows at %s\n", len(s.Rows), s.Position)
 		}
 		if err := view.Stalled(); err != nil {
 			log.Printf("not up to date: %v; trying again", err)
@@ -89,7 +90,7 @@ func run(ctx context.Context) error {
 					return err
 				}
 				last = s.Position
-				fmt.Printf("kept %s\n", last)
+				fmt.Fprintf(out, "kept %s\n", last)
 			case <-ctx.Done():
 				return nil // stopped as asked
 			}

@@ -19,20 +19,24 @@ func Example() { //nolint:testableexamples // it needs a running Shapebus
 	ctx := context.Background()
 	nc, err := nats.Connect(nats.DefaultURL, nats.MaxReconnects(-1))
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	defer nc.Close()
 	c, err := client.New(nc, "main")
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	shape, err := c.Create(ctx, client.Definition{Table: "public.tasks", Where: "owner = $1 AND NOT done", Params: []any{42}})
 	if err != nil {
-		log.Fatal(err) // says what is wrong with the table, the clause or the privileges
+		fmt.Println(err)
+		return // says what is wrong with the table, the clause or the privileges
 	}
 	for tx, err := range shape.Subscribe(client.Beginning(), client.Options{}).Transactions(ctx) {
 		if err != nil {
-			log.Fatal(err)
+			fmt.Println(err)
+			return
 		}
 		for change := range tx.Changes() {
 			fmt.Println(change.Kind, change.Row.Map())
@@ -50,7 +54,8 @@ func ExampleClient_Watch() { //nolint:testableexamples // it needs a running Sha
 	defer cancel()
 	view, err := c.Watch(ctx, client.Definition{Table: "public.tasks", Where: "NOT done"}, client.ViewOptions{})
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	defer view.Close()
 	for view.Err() == nil {
@@ -86,11 +91,13 @@ func ExampleClient_WatchGroup() { //nolint:testableexamples // it needs a runnin
 	const projects, tasks = 0, 1
 	group, err := c.WatchGroup(ctx, client.Options{}, client.Definition{Table: "projects"}, client.Definition{Table: "tasks"})
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	defer group.Close()
 	if err := group.WaitReady(ctx); err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	err = group.Look(func(l client.Look) error {
 		for _, task := range l.Rows(tasks) {
@@ -104,7 +111,8 @@ func ExampleClient_WatchGroup() { //nolint:testableexamples // it needs a runnin
 		return nil
 	})
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 }
 

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -73,7 +74,7 @@ type Moment struct {
 // the requests only; the group lives until Close.
 func (c *Client) WatchGroup(ctx context.Context, opts Options, defs ...Definition) (*Group, error) {
 	if len(defs) == 0 {
-		return nil, fmt.Errorf("watch a group: no definitions")
+		return nil, errors.New("watch a group: no definitions")
 	}
 	g := &Group{client: c, opts: opts.withDefaults(), done: make(chan struct{}), need: make(chan struct{}, 1), changed: make(chan struct{})}
 	for i, def := range defs {
@@ -85,7 +86,7 @@ func (c *Client) WatchGroup(ctx context.Context, opts Options, defs ...Definitio
 	}
 	running, cancel := context.WithCancelCause(context.Background())
 	g.cancel = cancel
-	go g.run(running)
+	go g.run(running) //nolint:contextcheck // the group outlives the request
 	return g, nil
 }
 
@@ -173,38 +174,6 @@ func (g *Group) Snapshot() (Moment, error) {
 	}
 	return m, nil
 }
-
-// Look is a look at all shapes of a group at one moment. It is valid in the function that it was
-// given to.
-type Look struct {
-	group *Group
-	// LSN is the moment, as Moment has it.
-	LSN LSN
-}
-
-// Look calls f with all shapes at one moment, without a copy of their rows, and returns its error;
-// or ErrNotReady before the first moment, or Err after the group's end. The group stands still meanwhile: f must be
-// quick and must not call the group's methods.
-func (g *Group) Look(f func(Look) error) error {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if err := g.lookLocked(); err != nil {
-		return err
-	}
-	return f(Look{group: g, LSN: g.at})
-}
-
-// Get returns the row of the shape of that index with these values in its key columns, as
-// View.Get does.
-func (l Look) Get(shape int, key ...any) (Row, error) {
-	return l.group.members[shape].shown.table.get(key)
-}
-
-// Len is the number of rows of the shape of that index.
-func (l Look) Len(shape int) int { return l.group.members[shape].shown.table.length }
-
-// Rows are those of the shape of that index, in no order.
-func (l Look) Rows(shape int) []Row { return l.group.members[shape].shown.table.all() }
 
 func (g *Group) lookLocked() error {
 	switch {

@@ -189,7 +189,7 @@ func (s *summed) value() ([]byte, error) {
 }
 
 // shown is what a view shows that begins with the snapshot.
-func (s *Snapshot) shown(hasKey bool) shown {
+func (s Snapshot) shown(hasKey bool) shown {
 	l := s.layout
 	if l == nil && len(s.Rows) > 0 {
 		l = s.Rows[0].layout

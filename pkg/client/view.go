@@ -76,7 +76,7 @@ func (c *Client) Watch(ctx context.Context, def Definition, opts ViewOptions) (*
 	if err != nil {
 		return nil, err
 	}
-	return newView(s, def, true, opts), nil
+	return newView(s, def, true, opts), nil //nolint:contextcheck // the view outlives the request
 }
 
 // View returns a view of this life of the shape. It does no I/O itself.
