@@ -9,6 +9,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/shapebus/shapebus/internal/term"
 	"github.com/shapebus/shapebus/pkg/client"
 )
 
@@ -43,7 +44,7 @@ func (f *definitionFlags) create(ctx context.Context, cl *client.Client, table s
 	s, err := cl.Create(ctx, def)
 	if errors.Is(err, nats.ErrMaxPayload) {
 		return nil, fmt.Errorf("the where clause and its parameters have %s, more than NATS takes in one message; shorten them, the limit of a clause is 64 KiB",
-			sizeText(int64(len(def.Where)+len(strings.Join(f.Param, "")))))
+			term.Size(int64(len(def.Where)+len(strings.Join(f.Param, "")))))
 	}
 	return s, err
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/shapebus/shapebus/internal/term"
 	"github.com/shapebus/shapebus/pkg/client"
 )
 
@@ -108,7 +109,7 @@ func tailHeader(out *console, s *client.Shape) error {
 	if !out.stderrTTY {
 		return nil
 	}
-	p := palette{out.color}
-	_, err := fmt.Fprintf(out.stderr, "%s  %s  %s\n", p.bold(describe(s.Info())), s.Handle(), p.dim("Ctrl-C stops"))
+	p := term.Palette{On: out.color}
+	_, err := fmt.Fprintf(out.stderr, "%s  %s  %s\n", p.Bold(describe(s.Info())), s.Handle(), p.Dim("Ctrl-C stops"))
 	return err
 }

@@ -16,6 +16,7 @@ import (
 // TestShapesEndWhenTheirTableChanges pins I9: every kind of change ends exactly
 // the shapes of that table, with a reason, and a new life can begin.
 func TestShapesEndWhenTheirTableChanges(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct{ name, setup, sql, reason string }{
 		{"column added", "", "ALTER TABLE victim ADD extra int; INSERT INTO victim VALUES (9, 'x', 1)", "column extra was added"},
 		{"column added, and the table is quiet", "", "ALTER TABLE victim ADD extra int", "column extra was added"},

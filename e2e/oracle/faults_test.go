@@ -12,6 +12,7 @@ import (
 
 	"github.com/shapebus/shapebus/pkg/control"
 	"github.com/shapebus/shapebus/pkg/pg"
+	"github.com/shapebus/shapebus/pkg/pgtemp/pgtest"
 	"github.com/shapebus/shapebus/pkg/topology"
 )
 
@@ -296,11 +297,11 @@ func (w *world) dropAll(t *traffic) {
 		w.until("the slot is dropped", func() (bool, error) {
 			ctx, cancel := context.WithTimeout(w.tb.Context(), 10*time.Second)
 			defer cancel()
-			_, err := w.db.Exec(ctx, "SELECT pg_terminate_backend(active_pid), pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1", w.source.Slot())
-			if err != nil {
-				return false, err
+			err := pgtest.FreeSlot(ctx, w.db, w.source.Slot())
+			if err == nil { // ingest may be back before this, and then another time will do
+				_, err = w.db.Exec(ctx, "SELECT pg_drop_replication_slot($1)", w.source.Slot())
 			}
-			return true, nil
+			return err == nil, err
 		})
 		w.note("the slot was dropped")
 	}

@@ -104,6 +104,7 @@ func permanent(t *testing.T, err error, says ...string) {
 
 // What a user may not do stays forbidden, however often it is tried.
 func TestWhatIsForbiddenEndsAReader(t *testing.T) {
+	t.Parallel()
 	full := readerRights()
 	for name, c := range map[string]struct {
 		without string
@@ -169,6 +170,7 @@ func TestWhatIsForbiddenEndsAReader(t *testing.T) {
 }
 
 func TestWhatIsNotThereEndsAReader(t *testing.T) {
+	t.Parallel()
 	t.Run("an account without JetStream", func(t *testing.T) {
 		b := benchAs(t, natstest.StartConfigured(t, accounts(reader(readerRights()))), "plain", "p")
 		l := b.newLog(columns, true)
@@ -226,6 +228,7 @@ func TestWhatIsNotThereEndsAReader(t *testing.T) {
 
 // What may pass is waited for, and the app can see that it does not pass.
 func TestTroubleIsTold(t *testing.T) {
+	t.Parallel()
 	stalls := func(t *testing.T, v *client.View, says string) {
 		t.Helper()
 		deadline := time.After(60 * time.Second)

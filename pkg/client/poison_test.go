@@ -19,6 +19,7 @@ import (
 
 // Whatever stands in a log, its readers end with an error that says where.
 func TestPoison(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, natsembed.Options{})
 	opts := client.Options{Recheck: 50 * time.Millisecond, Patience: 500 * time.Millisecond}
 	foreign := func(tail string) func(*shapeLog) {
@@ -121,6 +122,7 @@ func TestPoison(t *testing.T) {
 
 // What comes on core NATS is a hint: the log decides.
 func TestWhatIsToldMayBeFalse(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, natsembed.Options{})
 	tell := func(l *shapeLog, seq, previous, tail string, body []byte) {
 		m := nats.NewMsg(source.LiveSubject(0, l.info.Handle))

@@ -414,6 +414,7 @@ func TestReconnect(t *testing.T) {
 }
 
 func TestControlPlane(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, natsembed.Options{})
 	t.Run("a refusal tells its code and text", func(t *testing.T) {
 		_, err := b.client.Create(t.Context(), client.Definition{Table: "nope"})

@@ -141,6 +141,10 @@ type Status struct {
 	// wait where they are, with those that depend on them, and go on by themselves.
 	Down []PartitionDown `json:"down,omitempty"`
 
+	// Problems are what a person has to mend: writes of the application that fail because of shapes,
+	// and what keeps Postgres from sending changes.
+	Problems []string `json:"problems,omitempty"`
+
 	// The slot, as Postgres sees it; SlotError says why it is not known.
 	SlotActive    bool       `json:"slot_active"`
 	SlotConfirmed change.LSN `json:"slot_confirmed,omitzero"` // as text

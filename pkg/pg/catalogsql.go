@@ -28,11 +28,13 @@ func tablesSQL(major int) string {
 	}
 	ways = append(ways, strings.NewReplacer("%via", "table", "%filter", filter, "%columns", columns,
 		"%from", "pg_catalog.pg_publication_rel", "%where", "m.prpubid = p.oid AND m.prrelid = c.oid").Replace(member))
-	generated := "''"
+	generated, carried := "''", "false"
 	if major >= 18 {
 		generated = "p.pubgencols::text"
+		carried = `a.attgenerated = 's' AND EXISTS (SELECT FROM pg_catalog.pg_publication p WHERE p.pubgencols = 's'
+				AND (coalesce(pg_catalog.cardinality($2::text[]), 0) = 0 OR p.pubname = ANY ($2::text[])))`
 	}
-	return strings.NewReplacer("%members", strings.Join(ways, " UNION ALL "), "%generated", generated).Replace(`
+	return strings.NewReplacer("%members", strings.Join(ways, " UNION ALL "), "%generated", generated, "%carried", carried).Replace(`
 SELECT pg_catalog.json_build_object(
 	'oid', c.oid::bigint, 'schema', n.nspname, 'name', c.relname, 'kind', c.relkind, 'persistence', c.relpersistence,
 	'identity', c.relreplident, 'row_security', c.relrowsecurity, 'owner', pg_catalog.pg_get_userbyid(c.relowner),
@@ -41,7 +43,7 @@ SELECT pg_catalog.json_build_object(
 	'columns', (
 		SELECT pg_catalog.json_agg(pg_catalog.json_build_object('name', a.attname, 'type', a.atttypid::bigint,
 			'type_mod', a.atttypmod, 'type_name', pg_catalog.format_type(a.atttypid, a.atttypmod), 'not_null', a.attnotnull,
-			'generated', a.attgenerated <> '', 'deterministic', coalesce(l.collisdeterministic, true),
+			'generated', a.attgenerated <> '' AND NOT (%carried), 'deterministic', coalesce(l.collisdeterministic, true),
 			'enum', (SELECT pg_catalog.json_agg(e.enumlabel ORDER BY e.enumsortorder) FROM pg_catalog.pg_enum e WHERE e.enumtypid = a.atttypid)) ORDER BY a.attnum)
 		FROM pg_catalog.pg_attribute a LEFT JOIN pg_catalog.pg_collation l ON l.oid = a.attcollation
 		WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),

@@ -24,6 +24,8 @@ var sessionSettings = map[string]string{
 	"extra_float_digits": "1",
 	"bytea_output":       "hex",
 	"client_encoding":    "UTF8",
+	// What Postgres warns of may mean that changes are missing; see ingest.
+	"client_min_messages": "notice",
 	// The stream is not filtered by policies, so a snapshot must not be.
 	"row_security": "off",
 	// A snapshot of a large table takes as long as it takes; contexts bound it.

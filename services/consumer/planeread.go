@@ -218,7 +218,7 @@ func (p *plane) status(ctx context.Context, _ struct{}) (any, error) {
 	if head.seq > applied.seq {
 		out.Unread = head.seq - applied.seq
 	}
-	p.slot(ctx, &out)
+	p.postgres(ctx, &out)
 	return out, nil
 }
 
@@ -241,8 +241,8 @@ func (p *plane) isDown(ctx context.Context, partition int) bool {
 	return err == nil && slices.ContainsFunc(down, func(d control.PartitionDown) bool { return d.Partition == partition })
 }
 
-// slot adds what Postgres says of the slot.
-func (p *plane) slot(ctx context.Context, out *control.Status) {
+// postgres adds what Postgres says of the slot and of the tables.
+func (p *plane) postgres(ctx context.Context, out *control.Status) {
 	conn, err := p.c.pool.Acquire(ctx)
 	if err != nil {
 		out.SlotError = err.Error()
@@ -258,4 +258,9 @@ func (p *plane) slot(ctx context.Context, out *control.Status) {
 	default:
 		out.SlotActive, out.SlotConfirmed, out.SlotLagBytes = slot.Active, slot.ConfirmedFlush, slot.RetainedBytes
 	}
+	problems, err := pg.Problems(ctx, conn.Conn(), p.c.cfg.Publication, slot)
+	if err != nil {
+		problems = append(problems, err.Error())
+	}
+	out.Problems = problems
 }

@@ -35,6 +35,8 @@ type session struct {
 	lease     *registry.Lease
 	builders  *sync.Pool
 	tables    sync.Map // structure → *pg.TableInfo, one for all shapes of the table
+	prepared  preparedTables
+	suspect   chan struct{} // one signal: some table may do harm
 	group     *errgroup.Group
 	ctx       context.Context //nolint:containedctx // ends with the session; for work that outlives what started it
 	enders    chan struct{}   // one token per ended shape that may be cleared away
@@ -67,6 +69,8 @@ type session struct {
 	recent     window
 	finished   map[string]bool // handles that ended in this session
 	arrivals   []arrival
+	proofs     map[*awaited]bool
+	snapshots  int   // whose proofs were looked for so far; names them
 	read       place // the last message
 	applied    place // the end of the last whole transaction, and the message that held it
 	// again is where reading began, until it has passed the furthest
@@ -126,7 +130,12 @@ func (s *session) main(ctx context.Context) error {
 	messages := make(chan stream.Change, 1)
 	s.group.Go(func() error { return s.readChanges(ctx, start, messages) })
 	s.group.Go(func() error { return s.watchCatalog(ctx) })
+	s.group.Go(func() error { return s.watchPrepared(ctx) })
+	s.group.Go(func() error { return s.watchHarm(ctx) })
 	s.group.Go(func() error { return s.trim(ctx) })
+	s.group.Go(func() error {
+		return s.keepMoving(ctx, func(ctx context.Context) { s.nudge(ctx, "nudge") })
+	})
 	for _, p := range s.parts {
 		s.group.Go(func() error { return p.purgeCheckpoints(ctx, s.js, s.log) })
 	}
@@ -201,6 +210,7 @@ func (s *session) message(ctx context.Context, m stream.Change) error {
 		}
 	}
 	s.recent.add(m.Received)
+	s.lookFor(m.Step.LSN)
 	lsn, err := s.feed.read(ctx, m.Received,
 		func(c wire.Control) error { return s.control(ctx, c) },
 		func(rel *change.Relation, f *change.Fragment) error { return s.fragment(ctx, rel, f) })
@@ -299,6 +309,7 @@ func (s *session) control(ctx context.Context, c wire.Control) error {
 		if err != nil {
 			return err
 		}
+		s.suspectHarm()
 		at := &change.Fragment{LSN: change.LSN(c.LSN), Relation: c.Relation}
 		if s.open.lsn != at.LSN { // it stands before the ops that need it
 			s.open = openTxn{lsn: at.LSN}
@@ -313,6 +324,7 @@ func (s *session) control(ctx context.Context, c wire.Control) error {
 			}
 		}
 	case wire.ControlBarrier:
+		s.show(c)
 		if change.LSN(c.LSN) > s.open.lsn {
 			s.open = openTxn{} // what began before it and is not complete has lost its beginning
 		}
