@@ -126,8 +126,8 @@ func (p *plane) define(ctx context.Context, req control.CreateRequest) (*registr
 	if err != nil {
 		return nil, err
 	}
-	if len(pred.Subqueries()) > 0 && len(table.PrimaryKey) == 0 {
-		return nil, &requestError{control.CodeBadRequest, fmt.Sprintf("table %s has no primary key; a shape with a subquery needs one, to tell which rows come and go with the subquery's", table)}
+	if err := needsKey(table, pred); err != nil {
+		return nil, err
 	}
 	err = p.connected(ctx, func(conn *pgx.Conn) error {
 		return predicate.Validate(ctx, conn.PgConn(), predicate.Table{Schema: schema, Name: name}, pred)
@@ -150,6 +150,18 @@ func (p *plane) define(ctx context.Context, req control.CreateRequest) (*registr
 		Definition: def, State: control.StateCreating, Created: now, Changed: now,
 		Table: table, Structure: table.Structure(), Subqueries: subqueries, InnerTables: inner.tables,
 	}, nil
+}
+
+// needsKey refuses a clause with a subquery on a table whose rows no key tells apart.
+func needsKey(t *pg.TableInfo, pred *predicate.Predicate) error {
+	if len(pred.Subqueries()) == 0 || len(t.PrimaryKey) > 0 {
+		return nil
+	}
+	what := "has no primary key"
+	if t.KeyFlaw != "" {
+		what = "has a primary key that " + t.KeyFlaw
+	}
+	return &requestError{control.CodeBadRequest, fmt.Sprintf("table %s %s; a shape with a subquery needs one that tells rows apart, to know which come and go with the subquery's", t, what)}
 }
 
 // chooseColumns returns the wanted columns in the table's order.
