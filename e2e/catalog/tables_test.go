@@ -10,7 +10,7 @@ import (
 // TestCatalogStories pins I9: whatever is changed in the catalog, also if it is changed back before
 // anybody looks, a shape equals its SELECT or has ended with a reason; and what is harmless ends nothing.
 func TestCatalogStories(t *testing.T) {
-	tell(t, stack.Start(t, ""), slices.Concat(keyStories, columnStories, typeStories, partitionStories, inheritanceStories, tableStories))
+	tell(t, stack.Start(t, ""), slices.Concat(keyStories, columnStories, typeStories, partitionStories, truncateStories, inheritanceStories, tableStories))
 }
 
 const (

@@ -11,6 +11,14 @@ import (
 	"github.com/shapebus/shapebus/pkg/pg"
 )
 
+// lookSoon has the tables looked at now.
+func (s *session) lookSoon() {
+	select {
+	case s.look <- struct{}{}:
+	default: // somebody has asked already
+	}
+}
+
 // watchCatalog looks at the tables of all shapes now and then. The stream tells
 // of a changed table only with the table's next change, and never of a dropped
 // one, of an attached partition, or of one that left the publication.
@@ -23,6 +31,7 @@ func (s *session) watchCatalog(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-t.C:
+		case <-s.look:
 		}
 		err := s.checkTables(ctx)
 		if ctx.Err() != nil {
@@ -64,6 +73,7 @@ func (s *session) checkTables(ctx context.Context) error {
 				return err
 			}
 		}
+		s.judgeFiles(moved(asked, tables))
 		return nil
 	})
 }

@@ -87,7 +87,7 @@ func (p *plane) join(ctx context.Context, have, want *registry.Shape) (*registry
 // its table is not what it was made for any more, or it depends on an earlier life of an inner
 // shape than there is.
 func (p *plane) over(ctx context.Context, have, want *registry.Shape) (bool, error) {
-	if have.Structure != want.Structure { // the look at the catalog ends it
+	if have.Structure != want.Structure || have.State == control.StateLive && have.Table.Files() != want.Table.Files() { // the look at the catalog ends it
 		return true, nil
 	}
 	inner := map[string]bool{}

@@ -217,8 +217,8 @@ func (c *Consumer) session(ctx context.Context, js jetstream.JetStream) error {
 		live:     map[string]*follower{},
 		parked:   map[string]*parked{},
 		pins:     map[string]place{},
-		finished: map[string]bool{},
-		recent:   window{limit: c.cfg.RecentBytes},
+		finished: map[string]bool{}, look: make(chan struct{}, 1), truncations: truncations{}, awaited: map[string]chan struct{}{},
+		recent: window{limit: c.cfg.RecentBytes},
 	}
 	for n := range c.cfg.Partitions {
 		s.parts = append(s.parts, c.newPartition(n, s.builders))
