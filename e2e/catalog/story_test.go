@@ -52,30 +52,35 @@ type telling struct {
 // tell tells all stories beside each other on one stack, and judges them when the tables have been
 // looked at behind the last one.
 func tell(t *testing.T, s *stack.Stack, stories []story) {
+	t.Helper()
 	var told []*telling
 	for i, st := range stories {
-		if st.since > pg.Major(s.DB) {
-			continue
+		if st.since <= pg.Major(s.DB) {
+			told = append(told, &telling{story: st, schema: fmt.Sprintf("s%02d", i)})
 		}
-		one := &telling{story: st, schema: fmt.Sprintf("s%02d", i)}
-		t.Run(st.name+", begin", func(t *testing.T) {
-			one.begin(on(t, s))
-			told = append(told, one)
+	}
+	all := func(part string, f func(*telling, *stack.Stack)) {
+		t.Run(part, func(t *testing.T) {
+			for _, one := range told {
+				t.Run(one.name, func(t *testing.T) {
+					t.Parallel()
+					f(one, on(t, s))
+				})
+			}
 		})
 	}
-	for _, one := range told {
-		t.Run(one.name+", change", func(t *testing.T) { one.change(on(t, s)) })
-	}
+	all("before", (*telling).begin)
+	all("the change", (*telling).change)
 	looked(s)
-	for _, one := range told {
-		t.Run(one.name, func(t *testing.T) { one.judge(on(t, s)) })
-	}
+	all("behind it", (*telling).judge)
 }
 
-// on is the stack for a part of its test.
+// on is the stack for a part of its test, which has a connection of its own.
 func on(t *testing.T, s *stack.Stack) *stack.Stack {
+	t.Helper()
 	part := *s
 	part.TB = t
+	part.DB = part.Connect()
 	return &part
 }
 
@@ -98,12 +103,10 @@ func (o *telling) definition(s *stack.Stack) client.Definition {
 	return client.Definition{Table: o.schema + "." + o.table, Where: o.text(s, o.where)}
 }
 
-// session is a connection in whose search_path the story's schema is first.
-func (o *telling) session(s *stack.Stack) *pgx.Conn {
+// enter puts the story's schema first in a connection's search_path.
+func (o *telling) enter(s *stack.Stack, conn *pgx.Conn) {
 	s.TB.Helper()
-	conn := s.Connect()
 	run(s, conn, "SET search_path = "+o.schema+", public")
-	return conn
 }
 
 func run(s *stack.Stack, conn *pgx.Conn, sql string) {
@@ -115,8 +118,8 @@ func run(s *stack.Stack, conn *pgx.Conn, sql string) {
 
 func (o *telling) begin(s *stack.Stack) {
 	run(s, s.DB, "CREATE SCHEMA "+o.schema)
-	conn := o.session(s)
-	run(s, conn, o.text(s, o.setup))
+	o.enter(s, s.DB)
+	run(s, s.DB, o.text(s, o.setup))
 	sh, err := s.Client.Create(s.TB.Context(), o.definition(s))
 	if o.refused != "" && len(o.sql) == 0 {
 		if err == nil || !strings.Contains(err.Error(), o.refused) {
@@ -135,9 +138,9 @@ func (o *telling) change(s *stack.Stack) {
 	if o.shape == nil {
 		return
 	}
-	conn := o.session(s)
+	o.enter(s, s.DB)
 	for _, sql := range o.sql {
-		run(s, conn, o.text(s, sql))
+		run(s, s.DB, o.text(s, sql))
 	}
 }
 
