@@ -29,8 +29,8 @@ func (t truncations) read(table uint32, f *change.Fragment) bool {
 	if !slices.ContainsFunc(f.Ops, func(op change.Op) bool { return op.Kind == change.Truncate }) {
 		return false
 	}
-	xids := append(t[table], f.XID)
-	t[table] = xids[max(0, len(xids)-maxTruncations):]
+	t[table] = append(t[table], f.XID)
+	t[table] = t[table][max(0, len(t[table])-maxTruncations):]
 	return true
 }
 
@@ -79,7 +79,7 @@ func (s *session) judgeFiles(tables []*pg.TableInfo) {
 			if err != nil {
 				return nil //nolint:nilerr // logged above
 			}
-			all := s.byTable()
+			all := s.byTable(0)
 			for _, now := range tables {
 				if on := all[now.Relation.OID]; on != nil {
 					if err := s.judge(ctx, on, now); err != nil {

@@ -96,8 +96,12 @@ func (g *group) again(ctx context.Context, t reconcile.Txn) error {
 
 // message takes the next message of the change log.
 func (g *group) message(ctx context.Context, m stream.Received) error {
+	opens := false // a transaction, of which more follows
 	lsn, err := g.feed.read(ctx, m,
-		func(c wire.Control) error { return g.control(ctx, m, c) },
+		func(c wire.Control) error {
+			opens = c.Kind == wire.ControlRelation
+			return g.control(ctx, m, c)
+		},
 		func(rel *change.Relation, fr *change.Fragment) error {
 			if fr.LSN <= g.at.lsn {
 				return nil
@@ -116,7 +120,7 @@ func (g *group) message(ctx context.Context, m stream.Received) error {
 	if err := g.flush(ctx); err != nil {
 		return err
 	}
-	if g.txn.lsn == 0 && g.unit == nil && lsn >= g.at.lsn {
+	if g.txn.lsn == 0 && !opens && g.unit == nil && lsn >= g.at.lsn {
 		g.advance(place{lsn, m.Seq}, nil)
 	}
 	return nil
@@ -142,7 +146,11 @@ func (g *group) tellPlace() {
 // fragment takes a fragment of a transaction that the logs do not have.
 func (g *group) fragment(ctx context.Context, m stream.Received, rel *change.Relation, fr *change.Fragment) error {
 	if g.txn.lsn != fr.LSN {
-		if err := g.begin(ctx, reconcile.Txn{XID: fr.XID, LSN: fr.LSN, First: m.First}); err != nil {
+		first := m.First
+		if g.described.lsn == fr.LSN {
+			first = g.described.seq
+		}
+		if err := g.begin(ctx, reconcile.Txn{XID: fr.XID, LSN: fr.LSN, First: first}); err != nil {
 			return err
 		}
 		g.txn = openTxn{lsn: fr.LSN}
@@ -213,6 +221,9 @@ func (g *group) control(ctx context.Context, m stream.Received, c wire.Control) 
 	lsn := change.LSN(c.LSN)
 	if lsn <= g.at.lsn {
 		return nil
+	}
+	if c.Kind == wire.ControlRelation && g.described.lsn != lsn {
+		g.described = place{lsn, m.First}
 	}
 	if g.unit.idle() && c.Kind != wire.ControlBarrier && lsn <= g.unit.snap.LSN {
 		return nil // it was before the shape began

@@ -68,6 +68,8 @@ type session struct {
 	recent     window
 	finished   map[string]bool // handles that ended in this session
 
+	seen        change.Snapshot // what all tables of shapes were looked at behind
+	blind       time.Time       // when the main loop could not look at a table
 	truncations truncations
 	judging     bool                     // files of leaves are being judged
 	awaited     map[string]chan struct{} // barriers, by payload; closed when they are read
@@ -209,7 +211,7 @@ func (s *session) message(ctx context.Context, m stream.Change) error {
 	}
 	s.recent.add(m.Received)
 	lsn, err := s.feed.read(ctx, m.Received,
-		func(c wire.Control) error { return s.control(ctx, c) },
+		func(c wire.Control) error { return s.control(ctx, m.Received, c) },
 		func(rel *change.Relation, f *change.Fragment) error { return s.fragment(ctx, m.Received, rel, f) })
 	poison, poisoned := errors.AsType[*poisonError](err)
 	if poisoned {
@@ -293,7 +295,7 @@ func (s *session) flush(ctx context.Context) error {
 }
 
 // control acts on a control entry.
-func (s *session) control(ctx context.Context, c wire.Control) error {
+func (s *session) control(ctx context.Context, m stream.Received, c wire.Control) error {
 	switch c.Kind {
 	case wire.ControlReset:
 		s.open = openTxn{} // what was open before a gap stays unfinished
@@ -313,6 +315,9 @@ func (s *session) control(ctx context.Context, c wire.Control) error {
 		if s.open.lsn != at.LSN { // it stands before the ops that need it
 			s.open = openTxn{lsn: at.LSN}
 		}
+		if c.XID != 0 { // the transaction begins here for who reads it again
+			s.visibility.see(change.XID(c.XID), at.LSN, m.First)
+		}
 		if t := s.router.tables[c.OID]; t != nil {
 			for _, f := range append([]*follower(nil), t.shapes.items...) {
 				if f.concerns(at.LSN) && f.checkRelation(rel, at) {
@@ -326,6 +331,9 @@ func (s *session) control(ctx context.Context, c wire.Control) error {
 		s.barrierRead(c.Payload)
 		if change.LSN(c.LSN) > s.open.lsn {
 			s.open = openTxn{} // what began before it and is not complete has lost its beginning
+		}
+		if c.OID != 0 {
+			return s.describedAgain(ctx, c)
 		}
 	}
 	return nil
