@@ -106,38 +106,68 @@ func (s service) work(ctx context.Context, log *slog.Logger, flags streamFlags, 
 		group.Go(func() error { return listening.Serve(ctx) })
 	}
 	group.Go(func() error {
-		nc, err := flags.NATS.await(ctx, log, s.role, cancel)
-		if err != nil {
-			return err
-		}
-		defer nc.Close()
-		deps.nats = nc
-		if deps.database != "" {
-			if err := requireDatabase(ctx, log, deps.database, s.role); err != nil {
+		for {
+			err := s.session(ctx, log, flags, deps, &connected, address)
+			closed, ok := errors.AsType[*closedError](err)
+			switch {
+			case err == nil || ctx.Err() != nil:
+				return errEnded // ends the health endpoint too
+			case !ok:
 				return err
 			}
+			connected.Store(false)
+			log.ErrorContext(ctx, "the connection to NATS was closed for good; opening another", slog.Any("error", closed.err))
+			select {
+			case <-ctx.Done():
+				return errEnded
+			case <-time.After(natsRetry):
+			}
 		}
-		run, err := s.build(deps)
-		if err != nil {
-			return err
-		}
-		what := []any{slog.String("version", versionText()), slog.String("nats", nc.ConnectedUrlRedacted()), slog.String("listen", address)}
-		if deps.database != "" {
-			what = append(what, slog.String("database", pg.Redact(deps.database)))
-		}
-		log.InfoContext(ctx, "started", what...)
-		connected.Store(true)
-		if err := run(ctx); err != nil {
-			return err
-		}
-		return errors.Join(errEnded, context.Cause(ctx)) // ends the health endpoint too
 	})
-	err := group.Wait()
-	if cause := context.Cause(ctx); errors.Is(err, errEnded) && cause != nil && !errors.Is(cause, context.Canceled) {
-		return cause // such as NATS closing the connection for good
+	return group.Wait()
+}
+
+// session runs the service on one connection to NATS. A *closedError says that the connection is over, and that another may do.
+func (s service) session(ctx context.Context, log *slog.Logger, flags streamFlags, deps dependencies, connected *atomic.Bool, address string) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	nc, err := flags.NATS.await(ctx, log, s.role, func(err error) { cancel(&closedError{err}) })
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	deps.nats = nc
+	if deps.database != "" {
+		if err := requireDatabase(ctx, log, deps.database, s.role); err != nil {
+			return err
+		}
+	}
+	run, err := s.build(deps)
+	if err != nil {
+		return err
+	}
+	what := []any{slog.String("version", versionText()), slog.String("nats", nc.ConnectedUrlRedacted()), slog.String("listen", address)}
+	if deps.database != "" {
+		what = append(what, slog.String("database", pg.Redact(deps.database)))
+	}
+	log.InfoContext(ctx, "started", what...)
+	connected.Store(true)
+	err = run(ctx)
+	if closed, ok := errors.AsType[*closedError](context.Cause(ctx)); ok {
+		return closed // whatever the service says of it
+	}
+	if err != nil && nc.IsClosed() {
+		return &closedError{err}
 	}
 	return err
 }
+
+// closedError says why the server or the client closed the connection to NATS, which does not come back then. A server does
+// it, for example, when its max_payload was lowered and a larger message comes: what it takes is known from the next connection.
+type closedError struct{ err error }
+
+func (e *closedError) Error() string { return e.err.Error() }
+func (e *closedError) Unwrap() error { return e.err }
 
 // requireDatabase returns the errors of connecting to Postgres that waiting does not cure, such as a wrong password. The
 // services themselves go on trying.

@@ -45,11 +45,22 @@ func serveNATS(dir string) error {
 		return err
 	}
 	defer s.Stop()
-	end := make(chan os.Signal, 1)
-	signal.Notify(end, syscall.SIGTERM)
-	<-end
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGHUP)
+	for <-signals == syscall.SIGHUP {
+		if err := s.SetMaxPayload(natsLowPayload); err != nil {
+			return err
+		}
+		fmt.Fprintln(os.Stderr, natsReloaded)
+	}
 	return nil
 }
+
+// At SIGHUP the server takes messages of natsLowPayload bytes only, and says natsReloaded.
+const (
+	natsLowPayload = 64 << 10
+	natsReloaded   = "takes less"
+)
 
 // natsServer is a NATS server in a process of its own, always on one port.
 type natsServer struct {

@@ -4,6 +4,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/shapebus/shapebus/e2e/stack"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/client"
@@ -75,4 +77,38 @@ func TestAStuckShapeDelaysNobody(t *testing.T) {
 	}
 	s.Await(stuck, "live", func(i control.Shape) bool { return i.State == control.StateLive })
 	s.Verify(slow, fast, stuck)
+}
+
+// TestVerdictsThatCannotBeReadDelayNobodyElse: the streams of verdicts cannot be made, so shapes
+// with subqueries wait, and only they.
+func TestVerdictsThatCannotBeReadDelayNobodyElse(t *testing.T) {
+	s := stack.New(t, projectSchema)
+	foreign, err := s.JS.CreateStream(t.Context(), jetstream.StreamConfig{
+		Name: "FOREIGN", Subjects: []string{"sb." + string(s.Source) + ".verdict.>"}, Storage: jetstream.MemoryStorage,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.StartIngest()
+	s.StartConsumer()
+	s.StartMaterializer()
+	plain := s.Create(client.Definition{Table: "tasks", Where: "done"})
+	outer, err := s.Client.Create(t.Context(), client.Definition{Table: "tasks", Where: activeTasks})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 5 {
+		s.Exec("UPDATE tasks SET done = NOT done WHERE id % 5 = $1", i)
+		s.Verify(plain)
+	}
+	s.Verify(s.Create(client.Definition{Table: "tasks", Where: "NOT done"}))
+	if info, err := outer.Refresh(t.Context()); err != nil || info.State != control.StateCreating {
+		t.Fatalf("the outer shape is %s without verdicts: %v", info.State, err)
+	}
+	if err := s.JS.DeleteStream(t.Context(), foreign.CachedInfo().Config.Name); err != nil {
+		t.Fatal(err)
+	}
+	s.Await(outer, "live", func(i control.Shape) bool { return i.State == control.StateLive })
+	s.Exec("UPDATE projects SET active = NOT active WHERE id < 5")
+	s.Verify(plain, outer)
 }

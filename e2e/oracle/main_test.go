@@ -52,6 +52,9 @@ const (
 // patience bounds every wait. Machines that run tests are slow at times.
 const patience = 2 * time.Minute
 
+// requestTime bounds one request, of which the next may be answered by another process.
+const requestTime = 6 * time.Second
+
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(natsDirEnv); dir != "" {
 		if err := serveNATS(dir); err != nil {

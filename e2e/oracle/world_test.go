@@ -276,7 +276,7 @@ func (w *world) ask(want wish, inner bool) *living {
 	var refused *client.RequestError
 	began := time.Now()
 	w.until("shape "+want.def.Table+" WHERE "+want.def.Where+" is created", func() (bool, error) {
-		ctx, cancel := context.WithTimeout(w.tb.Context(), 2*time.Second)
+		ctx, cancel := context.WithTimeout(w.tb.Context(), requestTime)
 		defer cancel()
 		var err error
 		sh, err = w.client.Create(ctx, want.def)
@@ -337,19 +337,26 @@ func (w *world) innerShapes() {
 	w.tb.Helper()
 	var all []control.Shape
 	w.until("the shapes are listed", func() (_ bool, err error) {
-		ctx, cancel := context.WithTimeout(w.tb.Context(), 2*time.Second)
+		ctx, cancel := context.WithTimeout(w.tb.Context(), requestTime)
 		defer cancel()
 		all, err = w.client.List(ctx)
 		return err == nil, err
 	})
-	needed := map[string]bool{} // what others depend on; the rest may be swept any time
+	// What the run's shapes depend on stays. The rest may be swept any time, and so may what only those need that are
+	// about to end.
+	needed, subqueries := map[string]bool{}, map[string][]string{}
 	for _, info := range all {
-		if info.State == control.StateEnded || info.State == control.StateDeleting {
-			continue
-		}
-		for _, inner := range info.Subqueries {
+		subqueries[info.Handle] = info.Subqueries
+	}
+	var need func(handle string)
+	need = func(handle string) {
+		for _, inner := range subqueries[handle] {
 			needed[inner] = true
+			need(inner)
 		}
+	}
+	for _, l := range w.shapes {
+		need(l.shape.Handle())
 	}
 	for _, info := range all {
 		known := slices.ContainsFunc(w.shapes, func(l *living) bool { return l.shape.Handle() == info.Handle })
@@ -358,7 +365,7 @@ func (w *world) innerShapes() {
 		}
 		var sh *client.Shape
 		w.until("shape "+info.Handle+" is opened", func() (_ bool, err error) {
-			ctx, cancel := context.WithTimeout(w.tb.Context(), 2*time.Second)
+			ctx, cancel := context.WithTimeout(w.tb.Context(), requestTime)
 			defer cancel()
 			sh, err = w.client.Open(ctx, info.Handle)
 			return err == nil || errors.Is(err, client.ErrNotFound), err

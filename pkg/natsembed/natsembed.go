@@ -58,9 +58,10 @@ type Options struct {
 	Log *slog.Logger
 }
 
-// Server is one running NATS server. Its methods may be called from several goroutines.
+// Server is one running NATS server. Its methods but SetMaxPayload may be called from several goroutines.
 type Server struct {
 	srv  *server.Server
+	conf *server.Options // as the server was configured last
 	dir  string
 	ours *tempdir.Dir // dir, if it was made here; else lock is set
 	lock *os.File
@@ -138,7 +139,7 @@ func (s *Server) run(opts Options) error {
 	if err != nil {
 		return err
 	}
-	s.srv = srv
+	s.srv, s.conf = srv, conf.Clone()
 	log := &logger{log: opts.Log}
 	srv.SetLogger(log, false, false)
 	srv.Start()
@@ -168,6 +169,21 @@ func (s *Server) ClientURL() string {
 		return ""
 	}
 	return s.srv.ClientURL()
+}
+
+// SetMaxPayload changes the size in bytes of the largest message while the server runs, as reloading a server's
+// configuration does. Clients are not told: the server closes the connection of one that sends a larger message.
+func (s *Server) SetMaxPayload(bytes int) error {
+	if err := (Options{MaxPayload: bytes}).validate(); err != nil {
+		return fmt.Errorf("set max payload: %w", err)
+	}
+	conf := s.conf.Clone()
+	conf.MaxPayload = int32(cmp.Or(bytes, server.MAX_PAYLOAD_SIZE))
+	if err := s.srv.ReloadOptions(conf); err != nil {
+		return fmt.Errorf("set max payload: %w", err)
+	}
+	s.conf = conf.Clone()
+	return nil
 }
 
 // Dir is the directory of the store.

@@ -2,8 +2,8 @@ package registry
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -70,43 +70,28 @@ func (m *Members) announce(ctx context.Context, key, name string) error {
 }
 
 // Watch calls f with the names of a role's members, in order, at the start and
-// after every change, until ctx ends.
+// after every change, until ctx ends. The caller is one of them, with Hold: if its own announcements do
+// not come, Watch returns an error.
 func (m *Members) Watch(ctx context.Context, role string, f func(names []string)) error {
-	w, err := m.kv.Watch(ctx, role+".>")
-	if err != nil {
-		return fmt.Errorf("watch members: %w", err)
-	}
-	defer w.Stop() //nolint:errcheck // the subscription ends with ctx anyway
 	present := map[string]string{}
 	loaded := false
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case e, ok := <-w.Updates():
-			switch {
-			case !ok && ctx.Err() != nil:
-				return nil
-			case !ok:
-				return errors.New("watch members: the subscription ended")
-			case e == nil:
-				loaded = true
-			case e.Operation() != jetstream.KeyValuePut:
-				delete(present, e.Key())
-			case present[e.Key()] == string(e.Value()):
-				continue // it is still there
-			default:
-				present[e.Key()] = string(e.Value())
-			}
-			if !loaded {
-				continue
-			}
-			names := make([]string, 0, len(present))
-			for _, name := range present {
-				names = append(names, name)
-			}
-			slices.Sort(names)
-			f(names)
+	err := watch(ctx, m.kv, role+".>", topology.MemberTTL, func(e jetstream.KeyValueEntry) {
+		switch {
+		case e == nil:
+			loaded = true
+		case e.Operation() != jetstream.KeyValuePut:
+			delete(present, e.Key())
+		case present[e.Key()] == string(e.Value()):
+			return // it is still there
+		default:
+			present[e.Key()] = string(e.Value())
 		}
+		if loaded {
+			f(slices.Sorted(maps.Values(present)))
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("watch the members of role %s: %w", role, err)
 	}
+	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -14,6 +15,7 @@ import (
 	"github.com/shapebus/shapebus/pkg/control"
 	"github.com/shapebus/shapebus/pkg/pg"
 	"github.com/shapebus/shapebus/pkg/shape"
+	"github.com/shapebus/shapebus/pkg/stream"
 	"github.com/shapebus/shapebus/pkg/topology"
 )
 
@@ -85,6 +87,7 @@ func (s *Shape) Revision() uint64 { return s.revision }
 
 // Shapes is the bucket of shapes. Safe for concurrent use.
 type Shapes struct {
+	js     jetstream.JetStream
 	kv     jetstream.KeyValue
 	tables tables
 }
@@ -95,7 +98,7 @@ func OpenShapes(ctx context.Context, js jetstream.JetStream, source topology.Sou
 	if err != nil {
 		return nil, fmt.Errorf("open bucket %s: %w", source.ShapeBucket(), err)
 	}
-	return &Shapes{kv: kv}, nil
+	return &Shapes{js: js, kv: kv}, nil
 }
 
 // Get returns the shape with an id, or ErrNotFound.
@@ -107,7 +110,40 @@ func (r *Shapes) Get(ctx context.Context, id string) (*Shape, error) {
 	case err != nil:
 		return nil, fmt.Errorf("read shape %s: %w", id, err)
 	}
-	return r.decode(e)
+	return r.decode(e.Key(), e.Value(), e.Revision())
+}
+
+// GetAll returns the shapes with the ids, in their order, with few requests. Those that are not there and those whose records
+// cannot be read are left out.
+func (r *Shapes) GetAll(ctx context.Context, ids []string) ([]*Shape, error) {
+	before := "$KV." + r.kv.Bucket() + "."
+	subjects := make([]string, len(ids))
+	for i, id := range ids {
+		subjects[i] = before + id
+	}
+	found := make(map[string]*Shape, len(ids))
+	err := stream.Last(ctx, r.js, "KV_"+r.kv.Bucket(), subjects, func(m *jetstream.RawStreamMsg) error {
+		id := strings.TrimPrefix(m.Subject, before)
+		if m.Header.Get("KV-Operation") != "" || m.Header.Get(jetstream.MarkerReasonHeader) != "" {
+			return nil // it was removed
+		}
+		s, err := r.decode(id, m.Data, m.Sequence)
+		if errors.Is(err, ErrUnreadable) {
+			return nil
+		}
+		found[id] = s
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read %d shapes: %w", len(ids), err)
+	}
+	var all []*Shape
+	for _, id := range ids {
+		if s := found[id]; s != nil {
+			all = append(all, s)
+		}
+	}
+	return all, nil
 }
 
 // Put stores a new record, or one that was read before and not changed by
@@ -182,33 +218,22 @@ type Event struct {
 // Watch calls f with every record and then with every change until ctx ends.
 // loaded is called once, when all that existed at the start has been seen.
 func (r *Shapes) Watch(ctx context.Context, f func(Event), loaded func()) error {
-	w, err := r.kv.WatchAll(ctx)
+	err := watch(ctx, r.kv, jetstream.AllKeys, 0, func(e jetstream.KeyValueEntry) {
+		switch {
+		case e == nil:
+			loaded()
+		case e.Key() == topology.SourceKey:
+		case e.Operation() != jetstream.KeyValuePut:
+			f(Event{ID: e.Key()})
+		default:
+			s, err := r.decode(e.Key(), e.Value(), e.Revision())
+			f(Event{ID: e.Key(), Shape: s, Err: err})
+		}
+	})
 	if err != nil {
 		return fmt.Errorf("watch shapes: %w", err)
 	}
-	defer w.Stop() //nolint:errcheck // the subscription ends with ctx anyway
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case e, ok := <-w.Updates():
-			switch {
-			case !ok:
-				if ctx.Err() != nil {
-					return nil
-				}
-				return errors.New("watch shapes: the subscription ended")
-			case e == nil:
-				loaded()
-			case e.Key() == topology.SourceKey:
-			case e.Operation() != jetstream.KeyValuePut:
-				f(Event{ID: e.Key()})
-			default:
-				s, err := r.decode(e)
-				f(Event{ID: e.Key(), Shape: s, Err: err})
-			}
-		}
-	}
+	return nil
 }
 
 // stored is a record whose table is left as it is stored.
@@ -221,18 +246,18 @@ type stored struct {
 // plain has the fields of a record.
 type plain Shape
 
-func (r *Shapes) decode(e jetstream.KeyValueEntry) (*Shape, error) {
-	s := &Shape{revision: e.Revision()}
+func (r *Shapes) decode(key string, value []byte, revision uint64) (*Shape, error) {
+	s := &Shape{revision: revision}
 	raw := stored{plain: (*plain)(s)}
-	err := json.Unmarshal(e.Value(), &raw)
+	err := json.Unmarshal(value, &raw)
 	if err == nil {
 		s.Table, err = r.tables.decode(raw.Table)
 	}
 	if err == nil {
-		err = s.check(e.Key())
+		err = s.check(key)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("shape %s: %w: %w", e.Key(), ErrUnreadable, err)
+		return nil, fmt.Errorf("shape %s: %w: %w", key, ErrUnreadable, err)
 	}
 	return s, nil
 }

@@ -40,6 +40,47 @@ func TestRecordsReadAsTheyWereStored(t *testing.T) {
 	}
 }
 
+func TestAllThatAreAskedForAreRead(t *testing.T) {
+	ctx, js, shapes := open(t)
+	var ids, want []string
+	for i := range 1200 { // more than a request asks for
+		id := fmt.Sprintf("s%04d", i)
+		ids = append(ids, id)
+		if i%100 == 7 { // never there
+			continue
+		}
+		s := record(id)
+		ok(t, shapes.Put(ctx, s))
+		if i%100 == 8 {
+			ok(t, shapes.Delete(ctx, s))
+			continue
+		}
+		want = append(want, id)
+	}
+	kv, err := js.KeyValue(ctx, source.ShapeBucket())
+	ok(t, err)
+	_, err = kv.PutString(ctx, "s0100", "{")
+	ok(t, err)
+	want = slices.DeleteFunc(want, func(id string) bool { return id == "s0100" })
+	slices.Reverse(ids)
+	slices.Reverse(want)
+	all, err := shapes.GetAll(ctx, ids)
+	ok(t, err)
+	var got []string
+	for _, s := range all {
+		got = append(got, s.ID)
+		if s.Revision() == 0 {
+			t.Fatalf("shape %s has no revision", s.ID)
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("wanted and read (+): %s", diff)
+	}
+	if all, err := shapes.GetAll(ctx, nil); len(all) > 0 || err != nil {
+		t.Errorf("none asked for: %d shapes, %v", len(all), err)
+	}
+}
+
 func TestRecordsThatAreReadShareTheirTables(t *testing.T) {
 	ctx, _, shapes := open(t)
 	table := func(name string) *pg.TableInfo {

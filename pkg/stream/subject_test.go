@@ -23,7 +23,7 @@ func TestSubjectReaderAndSeek(t *testing.T) {
 	ctx := t.Context()
 	nc, js := natstest.Conn(t)
 	const source = topology.Source("main")
-	if err := source.EnsureVerdicts(ctx, js, 1, 1); err != nil {
+	if err := source.EnsureVerdicts(ctx, js, 0, 1); err != nil {
 		t.Fatal(err)
 	}
 	name, subject := source.VerdictStream(0), source.VerdictSubject(0, "set")

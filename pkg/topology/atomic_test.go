@@ -45,7 +45,7 @@ func TestStreamsThatTakeNoAtomicBatchesAreRefused(t *testing.T) {
 		"shape logs": func(js jetstream.JetStream) error {
 			return source.EnsureShapeLogs(ctx, js, 1, topology.ShapeLogConfig{})
 		},
-		"verdicts": func(js jetstream.JetStream) error { return source.EnsureVerdicts(ctx, js, 1, 1) },
+		"verdicts": func(js jetstream.JetStream) error { return source.EnsureVerdicts(ctx, js, 0, 1) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := ensure(forgetful{js})

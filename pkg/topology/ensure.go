@@ -160,22 +160,20 @@ func (s Source) EnsureMembers(ctx context.Context, js jetstream.JetStream, repli
 	return bucket(ctx, js, s.MemberBucket(), "processes that are there", replicas, MemberTTL)
 }
 
-// EnsureVerdicts creates or updates the streams of verdicts of every partition.
-func (s Source) EnsureVerdicts(ctx context.Context, js jetstream.JetStream, partitions, replicas int) error {
-	for p := range partitions {
-		_, err := ensureStream(ctx, js, jetstream.StreamConfig{
-			Name:        s.VerdictStream(p),
-			Description: "Shapebus verdicts: what commits of inner shapes changed in the sets of values they select",
-			Subjects:    []string{s.verdicts(p) + ">"},
-			Replicas:    max(replicas, 1),
-			MaxBytes:    -1,
-			Discard:     jetstream.DiscardNew,
-			Duplicates:  duplicates,
-			AllowDirect: true,
-		})
-		if err != nil {
-			return Explain(fmt.Errorf("create stream %s: %w", s.VerdictStream(p), err))
-		}
+// EnsureVerdicts creates or updates the stream of verdicts of one partition.
+func (s Source) EnsureVerdicts(ctx context.Context, js jetstream.JetStream, partition, replicas int) error {
+	_, err := ensureStream(ctx, js, jetstream.StreamConfig{
+		Name:        s.VerdictStream(partition),
+		Description: "Shapebus verdicts: what commits of inner shapes changed in the sets of values they select",
+		Subjects:    []string{s.verdicts(partition) + ">"},
+		Replicas:    max(replicas, 1),
+		MaxBytes:    -1,
+		Discard:     jetstream.DiscardNew,
+		Duplicates:  duplicates,
+		AllowDirect: true,
+	})
+	if err != nil {
+		return Explain(fmt.Errorf("create stream %s: %w", s.VerdictStream(partition), err))
 	}
 	return nil
 }

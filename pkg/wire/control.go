@@ -29,7 +29,7 @@ const (
 type Control struct {
 	Kind     ControlKind `msgpack:"kind"`
 	LSN      uint64      `msgpack:"lsn"`
-	XID      uint32      `msgpack:"xid,omitempty"`      // barrier: the transaction that emitted it, if it was transactional; relation: the one it stands in
+	XID      uint32      `msgpack:"xid,omitempty"`      // barrier: the transaction that emitted it, if it was transactional
 	Payload  string      `msgpack:"payload,omitempty"`  // barrier: what was emitted
 	OID      uint32      `msgpack:"oid,omitempty"`      // relation: the table; barrier: see ControlBarrier
 	Relation string      `msgpack:"relation,omitempty"` // relation: its new fingerprint

@@ -17,6 +17,24 @@ type feed struct {
 	relations *registry.Relations
 	decoder   wire.ChangeDecoder
 	at        stream.Place // what was read before is not read again, as where the log repeats what it had lost
+	last      firstOf      // of the messages before
+	message   uint64       // the first sequence of the message being read
+}
+
+// firstOf is where what has an LSN begins in the change log.
+type firstOf struct {
+	lsn change.LSN
+	seq uint64
+}
+
+// first is the sequence of the first message that holds something of an LSN, which is in the message being
+// read: its transaction may have begun in a message before, with other tables, or with what became of a table.
+// Whoever begins to read there has everything of that LSN before it.
+func (fd *feed) first(lsn change.LSN) uint64 {
+	if lsn == fd.last.lsn {
+		return fd.last.seq
+	}
+	return fd.message
 }
 
 // read calls onControl with a control entry, or onFragment with each fragment
@@ -35,7 +53,8 @@ func (fd *feed) read(ctx context.Context, m stream.Received,
 		return 0, poison(0, err)
 	}
 	lsn, at := step.LSN, fd.at
-	fd.at = fd.at.Pass(step)
+	fd.at, fd.message = fd.at.Pass(step), m.First
+	defer func() { fd.last = firstOf{lsn, fd.first(lsn)} }()
 	if step.Told && at.Has(lsn) {
 		return lsn, nil
 	}

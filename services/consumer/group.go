@@ -40,17 +40,16 @@ type group struct {
 	nested  bool // an inner shape has subqueries itself, so that its log changes at barriers
 
 	// State of an attempt.
-	views     []*valueset.View // by set: as of at
-	cursor    *cursor
-	feed      *feed
-	txn       openTxn    // the transaction being read
-	begun     change.LSN // the last commit whose verdicts were taken
-	described place      // where the transaction begins whose table was described last, before its first fragment
-	skip      bool       // it is put aside
-	unit      *unit      // nil outside of units
-	shift     uint64     // op index at which what was aside goes on behind the last marker
-	gone      []*follower
-	moved     bool // the change log has been moved on; see nudge
+	views  []*valueset.View // by set: as of at
+	cursor *cursor
+	feed   *feed
+	txn    openTxn    // the transaction being read
+	begun  change.LSN // the last commit whose verdicts were taken
+	skip   bool       // it is put aside
+	unit   *unit      // nil outside of units
+	shift  uint64     // op index at which what was aside goes on behind the last marker
+	gone   []*follower
+	moved  bool // the change log has been moved on; see nudge
 
 	creating *creation // nil unless the group is a shape being created
 

@@ -68,13 +68,13 @@ func (g *group) again(ctx context.Context, t reconcile.Txn) error {
 					return nil
 				}
 				done = true
-				return g.begin(ctx, reconcile.Txn{XID: change.XID(ctl.XID), LSN: t.LSN, First: t.First})
+				return g.begin(ctx, reconcile.Txn{XID: change.XID(ctl.XID), LSN: t.LSN, First: fd.first(t.LSN)})
 			},
 			func(rel *change.Relation, fr *change.Fragment) error {
 				if fr.LSN != t.LSN {
 					return nil
 				}
-				err := g.fragment(ctx, m, rel, fr)
+				err := g.fragment(ctx, fd.first(fr.LSN), rel, fr)
 				done = done || g.txn.lsn == 0
 				return err
 			})
@@ -106,7 +106,7 @@ func (g *group) message(ctx context.Context, m stream.Received) error {
 			if fr.LSN <= g.at.lsn {
 				return nil
 			}
-			return g.fragment(ctx, m, rel, fr)
+			return g.fragment(ctx, g.feed.first(fr.LSN), rel, fr)
 		})
 	if _, ok := errors.AsType[*poisonError](err); ok {
 		if err := g.spare(err); err != nil {
@@ -143,13 +143,9 @@ func (g *group) tellPlace() {
 	}
 }
 
-// fragment takes a fragment of a transaction that the logs do not have.
-func (g *group) fragment(ctx context.Context, m stream.Received, rel *change.Relation, fr *change.Fragment) error {
+// fragment takes a fragment of a transaction that the logs do not have. first is where the transaction begins.
+func (g *group) fragment(ctx context.Context, first uint64, rel *change.Relation, fr *change.Fragment) error {
 	if g.txn.lsn != fr.LSN {
-		first := m.First
-		if g.described.lsn == fr.LSN {
-			first = g.described.seq
-		}
 		if err := g.begin(ctx, reconcile.Txn{XID: fr.XID, LSN: fr.LSN, First: first}); err != nil {
 			return err
 		}
@@ -222,9 +218,6 @@ func (g *group) control(ctx context.Context, m stream.Received, c wire.Control) 
 	if lsn <= g.at.lsn {
 		return nil
 	}
-	if c.Kind == wire.ControlRelation && g.described.lsn != lsn {
-		g.described = place{lsn, m.First}
-	}
 	if g.unit.idle() && c.Kind != wire.ControlBarrier && lsn <= g.unit.snap.LSN {
 		return nil // it was before the shape began
 	}
@@ -245,7 +238,7 @@ func (g *group) control(ctx context.Context, m stream.Received, c wire.Control) 
 			return g.closeUnit(ctx, m, c)
 		}
 		if g.nested {
-			return g.begin(ctx, reconcile.Txn{XID: change.XID(c.XID), LSN: lsn, First: m.First})
+			return g.begin(ctx, reconcile.Txn{XID: change.XID(c.XID), LSN: lsn, First: g.feed.first(lsn)})
 		}
 	}
 	return nil

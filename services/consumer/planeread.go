@@ -44,16 +44,10 @@ func (p *plane) list(ctx context.Context, req control.ListRequest) (any, error) 
 	}
 	ids = ids[from:]
 	out := control.ListResponse{More: len(ids) > req.Limit, Shapes: []control.Shape{}}
-	var records []*registry.Shape
-	for _, id := range ids[:min(len(ids), req.Limit)] {
-		rec, err := p.c.shapes.Get(ctx, id)
-		if errors.Is(err, registry.ErrNotFound) || errors.Is(err, registry.ErrUnreadable) {
-			continue // it was removed meanwhile, or it ends, and the log says so
-		}
-		if err != nil {
-			return nil, err
-		}
-		records = append(records, rec)
+	// Those left out were removed meanwhile, or they end, and the log says so.
+	records, err := p.c.shapes.GetAll(ctx, ids[:min(len(ids), req.Limit)])
+	if err != nil {
+		return nil, err
 	}
 	shapes, err := p.describeAll(ctx, records)
 	if err != nil {

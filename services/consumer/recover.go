@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
-	"github.com/synadia-io/orbit.go/jetstreamext"
 
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/control"
@@ -185,13 +184,6 @@ func (s *session) readCheckpoints(ctx context.Context) (map[int]wire.Checkpoint,
 	return all, start, nil
 }
 
-// tailPage is how many logs are asked for their last message at once; the
-// server refuses more than 1,024.
-const tailPage = 500
-
-// tailPageTime bounds the reading of a page; a busy server has to seek each log.
-const tailPageTime = time.Minute
-
 // tails are the ends of logs.
 type tails struct {
 	of  map[string]wire.Tail // by handle; logs that are empty are missing
@@ -210,13 +202,19 @@ func readTails(ctx context.Context, js jetstream.JetStream, source topology.Sour
 	for _, r := range records {
 		subjects[r.Partition] = append(subjects[r.Partition], source.LogSubject(r.Partition, r.Handle))
 	}
-	for p, all := range subjects {
-		for len(all) > 0 {
-			page := all[:min(tailPage, len(all), fitting(js.Conn().MaxPayload(), len(all[0])))]
-			all = all[len(page):]
-			if err := readTailPage(ctx, js, source.ShapeStream(p), page, into); err != nil {
-				return fmt.Errorf("read logs of partition %d: %w", p, err)
+	for p, of := range subjects {
+		err := stream.Last(ctx, js, source.ShapeStream(p), of, func(m *jetstream.RawStreamMsg) error {
+			handle := topology.HandleOfLog(m.Subject)
+			t, err := wire.ParseTail(m.Header.Get(topology.HeaderTail))
+			if err != nil {
+				into.bad[handle] = fmt.Errorf("message %d of subject %s: %w", m.Sequence, m.Subject, err)
+			} else {
+				into.of[handle] = t
 			}
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("read logs of partition %d: %w", p, err)
 		}
 	}
 	return nil
@@ -229,59 +227,6 @@ func readTail(ctx context.Context, js jetstream.JetStream, source topology.Sourc
 		return wire.Tail{}, err
 	}
 	return all.of[handle], all.bad[handle]
-}
-
-// fitting is how many subjects of a length fit into a request.
-func fitting(maxPayload int64, length int) int {
-	const around, each = 512, 4 // the rest of the request; quotes, a comma, and a handle may be a digit longer
-	return max(1, (int(maxPayload)-around)/(length+each))
-}
-
-// readTailPage adds the tails of the logs that have one. An answer may end
-// early without saying so: the server stops at a number of bytes, the client
-// library after some seconds. A log taken for empty would be written anew, so
-// the logs not yet seen are asked for until the server says that they have nothing.
-func readTailPage(ctx context.Context, js jetstream.JetStream, streamName string, subjects []string, into *tails) error {
-	ctx, cancel := context.WithTimeout(ctx, tailPageTime)
-	defer cancel()
-	for len(subjects) > 0 {
-		answer, err := jetstreamext.GetLastMsgsFor(ctx, js, streamName, subjects)
-		if err != nil {
-			return err
-		}
-		seen, none := map[string]bool{}, false
-		for m, err := range answer {
-			if errors.Is(err, jetstreamext.ErrNoMessages) {
-				none = true
-				break
-			}
-			if err != nil {
-				return err
-			}
-			handle := topology.HandleOfLog(m.Subject)
-			t, err := wire.ParseTail(m.Header.Get(topology.HeaderTail))
-			if err != nil {
-				into.bad[handle] = fmt.Errorf("message %d of subject %s: %w", m.Sequence, m.Subject, err)
-			} else {
-				into.of[handle] = t
-			}
-			seen[m.Subject] = true
-		}
-		if len(seen) == 0 {
-			if none {
-				return nil
-			}
-			return fmt.Errorf("the server did not answer for %d logs", len(subjects))
-		}
-		var rest []string
-		for _, subject := range subjects {
-			if !seen[subject] {
-				rest = append(rest, subject)
-			}
-		}
-		subjects = rest
-	}
-	return nil
 }
 
 // watchShapes returns all records, and why others cannot be read, by id. It goes on telling the main loop of changes.

@@ -211,8 +211,8 @@ func (s *session) message(ctx context.Context, m stream.Change) error {
 	}
 	s.recent.add(m.Received)
 	lsn, err := s.feed.read(ctx, m.Received,
-		func(c wire.Control) error { return s.control(ctx, m.Received, c) },
-		func(rel *change.Relation, f *change.Fragment) error { return s.fragment(ctx, m.Received, rel, f) })
+		func(c wire.Control) error { return s.control(ctx, c) },
+		func(rel *change.Relation, f *change.Fragment) error { return s.fragment(ctx, rel, f) })
 	poison, poisoned := errors.AsType[*poisonError](err)
 	if poisoned {
 		err = s.poisoned(ctx, poison)
@@ -248,8 +248,8 @@ func (s *session) message(ctx context.Context, m stream.Change) error {
 	return nil
 }
 
-func (s *session) fragment(ctx context.Context, m stream.Received, rel *change.Relation, f *change.Fragment) error {
-	s.visibility.see(f.XID, f.LSN, m.First)
+func (s *session) fragment(ctx context.Context, rel *change.Relation, f *change.Fragment) error {
+	s.visibility.see(f.XID, f.LSN, s.feed.first(f.LSN))
 	if s.truncations.read(rel.OID, f) {
 		s.lookSoon()
 	}
@@ -295,7 +295,7 @@ func (s *session) flush(ctx context.Context) error {
 }
 
 // control acts on a control entry.
-func (s *session) control(ctx context.Context, m stream.Received, c wire.Control) error {
+func (s *session) control(ctx context.Context, c wire.Control) error {
 	switch c.Kind {
 	case wire.ControlReset:
 		s.open = openTxn{} // what was open before a gap stays unfinished
@@ -314,9 +314,6 @@ func (s *session) control(ctx context.Context, m stream.Received, c wire.Control
 		at := &change.Fragment{LSN: change.LSN(c.LSN), Relation: c.Relation}
 		if s.open.lsn != at.LSN { // it stands before the ops that need it
 			s.open = openTxn{lsn: at.LSN}
-		}
-		if c.XID != 0 { // the transaction begins here for who reads it again
-			s.visibility.see(change.XID(c.XID), at.LSN, m.First)
 		}
 		if t := s.router.tables[c.OID]; t != nil {
 			for _, f := range append([]*follower(nil), t.shapes.items...) {

@@ -23,28 +23,16 @@ const lagMost = 1 << 12
 // ends it, and with it the session: what was read of the one before says nothing of
 // what that one will bring.
 func (s *session) readVerdicts(ctx context.Context, partition int, following chan<- struct{}) error {
-	src := s.c.cfg.Source
-	fail := func(err error) error {
-		return ignoreEnd(ctx, fmt.Errorf("read verdicts of partition %d: %w", partition, topology.Explain(err)))
-	}
-	if err := src.EnsureVerdicts(ctx, s.js, s.c.cfg.Partitions, s.c.cfg.ShapeLogs.Replicas); err != nil {
+	r, err := s.awaitVerdicts(ctx, partition)
+	if err != nil {
 		return ignoreEnd(ctx, err)
-	}
-	st, err := s.js.Stream(ctx, src.VerdictStream(partition))
-	if err != nil {
-		return fail(err)
-	}
-	from := st.CachedInfo().State.LastSeq + 1
-	r, err := stream.OpenSubjectsReader(ctx, s.js, src.VerdictStream(partition), src.VerdictSubject(partition, "*"), from-min(from, lagMost))
-	if err != nil {
-		return fail(err)
 	}
 	defer r.Close() //nolint:contextcheck // it has to work after ctx has ended
 	close(following)
 	for {
 		m, err := r.Next(ctx)
 		if err != nil {
-			return fail(err)
+			return ignoreEnd(ctx, fmt.Errorf("read verdicts of partition %d: %w", partition, topology.Explain(err)))
 		}
 		name, _ := topology.SetOfVerdict(m.Subject)
 		v, after, err := decodeVerdict(m.Header, m.Data)
@@ -58,6 +46,37 @@ func (s *session) readVerdicts(ctx context.Context, partition int, following cha
 			s.log.WarnContext(ctx, "verdicts were trimmed before they were read; the set is loaded again", slog.String("set", name))
 		}
 	}
+}
+
+// awaitVerdicts opens the reader of a partition's verdicts, as often as it takes: while there
+// is no stream, or none that can be read, the shapes wait that depend on it, and no others.
+func (s *session) awaitVerdicts(ctx context.Context, partition int) (*stream.Reader, error) {
+	for pause := (backoff{}); ; {
+		r, err := s.openVerdicts(ctx, partition)
+		if err == nil {
+			return r, nil
+		}
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		err = topology.Explain(err)
+		s.log.WarnContext(ctx, "verdicts cannot be read; shapes that depend on them wait", slog.Int("partition", partition), slog.Any("error", err))
+		s.c.stats.LastError.Store(err.Error())
+		pause.wait(ctx)
+	}
+}
+
+func (s *session) openVerdicts(ctx context.Context, partition int) (*stream.Reader, error) {
+	src := s.c.cfg.Source
+	if err := src.EnsureVerdicts(ctx, s.js, partition, s.c.cfg.ShapeLogs.Replicas); err != nil {
+		return nil, err
+	}
+	st, err := s.js.Stream(ctx, src.VerdictStream(partition))
+	if err != nil {
+		return nil, fmt.Errorf("look at stream %s: %w", src.VerdictStream(partition), err)
+	}
+	from := st.CachedInfo().State.LastSeq + 1
+	return stream.OpenSubjectsReader(ctx, s.js, src.VerdictStream(partition), src.VerdictSubject(partition, "*"), from-min(from, lagMost))
 }
 
 func decodeVerdict(h nats.Header, data []byte) (v *wire.Verdict, after change.Offset, err error) {

@@ -217,7 +217,7 @@ func (b *batch) describe(t *table) error {
 	if err := b.flush(); err != nil {
 		return err
 	}
-	c.LSN, c.XID = uint64(b.head.LSN), uint32(b.head.XID)
+	c.LSN = uint64(b.head.LSN)
 	b.flushed = true // it says that more of this LSN follows: not in a message with other transactions
 	return b.out.renew(t, c, b.head.LSN, b.tail != nil && b.tail.renewed[t.fingerprint])
 }

@@ -93,7 +93,7 @@ func (m *Materializer) prepare(ctx context.Context, js jetstream.JetStream) (reg
 	if err := src.EnsureMembers(ctx, js, m.cfg.Replicas); err != nil {
 		return rec, nil, err
 	}
-	return rec, shapes, src.EnsureVerdicts(ctx, js, rec.Partitions, m.cfg.Replicas)
+	return rec, shapes, nil
 }
 
 // share takes part in following the partitions until something ends it. Members

@@ -31,13 +31,10 @@ type store struct {
 }
 
 func (m *Materializer) openStore(ctx context.Context, js jetstream.JetStream, p int) (*store, error) {
-	st, err := js.Stream(ctx, m.cfg.Source.VerdictStream(p))
-	if errors.Is(err, jetstream.ErrStreamNotFound) { // it was deleted; all that was in it can be written again
-		if err := m.cfg.Source.EnsureVerdicts(ctx, js, p+1, m.cfg.Replicas); err != nil {
-			return nil, err
-		}
-		st, err = js.Stream(ctx, m.cfg.Source.VerdictStream(p))
+	if err := m.cfg.Source.EnsureVerdicts(ctx, js, p, m.cfg.Replicas); err != nil {
+		return nil, err
 	}
+	st, err := js.Stream(ctx, m.cfg.Source.VerdictStream(p))
 	if err != nil {
 		return nil, fmt.Errorf("open stream %s: %w", m.cfg.Source.VerdictStream(p), topology.Explain(err))
 	}

@@ -1,0 +1,39 @@
+package crash
+
+import (
+	"context"
+	"syscall"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// TestTheServerIsToldToTakeLess lowers max_payload of a running server, which tells its clients nothing: it closes the
+// connections of those that send more. The services open others and go on.
+func TestTheServerIsToldToTakeLess(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{})
+	w.start()
+	w.traffic.run()
+	w.traffic.some(20)
+	w.nats.proc.signal(syscall.SIGHUP)
+	until(t, "the server takes less", func() (bool, error) { return w.nats.proc.log.count(natsReloaded) == 1, nil })
+	for range 3 {
+		w.with(func(ctx context.Context, conn *pgx.Conn) error {
+			_, err := conn.Exec(ctx, "INSERT INTO items SELECT 1000000000 + coalesce(max(id), 0), 3, repeat('x', $1), true FROM items", 4*natsLowPayload)
+			return err
+		})
+		w.traffic.some(20)
+	}
+	w.verify()
+	closed := 0
+	for _, p := range []*process{w.ingest, w.consumer} {
+		if p.gone() {
+			t.Errorf("%s has ended", p.name)
+		}
+		closed += p.log.count("opening another")
+	}
+	if closed == 0 {
+		t.Error("no connection was closed: the fault did not fire")
+	}
+}

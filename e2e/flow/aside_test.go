@@ -1,0 +1,76 @@
+package flow
+
+import (
+	"context"
+	"testing"
+
+	"github.com/shapebus/shapebus/e2e/stack"
+	"github.com/shapebus/shapebus/pkg/client"
+	"github.com/shapebus/shapebus/pkg/control"
+	"github.com/shapebus/shapebus/pkg/pgtemp/pgtest"
+)
+
+// A commit that snapshots do not see begins, in the change log, with the change of a table that
+// no shape here is about. Shapes whose snapshots do not see it come back to it later, and need
+// its beginning.
+func TestACommitThatIsNotSeenBeginsWithATableThatChanged(t *testing.T) {
+	server := pgtest.Own(t, map[string]string{"synchronous_standby_names": "nobody", "synchronous_commit": "local"})
+	for _, c := range []struct {
+		name string
+		live bool // the shape is there before the commit, and defers it; else it is made behind it
+	}{{"deferred", true}, {"made behind it", false}} {
+		t.Run(c.name, func(t *testing.T) {
+			name := map[bool]string{true: "deferred", false: "behind"}[c.live]
+			if err := server.CreateDatabase(t.Context(), name); err != nil {
+				t.Fatal(err)
+			}
+			s := stack.On(t, server.URL(name), projectSchema+`; CREATE TABLE notes (id int PRIMARY KEY, text text)`)
+			opened := newGate("unit_open")
+			s.Consumer.Failpoint = opened.pass
+			t.Cleanup(opened.open)
+			s.StartIngest()
+			s.StartConsumer()
+			s.StartMaterializer()
+			notes := s.Create(client.Definition{Table: "notes"})
+			shapes := []*client.Shape{s.Create(client.Definition{Table: "tasks"}), s.Create(client.Definition{Table: "tasks", Where: activeTasks})}
+			s.Exec("INSERT INTO notes VALUES (0, 'ingest knows the table')")
+			s.Verify(append(shapes, notes)...)
+			if c.live {
+				held := opened.close()
+				s.Exec("UPDATE projects SET active = true WHERE id = 3")
+				await(t, "a unit with its snapshot", held)
+			}
+			hung := s.Connect()
+			done := make(chan error, 1)
+			go func() {
+				_, err := hung.PgConn().Exec(context.WithoutCancel(t.Context()), `SET synchronous_commit = on;
+					BEGIN; ALTER TABLE notes ADD COLUMN extra int; INSERT INTO notes VALUES (1, 'a', 1);
+					INSERT INTO tasks VALUES (7001, 2, false, 'of an active project'); COMMIT`).ReadAll()
+				done <- err
+			}()
+			s.Until("the commit hangs", func() (bool, error) {
+				var event string
+				err := s.DB.QueryRow(t.Context(), "SELECT coalesce(wait_event, '') FROM pg_stat_activity WHERE pid = $1", hung.PgConn().PID()).Scan(&event)
+				return event == "SyncRep", err
+			}, func() string { return "it does not" })
+			s.Exec("UPDATE tasks SET title = 'later' WHERE id = 1")
+			s.Settle(shapes[0]) // the main loop is past the commit
+			opened.open()
+			if !c.live {
+				for _, def := range []client.Definition{{Table: "tasks", Where: "NOT done AND " + activeTasks}, {Table: "tasks", Where: "NOT done"}} {
+					shapes = append(shapes, createUnderway(t, s, def))
+				}
+			}
+			s.Exec("UPDATE projects SET active = NOT active WHERE id = 7")
+			s.Exec("SELECT pg_cancel_backend($1)", hung.PgConn().PID()) // the commit stands; only the wait ends
+			if err := <-done; err != nil {
+				t.Fatal(err)
+			}
+			for _, sh := range shapes {
+				s.Await(sh, "live", func(i control.Shape) bool { return i.State == control.StateLive })
+			}
+			s.Verify(shapes...)
+			s.Await(notes, "ended, as its table changed", func(i control.Shape) bool { return i.State == control.StateEnded })
+		})
+	}
+}

@@ -1,0 +1,10 @@
+package registry
+
+import "time"
+
+// SetWatchSilence changes how long a watcher waits. It returns what puts the old value back.
+func SetWatchSilence(d time.Duration) (restore func()) {
+	old := watchSilence
+	watchSilence = d
+	return func() { watchSilence = old }
+}
