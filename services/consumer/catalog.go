@@ -79,7 +79,7 @@ func (s *session) checkTables(ctx context.Context) error {
 			}
 		}
 		s.seen = seen
-		s.judgeFiles(moved(asked, tables))
+		s.judgeFiles(moved(asked, tables, seen.LSN), seen.LSN)
 		return nil
 	})
 }

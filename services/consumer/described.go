@@ -36,7 +36,7 @@ func (s *session) describedAgain(ctx context.Context, c wire.Control) error {
 	}
 	looking, cancel := context.WithTimeout(ctx, lookPatience)
 	defer cancel()
-	now, err := s.lookBehind(looking, c)
+	now, at, err := s.lookBehind(looking, c)
 	if err != nil {
 		if ctx.Err() == nil {
 			s.log.WarnContext(ctx, "cannot look at a table that may have changed; a change of it shows late", slog.Uint64("oid", uint64(c.OID)), slog.Any("error", err))
@@ -52,30 +52,29 @@ func (s *session) describedAgain(ctx context.Context, c wire.Control) error {
 	if err := s.endChanged(ctx, on, structure, now); err != nil {
 		return err
 	}
-	s.judgeFiles(moved(map[uint32]*onTable{c.OID: on}, map[uint32]*pg.TableInfo{c.OID: now}))
+	s.judgeFiles(moved(map[uint32]*onTable{c.OID: on}, map[uint32]*pg.TableInfo{c.OID: now}, at), at)
 	return nil
 }
 
-// lookBehind reads a table as it is behind the transaction that described it; nil when it is gone.
-func (s *session) lookBehind(ctx context.Context, c wire.Control) (*pg.TableInfo, error) {
+// lookBehind reads a table as it is at an LSN or later, behind the transaction that described it; nil when it is gone.
+func (s *session) lookBehind(ctx context.Context, c wire.Control) (*pg.TableInfo, change.LSN, error) {
 	conn, err := s.c.pool.Acquire(ctx)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	defer conn.Release()
 	for look := firstLook; ; look = min(2*look, lastLook) {
 		snap, err := pg.CurrentSnapshot(ctx, conn.Conn())
 		if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		if snap.Sees(change.XID(c.XID)) {
-			break
+			tables, err := pg.LookupTables(ctx, conn.Conn(), []uint32{c.OID}, s.c.cfg.Publication)
+			return tables[c.OID], snap.LSN, err
 		}
 		waitFor(ctx, look) // a commit is in the change log before it is visible
 		if ctx.Err() != nil {
-			return nil, fmt.Errorf("transaction %d is not visible yet: %w", c.XID, ctx.Err())
+			return nil, 0, fmt.Errorf("transaction %d is not visible yet: %w", c.XID, ctx.Err())
 		}
 	}
-	tables, err := pg.LookupTables(ctx, conn.Conn(), []uint32{c.OID}, s.c.cfg.Publication)
-	return tables[c.OID], err
 }

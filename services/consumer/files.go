@@ -44,15 +44,21 @@ func (t truncations) explain(table uint32) func(xid string) bool {
 // barrierPatience bounds the wait for a barrier, in case the change log has lost it.
 const barrierPatience = time.Minute
 
+// hasOtherFiles reports whether a look at the catalog, from at or later, found other files than the shape
+// knows. Runs on the main loop.
+func (s *follower) hasOtherFiles(now *pg.TableInfo, at change.LSN) bool {
+	return at >= s.filesAt && s.files.DiffFiles(now, never) != ""
+}
+
 // moved returns those tables of whose leaves some shape knows other files. Runs on the main loop.
-func moved(asked map[uint32]*onTable, tables map[uint32]*pg.TableInfo) []*pg.TableInfo {
+func moved(asked map[uint32]*onTable, tables map[uint32]*pg.TableInfo, at change.LSN) []*pg.TableInfo {
 	var all []*pg.TableInfo
 	for oid, on := range asked {
 		now := tables[oid]
 		if now == nil || len(now.Partitions) == 0 {
 			continue
 		}
-		if slices.ContainsFunc(on.begun, func(f *follower) bool { return f.files.DiffFiles(now, never) != "" }) {
+		if slices.ContainsFunc(on.begun, func(f *follower) bool { return f.hasOtherFiles(now, at) }) {
 			all = append(all, now)
 		}
 	}
@@ -64,7 +70,7 @@ func never(string) bool { return false }
 // judgeFiles ends the shapes of tables with files that nothing explains, once the main loop has
 // read what was committed before the tables were looked at. It returns at once; one judgement is
 // under way at a time. Runs on the main loop.
-func (s *session) judgeFiles(tables []*pg.TableInfo) {
+func (s *session) judgeFiles(tables []*pg.TableInfo, at change.LSN) {
 	if s.judging || len(tables) == 0 {
 		return
 	}
@@ -82,7 +88,7 @@ func (s *session) judgeFiles(tables []*pg.TableInfo) {
 			all := s.byTable(0)
 			for _, now := range tables {
 				if on := all[now.Relation.OID]; on != nil {
-					if err := s.judge(ctx, on, now); err != nil {
+					if err := s.judge(ctx, on, now, at); err != nil {
 						return err
 					}
 				}
@@ -132,10 +138,10 @@ func (s *session) barrierRead(payload string) {
 
 // judge ends the shapes of a table that had other files before, or takes the new ones for theirs
 // if the stream explains them. Runs on the main loop.
-func (s *session) judge(ctx context.Context, on *onTable, now *pg.TableInfo) error {
+func (s *session) judge(ctx context.Context, on *onTable, now *pg.TableInfo, at change.LSN) error {
 	structure := now.Structure()
 	for _, f := range on.begun {
-		if f.structure != structure || s.live[f.id] != f && !s.hasGrouped(f) || f.files.DiffFiles(now, never) == "" {
+		if f.structure != structure || s.live[f.id] != f && !s.hasGrouped(f) || !f.hasOtherFiles(now, at) {
 			continue
 		}
 		if reason := f.files.DiffFiles(now, s.truncations.explain(now.Relation.OID)); reason != "" {
@@ -144,7 +150,7 @@ func (s *session) judge(ctx context.Context, on *onTable, now *pg.TableInfo) err
 			}
 			continue
 		}
-		f.files = now
+		f.files, f.filesAt = now, at
 		s.group.Go(func() error { // a start that knows the old files only would end the shape
 			return ignoreEnd(s.ctx, s.state(s.ctx, f.id, f.handle, func(r *registry.Shape) { r.Table = now }))
 		})

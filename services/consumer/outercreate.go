@@ -41,10 +41,14 @@ func (g *group) create(ctx context.Context) error {
 	if err == nil {
 		start, err = g.start(ctx, conn.conn())
 	}
+	var now change.Snapshot
+	if err == nil {
+		now, err = pg.CurrentSnapshot(ctx, conn.conn())
+	}
 	conn.close()
 	if err == nil {
 		err = g.s.onMain(ctx, func(context.Context) error {
-			g.creating.table, g.creating.f.files = table, table
+			g.creating.table, g.creating.f.files, g.creating.f.filesAt = table, table, now.LSN
 			return nil
 		})
 	}

@@ -27,6 +27,7 @@ type follower struct {
 	table     *pg.TableInfo    // as the shape was made for it; shared by the table's shapes
 	structure string           // of table
 	files     *pg.TableInfo    // the table with the files that its leaves had when the shape knew all of them; the main loop's
+	filesAt   change.LSN       // a look at the catalog from before says nothing of files; the main loop's
 	relation  *change.Relation // of table
 	finger    string           // of relation
 	pred      *predicate.Predicate
