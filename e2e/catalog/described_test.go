@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"github.com/shapebus/shapebus/e2e/stack"
-	"github.com/shapebus/shapebus/pkg/client"
 	"github.com/shapebus/shapebus/pkg/control"
+	"github.com/shapebus/shapebus/pkg/pg"
 )
 
 // TestChangesShowWithTheNextWrite: where the description of a table does not change, Postgres still
@@ -28,7 +28,7 @@ func TestChangesShowWithTheNextWrite(t *testing.T) {
 			sql: []string{"BEGIN; ALTER TABLE t ALTER a TYPE text USING upper(a); INSERT INTO t VALUES (100, 'x', 1); COMMIT"},
 		},
 		{
-			name: "a partition with rows is attached", table: "t", ends: "was attached", setup: parts,
+			name: "a partition with rows is attached", since: 15, table: "t", ends: "was attached", setup: parts,
 			sql: []string{
 				"CREATE TABLE t3 (LIKE t1 INCLUDING ALL); ALTER TABLE t3 REPLICA IDENTITY FULL; INSERT INTO t3 VALUES (100, 'x', 1)",
 				"ALTER TABLE t ATTACH PARTITION t3 FOR VALUES FROM (100) TO (200)", "INSERT INTO t VALUES (101, 'y', 1)",
@@ -45,13 +45,16 @@ func TestChangesShowWithTheNextWrite(t *testing.T) {
 		},
 	} {
 		t.Run(st.name, func(t *testing.T) {
+			if st.since > pg.Major(s.DB) { // 14 publishes nothing of a table that it has seen before it became a partition
+				t.Skipf("Postgres %d does not describe the table", pg.Major(s.DB))
+			}
 			s := on(t, s)
 			o := &telling{story: st, schema: "d" + string(rune('0'+i))}
 			run(s, s.DB, "CREATE SCHEMA "+o.schema)
 			o.enter(s, s.DB)
 			run(s, s.DB, st.setup)
 			first := "INSERT INTO " + map[string]string{"t": "t VALUES (50, 'first', 0)", "o": "p VALUES (50, 'first')"}[st.table]
-			sh := s.Create(client.Definition(o.definition(s)))
+			sh := s.Create(o.definition(s))
 			run(s, s.DB, first) // from here on Postgres has described the table
 			s.Verify(sh)
 			o.shape = sh
