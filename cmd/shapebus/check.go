@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 
+	"github.com/shapebus/shapebus/internal/term"
 	"github.com/shapebus/shapebus/pkg/pg"
 	"github.com/shapebus/shapebus/pkg/topology"
 )
@@ -33,13 +34,13 @@ func (c *checkCmd) Run(ctx context.Context, out *console) error {
 	if c.JSON {
 		err = printJSON(out.stdout, map[string]any{"ready": n == 0, "checks": reports})
 	} else {
-		err = printReports(out.stdout, reports, palette{out.color})
+		err = printReports(out.stdout, reports, term.Palette{On: out.color})
 	}
 	switch {
 	case err != nil:
 		return err
 	case n > 0:
-		return fmt.Errorf("not ready: %s to fix, see FAIL above", plural(n, "thing"))
+		return fmt.Errorf("not ready: %s to fix, see FAIL above", term.Plural(n, "thing"))
 	case !c.JSON:
 		_, err = fmt.Fprintln(out.stdout, "Ready: start shapebus ingest, shapebus consumer and shapebus materializer.")
 	}

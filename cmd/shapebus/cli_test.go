@@ -12,6 +12,7 @@ import (
 	"github.com/alecthomas/kong"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/shapebus/shapebus/internal/term"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/client"
 	"github.com/shapebus/shapebus/pkg/control"
@@ -113,29 +114,17 @@ func TestSecretsAreNotShown(t *testing.T) {
 }
 
 func TestUnits(t *testing.T) {
-	for in, want := range map[string]byteSize{"0": 0, "-1": -1, "1048576": 1 << 20, "256KiB": 256 << 10, "8 GiB": 8 << 30, "3mb": 3 << 20, "2k": 2 << 10} {
+	for in, want := range map[string]byteSize{"0": 0, "-1": -1, "1048576": 1 << 20, "256KiB": 256 << 10, "8 GiB": 8 << 30, "1.5GiB": 3 << 29, "3mb": 3_000_000} {
 		var b byteSize
 		if err := b.UnmarshalText([]byte(in)); err != nil || b != want {
 			t.Errorf("%s → %d, %v", in, b, err)
 		}
 	}
-	for _, in := range []string{"", "x", "1.5GiB", "KiB", "99999999999TiB"} {
+	for _, in := range []string{"", "x", "-2", "KiB", "99999999999TiB"} {
 		var b byteSize
 		if err := b.UnmarshalText([]byte(in)); err == nil {
 			t.Errorf("%q → %d", in, b)
 		}
-	}
-	if got := countText(-1234567); got != "-1,234,567" {
-		t.Error(got)
-	}
-	if got := countText(uint64(999)); got != "999" {
-		t.Error(got)
-	}
-	if got := plural(1, "row") + plural(1000, "row"); got != "1 row1,000 rows" {
-		t.Error(got)
-	}
-	if got := rateText(500, 250*time.Millisecond); got != "2,000/s" {
-		t.Error(got)
 	}
 }
 
@@ -210,9 +199,9 @@ func TestTextOfEvents(t *testing.T) {
 		client.Change{Kind: change.Truncate},
 		client.Change{Kind: change.Insert},
 		client.Change{Kind: change.Delete},
-		client.Commit{Offset: change.Offset{LSN: 16, Op: 6}},
+		client.Commit{Handle: "h", Offset: change.Offset{LSN: 16, Op: 6}},
 		client.Begin{Snapshot: true, Rows: 0},
-		client.Commit{Snapshot: true},
+		client.Commit{Handle: "h", Snapshot: true},
 		client.CaughtUp{},
 		client.Begin{LSN: 0x20, XID: 8, Time: time.Date(2026, 1, 2, 3, 4, 6, 0, time.Local), Unit: true},
 		client.Change{Kind: change.Upsert},
@@ -223,8 +212,8 @@ func TestTextOfEvents(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	want := "2026-01-02 03:04:05.006  lsn 0/10  xid 7\n  - every row (truncate)\n  + \n  … and 1 more (--rows 0 shows all)\n  = 3 changes, offset 16_6\n" +
-		"snapshot  0 rows\n  = 0 rows, offset 0_0\n" +
+	want := "2026-01-02 03:04:05.006  lsn 0/10  xid 7\n  - every row (truncate)\n  + \n  … and 1 more (--rows 0 shows all)\n  = 3 changes, position h@16_6\n" +
+		"snapshot  0 rows\n  = 0 rows, position h@0_0\n" +
 		"2026-01-02 03:04:06.000  unit of transactions, from  lsn 0/20  xid 8\n  * \n  - \n" +
 		"  void: the server began this unit again, so what is above since the last commit does not count\n"
 	if out.String() != want {
@@ -241,7 +230,7 @@ func TestJSONOfEvents(t *testing.T) {
 		client.Change{Kind: change.Discard, Offset: change.Offset{LSN: 32, Op: 2}},
 		client.Abort{Offset: change.Offset{LSN: 16, Op: 6}},
 		client.Begin{LSN: 0x20, XID: 8, Unit: true},
-		client.Commit{Offset: change.Offset{LSN: 40, Op: 2}, LSN: 40, Unit: true},
+		client.Commit{Handle: "h", Offset: change.Offset{LSN: 40, Op: 2}, LSN: 40, Unit: true},
 	} {
 		if err := p.print(e); err != nil {
 			t.Fatal(err)
@@ -252,7 +241,7 @@ func TestJSONOfEvents(t *testing.T) {
 {"type":"discard","offset":"32_2"}
 {"type":"abort","offset":"16_6"}
 {"type":"begin","lsn":"0/20","xid":8,"unit":true}
-{"type":"commit","offset":"40_2","lsn":"0/28","unit":true,"changes":0}
+{"type":"commit","offset":"40_2","position":"h@40_2","lsn":"0/28","unit":true,"changes":0}
 `
 	if out.String() != want {
 		t.Errorf("got:\n%swant:\n%s", out.String(), want)
@@ -278,10 +267,10 @@ func TestValuesAreShownUnmistakably(t *testing.T) {
 			t.Errorf("%q → %s, want %s", in, got, want)
 		}
 	}
-	if got := cut("ääääää", 3); got != "äää…" {
+	if got := term.Cut("ääääää", 3); got != "äää…" {
 		t.Error(got)
 	}
-	s := control.Shape{Schema: "public", Table: "My Tasks", Where: "a =\n\t $1", Params: []string{"x"}}
+	s := control.Shape{Schema: "public", Table: "My Tasks", Where: "a =\n\t $1", Params: []*string{new("x")}}
 	if got := describe(s); got != `public."My Tasks" where a = $1 ["x"]` {
 		t.Error(got)
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -27,14 +28,19 @@ type consumerTuning struct {
 	CatalogInterval  time.Duration `default:"5s" help:"Time between looks at whether the tables of shapes have changed (default ${default})."`
 	EndedRetention   time.Duration `default:"24h" help:"How long the last word of an ended shape is kept for its readers (default ${default})."`
 	InnerGrace       time.Duration `default:"30s" help:"How long the shape that a subquery selects from stays when nobody asked for it and nothing depends on it any more (default ${default})."`
+	TableGrace       time.Duration `default:"1h" help:"How long a table on which no shape is any more stays prepared, before its replica identity is put back and it leaves the publication; 0 is for ever (default ${default})."`
 	LockTimeout      time.Duration `default:"5s" help:"How long taking a table into the publication waits for its lock, holding up writers behind it (default ${default})."`
 }
 
 func (t consumerTuning) config(replicas int) consumer.Config {
+	grace := t.TableGrace
+	if grace == 0 {
+		grace = -1
+	}
 	return consumer.Config{
 		ShapeLogs:  topology.ShapeLogConfig{Replicas: replicas, MaxBytes: int64(t.ShapeLogMaxBytes)},
 		Partitions: t.Partitions, Snapshots: t.Snapshots, Checkpoint: t.Checkpoint,
-		CatalogInterval: t.CatalogInterval, Retention: t.EndedRetention, LockTimeout: t.LockTimeout, InnerGrace: t.InnerGrace,
+		CatalogInterval: t.CatalogInterval, Retention: t.EndedRetention, LockTimeout: t.LockTimeout, InnerGrace: t.InnerGrace, TableGrace: grace,
 		Version: versionText(),
 	}
 }
@@ -81,8 +87,11 @@ const (
 func consumerReady(s *consumer.Consumer) error {
 	select {
 	case <-s.Ready():
-		return nil
 	default:
 		return errors.New("the control plane does not answer yet")
 	}
+	if harm := s.Status().Harm; len(harm) > 0 {
+		return fmt.Errorf("writes of the application fail because of shapes: %s", harm[0])
+	}
+	return nil
 }

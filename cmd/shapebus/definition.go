@@ -9,6 +9,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/shapebus/shapebus/internal/term"
 	"github.com/shapebus/shapebus/pkg/client"
 )
 
@@ -26,7 +27,10 @@ func (f *definitionFlags) given() bool {
 
 // create finds or makes the shape of a table that the flags describe.
 func (f *definitionFlags) create(ctx context.Context, cl *client.Client, table string) (*client.Shape, error) {
-	def := client.Definition{Table: table, Columns: f.Columns, Where: f.Where, Params: f.Param}
+	def := client.Definition{Table: table, Columns: f.Columns, Where: f.Where}
+	for _, p := range f.Param {
+		def.Params = append(def.Params, p)
+	}
 	if f.WhereFile != "" {
 		if f.Where != "" {
 			return nil, &usageError{text: "--where and --where-file exclude each other"}
@@ -40,7 +44,7 @@ func (f *definitionFlags) create(ctx context.Context, cl *client.Client, table s
 	s, err := cl.Create(ctx, def)
 	if errors.Is(err, nats.ErrMaxPayload) {
 		return nil, fmt.Errorf("the where clause and its parameters have %s, more than NATS takes in one message; shorten them, the limit of a clause is 64 KiB",
-			sizeText(int64(len(def.Where)+len(strings.Join(def.Params, "")))))
+			term.Size(int64(len(def.Where)+len(strings.Join(f.Param, "")))))
 	}
 	return s, err
 }

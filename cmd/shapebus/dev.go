@@ -143,37 +143,8 @@ func (c *devCmd) letGo(ctx context.Context, out *console, servers *devServers, s
 	}
 	ctx, cancel := context.WithTimeout(ctx, devStop)
 	defer cancel()
-	if err := dropSlot(ctx, servers.database, slot); err != nil {
+	if err := pg.DropFreedSlot(ctx, servers.database, slot); err != nil {
 		return fmt.Errorf("drop replication slot %s, for which Postgres would keep WAL: %w; run SELECT pg_drop_replication_slot(%s)", slot, err, pg.Literal(slot))
 	}
 	return nil
-}
-
-// dropSlot drops a slot once its walsender has noticed that nobody reads it any more.
-func dropSlot(ctx context.Context, url, slot string) error {
-	cfg, err := pg.ParseConfig(url, "dev")
-	if err != nil {
-		return err
-	}
-	conn, err := pg.Connect(ctx, cfg)
-	if err != nil {
-		return err
-	}
-	defer conn.Close(ctx) // the slot is gone or not by now
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		info, err := pg.LookupSlot(ctx, conn, slot)
-		if err != nil || !info.Exists {
-			return err
-		}
-		if !info.Active {
-			return pg.DropSlot(ctx, conn, slot)
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("process %d still reads it: %w", info.ActivePID, ctx.Err())
-		case <-tick.C:
-		}
-	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/shapebus/shapebus/internal/term"
 	"github.com/shapebus/shapebus/pkg/natsembed"
 	"github.com/shapebus/shapebus/pkg/pg"
 	"github.com/shapebus/shapebus/pkg/pgtemp"
@@ -84,19 +85,19 @@ func (s *devServers) stop(ctx context.Context) error {
 
 // banner says what runs and what to type next.
 func (s *devServers) banner(out *console, source topology.Source) error {
-	p := palette{out.color}
+	p := term.Palette{On: out.color}
 	database, note := pg.Redact(s.database), ""
 	if s.postgres != nil {
-		database, note = s.database, p.dim("  (throw-away)")
+		database, note = s.database, p.Dim("  (throw-away)")
 		if s.kept {
-			note = p.dim("  (kept in --data-dir)")
+			note = p.Dim("  (kept in --data-dir)")
 		}
 	}
 	text := &strings.Builder{}
-	fmt.Fprintf(text, "\n%s  Ctrl-C stops.\n\n", p.bold("Shapebus runs."))
+	fmt.Fprintf(text, "\n%s  Ctrl-C stops.\n\n", p.Bold("Shapebus runs."))
 	fmt.Fprintf(text, "  Postgres  %s%s\n", database, note)
-	fmt.Fprintf(text, "  NATS      %s  %s\n", s.nats.ClientURL(), p.dim("(streams in "+s.nats.Dir()+")"))
-	fmt.Fprintf(text, "  Source    %s\n\n%s\n", source, p.dim("In another terminal:"))
+	fmt.Fprintf(text, "  NATS      %s  %s\n", s.nats.ClientURL(), p.Dim("(streams in "+s.nats.Dir()+")"))
+	fmt.Fprintf(text, "  Source    %s\n\n%s\n", source, p.Dim("In another terminal:"))
 	if !strings.HasSuffix(s.nats.ClientURL(), fmt.Sprintf(":%d", natsPort)) {
 		fmt.Fprintf(text, "  export SHAPEBUS_NATS_URL=%s\n", s.nats.ClientURL())
 	}
@@ -105,7 +106,7 @@ func (s *devServers) banner(out *console, source topology.Source) error {
 	}
 	psql := fmt.Sprintf("psql '%s'", database)
 	fmt.Fprintf(text, "  %s -c 'CREATE TABLE tasks (id int PRIMARY KEY, title text, done boolean)'\n", psql)
-	fmt.Fprintf(text, "  shapebus shape tail tasks --where 'NOT done'\n\n%s\n", p.dim("and in a third:"))
+	fmt.Fprintf(text, "  shapebus shape tail tasks --where 'NOT done'\n\n%s\n", p.Dim("and in a third:"))
 	fmt.Fprintf(text, "  %s -c \"INSERT INTO tasks VALUES (1, 'try Shapebus', false)\"\n", psql)
 	fmt.Fprintf(text, "  shapebus status\n\n")
 	_, err := fmt.Fprint(out.stdout, text.String())

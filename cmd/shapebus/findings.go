@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/shapebus/shapebus/internal/term"
 	"github.com/shapebus/shapebus/pkg/pg"
 )
 
@@ -40,18 +41,18 @@ func failures(reports []report) int {
 	return n
 }
 
-func printReports(w io.Writer, reports []report, p palette) error {
+func printReports(w io.Writer, reports []report, p term.Palette) error {
 	for _, r := range reports {
-		if _, err := fmt.Fprintf(w, "%s  %s\n", p.bold(r.Title), r.Address); err != nil {
+		if _, err := fmt.Fprintf(w, "%s  %s\n", p.Bold(r.Title), r.Address); err != nil {
 			return err
 		}
 		for _, f := range r.Findings {
-			mark := p.green("ok  ")
+			mark := p.Green("ok  ")
 			switch f.Level {
 			case pg.LevelWarn:
-				mark = p.yellow("warn")
+				mark = p.Yellow("warn")
 			case pg.LevelFail:
-				mark = p.red("FAIL")
+				mark = p.Red("FAIL")
 			case pg.LevelOK:
 			}
 			if _, err := fmt.Fprintf(w, "  %s  %-24s %s\n", mark, f.Name, f.Detail); err != nil {

@@ -28,7 +28,7 @@ type ingestTuning struct {
 	ChangeLogMaxBytes byteSize      `default:"8GiB" help:"Size at which the change log drops its oldest messages; -1 is no limit (default ${default})."`
 	ChangeLogMaxAge   time.Duration `default:"0s" help:"Age at which the change log drops messages; 0 is no limit (default ${default})."`
 	HoldPostgres      bool          `help:"A full change log holds back Postgres instead of dropping what slow shapes have not read. Default off."`
-	Failover          bool          `help:"Create the slot with failover = true, for standbys (Postgres 17 and later). Default off."`
+	Failover          bool          `help:"Have the slot synchronised to standbys (failover = true), also one that exists; Postgres 17 and later, others are refused. Default off."`
 }
 
 func (t ingestTuning) config(replicas int) ingest.Config {
@@ -71,7 +71,12 @@ func (c *ingestCmd) Run(ctx context.Context, out *console) error {
 // for the first to go must not keep an orchestrator from ending that.
 func ingestReady(s *ingest.Ingest) error {
 	switch state := s.Status().State; state {
-	case ingest.StateStreaming, ingest.StateStandby:
+	case ingest.StateStreaming:
+		if waiting := s.Status().Waiting; waiting != "" {
+			return fmt.Errorf("no changes come from Postgres: %s", waiting)
+		}
+		return nil
+	case ingest.StateStandby:
 		return nil
 	case ingest.StateBackOff:
 		return errors.New("trying again after trouble; see the log")

@@ -14,6 +14,7 @@ func consumerMetrics(s consumer.Status) []telemetry.Metric {
 		telemetry.Gauge("shapebus_consumer_applied_lsn", "LSN in bytes up to which the change log has been applied.", float64(s.Applied)),
 		telemetry.Gauge("shapebus_consumer_unread_messages", "Change log messages not read yet.", float64(s.Unread)),
 		telemetry.Gauge("shapebus_consumer_partitions_down", "Partitions that cannot be written; their shapes wait.", float64(len(s.Down))),
+		telemetry.Gauge("shapebus_consumer_tables_harmed", "Tables of which the application's updates fail because of shapes, which only a person can end.", float64(len(s.Harm))),
 		telemetry.Counter("shapebus_consumer_partition_losses_total", "Times that a partition could not be written any more.", s.Drops),
 		telemetry.Counter("shapebus_consumer_unreadable_messages_total", "Stored messages that cannot be read; the shapes they concern ended.", s.Poison),
 		telemetry.Gauge("shapebus_consumer_shapes_live", "Shapes that follow the change log.", float64(s.Live)),
@@ -36,6 +37,7 @@ func ingestMetrics(s ingest.Status) []telemetry.Metric {
 	return []telemetry.Metric{
 		telemetry.Flag("shapebus_ingest_streaming", "1 while changes are read from the replication slot.", s.State == ingest.StateStreaming),
 		telemetry.Flag("shapebus_ingest_standby", "1 while another ingest has the slot.", s.State == ingest.StateStandby),
+		telemetry.Flag("shapebus_ingest_waiting", "1 while Postgres sends nothing because a standby has not received it.", s.Waiting != ""),
 		telemetry.Gauge("shapebus_ingest_received_lsn", "LSN in bytes received from Postgres.", float64(s.Received)),
 		telemetry.Gauge("shapebus_ingest_published_lsn", "LSN in bytes published to the change log.", float64(s.Published)),
 		telemetry.Gauge("shapebus_ingest_acked_lsn", "LSN in bytes that JetStream has stored.", float64(s.Acked)),

@@ -8,6 +8,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/shapebus/shapebus/internal/term"
 	"github.com/shapebus/shapebus/pkg/pg"
 	"github.com/shapebus/shapebus/pkg/topology"
 )
@@ -26,7 +27,7 @@ func checkNATS(ctx context.Context, nc *nats.Conn, source topology.Source, parti
 	if err != nil {
 		list = append(list, failure("jetstream", "start the server with --jetstream --store_dir DIR, or enable JetStream for this user's account", "%v", err))
 	} else {
-		list = append(list, okay("jetstream", "enabled, %s of files stored in this account", sizeText(int64(account.Store))))
+		list = append(list, okay("jetstream", "enabled, %s of files stored in this account", term.Size(int64(account.Store))))
 		list = append(list, checkLimits(account.Limits, account.Streams, streamsToCome(ctx, js, source, partitions))...)
 	}
 	list = append(list, checkPermissions(ctx, nc, source)...)
@@ -63,9 +64,9 @@ func checkPayload(limit int64) pg.Finding {
 	const name = "max_payload"
 	if limit < comfortablePayload {
 		return warning(name, "set max_payload: 1MB in the server's configuration",
-			"%s: messages are packed to %s, so each will be split", sizeText(limit), sizeText(comfortablePayload))
+			"%s: messages are packed to %s, so each will be split", term.Size(limit), term.Size(comfortablePayload))
 	}
-	return okay(name, "%s; larger rows are split", sizeText(limit))
+	return okay(name, "%s; larger rows are split", term.Size(limit))
 }
 
 // streamsToCome is how many of the source's streams and buckets do not exist yet.
@@ -99,7 +100,7 @@ func checkLimits(limits jetstream.AccountLimits, have, toCome int) []pg.Finding 
 	case limits.MaxStore == 0:
 		list = append(list, failure("account: storage", "give the account file storage", "the account may not store files"))
 	case limits.MaxStore > 0:
-		list = append(list, okay("account: storage", "up to %s; the change log alone takes --change-log-max-bytes", sizeText(limits.MaxStore)))
+		list = append(list, okay("account: storage", "up to %s; the change log alone takes --change-log-max-bytes", term.Size(limits.MaxStore)))
 	}
 	if limits.MaxBytesRequired {
 		list = append(list, failure("account: max_bytes", "give --shape-log-max-bytes to consumer, or lift the account's rule",

@@ -13,6 +13,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/shapebus/shapebus/internal/term"
 	"github.com/shapebus/shapebus/pkg/client"
 	"github.com/shapebus/shapebus/pkg/control"
 	"github.com/shapebus/shapebus/pkg/pg"
@@ -125,9 +126,9 @@ func printShapes(w io.Writer, shapes []control.Shape) error {
 	for _, s := range shapes {
 		state := string(s.State)
 		if s.Reason != "" {
-			state += " (" + printable(s.Reason) + ")"
+			state += " (" + term.Printable(s.Reason) + ")"
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", s.Handle, describe(s), state, rowsText(s), s.Offset, sizeText(s.LagBytes), sizeText(s.LogBytes))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", s.Handle, describe(s), state, rowsText(s), s.Offset, term.Size(s.LagBytes), term.Size(s.LogBytes))
 	}
 	return t.Flush()
 }
@@ -140,7 +141,7 @@ func printShape(w io.Writer, s control.Shape) error {
 	line("shape", "%s", describe(s))
 	line("state", "%s", s.State)
 	if s.Reason != "" {
-		line("reason", "%s", printable(s.Reason))
+		line("reason", "%s", term.Printable(s.Reason))
 	}
 	line("columns", "%s", columnsText(s))
 	if !s.HasKey {
@@ -148,9 +149,9 @@ func printShape(w io.Writer, s control.Shape) error {
 	}
 	line("rows", "%s", rowsText(s))
 	line("offset", "%s", s.Offset)
-	line("applied", "%s, %s behind the end of the change log", s.Applied, sizeText(s.LagBytes))
-	line("log", "%s, partition %d, written per %s", sizeText(s.LogBytes), s.Partition, s.WriteUnit)
-	line("created", "%s", s.CreatedAt().Format(time.RFC3339))
+	line("applied", "%s, %s behind the end of the change log", s.Applied, term.Size(s.LagBytes))
+	line("log", "%s, partition %d, written per %s", term.Size(s.LogBytes), s.Partition, s.WriteUnit)
+	line("created", "%s", s.Created.Format(time.RFC3339))
 	return t.Flush()
 }
 
@@ -165,14 +166,14 @@ func rowsOf(s control.Shape) int64 {
 
 func rowsText(s control.Shape) string {
 	if n := rowsOf(s); n >= 0 {
-		return countText(n)
+		return term.Count(n)
 	}
 	return "not counted"
 }
 
 func rowsPhrase(s control.Shape) string {
 	if n := rowsOf(s); n >= 0 {
-		return plural(n, "row")
+		return term.Plural(n, "row")
 	}
 	return "rows not counted"
 }
@@ -181,12 +182,12 @@ func rowsPhrase(s control.Shape) string {
 func describe(s control.Shape) string {
 	text := sqlName(s.Schema) + "." + sqlName(s.Table)
 	if s.Where != "" {
-		text += " where " + printable(strings.Join(strings.Fields(s.Where), " "))
+		text += " where " + term.Printable(strings.Join(strings.Fields(s.Where), " "))
 	}
 	if len(s.Params) > 0 {
 		params, err := json.Marshal(s.Params)
 		if err == nil {
-			text += " " + printable(string(params))
+			text += " " + term.Printable(string(params))
 		}
 	}
 	return text
@@ -199,13 +200,13 @@ func sqlName(name string) string {
 	if plainName.MatchString(name) {
 		return name
 	}
-	return printable(pg.Ident(name))
+	return term.Printable(pg.Ident(name))
 }
 
 func columnsText(s control.Shape) string {
 	names := make([]string, len(s.Columns))
 	for i, c := range s.Columns {
-		names[i] = printable(c.Name) + " " + c.TypeName
+		names[i] = term.Printable(c.Name) + " " + c.TypeName
 		if c.Key && s.HasKey {
 			names[i] += " (key)"
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/shapebus/shapebus/internal/term"
 	"github.com/shapebus/shapebus/pkg/client"
 	"github.com/shapebus/shapebus/pkg/control"
 )
@@ -43,13 +44,16 @@ func (c *shapeCreateCmd) Run(ctx context.Context, out *console) error {
 	})
 }
 
+// lookEvery is how often a shape is looked at that is being created.
+const lookEvery = 200 * time.Millisecond
+
 // waitLive waits for the end of a shape's creation, showing its progress. Leaving it does not stop the creation.
 func waitLive(ctx context.Context, out *console, s *client.Shape) (control.Shape, error) {
-	line := progress{w: out.stderr, on: out.stderrTTY}
-	defer line.clear()
+	line := term.NewProgress(out.stderr, out.stderrTTY)
+	defer line.Clear()
 	start := time.Now()
 	rows, grown := int64(0), start // the last number of rows that differed, and since when
-	tick := time.NewTicker(progressPeriod)
+	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	said := ""
 	for info := s.Info(); ; {
@@ -61,16 +65,16 @@ func waitLive(ctx context.Context, out *console, s *client.Shape) (control.Shape
 		case control.StateCreating:
 		}
 		if info.Reason != "" && info.Reason != said {
-			line.clear()
+			line.Clear()
 			said = info.Reason
-			fmt.Fprintf(out.stderr, "waiting: %s\n", printable(said))
+			fmt.Fprintf(out.stderr, "waiting: %s\n", term.Printable(said))
 		}
 		now := time.Now()
 		if info.SnapshotRows != rows {
 			rows, grown = info.SnapshotRows, now
 		}
-		if line.due(now) {
-			line.draw(now, "snapshot: %s, %s · %s of changes to catch up with", plural(rows, "row"), rateText(rows, grown.Sub(start)), sizeText(info.LagBytes))
+		if line.Due(now) {
+			line.Draw(now, "snapshot: %s, %s · %s of changes to catch up with", term.Plural(rows, "row"), term.Rate(rows, grown.Sub(start)), term.Size(info.LagBytes))
 		}
 		select {
 		case <-ctx.Done():

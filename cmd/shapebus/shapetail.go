@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/shapebus/shapebus/internal/term"
 	"github.com/shapebus/shapebus/pkg/client"
 )
 
@@ -17,7 +18,7 @@ type shapeTailCmd struct {
 	definitionFlags
 
 	Shape string `arg:"" name:"shape" help:"Handle or id of a shape, or a table: then the shape is created if there is none."`
-	From  string `env:"-" default:"beginning" help:"Where to start: beginning (the snapshot first), now, or behind an offset such as 26800584_4 (default ${default})."`
+	From  string `env:"-" default:"beginning" help:"Where to start: beginning (the snapshot first), now, or behind a position that was printed, <handle>@<offset> (default ${default})."`
 	Rows  int    `env:"-" default:"-1" help:"Rows to show of each transaction; 0 shows all. Default: 20 on a terminal, all elsewhere and with --json."`
 	Once  bool   `env:"-" help:"Stop when everything that is committed so far has been printed. Default: go on."`
 	JSON  bool   `env:"-" name:"json" help:"Print one JSON object a line. Default: text."`
@@ -35,7 +36,7 @@ func (c *shapeTailCmd) Run(ctx context.Context, out *console) error {
 			return err
 		}
 		if c.From == fromNow {
-			from = client.After(s.Info().Offset)
+			from = client.Position{Handle: s.Handle(), Offset: s.Info().Offset}
 		}
 		w := bufio.NewWriter(out.stdout)
 		var p eventPrinter
@@ -47,7 +48,7 @@ func (c *shapeTailCmd) Run(ctx context.Context, out *console) error {
 				return err
 			}
 		}
-		err = errors.Join(follow(s.Subscribe(ctx, from, client.Options{Log: out.log}), p, c.Once), w.Flush())
+		err = errors.Join(follow(ctx, s.Subscribe(from, client.Options{Log: out.log}), p, c.Once), w.Flush())
 		if ctx.Err() != nil {
 			err = nil // stopped as asked
 		}
@@ -56,9 +57,9 @@ func (c *shapeTailCmd) Run(ctx context.Context, out *console) error {
 }
 
 // follow gives every event to the printer, and ends with the subscription, or once it has caught up.
-func follow(sub *client.Subscription, p eventPrinter, once bool) error {
+func follow(ctx context.Context, sub *client.Subscription, p eventPrinter, once bool) error {
 	defer p.end()
-	for event, err := range sub.Events() {
+	for event, err := range sub.Events(ctx) {
 		if refetch, ok := errors.AsType[*client.MustRefetchError](err); ok {
 			return fmt.Errorf("shape %s has ended: %s; run the command again with the table and where clause for its next life", refetch.Handle, refetch.Reason)
 		}
@@ -92,7 +93,7 @@ func (c *shapeTailCmd) position() (client.Position, error) {
 	}
 	from, err := client.ParsePosition(c.From)
 	if err != nil {
-		return from, &usageError{text: fmt.Sprintf("--from %s: want beginning, now or an offset such as 26800584_4", c.From)}
+		return from, &usageError{text: fmt.Sprintf("--from %s: want beginning, now or a position such as 537a3e845a2479ab-hoe9dyycgv@26800584_4", c.From)}
 	}
 	return from, nil
 }
@@ -108,7 +109,7 @@ func tailHeader(out *console, s *client.Shape) error {
 	if !out.stderrTTY {
 		return nil
 	}
-	p := palette{out.color}
-	_, err := fmt.Fprintf(out.stderr, "%s  %s  %s\n", p.bold(describe(s.Info())), s.Handle(), p.dim("Ctrl-C stops"))
+	p := term.Palette{On: out.color}
+	_, err := fmt.Fprintf(out.stderr, "%s  %s  %s\n", p.Bold(describe(s.Info())), s.Handle(), p.Dim("Ctrl-C stops"))
 	return err
 }

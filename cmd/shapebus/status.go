@@ -7,7 +7,9 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"time"
 
+	"github.com/shapebus/shapebus/internal/term"
 	"github.com/shapebus/shapebus/pkg/client"
 	"github.com/shapebus/shapebus/pkg/control"
 )
@@ -48,25 +50,28 @@ func (c *statusCmd) Run(ctx context.Context, out *console) error {
 func printStatus(w io.Writer, s control.Status) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	line := func(name, format string, args ...any) { fmt.Fprintf(t, "%s\t%s\n", name, fmt.Sprintf(format, args...)) }
-	line("source", "%s, %s, consumer version %s", s.Source, plural(s.Partitions, "partition"), s.Version)
+	line("source", "%s, %s, consumer version %s", s.Source, term.Plural(s.Partitions, "partition"), s.Version)
 	line("publication", "%s", s.Publication)
 	slot := "nobody reads it: is shapebus ingest running?"
 	if s.SlotActive {
 		slot = "in use"
 	}
 	if s.SlotError != "" {
-		line("slot", "%s, %s", s.Slot, printable(s.SlotError))
+		line("slot", "%s, %s", s.Slot, term.Printable(s.SlotError))
 	} else {
-		line("slot", "%s, %s, confirmed %s, Postgres keeps %s of WAL for it", s.Slot, slot, s.SlotConfirmed, sizeText(s.SlotLagBytes))
+		line("slot", "%s, %s, confirmed %s, Postgres keeps %s of WAL for it", s.Slot, slot, s.SlotConfirmed, term.Size(s.SlotLagBytes))
 	}
-	line("change log", "%s, %s, up to %s", plural(s.ChangeMessages, "message"), sizeText(int64(s.ChangeBytes)), s.ChangeLSN)
-	line("consumer", "applied up to %s, %s to read", s.AppliedLSN, plural(s.Unread, "message"))
+	line("change log", "%s, %s, up to %s", term.Plural(s.ChangeMessages, "message"), term.Size(int64(s.ChangeBytes)), s.ChangeLSN)
+	line("consumer", "applied up to %s, %s to read", s.AppliedLSN, term.Plural(s.Unread, "message"))
+	for _, p := range s.Problems {
+		line("PROBLEM", "%s", term.Printable(p))
+	}
 	for _, d := range s.Down {
-		line("partition down", "%d, since %s: %s", d.Partition, printable(d.Since), printable(d.Reason))
+		line("partition down", "%d, since %s: %s", d.Partition, d.Since.Format(time.RFC3339), term.Printable(d.Reason))
 	}
 	line("shapes", "%s", shapesText(s.Shapes))
 	if s.Unreadable > 0 {
-		line("unreadable", "%s of shapes; the consumer's log says what to remove", plural(s.Unreadable, "record"))
+		line("unreadable", "%s of shapes; the consumer's log says what to remove", term.Plural(s.Unreadable, "record"))
 	}
 	return t.Flush()
 }

@@ -41,6 +41,7 @@ func TestMain(m *testing.M) {
 // TestStories runs testdata/*.txtar, one user story each, against the built
 // binary. See stage for what a story finds.
 func TestStories(t *testing.T) {
+	t.Parallel()
 	files, err := filepath.Glob("testdata/*.txtar")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no stories: %v", err)
@@ -48,6 +49,7 @@ func TestStories(t *testing.T) {
 	for _, file := range files {
 		name := strings.TrimSuffix(filepath.Base(file), ".txtar")
 		t.Run(strings.ReplaceAll(name, "_", " "), func(t *testing.T) {
+			t.Parallel()
 			s := &stage{t: t, pure: name == "usage"}
 			if !s.pure {
 				s.database = pgtest.Database(t) // skips the story in -short

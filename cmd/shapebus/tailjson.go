@@ -15,6 +15,7 @@ type jsonPrinter struct{ w *bufio.Writer }
 type jsonEvent struct {
 	Type     string  `json:"type"` // begin, insert, update, delete, truncate, upsert, discard, commit, abort, caught_up
 	Offset   string  `json:"offset,omitempty"`
+	Position string  `json:"position,omitempty"` // of a commit: for --from
 	LSN      string  `json:"lsn,omitempty"`
 	XID      uint64  `json:"xid,omitempty"`
 	Time     string  `json:"time,omitempty"` // RFC 3339
@@ -37,7 +38,7 @@ func (p *jsonPrinter) print(e client.Event) error {
 		}
 		return p.line(j)
 	case client.Commit:
-		err := p.line(jsonEvent{Type: "commit", Offset: e.Offset.String(), LSN: e.LSN.String(), XID: uint64(e.XID), Time: timeText(e.Time), Snapshot: e.Snapshot, Unit: e.Unit, Changes: &e.Changes})
+		err := p.line(jsonEvent{Type: "commit", Offset: e.Offset.String(), Position: e.Position().String(), LSN: e.LSN.String(), XID: uint64(e.XID), Time: timeText(e.Time), Snapshot: e.Snapshot, Unit: e.Unit, Changes: &e.Changes})
 		if err != nil {
 			return err
 		}

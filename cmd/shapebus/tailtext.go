@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/shapebus/shapebus/internal/term"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/client"
 )
@@ -22,8 +23,8 @@ const valueWidth = 72
 // textPrinter prints each transaction as a block of lines.
 type textPrinter struct {
 	w     *bufio.Writer
-	color palette
-	line  progress
+	color term.Palette
+	line  term.Progress
 	limit int // rows shown of one transaction; 0 = all
 	width int // characters shown of one value; 0 = all
 
@@ -33,14 +34,14 @@ type textPrinter struct {
 }
 
 func newTextPrinter(w *bufio.Writer, out *console, limit int) *textPrinter {
-	p := &textPrinter{w: w, color: palette{out.color}, line: progress{w: out.stderr, on: out.stdoutTTY && out.stderrTTY}, limit: limit}
+	p := &textPrinter{w: w, color: term.Palette{On: out.color}, line: term.NewProgress(out.stderr, out.stdoutTTY && out.stderrTTY), limit: limit}
 	if out.stdoutTTY {
 		p.width = valueWidth
 	}
 	return p
 }
 
-func (p *textPrinter) end() { p.line.clear() }
+func (p *textPrinter) end() { p.line.Clear() }
 
 func (p *textPrinter) print(e client.Event) error {
 	switch e := e.(type) {
@@ -56,47 +57,47 @@ func (p *textPrinter) print(e client.Event) error {
 	case client.Commit:
 		return p.commit(e)
 	case client.Abort:
-		p.line.clear()
-		fmt.Fprintln(p.w, p.color.red("  void: the server began this unit again, so what is above since the last commit does not count"))
+		p.line.Clear()
+		fmt.Fprintln(p.w, p.color.Red("  void: the server began this unit again, so what is above since the last commit does not count"))
 		return p.w.Flush()
 	case client.CaughtUp:
-		p.line.clear()
+		p.line.Clear()
 	}
 	return p.w.Flush()
 }
 
 func (p *textPrinter) head() error {
-	p.line.clear()
+	p.line.Clear()
 	title := p.begin.Time.Local().Format("2006-01-02 15:04:05.000")
 	if p.begin.Snapshot {
 		title = "snapshot"
 	}
-	fmt.Fprint(p.w, p.color.bold(title))
+	fmt.Fprint(p.w, p.color.Bold(title))
 	if p.begin.Snapshot {
-		fmt.Fprint(p.w, p.color.dim("  "+plural(p.begin.Rows, "row")))
+		fmt.Fprint(p.w, p.color.Dim("  "+term.Plural(p.begin.Rows, "row")))
 	} else {
 		if p.begin.Unit {
 			fmt.Fprint(p.w, "  unit of transactions, from")
 		}
-		fmt.Fprint(p.w, p.color.dim(fmt.Sprintf("  lsn %s  xid %d", p.begin.LSN, p.begin.XID)))
+		fmt.Fprint(p.w, p.color.Dim(fmt.Sprintf("  lsn %s  xid %d", p.begin.LSN, p.begin.XID)))
 	}
 	_, err := fmt.Fprintln(p.w)
 	return err
 }
 
 func (p *textPrinter) change(c client.Change) error {
-	mark, paint := "?", p.color.dim
+	mark, paint := "?", p.color.Dim
 	switch c.Kind {
 	case change.Insert:
-		mark, paint = "+", p.color.green
+		mark, paint = "+", p.color.Green
 	case change.Update:
-		mark, paint = "~", p.color.yellow
+		mark, paint = "~", p.color.Yellow
 	case change.Delete, change.Discard:
-		mark, paint = "-", p.color.red
+		mark, paint = "-", p.color.Red
 	case change.Upsert:
-		mark, paint = "*", p.color.yellow
+		mark, paint = "*", p.color.Yellow
 	case change.Truncate:
-		_, err := fmt.Fprintln(p.w, "  "+p.color.red("- every row (truncate)"))
+		_, err := fmt.Fprintln(p.w, "  "+p.color.Red("- every row (truncate)"))
 		return err
 	}
 	_, err := fmt.Fprintln(p.w, "  "+paint(mark+" "+rowText(c.Row, p.width)))
@@ -106,7 +107,7 @@ func (p *textPrinter) change(c client.Change) error {
 // skip shows how far a large transaction has come instead of its rows.
 func (p *textPrinter) skip() error {
 	now := time.Now()
-	if !p.line.due(now) {
+	if !p.line.Due(now) {
 		return nil
 	}
 	if err := p.w.Flush(); err != nil {
@@ -114,22 +115,22 @@ func (p *textPrinter) skip() error {
 	}
 	of := ""
 	if p.begin.Snapshot {
-		of = " of " + countText(p.begin.Rows)
+		of = " of " + term.Count(p.begin.Rows)
 	}
-	p.line.draw(now, "  … %s%s rows, %s", countText(p.seen), of, rateText(p.seen, now.Sub(p.started)))
+	p.line.Draw(now, "  … %s%s rows, %s", term.Count(p.seen), of, term.Rate(p.seen, now.Sub(p.started)))
 	return nil
 }
 
 func (p *textPrinter) commit(c client.Commit) error {
-	p.line.clear()
+	p.line.Clear()
 	if hidden := p.seen - int64(p.limit); p.limit > 0 && hidden > 0 {
-		fmt.Fprintln(p.w, p.color.dim(fmt.Sprintf("  … and %s more (--rows 0 shows all)", countText(hidden))))
+		fmt.Fprintln(p.w, p.color.Dim(fmt.Sprintf("  … and %s more (--rows 0 shows all)", term.Count(hidden))))
 	}
 	thing := "change"
 	if c.Snapshot {
 		thing = "row"
 	}
-	fmt.Fprintln(p.w, p.color.dim(fmt.Sprintf("  = %s, offset %s", plural(p.seen, thing), c.Offset)))
+	fmt.Fprintln(p.w, p.color.Dim(fmt.Sprintf("  = %s, position %s", term.Plural(p.seen, thing), c.Position())))
 	return p.w.Flush()
 }
 
@@ -140,7 +141,7 @@ func rowText(r client.Row, width int) string {
 		if i > 0 {
 			b.WriteByte(' ')
 		}
-		b.WriteString(printable(r.Column(i).Name))
+		b.WriteString(term.Printable(r.Column(i).Name))
 		b.WriteByte('=')
 		switch v := r.At(i); {
 		case r.Unchanged(i):
@@ -155,26 +156,12 @@ func rowText(r client.Row, width int) string {
 }
 
 func valueText(v string, width int) string {
-	v = cut(v, width)
+	v = term.Cut(v, width)
 	plain := v != "" && v != "NULL" && !strings.ContainsFunc(v, func(r rune) bool {
-		return isControl(r) || strings.ContainsRune(" '=,()", r)
+		return term.IsControl(r) || strings.ContainsRune(" '=,()", r)
 	})
 	if plain {
 		return v
 	}
-	return "'" + printable(strings.ReplaceAll(v, "'", "''")) + "'"
-}
-
-// cut shortens s to width characters; 0 leaves it whole.
-func cut(s string, width int) string {
-	if width <= 0 || len(s) <= width {
-		return s
-	}
-	n := 0
-	for i := range s {
-		if n++; n > width {
-			return s[:i] + "…"
-		}
-	}
-	return s
+	return "'" + term.Printable(strings.ReplaceAll(v, "'", "''")) + "'"
 }

@@ -56,15 +56,20 @@ func TestBenches(t *testing.T) {
 			"idle -plain 20 -subqueries 5 -toggles 10 -period 1s",
 			"idle_consumer_cpu_percent toggle_cpu_ms idle_materializer_cpu_percent idle_consumer_rss",
 		},
+		{"subquery -part memory -rows 20000 -values 2000 -set 4000", "memory_ratio_outer memory_ratio_inner memory_ratio_both"},
+		{"subquery -part values -held 20000", "bytes_per_value consumer_bytes_per_value"},
 		{
-			"subquery -rows 20000 -values 2000 -set 4000 -held 20000 -shapes 12 -changes 20 -stall 2s",
-			"memory_ratio_outer memory_ratio_inner memory_ratio_both bytes_per_value consumer_bytes_per_value " +
-				"reconcile_p50_ms reconcile_p99_ms units_per_change reconcile_p50_ms_1000 reconcile_p99_ms_1000 units_per_change_1000 " +
-				"slot_lag_before_reconcile slot_lag_during_reconcile other_p99_ms_before_reconcile other_p99_ms_during_reconcile reconcile_held_up_s",
+			"subquery -part latency -shapes 12 -changes 20",
+			"reconcile_p50_ms reconcile_p99_ms units_per_change reconcile_p50_ms_1000 reconcile_p99_ms_1000 units_per_change_1000",
+		},
+		{
+			"subquery -part slow -stall 2s",
+			"slot_lag_before_reconcile slot_lag_during_reconcile other_p99_ms_before_reconcile other_p99_ms_during_reconcile reconcile_held_up_s",
 		},
 	} {
 		args := append(strings.Fields(c.args), "-binary", binary)
-		t.Run(args[0]+" prints all of its figures", func(t *testing.T) {
+		t.Run(c.args+" prints all of its figures", func(t *testing.T) {
+			t.Parallel()
 			var out bytes.Buffer
 			if code := run(t.Context(), args, &out, t.Output()); code != 0 {
 				t.Fatalf("bench %s exits with %d", c.args, code)

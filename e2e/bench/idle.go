@@ -123,7 +123,7 @@ func (i *idle) create(ctx context.Context, o *office) ([]*shape, error) {
 		})
 	}
 	for n := range i.plain {
-		defs = append(defs, client.Definition{Table: o.outer, Where: "customer = $1", Params: []string{strconv.Itoa(n + 1)}})
+		defs = append(defs, client.Definition{Table: o.outer, Where: "customer = $1", Params: []any{strconv.Itoa(n + 1)}})
 	}
 	all := make([]*shape, len(defs))
 	// The first one brings the tables into the publication.

@@ -186,7 +186,7 @@ func (t *trips) write(ctx context.Context, url, table string, jobs <-chan int) (
 // read notes when each row comes, until all have. It closes reading when it has reached the end of the empty log.
 func (t *trips) read(ctx context.Context, s *client.Shape, reading chan<- struct{}) error {
 	missing := len(t.received)
-	for e, err := range s.Subscribe(ctx, client.Beginning(), client.Options{}).Events() {
+	for e, err := range s.Subscribe(client.Beginning(), client.Options{}).Events(ctx) {
 		if err != nil {
 			return err
 		}

@@ -29,8 +29,7 @@ func (l *lab) settle(ctx context.Context, s *shape) error {
 		if info.State != control.StateLive {
 			return false, fmt.Errorf("it is %s: %s", info.State, info.Reason)
 		}
-		at, err := change.ParseLSN(info.Applied)
-		return at >= end, err
+		return info.Applied >= end, nil
 	})
 }
 
@@ -42,7 +41,7 @@ func (l *lab) verify(ctx context.Context, s *shape) (rows int, err error) {
 	info := s.Info()
 	where := cmp.Or(info.Where, "true")
 	for i := len(info.Params); i > 0; i-- {
-		where = strings.ReplaceAll(where, fmt.Sprintf("$%d", i), pg.Literal(info.Params[i-1]))
+		where = strings.ReplaceAll(where, fmt.Sprintf("$%d", i), pg.Literal(*info.Params[i-1]))
 	}
 	want, err := l.count(ctx, fmt.Sprintf("SELECT count(*) FROM %s WHERE %s", info.Table, where))
 	if err != nil {
@@ -70,7 +69,7 @@ type undone struct {
 // countRows reads a shape's log to its end.
 func countRows(ctx context.Context, s *client.Shape) (int, error) {
 	c := rowCount{ids: map[string]struct{}{}}
-	for event, err := range s.Subscribe(ctx, client.Beginning(), client.Options{}).Events() {
+	for event, err := range s.Subscribe(client.Beginning(), client.Options{}).Events(ctx) {
 		if err != nil {
 			return 0, err
 		}

@@ -182,7 +182,7 @@ func (m *manyShapes) create(ctx context.Context, l *lab, source topology.Source,
 			break
 		}
 		group.Go(func() error {
-			_, err := cl.Create(ctx, client.Definition{Table: table, Where: "customer = $1", Params: []string{strconv.Itoa(i)}})
+			_, err := cl.Create(ctx, client.Definition{Table: table, Where: "customer = $1", Params: []any{strconv.Itoa(i)}})
 			return err
 		})
 	}

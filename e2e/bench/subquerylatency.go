@@ -108,7 +108,7 @@ func (o *office) createMany(ctx context.Context, n int) ([]*shape, error) {
 		return nil, err
 	}
 	def := func(i int) client.Definition {
-		return client.Definition{Table: o.outer, Where: o.membership() + " AND kind >= $1", Params: []string{strconv.Itoa(-i)}}
+		return client.Definition{Table: o.outer, Where: o.membership() + " AND kind >= $1", Params: []any{strconv.Itoa(-i)}}
 	}
 	shapes := make([]*shape, n)
 	// The first one brings the tables into the publication.
@@ -224,7 +224,7 @@ func (o *office) toggle(ctx context.Context, value int) (time.Time, error) {
 // sight reports the commits of a shape by the value of their first row, and the end of its log as value 0, until ctx ends.
 func sight(ctx context.Context, s *client.Shape, reader int, sightings chan<- sighting) error {
 	ahead, value := false, 0
-	for event, err := range s.Subscribe(ctx, client.Beginning(), client.Options{}).Events() {
+	for event, err := range s.Subscribe(client.Beginning(), client.Options{}).Events(ctx) {
 		if err != nil {
 			if ctx.Err() != nil {
 				return nil

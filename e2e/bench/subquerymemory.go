@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -86,7 +87,7 @@ func (l *lab) outing(ctx context.Context, name string, set int, t outing) (p off
 	if err != nil {
 		return p, err
 	}
-	defer o.close()
+	defer func() { err = errors.Join(err, o.closeForGood(ctx)) }()
 	if err := o.createShape(ctx); err != nil {
 		return p, err
 	}

@@ -29,7 +29,7 @@ var tableStories = []story{
 	{
 		name: "a table that is published with its schema leaves it and comes back", since: 15, table: "t", ends: "publication",
 		setup: plain + "ALTER PUBLICATION {pub} ADD TABLES IN SCHEMA {s}; CREATE SCHEMA {s}_away; ALTER TABLE t REPLICA IDENTITY FULL",
-		sql:   []string{"ALTER TABLE t SET SCHEMA {s}_away", "UPDATE {s}_away.t SET a = 'x'", "ALTER TABLE {s}_away.t SET SCHEMA {s}"},
+		sql:   []string{"BEGIN; ALTER TABLE t SET SCHEMA {s}_away; UPDATE {s}_away.t SET a = 'x'; ALTER TABLE {s}_away.t SET SCHEMA {s}; COMMIT"},
 	},
 	{
 		name: "a table is packed", table: "t", setup: plain,

@@ -87,7 +87,7 @@ func (w *world) pollLog(ctx context.Context, before, after int64) error {
 }
 
 func (w *world) pollView(ctx context.Context, before, after int) error {
-	view := w.shapes[0].Rows(ctx, client.Options{})
+	view := w.shapes[0].View(client.ViewOptions{})
 	defer view.Close()
 	if err := view.WaitReady(ctx); err != nil {
 		return err
@@ -114,7 +114,7 @@ func (w *world) pollView(ctx context.Context, before, after int) error {
 // come before its marker stands in the log.
 func (w *world) followEvents(ctx context.Context, rows int64) error {
 	var inside, net int64
-	for event, err := range w.shapes[0].Subscribe(ctx, client.Beginning(), client.Options{}).Events() {
+	for event, err := range w.shapes[0].Subscribe(client.Beginning(), client.Options{}).Events(ctx) {
 		if err != nil {
 			return err
 		}

@@ -41,6 +41,7 @@ func awaitTrim(s *stack.Stack, sql string) {
 // TestShapesGoOnWithAnotherStreamOfTheChangeLog deletes the change log's stream
 // while everything runs. The slot still has all that was in it, or the shapes do.
 func TestShapesGoOnWithAnotherStreamOfTheChangeLog(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name          string
 		confirm       time.Duration // until the slot has passed what is stored

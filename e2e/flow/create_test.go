@@ -155,6 +155,9 @@ CREATE TABLE gen (id int PRIMARY KEY, a int, b int GENERATED ALWAYS AS (a + 1) S
 		{"a clause of a megabyte", client.Definition{Table: "tasks", Where: strings.Repeat("owner = 1 OR ", 80_000) + "true"}, control.CodeBadRequest, "bytes"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			if tt.def.Table == "gen" && pg.Major(s.DB) >= 18 {
+				t.Skip("the publication carries stored generated columns from Postgres 18 on")
+			}
 			_, err := s.Client.Create(t.Context(), tt.def)
 			var re *client.RequestError
 			if !errors.As(err, &re) {
@@ -178,10 +181,10 @@ CREATE TABLE gen (id int PRIMARY KEY, a int, b int GENERATED ALWAYS AS (a + 1) S
 // TestSameDefinitionSameShape finds a shape again however it is written.
 func TestSameDefinitionSameShape(t *testing.T) {
 	s := stack.Start(t, tasks)
-	a := s.Create(client.Definition{Table: "tasks", Where: "owner = $1", Params: []string{"3"}})
+	a := s.Create(client.Definition{Table: "tasks", Where: "owner = $1", Params: []any{"3"}})
 	for _, def := range []client.Definition{
 		{Table: "public.tasks", Where: "owner   =  3"},
-		{Table: `"tasks"`, Where: "OWNER = $1", Params: []string{"3"}, Columns: []string{"title", "id", "done", "owner"}},
+		{Table: `"tasks"`, Where: "OWNER = $1", Params: []any{"3"}, Columns: []string{"title", "id", "done", "owner"}},
 	} {
 		b, err := s.Client.Create(t.Context(), def)
 		if err != nil {

@@ -16,6 +16,7 @@ import (
 // TestShapesEndWhenTheirTableChanges pins I9: every kind of change ends exactly
 // the shapes of that table, with a reason, and a new life can begin.
 func TestShapesEndWhenTheirTableChanges(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct{ name, setup, sql, reason string }{
 		{"column added", "", "ALTER TABLE victim ADD extra int; INSERT INTO victim VALUES (9, 'x', 1)", "column extra was added"},
 		{"column added, and the table is quiet", "", "ALTER TABLE victim ADD extra int", "column extra was added"},
@@ -48,7 +49,7 @@ func TestShapesEndWhenTheirTableChanges(t *testing.T) {
 				t.Errorf("the log ends with %q, the record with %q", st.Ended, info.Reason)
 			}
 			var must *client.MustRefetchError
-			for _, err := range victim.Subscribe(t.Context(), client.Beginning(), client.Options{}).Events() {
+			for _, err := range victim.Subscribe(client.Beginning(), client.Options{}).Events(t.Context()) {
 				if err != nil && !errors.As(err, &must) {
 					t.Fatal(err)
 				}

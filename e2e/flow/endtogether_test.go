@@ -15,6 +15,7 @@ import (
 	"github.com/shapebus/shapebus/pkg/client"
 	"github.com/shapebus/shapebus/pkg/control"
 	"github.com/shapebus/shapebus/pkg/pg"
+	"github.com/shapebus/shapebus/pkg/pgtemp/pgtest"
 	"github.com/shapebus/shapebus/pkg/registry"
 	"github.com/shapebus/shapebus/pkg/stream"
 	"github.com/shapebus/shapebus/pkg/topology"
@@ -30,6 +31,7 @@ const treeSchema = `
 // TestShapesThatDependOnOneAnotherEndTogether pins I9 where one cause ends shapes and what
 // they depend on at once: each of them ends, once, with a reason.
 func TestShapesThatDependOnOneAnotherEndTogether(t *testing.T) {
+	t.Parallel()
 	definitions := []client.Definition{
 		{Table: "tree"},
 		{Table: "tree", Where: "parent IN (SELECT id FROM tree WHERE open)"},
@@ -164,7 +166,7 @@ func TestAnAppReadsFewSnapshotsWhenAllShapesEnd(t *testing.T) {
 			for sh := first[i]; ; {
 				r.handles = append(r.handles, sh.Handle())
 				ended := false
-				for _, err := range sh.Subscribe(ctx, client.Beginning(), client.Options{}).Events() {
+				for _, err := range sh.Subscribe(client.Beginning(), client.Options{}).Events(ctx) {
 					var must *client.MustRefetchError
 					ended = ended || errors.As(err, &must)
 				}
@@ -232,7 +234,7 @@ func replayEnded(s *stack.Stack, sh *client.Shape) *logcheck.State {
 // returns the code of the refusal.
 func createOnce(t *testing.T, s *stack.Stack, def client.Definition) (code string) {
 	t.Helper()
-	data, err := json.Marshal(control.CreateRequest{Table: def.Table, Columns: def.Columns, Where: def.Where, Params: def.Params})
+	data, err := json.Marshal(control.CreateRequest{Table: def.Table, Columns: def.Columns, Where: def.Where})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -243,13 +245,13 @@ func createOnce(t *testing.T, s *stack.Stack, def client.Definition) (code strin
 	return answer.Header.Get(micro.ErrorCodeHeader)
 }
 
-// dropSlot drops the replication slot as soon as Postgres knows that nobody reads it any more.
+// dropSlot drops the replication slot of an ingest that has stopped.
 func dropSlot(s *stack.Stack) {
 	s.TB.Helper()
-	s.Until("the slot is dropped", func() (bool, error) {
-		_, err := s.DB.Exec(s.TB.Context(), "SELECT pg_drop_replication_slot($1)", s.Source.Slot())
-		return err == nil, err
-	}, func() string { return "it is not" })
+	if err := pgtest.FreeSlot(s.TB.Context(), s.DB, s.Source.Slot()); err != nil {
+		s.TB.Fatal(err)
+	}
+	s.Exec("SELECT pg_drop_replication_slot($1)", s.Source.Slot())
 }
 
 // endLog appends a shape's last word, as the consumer does before it changes the record.

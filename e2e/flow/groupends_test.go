@@ -15,6 +15,7 @@ import (
 // TestShapesBehindTheMainLoopEndWhenTheirTableChanges: a shape that waits for a
 // unit, or is in one, ends like any other, and lets go of the change log.
 func TestShapesBehindTheMainLoopEndWhenTheirTableChanges(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		sql, reason string
 		poll        time.Duration // of the catalog; long if the unit itself is to notice
@@ -71,6 +72,7 @@ func awaitTrimmed(s *stack.Stack) {
 // TestShapesThatWaitEndWhenTheirTableChanges: nothing comes that would let them
 // go on, so only the catalog tells, of their own table or of an inner one.
 func TestShapesThatWaitEndWhenTheirTableChanges(t *testing.T) {
+	t.Parallel()
 	const chain = "task_id IN (SELECT id FROM tasks WHERE project_id IN (SELECT id FROM projects WHERE active))"
 	for _, tt := range []struct{ sql, reason string }{
 		{"DROP TABLE comments", "was dropped"},

@@ -68,6 +68,7 @@ func (p *postgres) run(name string, args ...string) {
 // and lets a standby take over that has not received the last transactions: both lack what
 // was published. The shapes end with that reason, and others can be created.
 func TestTheDatabaseGoesBackInItsHistory(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name      string
 		takesOver bool // on a timeline of its own, without the slot

@@ -21,7 +21,7 @@ func TestManyShapesCreatedTogetherUnderTraffic(t *testing.T) {
 	for w := range 16 {
 		wg.Go(func() {
 			for i := w; i < n; i += 16 {
-				shapes[i] = s.Create(client.Definition{Table: "tasks", Where: "id = $1 OR owner = $2", Params: []string{strconv.Itoa(i), strconv.Itoa(i % 8)}})
+				shapes[i] = s.Create(client.Definition{Table: "tasks", Where: "id = $1 OR owner = $2", Params: []any{strconv.Itoa(i), strconv.Itoa(i % 8)}})
 			}
 		})
 	}

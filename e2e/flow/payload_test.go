@@ -15,6 +15,7 @@ import (
 // TestRowsLargerThanWhatReadersAskFor: the server takes messages of 8 MB, more
 // than any reader lets it send in advance.
 func TestRowsLargerThanWhatReadersAskFor(t *testing.T) {
+	t.Parallel()
 	server, err := natsembed.Start(natsembed.Options{Dir: t.TempDir(), MaxPayload: 8 << 20})
 	if err != nil {
 		t.Fatal(err)
@@ -56,6 +57,7 @@ func TestRowsLargerThanWhatReadersAskFor(t *testing.T) {
 // TestTheServerTakesLessThanBefore starts the server again with another
 // max_payload while rows are written that are larger than the lower one.
 func TestTheServerTakesLessThanBefore(t *testing.T) {
+	t.Parallel()
 	const high, low, large = 1 << 20, 64 << 10, 400 << 10
 	opts := natsembed.Options{Dir: t.TempDir(), Port: -1, MaxPayload: high}
 	var server *natsembed.Server

@@ -33,7 +33,7 @@ func TestRestartsUnderTraffic(t *testing.T) {
 			stopConsumer()
 			stopConsumer = s.StartConsumer()
 		}
-		sh, err := s.Client.Create(t.Context(), client.Definition{Table: "tasks", Where: "id > $1", Params: []string{string(rune('1' + i))}})
+		sh, err := s.Client.Create(t.Context(), client.Definition{Table: "tasks", Where: "id > $1", Params: []any{string(rune('1' + i))}})
 		if err != nil {
 			t.Fatal(err)
 		}

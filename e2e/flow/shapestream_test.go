@@ -28,7 +28,7 @@ func TestTheShapeStreamIsLostUnderAView(t *testing.T) {
 			if first == "consumer" {
 				opts.Patience = time.Hour
 			}
-			v, err := s.Client.Watch(t.Context(), client.Definition{Table: "tasks", Columns: []string{"id"}}, opts)
+			v, err := s.Client.Watch(t.Context(), client.Definition{Table: "tasks", Columns: []string{"id"}}, client.ViewOptions{Options: opts})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -100,7 +100,7 @@ func shows(t *testing.T, s *stack.Stack, v *client.View) {
 			got = append(got, id)
 		}
 		slices.Sort(got)
-		state = fmt.Sprintf("%d rows of %d, handle %s, stalled: %v", len(got), len(want), snap.Handle, v.Stalled())
+		state = fmt.Sprintf("%d rows of %d, handle %s, stalled: %v", len(got), len(want), snap.Position.Handle, v.Stalled())
 		return strings.Join(got, " ") == strings.Join(want, " "), nil
 	}, func() string { return state })
 }

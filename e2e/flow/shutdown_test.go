@@ -24,12 +24,12 @@ func TestShutdownWhileAShapeIsDeleted(t *testing.T) {
 			t.Fatal(err)
 		}
 		info := sh.Info()
-		s.Until("the snapshot is stored", func() (bool, error) {
+		s.Until("the rows are stored", func() (bool, error) {
 			st, err := s.JS.Stream(t.Context(), s.Source.ShapeStream(info.Partition))
 			if err != nil {
 				return false, err
 			}
-			_, err = st.GetLastMsgForSubject(t.Context(), s.Source.LogSubject(info.Partition, info.Handle))
+			_, err = st.GetLastMsgForSubject(t.Context(), s.Source.SegmentSubjects(info.Partition, info.Handle))
 			return err == nil, err
 		}, func() string { return "it is not" })
 		if err := sh.Delete(t.Context()); err != nil {

@@ -24,7 +24,7 @@ func TestRowsComeAndGoWithTheSubquery(t *testing.T) {
 	s := stack.Start(t, projectSchema)
 	shapes := []*client.Shape{
 		s.Create(client.Definition{Table: "tasks", Where: "project_id IN (SELECT id FROM projects WHERE active)"}),
-		s.Create(client.Definition{Table: "tasks", Where: "project_id NOT IN (SELECT id FROM projects WHERE owner = $1)", Params: []string{"1"}}),
+		s.Create(client.Definition{Table: "tasks", Where: "project_id NOT IN (SELECT id FROM projects WHERE owner = $1)", Params: []any{"1"}}),
 		s.Create(client.Definition{Table: "tasks", Where: "done OR project_id IN (SELECT id FROM projects WHERE active AND owner = 2)"}),
 	}
 	s.Verify(shapes...)

@@ -410,7 +410,11 @@ func Select(ctx context.Context, conn *pgx.Conn, shape control.Shape) (map[strin
 	}
 	var params [][]byte
 	for _, p := range shape.Params {
-		params = append(params, []byte(p))
+		var value []byte // NULL
+		if p != nil {
+			value = []byte(*p)
+		}
+		params = append(params, value)
 	}
 	rows := map[string]int{}
 	rr := conn.PgConn().ExecParams(ctx, sql, params, nil, nil, nil)

@@ -103,7 +103,7 @@ func (r *watchers) subscribe(sh *client.Shape, seed uint64) {
 			}
 			from := client.Beginning()
 			if h.commit {
-				from = client.After(h.at)
+				from = client.Position{Handle: h.handle, Offset: h.at}
 			}
 			stop := 1 + rng.IntN([]int{5, 500}[rng.IntN(2)])
 			err := r.read(sh, h, from, func() bool {
@@ -131,7 +131,7 @@ func (r *watchers) subscribe(sh *client.Shape, seed uint64) {
 // read takes events until more says no, which is asked at every commit.
 func (r *watchers) read(sh *client.Shape, h *holder, from client.Position, more func() bool) error {
 	var open []logOp
-	for ev, err := range sh.Subscribe(r.ctx, from, client.Options{Recheck: time.Second}).Events() {
+	for ev, err := range sh.Subscribe(from, client.Options{Recheck: time.Second}).Events(r.ctx) {
 		if err != nil {
 			return err
 		}
@@ -260,7 +260,7 @@ func (r *watchers) view(c *client.Client, def client.Definition, seed uint64) {
 	r.wg.Go(func() {
 		rng := rand.New(rand.NewPCG(seed, 8))
 		for pause(r.ctx, rng, 2*time.Second) {
-			v, err := c.Watch(r.ctx, def, client.Options{Recheck: time.Second})
+			v, err := c.Watch(r.ctx, def, client.ViewOptions{Options: client.Options{Recheck: time.Second}})
 			if err != nil {
 				continue // nobody answers just now, or the table has changed
 			}
@@ -288,7 +288,7 @@ func (r *watchers) look(v *client.View, rng *rand.Rand) bool {
 			}
 			sum += digestOf(b.String())
 		}
-		r.held(s.Handle, s.Offset, sum)
+		r.held(s.Position.Handle, s.Position.Offset, sum)
 	}
 	select {
 	case <-changed:

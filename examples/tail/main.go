@@ -1,12 +1,12 @@
 // Command tail prints the changes of one shape and survives its own restart:
-// it keeps the handle and the offset in a file and goes on from there. When
+// it keeps its position in a file and goes on from there. When
 // the shape ends it starts over with the next one.
 //
 //	shapebus dev --database-url postgres://… &          # or a deployed Shapebus
 //	go run ./examples/tail -table public.tasks -where "done = false"
 //
 // What it does with each transaction is print it. An app would write it to its
-// own store instead, and the offset with it in one transaction of that store:
+// own store instead, and the position with it in one transaction of that store:
 // then every change arrives there exactly once.
 package main
 
@@ -76,12 +76,12 @@ func tail(ctx context.Context, out io.Writer, c *client.Client, def client.Defin
 	if err != nil {
 		return err
 	}
-	from, err := load(state, shape.Handle())
+	from, err := load(state)
 	if err != nil {
 		return err
 	}
 	log.Printf("shape %s from %s", shape.Handle(), from)
-	for event, err := range shape.Subscribe(ctx, from, client.Options{}).Events() {
+	for event, err := range shape.Subscribe(from, client.Options{}).Events(ctx) {
 		if err != nil {
 			return err
 		}
@@ -95,8 +95,8 @@ func tail(ctx context.Context, out io.Writer, c *client.Client, def client.Defin
 			}
 			fmt.Fprintf(out, "  %-8s %s\n", e.Kind, row)
 		case client.Commit:
-			fmt.Fprintf(out, "commit  %s, %d changes\n", e.Offset, e.Changes)
-			if err := save(state, shape.Handle(), client.After(e.Offset)); err != nil {
+			fmt.Fprintf(out, "commit  %s, %d changes\n", e.Position(), e.Changes)
+			if err := save(state, e.Position()); err != nil {
 				return err
 			}
 		case client.Abort:
@@ -110,9 +110,8 @@ func tail(ctx context.Context, out io.Writer, c *client.Client, def client.Defin
 	return nil
 }
 
-// load returns the kept position, or the beginning if it is another handle's:
-// offsets of one life of a shape mean nothing in the next.
-func load(file, handle string) (client.Position, error) {
+// load returns the kept position, or the beginning if none is kept.
+func load(file string) (client.Position, error) {
 	data, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return client.Beginning(), nil
@@ -120,17 +119,13 @@ func load(file, handle string) (client.Position, error) {
 	if err != nil {
 		return client.Position{}, err
 	}
-	kept, position, _ := strings.Cut(strings.TrimSpace(string(data)), " ")
-	if kept != handle {
-		return client.Beginning(), nil
-	}
-	return client.ParsePosition(position)
+	return client.ParsePosition(strings.TrimSpace(string(data)))
 }
 
 // save replaces the file whole, so that a crash leaves the old or the new one.
-func save(file, handle string, p client.Position) error {
+func save(file string, p client.Position) error {
 	next := file + ".next"
-	if err := os.WriteFile(next, []byte(handle+" "+p.String()+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(next, []byte(p.String()+"\n"), 0o600); err != nil {
 		return err
 	}
 	return os.Rename(next, file)

@@ -30,7 +30,7 @@ func BenchmarkBacklog(b *testing.B) {
 	b.ReportAllocs()
 	b.ResetTimer()
 	for n := 0; n < b.N; {
-		for e, err := range s.Subscribe(b.Context(), client.Beginning(), client.Options{}).Events() {
+		for e, err := range s.Subscribe(client.Beginning(), client.Options{}).Events(b.Context()) {
 			ok(b, err)
 			if _, is := e.(client.Change); is {
 				n++

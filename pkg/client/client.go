@@ -35,7 +35,22 @@ type Definition struct {
 	Table   string   // as SQL writes it: tasks, public.tasks, "My Table"
 	Columns []string // none means all
 	Where   string   // SQL condition; empty means every row
-	Params  []string // values of $1, $2, … in Where
+	// Params are the values of $1, $2, … in Where. A value is a string in a form that Postgres
+	// reads as the parameter's type, an integer, a bool, or nil for NULL.
+	Params []any
+}
+
+// request is what the control plane is asked for.
+func (d Definition) request() (control.CreateRequest, error) {
+	req := control.CreateRequest{Table: d.Table, Columns: d.Columns, Where: d.Where}
+	for i, p := range d.Params {
+		text, err := textOf(p)
+		if err != nil {
+			return req, fmt.Errorf("parameter $%d: %w", i+1, err)
+		}
+		req.Params = append(req.Params, text)
+	}
+	return req, nil
 }
 
 // New returns a client for the source of that name. It sends nothing.
@@ -56,7 +71,10 @@ func New(nc *nats.Conn, source string) (*Client, error) {
 // does wait, for up to 30 s, for an earlier life that is just being deleted.
 // Refusals are RequestErrors. After a cancelled ctx the shape may exist.
 func (c *Client) Create(ctx context.Context, def Definition) (*Shape, error) {
-	req := control.CreateRequest{Table: def.Table, Columns: def.Columns, Where: def.Where, Params: def.Params}
+	req, err := def.request()
+	if err != nil {
+		return nil, fmt.Errorf("create a shape of %s: %w", def.Table, err)
+	}
 	waiting, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	pause := newBackoff(50*time.Millisecond, time.Second)

@@ -33,6 +33,7 @@ type cursor struct {
 	unmet  bool          // what stands at pos, from where reading began, was not met in the log yet
 	origin string        // the log's snapshot, which tells its lives apart; empty if not known
 	opened bool          // the snapshot's Begin was handed out
+	over   bool          // the end was met
 
 	open    transaction // whose Begin was handed out and whose Commit was not
 	changes uint64      // handed out since that Begin
@@ -136,7 +137,7 @@ func (c *cursor) rewind() error {
 // restart forgets what was read of the log and not handed out.
 func (c *cursor) restart() {
 	c.place, c.mark = place{}, head{}
-	c.seen, c.bottom, c.unmet = false, true, false
+	c.seen, c.bottom, c.unmet, c.over = false, true, false, false
 	c.parts, c.gathered, c.held, c.done = stream.Assembler{}, 0, nil, 0
 }
 
@@ -145,6 +146,7 @@ func (c *cursor) entry(e *wire.Entry, t wire.Tail) error {
 	c.seen = true
 	switch e.Kind {
 	case wire.EntryEnd:
+		c.over = true
 		return &MustRefetchError{Handle: c.handle, Reason: e.Reason}
 	case wire.EntrySegment:
 		if first {
@@ -195,7 +197,7 @@ func (c *cursor) segment(e *wire.Entry) error {
 		return c.broken(change.Offset{}, "the snapshot holds %d rows, its entry says %d", rows, head.Rows)
 	}
 	c.began = true
-	return c.emit(Commit{LSN: head.LSN, Snapshot: true, Changes: rows})
+	return c.emit(Commit{Handle: c.handle, LSN: head.LSN, Snapshot: true, Changes: rows})
 }
 
 func (c *cursor) ops(e *wire.Entry, t wire.Tail) error {
@@ -244,7 +246,7 @@ func (c *cursor) ops(e *wire.Entry, t wire.Tail) error {
 	if err := c.begin(e); err != nil {
 		return err
 	}
-	commit := Commit{Offset: at, LSN: e.LSN, XID: e.XID, Time: time.UnixMicro(e.CommitTime), Unit: c.open.unit, Changes: c.changes, Passed: c.passed(at)}
+	commit := Commit{Handle: c.handle, Offset: at, LSN: e.LSN, XID: e.XID, Time: time.UnixMicro(e.CommitTime), Unit: c.open.unit, Changes: c.changes, Passed: c.passed(at)}
 	c.pos, c.base, c.marked, c.open = at, at, true, transaction{}
 	return c.emit(commit)
 }

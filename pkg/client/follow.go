@@ -14,9 +14,13 @@ func (v *View) run(ctx context.Context) {
 	defer close(v.done)
 	defer v.cancel(nil)
 	pause := newBackoff(100*time.Millisecond, 5*time.Second)
-	shape := v.shape // only run changes it
+	shape, from := v.shape, v.from // only run changes the shape
 	for {
-		err := v.follow(ctx, shape, pause)
+		if from != nil && from.Position.Handle != shape.info.Handle && v.again {
+			from = nil
+		}
+		err := v.follow(ctx, shape, from, pause)
+		from = nil
 		var refetch *MustRefetchError
 		if v.again && errors.As(err, &refetch) {
 			v.opts.Log.InfoContext(ctx, "a shape ended, making it again", slog.String("handle", refetch.Handle), slog.String("reason", refetch.Reason))
@@ -24,7 +28,10 @@ func (v *View) run(ctx context.Context) {
 			v.ended, v.stalled = true, err
 			v.signalLocked()
 			v.mu.Unlock()
-			if shape, err = v.recreate(ctx, pause); err == nil {
+			if shape, err = recreate(ctx, v.client, v.def, &v.opts, pause, v.stall); err == nil {
+				v.mu.Lock()
+				v.shape = shape
+				v.mu.Unlock()
 				continue
 			}
 		}
@@ -36,12 +43,17 @@ func (v *View) run(ctx context.Context) {
 	}
 }
 
-// follow reads one life of the shape to its end.
-func (v *View) follow(ctx context.Context, s *Shape, p *backoff) error {
-	t := newTable(s.layout, s.info.HasKey)
-	sub := s.Subscribe(ctx, Beginning(), v.opts)
+// follow reads one life of the shape to its end, from a snapshot on if there is one.
+func (v *View) follow(ctx context.Context, s *Shape, from *Snapshot, p *backoff) error {
+	t, at := newTable(s.layout, s.info.HasKey), Beginning()
+	if from != nil {
+		if at = from.Position; at.Handle == s.info.Handle && v.shown.table != nil { // show writes it, and only this goroutine shows
+			t = v.shown.table
+		}
+	}
+	sub := s.Subscribe(at, v.opts)
 	told := v.Stalled() != nil
-	for event, err := range sub.Events() {
+	for event, err := range sub.Events(ctx) {
 		if err != nil {
 			return err
 		}
@@ -67,28 +79,25 @@ func (v *View) follow(ctx context.Context, s *Shape, p *backoff) error {
 	return nil
 }
 
-// recreate makes the shape again. It gives up only on a refusal that would be
-// repeated.
-func (v *View) recreate(ctx context.Context, p *backoff) (*Shape, error) {
+// recreate makes a shape again that has ended, and tells stall what it waits for. It gives up only on
+// a refusal that would be repeated.
+func recreate(ctx context.Context, c *Client, def Definition, opts *Options, p *backoff, stall func(error)) (*Shape, error) {
 	var refused time.Time // since when what the source lacks keeps the shape from being made
 	for {
 		if err := p.wait(ctx, nil); err != nil {
 			return nil, err
 		}
-		s, err := v.client.Create(ctx, v.def)
+		s, err := c.Create(ctx, def)
 		if err == nil {
-			v.mu.Lock()
-			v.shape = s
-			v.mu.Unlock()
 			return s, nil
 		}
 		needs, _ := errors.AsType[*RequestError](err)
 		switch {
 		case ctx.Err() != nil:
 			return nil, context.Cause(ctx)
-		case v.client.nc.IsClosed():
-			return nil, permanentError("make the shape again", closedError(v.client.nc))
-		case needs != nil && needs.Code == control.CodeForbidden && (refused.IsZero() || time.Since(refused) < v.opts.Patience):
+		case c.nc.IsClosed():
+			return nil, permanentError("make the shape again", closedError(c.nc))
+		case needs != nil && needs.Code == control.CodeForbidden && (refused.IsZero() || time.Since(refused) < opts.Patience):
 			// What ended the shape may be about to be mended, as a publication is that was dropped.
 			if refused.IsZero() {
 				refused = time.Now()
@@ -96,7 +105,7 @@ func (v *View) recreate(ctx context.Context, p *backoff) (*Shape, error) {
 		case sortError(err) != fateRetry:
 			return nil, err
 		}
-		v.stall(err)
-		v.opts.Log.WarnContext(ctx, "cannot make the shape again yet", slog.Any("error", err))
+		stall(err)
+		opts.Log.WarnContext(ctx, "cannot make the shape again yet", slog.Any("error", err))
 	}
 }

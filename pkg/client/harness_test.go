@@ -356,7 +356,7 @@ func backlog(tb testing.TB, s *client.Shape, from client.Position, opts client.O
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	var got []string
-	for e, err := range s.Subscribe(ctx, from, opts).Events() {
+	for e, err := range s.Subscribe(from, opts).Events(ctx) {
 		if err != nil {
 			tb.Fatalf("after %d events: %v", len(got), err)
 		}
@@ -378,7 +378,7 @@ func tailing(tb testing.TB, s *client.Shape, from client.Position, opts client.O
 	go func() {
 		defer close(done)
 		defer close(out)
-		for e, err := range s.Subscribe(ctx, from, opts).Events() {
+		for e, err := range s.Subscribe(from, opts).Events(ctx) {
 			if err != nil {
 				errs <- err
 				return
@@ -545,4 +545,9 @@ func rest(tb testing.TB, lines <-chan string) (all []string) {
 			tb.Fatalf("it goes on, behind %q", all)
 		}
 	}
+}
+
+// after is the position behind an offset of the log.
+func (l *shapeLog) after(at change.Offset) client.Position {
+	return client.Position{Handle: l.info.Handle, Offset: at}
 }

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"log/slog"
+	"strings"
 	"time"
 )
 
@@ -118,4 +119,11 @@ func (r *run) unconfirmed(ctx context.Context, told head) error {
 		r.rumor.since = time.Time{}
 	}
 	return nil
+}
+
+// IsLive reports whether a subject is one on which this package hears of what is stored in a log. A
+// nats.ErrSlowConsumer about a subscription on it is harmless: what was dropped is read from the log.
+func IsLive(subject string) bool {
+	parts := strings.Split(subject, ".")
+	return len(parts) == 5 && parts[0] == "sb" && parts[2] == "live"
 }

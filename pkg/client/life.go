@@ -148,7 +148,7 @@ func (r *run) relocate(ctx context.Context) error {
 		if err := r.cursor.rewind(); err != nil {
 			return err
 		}
-		r.from = After(r.cursor.base)
+		r.from = Position{Handle: r.cursor.handle, Offset: r.cursor.base}
 	case r.cursor.opened:
 		return &MustRefetchError{Handle: r.shape.info.Handle, Reason: "its log was made again while its snapshot was read"}
 	default:
@@ -166,7 +166,7 @@ func (r *run) locate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	pos := r.from.Offset()
+	pos := r.from.Offset
 	if !found || !h.tail.Ended && h.tail.Committed.Before(pos) {
 		if err := r.lost(ctx, m, h, found); err != nil {
 			return err

@@ -51,7 +51,10 @@ type place struct {
 // that is not committed yet wait here, as long as they fit.
 //
 // What comes on core NATS is a hint: it counts if it follows, by sequence and by the
-// log's size, on what was read from the log. Of anything else the log is asked.
+// log's size, on what was read from the log. Of anything else the log is asked. Who may publish
+// there can make a message that follows; then what comes behind it does not, which shows as
+// something that contradicts what was read, or as messages that come and lead nowhere. Either
+// way the log is asked, and decides.
 //
 // push is called by the connection's goroutine for the subscription, the rest
 // by the reader.
@@ -115,9 +118,9 @@ func (q *liveQueue) push(msg *nats.Msg) {
 }
 
 // contradicts reports whether a message cannot be of the log that was read up
-// to a place: it has a place before and was stored later.
+// to a place: it has a place before, and was stored later or says that the log is larger.
 func (p place) contradicts(m *liveMessage) bool {
-	return m.seq <= p.fed && !p.at.IsZero() && m.at.After(p.at)
+	return m.seq <= p.fed && (!p.at.IsZero() && m.at.After(p.at) || p.sized && m.tail.Bytes > p.bytes)
 }
 
 // follows reports whether a message comes next behind another, and completes

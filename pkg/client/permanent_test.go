@@ -104,6 +104,7 @@ func permanent(t *testing.T, err error, says ...string) {
 
 // What a user may not do stays forbidden, however often it is tried.
 func TestWhatIsForbiddenEndsAReader(t *testing.T) {
+	t.Parallel()
 	full := readerRights()
 	for name, c := range map[string]struct {
 		without string
@@ -131,7 +132,7 @@ func TestWhatIsForbiddenEndsAReader(t *testing.T) {
 			again := b.nc.StatusChanged(nats.CONNECTED)
 			ok(t, b.nc.ForceReconnect())
 			<-again
-			v := shape.Rows(t.Context(), patient)
+			v := shape.View(client.ViewOptions{Options: patient})
 			defer v.Close()
 			permanent(t, ends(t, v), c.says...)
 			if _, err := v.Snapshot(); err == nil {
@@ -149,7 +150,7 @@ func TestWhatIsForbiddenEndsAReader(t *testing.T) {
 			l := b.newLog(columns, true)
 			l.snapshot(1, []string{"1", "a", "x"})
 			l.write()
-			v := l.open().Rows(t.Context(), patient)
+			v := l.open().View(client.ViewOptions{Options: patient})
 			defer v.Close()
 			ok(t, v.WaitReady(t.Context()))
 			s.Reload(accounts(reader(full.but(name))))
@@ -169,17 +170,18 @@ func TestWhatIsForbiddenEndsAReader(t *testing.T) {
 }
 
 func TestWhatIsNotThereEndsAReader(t *testing.T) {
+	t.Parallel()
 	t.Run("an account without JetStream", func(t *testing.T) {
 		b := benchAs(t, natstest.StartConfigured(t, accounts(reader(readerRights()))), "plain", "p")
 		l := b.newLog(columns, true)
-		v := l.open().Rows(t.Context(), patient)
+		v := l.open().View(client.ViewOptions{Options: patient})
 		defer v.Close()
 		permanent(t, ends(t, v), "JetStream", "enable")
 	})
 	t.Run("an account that does not have the stream", func(t *testing.T) {
 		b := benchAs(t, natstest.StartConfigured(t, accounts(reader(readerRights()))), "other", "p")
 		l := b.newLog(columns, true)
-		v := l.open().Rows(t.Context(), patient)
+		v := l.open().View(client.ViewOptions{Options: patient})
 		defer v.Close()
 		permanent(t, ends(t, v), "SHAPES-test-0", "account")
 	})
@@ -189,7 +191,7 @@ func TestWhatIsNotThereEndsAReader(t *testing.T) {
 		l := b.newLog(columns, true)
 		l.snapshot(1, []string{"1", "a", "x"})
 		l.write()
-		v := l.open().Rows(t.Context(), patient)
+		v := l.open().View(client.ViewOptions{Options: patient})
 		defer v.Close()
 		ok(t, v.WaitReady(t.Context()))
 		s.Reload(accounts("{user: someone, password: else}"))
@@ -204,7 +206,7 @@ func TestWhatIsNotThereEndsAReader(t *testing.T) {
 		l := b.newLog(columns, true)
 		l.snapshot(1)
 		l.write()
-		v := l.open().Rows(t.Context(), patient)
+		v := l.open().View(client.ViewOptions{Options: patient})
 		defer v.Close()
 		ok(t, v.WaitReady(t.Context()))
 		ok(t, b.js.DeleteStream(t.Context(), source.ShapeStream(0)))
@@ -215,7 +217,7 @@ func TestWhatIsNotThereEndsAReader(t *testing.T) {
 		l := b.newLog(columns, true)
 		l.snapshot(1)
 		l.write()
-		v := l.open().Rows(t.Context(), patient)
+		v := l.open().View(client.ViewOptions{Options: patient})
 		defer v.Close()
 		ok(t, v.WaitReady(t.Context()))
 		b.forget(l.info.Handle)
@@ -226,6 +228,7 @@ func TestWhatIsNotThereEndsAReader(t *testing.T) {
 
 // What may pass is waited for, and the app can see that it does not pass.
 func TestTroubleIsTold(t *testing.T) {
+	t.Parallel()
 	stalls := func(t *testing.T, v *client.View, says string) {
 		t.Helper()
 		deadline := time.After(60 * time.Second)
@@ -247,7 +250,7 @@ func TestTroubleIsTold(t *testing.T) {
 	t.Run("when nobody can say whether a snapshot is about to come", func(t *testing.T) {
 		b := newBench(t, natsembed.Options{})
 		l := b.newLog(columns, true)
-		v := l.open().Rows(t.Context(), patient)
+		v := l.open().View(client.ViewOptions{Options: patient})
 		defer v.Close()
 		b.mute()
 		stalls(t, v, "no consumer of source")
@@ -260,7 +263,7 @@ func TestTroubleIsTold(t *testing.T) {
 		l := b.newLog(columns, true)
 		l.snapshot(1, []string{"1", "a", "x"})
 		l.write()
-		v := l.open().Rows(t.Context(), patient)
+		v := l.open().View(client.ViewOptions{Options: patient})
 		defer v.Close()
 		ok(t, v.WaitReady(t.Context()))
 		b.mute()
@@ -284,7 +287,7 @@ func TestTroubleIsTold(t *testing.T) {
 		l := b.newLog(columns, true)
 		l.snapshot(1, []string{"1", "a", "x"})
 		l.write()
-		v := l.open().Rows(t.Context(), patient)
+		v := l.open().View(client.ViewOptions{Options: patient})
 		defer v.Close()
 		ok(t, v.WaitReady(t.Context()))
 		b.app.Close()

@@ -19,6 +19,7 @@ import (
 
 // Whatever stands in a log, its readers end with an error that says where.
 func TestPoison(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, natsembed.Options{})
 	opts := client.Options{Recheck: 50 * time.Millisecond, Patience: 500 * time.Millisecond}
 	foreign := func(tail string) func(*shapeLog) {
@@ -80,7 +81,7 @@ func TestPoison(t *testing.T) {
 		t.Run(name+" ends who comes later", func(t *testing.T) {
 			l := build(t)
 			c.poison(l)
-			for _, from := range []client.Position{client.Beginning(), client.After(change.Offset{LSN: 100, Op: 2})} {
+			for _, from := range []client.Position{client.Beginning(), l.after(change.Offset{LSN: 100, Op: 2})} {
 				lines, failed, _ := tailing(t, l.open(), from, opts)
 				rest(t, lines)
 				broken(t, failure(t, failed))
@@ -91,7 +92,7 @@ func TestPoison(t *testing.T) {
 				t.Skip("it was told of the message before that was deleted")
 			}
 			l := build(t)
-			v := l.open().Rows(t.Context(), opts)
+			v := l.open().View(client.ViewOptions{Options: opts})
 			defer v.Close()
 			until(t, v, at(101, 2))
 			c.poison(l)
@@ -112,7 +113,7 @@ func TestPoison(t *testing.T) {
 				l.write()
 				reason = "the table was dropped"
 			}
-			v := l.open().Rows(t.Context(), opts)
+			v := l.open().View(client.ViewOptions{Options: opts})
 			mustRefetch(t, ends(t, v), reason)
 			v.Close()
 		}
@@ -121,6 +122,7 @@ func TestPoison(t *testing.T) {
 
 // What comes on core NATS is a hint: the log decides.
 func TestWhatIsToldMayBeFalse(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, natsembed.Options{})
 	tell := func(l *shapeLog, seq, previous, tail string, body []byte) {
 		m := nats.NewMsg(source.LiveSubject(0, l.info.Handle))

@@ -2,48 +2,76 @@ package client
 
 import (
 	"fmt"
-
-	"github.com/shapebus/shapebus/pkg/change"
+	"strings"
 )
 
-// Position is a place in a shape's log to read from: its beginning (the zero
-// Position), or behind an offset. An offset means something only together
-// with the handle of the shape it came from.
+// Position is a place in a shape: behind Offset in the log of Handle. It is what an app keeps, as
+// a value or as text, and gives to [Shape.Subscribe] to go on. Both halves belong together: an
+// offset says nothing without the handle it came from, so another life of a shape refuses it with
+// a [MustRefetchError].
+//
+// The zero Position is the beginning of any shape, before its snapshot. A Position with a handle
+// and the zero Offset is behind the snapshot.
 type Position struct {
-	offset change.Offset
-	after  bool
+	Handle string
+	Offset Offset
 }
 
-// Beginning is before the initial snapshot.
-func Beginning() Position { return Position{} }
+// beginning is the text form of the zero Position.
+const beginning = "beginning"
 
-// After is behind everything up to and including offset, as an app keeps it
-// from Commit.Offset. The offset of a Change is good too: the rest of its
-// transaction then comes between a Begin and a Commit of its own.
-func After(offset change.Offset) Position { return Position{offset: offset, after: true} }
+// Beginning is the zero Position: before the snapshot.
+func Beginning() Position { return Position{} }
 
 // ParsePosition reads the form of String.
 func ParsePosition(s string) (Position, error) {
-	if s == "beginning" {
+	if s == beginning {
 		return Position{}, nil
 	}
-	o, err := change.ParseOffset(s)
-	if err != nil {
-		return Position{}, fmt.Errorf("position: %w", err)
+	handle, offset, ok := strings.Cut(s, "@")
+	if !ok || !isHandle(handle) {
+		return Position{}, fmt.Errorf("position %q: want <handle>@<offset>, or %s", s, beginning)
 	}
-	return After(o), nil
+	o, err := ParseOffset(offset)
+	if err != nil {
+		return Position{}, fmt.Errorf("position %q: %w", s, err)
+	}
+	return Position{Handle: handle, Offset: o}, nil
 }
 
-// IsBeginning reports whether p is before the initial snapshot.
-func (p Position) IsBeginning() bool { return !p.after }
+// isHandle reports whether s can be a handle: letters, digits, - and _.
+func isHandle(s string) bool {
+	return s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") == ""
+}
 
-// Offset is the offset behind which p is, the zero Offset for the beginning.
-func (p Position) Offset() change.Offset { return p.offset }
+// IsBeginning reports whether p is before the snapshot.
+func (p Position) IsBeginning() bool { return p == Position{} }
 
-// String returns "beginning" or the offset's text form.
+// String returns "<handle>@<offset>", such as "537a3e845a2479ab-hoe9dyycgv@26800584_4", or
+// "beginning".
 func (p Position) String() string {
-	if !p.after {
-		return "beginning"
+	if p.IsBeginning() {
+		return beginning
 	}
-	return p.offset.String()
+	return p.Handle + "@" + p.Offset.String()
+}
+
+// MarshalText returns the form of String, for JSON and the like.
+func (p Position) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
+
+// UnmarshalText reads the form of String.
+func (p *Position) UnmarshalText(b []byte) (err error) {
+	*p, err = ParsePosition(string(b))
+	return err
+}
+
+// check returns why p is no position in the shape with a handle, nil if it is one.
+func (p Position) check(handle string) error {
+	switch {
+	case p.IsBeginning() || p.Handle == handle:
+		return nil
+	case p.Handle == "":
+		return &MustRefetchError{Handle: handle, Reason: fmt.Sprintf("offset %s was given without the handle of the shape that it came from", p.Offset)}
+	}
+	return &MustRefetchError{Handle: p.Handle, Reason: fmt.Sprintf("the shape's handle is %s now; a position of another one means nothing in it", handle)}
 }

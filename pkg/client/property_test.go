@@ -49,14 +49,14 @@ func TestResumeFromEveryOffset(t *testing.T) {
 			}
 		}
 		check(client.Beginning(), nil)
-		check(client.After(change.Offset{}), &change.Offset{})
+		check(l.after(change.Offset{}), &change.Offset{})
 		for _, tx := range h.stretches {
 			if tx.void {
 				continue
 			}
 			for _, op := range append(tx.ops, tx.marker) {
 				at := op.at()
-				check(client.After(at), &at)
+				check(l.after(at), &at)
 			}
 		}
 	})
@@ -147,11 +147,11 @@ func TestUnfinishedParts(t *testing.T) {
 		m := l.sent
 		l.part(&m, i, 5, make([]byte, 1000))
 	}
-	if got := backlog(t, l.open(), client.After(change.Offset{}), client.Options{}); len(got) != 0 {
+	if got := backlog(t, l.open(), l.after(change.Offset{}), client.Options{}); len(got) != 0 {
 		t.Fatalf("parts of a message give %q", got)
 	}
 	// A reader that comes now, before its successor, begins at the parts.
-	second, _, _ := tailing(t, l.open(), client.After(change.Offset{}), client.Options{})
+	second, _, _ := tailing(t, l.open(), l.after(change.Offset{}), client.Options{})
 	expect(t, second, "caught up 0_0")
 	l.op(100, 0, change.Insert, "1", strings.Repeat("v", bigValue), "x")
 	l.commit(100, 2)
@@ -199,7 +199,7 @@ func TestMemoryIsBoundedWhateverTheTransaction(t *testing.T) {
 	go func() {
 		defer close(live)
 		count(func(yield func(client.Event, error) bool) {
-			for e, err := range s.Subscribe(t.Context(), client.Beginning(), client.Options{Buffer: buffer}).Events() {
+			for e, err := range s.Subscribe(client.Beginning(), client.Options{Buffer: buffer}).Events(t.Context()) {
 				if _, is := e.(client.CaughtUp); is && seen.Load() == 0 {
 					close(ready)
 				}
@@ -223,7 +223,7 @@ func TestMemoryIsBoundedWhateverTheTransaction(t *testing.T) {
 	if seen.Load() != ops {
 		t.Fatalf("the live reader saw %d ops", seen.Load())
 	}
-	count(s.Subscribe(t.Context(), client.Beginning(), client.Options{Buffer: buffer}).Events())
+	count(s.Subscribe(client.Beginning(), client.Options{Buffer: buffer}).Events(t.Context()))
 	if seen.Load() != ops {
 		t.Fatalf("the late reader saw %d ops", seen.Load())
 	}

@@ -42,6 +42,7 @@ var remadeOptions = client.Options{Recheck: 50 * time.Millisecond, Patience: tim
 
 // Sequence numbers mean nothing in another stream of the same name; offsets do.
 func TestTheStreamIsMadeAgainUnderAReader(t *testing.T) {
+	t.Parallel()
 	for _, others := range []int{0, 2, 3, 4, 50} {
 		t.Run(fmt.Sprintf("the log is there again behind %d messages", others), func(t *testing.T) {
 			b := newBench(t, natsembed.Options{})
@@ -115,7 +116,7 @@ func TestTheStreamIsMadeAgainUnderAReader(t *testing.T) {
 		write(true)
 		opts := remadeOptions
 		opts.Buffer = 1 // one message at a time
-		lines, failed, _ := tailing(t, l.open(), client.After(change.Offset{LSN: 100, Op: 2}), opts)
+		lines, failed, _ := tailing(t, l.open(), l.after(change.Offset{LSN: 100, Op: 2}), opts)
 		want := []string{"begin 101 xid 1010 at 101000"}
 		for i := range uint64(6) {
 			want = append(want, fmt.Sprintf("101_%d insert id=%d,note=v,part=x", 2*i, i))
@@ -179,7 +180,7 @@ func TestTheStreamIsMadeAgainUnderAReader(t *testing.T) {
 		l.write()
 		l.insert(104)
 		l.insert(105)
-		for _, from := range []client.Position{client.After(change.Offset{LSN: 102, Op: 2}), client.After(change.Offset{LSN: 104, Op: 1})} {
+		for _, from := range []client.Position{l.after(change.Offset{LSN: 102, Op: 2}), l.after(change.Offset{LSN: 104, Op: 1})} {
 			lines, failed, _ := tailing(t, l.open(), from, remadeOptions)
 			for _, line := range rest(t, lines) {
 				if strings.HasPrefix(line, "commit") {
@@ -193,7 +194,7 @@ func TestTheStreamIsMadeAgainUnderAReader(t *testing.T) {
 		b := newBench(t, natsembed.Options{})
 		l, _, _ := started(t, b, remadeOptions)
 		b.remake(0)
-		v := l.open().Rows(t.Context(), remadeOptions)
+		v := l.open().View(client.ViewOptions{Options: remadeOptions})
 		defer v.Close()
 		mustRefetch(t, ends(t, v), "gone")
 	})
@@ -201,6 +202,7 @@ func TestTheStreamIsMadeAgainUnderAReader(t *testing.T) {
 
 // A backup is older than what its readers have read.
 func TestTheStoreIsRestoredUnderAReader(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		goOn func(l *shapeLog) // behind transaction 101
 		want func(t *testing.T, lines <-chan string, failed <-chan error)
@@ -294,6 +296,7 @@ func TestTheStoreIsRestoredUnderAReader(t *testing.T) {
 // Whatever the second life of a log has in common with the first, a reader goes on behind its
 // last commit, if the second has that too, or must fetch again.
 func TestAnyLogUnderAReader(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, natsembed.Options{MaxPayload: smallPayload})
 	went, refetched := 0, 0
 	for seed := range 60 {
@@ -304,7 +307,7 @@ func TestAnyLogUnderAReader(t *testing.T) {
 		l.info.State = control.StateLive
 		b.know(l.info)
 		h[0].write(l, cut, func() bool { return false })
-		lines, failed, stop := tailing(t, l.open(), client.Beginning(), client.Options{Recheck: 20 * time.Millisecond, Patience: 300 * time.Millisecond})
+		lines, failed, stop := tailing(t, l.open(), client.Beginning(), client.Options{Recheck: 20 * time.Millisecond, Patience: 600 * time.Millisecond})
 		var got []string
 		for line := range lines {
 			if got = append(got, line); strings.HasPrefix(line, "caught up") {

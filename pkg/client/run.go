@@ -36,6 +36,8 @@ type run struct {
 
 	behind  bool      // events were read from the log since the last CaughtUp
 	looks   int       // idle looks into the log so far
+	since   time.Time // when reading last came further, or the log was last looked into
+	heard   bool      // something was told since that did not lead further
 	full    bool      // the next look must be a full one
 	trouble trouble   // what keeps it from reading on
 	suspect time.Time // since when the log seems to have lost something
@@ -64,7 +66,7 @@ func newRun(s *Subscription, emit func(Event) error) *run {
 	}
 	r.cursor = cursor{
 		handle: info.Handle, layout: s.shape.layout, emit: emit,
-		began: !s.pos.IsBeginning(), pos: s.pos.Offset(), base: s.pos.Offset(), bottom: true,
+		began: !s.pos.IsBeginning(), pos: s.pos.Offset, base: s.pos.Offset, bottom: true,
 	}
 	return r
 }
@@ -81,12 +83,13 @@ func (r *run) read(ctx context.Context) error {
 		return err
 	}
 	defer unsubscribe()
+	r.progress()
 	if err := r.retry(ctx, "find the place in the log", r.locate); err != nil {
 		return err
 	}
 	for ctx.Err() == nil {
 		err := r.turn(ctx)
-		if isBroken(err) { // says nothing if it is about another log
+		if isBroken(err) || r.cursor.over { // says nothing if it is about another log, or was told and is not in the log
 			if moved, cannot := r.moved(ctx); cannot == nil && moved {
 				err = errMoved
 			}
@@ -148,6 +151,7 @@ func (r *run) step(ctx context.Context, h head) error {
 		return r.cursor.take(m)
 	}
 	if m, ok := r.live.take(r.cursor.place); ok {
+		r.progress()
 		return r.cursor.take(m)
 	}
 	r.behind = true
@@ -174,26 +178,32 @@ func (r *run) wait(ctx context.Context) error {
 	if r.trouble.on() {
 		pause = min(pause, time.Second)
 	}
-	timer := time.NewTimer(pause)
+	// What is told only puts off the look if it leads further.
+	timer := time.NewTimer(pause - time.Since(r.since))
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	case <-r.live.wake:
+		r.heard = true
 		return nil
 	case s := <-r.status:
 		return r.connection(ctx, s)
 	case <-timer.C:
 		r.looks++
-		if r.looks%fullEvery == 0 || !r.cursor.began || !r.suspect.IsZero() {
+		if r.looks%fullEvery == 0 || r.heard || !r.cursor.began || !r.suspect.IsZero() {
 			r.full = true
 		}
 	}
 	if err := r.unheard(); err != nil {
 		return err
 	}
+	r.progress()
 	return r.glance(ctx)
 }
+
+// progress puts off the next idle look.
+func (r *run) progress() { r.since, r.heard = time.Now(), false }
 
 // connection takes note of what happens to the connection.
 func (r *run) connection(ctx context.Context, s nats.Status) error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"iter"
 	"log/slog"
+	"sync/atomic"
 	"time"
 )
 
@@ -47,44 +48,71 @@ func (o Options) withDefaults() Options {
 var errStop = errors.New("the app left the loop")
 
 // Subscription reads a shape's log. It holds nothing between iterations, so
-// it need not be closed. Not safe for concurrent use.
+// it need not be closed. Not safe for concurrent use, but for Stalled.
 type Subscription struct {
-	ctx   context.Context //nolint:containedctx // an iterator has no parameter for it
 	shape *Shape
 	pos   Position
 	opts  Options
+
+	stalled atomic.Pointer[error] // what keeps it from reading on; nil if nothing does
 }
 
 // Subscribe prepares to read the shape's events behind from. It does no I/O;
-// Events does, until ctx ends.
-func (s *Shape) Subscribe(ctx context.Context, from Position, opts Options) *Subscription {
-	return &Subscription{ctx: ctx, shape: s, pos: from, opts: opts.withDefaults()}
+// Events and Transactions do. If from is of another handle, they end with a
+// MustRefetchError at once.
+func (s *Shape) Subscribe(from Position, opts Options) *Subscription {
+	return &Subscription{shape: s, pos: from, opts: opts.withDefaults()}
 }
 
 // Position is behind the last Commit that was handed out.
 func (s *Subscription) Position() Position { return s.pos }
 
+// Stalled is what keeps an iteration from reading on, such as a lost connection: it fails and is
+// tried again. It is nil when nothing is known to. Safe for concurrent use, as by a health check.
+func (s *Subscription) Stalled() error {
+	if err := s.stalled.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
 // Events iterates over the shape's events and waits for more at the end of the
-// log. All work is done in the caller's goroutine while it asks for the next
+// log, until ctx ends. All work is done in the caller's goroutine while it asks for the next
 // event, but for taking note of what the server tells.
 //
 // The iteration ends when the app leaves the loop, or with an error, which is its
 // last value: a *MustRefetchError, a *PermanentError (nats.ErrConnectionClosed among
 // them), a *BrokenLogError or ctx's cause. Everything else is retried, and Stalled
 // tells of it. Events can be called again after that and goes on from Position.
-func (s *Subscription) Events() iter.Seq2[Event, error] {
+func (s *Subscription) Events(ctx context.Context) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
 		r := newRun(s, func(e Event) error {
-			if c, ok := e.(Commit); ok {
-				s.pos = After(c.Offset)
-			}
+			s.note(e)
 			if !yield(e, nil) {
 				return errStop
 			}
 			return nil
 		})
-		if err := r.read(s.ctx); !errors.Is(err, errStop) {
+		err := s.pos.check(s.shape.info.Handle)
+		if err == nil {
+			err = r.read(ctx)
+		}
+		if !errors.Is(err, errStop) {
 			yield(nil, err)
 		}
+	}
+}
+
+// note takes from an event where the subscription stands.
+func (s *Subscription) note(e Event) {
+	switch e := e.(type) {
+	case Commit:
+		s.pos = e.Position()
+	case Stalled:
+		s.stalled.Store(&e.Err)
+		return
+	}
+	if s.stalled.Load() != nil {
+		s.stalled.Store(nil)
 	}
 }

@@ -97,18 +97,18 @@ func TestSubscribe(t *testing.T) {
 		l.op(200, 0, change.Insert, "2", "b", "x")
 		l.commit(200, 2)
 		l.write()
-		sub := l.open().Subscribe(t.Context(), client.Beginning(), client.Options{})
-		for e, err := range sub.Events() {
+		sub := l.open().Subscribe(client.Beginning(), client.Options{})
+		for e, err := range sub.Events(t.Context()) {
 			ok(t, err)
 			if c, is := e.(client.Change); is && c.Offset.LSN == 200 {
 				break // in the middle of a transaction: it does not count
 			}
 		}
-		if got := sub.Position().String(); got != "100_2" {
+		if got := sub.Position().String(); got != l.after(change.Offset{LSN: 100, Op: 2}).String() {
 			t.Fatalf("position %s", got)
 		}
 		var got []string
-		for e, err := range sub.Events() {
+		for e, err := range sub.Events(t.Context()) {
 			ok(t, err)
 			if _, done := e.(client.CaughtUp); done {
 				break
@@ -128,14 +128,14 @@ func TestSubscribe(t *testing.T) {
 		ctx, cancel := context.WithCancelCause(t.Context())
 		defer cancel(nil)
 		cause := errors.New("enough")
-		for e, err := range l.open().Subscribe(ctx, client.Beginning(), client.Options{}).Events() {
+		for e, err := range l.open().Subscribe(client.Beginning(), client.Options{}).Events(ctx) {
 			if _, done := e.(client.CaughtUp); done {
 				cancel(cause)
 			} else if err != nil && !errors.Is(err, cause) {
 				t.Errorf("ended with %v", err)
 			}
 		}
-		for _, err := range l.open().Subscribe(t.Context(), client.Beginning(), client.Options{}).Events() {
+		for _, err := range l.open().Subscribe(client.Beginning(), client.Options{}).Events(t.Context()) {
 			ok(t, err)
 			break
 		}
@@ -156,7 +156,7 @@ func TestSubscribe(t *testing.T) {
 		ok(t, err)
 		l.snapshot(1)
 		l.write()
-		for e, err := range s.Subscribe(t.Context(), client.Beginning(), client.Options{}).Events() {
+		for e, err := range s.Subscribe(client.Beginning(), client.Options{}).Events(t.Context()) {
 			if _, done := e.(client.CaughtUp); done {
 				nc.Close()
 			} else if err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
@@ -193,7 +193,7 @@ func TestMustRefetch(t *testing.T) {
 		ended(l)
 		for range 2 {
 			for _, o := range []change.Offset{{}, {LSN: 100}, {LSN: 100, Op: 2}, {LSN: 200, Op: 4}} {
-				lines, failed, _ := tailing(t, l.open(), client.After(o), opts)
+				lines, failed, _ := tailing(t, l.open(), l.after(o), opts)
 				for range lines { // whatever there is
 				}
 				mustRefetch(t, failure(t, failed), reason)
@@ -239,7 +239,7 @@ func TestMustRefetch(t *testing.T) {
 		l.info.State = control.StateLive
 		b.know(l.info)
 		s := l.open()
-		_, failed, _ := tailing(t, s, client.After(change.Offset{LSN: 5, Op: 2}), opts)
+		_, failed, _ := tailing(t, s, l.after(change.Offset{LSN: 5, Op: 2}), opts)
 		mustRefetch(t, failure(t, failed), "gone")
 	})
 	t.Run("comes when the offset is ahead of the log", func(t *testing.T) {
@@ -248,12 +248,12 @@ func TestMustRefetch(t *testing.T) {
 		l.op(100, 0, change.Insert, "2", "b", "x")
 		l.commit(100, 2)
 		l.write()
-		_, failed, _ := tailing(t, l.open(), client.After(change.Offset{LSN: 100, Op: 4}), opts)
+		_, failed, _ := tailing(t, l.open(), l.after(change.Offset{LSN: 100, Op: 4}), opts)
 		mustRefetch(t, failure(t, failed), "ends at offset 100_2, before offset 100_4")
 	})
 	t.Run("does not come while the shape is being created", func(t *testing.T) {
 		l := b.newLog(columns, true)
-		lines, _, _ := tailing(t, l.open(), client.After(change.Offset{}), client.Options{Recheck: time.Millisecond, Patience: time.Millisecond})
+		lines, _, _ := tailing(t, l.open(), l.after(change.Offset{}), client.Options{Recheck: time.Millisecond, Patience: time.Millisecond})
 		expect(t, lines, "caught up 0_0")
 		l.snapshot(1, []string{"1", "a", "x"})
 		l.write()
@@ -266,7 +266,7 @@ func TestMustRefetch(t *testing.T) {
 		l := b.newLog(columns, true)
 		l.snapshot(1)
 		l.write()
-		lines, _, _ := tailing(t, l.open(), client.After(change.Offset{LSN: 100, Op: 2}), client.Options{Patience: time.Minute})
+		lines, _, _ := tailing(t, l.open(), l.after(change.Offset{LSN: 100, Op: 2}), client.Options{Patience: time.Minute})
 		l.op(100, 0, change.Insert, "2", "b", "x")
 		l.commit(100, 2)
 		l.op(200, 0, change.Insert, "3", "c", "x")
@@ -284,11 +284,11 @@ func TestMustRefetch(t *testing.T) {
 			l.write()
 		}
 		l.purge(jetstream.WithPurgeKeep(2))
-		for _, from := range []client.Position{client.Beginning(), client.After(change.Offset{LSN: 101, Op: 2})} {
+		for _, from := range []client.Position{client.Beginning(), l.after(change.Offset{LSN: 101, Op: 2})} {
 			_, failed, _ := tailing(t, l.open(), from, opts)
 			mustRefetch(t, failure(t, failed), "does not reach back")
 		}
-		if got := backlog(t, l.open(), client.After(change.Offset{LSN: 103, Op: 2}), opts); len(got) != 3 {
+		if got := backlog(t, l.open(), l.after(change.Offset{LSN: 103, Op: 2}), opts); len(got) != 3 {
 			t.Errorf("from the first message kept: %q", got)
 		}
 	})
@@ -331,7 +331,7 @@ func TestBrokenLog(t *testing.T) {
 		l.tail.Bytes++
 		l.append(l.subject(), &l.tail, &l.tail, []byte{9})
 		var last error
-		for _, err := range l.open().Subscribe(t.Context(), client.Beginning(), client.Options{}).Events() {
+		for _, err := range l.open().Subscribe(client.Beginning(), client.Options{}).Events(t.Context()) {
 			last = err
 		}
 		if last == nil || !strings.Contains(last.Error(), "upgrade") || !strings.Contains(last.Error(), l.info.Handle) {
@@ -345,7 +345,7 @@ func TestBrokenLog(t *testing.T) {
 			l.write()
 			c.build(l)
 			var last error
-			for _, err := range l.open().Subscribe(t.Context(), client.Beginning(), client.Options{}).Events() {
+			for _, err := range l.open().Subscribe(client.Beginning(), client.Options{}).Events(t.Context()) {
 				last = err
 			}
 			var e *client.BrokenLogError
@@ -414,6 +414,7 @@ func TestReconnect(t *testing.T) {
 }
 
 func TestControlPlane(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, natsembed.Options{})
 	t.Run("a refusal tells its code and text", func(t *testing.T) {
 		_, err := b.client.Create(t.Context(), client.Definition{Table: "nope"})

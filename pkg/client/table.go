@@ -3,6 +3,8 @@ package client
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
+	"strings"
 
 	"github.com/shapebus/shapebus/pkg/change"
 )
@@ -20,6 +22,7 @@ type table struct {
 	// The transaction: what it made of keys (count 0: gone). cleared says that
 	// it has removed every row that was there before it.
 	staged  map[string]entry
+	save    *savepoint
 	cleared bool
 	delta   int // length after the transaction, less length
 	scratch []byte
@@ -37,7 +40,7 @@ func newTable(l *layout, hasKey bool) *table {
 // begin drops what a transaction without an end has done.
 func (t *table) begin() {
 	t.staged = make(map[string]entry)
-	t.cleared, t.delta = false, 0
+	t.cleared, t.delta, t.save = false, 0, nil
 }
 
 // apply stages one change and returns what is wrong with it, if anything.
@@ -49,7 +52,10 @@ func (t *table) apply(c Change) error {
 	}
 	switch c.Kind {
 	case change.Truncate:
-		t.begin()
+		save := t.save
+		if t.begin(); save != nil {
+			save.replaced, t.save = true, save
+		}
 		t.cleared, t.delta = true, -t.length
 		return nil
 	case change.Insert:
@@ -88,8 +94,59 @@ func (t *table) apply(c Change) error {
 		t.delta -= was.count
 		was.count = 0
 	}
+	t.save.note(t.scratch, t.staged)
 	t.staged[string(t.scratch)] = was
 	return nil
+}
+
+// savepoint is what the transaction was at a mark, by what has changed since.
+type savepoint struct {
+	staged  map[string]entry
+	cleared bool
+	delta   int
+
+	replaced bool // a truncate has begun another map
+	was      map[string]*entry
+}
+
+// mark makes rollback come back to here.
+func (t *table) mark() {
+	if t.save = nil; len(t.staged) == 0 && !t.cleared {
+		return // begin does that
+	}
+	t.save = &savepoint{staged: t.staged, cleared: t.cleared, delta: t.delta, was: make(map[string]*entry)}
+}
+
+// note keeps what stands under a key before it is changed.
+func (s *savepoint) note(key []byte, staged map[string]entry) {
+	if s == nil || s.replaced {
+		return
+	}
+	if _, noted := s.was[string(key)]; noted {
+		return
+	}
+	if e, ok := staged[string(key)]; ok {
+		s.was[string(key)] = &e
+	} else {
+		s.was[string(key)] = nil
+	}
+}
+
+// rollback takes back what was done since the mark, which there must be.
+func (t *table) rollback() {
+	s := t.save
+	if s == nil {
+		t.begin()
+		return
+	}
+	for k, e := range s.was {
+		if e == nil {
+			delete(s.staged, k)
+		} else {
+			s.staged[k] = *e
+		}
+	}
+	t.staged, t.cleared, t.delta, t.save = s.staged, s.cleared, s.delta, nil
 }
 
 // at returns what stands under a key, the transaction's doings included.
@@ -101,6 +158,46 @@ func (t *table) at(key []byte) entry {
 		return entry{}
 	}
 	return t.rows[string(key)]
+}
+
+// get returns the row under a key.
+func (t *table) get(key []any) (Row, error) {
+	if len(key) != len(t.layout.keys) {
+		names := make([]string, 0, len(t.layout.keys))
+		for _, i := range t.layout.keys {
+			names = append(names, t.layout.columns[i].Name)
+		}
+		return Row{}, fmt.Errorf("%d values for a key of %d columns: %s", len(key), len(names), strings.Join(names, ", "))
+	}
+	var b []byte
+	for i, k := range key {
+		text, err := textOf(k)
+		if err != nil {
+			return Row{}, fmt.Errorf("the value of key column %s: %w", t.layout.columns[t.layout.keys[i]].Name, err)
+		}
+		var v []byte
+		if text != nil {
+			if v = []byte(*text); t.layout.columns[t.layout.keys[i]].Type == boolOID && (*text == "true" || *text == "false") {
+				v = v[:1] // as Postgres prints it
+			}
+		}
+		b = appendKeyValue(b, v)
+	}
+	e, ok := t.rows[string(b)]
+	if !ok {
+		return Row{}, ErrNoRow
+	}
+	return Row{layout: t.layout, values: e.values}, nil
+}
+
+// load adds rows that are known to be the table's.
+func (t *table) load(rows []Row) {
+	for _, r := range rows {
+		t.scratch = appendKey(t.scratch[:0], t.layout, r)
+		e := t.rows[string(t.scratch)]
+		t.rows[string(t.scratch)] = entry{values: cloneValues(r.values), count: e.count + 1}
+	}
+	t.length += len(rows)
 }
 
 // commit makes the transaction's rows the table's. The caller keeps readers

@@ -55,9 +55,15 @@ func TestTable(t *testing.T) {
 				tab := newTable(l, hasKey)
 				committed := map[string][]string{} // model: identity → the rows that have it
 				value := rapid.SampledFrom([]string{"NULL", "", "x", "xx", "\x00"})
+				var merged map[string][]string // what came and was not committed to the table; nil if nothing did
 				for range rapid.IntRange(1, 8).Draw(t, "transactions") {
-					tab.begin()
 					now := maps.Clone(committed)
+					if merged != nil {
+						now = maps.Clone(merged)
+						tab.mark()
+					} else {
+						tab.begin()
+					}
 					for range rapid.IntRange(0, 12).Draw(t, "ops") {
 						row := []string{value.Draw(t, "a"), value.Draw(t, "v"), value.Draw(t, "b")}
 						full := Row{layout: l, values: texts(row)}
@@ -102,11 +108,18 @@ func TestTable(t *testing.T) {
 							t.Fatalf("legal: %v, got %v", legal, err)
 						}
 					}
-					if rapid.Bool().Draw(t, "lost") {
-						continue // no commit came
+					switch rapid.IntRange(0, 3).Draw(t, "then") {
+					case 0: // no commit came
+						if merged != nil {
+							tab.rollback()
+						}
+						continue
+					case 1: // the next one comes on top
+						merged = now
+						continue
 					}
 					tab.commit()
-					committed = now
+					committed, merged = now, nil
 					want := slices.Sorted(func(yield func(string) bool) {
 						for _, rows := range committed {
 							for _, r := range rows {

@@ -70,7 +70,7 @@ func TestUnits(t *testing.T) {
 		l := b.newLog(columns, true)
 		outerLog(l)
 		passed := map[string]change.LSN{}
-		for e, err := range l.open().Subscribe(t.Context(), client.Beginning(), client.Options{}).Events() {
+		for e, err := range l.open().Subscribe(client.Beginning(), client.Options{}).Events(t.Context()) {
 			ok(t, err)
 			if c, is := e.(client.Commit); is {
 				passed[c.Offset.String()] = c.Passed
@@ -87,9 +87,9 @@ func TestUnits(t *testing.T) {
 	t.Run("a view shows them whole, and waits for what is aside", func(t *testing.T) {
 		l := b.newLog(columns, true)
 		info := l.info
-		info.State, info.Applied = control.StateLive, change.LSN(112).String()
+		info.State, info.Applied = control.StateLive, change.LSN(112)
 		b.know(info)
-		v := l.open().Rows(t.Context(), client.Options{})
+		v := l.open().View(client.ViewOptions{})
 		defer v.Close()
 		l.snapshot(1, []string{"1", "a", "x"})
 		l.commitOf(60, 0, 0)

@@ -3,8 +3,6 @@ package client
 import (
 	"context"
 	"sync"
-
-	"github.com/shapebus/shapebus/pkg/change"
 )
 
 // View holds a shape's rows in memory and keeps them up to date. What it
@@ -14,10 +12,13 @@ import (
 //
 // A view of Client.Watch makes the shape again when it ends and shows the last
 // rows of the old life until it has all rows of the new one; a view of
-// Shape.Rows ends with its shape.
+// Shape.View ends with its shape.
+//
+// A view lives until Close is called, or something ends it that trying again does not mend.
 type View struct {
 	client *Client
 	opts   Options
+	from   *Snapshot // to begin with; nil: the shape's own
 	def    Definition
 	again  bool // make the shape again when it ends
 	cancel context.CancelCauseFunc
@@ -36,46 +37,64 @@ type View struct {
 type shown struct {
 	handle string
 	table  *table // nil before the first snapshot
-	offset change.Offset
-	lsn    change.LSN
-	passed change.LSN // every transaction up to it is in the table; 0 if that is not known
+	offset Offset
+	lsn    LSN
+	passed LSN // every transaction up to it is in the table; 0 if that is not known
+}
+
+// ViewOptions tune a view. The zero value is useful.
+type ViewOptions struct {
+	Options
+
+	// From is a Snapshot of an earlier view of the shape, perhaps one that was kept in a file with
+	// Snapshot.WriteTo. The view shows it at once and goes on behind its position. When the shape has another
+	// life by now, a view of Client.Watch shows it until it has that life's rows, and a
+	// view of Shape.View ends with a MustRefetchError. Nil reads all rows of the shape.
+	From *Snapshot
 }
 
 // Snapshot is a shape at one commit.
 type Snapshot struct {
-	Handle string
-	Offset change.Offset // of the commit; with Handle, where Subscribe can go on
-	LSN    change.LSN
-	Rows   []Row // in no order; the caller must not write to their bytes
-	// Ended says that the shape's life under Handle is over and that the view
+	Position Position // of the commit; where Subscribe can go on
+	LSN      LSN
+	Rows     []Row // in no order; the caller must not write to their bytes
+	// Ended says that the shape's life under that handle is over and that the view
 	// is reading its next one.
 	Ended bool
 	// Stalled is what keeps the view from being up to date, nil if nothing does; see
 	// View.Stalled.
 	Stalled error
+
+	layout *layout
+	passed LSN
 }
 
-// Watch creates the shape, or finds it, and returns a view of it at once. The
-// view lives until ctx ends or Close is called.
-func (c *Client) Watch(ctx context.Context, def Definition, opts Options) (*View, error) {
+// Watch creates the shape, or finds it, and returns a view of it at once. ctx bounds the request
+// only; the view lives until Close.
+func (c *Client) Watch(ctx context.Context, def Definition, opts ViewOptions) (*View, error) {
 	s, err := c.Create(ctx, def)
 	if err != nil {
 		return nil, err
 	}
-	return newView(ctx, s, def, true, opts), nil
+	return newView(s, def, true, opts), nil
 }
 
-// Rows returns a view of this life of the shape. It lives until ctx or the
-// shape ends or Close is called.
-func (s *Shape) Rows(ctx context.Context, opts Options) *View {
-	return newView(ctx, s, Definition{}, false, opts)
+// View returns a view of this life of the shape. It does no I/O itself.
+func (s *Shape) View(opts ViewOptions) *View {
+	return newView(s, Definition{}, false, opts)
 }
 
-func newView(ctx context.Context, s *Shape, def Definition, again bool, opts Options) *View {
-	ctx, cancel := context.WithCancelCause(ctx)
+func newView(s *Shape, def Definition, again bool, opts ViewOptions) *View {
+	ctx, cancel := context.WithCancelCause(context.Background())
 	v := &View{
-		client: s.client, shape: s, def: def, again: again, opts: opts.withDefaults(),
+		client: s.client, shape: s, def: def, again: again, opts: opts.withDefaults(), from: opts.From,
 		cancel: cancel, done: make(chan struct{}), changed: make(chan struct{}),
+	}
+	if v.from != nil {
+		v.ended = v.from.Position.Handle != s.info.Handle
+		if !v.ended || again {
+			v.shown = v.from.shown(s.info.HasKey)
+		}
 	}
 	go v.run(ctx)
 	return v
@@ -90,8 +109,8 @@ func (v *View) Close() {
 // Done is closed when the view has ended; Err says why.
 func (v *View) Done() <-chan struct{} { return v.done }
 
-// Err is nil while the view lives, then what ended it: ErrClosed, the cause of its
-// context, a *MustRefetchError (views of Shape.Rows), a *PermanentError, the refusal
+// Err is nil while the view lives, then what ended it: ErrClosed, a
+// *MustRefetchError (views of Shape.View), a *PermanentError, the refusal
 // to make the shape again, or what else Subscription.Events ends with.
 func (v *View) Err() error {
 	v.mu.Lock()
@@ -144,10 +163,13 @@ func (v *View) Snapshot() (Snapshot, error) {
 		return Snapshot{}, ErrNotReady
 	}
 	s := v.shown
-	return Snapshot{Handle: s.handle, Offset: s.offset, LSN: s.lsn, Rows: s.table.all(), Ended: v.ended, Stalled: v.stalled}, nil
+	return Snapshot{
+		Position: Position{Handle: s.handle, Offset: s.offset}, LSN: s.lsn, Rows: s.table.all(), Ended: v.ended, Stalled: v.stalled,
+		layout: s.table.layout, passed: s.passed,
+	}, nil
 }
 
-// Len is the number of rows, 0 before the first snapshot.
+// Len is the number of rows that the view holds, 0 before the first snapshot.
 func (v *View) Len() int {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -158,20 +180,21 @@ func (v *View) Len() int {
 }
 
 // Get returns the row with these values in the shape's key columns, in their
-// order; without a primary key those are all columns.
-func (v *View) Get(key ...string) (Row, bool) {
+// order; without a primary key those are all columns. A value is a string in Postgres' text
+// output form, an integer, a bool, or nil for NULL.
+//
+// Its error is ErrNoRow when there is no such row, ErrNotReady before the first snapshot, Err
+// after the view's end, or says what is wrong with the key.
+func (v *View) Get(key ...any) (Row, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	t := v.shown.table
-	if t == nil || v.err != nil || len(key) != len(t.layout.keys) {
-		return Row{}, false
+	switch {
+	case v.err != nil:
+		return Row{}, v.err
+	case v.shown.table == nil:
+		return Row{}, ErrNotReady
 	}
-	var b []byte
-	for _, k := range key {
-		b = appendKeyValue(b, append([]byte{}, k...)) // not nil, which is NULL
-	}
-	e, ok := t.rows[string(b)]
-	return Row{layout: t.layout, values: e.values}, ok
+	return v.shown.table.get(key)
 }
 
 // show makes a transaction's rows visible.

@@ -33,7 +33,7 @@ func until(tb testing.TB, v *client.View, what func(client.Snapshot) bool) clien
 		select {
 		case <-changed:
 		case <-timeout:
-			tb.Fatalf("the view stays at %s %s", s.Handle, rowsText(s))
+			tb.Fatalf("the view stays at %s %s", s.Position.Handle, rowsText(s))
 		}
 	}
 }
@@ -48,7 +48,7 @@ func rowsText(s client.Snapshot) string {
 }
 
 func at(lsn, op uint64) func(client.Snapshot) bool {
-	return func(s client.Snapshot) bool { return s.Offset == change.Offset{LSN: change.LSN(lsn), Op: op} }
+	return func(s client.Snapshot) bool { return s.Position.Offset == change.Offset{LSN: change.LSN(lsn), Op: op} }
 }
 
 func TestView(t *testing.T) {
@@ -56,10 +56,13 @@ func TestView(t *testing.T) {
 
 	t.Run("shows the shape at its last commit", func(t *testing.T) {
 		l := b.newLog(columns, true)
-		v := l.open().Rows(t.Context(), client.Options{})
+		v := l.open().View(client.ViewOptions{})
 		defer v.Close()
 		if _, err := v.Snapshot(); !errors.Is(err, client.ErrNotReady) {
 			t.Errorf("before the snapshot: %v", err)
+		}
+		if _, err := v.Get("1", "x"); !errors.Is(err, client.ErrNotReady) {
+			t.Errorf("a row before the snapshot: %v", err)
 		}
 		l.snapshot(1, []string{"1", "a", "x"}, []string{"2", "b", "x"})
 		l.write()
@@ -73,11 +76,16 @@ func TestView(t *testing.T) {
 		if got := rowsText(s); got != "id=2,note=NULL,part=x id=3,note=a,part=x" || v.Len() != 2 || s.LSN != 100 {
 			t.Errorf("shows %s, %d rows at %s", got, v.Len(), s.LSN)
 		}
-		if r, found := v.Get("3", "x"); !found || rowText(r) != "id=3,note=a,part=x" {
-			t.Errorf("by its key: %v %v", r, found)
+		if r, err := v.Get(3, "x"); err != nil || rowText(r) != "id=3,note=a,part=x" {
+			t.Errorf("by its key: %v %v", r, err)
 		}
-		if _, found := v.Get("1", "x"); found {
+		if _, err := v.Get("1", "x"); !errors.Is(err, client.ErrNoRow) {
 			t.Error("a deleted row is found")
+		}
+		for want, key := range map[string][]any{"key of 2 columns: id, part": {"3"}, "key column part": {"3", 1.5}} {
+			if _, err := v.Get(key...); err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("the key %v gives %v, want %q", key, err, want)
+			}
 		}
 		l.op(200, 0, change.Truncate)
 		l.op(200, 2, change.Insert, "4", "d", "x")
@@ -91,7 +99,7 @@ func TestView(t *testing.T) {
 		l := b.newLog(columns, true)
 		l.snapshot(1)
 		l.write()
-		v := l.open().Rows(t.Context(), client.Options{})
+		v := l.open().View(client.ViewOptions{})
 		defer v.Close()
 		polled := make(chan error, 1)
 		stop := make(chan struct{})
@@ -99,7 +107,7 @@ func TestView(t *testing.T) {
 			defer close(polled)
 			for {
 				if s, err := v.Snapshot(); err == nil && len(s.Rows)%10 != 0 {
-					polled <- fmt.Errorf("%d rows at %s", len(s.Rows), s.Offset)
+					polled <- fmt.Errorf("%d rows at %s", len(s.Rows), s.Position)
 					return
 				}
 				select {
@@ -129,7 +137,7 @@ func TestView(t *testing.T) {
 		l := b.newLog([]control.Column{{Name: "a", Key: true}, {Name: "b", Key: true}}, false)
 		l.snapshot(1, []string{"1", null}, []string{"1", null}, []string{"1", "x"})
 		l.write()
-		v := l.open().Rows(t.Context(), client.Options{})
+		v := l.open().View(client.ViewOptions{})
 		defer v.Close()
 		l.op(100, 0, change.Delete, "1", null)
 		l.op(100, 2, change.Insert, "1", "x")
@@ -145,7 +153,7 @@ func TestView(t *testing.T) {
 		l.op(100, 6, change.Insert, "1", "again", "x")
 		l.commit(100, 8)
 		l.write()
-		v := l.open().Rows(t.Context(), client.Options{})
+		v := l.open().View(client.ViewOptions{})
 		<-v.Done()
 		var e *client.BrokenLogError
 		if !errors.As(v.Err(), &e) || e.Offset.String() != "100_6" {
@@ -156,7 +164,7 @@ func TestView(t *testing.T) {
 		l := b.newLog(columns, true)
 		l.snapshot(1, []string{"1", "a", "x"})
 		l.write()
-		v := l.open().Rows(t.Context(), client.Options{})
+		v := l.open().View(client.ViewOptions{})
 		ok(t, v.WaitReady(t.Context()))
 		l.end("its table was dropped")
 		l.write()
@@ -165,8 +173,8 @@ func TestView(t *testing.T) {
 		if _, err := v.Snapshot(); !errors.As(err, &e) {
 			t.Errorf("got %v", err)
 		}
-		if _, found := v.Get("1", "x"); found {
-			t.Error("a row is found")
+		if _, err := v.Get("1", "x"); !errors.As(err, &e) {
+			t.Errorf("a row is looked up with %v", err)
 		}
 	})
 	t.Run("of a definition goes on with the next life, whole", func(t *testing.T) {
@@ -194,21 +202,21 @@ func TestView(t *testing.T) {
 		b.mu.Unlock()
 		first.snapshot(1, []string{"1", "a", "x"})
 		first.write()
-		v, err := b.client.Watch(t.Context(), client.Definition{Table: "things"}, client.Options{})
+		v, err := b.client.Watch(t.Context(), client.Definition{Table: "things"}, client.ViewOptions{})
 		ok(t, err)
 		defer v.Close()
 		ok(t, v.WaitReady(t.Context()))
 		first.end("a column was added")
 		first.write()
 		old := until(t, v, func(s client.Snapshot) bool { return s.Ended })
-		if old.Handle != first.info.Handle || len(old.Rows) != 1 {
-			t.Errorf("meanwhile it shows %s %s", old.Handle, rowsText(old))
+		if old.Position.Handle != first.info.Handle || len(old.Rows) != 1 {
+			t.Errorf("meanwhile it shows %s %s", old.Position.Handle, rowsText(old))
 		}
 		second.snapshot(1, []string{"1", "a", "x"}, []string{"2", "b", "x"})
 		second.write()
 		s := until(t, v, func(s client.Snapshot) bool { return !s.Ended })
-		if s.Handle != second.info.Handle || len(s.Rows) != 2 || v.Shape().Handle() != s.Handle {
-			t.Errorf("then it shows %s %s", s.Handle, rowsText(s))
+		if s.Position.Handle != second.info.Handle || len(s.Rows) != 2 || v.Shape().Handle() != s.Position.Handle {
+			t.Errorf("then it shows %s %s", s.Position.Handle, rowsText(s))
 		}
 	})
 	t.Run("leaves nothing behind when it is closed", func(t *testing.T) {
@@ -217,17 +225,10 @@ func TestView(t *testing.T) {
 		l.write()
 		s := l.open()
 		before := goleak.IgnoreCurrent()
-		v := s.Rows(t.Context(), client.Options{})
+		v := s.View(client.ViewOptions{})
 		ok(t, v.WaitReady(t.Context()))
 		v.Close()
 		if !errors.Is(v.Err(), client.ErrClosed) {
-			t.Errorf("ended with %v", v.Err())
-		}
-		ctx, cancel := context.WithCancel(t.Context())
-		v = s.Rows(ctx, client.Options{})
-		cancel()
-		<-v.Done()
-		if !errors.Is(v.Err(), context.Canceled) {
 			t.Errorf("ended with %v", v.Err())
 		}
 		if err := goleak.Find(before); err != nil {
@@ -241,7 +242,7 @@ func TestViewWait(t *testing.T) {
 	l := b.newLog(columns, true)
 	l.snapshot(1)
 	l.write()
-	v := l.open().Rows(t.Context(), client.Options{})
+	v := l.open().View(client.ViewOptions{})
 	defer v.Close()
 
 	t.Run("is over with a transaction of the shape's own", func(t *testing.T) {
@@ -259,7 +260,7 @@ func TestViewWait(t *testing.T) {
 		waited := make(chan error, 1)
 		go func() { waited <- v.Wait(t.Context(), 300) }()
 		info := l.info
-		info.State, info.Applied = control.StateLive, change.LSN(200).String()
+		info.State, info.Applied = control.StateLive, change.LSN(200)
 		b.know(info)
 		l.op(250, 0, change.Insert, "2", "a", "x")
 		l.commit(250, 2)
@@ -270,7 +271,7 @@ func TestViewWait(t *testing.T) {
 			t.Fatalf("it is over too early: %v", err)
 		default:
 		}
-		info.Applied = change.LSN(300).String()
+		info.Applied = change.LSN(300)
 		b.know(info)
 		ok(t, <-waited)
 	})

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/control"
 	"github.com/shapebus/shapebus/pkg/wire"
 )
@@ -34,7 +33,7 @@ func (v *View) WaitReady(ctx context.Context) error {
 // control plane how far the source's change log has been seen on the shape's
 // behalf. That moves with what is committed: on an idle database it may stay
 // short of the current WAL position.
-func (v *View) Wait(ctx context.Context, lsn change.LSN) error {
+func (v *View) Wait(ctx context.Context, lsn LSN) error {
 	pause := newBackoff(10*time.Millisecond, time.Second)
 	var aim *goal
 	for {
@@ -71,33 +70,42 @@ func (v *View) state() (s shown, ready bool, err error) {
 	return v.shown, v.shown.table != nil && !v.ended, v.err
 }
 
-// goal is the offset at which a view has what Wait waits for.
+// goal is how far a shape's log is known to have come: who has read it up to offset has every
+// transaction that committed up to lsn.
 type goal struct {
 	handle string
-	offset change.Offset
+	offset Offset
+	lsn    LSN
 }
 
 // goal returns nil when it is not known that the log holds everything up to lsn, and
-// perhaps why that cannot be learned. The order matters: what was applied when the
-// control plane answered is in the log that is looked into after that.
-func (v *View) goal(ctx context.Context, lsn change.LSN) (*goal, error) {
+// perhaps why that cannot be learned.
+func (v *View) goal(ctx context.Context, lsn LSN) (*goal, error) {
+	g, err := v.Shape().reached(ctx)
+	if err != nil || g == nil || g.lsn < lsn {
+		return nil, err
+	}
+	return g, nil
+}
+
+// reached learns how far the log has come; nil if that cannot be said. The order matters: what
+// was applied when the control plane answered is in the log that is looked into after that.
+func (s *Shape) reached(ctx context.Context) (*goal, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
-	s := v.Shape()
 	info, err := s.Refresh(ctx)
 	if err != nil || info.State != control.StateLive || info.Handle != s.info.Handle {
 		return nil, err
 	}
-	if applied, err := change.ParseLSN(info.Applied); err != nil || applied < lsn {
-		return nil, err
-	}
-	f := fetcher{client: v.client, partition: s.info.Partition}
-	_, h, found, err := f.newest(ctx, v.client.source.LogSubject(s.info.Partition, s.info.Handle))
+	f := fetcher{client: s.client, partition: s.info.Partition}
+	_, h, found, err := f.newest(ctx, s.client.source.LogSubject(s.info.Partition, s.info.Handle))
 	if err != nil || !found || h.tail.Ended {
 		return nil, err
 	}
-	if aside, err := wire.ParseAside(h.tail.Aside); err != nil || len(aside) > 0 && aside[0] <= lsn {
-		return nil, err
+	g := &goal{handle: s.info.Handle, offset: h.tail.Committed, lsn: info.Applied}
+	aside, err := wire.ParseAside(h.tail.Aside)
+	if err == nil && len(aside) > 0 {
+		g.lsn = min(g.lsn, aside[0]-1)
 	}
-	return &goal{handle: s.info.Handle, offset: h.tail.Committed}, nil
+	return g, err
 }

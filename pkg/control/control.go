@@ -33,10 +33,10 @@ const WriteUnit = "txn_fragment"
 
 // CreateRequest asks for a shape. Asking again for the same one finds it.
 type CreateRequest struct {
-	Table   string   `json:"table"`             // as SQL writes it: tasks, public.tasks, "My Table"
-	Columns []string `json:"columns,omitempty"` // none means all that Postgres replicates
-	Where   string   `json:"where,omitempty"`   // SQL; see docs/PREDICATES.md
-	Params  []string `json:"params,omitempty"`  // values of $1, $2, …
+	Table   string    `json:"table"`             // as SQL writes it: tasks, public.tasks, "My Table"
+	Columns []string  `json:"columns,omitempty"` // none means all that Postgres replicates
+	Where   string    `json:"where,omitempty"`   // SQL; see docs/PREDICATES.md
+	Params  []*string `json:"params,omitempty"`  // values of $1, $2, …; nil for NULL
 }
 
 // ShapeRequest names a shape by its handle or its id.
@@ -79,30 +79,31 @@ type Column struct {
 
 // Shape is what the control plane says of a shape.
 type Shape struct {
-	ID        string   `json:"id"`
-	Handle    string   `json:"handle"`
-	Partition int      `json:"partition"`
-	State     State    `json:"state"`
-	Reason    string   `json:"reason,omitempty"` // why it ended, or what its creation waits for
-	Schema    string   `json:"schema"`
-	Table     string   `json:"table"`
-	Columns   []Column `json:"columns"`
-	HasKey    bool     `json:"has_key"` // false when identical rows may repeat
-	Where     string   `json:"where,omitempty"`
-	Params    []string `json:"params,omitempty"`
+	ID        string    `json:"id"`
+	Handle    string    `json:"handle"`
+	Partition int       `json:"partition"`
+	State     State     `json:"state"`
+	Reason    string    `json:"reason,omitempty"` // why it ended, or what its creation waits for
+	Schema    string    `json:"schema"`
+	Table     string    `json:"table"`
+	Columns   []Column  `json:"columns"`
+	HasKey    bool      `json:"has_key"` // false when identical rows may repeat
+	Where     string    `json:"where,omitempty"`
+	Params    []*string `json:"params,omitempty"` // nil for NULL
 	// Subqueries are the handles of the inner shapes that the clause's
 	// subqueries select from. Inner marks a shape that exists for others only: no app
 	// has asked for it, and it goes with the last shape that depends on it.
 	Subqueries []string `json:"subqueries,omitempty"`
 	Inner      bool     `json:"inner,omitempty"`
 	WriteUnit  string   `json:"write_unit"`
-	Created    string   `json:"created"` // RFC 3339
+
+	Created time.Time `json:"created"`
 
 	// Offset is the last commit marker in the log; it does not move while
 	// nothing that concerns the shape happens. Applied is the LSN up to which
 	// the whole change log has been seen on the shape's behalf.
 	Offset  change.Offset `json:"offset"`
-	Applied string        `json:"applied"`
+	Applied change.LSN    `json:"applied"` // as text
 	// LagBytes is the distance in WAL bytes from Applied to the end of the change log.
 	LagBytes     int64 `json:"lag_bytes"`
 	Rows         int64 `json:"rows"`          // at Offset; -1 when nobody has counted since a subquery's values changed
@@ -110,17 +111,11 @@ type Shape struct {
 	SnapshotRows int64 `json:"snapshot_rows"` // read so far while creating
 }
 
-// CreatedAt parses Created; the zero time if it does not parse.
-func (s Shape) CreatedAt() time.Time {
-	t, _ := time.Parse(time.RFC3339Nano, s.Created) // the zero time says it
-	return t
-}
-
 // PartitionDown is a partition that cannot be written at present.
 type PartitionDown struct {
-	Partition int    `json:"partition"`
-	Since     string `json:"since"` // RFC 3339
-	Reason    string `json:"reason"`
+	Partition int       `json:"partition"`
+	Since     time.Time `json:"since"`
+	Reason    string    `json:"reason"`
 }
 
 // Status is what the control plane says of a source.
@@ -137,18 +132,22 @@ type Status struct {
 	Unreadable int `json:"unreadable,omitempty"`
 
 	// The change log and how far the consumer has come in it.
-	ChangeMessages uint64 `json:"change_messages"`
-	ChangeBytes    uint64 `json:"change_bytes"`
-	ChangeLSN      string `json:"change_lsn"`
-	AppliedLSN     string `json:"applied_lsn"`
-	Unread         uint64 `json:"unread"` // messages behind AppliedLSN
+	ChangeMessages uint64     `json:"change_messages"`
+	ChangeBytes    uint64     `json:"change_bytes"`
+	ChangeLSN      change.LSN `json:"change_lsn"`  // as text
+	AppliedLSN     change.LSN `json:"applied_lsn"` // as text
+	Unread         uint64     `json:"unread"`      // messages behind AppliedLSN
 	// Down are the partitions that cannot be written at present. Their shapes
 	// wait where they are, with those that depend on them, and go on by themselves.
 	Down []PartitionDown `json:"down,omitempty"`
 
+	// Problems are what a person has to mend: writes of the application that fail because of shapes,
+	// and what keeps Postgres from sending changes.
+	Problems []string `json:"problems,omitempty"`
+
 	// The slot, as Postgres sees it; SlotError says why it is not known.
-	SlotActive    bool   `json:"slot_active"`
-	SlotConfirmed string `json:"slot_confirmed,omitempty"`
-	SlotLagBytes  int64  `json:"slot_lag_bytes"` // WAL that Postgres keeps for it
-	SlotError     string `json:"slot_error,omitempty"`
+	SlotActive    bool       `json:"slot_active"`
+	SlotConfirmed change.LSN `json:"slot_confirmed,omitzero"` // as text
+	SlotLagBytes  int64      `json:"slot_lag_bytes"`          // WAL that Postgres keeps for it
+	SlotError     string     `json:"slot_error,omitempty"`
 }

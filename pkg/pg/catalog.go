@@ -19,10 +19,10 @@ const (
 // TableInfo is a table as the catalog describes it at one moment.
 type TableInfo struct {
 	// Relation is what the replication stream will say for the table: for a
-	// partitioned table its root. It has the published columns only, so no
-	// generated ones.
+	// partitioned table its root. It has the published columns only; see
+	// ColumnInfo.Generated.
 	Relation change.Relation
-	// Columns are all live columns in their order, generated ones included.
+	// Columns are all live columns in their order, those that are not published included.
 	Columns []ColumnInfo
 	// PrimaryKey are the names in the order of the key; nil without one, or if it does not tell
 	// rows apart at each moment of the stream. KeyFlaw then says why.
@@ -59,7 +59,8 @@ type ColumnInfo struct {
 	TypeMod  int32  // pg_attribute.atttypmod; -1 without one
 	TypeName string // as format_type prints it, such as character varying(20)
 	NotNull  bool
-	// Generated columns, stored or virtual, are not in the stream.
+	// Generated columns that are not in the stream: virtual ones, and stored ones where the
+	// publications looked up do not carry them (before Postgres 18 none can).
 	Generated bool
 	// Deterministic is false for a column with a collation under which
 	// different bytes can be equal.

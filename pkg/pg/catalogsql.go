@@ -25,11 +25,13 @@ func tablesSQL(major int) string {
 	}
 	ways = append(ways, strings.NewReplacer("%via", "table", "%filter", filter, "%columns", columns,
 		"%from", "pg_catalog.pg_publication_rel", "%where", "m.prpubid = p.oid AND m.prrelid = c.oid").Replace(member))
-	generated := "''"
+	generated, carried := "''", "false"
 	if major >= 18 {
 		generated = "p.pubgencols::text"
+		carried = `a.attgenerated = 's' AND EXISTS (SELECT FROM pg_catalog.pg_publication p WHERE p.pubgencols = 's'
+				AND (coalesce(pg_catalog.cardinality($2::text[]), 0) = 0 OR p.pubname = ANY ($2::text[])))`
 	}
-	return strings.NewReplacer("%members", strings.Join(ways, " UNION ALL "), "%generated", generated).Replace(`
+	return strings.NewReplacer("%members", strings.Join(ways, " UNION ALL "), "%generated", generated, "%carried", carried).Replace(`
 WITH RECURSIVE types(oid) AS (
 	SELECT DISTINCT a.atttypid FROM pg_catalog.pg_attribute a
 	WHERE a.attrelid = ANY ($1::oid[]) AND a.attnum > 0 AND NOT a.attisdropped AND a.atttypid >= 16384
@@ -49,7 +51,7 @@ SELECT pg_catalog.json_build_object(
 			'collation', a.attcollation::bigint, 'deterministic', coalesce(l.collisdeterministic, true),
 			'expression', CASE WHEN a.attgenerated <> '' THEN (
 				SELECT d.oid || '@' || d.xmin FROM pg_catalog.pg_attrdef d WHERE d.adrelid = c.oid AND d.adnum = a.attnum) END,
-			'generated', a.attgenerated <> '', 'written', CASE WHEN c.relkind = 'r' AND c.reltoastrelid = 0 THEN a.xmin::text END)
+			'generated', a.attgenerated <> '' AND NOT (%carried), 'written', CASE WHEN c.relkind = 'r' AND c.reltoastrelid = 0 THEN a.xmin::text END)
 			ORDER BY a.attnum)
 		FROM pg_catalog.pg_attribute a LEFT JOIN pg_catalog.pg_collation l ON l.oid = a.attcollation
 		WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),

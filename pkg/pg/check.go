@@ -56,6 +56,7 @@ type CheckOptions struct {
 // server is what the checks need to know of the server and the role.
 type server struct {
 	walLevel, encoding, role, database, keepSize string
+	idle                                         string // idle_replication_slot_timeout, "0" before Postgres 18
 	recovery, super, replication, create         bool
 	slots, slotsUsed, senders, sendersUsed       int
 }
@@ -84,8 +85,11 @@ func Check(ctx context.Context, conn *pgx.Conn, o CheckOptions) []Finding {
 		}
 	}
 	list = append(list, s.checkSlots(slot), s.checkSenders(slot), s.checkKeepSize())
+	list = append(list, s.checkIdle()...)
+	list = append(list, checkStandbys(ctx, conn, slot)...)
 	if o.Publication != "" {
 		list = append(list, s.checkPublication(ctx, conn, o.Publication))
+		list = append(list, checkHarm(ctx, conn, o.Publication)...)
 	}
 	for _, name := range o.Tables {
 		list = append(list, checkTable(ctx, conn, o.Publication, s.role, name)...)
@@ -97,13 +101,14 @@ func readServer(ctx context.Context, conn *pgx.Conn) (*server, error) {
 	var s server
 	err := conn.QueryRow(ctx, `
 		SELECT current_setting('wal_level'), current_setting('server_encoding'), current_user, current_database(),
-			current_setting('max_slot_wal_keep_size'), pg_is_in_recovery(), r.rolsuper,
+			current_setting('max_slot_wal_keep_size'), coalesce(current_setting('idle_replication_slot_timeout', true), '0'),
+			pg_is_in_recovery(), r.rolsuper,
 			r.rolreplication OR EXISTS (SELECT FROM pg_roles m WHERE m.rolname = 'rds_replication' AND pg_has_role(current_user, m.oid, 'MEMBER')),
 			has_database_privilege(current_database(), 'CREATE'),
 			current_setting('max_replication_slots')::int, (SELECT count(*) FROM pg_replication_slots)::int,
 			current_setting('max_wal_senders')::int, (SELECT count(*) FROM pg_stat_replication)::int
 		FROM pg_roles r WHERE r.rolname = current_user`).Scan(
-		&s.walLevel, &s.encoding, &s.role, &s.database, &s.keepSize, &s.recovery, &s.super, &s.replication, &s.create,
+		&s.walLevel, &s.encoding, &s.role, &s.database, &s.keepSize, &s.idle, &s.recovery, &s.super, &s.replication, &s.create,
 		&s.slots, &s.slotsUsed, &s.senders, &s.sendersUsed)
 	return &s, err
 }
@@ -171,6 +176,16 @@ func (s *server) checkKeepSize() Finding {
 	return ok(name, "%s; if ingest lags further behind than that, the slot is lost and every shape has to be fetched again", s.keepSize)
 }
 
+// checkIdle warns of a limit to how long ingest may be away; nothing if there is none.
+func (s *server) checkIdle() []Finding {
+	const name = "idle_replication_slot_timeout"
+	if s.idle == "0" {
+		return nil
+	}
+	return []Finding{warn(name, "ALTER SYSTEM SET idle_replication_slot_timeout = 0; SELECT pg_reload_conf() (max_slot_wal_keep_size bounds the WAL, too)",
+		"%s: if ingest is stopped for longer than that, Postgres gives its slot up and every shape has to be fetched again", s.idle)}
+}
+
 func (s *server) checkSlot(name string, slot SlotInfo) Finding {
 	title, drop := "slot "+name, fmt.Sprintf("SELECT pg_drop_replication_slot(%s)", Literal(name))
 	switch {
@@ -181,8 +196,8 @@ func (s *server) checkSlot(name string, slot SlotInfo) Finding {
 	case slot.Database != s.database:
 		return fail(title, "choose another name: slots are shared by the whole server", "belongs to database %s, not %s", slot.Database, s.database)
 	case slot.Lost():
-		return fail(title, drop, "is lost (%s): the server removed WAL that ingest had not read. Ingest starts with a new slot, and every shape is fetched again",
-			orWord(slot.InvalidationReason, slot.WALStatus))
+		return fail(title, drop, "is lost (%s): %s. Ingest starts with a new slot, and every shape is fetched again",
+			orWord(slot.InvalidationReason, slot.WALStatus), slot.LostReason())
 	case slot.WALStatus == "unreserved":
 		return warn(title, "see that ingest runs and keeps up",
 			"is about to be lost: the WAL it needs may go at the next checkpoint (%s retained)", bytesText(slot.RetainedBytes))
@@ -206,6 +221,10 @@ func (s *server) checkPublication(ctx context.Context, conn *pgx.Conn, name stri
 	}
 	if needs := state.check(name); needs != nil {
 		return fail(title, needs.Statement, "%s", needs.What)
+	}
+	if state.LeavesOut {
+		return warn(title, publishStoredSQL(name), "leaves out stored generated columns, so tables that have one cannot be prepared for shapes; "+
+			"ingest changes that if it owns the publication (role %s)", state.Owner)
 	}
 	if state.AllTables {
 		return ok(title, "carries all tables")

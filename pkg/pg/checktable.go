@@ -79,7 +79,7 @@ func checkReadable(ctx context.Context, conn *pgx.Conn, t *TableInfo, role, titl
 // checkPrepared asks whether the table is in the publication with full
 // identity, or else whether EnsureTable could see to it.
 func checkPrepared(ctx context.Context, conn *pgx.Conn, t *TableInfo, publication, role, title string) Finding {
-	if err := t.usable(publication); err != nil {
+	if err := refuseHarm(ctx, conn, publication, t); err != nil {
 		if needs, ok := errors.AsType[*NeedsError](err); ok {
 			return fail(title, needs.Statement, "%s", needs.What)
 		}

@@ -27,6 +27,8 @@ var sessionSettings = map[string]string{
 	// The catalog is read with queries that look dearer to the planner than they are: compiling
 	// them takes longer than running them.
 	"jit": "off",
+	// What Postgres warns of may mean that changes are missing; see ingest.
+	"client_min_messages": "notice",
 	// The stream is not filtered by policies, so a snapshot must not be.
 	"row_security": "off",
 	// A snapshot of a large table takes as long as it takes; contexts bound it.

@@ -29,24 +29,18 @@ const DefaultLockTimeout = 5 * time.Second
 // Nobody waits when nothing has to change; then only writers older than a
 // membership that somebody else added are waited for.
 //
-// Errors: *NeedsError when the role may not, *LockedError when the table did
+// A table on which FULL would make the application's UPDATE and DELETE fail is refused; see Harm.
+//
+// Errors: *NeedsError when the role may not or another publication is in the way, *UnsupportedError
+// for a virtual generated column, *LockedError when the table did
 // not become free in time. Nothing is changed then, and trying again is safe.
 func EnsureTable(ctx context.Context, conn *pgx.Conn, publication string, t *TableInfo, lockTimeout time.Duration) (changed bool, err error) {
 	if lockTimeout <= 0 {
 		lockTimeout = DefaultLockTimeout
 	}
-	if conn.PgConn().TxStatus() != 'I' {
-		return false, fmt.Errorf("put table %s into publication %s: the connection is in a transaction", t, publication)
-	}
-	now, err := lookupAgain(ctx, conn, t, publication)
-	if err != nil {
+	now, ready, err := awaitReady(ctx, conn, publication, t, lockTimeout)
+	if ready || err != nil {
 		return false, err
-	}
-	if now.ready(publication) {
-		if err := now.usable(publication); err != nil {
-			return false, err
-		}
-		return false, awaitEarlyWriters(ctx, conn, publication, now, lockTimeout)
 	}
 	err = ensureFenced(ctx, conn, publication, now, lockTimeout)
 	switch sqlState(err) {
@@ -57,18 +51,44 @@ func EnsureTable(ctx context.Context, conn *pgx.Conn, publication string, t *Tab
 	case "55P03", "40P01": // lock timeout, deadlock
 		return false, &LockedError{Table: now.String(), Timeout: lockTimeout, Holders: lockHolders(ctx, conn, now), Err: err}
 	case "42704":
-		return false, &NeedsError{What: fmt.Sprintf("publication %s does not exist", publication), Statement: createPublicationSQL(publication), Err: err}
+		return false, &NeedsError{What: fmt.Sprintf("publication %s does not exist", publication), Statement: createPublicationSQL(Major(conn), publication), Err: err}
 	}
 	return false, fmt.Errorf("put table %s into publication %s: %w", now, publication, err)
 }
 
+// Ready reports whether EnsureTable has nothing to change, and does what it does then: it waits for
+// writers older than a membership that somebody else added.
+func Ready(ctx context.Context, conn *pgx.Conn, publication string, t *TableInfo, lockTimeout time.Duration) (bool, error) {
+	if lockTimeout <= 0 {
+		lockTimeout = DefaultLockTimeout
+	}
+	_, ready, err := awaitReady(ctx, conn, publication, t, lockTimeout)
+	return ready && err == nil, err
+}
+
+func awaitReady(ctx context.Context, conn *pgx.Conn, publication string, t *TableInfo, lockTimeout time.Duration) (now *TableInfo, ready bool, err error) {
+	if conn.PgConn().TxStatus() != 'I' {
+		return nil, false, fmt.Errorf("put table %s into publication %s: the connection is in a transaction", t, publication)
+	}
+	if now, err = lookupAgain(ctx, conn, t, publication); err != nil {
+		return nil, false, err
+	}
+	if err := refuseHarm(ctx, conn, publication, now); err != nil {
+		return nil, false, err
+	}
+	if !now.ready(publication) {
+		return now, false, nil
+	}
+	return now, true, awaitEarlyWriters(ctx, conn, publication, now, lockTimeout)
+}
+
 // ensureFenced does the work in one transaction.
 func ensureFenced(ctx context.Context, conn *pgx.Conn, publication string, t *TableInfo, lockTimeout time.Duration) error {
-	deadline := time.Now().Add(lockTimeout)
+	locks := lockWaits{deadline: time.Now().Add(lockTimeout)}
 	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
 		// The root first: it keeps partitions from being attached, so that the
 		// second look finds all of them.
-		if err := run(ctx, tx, deadline, fence(publication, t, t.root())); err != nil {
+		if err := locks.run(ctx, tx, fence(publication, t, t.root())); err != nil {
 			return err
 		}
 		t, err := lookupAgain(ctx, conn, t, publication)
@@ -76,27 +96,32 @@ func ensureFenced(ctx context.Context, conn *pgx.Conn, publication string, t *Ta
 			return err
 		}
 		for _, leaf := range t.Partitions {
-			if err := run(ctx, tx, deadline, fence(publication, t, leaf)); err != nil {
+			if err := locks.run(ctx, tx, fence(publication, t, leaf)); err != nil {
 				return err
 			}
 		}
+		// Behind the locks nobody else can name one of these tables in a publication.
+		if err := refuseHarm(ctx, conn, publication, t); err != nil {
+			return err
+		}
 		// Somebody else may have added it while this transaction waited.
 		if !t.published(publication) {
-			return run(ctx, tx, deadline, addSQL(publication, t))
+			return locks.run(ctx, tx, addSQL(publication, t))
 		}
 		return t.usable(publication)
 	})
 }
 
-// run waits for locks until the deadline that all statements share: the first
-// lock keeps the application waiting while the last one is waited for.
-func run(ctx context.Context, tx pgx.Tx, deadline time.Time, sql string) error {
-	if sql == "" {
-		return nil
+// refuseHarm returns an error if the application's writes would fail with REPLICA IDENTITY FULL.
+func refuseHarm(ctx context.Context, conn *pgx.Conn, publication string, t *TableInfo) error {
+	if err := t.usable(publication); err != nil {
+		return err
 	}
-	left := max(1, time.Until(deadline).Milliseconds()) // 0 would mean no limit
-	_, err := tx.Conn().PgConn().Exec(ctx, fmt.Sprintf("SET LOCAL lock_timeout = %d; %s", left, sql)).ReadAll()
-	return err
+	found, err := harms(ctx, conn, []uint32{t.Relation.OID}, publication, true)
+	if err != nil || len(found) == 0 {
+		return err
+	}
+	return found[0].needs(t)
 }
 
 // lookupAgain reads the table anew by its oid and refuses it if it is gone,

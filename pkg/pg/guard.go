@@ -79,9 +79,10 @@ func (s *Snapshot) sawIt(ctx context.Context, t *TableInfo) (columns []column, e
 		SELECT n.nspname, c.relname, c.relkind::text, coalesce(a.attname, ''), coalesce(a.atttypid, 0), coalesce(a.atttypmod, 0),
 			coalesce(a.attnum, 0)::int, coalesce(y.typtype = 'd', false)
 		FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-		LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
+		LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+			AND (a.attgenerated = '' OR a.attgenerated = 's' AND a.attname = ANY ($2::text[]))
 		LEFT JOIN pg_catalog.pg_type y ON y.oid = a.atttypid
-		WHERE c.oid = $1 ORDER BY a.attnum`, t.Relation.OID)
+		WHERE c.oid = $1 ORDER BY a.attnum`, t.Relation.OID, t.columns())
 	if err != nil {
 		return nil, fmt.Errorf("guard table %s: %w", t, err)
 	}
@@ -171,6 +172,15 @@ func (s *Snapshot) guardError(t *TableInfo, err error) error {
 		return stale(t)
 	}
 	return s.readError(t, err)
+}
+
+// columns are the names of those that the stream carries.
+func (t *TableInfo) columns() []string {
+	names := make([]string, 0, len(t.Relation.Columns))
+	for _, c := range t.Relation.Columns {
+		names = append(names, c.Name)
+	}
+	return names
 }
 
 // list is a list of columns in SQL.

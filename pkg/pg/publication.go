@@ -13,10 +13,16 @@ import (
 type publicationState struct {
 	Owner, Options string // Options as they would be written in SET (…), "" when they are as they should be
 	AllTables      bool
+	// LeavesOut says that it could carry stored generated columns (Postgres 18 on) and does not.
+	LeavesOut bool
 }
 
 // EnsurePublication creates the publication, without tables, or checks the
 // options of the one that exists. It takes no locks on tables.
+//
+// From Postgres 18 on a publication can carry stored generated columns, and one that does not makes
+// the application's updates of such a table fail. So an existing one is changed, if the role may; else
+// only tables with such a column are refused, see EnsureTable.
 //
 // Errors: *NeedsError when the role may not create it, and when an existing one
 // leaves out operations or publishes partitions under their own names.
@@ -26,7 +32,7 @@ func EnsurePublication(ctx context.Context, conn *pgx.Conn, name string) error {
 		return err
 	}
 	if state == nil {
-		_, err := conn.Exec(ctx, createPublicationSQL(name))
+		_, err := conn.Exec(ctx, createPublicationSQL(Major(conn), name))
 		switch code := sqlState(err); {
 		case err == nil:
 			return nil
@@ -46,12 +52,26 @@ func EnsurePublication(ctx context.Context, conn *pgx.Conn, name string) error {
 	if needs := state.check(name); needs != nil {
 		return needs
 	}
+	if state.LeavesOut {
+		if _, err := conn.Exec(ctx, publishStoredSQL(name)); err != nil && sqlState(err) != "42501" {
+			return fmt.Errorf("have publication %s carry stored generated columns: %w", name, err)
+		}
+	}
 	return nil
 }
 
-func createPublicationSQL(name string) string {
+func createPublicationSQL(major int, name string) string {
+	stored := ""
+	if major >= 18 {
+		stored = ", publish_generated_columns = stored"
+	}
 	return "CREATE PUBLICATION " + Ident(name) +
-		" WITH (publish = 'insert, update, delete, truncate', publish_via_partition_root = true)"
+		" WITH (publish = 'insert, update, delete, truncate', publish_via_partition_root = true" + stored + ")"
+}
+
+// publishStoredSQL is for Postgres 18 and later.
+func publishStoredSQL(name string) string {
+	return fmt.Sprintf("ALTER PUBLICATION %s SET (publish_generated_columns = stored)", Ident(name))
 }
 
 func needsPublication(conn *pgx.Conn, name string, err error) *NeedsError {
@@ -60,7 +80,7 @@ func needsPublication(conn *pgx.Conn, name string, err error) *NeedsError {
 		What: fmt.Sprintf("role %s may not create the publication %s in database %s", cfg.User, name, cfg.Database),
 		As:   "the owner of the database or a superuser",
 		Statement: fmt.Sprintf("GRANT CREATE ON DATABASE %s TO %s", Ident(cfg.Database), Ident(cfg.User)) +
-			" (or create it for Shapebus: " + createPublicationSQL(name) + ")",
+			" (or create it for Shapebus: " + createPublicationSQL(Major(conn), name) + ")",
 		Err: err,
 	}
 }
@@ -79,7 +99,7 @@ func (s *publicationState) check(name string) *NeedsError {
 
 // lookupPublication returns nil without an error if there is none of this name.
 func lookupPublication(ctx context.Context, conn *pgx.Conn, name string) (*publicationState, error) {
-	generated := "'n'"
+	generated := "'s'"
 	if Major(conn) >= 18 {
 		generated = "pubgencols::text"
 	}
@@ -102,10 +122,7 @@ func lookupPublication(ctx context.Context, conn *pgx.Conn, name string) (*publi
 	if !root {
 		options = append(options, "publish_via_partition_root = true")
 	}
-	if gencols != "n" {
-		options = append(options, "publish_generated_columns = none")
-	}
-	return &publicationState{Owner: owner, AllTables: all, Options: strings.Join(options, ", ")}, nil
+	return &publicationState{Owner: owner, AllTables: all, Options: strings.Join(options, ", "), LeavesOut: gencols != "s"}, nil
 }
 
 // InPublication reports whether a publication carries a table: by name, with

@@ -204,15 +204,45 @@ func TestATableIsInAPublicationOfItsSchema(t *testing.T) {
 	}
 }
 
-func TestEnsurePublicationRefusesGeneratedColumns(t *testing.T) {
+func TestThePublicationCarriesStoredGeneratedColumns(t *testing.T) {
 	conn := dial(t, pgtest.Database(t))
 	if Major(conn) < 18 {
 		t.Skip("publications of generated columns came with Postgres 18")
 	}
-	exec(t, conn, "CREATE PUBLICATION p WITH (publish_via_partition_root = true, publish_generated_columns = stored)")
-	if err := EnsurePublication(t.Context(), conn, "p"); err == nil || !strings.Contains(err.Error(), "publish_generated_columns = none") {
-		t.Errorf("got %v", err)
+	script(t, conn, "CREATE PUBLICATION p WITH (publish_via_partition_root = true); CREATE TABLE t (id int, g int GENERATED ALWAYS AS (id + 1) STORED)")
+	if g := lookup(t, conn, "public", "t", "p").Columns[1]; !g.Generated {
+		t.Errorf("%+v is said to be in the stream", g)
 	}
+	if err := EnsurePublication(t.Context(), conn, "p"); err != nil {
+		t.Fatal(err)
+	}
+	if g := lookup(t, conn, "public", "t", "p").Columns[1]; g.Generated {
+		t.Errorf("%+v is said not to be in the stream", g)
+	}
+}
+
+func TestAPublicationOfSomebodyElseMayLeaveGeneratedColumnsOut(t *testing.T) {
+	url := pgtest.Database(t)
+	admin := dial(t, url)
+	if Major(admin) < 18 {
+		t.Skip("publications of generated columns came with Postgres 18")
+	}
+	userURL, role := as(t, admin, url, "")
+	script(t, admin, `CREATE PUBLICATION p FOR ALL TABLES WITH (publish_via_partition_root = true);
+		CREATE TABLE t (id int, g int GENERATED ALWAYS AS (id + 1) STORED); CREATE TABLE plain (id int);
+		ALTER TABLE t OWNER TO `+role+"; ALTER TABLE plain OWNER TO "+role)
+	conn := dial(t, userURL)
+	if err := EnsurePublication(t.Context(), conn, "p"); err != nil {
+		t.Fatalf("it does for all other tables: %v", err)
+	}
+	ensure(t, conn, "p", lookup(t, conn, "public", "plain", "p"))
+	_, err := EnsureTable(t.Context(), conn, "p", lookup(t, conn, "public", "t", "p"), 0)
+	needs, ok := errors.AsType[*NeedsError](err)
+	if !ok || needs.Statement != `ALTER PUBLICATION "p" SET (publish_generated_columns = stored)` {
+		t.Fatal(err)
+	}
+	script(t, admin, needs.Statement)
+	ensure(t, conn, "p", lookup(t, conn, "public", "t", "p"))
 }
 
 func TestEnsureTableTakesNoLocksWhenNothingHasToChange(t *testing.T) {

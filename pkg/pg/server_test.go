@@ -73,7 +73,7 @@ func TestSlotsAndBarriers(t *testing.T) {
 	if err := DropSlot(t.Context(), conn, name); err != nil {
 		t.Errorf("dropping none: %v", err)
 	}
-	if err := CreateSlot(t.Context(), conn, name, WithFailover()); err != nil {
+	if err := CreateSlot(t.Context(), conn, name); err != nil {
 		t.Fatal(err)
 	}
 	if err := CreateSlot(t.Context(), conn, name); err == nil || !strings.Contains(err.Error(), "exists already") {

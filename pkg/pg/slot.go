@@ -22,6 +22,7 @@ type SlotInfo struct {
 	// WALStatus is reserved, extended, unreserved or lost.
 	WALStatus          string
 	InvalidationReason string // Postgres 17 on; "" if it is valid
+	Failover           bool   // it is synchronised to standbys; Postgres 17 on
 	ActivePID          int    // 0 if nobody holds it
 	RetainedBytes      int64  // WAL that the slot keeps the server from removing
 }
@@ -30,21 +31,36 @@ type SlotInfo struct {
 // WAL that it needed.
 func (s SlotInfo) Lost() bool { return s.WALStatus == "lost" || s.InvalidationReason != "" }
 
+// LostReason says in words why the slot is lost; "" if it is not.
+func (s SlotInfo) LostReason() string {
+	switch {
+	case !s.Lost():
+		return ""
+	case s.InvalidationReason == "idle_timeout":
+		return "nobody read the replication slot for as long as idle_replication_slot_timeout, and Postgres has given it up"
+	case s.InvalidationReason == "wal_level_insufficient":
+		return "wal_level was lower than logical for a while, and Postgres has given the replication slot up"
+	case s.InvalidationReason == "rows_removed":
+		return "Postgres has removed catalog rows that the replication slot needs"
+	}
+	return "Postgres has removed WAL that ingest had not read"
+}
+
 // LookupSlot reads a slot; Exists is false if there is none of this name.
 func LookupSlot(ctx context.Context, conn *pgx.Conn, name string) (SlotInfo, error) {
-	reason := "''"
+	reason, failover := "''", "false"
 	if Major(conn) >= 17 {
-		reason = "coalesce(invalidation_reason, '')"
+		reason, failover = "coalesce(invalidation_reason, '')", "failover"
 	}
 	var s SlotInfo
 	var restart, confirmed string
 	err := conn.QueryRow(ctx, `
 		SELECT active, coalesce(plugin::text, ''), coalesce(database::text, ''), coalesce(restart_lsn, '0/0')::text,
-			coalesce(confirmed_flush_lsn, '0/0')::text, coalesce(wal_status, ''), `+reason+`, coalesce(active_pid, 0),
+			coalesce(confirmed_flush_lsn, '0/0')::text, coalesce(wal_status, ''), `+reason+`, `+failover+`, coalesce(active_pid, 0),
 			coalesce(pg_catalog.pg_wal_lsn_diff(CASE WHEN pg_catalog.pg_is_in_recovery()
 				THEN pg_catalog.pg_last_wal_replay_lsn() ELSE pg_catalog.pg_current_wal_lsn() END, restart_lsn), 0)::bigint
 		FROM pg_catalog.pg_replication_slots WHERE slot_name = $1`, name).Scan(
-		&s.Active, &s.Plugin, &s.Database, &restart, &confirmed, &s.WALStatus, &s.InvalidationReason, &s.ActivePID, &s.RetainedBytes)
+		&s.Active, &s.Plugin, &s.Database, &restart, &confirmed, &s.WALStatus, &s.InvalidationReason, &s.Failover, &s.ActivePID, &s.RetainedBytes)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return SlotInfo{}, nil
 	}
@@ -65,27 +81,46 @@ type SlotOption func(*slotOptions)
 type slotOptions struct{ failover bool }
 
 // WithFailover has the slot synchronised to standbys, so that it survives a
-// failover. Postgres 17 on; older servers ignore it.
+// failover. Postgres 17 on; see NoFailover.
 func WithFailover() SlotOption { return func(o *slotOptions) { o.failover = true } }
+
+// NoFailover is the error of a server whose slots cannot be synchronised to standbys; nil if they can.
+func NoFailover(conn *pgx.Conn) error {
+	if major := Major(conn); major < 17 {
+		return fmt.Errorf("a replication slot that survives a failover cannot be had: the server is Postgres %d, and it takes 17; "+
+			"start without --failover, and shapes are fetched again after a failover", major)
+	}
+	return nil
+}
+
+// ErrRecovery says that the server is a standby, or has yet to become the primary.
+var ErrRecovery = errors.New("the server is a standby or recovers, and a replication slot of its own would be of no use")
 
 // CreateSlot makes a logical slot for pgoutput in conn's database. It waits
 // until every transaction that is writing at that moment has ended; cancelling ctx
 // leaves no slot behind, or at worst one that was ready already.
 //
 // Errors: *NeedsError when the role, wal_level or max_replication_slots stand
-// in the way.
+// in the way; ErrRecovery from a server that is not the primary, which gets no slot (from Postgres 16 on it
+// would take one); NoFailover's.
 func CreateSlot(ctx context.Context, conn *pgx.Conn, name string, options ...SlotOption) error {
 	var o slotOptions
 	for _, set := range options {
 		set(&o)
 	}
-	sql := "SELECT pg_catalog.pg_create_logical_replication_slot($1, 'pgoutput')"
-	if o.failover && Major(conn) >= 17 {
-		sql = "SELECT pg_catalog.pg_create_logical_replication_slot($1, 'pgoutput', failover => true)"
+	failover := ""
+	if o.failover {
+		if err := NoFailover(conn); err != nil {
+			return err
+		}
+		failover = ", failover => true"
 	}
-	_, err := conn.Exec(ctx, sql, name)
+	done, err := conn.Exec(ctx, "SELECT pg_catalog.pg_create_logical_replication_slot($1, 'pgoutput'"+failover+") WHERE NOT pg_catalog.pg_is_in_recovery()", name)
 	switch sqlState(err) {
 	case "":
+		if err == nil && done.RowsAffected() == 0 {
+			return ErrRecovery
+		}
 		if err == nil {
 			return nil
 		}

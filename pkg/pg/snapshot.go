@@ -24,6 +24,9 @@ type Snapshot struct {
 	// Snapshot says which transactions the rows include; see change.Snapshot.Holds.
 	change.Snapshot
 
+	// Mark is where the record of the snapshot's message ends, if it wrote one: behind all that the snapshot sees.
+	Mark change.LSN
+
 	conn    *pgx.Conn
 	guarded map[uint32]struct{} // locked until Close; see Guard
 }
@@ -35,6 +38,17 @@ const snapshotSQL = "SELECT pg_catalog.pg_current_snapshot()::text, pg_catalog.p
 // transactions the snapshot sees, and the WAL insert position, as its first
 // statement. The caller keeps conn, and ends the transaction with Close.
 func OpenSnapshot(ctx context.Context, conn *pgx.Conn) (*Snapshot, error) {
+	return openSnapshot(ctx, conn, "")
+}
+
+// OpenMarkedSnapshot is OpenSnapshot, and writes a logical message into the WAL, behind all that the
+// snapshot sees. It is not part of the transaction, which only reads, so it is sent however that
+// ends. It needs no more rights than EmitBarrier. Nothing flushes it before something else does.
+func OpenMarkedSnapshot(ctx context.Context, conn *pgx.Conn, prefix, payload string) (*Snapshot, error) {
+	return openSnapshot(ctx, conn, "; SELECT pg_catalog.pg_logical_emit_message(false, "+Literal(prefix)+", "+Literal(payload)+")::text")
+}
+
+func openSnapshot(ctx context.Context, conn *pgx.Conn, mark string) (*Snapshot, error) {
 	if conn.PgConn().TxStatus() != 'I' {
 		return nil, errors.New("open snapshot: the connection is in a transaction")
 	}
@@ -42,11 +56,20 @@ func OpenSnapshot(ctx context.Context, conn *pgx.Conn) (*Snapshot, error) {
 	if Major(conn) >= 17 {
 		begin += "SET LOCAL transaction_timeout = 0; " // as statement_timeout in sessionSettings, which older servers know too
 	}
-	snap, err := readSnapshot(ctx, conn, begin+snapshotSQL)
+	snap := &Snapshot{conn: conn, guarded: map[uint32]struct{}{}}
+	results, err := conn.PgConn().Exec(ctx, begin+snapshotSQL+mark).ReadAll()
+	if err == nil && mark != "" {
+		last := len(results) - 1
+		snap.Mark, err = lsnOf(results[last])
+		results = results[:last]
+	}
+	if err == nil {
+		snap.Snapshot, err = snapshotOf(results)
+	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open snapshot: %w", err), rollback(ctx, conn))
 	}
-	return &Snapshot{Snapshot: snap, conn: conn, guarded: map[uint32]struct{}{}}, nil
+	return snap, nil
 }
 
 // CurrentSnapshot reads what a new snapshot would see now. conn must not be in
@@ -55,19 +78,26 @@ func CurrentSnapshot(ctx context.Context, conn *pgx.Conn) (change.Snapshot, erro
 	if conn.PgConn().TxStatus() != 'I' {
 		return change.Snapshot{}, errors.New("read the current snapshot: the connection is in a transaction")
 	}
-	snap, err := readSnapshot(ctx, conn, snapshotSQL)
+	results, err := conn.PgConn().Exec(ctx, snapshotSQL).ReadAll()
+	var snap change.Snapshot
+	if err == nil {
+		snap, err = snapshotOf(results)
+	}
 	if err != nil {
 		return change.Snapshot{}, fmt.Errorf("read the current snapshot: %w", err)
 	}
 	return snap, nil
 }
 
-// readSnapshot runs sql, whose last statement is snapshotSQL, in one round trip.
-func readSnapshot(ctx context.Context, conn *pgx.Conn, sql string) (change.Snapshot, error) {
-	results, err := conn.PgConn().Exec(ctx, sql).ReadAll()
-	if err != nil {
-		return change.Snapshot{}, err
+func lsnOf(r *pgconn.Result) (change.LSN, error) {
+	if len(r.Rows) != 1 || len(r.Rows[0]) != 1 {
+		return 0, errors.New("the server did not answer with one LSN")
 	}
+	return change.ParseLSN(string(r.Rows[0][0]))
+}
+
+// snapshotOf reads the answer to statements whose last one is snapshotSQL.
+func snapshotOf(results []*pgconn.Result) (change.Snapshot, error) {
 	last := results[len(results)-1]
 	if len(last.Rows) != 1 || len(last.Rows[0]) != 2 {
 		return change.Snapshot{}, errors.New("the server did not answer with one snapshot")

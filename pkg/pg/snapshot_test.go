@@ -3,6 +3,7 @@ package pg
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"strings"
@@ -156,6 +157,48 @@ func TestASnapshotSeesOneMoment(t *testing.T) {
 	}
 	if rows := copyAll(t, conn, info, []string{"id"}, "true"); len(rows) != 3 {
 		t.Errorf("%d rows after closing, want 3", len(rows))
+	}
+}
+
+// TestASnapshotLeavesAMark: the message stands behind what the snapshot sees, whatever becomes of
+// its transaction, which writes nothing else.
+func TestASnapshotLeavesAMark(t *testing.T) {
+	url := pgtest.Database(t)
+	admin := dial(t, url)
+	exec(t, admin, "CREATE TABLE t (id int)")
+	exec(t, admin, "CREATE PUBLICATION p")
+	slot := "mark_" + admin.Config().Database
+	exec(t, admin, "SELECT pg_create_logical_replication_slot($1, 'pgoutput')", slot)
+	t.Cleanup(func() { _, _ = admin.Exec(context.Background(), "SELECT pg_drop_replication_slot($1)", slot) })
+	userURL, _ := as(t, admin, url, "")
+	conn := dial(t, userURL)
+	const payload = `a 'mark' \ of it`
+	snap, err := OpenMarkedSnapshot(t.Context(), conn, "shapebus", payload)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if snap.Mark <= snap.LSN || snap.Xmin == 0 {
+		t.Errorf("the mark of the snapshot %s at %s is at %s", snap, snap.LSN, snap.Mark)
+	}
+	var writes bool
+	if err := conn.QueryRow(t.Context(), "SELECT pg_current_xact_id_if_assigned() IS NOT NULL").Scan(&writes); err != nil || writes {
+		t.Errorf("the transaction writes: %t, %v", writes, err)
+	}
+	if err := snap.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := EmitBarrier(t.Context(), admin, "shapebus", "flush"); err != nil {
+		t.Fatal(err)
+	}
+	var message []byte
+	err = admin.QueryRow(t.Context(), `SELECT data FROM pg_logical_slot_peek_binary_changes($1, NULL, NULL, 'proto_version', '1', 'publication_names', 'p', 'messages', 'true')
+		WHERE get_byte(data, 0) = ascii('M') LIMIT 1`, slot).Scan(&message)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := append([]byte{'M', 0}, binary.BigEndian.AppendUint64(nil, uint64(snap.Mark))...)
+	if !bytes.HasPrefix(message, want) || !bytes.HasSuffix(message, []byte(payload)) {
+		t.Errorf("the message is %q, want it at %s", message, snap.Mark)
 	}
 }
 

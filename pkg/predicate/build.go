@@ -12,7 +12,7 @@ import (
 type builder struct {
 	where     string
 	table     *Table
-	params    []string
+	params    []*string // nil for NULL
 	paramKind []kind
 	paramUsed []bool
 	sub       subqueryBuilder

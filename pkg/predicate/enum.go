@@ -10,7 +10,11 @@ func (b *builder) resolveEnum(t term, e *enumType) (term, *Error) {
 		return t, nil
 	}
 	if t.form == formParam {
-		t.form, t.c.text = formConst, b.params[t.param-1]
+		if t.form = formConst; b.params[t.param-1] == nil {
+			t.c.null = true
+		} else {
+			t.c.text = *b.params[t.param-1]
+		}
 		b.paramKind[t.param-1] = kindEnum
 	}
 	if !t.c.null && !slices.Contains(e.labels, t.c.text) {

@@ -17,7 +17,7 @@ func FuzzCompile(f *testing.F) {
 		f.Add(where, "1")
 	}
 	f.Fuzz(func(t *testing.T, where, param string) {
-		for _, params := range [][]string{nil, {param}} {
+		for _, params := range [][]*string{nil, {&param}, {nil}} {
 			p, err := Compile(where, params, sample())
 			if err != nil {
 				if _, ok := errors.AsType[*Error](err); !ok {

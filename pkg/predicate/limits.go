@@ -31,7 +31,7 @@ const (
 )
 
 // checkSize refuses what should not even reach the parser.
-func checkSize(where string, params []string) *Error {
+func checkSize(where string, params []*string) *Error {
 	if len(where) > maxPrinted { // between the two limits it must be what Compile printed
 		return clauseTooLong(len(where))
 	}
@@ -48,7 +48,11 @@ func checkSize(where string, params []string) *Error {
 		}
 	}
 	total := 0
-	for i, p := range params {
+	for i, value := range params {
+		if value == nil {
+			continue
+		}
+		p := *value
 		total += len(p)
 		if strings.IndexByte(p, 0) >= 0 {
 			return &Error{Message: fmt.Sprintf("parameter $%d contains a zero byte", i+1)}

@@ -106,10 +106,12 @@ func (o *oracle) randomRow() string {
 }
 
 // truths asks Postgres for the value of a clause on each row: t, f or n.
-func (o *oracle) truths(ctx context.Context, clause string, params []string) (string, error) {
+func (o *oracle) truths(ctx context.Context, clause string, params []*string) (string, error) {
 	values := make([][]byte, len(params))
 	for i, p := range params {
-		values[i] = []byte(p)
+		if p != nil {
+			values[i] = []byte(*p)
+		}
 	}
 	sql := "SELECT string_agg(CASE WHEN q THEN 't' WHEN NOT q THEN 'f' ELSE 'n' END, '' ORDER BY row_number) FROM (SELECT row_number, (" +
 		clause + ") OR false AS q FROM public.rows OFFSET 0) s"
@@ -161,7 +163,7 @@ func TestEvaluatorAgreesWithPostgres(t *testing.T) {
 }
 
 // check compares one clause on all rows; false if it was refused.
-func (o *oracle) check(t *testing.T, clause string, params []string) bool {
+func (o *oracle) check(t *testing.T, clause string, params []*string) bool {
 	t.Helper()
 	ctx := t.Context()
 	p, err := Compile(clause, params, o.table)
@@ -177,16 +179,16 @@ func (o *oracle) check(t *testing.T, clause string, params []string) bool {
 					return false
 				}
 			}
-			t.Errorf("only we refuse %s %q: %v", clause, params, err)
+			t.Errorf("only we refuse %s %q: %v", clause, listed(params), err)
 		}
 		return false
 	}
 	if again, err := Compile(p.SQL(), nil, o.table); err != nil || again.SQL() != p.SQL() {
-		t.Errorf("%s %q prints as\n %s, which prints as\n %s: %v", clause, params, p.SQL(), again.SQL(), err)
+		t.Errorf("%s %q prints as\n %s, which prints as\n %s: %v", clause, listed(params), p.SQL(), again.SQL(), err)
 	}
 	printed, err := o.truths(ctx, p.SQL(), nil)
 	if err != nil {
-		t.Errorf("Postgres refuses our SQL %s\n of %s %q: %v", p.SQL(), clause, params, err)
+		t.Errorf("Postgres refuses our SQL %s\n of %s %q: %v", p.SQL(), clause, listed(params), err)
 		return false
 	}
 	if err := Validate(ctx, o.conn, o.table, p); err != nil {
@@ -202,13 +204,13 @@ func (o *oracle) check(t *testing.T, clause string, params []string) bool {
 			return true
 		}
 		if theirErr == nil && theirs[i] != ours {
-			t.Errorf("we say %c, Postgres %c: %s -- params %q, printed as %s", ours, theirs[i], o.reproduction(p, row, clause), params, p.SQL())
+			t.Errorf("we say %c, Postgres %c: %s -- params %q, printed as %s", ours, theirs[i], o.reproduction(p, row, clause), listed(params), p.SQL())
 			return true
 		}
 	}
 	const overflow = "22008" // Postgres converts the date column of date IN (timestamps); our SQL does not need to
 	if theirErr != nil && pgErr.Code != overflow {
-		t.Errorf("only Postgres refuses %s %q: %v", clause, params, theirErr)
+		t.Errorf("only Postgres refuses %s %q: %v", clause, listed(params), theirErr)
 	}
 	o.checkAccess(t, p)
 	return true

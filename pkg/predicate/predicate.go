@@ -13,15 +13,15 @@ type Predicate struct {
 }
 
 // Compile parses a where clause and checks it against the table. An empty clause (blanks only) matches every row.
-// params[0] is $1; each parameter must be used, and takes its type from its first use, as in Postgres. The error is
+// params[0] is $1, nil for NULL; each parameter must be used, and takes its type from its first use, as in Postgres. The error is
 // always an *Error. Subqueries are refused; CompileWith allows them.
-func Compile(where string, params []string, table Table) (*Predicate, error) {
+func Compile(where string, params []*string, table Table) (*Predicate, error) {
 	return CompileWith(where, params, table, nil)
 }
 
 // CompileWith is Compile for clauses with subqueries on tables that catalog finds. An error that is no *Error is the
 // catalog's.
-func CompileWith(where string, params []string, table Table, catalog Catalog) (*Predicate, error) {
+func CompileWith(where string, params []*string, table Table, catalog Catalog) (*Predicate, error) {
 	var l *lookup
 	if catalog != nil {
 		l = &lookup{catalog: catalog, tables: make(map[[2]string]*Table)}
@@ -39,7 +39,7 @@ func CompileWith(where string, params []string, table Table, catalog Catalog) (*
 	return p, nil
 }
 
-func compileWith(where string, params []string, table *Table, l *lookup) (*Predicate, *Error) {
+func compileWith(where string, params []*string, table *Table, l *lookup) (*Predicate, *Error) {
 	p, err := compileOnce(where, params, table, l)
 	if err != nil {
 		return nil, err
@@ -56,7 +56,7 @@ func compileWith(where string, params []string, table *Table, l *lookup) (*Predi
 // deepSQL is from how many levels on SQL is compiled again as a test.
 const deepSQL = 16
 
-func compileOnce(where string, params []string, table *Table, l *lookup) (*Predicate, *Error) {
+func compileOnce(where string, params []*string, table *Table, l *lookup) (*Predicate, *Error) {
 	if err := checkSize(where, params); err != nil {
 		return nil, err
 	}

@@ -120,7 +120,7 @@ type generator struct {
 	*rand.Rand
 
 	columns []testColumn
-	params  []string
+	params  []*string
 	flat    bool // constants are arrays of one dimension only
 }
 
@@ -251,7 +251,11 @@ func (g *generator) isNumber(sqlType string) bool {
 }
 
 func (g *generator) param(value string) string {
-	g.params = append(g.params, value)
+	text := &value
+	if g.IntN(12) == 0 {
+		text = nil // NULL
+	}
+	g.params = append(g.params, text)
 	return fmt.Sprintf("$%d", len(g.params))
 }
 

@@ -223,6 +223,11 @@ func (b *builder) distinct(left, right term, not bool, pos int) (node, *Error) {
 			return nil, err
 		}
 	}
+	for _, side := range [][2]*term{{&left, &right}, {&right, &left}} {
+		if err := b.nullOf(side[1], side[0]); err != nil {
+			return nil, err
+		}
+	}
 	for _, side := range [][2]term{{left, right}, {right, left}} {
 		if side[1].form == formConst && side[1].c.null && side[0].k != kindUnknown {
 			return b.isNull(side[0], !not)
@@ -233,4 +238,17 @@ func (b *builder) distinct(left, right term, not bool, pos int) (node, *Error) {
 		return nil, err
 	}
 	return &distinctNode{r, not}, nil
+}
+
+// nullOf makes a parameter that is NULL a NULL of the type of what it is compared with.
+func (b *builder) nullOf(t, other *term) (err *Error) {
+	if t.form != formParam || t.k != kindUnknown || b.params[t.param-1] != nil || other.k == kindUnknown {
+		return nil
+	}
+	if other.enum != nil {
+		*t, err = b.resolveEnum(*t, other.enum)
+	} else {
+		*t, err = b.resolve(*t, other.k)
+	}
+	return err
 }

@@ -17,7 +17,7 @@ type Subquery struct {
 	// Where and Params are the inner clause as it would be asked for by itself: compiled alone, it has the identity of
 	// Inner. Params holds only the parameters that it uses.
 	Where  string
-	Params []string
+	Params []*string
 
 	Inner *Predicate // over Table; may have subqueries of its own
 

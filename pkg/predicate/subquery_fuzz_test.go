@@ -19,7 +19,7 @@ func FuzzSubquery(f *testing.F) {
 		f.Add(where, "1")
 	}
 	f.Fuzz(func(t *testing.T, where, param string) {
-		for _, params := range [][]string{nil, {param}} {
+		for _, params := range [][]*string{nil, {&param}, {nil}} {
 			p, err := CompileWith(where, params, sample(), sampleCatalog)
 			if err != nil {
 				if _, ok := errors.AsType[*Error](err); !ok && !errors.Is(err, errCatalog) {

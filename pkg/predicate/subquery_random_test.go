@@ -169,20 +169,20 @@ func (w *world) check(t *testing.T, clause string) (subqueries int, ok bool) {
 	theirs, theirErr := w.truths(t.Context(), clause, params)
 	if err != nil {
 		if theirErr == nil && !slices.ContainsFunc(ownRefusals, func(own string) bool { return strings.Contains(err.Error(), own) }) {
-			t.Errorf("only we refuse %s %q: %v", clause, params, err)
+			t.Errorf("only we refuse %s %q: %v", clause, listed(params), err)
 		}
 		return 0, false
 	}
 	printed, err := w.truths(t.Context(), p.SQL(), nil)
 	if err != nil {
-		t.Fatalf("Postgres refuses our SQL %s\n of %s %q: %v", p.SQL(), clause, params, err)
+		t.Fatalf("Postgres refuses our SQL %s\n of %s %q: %v", p.SQL(), clause, listed(params), err)
 	}
 	fixed, err := w.truths(t.Context(), p.FixedSQL(), nil)
 	if err != nil {
-		t.Fatalf("Postgres refuses the fixed SQL %s\n of %s %q: %v", p.FixedSQL(), clause, params, err)
+		t.Fatalf("Postgres refuses the fixed SQL %s\n of %s %q: %v", p.FixedSQL(), clause, listed(params), err)
 	}
 	if theirErr == nil && theirs != printed {
-		t.Errorf("printed as %s, it is another clause: %s %q", p.SQL(), clause, params)
+		t.Errorf("printed as %s, it is another clause: %s %q", p.SQL(), clause, listed(params))
 	}
 	s := &Scratch{}
 	for form, want := range map[string]byte{"%s": 't', "NOT (%s)": 'f', "(%s) IS UNKNOWN": 'n'} {
@@ -193,7 +193,7 @@ func (w *world) check(t *testing.T, clause string) (subqueries int, ok bool) {
 		sets := w.sets(p)
 		for i, row := range w.rows {
 			if got := p.MatchIn(row, sets, s); got != (printed[i] == want) {
-				t.Errorf("Postgres says %c, and we %t of %s\n params %q row %q", printed[i], got, fmt.Sprintf(form, clause), params, row)
+				t.Errorf("Postgres says %c, and we %t of %s\n params %q row %q", printed[i], got, fmt.Sprintf(form, clause), listed(params), row)
 				break
 			}
 			if want == 't' && printed[i] == 't' && fixed[i] != 't' {

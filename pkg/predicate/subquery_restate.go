@@ -10,7 +10,7 @@ import (
 
 // restate writes the clause of a subquery as one that stands alone, with the parameters that it uses. A parameter that
 // had its type before the subquery began (typed has these) is cast to it there.
-func (b *builder) restate(where *pg_query.Node, typed []kind, pos int) (string, []string, *Error) {
+func (b *builder) restate(where *pg_query.Node, typed []kind, pos int) (string, []*string, *Error) {
 	where = proto.CloneOf(where)
 	var refs []*pg_query.Node
 	paramRefs(where.ProtoReflect(), &refs)
@@ -34,7 +34,7 @@ func (b *builder) restate(where *pg_query.Node, typed []kind, pos int) (string, 
 		}
 		n.Node = &pg_query.Node_TypeCast{TypeCast: &pg_query.TypeCast{Arg: &pg_query.Node{Node: n.Node}, TypeName: name}}
 	}
-	params := make([]string, 0, len(numbers))
+	params := make([]*string, 0, len(numbers))
 	for _, n := range numbers {
 		params = append(params, b.params[n-1])
 	}

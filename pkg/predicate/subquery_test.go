@@ -39,7 +39,7 @@ var errCatalog = errors.New("the catalog cannot be read")
 
 func compileIn(tb testing.TB, where string, params ...string) *Predicate {
 	tb.Helper()
-	p, err := CompileWith(where, params, sample(), sampleCatalog)
+	p, err := CompileWith(where, given(params...), sample(), sampleCatalog)
 	if err != nil {
 		tb.Fatalf("CompileWith(%q): %v", where, err)
 	}
@@ -69,7 +69,7 @@ func TestSubqueriesPrintAsSQL(t *testing.T) {
 				`(SELECT "public"."items"."i4" FROM "public"."items" WHERE "public"."items"."t" = 'x'::text))`,
 		},
 	} {
-		p, err := CompileWith(test.where, test.params, sample(), sampleCatalog)
+		p, err := CompileWith(test.where, given(test.params...), sample(), sampleCatalog)
 		if err != nil {
 			t.Errorf("%s\n got  error %v\n want %s", test.where, err, test.sql)
 			continue
@@ -150,7 +150,7 @@ func TestSubqueriesAreListedOnceInOneOrder(t *testing.T) {
 	describe := func(where string, params ...string) string {
 		var out []string
 		for _, q := range compileIn(t, where, params...).Subqueries() {
-			out = append(out, fmt.Sprintf("%v %s.%s%v where %q %q %t", q.Columns, q.Schema, q.Table, q.Select, q.Where, q.Params, q.Monotone))
+			out = append(out, fmt.Sprintf("%v %s.%s%v where %q %v %t", q.Columns, q.Schema, q.Table, q.Select, q.Where, listed(q.Params), q.Monotone))
 		}
 		return strings.Join(out, "; ")
 	}

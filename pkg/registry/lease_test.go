@@ -34,6 +34,7 @@ func TestALeaseHasOneHolder(t *testing.T) {
 
 // These wait for real leases to run out, all at the same time.
 func TestLeasesRunOut(t *testing.T) {
+	t.Parallel()
 	ctx, js, _ := open(t)
 	acquire := func(key, me string) *registry.Lease {
 		l, err := registry.AcquireLease(ctx, js, source, key, me)

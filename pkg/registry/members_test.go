@@ -13,6 +13,7 @@ import (
 )
 
 func TestMembersAreSeenComingAndGoing(t *testing.T) {
+	t.Parallel()
 	ctx, js, _ := open(t)
 	ok(t, source.EnsureMembers(ctx, js, 1))
 	members, err := registry.OpenMembers(ctx, js, source)

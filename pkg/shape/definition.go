@@ -11,11 +11,11 @@ import (
 // Definition is what an app asks for: the columns of a table's rows for which
 // a where clause is true.
 type Definition struct {
-	Schema  string   `json:"schema"`
-	Table   string   `json:"table"`
-	Columns []string `json:"columns"` // in the table's order
-	Where   string   `json:"where,omitempty"`
-	Params  []string `json:"params,omitempty"` // values of $1, $2, … in Postgres text form
+	Schema  string    `json:"schema"`
+	Table   string    `json:"table"`
+	Columns []string  `json:"columns"` // in the table's order
+	Where   string    `json:"where,omitempty"`
+	Params  []*string `json:"params,omitempty"` // values of $1, $2, … in Postgres text form; nil for NULL
 }
 
 // ID names the set of definitions that are the same shape: those with the

@@ -27,7 +27,7 @@ func TestIDAndPartitionAreStable(t *testing.T) {
 }
 
 func TestIDDependsOnTheMeaningOnly(t *testing.T) {
-	base := shape.Definition{Schema: "public", Table: "tasks", Columns: []string{"id", "title"}, Where: "done = $1", Params: []string{"f"}}
+	base := shape.Definition{Schema: "public", Table: "tasks", Columns: []string{"id", "title"}, Where: "done = $1", Params: []*string{new("f")}}
 	spelled := base
 	spelled.Where, spelled.Params = "done=false", nil
 	if base.ID("canonical") != spelled.ID("canonical") {

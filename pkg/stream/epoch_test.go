@@ -45,6 +45,7 @@ func wantReplaced(t *testing.T, r *stream.Reader) {
 }
 
 func TestReaderNoticesAnotherStreamUnderTheName(t *testing.T) {
+	t.Parallel()
 	for name, messages := range map[string]int{"that is empty": 0, "that is shorter": 5, "of the same length": 20, "that is longer": 40} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t, natsembed.Options{}, jetstream.StreamConfig{})
@@ -97,6 +98,7 @@ func TestReaderNoticesAnotherStreamUnderTheName(t *testing.T) {
 }
 
 func TestReaderNoticesThatTheStreamIsGone(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, natsembed.Options{}, jetstream.StreamConfig{})
 	b.fill(0, 3, 8)
 	r := b.reader(1)
@@ -111,6 +113,7 @@ func TestReaderNoticesThatTheStreamIsGone(t *testing.T) {
 }
 
 func TestWatchNoticesAnotherStream(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, natsembed.Options{}, jetstream.StreamConfig{})
 	epoch := stream.EpochOf(b.stream.CachedInfo())
 	ctx, cancel := context.WithCancel(t.Context())
@@ -183,6 +186,7 @@ func (p *power) restart(between func()) {
 }
 
 func TestReaderNoticesAStreamThatWasRestored(t *testing.T) {
+	t.Parallel()
 	for name, more := range map[string]int{"and is shorter": 0, "and has grown": 30} {
 		t.Run(name, func(t *testing.T) {
 			p := newPower(t)
@@ -204,6 +208,7 @@ func TestReaderNoticesAStreamThatWasRestored(t *testing.T) {
 }
 
 func TestReaderGoesOnWhenTheServerComesBack(t *testing.T) {
+	t.Parallel()
 	p := newPower(t)
 	p.fill(0, 20, 8)
 	r, early := p.reader(1), p.reader(1)

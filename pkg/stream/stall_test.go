@@ -48,6 +48,7 @@ func TestAStreamThatDoesNotAnswerHoldsACallerForAsLongAsItAllows(t *testing.T) {
 // TestABusyStreamDoesNotStall: as long as something is acknowledged, callers
 // wait for room however long that takes altogether.
 func TestABusyStreamDoesNotStall(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, natsembed.Options{}, jetstream.StreamConfig{})
 	a := b.appender(stream.AppenderConfig{WindowBytes: 1 << 10, Stall: 2 * time.Second})
 	deadline := time.Now().Add(3 * time.Second)

@@ -235,6 +235,12 @@ const (
 // OIDKey is the key of a table's newest fingerprint in the relation bucket.
 func OIDKey(oid uint32) string { return "oid." + strconv.FormatUint(uint64(oid), 10) }
 
+// PreparedKey is the key in the relation bucket of what a table was before it was prepared for shapes.
+func PreparedKey(oid uint32) string { return "prepared." + strconv.FormatUint(uint64(oid), 10) }
+
+// PreparedKeys matches every PreparedKey.
+const PreparedKeys = "prepared.*"
+
 // PartitionKey is the key of a partition's lease.
 func PartitionKey(p int) string { return "partition." + strconv.Itoa(p) }
 

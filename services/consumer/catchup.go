@@ -4,14 +4,10 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"slices"
-	"sync/atomic"
 
 	"github.com/shapebus/shapebus/pkg/change"
-	"github.com/shapebus/shapebus/pkg/pg"
 	"github.com/shapebus/shapebus/pkg/stream"
-	"github.com/shapebus/shapebus/pkg/topology"
 	"github.com/shapebus/shapebus/pkg/wire"
 )
 
@@ -64,9 +60,12 @@ func (s *session) catchUp(ctx context.Context, members []*parked, known bool) er
 // known says that the members come from one snapshot of this session.
 func (q *pursuit) run(ctx context.Context, known bool) error {
 	s := q.s
-	// The change log passes the snapshot's LSN soon, however idle the database is.
-	if err := s.barrier(ctx, q.members[0].handle); err != nil && q.back == nil {
-		return err
+	// The change log passes the snapshot's LSN soon, however idle the database is. It has
+	// passed it where that is known.
+	if !known {
+		if err := s.barrier(ctx, q.members[0].handle); err != nil && q.back == nil {
+			return err
+		}
 	}
 	if q.back != nil {
 		if at, ok, err := q.atMain(ctx); ok || err != nil {
@@ -132,17 +131,8 @@ func (q *pursuit) atMain(ctx context.Context) (at place, ok bool, err error) {
 
 // next waits for the next message, or for all members to be stopped.
 func (q *pursuit) next(ctx context.Context, r *stream.Changes) (stream.Change, error) {
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := whileAny(ctx, q.members)
 	defer cancel()
-	var left atomic.Int64
-	left.Store(int64(len(q.members)))
-	for _, p := range q.members {
-		defer context.AfterFunc(p.ctx, func() { //nolint:contextcheck // each member's own end counts
-			if left.Add(-1) == 0 {
-				cancel()
-			}
-		})()
-	}
 	return r.Next(ctx)
 }
 
@@ -248,16 +238,6 @@ func (q *pursuit) flush(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-func (s *session) barrier(ctx context.Context, name string) error {
-	conn, err := s.c.pool.Acquire(ctx)
-	if err != nil {
-		return fmt.Errorf("connect to Postgres: %w", err)
-	}
-	defer conn.Release()
-	_, err = pg.EmitBarrier(ctx, conn.Conn(), topology.BarrierPrefix, name)
-	return err
 }
 
 // join hands the members to the main loop, if they are past what their

@@ -40,7 +40,9 @@ type Config struct {
 	Retention       time.Duration // how long an ended shape's record and last word are kept; default 24 h
 	SyncInterval    time.Duration // by which JetStream has written to disk what it acknowledged; default 130 s
 	LockTimeout     time.Duration // for taking a table into the publication; default 5 s
+	Nudge           time.Duration // how long the change log may stand still before those who wait for it make Postgres write something; default 3 s
 	InnerGrace      time.Duration // how long an inner shape stays that nobody asked for and nothing depends on; default 30 s
+	TableGrace      time.Duration // how long a table stays prepared on which no shape is any more; default 1 h, < 0 for ever
 
 	Name string       // of this process, in leases; default host and pid
 	Log  *slog.Logger // default: none
@@ -61,8 +63,11 @@ type Consumer struct {
 	pool     *pgxpool.Pool
 	unitPool *pgxpool.Pool // for the snapshots of units; see unitConn
 	shapes   *registry.Shapes
+	tables   *registry.PreparedTables
 
 	units, firstUnits *ladder // who may take a connection from unitPool
+
+	nudging chan struct{} // has room for one who writes a barrier over a connection of its own
 }
 
 // stats are counters for metrics; safe for concurrent use.
@@ -85,6 +90,7 @@ type stats struct {
 	Drops     atomic.Int64 // partitions lost
 	Poison    atomic.Int64 // stored messages that cannot be understood
 	Down      downs
+	Harm      harmNow
 	LastError atomic.Value // string
 }
 
@@ -115,7 +121,9 @@ func New(cfg Config) (*Consumer, error) {
 	def(&cfg.CatalogInterval, 5*time.Second)
 	def(&cfg.Retention, 24*time.Hour)
 	def(&cfg.LockTimeout, 5*time.Second)
+	def(&cfg.Nudge, 3*time.Second)
 	def(&cfg.InnerGrace, 30*time.Second)
+	def(&cfg.TableGrace, time.Hour)
 	def(&cfg.SyncInterval, 130*time.Second)
 	if cfg.Name == "" {
 		host, err := os.Hostname()
@@ -131,7 +139,7 @@ func New(cfg Config) (*Consumer, error) {
 		cfg.Failpoint = func(string) {}
 	}
 	log := cfg.Log.With(slog.String("service", "consumer"), slog.String("source", string(cfg.Source)))
-	return &Consumer{cfg: cfg, log: log, ready: make(chan struct{}), units: newLadder(maxUnits), firstUnits: newLadder(maxFirstUnits)}, nil
+	return &Consumer{cfg: cfg, log: log, ready: make(chan struct{}), units: newLadder(maxUnits), firstUnits: newLadder(maxFirstUnits), nudging: make(chan struct{}, 1)}, nil
 }
 
 func def[T comparable](field *T, value T) {
@@ -163,9 +171,10 @@ type Status struct {
 	Values     int64 // that subqueries select, each once for all shapes that share the subquery
 	LastError  string
 	Partitions int
-	Poison     int64  // stored messages met that cannot be understood; what they concern ended
-	Drops      int64  // times that a partition could not be written any more
-	Down       []Down // partitions that cannot be written now; their shapes wait
+	Poison     int64    // stored messages met that cannot be understood; what they concern ended
+	Drops      int64    // times that a partition could not be written any more
+	Down       []Down   // partitions that cannot be written now; their shapes wait
+	Harm       []string // writes of the application that fail because of shapes, which only a person can end
 }
 
 // Status returns the present figures. It is cheap.
@@ -176,7 +185,7 @@ func (c *Consumer) Status() Status {
 		Live: c.stats.Live.Load(), Parked: c.stats.Parked.Load(), Messages: c.stats.Messages.Load(), Ops: c.stats.Ops.Load(),
 		Appended: c.stats.Appended.Load(), AppendedB: c.stats.Bytes.Load(), Retries: c.stats.Retries.Load(),
 		Dropped: c.stats.Dropped.Load(), Units: c.stats.Units.Load(), Voids: c.stats.Voids.Load(), Restated: c.stats.Restated.Load(), Values: c.stats.Values.Load(), LastError: last, Partitions: c.cfg.Partitions,
-		Poison: c.stats.Poison.Load(), Drops: c.stats.Drops.Load(), Down: c.stats.Down.get(),
+		Poison: c.stats.Poison.Load(), Drops: c.stats.Drops.Load(), Down: c.stats.Down.get(), Harm: c.stats.Harm.get(),
 	}
 }
 

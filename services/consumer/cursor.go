@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"context"
+	"time"
 
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/stream"
@@ -93,8 +94,9 @@ func (c *cursor) read(ctx context.Context) (m stream.Received, ok bool, err erro
 	}
 }
 
-// wait waits until the main loop has read the next message.
-func (c *cursor) wait(ctx context.Context) error {
+// wait waits until the main loop has read the next message. From time to time it
+// calls nudge, if that is not nil.
+func (c *cursor) wait(ctx context.Context, nudge func()) error {
 	var there chan struct{}
 	err := c.s.onMain(ctx, func(context.Context) error {
 		if c.s.read.seq < c.next {
@@ -106,11 +108,19 @@ func (c *cursor) wait(ctx context.Context) error {
 	if err != nil || there == nil {
 		return err
 	}
-	select {
-	case <-there:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	t := time.NewTicker(c.s.c.cfg.Nudge)
+	defer t.Stop()
+	for {
+		select {
+		case <-there:
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-t.C:
+		}
+		if nudge != nil {
+			nudge()
+		}
 	}
 }
 

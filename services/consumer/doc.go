@@ -25,7 +25,8 @@
 //
 //  1. the shape's record (registry): where its creation starts to read the
 //     change log, and what its snapshot sees. A crash after it: the log is
-//     empty, so the successor takes a new snapshot.
+//     empty, so the successor takes a new snapshot. It is written once the change log has shown
+//     that it goes on with what the snapshot saw (proof.go): a log that has begun needs no proof.
 //  2. segment messages, then the log's first entry, which refers to them. A
 //     crash before that entry leaves a segment nobody refers to; the successor
 //     writes another and purges it. A crash after it: the successor goes on

@@ -88,7 +88,7 @@ func (s *session) judgeFiles(tables []*pg.TableInfo, at change.LSN) {
 			all := s.byTable(0)
 			for _, now := range tables {
 				if on := all[now.Relation.OID]; on != nil {
-					if err := s.judge(ctx, on, now, at); err != nil {
+					if err := s.judgeTable(ctx, on, now, at); err != nil {
 						return err
 					}
 				}
@@ -136,9 +136,9 @@ func (s *session) barrierRead(payload string) {
 	}
 }
 
-// judge ends the shapes of a table that had other files before, or takes the new ones for theirs
+// judgeTable ends the shapes of a table that had other files before, or takes the new ones for theirs
 // if the stream explains them. Runs on the main loop.
-func (s *session) judge(ctx context.Context, on *onTable, now *pg.TableInfo, at change.LSN) error {
+func (s *session) judgeTable(ctx context.Context, on *onTable, now *pg.TableInfo, at change.LSN) error {
 	structure := now.Structure()
 	for _, f := range on.begun {
 		if f.structure != structure || s.live[f.id] != f && !s.hasGrouped(f) || !f.hasOtherFiles(now, at) {

@@ -85,7 +85,7 @@ func benchRouter(tb testing.TB, n int, kind func(int) (string, []string)) (*rout
 		table := benchTable()
 		rec := &registry.Shape{
 			ID: fmt.Sprintf("%016x", i), Handle: fmt.Sprintf("%016x-%d", i, 1_700_000_000_000_000+i), Table: table, Structure: "s",
-			Definition: shape.Definition{Schema: "public", Table: "tasks", Columns: []string{"id", "user_id", "project_id", "status", "price", "title", "at", "tags"}, Where: where, Params: params},
+			Definition: shape.Definition{Schema: "public", Table: "tasks", Columns: []string{"id", "user_id", "project_id", "status", "price", "title", "at", "tags"}, Where: where, Params: pointers(params)},
 		}
 		f, err := s.follow(rec, wire.Tail{Began: true})
 		if err != nil {
@@ -172,6 +172,14 @@ func benchFragments(fingerprint string, row func(i int) change.Row) []change.Fra
 			after[5] = []byte("another title")
 			f.Ops = append(f.Ops, change.Op{Kind: change.Update, Index: uint64(j) * change.OpStep, Old: before, New: after})
 		}
+	}
+	return out
+}
+
+func pointers(texts []string) []*string {
+	out := make([]*string, len(texts))
+	for i := range texts {
+		out[i] = &texts[i]
 	}
 	return out
 }

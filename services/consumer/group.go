@@ -49,7 +49,7 @@ type group struct {
 	unit   *unit      // nil outside of units
 	shift  uint64     // op index at which what was aside goes on behind the last marker
 	gone   []*follower
-	moved  bool // the change log has been moved on; see nudge
+	moved  bool // the change log has been moved on
 
 	creating *creation // nil unless the group is a shape being created
 

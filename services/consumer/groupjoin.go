@@ -97,7 +97,7 @@ func (g *group) current() bool {
 // idle waits at the main loop's place until there may be something to do.
 func (g *group) idle(ctx context.Context) error {
 	if g.unit != nil { // its barrier comes, whatever the sets are at
-		return g.cursor.wait(ctx)
+		return g.cursor.wait(ctx, func() { g.s.nudge(ctx, g.unit.id) })
 	}
 	live := true
 	for _, set := range g.sets {
@@ -113,14 +113,9 @@ func (g *group) idle(ctx context.Context) error {
 	}
 	if !g.moved {
 		g.moved = true // an idle database would leave the main loop where it is for ever
-		if err := g.nudge(ctx); err != nil {
+		if err := g.s.barrier(ctx, g.id); err != nil {
 			return err
 		}
 	}
-	return g.cursor.wait(ctx)
-}
-
-// nudge writes something into the change log.
-func (g *group) nudge(ctx context.Context) error {
-	return g.barrier(ctx, &unit{id: g.id})
+	return g.cursor.wait(ctx, nil)
 }

@@ -96,6 +96,9 @@ func (g *group) again(ctx context.Context, t reconcile.Txn) error {
 
 // message takes the next message of the change log.
 func (g *group) message(ctx context.Context, m stream.Received) error {
+	if at, err := stream.LSN(m.Header); err == nil && g.unit != nil && g.unit.proof.lost(at) { // else the feed says so
+		return g.unproven()
+	}
 	opens := false // a transaction, of which more follows
 	lsn, err := g.feed.read(ctx, m,
 		func(c wire.Control) error {
@@ -234,10 +237,13 @@ func (g *group) control(ctx context.Context, m stream.Received, c wire.Control) 
 		}
 		return g.offer(ctx, rel, &change.Fragment{LSN: lsn, Relation: c.Relation})
 	case wire.ControlBarrier:
+		if g.unit != nil {
+			g.unit.proof.take(c)
+		}
 		if g.unit != nil && c.Payload == g.unit.id {
 			return g.closeUnit(ctx, m, c)
 		}
-		if g.nested {
+		if g.nested && c.XID != 0 { // units end at no others
 			return g.begin(ctx, reconcile.Txn{XID: change.XID(c.XID), LSN: lsn, First: g.feed.first(lsn)})
 		}
 	}

@@ -69,7 +69,7 @@ func (g *group) create(ctx context.Context) error {
 		u.sets = append(u.sets, reconcile.Freeze(v))
 	}
 	g.cursor.begin(start.lsn-1, start.seq)
-	return g.barrier(ctx, u)
+	return g.await(ctx, u)
 }
 
 // start finds where the shape starts to read: at the oldest commit that a

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -102,7 +101,7 @@ func (p *plane) describeAll(ctx context.Context, records []*registry.Shape) ([]c
 		s := summary(rec, tails.of[rec.Handle])
 		if rec.State == control.StateLive {
 			applied, _, _ := placeOf(rec, true, tails.of[rec.Handle], cp.at, cp.parked)
-			if s.Applied = applied.String(); head.lsn > applied {
+			if s.Applied = applied; head.lsn > applied {
 				s.LagBytes = int64(head.lsn - applied)
 			}
 		}
@@ -123,9 +122,8 @@ func summary(rec *registry.Shape, tail wire.Tail) control.Shape {
 	s := control.Shape{
 		ID: rec.ID, Handle: rec.Handle, Partition: rec.Partition, State: rec.State, Reason: rec.Reason,
 		Schema: d.Schema, Table: d.Table, Where: d.Where, Params: d.Params,
-		HasKey: len(rec.Table.PrimaryKey) > 0, WriteUnit: control.WriteUnit, Created: rec.Created.Format(time.RFC3339Nano),
+		HasKey: len(rec.Table.PrimaryKey) > 0, WriteUnit: control.WriteUnit, Created: rec.Created,
 		Inner: rec.Unasked, Offset: tail.Committed, Rows: tail.CommittedRows, LogBytes: tail.Bytes, SnapshotRows: rec.SnapshotRows,
-		Applied: change.LSN(0).String(),
 	}
 	for _, q := range rec.Subqueries {
 		s.Subqueries = append(s.Subqueries, q.Handle)
@@ -196,7 +194,7 @@ func (p *plane) status(ctx context.Context, _ struct{}) (any, error) {
 		state := st.CachedInfo().State
 		out.ChangeMessages, out.ChangeBytes = state.Msgs, state.Bytes
 	}
-	out.ChangeLSN = head.lsn.String()
+	out.ChangeLSN = head.lsn
 	if out.Down, err = p.down(ctx); err != nil {
 		return nil, err
 	}
@@ -216,11 +214,11 @@ func (p *plane) status(ctx context.Context, _ struct{}) (any, error) {
 	if applied == nil {
 		applied = &place{}
 	}
-	out.AppliedLSN = applied.lsn.String()
+	out.AppliedLSN = applied.lsn
 	if head.seq > applied.seq {
 		out.Unread = head.seq - applied.seq
 	}
-	p.slot(ctx, &out)
+	p.postgres(ctx, &out)
 	return out, nil
 }
 
@@ -232,7 +230,7 @@ func (p *plane) down(ctx context.Context) ([]control.PartitionDown, error) {
 	}
 	var out []control.PartitionDown
 	for _, t := range troubles {
-		out = append(out, control.PartitionDown{Partition: t.Partition, Since: t.Since.UTC().Format(time.RFC3339), Reason: t.Reason})
+		out = append(out, control.PartitionDown{Partition: t.Partition, Since: t.Since.UTC(), Reason: t.Reason})
 	}
 	return out, nil
 }
@@ -243,8 +241,8 @@ func (p *plane) isDown(ctx context.Context, partition int) bool {
 	return err == nil && slices.ContainsFunc(down, func(d control.PartitionDown) bool { return d.Partition == partition })
 }
 
-// slot adds what Postgres says of the slot.
-func (p *plane) slot(ctx context.Context, out *control.Status) {
+// postgres adds what Postgres says of the slot and of the tables.
+func (p *plane) postgres(ctx context.Context, out *control.Status) {
 	conn, err := p.c.pool.Acquire(ctx)
 	if err != nil {
 		out.SlotError = err.Error()
@@ -258,6 +256,11 @@ func (p *plane) slot(ctx context.Context, out *control.Status) {
 	case !slot.Exists:
 		out.SlotError = fmt.Sprintf("there is no replication slot %s; it comes with the first start of ingest", p.c.cfg.Slot)
 	default:
-		out.SlotActive, out.SlotConfirmed, out.SlotLagBytes = slot.Active, slot.ConfirmedFlush.String(), slot.RetainedBytes
+		out.SlotActive, out.SlotConfirmed, out.SlotLagBytes = slot.Active, slot.ConfirmedFlush, slot.RetainedBytes
 	}
+	problems, err := pg.Problems(ctx, conn.Conn(), p.c.cfg.Publication, slot)
+	if err != nil {
+		problems = append(problems, err.Error())
+	}
+	out.Problems = problems
 }

@@ -86,11 +86,7 @@ func (p *plane) ensure(ctx context.Context, table *pg.TableInfo) (*pg.TableInfo,
 	return p.ensures.ask(ctx, fmt.Sprintf("%d %s", table.Relation.OID, table.Structure()), func(ctx context.Context) (*pg.TableInfo, error) {
 		var out *pg.TableInfo
 		err := p.connected(ctx, func(conn *pgx.Conn) (err error) {
-			if _, err = pg.EnsureTable(ctx, conn, p.c.cfg.Publication, table, p.c.cfg.LockTimeout); err != nil {
-				return err
-			}
-			// If not this call then another one may have changed the table since it was looked up.
-			out, err = pg.LookupTable(ctx, conn, table.Relation.Schema, table.Relation.Name, p.c.cfg.Publication)
+			out, err = p.c.prepareTable(ctx, conn, table)
 			return err
 		})
 		return out, err

@@ -14,6 +14,7 @@ import (
 // shapes depend on which.
 type record struct {
 	handle     string
+	table      uint32 // oid; 0 if it is not known
 	unasked    bool
 	changed    time.Time
 	subqueries []registry.Subquery
@@ -38,7 +39,11 @@ func (s *session) noteRecord(id string, rec *registry.Shape) {
 		s.ended[id] = rec.Changed
 		return
 	}
-	s.records[id] = record{rec.Handle, rec.Unasked, rec.Changed, rec.Subqueries}
+	var table uint32
+	if rec.Table != nil {
+		table = rec.Table.Relation.OID
+	}
+	s.records[id] = record{rec.Handle, table, rec.Unasked, rec.Changed, rec.Subqueries}
 	if rec.State == control.StateDeleting {
 		return
 	}

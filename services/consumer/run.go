@@ -132,6 +132,12 @@ func (c *Consumer) prepare(ctx context.Context, js jetstream.JetStream) error {
 	if err != nil {
 		return err
 	}
+	if err := src.EnsureRelations(ctx, js, c.cfg.ShapeLogs.Replicas); err != nil {
+		return err
+	}
+	if c.tables, err = registry.OpenPrepared(ctx, js, src); err != nil {
+		return err
+	}
 	_, err = shapes.EnsureSource(ctx, registry.Source{Partitions: c.cfg.Partitions, Publication: c.cfg.Publication, Slot: c.cfg.Slot})
 	if errors.Is(err, registry.ErrSetUpOtherwise) {
 		return &final{err}
@@ -217,8 +223,12 @@ func (c *Consumer) session(ctx context.Context, js jetstream.JetStream) error {
 		live:     map[string]*follower{},
 		parked:   map[string]*parked{},
 		pins:     map[string]place{},
-		finished: map[string]bool{}, look: make(chan struct{}, 1), truncations: truncations{}, awaited: map[string]chan struct{}{},
-		recent: window{limit: c.cfg.RecentBytes},
+		proofs:   map[*awaited]bool{},
+		finished: map[string]bool{},
+		look:     make(chan struct{}, 1), truncations: truncations{}, awaited: map[string]chan struct{}{},
+		recent:   window{limit: c.cfg.RecentBytes},
+		suspect:  make(chan struct{}, 1),
+		prepared: preparedTables{byKey: map[string]*registry.Prepared{}, trial: map[uint32]*trial{}},
 	}
 	for n := range c.cfg.Partitions {
 		s.parts = append(s.parts, c.newPartition(n, s.builders))

@@ -36,6 +36,8 @@ type session struct {
 	builders  *sync.Pool
 	tables    sync.Map      // structure and files → *pg.TableInfo, one for all shapes of the table
 	look      chan struct{} // asks for a look at the catalog before its time
+	prepared  preparedTables
+	suspect   chan struct{} // one signal: some table may do harm
 	group     *errgroup.Group
 	ctx       context.Context //nolint:containedctx // ends with the session; for work that outlives what started it
 	enders    chan struct{}   // one token per ended shape that may be cleared away
@@ -75,9 +77,11 @@ type session struct {
 	awaited     map[string]chan struct{} // barriers, by payload; closed when they are read
 	lastAwaited int
 
-	arrivals []arrival
-	read     place // the last message
-	applied  place // the end of the last whole transaction, and the message that held it
+	arrivals  []arrival
+	proofs    map[*awaited]bool
+	snapshots int   // whose proofs were looked for so far; names them
+	read      place // the last message
+	applied   place // the end of the last whole transaction, and the message that held it
 	// again is where reading began, until it has passed the furthest
 	// checkpoint. Till then applied is ahead of what was read, and says nothing
 	// of shapes that had no part in that checkpoint; so none is written.
@@ -135,7 +139,12 @@ func (s *session) main(ctx context.Context) error {
 	messages := make(chan stream.Change, 1)
 	s.group.Go(func() error { return s.readChanges(ctx, start, messages) })
 	s.group.Go(func() error { return s.watchCatalog(ctx) })
+	s.group.Go(func() error { return s.watchPrepared(ctx) })
+	s.group.Go(func() error { return s.watchHarm(ctx) })
 	s.group.Go(func() error { return s.trim(ctx) })
+	s.group.Go(func() error {
+		return s.keepMoving(ctx, func(ctx context.Context) { s.nudge(ctx, "nudge") })
+	})
 	for _, p := range s.parts {
 		s.group.Go(func() error { return p.purgeCheckpoints(ctx, s.js, s.log) })
 	}
@@ -210,6 +219,7 @@ func (s *session) message(ctx context.Context, m stream.Change) error {
 		}
 	}
 	s.recent.add(m.Received)
+	s.lookFor(m.Step.LSN)
 	lsn, err := s.feed.read(ctx, m.Received,
 		func(c wire.Control) error { return s.control(ctx, c) },
 		func(rel *change.Relation, f *change.Fragment) error { return s.fragment(ctx, rel, f) })
@@ -311,6 +321,7 @@ func (s *session) control(ctx context.Context, c wire.Control) error {
 		if err != nil {
 			return err
 		}
+		s.suspectHarm()
 		at := &change.Fragment{LSN: change.LSN(c.LSN), Relation: c.Relation}
 		if s.open.lsn != at.LSN { // it stands before the ops that need it
 			s.open = openTxn{lsn: at.LSN}
@@ -326,6 +337,7 @@ func (s *session) control(ctx context.Context, c wire.Control) error {
 		}
 	case wire.ControlBarrier:
 		s.barrierRead(c.Payload)
+		s.show(c)
 		if change.LSN(c.LSN) > s.open.lsn {
 			s.open = openTxn{} // what began before it and is not complete has lost its beginning
 		}

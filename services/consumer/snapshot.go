@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/pg"
+	"github.com/shapebus/shapebus/pkg/topology"
 )
 
 // snapshotOf is the snapshot that shapes of one table share.
@@ -17,6 +19,8 @@ type snapshotOf struct {
 	held  change.Snapshot
 	start place // where they begin to read the change log
 	table *pg.TableInfo
+	proof *awaited
+	mark  change.LSN // see pg.Snapshot
 }
 
 // handOnAfter is how long a shape's rows may take before the shapes that were
@@ -30,6 +34,8 @@ func (b *batch) snapshot(ctx context.Context, members []*parked, done func([]*pa
 	if err != nil || len(members) == 0 {
 		return err
 	}
+	proven, forget := b.prove(ctx, members, snap)
+	defer forget()
 	rows := make(chan []*parked, len(members))
 	failed := make(chan error, 1)
 	go func() {
@@ -38,7 +44,13 @@ func (b *batch) snapshot(ctx context.Context, members []*parked, done func([]*pa
 	}()
 	// What the shapes before a large one are waiting for does not wait for it.
 	for ready := range rows {
-		good, err := b.begin(ctx, ready, snap)
+		var good []*parked
+		err := proven()
+		if err == nil {
+			good, err = b.begin(ctx, ready, snap)
+		} else {
+			err = settleAll(ctx, ready, err)
+		}
 		if err != nil {
 			for _, p := range members { // the session is over
 				p.cancel(err)
@@ -53,7 +65,26 @@ func (b *batch) snapshot(ctx context.Context, members []*parked, done func([]*pa
 			done(good)
 		}
 	}
-	return <-failed
+	err = <-failed
+	if errors.Is(proven(), errUnproven) {
+		b.disconnect(ctx)
+		b.s.c.reconnect()
+	}
+	return err
+}
+
+// prove begins to look for the proof that the change log goes on with what the snapshot saw, while its rows
+// are read: nothing that a lost server alone had comes into a log. proven waits until that is decided.
+func (b *batch) prove(ctx context.Context, members []*parked, snap *snapshotOf) (proven func() error, forget func()) {
+	waiting, cancel := whileAny(ctx, members)
+	decided := make(chan error, 1)
+	go func() { decided <- b.s.prove(waiting, snap.proof, snap.mark) }()
+	proven = sync.OnceValue(func() error { return <-decided })
+	return proven, func() {
+		cancel()
+		_ = proven()
+		b.s.forget(ctx, snap.proof)
+	}
 }
 
 // open makes the table ready and opens a snapshot of it. It returns the
@@ -85,20 +116,22 @@ func (b *batch) open(ctx context.Context, members []*parked) (*snapshotOf, *pg.S
 	if err != nil || len(members) == 0 {
 		return nil, nil, nil, err
 	}
-	start, err := b.pin(ctx, members)
+	start, proof, err := b.pin(ctx, members)
 	if err != nil {
 		return fail(err)
 	}
-	open, err := pg.OpenSnapshot(ctx, b.conn)
+	open, err := pg.OpenMarkedSnapshot(ctx, b.conn, topology.BarrierPrefix, proof.id)
 	if err != nil {
+		b.s.forget(ctx, proof)
 		return fail(err)
 	}
 	b.s.c.cfg.Failpoint("snapshot_open")
 	// What is wrong with the table is wrong for all of them, so they learn it together.
 	if err := open.Guard(ctx, table); err != nil {
+		b.s.forget(ctx, proof)
 		return fail(errors.Join(finalIfPermanent(err), open.Close(context.WithoutCancel(ctx))))
 	}
-	return &snapshotOf{held: open.Snapshot, start: start, table: table}, open, members, nil
+	return &snapshotOf{held: open.Snapshot, start: start, table: table, proof: proof, mark: open.Mark}, open, members, nil
 }
 
 // fence makes sure that the stream carries the table whole.
@@ -108,11 +141,7 @@ func (s *session) fence(ctx context.Context, conn *pgx.Conn, schema, name string
 	if err != nil {
 		return nil, finalIfPermanent(err)
 	}
-	if _, err := pg.EnsureTable(ctx, conn, cfg.Publication, table, cfg.LockTimeout); err != nil {
-		return nil, finalIfPermanent(err)
-	}
-	// If not this call then another one may have changed the table since it was looked up.
-	if table, err = pg.LookupTable(ctx, conn, schema, name, cfg.Publication); err != nil {
+	if table, err = s.c.prepareTable(ctx, conn, table); err != nil {
 		return nil, finalIfPermanent(err)
 	}
 	return table, nil
@@ -120,13 +149,12 @@ func (s *session) fence(ctx context.Context, conn *pgx.Conn, schema, name string
 
 // pin finds where the members start to read the change log: at the oldest
 // transaction that a snapshot taken from now on may not see. It keeps the
-// change log from being trimmed there.
-func (b *batch) pin(ctx context.Context, members []*parked) (place, error) {
+// change log from being trimmed there, and has the main loop look for the snapshot's proof.
+func (b *batch) pin(ctx context.Context, members []*parked) (start place, proof *awaited, err error) {
 	now, err := pg.CurrentSnapshot(ctx, b.conn)
 	if err != nil {
-		return place{}, err
+		return place{}, nil, err
 	}
-	var start place
 	err = b.s.onMain(ctx, func(context.Context) error {
 		b.s.visibility.prune(now)
 		start = b.s.start()
@@ -135,9 +163,10 @@ func (b *batch) pin(ctx context.Context, members []*parked) (place, error) {
 				b.s.pins[p.id] = start
 			}
 		}
+		proof = b.s.expect()
 		return nil
 	})
-	return start, err
+	return start, proof, err
 }
 
 // copyAll reads the members' rows in the snapshot and closes it. It sends the
@@ -174,6 +203,7 @@ func (b *batch) copyAll(ctx context.Context, members []*parked, snap *snapshotOf
 			err = <-copying
 		}
 		slow.Stop()
+		b.s.c.cfg.Failpoint("rows_read")
 		if err != nil {
 			b.disconnect(ctx)
 			p.alone = true

@@ -46,6 +46,9 @@ func (s *session) trim(ctx context.Context) error {
 		if err := s.sweepInner(ctx); err != nil && ctx.Err() == nil {
 			s.log.WarnContext(ctx, "inner shapes not swept", slog.Any("error", err))
 		}
+		if err := s.sweepTables(ctx); err != nil && ctx.Err() == nil {
+			s.log.WarnContext(ctx, "tables without shapes not given back", slog.Any("error", err))
+		}
 		if err := s.trimChanges(ctx, &floors); err != nil && ctx.Err() == nil {
 			s.log.WarnContext(ctx, "change log not trimmed", slog.Any("error", err))
 		}

@@ -23,6 +23,7 @@ import (
 // write meanwhile counts only with the unit's marker; see package reconcile.
 type unit struct {
 	id    string // the barrier's payload
+	proof proof  // of the snapshot
 	conn  *unitConn
 	snap  *pg.Snapshot
 	sets  []*reconcile.Set // as the group's
@@ -70,7 +71,7 @@ func (g *group) openUnit(ctx context.Context, t reconcile.Txn) error {
 	}
 	g.s.c.stats.Units.Add(1)
 	g.s.c.cfg.Failpoint("unit_open")
-	return g.barrier(ctx, u)
+	return g.await(ctx, u)
 }
 
 // set is the place of a set among the group's.
@@ -80,15 +81,17 @@ func (g *group) set(name string) int { return g.places[name] }
 func (g *group) snapshot(ctx context.Context, t reconcile.Txn) (*unit, error) {
 	g.units++
 	u := &unit{id: fmt.Sprintf("%s/%d", g.id, g.units), began: time.Now()}
-	for look := firstLook; ; look = min(2*look, lastLook) {
+	for look, n := firstLook, 1; ; look, n = min(2*look, lastLook), n+1 {
 		var err error
 		if u.conn, err = g.connect(ctx); err != nil {
 			return nil, err
 		}
-		if u.snap, err = pg.OpenSnapshot(ctx, u.conn.conn()); err != nil {
+		u.proof.id = fmt.Sprintf("%s/snapshot/%d", u.id, n)
+		if u.snap, err = pg.OpenMarkedSnapshot(ctx, u.conn.conn(), topology.BarrierPrefix, u.proof.id); err != nil {
 			u.conn.close()
 			return nil, err
 		}
+		u.proof.lsn = u.snap.Mark
 		all := false
 		err = g.s.onMain(ctx, func(context.Context) error {
 			v := &g.s.visibility
@@ -111,20 +114,28 @@ func (g *group) snapshot(ctx context.Context, t reconcile.Txn) (*unit, error) {
 	}
 }
 
-// barrier marks the place in the change log behind all that the unit's snapshot sees.
-func (g *group) barrier(ctx context.Context, u *unit) error {
-	conn, err := g.s.c.pool.Acquire(ctx)
-	if err != nil {
-		return fmt.Errorf("connect to Postgres: %w", err)
+// await marks the place in the change log behind all that the unit's snapshot sees, where the
+// unit ends. It stands behind the message that proves the snapshot.
+func (g *group) await(ctx context.Context, u *unit) error {
+	if err := g.s.barrier(ctx, u.id); err != nil {
+		return err
 	}
-	defer conn.Release()
-	_, err = pg.EmitBarrier(ctx, conn.Conn(), topology.BarrierPrefix, u.id)
-	return err
+	g.s.c.cfg.Failpoint("unit_waits")
+	return nil
+}
+
+// unproven gives up the unit: its snapshot must not be used.
+func (g *group) unproven() error {
+	g.s.c.reconnect()
+	return errUnproven
 }
 
 // closeUnit restates the rows in question and commits the unit at its barrier.
 func (g *group) closeUnit(ctx context.Context, m stream.Received, c wire.Control) error {
 	u := g.unit
+	if !u.proof.shown { // it would stand before the barrier, which was written later
+		return g.unproven()
+	}
 	end := &change.Fragment{XID: change.XID(c.XID), LSN: change.LSN(c.LSN), CommitTime: time.Now().UnixMicro(), Last: true}
 	if !u.first {
 		if err := g.restate(ctx, u, end); err != nil {

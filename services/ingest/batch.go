@@ -338,7 +338,7 @@ func (b *batch) mark() error {
 	return nil
 }
 
-// barrier takes a logical message with our prefix.
+// barrier takes a logical message with our prefix. lsn is where its record ends.
 func (b *batch) barrier(transactional bool, lsn change.LSN, payload []byte) error {
 	if transactional {
 		if !b.open {
@@ -359,18 +359,25 @@ func (b *batch) barrier(transactional bool, lsn change.LSN, payload []byte) erro
 	if b.open {
 		return fmt.Errorf("%w: a message that is not transactional inside a transaction", errProtocol)
 	}
+	at := placeOfMessage(lsn)
 	if b.tail != nil {
-		if lsn < b.tail.lsn || lsn == b.tail.lsn && b.tail.barriers > 0 {
+		if at <= b.tail.lsn {
 			return b.out.received(lsn)
 		}
 		b.tail = nil
 	}
-	c := &wire.Control{Kind: wire.ControlBarrier, LSN: uint64(lsn), Payload: string(payload)}
-	if err := b.out.control(c, lsn, false); err != nil {
+	c := &wire.Control{Kind: wire.ControlBarrier, LSN: uint64(at), Payload: string(payload)}
+	if err := b.out.control(c, at, false); err != nil {
 		return err
 	}
 	return b.out.received(lsn)
 }
+
+// placeOfMessage is the place of a message outside of transactions whose record
+// ends at an LSN: within the record. A transaction's place is the LSN at which
+// its commit's record begins, which may be where the message's ends, and what is at one place is one thing to
+// readers.
+func placeOfMessage(end change.LSN) change.LSN { return end - 1 }
 
 func (b *batch) take() *wire.FragmentBuilder {
 	if n := len(b.free); n > 0 {

@@ -44,7 +44,8 @@ type Config struct {
 	// replication connection is closed, to be opened again later. A reader that
 	// merely stops can hang the server's checkpointer. Default 60s.
 	MaxBackPressure time.Duration
-	// Failover has a new slot synchronised to standbys (Postgres 17 on).
+	// Failover has the slot synchronised to standbys, also one that exists. Postgres 17 on; Run
+	// refuses older ones.
 	Failover bool
 	// Log receives what happens. Default: nothing is logged.
 	Log *slog.Logger

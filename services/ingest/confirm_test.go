@@ -26,6 +26,7 @@ func TestConfirm(t *testing.T) {
 	})
 
 	t.Run("what is stored is confirmed only after the sync interval", func(t *testing.T) {
+		t.Parallel()
 		b := newBench(t, "")
 		b.exec("CREATE TABLE t (id int PRIMARY KEY)")
 		b.publish("t")
@@ -47,6 +48,7 @@ func TestConfirm(t *testing.T) {
 	})
 
 	t.Run("back-pressure does not end the connection, however long the server waits for us", func(t *testing.T) {
+		t.Parallel()
 		server := pgtest.Own(t, map[string]string{"wal_sender_timeout": "3s"})
 		b := newBench(t, server.URL("postgres"))
 		b.exec("CREATE TABLE t (id int PRIMARY KEY, v text)")
@@ -88,6 +90,7 @@ func TestConfirm(t *testing.T) {
 	})
 
 	t.Run("lasting back-pressure closes the connection for a while", func(t *testing.T) {
+		t.Parallel()
 		b := newBench(t, "")
 		p, through := b.behindProxy()
 		b.exec("CREATE TABLE t (id int PRIMARY KEY, v text)")

@@ -230,6 +230,9 @@ func (b *bench) readUntil(f func(entry) bool) []entry {
 		if more && lsn != lastLSN {
 			b.t.Fatalf("message %d is at %s, but more was to come at %s", m.Seq, lsn, lastLSN)
 		}
+		if !more && lsn == lastLSN && len(all) > 0 {
+			b.t.Fatalf("message %d goes on at %s, where all was there; before: %q", m.Seq, lsn, story(all))
+		}
 		more = step.More
 		if lsn < lastLSN {
 			b.t.Fatalf("message %d: LSN falls from %s to %s; before: %q", m.Seq, lastLSN, lsn, story(all))

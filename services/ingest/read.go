@@ -46,6 +46,10 @@ func (s *session) read(ctx context.Context) error {
 					return err
 				}
 			}
+		case *pgproto3.NoticeResponse:
+			if err := s.notice(ctx, m); err != nil {
+				return err
+			}
 		case *pgproto3.ErrorResponse:
 			return fmt.Errorf("read from the replication slot: %w", pgconn.ErrorResponseToPgError(m))
 		case *pgproto3.CopyDone:
@@ -88,6 +92,7 @@ func (s *session) take(d *decoder, data []byte) error {
 // advance notes up to where the WAL has come in.
 func (c *confirmer) advance(lsn change.LSN) {
 	if uint64(lsn) > c.received.Load() {
+		c.s.g.counters.waits("")
 		c.received.Store(uint64(lsn))
 		c.s.g.counters.received.Store(uint64(lsn))
 	}

@@ -90,6 +90,7 @@ func resets(entries []entry) (reasons []string) {
 }
 
 func TestRestart(t *testing.T) {
+	t.Parallel()
 	t.Run("a transaction that was cut is continued with fragments of another size", func(t *testing.T) {
 		for _, c := range [][3]int{{1, 7, 3}, {7, 1, 2}, {3, 100, 1}, {5, 3, 100}, {2, 0, 1}, {7, 7, 7}} {
 			t.Run(fmt.Sprint(c), func(t *testing.T) {

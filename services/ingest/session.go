@@ -101,6 +101,9 @@ func (g *Ingest) session(ctx context.Context) error {
 	if s.server, err = g.ensureSlot(ctx, s.server); err != nil {
 		return err
 	}
+	if err := s.failOver(ctx); err != nil {
+		return err
+	}
 	if err := s.replicate(ctx, tail.lsn); err != nil {
 		return err
 	}
@@ -120,6 +123,7 @@ func (g *Ingest) session(ctx context.Context) error {
 	s.confirm = newConfirmer(s)
 	inFlight := s.appender.InFlight
 	g.counters.inFlight.Store(&inFlight)
+	g.counters.waits("")
 	g.counters.become(StateStreaming)
 	g.cfg.Log.InfoContext(ctx, "streaming from the replication slot",
 		slog.String("from", max(tail.lsn, s.server.slot.ConfirmedFlush).String()), slog.String("log_end", tail.lsn.String()))

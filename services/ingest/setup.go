@@ -38,7 +38,11 @@ func (g *Ingest) ensureSlot(ctx context.Context, s server) (server, error) {
 		if g.cfg.Failover {
 			options = append(options, pg.WithFailover())
 		}
-		if err := pg.CreateSlot(ctx, conn, g.cfg.Slot, options...); err != nil {
+		err = pg.CreateSlot(ctx, conn, g.cfg.Slot, options...)
+		if errors.Is(err, pg.ErrRecovery) { // the address may lead to another server each time
+			return s, errRecovery
+		}
+		if err != nil {
 			return s, err
 		}
 		s.created = true
@@ -92,13 +96,18 @@ func (g *Ingest) prepareOn(ctx context.Context, conn *pgx.Conn) (server, error) 
 	if ours && (s.slot.Lost() || g.dropSlot != "") {
 		reason := g.dropSlot
 		if reason == "" {
-			reason = "Postgres has removed WAL that ingest had not read"
+			reason = s.slot.LostReason()
 		}
 		g.cfg.Log.ErrorContext(ctx, "the replication slot is of no use any more and is made again; all shapes of the source end", slog.String("reason", reason))
 		if err := pg.DropSlot(ctx, conn, g.cfg.Slot); err != nil {
 			return s, err
 		}
 		s.slot, s.lost, g.dropSlot = pg.SlotInfo{}, reason, ""
+	}
+	if g.cfg.Failover {
+		if err := pg.NoFailover(conn); err != nil {
+			return s, fatal(err)
+		}
 	}
 	if !g.checked {
 		if err := g.check(ctx, conn); err != nil {
@@ -138,6 +147,21 @@ func (g *Ingest) check(ctx context.Context, conn *pgx.Conn) error {
 	return fatal(err)
 }
 
+// failOver has a slot that exists synchronised to standbys, if it is to be and is not. The slot must not
+// be in use.
+func (s *session) failOver(ctx context.Context) error {
+	if !s.g.cfg.Failover || s.server.slot.Failover || s.server.created {
+		return nil
+	}
+	sql := fmt.Sprintf("ALTER_REPLICATION_SLOT %s (FAILOVER true)", pg.Ident(s.g.cfg.Slot))
+	if _, err := s.conn.Exec(ctx, sql).ReadAll(); err != nil {
+		return fmt.Errorf("have replication slot %s synchronised to standbys (%s): %w", s.g.cfg.Slot, sql, s.g.replicationError(err))
+	}
+	s.server.slot.Failover = true
+	s.g.cfg.Log.InfoContext(ctx, "the replication slot is synchronised to standbys from now on")
+	return nil
+}
+
 // replicationError sorts the errors of START_REPLICATION and of the stream.
 func (g *Ingest) replicationError(err error) error {
 	e, ok := errors.AsType[*pgconn.PgError](err)
@@ -150,7 +174,7 @@ func (g *Ingest) replicationError(err error) error {
 	case e.Code == "42704" && strings.Contains(e.Message, "publication"):
 		// The slot stands before a change that was written while the
 		// publication did not exist, and cannot be read past it.
-		g.dropSlot = fmt.Sprintf("publication %s was dropped for a while: %s", g.cfg.Publication, e.Message)
+		return fmt.Errorf("%w: %w", g.publicationGone(e.Message), err)
 	case e.Code == "42501":
 		return fatal(fmt.Errorf("%w; run as a superuser: ALTER ROLE … REPLICATION", err))
 	}

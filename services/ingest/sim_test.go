@@ -22,7 +22,7 @@ type simTxn struct {
 	lsn, end change.LSN
 	steps    []simStep
 	barriers []string // transactional ones
-	barrier  string   // not transactional: then there is nothing else
+	barrier  string   // not transactional: then there is nothing else, and its record ends at end
 }
 
 // simStep is one row, or the truncation of one or more tables.
@@ -65,9 +65,11 @@ func drawWAL(t *rapid.T) []simTxn {
 	}
 	wal := make([]simTxn, rapid.IntRange(1, 6).Draw(t, "transactions"))
 	for i := range wal {
-		lsn += change.LSN(rapid.IntRange(2, 50).Draw(t, "distance"))
+		// A record begins where the one before ends, or further on.
+		lsn += change.LSN(rapid.IntRange(0, 50).Draw(t, "distance"))
 		x := &wal[i]
-		*x = simTxn{xid: change.XID(700 + i), lsn: lsn, end: lsn + 1}
+		*x = simTxn{xid: change.XID(700 + i), lsn: lsn, end: lsn + change.LSN(rapid.IntRange(2, 9).Draw(t, "size"))}
+		lsn = x.end
 		if rapid.IntRange(0, 7).Draw(t, "kind") == 0 {
 			x.barrier = fmt.Sprintf("plain %d", i)
 			continue
@@ -264,8 +266,11 @@ func (l *simLog) replay(wal []simTxn, from *tail, lim limits) error {
 			continue
 		}
 		if x.barrier != "" {
-			if err := b.barrier(false, x.lsn, []byte(x.barrier)); err != nil {
+			if err := b.barrier(false, x.end, []byte(x.barrier)); err != nil {
 				return err
+			}
+			if l.came != x.end {
+				return fmt.Errorf("barrier that ends at %s: received %s", x.end, l.came)
 			}
 			continue
 		}

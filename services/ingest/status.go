@@ -33,6 +33,8 @@ type Status struct {
 	InFlight                              int    // messages without an answer
 	Retries                               uint64 // sessions that ended with trouble
 	LastError                             string // of the last of them; "" while there was none
+	// Waiting is what Postgres waits for before it sends more, as it says; "" if it does not.
+	Waiting string
 }
 
 // counters is the part of the status that the hot path updates.
@@ -45,6 +47,16 @@ type counters struct {
 	mu        sync.Mutex
 	state     State
 	lastError string
+	waiting   string
+}
+
+// waits notes what Postgres waits for, "" for nothing, and reports whether that is news.
+func (c *counters) waits(what string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	news := c.waiting != what
+	c.waiting = what
+	return news
 }
 
 // become sets the state and reports whether it is another one.
@@ -81,6 +93,6 @@ func (c *counters) status() Status {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s.State, s.LastError = c.state, c.lastError
+	s.State, s.LastError, s.Waiting = c.state, c.lastError, c.waiting
 	return s
 }

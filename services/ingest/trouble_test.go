@@ -44,6 +44,7 @@ func wantText(t *testing.T, got string, want ...string) {
 }
 
 func TestFatal(t *testing.T) {
+	t.Parallel()
 	t.Run("wal_level", func(t *testing.T) {
 		server := pgtest.Own(t, map[string]string{"wal_level": "replica", "max_wal_senders": "0"})
 		b := newBench(t, server.URL("postgres"))
@@ -136,16 +137,17 @@ func TestNew(t *testing.T) {
 	}
 }
 
-// onSlot runs a statement on the slot, once its walsender has noticed that ingest is gone.
+// onSlot runs a statement on the slot of an ingest that has stopped.
 func (b *bench) onSlot(sql string) {
 	b.t.Helper()
-	eventually(b.t, sql, func() bool {
-		_, err := b.db.Exec(b.t.Context(), sql, b.slot)
-		return err == nil
-	})
+	if err := pgtest.FreeSlot(b.t.Context(), b.db, b.slot); err != nil {
+		b.t.Fatal(err)
+	}
+	b.exec(sql, b.slot)
 }
 
 func TestGaps(t *testing.T) {
+	t.Parallel()
 	setup := func(t *testing.T) *bench {
 		t.Helper()
 		b := newBench(t, "")
@@ -252,6 +254,7 @@ func TestGaps(t *testing.T) {
 
 // A slot that nobody reads keeps WAL for ever, so it is made when nothing else can fail.
 func TestNoSlotIsMadeForNothing(t *testing.T) {
+	t.Parallel()
 	slots := func(b *bench) (n int) {
 		b.t.Helper()
 		if err := b.db.QueryRow(b.t.Context(), "SELECT count(*) FROM pg_replication_slots WHERE slot_name = $1", b.slot).Scan(&n); err != nil {

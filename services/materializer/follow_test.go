@@ -95,6 +95,7 @@ func TestUnitsCountTogetherAndVoidsNotAtAll(t *testing.T) {
 }
 
 func TestAnEndedSetIsForgottenAndRemovedLater(t *testing.T) {
+	t.Parallel()
 	for name, end := range map[string]func(l *lab, g *log){
 		"the inner shape ends":               func(_ *lab, g *log) { g.at(20).op("+3 x").send(); g.end("the table was dropped") },
 		"the shape that depends on it ends":  func(l *lab, _ *log) { l.set("o", control.StateEnded) },

@@ -34,6 +34,7 @@ func (l *lab) remade(name string) {
 
 // Nothing else makes the materializer write to the stream meanwhile: it has to notice by itself.
 func TestVerdictsComeAgainOnAStreamThatWasRemade(t *testing.T) {
+	t.Parallel()
 	for name, again := range map[string]bool{"deleted": false, "deleted and made again": true} {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t, 1)

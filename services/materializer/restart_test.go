@@ -46,6 +46,7 @@ func story() (messages []func(g *log), verdicts [][]string) {
 // materializer goes on without a gap or a repeat. The durable is never ahead of what
 // a successor may need: not inside a transaction.
 func TestASuccessorGoesOnBehindAnyMessage(t *testing.T) {
+	t.Parallel()
 	messages, verdicts := story()
 	for _, least := range []int64{1 << 20, 1} { // with the first base only; with a base after nearly every verdict
 		t.Run(fmt.Sprintf("bases from %d bytes on", least), func(t *testing.T) {
@@ -93,6 +94,7 @@ func TestASuccessorGoesOnBehindAnyMessage(t *testing.T) {
 
 // Killed at each of its own steps.
 func TestASuccessorGoesOnBehindAnyStep(t *testing.T) {
+	t.Parallel()
 	messages, verdicts := story()
 	for _, point := range []string{"before_verdict", "after_verdict", "before_base", "after_base_values", "after_base"} {
 		for _, count := range []int{1, 2, 5} {
@@ -139,6 +141,7 @@ func TestASuccessorGoesOnBehindAnyStep(t *testing.T) {
 }
 
 func TestTwoShareAndHandOver(t *testing.T) {
+	t.Parallel()
 	const partitions = 6
 	l := newLab(t, partitions)
 	logs := make([]*log, partitions)
@@ -195,6 +198,7 @@ func TestTwoShareAndHandOver(t *testing.T) {
 // Who sleeps past the end of its lease has been replaced, and nothing that it
 // still meant to write is stored.
 func TestWhoSleptPastItsLeaseWritesNothing(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, 1)
 	g := l.inner("inner", 0)
 	g.begin(1, "1 x")

@@ -70,7 +70,8 @@ func Server(tb testing.TB) *pgtemp.Server {
 			"add to the package's tests `func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }`")
 	}
 	if shared.server == nil && shared.err == nil {
-		shared.server, shared.err = pgtemp.Start(context.Background(), pgtemp.Options{})
+		// Tests that run at the same time share it, and a consumer alone may take 28 connections.
+		shared.server, shared.err = pgtemp.Start(context.Background(), pgtemp.Options{Settings: map[string]string{"max_connections": "300"}})
 	}
 	if shared.err != nil {
 		tb.Fatal(shared.err)

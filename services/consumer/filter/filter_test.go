@@ -258,7 +258,11 @@ func (s *testSet) change(t *rapid.T) {
 
 func add(tb testing.TB, x *Index[string], clause string, params ...string) *Entry[string] {
 	tb.Helper()
-	p, err := predicate.Compile(clause, params, testTable)
+	values := make([]*string, len(params))
+	for i := range params {
+		values[i] = &params[i]
+	}
+	p, err := predicate.Compile(clause, values, testTable)
 	if err != nil {
 		tb.Fatal(err)
 	}

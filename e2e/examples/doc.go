@@ -1,0 +1,3 @@
+// Package examples runs the programs under examples/ as an app is run: as processes that are
+// killed, while transactions commit.
+package examples

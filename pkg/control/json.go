@@ -1,0 +1,71 @@
+package control
+
+import (
+	"encoding/json"
+
+	"github.com/shapebus/shapebus/pkg/change"
+)
+
+// lsn is an LSN that is text in JSON, as Postgres writes it: numbers of 64 bits do not survive in
+// every language.
+type lsn change.LSN
+
+func (l lsn) MarshalText() ([]byte, error) { return []byte(change.LSN(l).String()), nil }
+
+func (l *lsn) UnmarshalText(b []byte) error {
+	at, err := change.ParseLSN(string(b))
+	*l = lsn(at)
+	return err
+}
+
+type plainShape Shape
+
+// shapeJSON is a Shape whose LSN is text: the outer field hides the inner one of its name.
+type shapeJSON struct {
+	plainShape
+
+	Applied lsn `json:"applied"`
+}
+
+// MarshalJSON writes LSNs as text.
+func (s Shape) MarshalJSON() ([]byte, error) {
+	return json.Marshal(shapeJSON{plainShape(s), lsn(s.Applied)})
+}
+
+// UnmarshalJSON reads the form of MarshalJSON.
+func (s *Shape) UnmarshalJSON(b []byte) error {
+	var j shapeJSON
+	if err := json.Unmarshal(b, &j); err != nil {
+		return err
+	}
+	*s = Shape(j.plainShape)
+	s.Applied = change.LSN(j.Applied)
+	return nil
+}
+
+type plainStatus Status
+
+// statusJSON is a Status whose LSNs are text.
+type statusJSON struct {
+	plainStatus
+
+	ChangeLSN     lsn `json:"change_lsn"`
+	AppliedLSN    lsn `json:"applied_lsn"`
+	SlotConfirmed lsn `json:"slot_confirmed,omitzero"`
+}
+
+// MarshalJSON writes LSNs as text.
+func (s Status) MarshalJSON() ([]byte, error) {
+	return json.Marshal(statusJSON{plainStatus(s), lsn(s.ChangeLSN), lsn(s.AppliedLSN), lsn(s.SlotConfirmed)})
+}
+
+// UnmarshalJSON reads the form of MarshalJSON.
+func (s *Status) UnmarshalJSON(b []byte) error {
+	var j statusJSON
+	if err := json.Unmarshal(b, &j); err != nil {
+		return err
+	}
+	*s = Status(j.plainStatus)
+	s.ChangeLSN, s.AppliedLSN, s.SlotConfirmed = change.LSN(j.ChangeLSN), change.LSN(j.AppliedLSN), change.LSN(j.SlotConfirmed)
+	return nil
+}

@@ -1,0 +1,65 @@
+package pg
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// checkHarm looks at every table in the publication for writes of the application that fail because
+// it is there, and returns a finding for each; none if there is no harm.
+func checkHarm(ctx context.Context, conn *pgx.Conn, publication string) []Finding {
+	const name = "application's writes"
+	oids, err := publishedTables(ctx, conn, publication)
+	if err != nil {
+		return []Finding{fail(name, "", "%s", err)}
+	}
+	found, err := Harms(ctx, conn, oids, publication)
+	if err != nil {
+		return []Finding{fail(name, "", "%s", err)}
+	}
+	var list []Finding
+	for _, h := range found {
+		list = append(list, fail(name, h.Fix(), "UPDATE and DELETE fail now: %s", h))
+	}
+	return list
+}
+
+// Problems are what a person has to mend while everything runs, in words: writes of the
+// application that fail because of what Shapebus prepared, a slot that is lost or waits for a standby.
+func Problems(ctx context.Context, conn *pgx.Conn, publication string, slot SlotInfo) ([]string, error) {
+	oids, err := publishedTables(ctx, conn, publication)
+	if err != nil {
+		return nil, err
+	}
+	found, err := Harms(ctx, conn, oids, publication)
+	if err != nil {
+		return nil, err
+	}
+	var problems []string
+	for _, h := range found {
+		problems = append(problems, fmt.Sprintf("UPDATE and DELETE fail: %s; to end it: %s", h, h.Fix()))
+	}
+	if reason := slot.LostReason(); reason != "" {
+		problems = append(problems, reason+"; ingest makes a new one when it starts, and all shapes are fetched again")
+	}
+	standbys, err := standbysDown(ctx, conn, slot)
+	return append(problems, standbys...), err
+}
+
+// publishedTables lists the tables that a publication carries; partitioned ones by their roots.
+func publishedTables(ctx context.Context, conn *pgx.Conn, publication string) ([]uint32, error) {
+	rows, err := conn.Query(ctx, `
+		SELECT c.oid FROM pg_catalog.pg_publication_tables t
+		JOIN pg_catalog.pg_namespace n ON n.nspname = t.schemaname JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = t.tablename
+		WHERE t.pubname = $1`, publication)
+	if err != nil {
+		return nil, fmt.Errorf("read what publication %s carries: %w", publication, err)
+	}
+	oids, err := pgx.CollectRows(rows, pgx.RowTo[uint32])
+	if err != nil {
+		return nil, fmt.Errorf("read what publication %s carries: %w", publication, err)
+	}
+	return oids, nil
+}
