@@ -2,7 +2,6 @@ package pg
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -24,9 +23,12 @@ type TableInfo struct {
 	// ColumnInfo.Generated.
 	Relation change.Relation
 	// Columns are all live columns in their order, those that are not published included.
-	Columns    []ColumnInfo
-	PrimaryKey []string // names in the order of the key; nil without one
-	Kind       byte     // KindTable or KindPartitioned
+	Columns []ColumnInfo
+	// PrimaryKey are the names in the order of the key; nil without one, or if it does not tell
+	// rows apart at each moment of the stream. KeyFlaw then says why.
+	PrimaryKey []string
+	KeyFlaw    string `json:",omitempty"` // completes "its primary key …"
+	Kind       byte   // KindTable or KindPartitioned
 	Owner      string
 	// RowSecurity says that policies are enabled on the table.
 	RowSecurity bool
@@ -38,7 +40,17 @@ type TableInfo struct {
 	Persistence byte         // pg_class.relpersistence; only 'p' is in the WAL
 	PartitionOf string       // the parent, quoted, if the table is itself a partition
 	Memberships []Membership // in which ways PublishedIn carry it
+
+	// What follows only tells one state of the table from another; see Structure.
+
+	Form    int    // catalogForm of the process that looked
+	Parent  bool   // other tables inherit from it, and are no partitions
+	KeyID   uint32 // oid of the primary key's constraint
+	Storage uint32 // of a plain table: oid of its TOAST table; see ColumnInfo.Written
 }
+
+// catalogForm counts up when something new is looked at: what an earlier version stored says nothing of it.
+const catalogForm = 2
 
 // ColumnInfo is one column of a table.
 type ColumnInfo struct {
@@ -55,6 +67,15 @@ type ColumnInfo struct {
 	Deterministic bool
 	// Enum has the labels of an enum in their order; nil for other types.
 	Enum []string
+
+	Number     int16  // pg_attribute.attnum
+	Collation  uint32 // pg_collation oid
+	TypeMake   string // how the type is made, if it is not built in; see typeRows.makeOf
+	Expression string // which one a generated column has
+	// Written is the transaction that wrote the column's catalog row, only where the table has
+	// no TOAST table. ALTER TABLE that rewrites rows makes another TOAST table (VACUUM FULL and
+	// CLUSTER do not), and where there is none the row is all that tells. It tells of SET DEFAULT and the like too.
+	Written string `json:",omitempty"`
 }
 
 // PartitionInfo is a leaf of a partitioned table. Leaves carry the replica
@@ -66,6 +87,13 @@ type PartitionInfo struct {
 
 	LeafKind    byte // pg_class.relkind
 	Persistence byte // pg_class.relpersistence
+
+	Link    string // the transactions that attached it and what it is below of
+	Storage string // as TableInfo.Storage, or a digest of what ColumnInfo.Written would be
+	// File is the leaf's file, and Filed the transaction that wrote this into the catalog.
+	// TRUNCATE makes a new file; see DiffFiles.
+	File  uint32
+	Filed string
 }
 
 // Membership is one way in which a publication carries a table. A publication
@@ -78,6 +106,8 @@ type Membership struct {
 	Filter      string // row filter, as SQL
 	Columns     string // column list, as attribute numbers
 	Options     string // what the publication publishes, and via which relation
+	Set         string // the transaction that wrote the publication's own catalog row
+	Named       string // the transaction that last moved or renamed the table, if it is carried with its schema
 }
 
 // LookupTable reads a table by name. publications restricts PublishedIn, and with it
@@ -121,23 +151,11 @@ func LookupTables(ctx context.Context, conn *pgx.Conn, oids []uint32, publicatio
 	if err != nil {
 		return nil, fmt.Errorf("read the catalog: %w", err)
 	}
-	defer rows.Close()
-	tables := make(map[uint32]*TableInfo, len(oids))
-	for rows.Next() {
-		var doc []byte
-		if err := rows.Scan(&doc); err != nil {
-			return nil, fmt.Errorf("read the catalog: %w", err)
-		}
-		var row tableRow
-		if err := json.Unmarshal(doc, &row); err != nil {
-			return nil, fmt.Errorf("read the catalog: %w", err)
-		}
-		tables[row.OID] = row.table()
-	}
-	if err := rows.Err(); err != nil {
+	docs, err := pgx.CollectRows(rows, pgx.RowTo[[]byte])
+	if err != nil {
 		return nil, fmt.Errorf("read the catalog: %w", err)
 	}
-	return tables, nil
+	return readCatalog(docs)
 }
 
 // published reports whether a publication carries the table at all.

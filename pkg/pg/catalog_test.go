@@ -41,6 +41,25 @@ func TestLookupTableDescribesTheTable(t *testing.T) {
 		},
 		PrimaryKey: []string{"b", "a"}, Kind: KindTable, Owner: "postgres", RowSecurity: true, PublishedIn: []string{"p", "q"},
 		Persistence: 'p', Memberships: info.Memberships,
+		Form: catalogForm, KeyID: info.KeyID, Storage: info.Storage,
+	}
+	for i := range want.Columns {
+		c, is := &want.Columns[i], info.Columns[i]
+		c.Number, c.Collation = int16(i+2), is.Collation
+		if c.Name == "feeling" {
+			c.TypeMake = is.TypeMake
+		}
+		if c.Generated {
+			c.Expression = is.Expression
+		}
+	}
+	for what, value := range map[string]bool{
+		"the key's oid": info.KeyID != 0, "the TOAST table": info.Storage != 0, "the collation": info.Columns[2].Collation != info.Columns[0].Collation,
+		"how the type is made": info.Columns[4].TypeMake != "", "how the column is generated": info.Columns[5].Expression != "",
+	} {
+		if !value {
+			t.Errorf("%s is not told", what)
+		}
 	}
 	if d := cmp.Diff(want, info, cmp.AllowUnexported(TableInfo{}, Membership{}, PartitionInfo{})); d != "" {
 		t.Error(d)
@@ -76,11 +95,12 @@ func TestLookupTableRefusesWhatCannotBeStreamed(t *testing.T) {
 		CREATE INDEX i ON t (id); CREATE SEQUENCE s; CREATE TYPE c AS (x int); CREATE UNLOGGED TABLE u (id int);
 		CREATE FOREIGN DATA WRAPPER w; CREATE SERVER srv FOREIGN DATA WRAPPER w; CREATE FOREIGN TABLE f (id int) SERVER srv;
 		CREATE TABLE r (id int) PARTITION BY LIST (id); CREATE TABLE r1 PARTITION OF r FOR VALUES IN (1);
+		CREATE TABLE parent (id int); CREATE TABLE child () INHERITS (parent);
 		CREATE TABLE ru (id int) PARTITION BY LIST (id); CREATE UNLOGGED TABLE ru1 PARTITION OF ru FOR VALUES IN (1);
 		CREATE TABLE rf (id int) PARTITION BY LIST (id); CREATE FOREIGN TABLE rf1 PARTITION OF rf FOR VALUES IN (1) SERVER srv`)
 	for name, want := range map[string]string{
 		"v": "public.v is a view", "m": "materialized view", "i": "is an index", "s": "is a sequence", "c": "composite type",
-		"u": `run ALTER TABLE "public"."u" SET LOGGED`, "f": "foreign table", "r1": "is a partition of r;", "ru": "unlogged partition public.ru1", "rf": "foreign table public.rf1",
+		"u": `run ALTER TABLE "public"."u" SET LOGGED`, "f": "foreign table", "r1": "is a partition of r;", "parent": "has tables that inherit", "ru": "unlogged partition public.ru1", "rf": "foreign table public.rf1",
 	} {
 		_, err := LookupTable(t.Context(), conn, "public", name)
 		if _, ok := errors.AsType[*UnsupportedError](err); !ok || !strings.Contains(err.Error(), want) {

@@ -36,7 +36,10 @@ func checkTable(ctx context.Context, conn *pgx.Conn, publication, role, written 
 			list = append(list, f)
 		}
 	}
-	if len(t.PrimaryKey) == 0 {
+	switch {
+	case t.KeyFlaw != "":
+		list = append(list, warn(title, "", "its primary key %s: rows are told apart by all their values", t.KeyFlaw))
+	case len(t.PrimaryKey) == 0:
 		list = append(list, warn(title, "", "has no primary key: rows are told apart by all their values"))
 	}
 	if len(list) == 0 {

@@ -24,6 +24,9 @@ var sessionSettings = map[string]string{
 	"extra_float_digits": "1",
 	"bytea_output":       "hex",
 	"client_encoding":    "UTF8",
+	// The catalog is read with queries that look dearer to the planner than they are: compiling
+	// them takes longer than running them.
+	"jit": "off",
 	// What Postgres warns of may mean that changes are missing; see ingest.
 	"client_min_messages": "notice",
 	// The stream is not filtered by policies, so a snapshot must not be.

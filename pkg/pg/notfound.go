@@ -111,6 +111,9 @@ func (t *TableInfo) supported() error {
 	switch {
 	case t.PartitionOf != "":
 		return no("is a partition of %s; its changes are reported under the root, so make the shape on the root with a where clause", t.PartitionOf)
+	case t.Parent:
+		return no("has tables that inherit from it: a query on it reads their rows too, which are replicated under their own names; " +
+			"make shapes on the tables without children, or use partitions")
 	case t.Persistence == 'u':
 		return no("is unlogged, so its changes are not replicated; run ALTER TABLE %s SET LOGGED", t.sql())
 	case t.Persistence == 't':

@@ -379,16 +379,22 @@ func TestRelationIsWhatTheStreamSays(t *testing.T) {
 	}
 }
 
-func TestEnsureTableAddsNoInheritanceChildren(t *testing.T) {
+func TestEnsureTableRefusesATableThatHasGotAChild(t *testing.T) {
 	conn := dial(t, pgtest.Database(t))
-	script(t, conn, "CREATE TABLE parent (id int); CREATE TABLE child () INHERITS (parent)")
+	script(t, conn, "CREATE TABLE parent (id int)")
 	if err := EnsurePublication(t.Context(), conn, "p"); err != nil {
 		t.Fatal(err)
 	}
-	ensure(t, conn, "p", lookup(t, conn, "public", "parent"))
-	child := lookup(t, conn, "public", "child")
-	if in, err := InPublication(t.Context(), conn, "p", child.Relation.OID); err != nil || in {
-		t.Errorf("the child is in the publication: %t, %v", in, err)
+	parent := lookup(t, conn, "public", "parent")
+	script(t, conn, "CREATE TABLE child () INHERITS (parent)")
+	_, err := EnsureTable(t.Context(), conn, "p", parent, 0)
+	if _, ok := errors.AsType[*UnsupportedError](err); !ok {
+		t.Errorf("got %v, want it refused", err)
+	}
+	for _, oid := range []uint32{parent.Relation.OID, lookup(t, conn, "public", "child").Relation.OID} {
+		if in, err := InPublication(t.Context(), conn, "p", oid); err != nil || in {
+			t.Errorf("table %d is in the publication: %t, %v", oid, in, err)
+		}
 	}
 }
 

@@ -1,41 +1,50 @@
 package pg
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
 )
 
-// Structure names everything about the table that a shape on it relies on:
-// the relation, the primary key, the leaves with their identities, and the
-// publications looked up. Two tables have the same Structure exactly if Diff
-// finds nothing. 16 hex digits.
+// Structure is the identity of all that a shape's rows, their texts, its key and what the
+// stream tells of it depend on in the catalog: the relation, how its columns and their types
+// are made, the primary key, the leaves, and the publications looked up. A change that is undone
+// before anybody looks gives another one, since it is made of what the changing transactions left
+// behind in the catalog. Two tables have the same Structure exactly if Diff finds nothing. 16 hex digits.
+//
+// What is harmless is not in it: statistics, defaults, constraints, indexes, privileges, and
+// VACUUM FULL or CLUSTER of a plain table. The files of leaves are beside it; see DiffFiles.
 func (t *TableInfo) Structure() string {
-	h := sha256.New()
-	write := func(fields ...string) {
-		h.Write([]byte(strconv.Itoa(len(fields)) + ";"))
-		for _, s := range fields {
-			h.Write([]byte(strconv.Itoa(len(s)) + ":" + s))
+	d := newDigest()
+	d.write(strconv.Itoa(t.Form), t.Relation.Fingerprint(), string(t.Kind), string(t.Persistence), t.PartitionOf,
+		strconv.FormatBool(t.Parent), number(t.KeyID), t.KeyFlaw, number(t.Storage))
+	d.write(t.PrimaryKey...)
+	for _, c := range t.Columns {
+		if !c.Generated {
+			d.write(c.fields()...)
 		}
 	}
-	write(t.Relation.Fingerprint(), string(t.Kind), string(t.Persistence), t.PartitionOf)
-	write(t.PrimaryKey...)
 	for _, p := range t.Partitions {
-		write(strconv.FormatUint(uint64(p.OID), 10), string(p.Identity), string(p.LeafKind), string(p.Persistence))
+		d.write(number(p.OID), string(p.Identity), string(p.LeafKind), string(p.Persistence), p.Link, p.Storage)
 	}
 	for _, m := range t.Memberships {
-		write(m.fields()...)
+		d.write(m.fields()...)
 	}
-	return hex.EncodeToString(h.Sum(nil)[:8])
+	return d.String()
+}
+
+// fields are the parts of a column that matter beside those in the relation.
+func (c *ColumnInfo) fields() []string {
+	return []string{strconv.Itoa(int(c.Number)), number(c.Collation), strconv.FormatBool(c.Deterministic), c.TypeMake, c.Expression, c.Written}
 }
 
 // fields are the parts of a membership that matter to a shape.
 func (m Membership) fields() []string {
-	return []string{m.Publication, m.Via, strconv.FormatUint(uint64(m.ID), 10), m.Filter, m.Columns, m.Options}
+	return []string{m.Publication, m.Via, number(m.ID), m.Filter, m.Columns, m.Options, m.Set, m.Named}
 }
+
+func number(n uint32) string { return strconv.FormatUint(uint64(n), 10) }
 
 // Diff says in words what changed from t to now, for the person whose shape
 // ends because of it. It returns "" when nothing did; see Structure. now must
@@ -43,6 +52,9 @@ func (m Membership) fields() []string {
 func (t *TableInfo) Diff(now *TableInfo) string {
 	if now == nil {
 		return fmt.Sprintf("table %s was dropped", t)
+	}
+	if t.Form != now.Form {
+		return fmt.Sprintf("this version of Shapebus looks at table %s in another way than the one that made the shape", t)
 	}
 	if d := t.Relation.Diff(&now.Relation); d != "" {
 		return d
@@ -58,20 +70,59 @@ func (t *TableInfo) Diff(now *TableInfo) string {
 		return fmt.Sprintf("table %s was attached to %s as a partition", t, now.PartitionOf)
 	case t.PartitionOf != now.PartitionOf:
 		return fmt.Sprintf("table %s was detached from %s", t, t.PartitionOf)
+	case t.Parent != now.Parent && now.Parent:
+		return fmt.Sprintf("another table inherits from %s now", t)
+	case t.Parent != now.Parent:
+		return fmt.Sprintf("no table inherits from %s any more", t)
 	case !slices.Equal(t.PrimaryKey, now.PrimaryKey):
-		return fmt.Sprintf("primary key of %s changed from %s to %s", t, keyText(t.PrimaryKey), keyText(now.PrimaryKey))
+		return fmt.Sprintf("primary key of %s changed from %s to %s", t, t.keyText(), now.keyText())
+	case t.KeyID != now.KeyID, t.KeyFlaw != now.KeyFlaw:
+		return fmt.Sprintf("primary key of %s was dropped and made again", t)
 	}
-	if d := t.diffPartitions(now); d != "" {
-		return d
+	for _, diff := range []func(*TableInfo) string{t.diffColumns, t.diffPartitions, t.diffMemberships} {
+		if d := diff(now); d != "" {
+			return d
+		}
 	}
-	return t.diffMemberships(now)
+	return ""
 }
 
-func keyText(columns []string) string {
-	if len(columns) == 0 {
-		return "none"
+// diffColumns compares columns that have the same names and types.
+func (t *TableInfo) diffColumns(now *TableInfo) string {
+	is := map[string]ColumnInfo{}
+	for _, c := range now.Columns {
+		is[c.Name] = c
 	}
-	return "(" + strings.Join(columns, ", ") + ")"
+	for _, c := range t.Columns {
+		d, ok := is[c.Name]
+		switch {
+		case c.Generated || !ok:
+		case c.Number != d.Number:
+			return fmt.Sprintf("column %s of %s was dropped and added again, or renamed", c.Name, t)
+		case c.TypeMake != d.TypeMake:
+			return fmt.Sprintf("type %s of column %s of %s was altered", c.TypeName, c.Name, t)
+		case c.Collation != d.Collation, c.Deterministic != d.Deterministic:
+			return fmt.Sprintf("column %s of %s changed its collation", c.Name, t)
+		case c.Expression != d.Expression:
+			return fmt.Sprintf("column %s of %s is generated in another way", c.Name, t)
+		case c.Written != d.Written && t.Storage == now.Storage:
+			return fmt.Sprintf("column %s of %s was altered, which may have rewritten its rows", c.Name, t)
+		}
+	}
+	if t.Storage != now.Storage {
+		return fmt.Sprintf("the rows of %s were rewritten by ALTER TABLE", t)
+	}
+	return ""
+}
+
+func (t *TableInfo) keyText() string {
+	switch {
+	case len(t.PrimaryKey) > 0:
+		return "(" + strings.Join(t.PrimaryKey, ", ") + ")"
+	case t.KeyFlaw != "":
+		return "one that " + t.KeyFlaw
+	}
+	return "none"
 }
 
 func (t *TableInfo) diffPartitions(now *TableInfo) string {
@@ -89,6 +140,10 @@ func (t *TableInfo) diffPartitions(now *TableInfo) string {
 			return fmt.Sprintf("replica identity of %s, a partition of %s, changed from %s to %s", name, t, old.Identity, p.Identity)
 		case old.Persistence != p.Persistence, old.LeafKind != p.LeafKind:
 			return fmt.Sprintf("partition %s of %s changed its kind of storage", name, t)
+		case old.Link != p.Link:
+			return fmt.Sprintf("partition %s of %s was detached and attached again", name, t)
+		case old.Storage != p.Storage:
+			return fmt.Sprintf("the rows of %s, a partition of %s, were rewritten by ALTER TABLE", name, t)
 		}
 		delete(had, p.OID)
 	}
@@ -112,6 +167,9 @@ func (t *TableInfo) diffMemberships(now *TableInfo) string {
 		}
 	}
 	for i, m := range now.Memberships {
+		if i < len(t.Memberships) && t.Memberships[i].ID == m.ID && t.Memberships[i].Set != m.Set && t.Memberships[i].Options == m.Options {
+			return fmt.Sprintf("publication %s was altered", m.Publication)
+		}
 		if i >= len(t.Memberships) || !slices.Equal(t.Memberships[i].fields(), m.fields()) {
 			return fmt.Sprintf("publication %s carries table %s differently than before", m.Publication, t)
 		}

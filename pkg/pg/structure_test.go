@@ -14,6 +14,7 @@ func drawTable(t *rapid.T) *TableInfo {
 	identity := func(name string) change.Identity {
 		return rapid.SampledFrom([]change.Identity{change.IdentityDefault, change.IdentityFull}).Draw(t, name)
 	}
+	text := func(name string) string { return rapid.SampledFrom([]string{"", "x"}).Draw(t, name) }
 	table := &TableInfo{
 		Relation: change.Relation{
 			OID: rapid.Uint32Range(1, 2).Draw(t, "oid"), Schema: "public", Name: rapid.SampledFrom([]string{"a", "b"}).Draw(t, "name"),
@@ -21,18 +22,25 @@ func drawTable(t *rapid.T) *TableInfo {
 		},
 		Kind: KindPartitioned, Persistence: rapid.SampledFrom([]byte("pu")).Draw(t, "Persistence"),
 		PartitionOf: rapid.SampledFrom([]string{"", "root"}).Draw(t, "partition of"),
+		Form:        rapid.IntRange(1, 2).Draw(t, "form"), Parent: rapid.Bool().Draw(t, "parent"), KeyID: rapid.Uint32Range(1, 2).Draw(t, "key"),
+		KeyFlaw: text("flaw"), Storage: rapid.Uint32Range(0, 1).Draw(t, "storage"),
 	}
 	for _, name := range []string{"x", "y"} {
 		if rapid.Bool().Draw(t, name) {
 			table.Relation.Columns = append(table.Relation.Columns, change.Column{Name: name, Type: rapid.Uint32Range(23, 24).Draw(t, "type"), TypeMod: -1})
 			table.PrimaryKey = append(table.PrimaryKey, name)
+			table.Columns = append(table.Columns, ColumnInfo{
+				Name: name, Number: rapid.Int16Range(1, 2).Draw(t, "number"), Collation: rapid.Uint32Range(0, 1).Draw(t, "collation"),
+				Deterministic: rapid.Bool().Draw(t, "deterministic"), TypeMake: text("make"), Expression: text("expression"), Written: text("written"),
+			})
 		}
 	}
 	for oid := uint32(10); oid < 12; oid++ {
 		if rapid.Bool().Draw(t, "leaf") {
 			table.Partitions = append(table.Partitions, PartitionInfo{
 				OID: oid, Schema: "public", Name: rapid.SampledFrom([]string{"p", "q"}).Draw(t, "leaf name"), Identity: identity("leaf identity"),
-				LeafKind: 'r', Persistence: 'p',
+				LeafKind: 'r', Persistence: 'p', Link: text("link"), Storage: text("leaf storage"),
+				File: rapid.Uint32Range(1, 2).Draw(t, "file"), // is not part of it
 			})
 		}
 	}
@@ -41,7 +49,7 @@ func drawTable(t *rapid.T) *TableInfo {
 			if rapid.IntRange(0, 2).Draw(t, "member") == 0 {
 				table.Memberships = append(table.Memberships, Membership{
 					Publication: name, Via: via, ID: rapid.Uint32Range(1, 2).Draw(t, "id"), XID: rapid.SampledFrom([]string{"1", "2"}).Draw(t, "xid"),
-					Filter: rapid.SampledFrom([]string{"", "(x > 1)"}).Draw(t, "filter"),
+					Filter: rapid.SampledFrom([]string{"", "(x > 1)"}).Draw(t, "filter"), Set: text("set"), Named: text("named"),
 				})
 				if n := len(table.PublishedIn); n == 0 || table.PublishedIn[n-1] != name {
 					table.PublishedIn = append(table.PublishedIn, name)
@@ -73,6 +81,11 @@ func TestDiffSaysWhatHappened(t *testing.T) {
 		CREATE TABLE parts_1 PARTITION OF parts FOR VALUES FROM (0) TO (10);
 		CREATE TABLE other (id int, v text, n int);
 		CREATE TABLE bystander (id int PRIMARY KEY);
+		CREATE TABLE narrow (n int);
+		CREATE TYPE mood AS ENUM ('ok', 'sad');
+		CREATE DOMAIN feeling AS mood;
+		CREATE TYPE felt AS (x int, m feeling);
+		CREATE TABLE feelings (id int, f felt[]);
 		CREATE PUBLICATION p WITH (publish_via_partition_root = true);
 		CREATE PUBLICATION unrelated;
 		ALTER PUBLICATION p ADD TABLE parts, other`)
@@ -83,7 +96,21 @@ func TestDiffSaysWhatHappened(t *testing.T) {
 		{"parts", "ALTER TABLE parts REPLICA IDENTITY FULL", "replica identity of public.parts changed from DEFAULT to FULL"},
 		{"parts", "ALTER TABLE parts DROP CONSTRAINT parts_pkey", "primary key of public.parts changed from (id) to none"},
 		{"parts", "ALTER TABLE parts ADD PRIMARY KEY (id)", "primary key of public.parts changed from none to (id)"},
-		{"other", "ALTER TABLE other ADD COLUMN g int GENERATED ALWAYS AS (id * 2) STORED", ""},
+		{"parts", "ALTER TABLE parts DROP CONSTRAINT parts_pkey; ALTER TABLE parts ADD PRIMARY KEY (id)", "primary key of public.parts was dropped and made again"},
+		{"parts", "ALTER TABLE parts DROP CONSTRAINT parts_pkey; ALTER TABLE parts ADD PRIMARY KEY (id) DEFERRABLE", "primary key of public.parts changed from (id) to one that is DEFERRABLE, so that two rows can have it at once"},
+		{"parts", "ALTER TABLE parts ALTER v TYPE text USING upper(v)", "the rows of public.parts_1, a partition of public.parts, were rewritten by ALTER TABLE"},
+		{"parts", "ALTER TABLE parts DETACH PARTITION parts_1; ALTER TABLE parts ATTACH PARTITION parts_1 FOR VALUES FROM (0) TO (10)", "partition public.parts_1 of public.parts was detached and attached again"},
+		{"parts", "TRUNCATE parts_1", ""},
+		{"parts", "ALTER TABLE parts ALTER v SET DEFAULT 'x'", ""},
+		{"other", "ALTER TABLE other ALTER v TYPE text USING upper(v)", "the rows of public.other were rewritten by ALTER TABLE"},
+		{"other", "ALTER TABLE other ALTER v SET DEFAULT 'x', ALTER v SET NOT NULL, ALTER v SET STATISTICS 5", ""},
+		{"other", "VACUUM FULL other", ""},
+		{"narrow", "ALTER TABLE narrow ALTER n TYPE int USING n + 1", "column n of public.narrow was altered, which may have rewritten its rows"},
+		{"narrow", "CREATE TABLE heir () INHERITS (narrow)", "another table inherits from public.narrow now"},
+		{"feelings", "ALTER TYPE mood RENAME VALUE 'ok' TO 'fine'; ALTER TYPE mood RENAME VALUE 'fine' TO 'ok'", "type felt[] of column f of public.feelings was altered"},
+		{"feelings", "ALTER TYPE felt DROP ATTRIBUTE x", "type felt[] of column f of public.feelings was altered"},
+		{"other", "ALTER PUBLICATION p SET (publish = 'insert'); ALTER PUBLICATION p SET (publish = 'insert, update, delete, truncate')", "publication p was altered"},
+		{"other", "ALTER TABLE other ADD COLUMN g int GENERATED ALWAYS AS (id * 2) STORED", "the rows of public.other were rewritten by ALTER TABLE"},
 		{"other", "ALTER PUBLICATION unrelated ADD TABLE other", ""},
 		{"other", "ALTER TABLE bystander ADD COLUMN x int", ""},
 		{"other", "ALTER TABLE other ADD COLUMN w int", "column w was added to public.other"},

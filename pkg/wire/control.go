@@ -14,7 +14,9 @@ type ControlKind string
 // The control entries, as they are stored.
 const (
 	// ControlBarrier marks the place of a logical message in the WAL: all that
-	// committed before it stands before it in the change log.
+	// committed before it stands before it in the change log. One with a table says that Postgres
+	// described the table again in the transaction before, as it was: something about it may have
+	// changed that the description does not tell.
 	ControlBarrier ControlKind = "barrier"
 	// ControlRelation says that a table's schema changed here.
 	ControlRelation ControlKind = "relation"
@@ -29,7 +31,7 @@ type Control struct {
 	LSN      uint64      `msgpack:"lsn"`
 	XID      uint32      `msgpack:"xid,omitempty"`      // barrier: the transaction that emitted it, if it was transactional
 	Payload  string      `msgpack:"payload,omitempty"`  // barrier: what was emitted
-	OID      uint32      `msgpack:"oid,omitempty"`      // relation: the table
+	OID      uint32      `msgpack:"oid,omitempty"`      // relation: the table; barrier: see ControlBarrier
 	Relation string      `msgpack:"relation,omitempty"` // relation: its new fingerprint
 	Reason   string      `msgpack:"reason,omitempty"`   // in words, for readers of ended shapes
 }

@@ -211,7 +211,7 @@ func (b *batch) begin(ctx context.Context, members []*parked, snap *snapshotOf) 
 			r.Snapshot, r.SnapshotLSN = snap.held.String(), snap.held.LSN
 			r.StartLSN, r.StartSeq, r.History = snap.start.lsn, snap.start.seq, b.s.history.ID
 			r.SnapshotRows, r.Reason = int64(p.copied.rows), ""
-			r.Table = p.f.table
+			r.Table = snap.table
 		})
 	})
 	if err != nil {

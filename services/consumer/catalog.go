@@ -11,18 +11,28 @@ import (
 	"github.com/shapebus/shapebus/pkg/pg"
 )
 
+// lookSoon has the tables looked at now.
+func (s *session) lookSoon() {
+	select {
+	case s.look <- struct{}{}:
+	default: // somebody has asked already
+	}
+}
+
 // watchCatalog looks at the tables of all shapes now and then. The stream tells
 // of a changed table only with the table's next change, and never of a dropped
 // one, of an attached partition, or of one that left the publication.
 func (s *session) watchCatalog(ctx context.Context) error {
 	t := time.NewTicker(s.c.cfg.CatalogInterval)
 	defer t.Stop()
+	s.lookSoon() // the first time
 	failing := false
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-t.C:
+		case <-s.look:
 		}
 		err := s.checkTables(ctx)
 		if ctx.Err() != nil {
@@ -38,7 +48,7 @@ func (s *session) watchCatalog(ctx context.Context) error {
 func (s *session) checkTables(ctx context.Context) error {
 	var asked map[uint32]*onTable // shapes that come meanwhile may know more than the answer
 	err := s.onMain(ctx, func(context.Context) error {
-		asked = s.byTable()
+		asked = s.byTable(0)
 		return nil
 	})
 	if err != nil || len(asked) == 0 {
@@ -49,8 +59,12 @@ func (s *session) checkTables(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	defer conn.Release()
+	seen, err := pg.CurrentSnapshot(ctx, conn.Conn()) // what it sees, the look behind it sees too
+	if err != nil {
+		return err
+	}
 	tables, err := pg.LookupTables(ctx, conn.Conn(), oids, s.c.cfg.Publication)
-	conn.Release()
 	if err != nil {
 		return err
 	}
@@ -64,6 +78,8 @@ func (s *session) checkTables(ctx context.Context) error {
 				return err
 			}
 		}
+		s.seen = seen
+		s.judgeFiles(moved(asked, tables, seen.LSN), seen.LSN)
 		return nil
 	})
 }
@@ -74,10 +90,10 @@ type onTable struct {
 	parked []*parked   // being created
 }
 
-// byTable lists all shapes by the oids of their tables. Inner shapes are among
-// them, so the tables that subqueries select from are, too. Runs on the main loop.
-func (s *session) byTable() map[uint32]*onTable {
-	all := make(map[uint32]*onTable, len(s.router.tables))
+// byTable lists all shapes by the oids of their tables, or those of one table unless it is 0. Inner
+// shapes are among them, so the tables that subqueries select from are, too. Runs on the main loop.
+func (s *session) byTable(only uint32) map[uint32]*onTable {
+	all := map[uint32]*onTable{}
 	on := func(oid uint32) *onTable {
 		if all[oid] == nil {
 			all[oid] = &onTable{}
@@ -85,16 +101,21 @@ func (s *session) byTable() map[uint32]*onTable {
 		return all[oid]
 	}
 	for oid, t := range s.router.tables {
-		on(oid).begun = slices.Clone(t.shapes.items)
+		if only == 0 || oid == only {
+			on(oid).begun = slices.Clone(t.shapes.items)
+		}
 	}
 	for g := range s.groups {
+		if only != 0 && g.table != only {
+			continue
+		}
 		g.mu.Lock()
 		o := on(g.table)
 		o.begun = slices.AppendSeq(o.begun, maps.Values(g.members))
 		g.mu.Unlock()
 	}
 	for _, p := range s.parked {
-		if p.table != nil { // else its record cannot be used, and it ends for that
+		if p.table != nil && (only == 0 || p.table.Relation.OID == only) { // else its record cannot be used, and it ends for that
 			o := on(p.table.Relation.OID)
 			o.parked = append(o.parked, p)
 		}

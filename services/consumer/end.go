@@ -126,7 +126,7 @@ func (s *session) endFollower(ctx context.Context, f *follower, reason string, k
 	if !first {
 		return nil
 	}
-	return s.endDependents(ctx, f.handle)
+	return s.endDependents(ctx, f.handle, reason)
 }
 
 // closeRecord removes the record of a shape that was asked to go, and marks

@@ -99,8 +99,12 @@ func (g *group) message(ctx context.Context, m stream.Received) error {
 	if at, err := stream.LSN(m.Header); err == nil && g.unit != nil && g.unit.proof.lost(at) { // else the feed says so
 		return g.unproven()
 	}
+	opens := false // a transaction, of which more follows
 	lsn, err := g.feed.read(ctx, m,
-		func(c wire.Control) error { return g.control(ctx, m, c) },
+		func(c wire.Control) error {
+			opens = c.Kind == wire.ControlRelation
+			return g.control(ctx, m, c)
+		},
 		func(rel *change.Relation, fr *change.Fragment) error {
 			if fr.LSN <= g.at.lsn {
 				return nil
@@ -119,7 +123,7 @@ func (g *group) message(ctx context.Context, m stream.Received) error {
 	if err := g.flush(ctx); err != nil {
 		return err
 	}
-	if g.txn.lsn == 0 && g.unit == nil && lsn >= g.at.lsn {
+	if g.txn.lsn == 0 && !opens && g.unit == nil && lsn >= g.at.lsn {
 		g.advance(place{lsn, m.Seq}, nil)
 	}
 	return nil

@@ -155,7 +155,7 @@ func (s *session) endHarm(ctx context.Context, oid uint32, p *registry.Prepared,
 		return err
 	}
 	return s.onMain(ctx, func(ctx context.Context) error {
-		on := s.byTable()[oid]
+		on := s.byTable(0)[oid]
 		if on == nil {
 			return nil
 		}

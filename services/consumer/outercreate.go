@@ -22,7 +22,8 @@ import (
 type creation struct {
 	rec     *registry.Shape
 	f       *follower
-	segment uint64 // of its first rows
+	segment uint64        // of its first rows
+	table   *pg.TableInfo // as it was right before the snapshot
 }
 
 // create opens the unit in which the shape begins. What is left is done when
@@ -40,7 +41,17 @@ func (g *group) create(ctx context.Context) error {
 	if err == nil {
 		start, err = g.start(ctx, conn.conn())
 	}
+	var now change.Snapshot
+	if err == nil {
+		now, err = pg.CurrentSnapshot(ctx, conn.conn())
+	}
 	conn.close()
+	if err == nil {
+		err = g.s.onMain(ctx, func(context.Context) error {
+			g.creating.table, g.creating.f.files, g.creating.f.filesAt = table, table, now.LSN
+			return nil
+		})
+	}
 	if err != nil {
 		return err
 	}
@@ -135,7 +146,7 @@ func (g *group) firstRows(ctx context.Context, u *unit, end *change.Fragment) er
 	err = g.s.state(ctx, rec.ID, rec.Handle, func(r *registry.Shape) {
 		r.Snapshot, r.SnapshotLSN = u.snap.String(), u.snap.LSN
 		r.StartLSN, r.StartSeq, r.History = end.LSN, 0, g.s.history.ID
-		r.SnapshotRows, r.Reason = int64(w.rows), ""
+		r.SnapshotRows, r.Reason, r.Table = int64(w.rows), "", g.creating.table
 		g.creating.rec = r
 	})
 	if err != nil {

@@ -87,7 +87,7 @@ func (p *plane) join(ctx context.Context, have, want *registry.Shape) (*registry
 // its table is not what it was made for any more, or it depends on an earlier life of an inner
 // shape than there is.
 func (p *plane) over(ctx context.Context, have, want *registry.Shape) (bool, error) {
-	if have.Structure != want.Structure { // the look at the catalog ends it
+	if have.Structure != want.Structure || have.State == control.StateLive && have.Table.Files() != want.Table.Files() { // the look at the catalog ends it
 		return true, nil
 	}
 	inner := map[string]bool{}
@@ -106,41 +106,58 @@ func (p *plane) over(ctx context.Context, have, want *registry.Shape) (bool, err
 	return tails.of[have.Handle].Ended, nil
 }
 
+// maxDefinitions bounds how often a request is checked against tables that change meanwhile.
+const maxDefinitions = 5
+
 // define checks a request against the database and returns the record of a
-// new life.
+// new life. What was read of a table before it was made ready may be over then: making ready waits for
+// whoever changes the table. So the record is of tables that were the same before and after, and
+// the first shape of a table is checked twice.
 func (p *plane) define(ctx context.Context, req control.CreateRequest) (*registry.Shape, error) {
 	schema, name, err := shape.ParseTable(req.Table)
 	if err != nil {
 		return nil, &requestError{control.CodeBadRequest, err.Error()}
 	}
+	for range maxDefinitions {
+		rec, same, err := p.defineOnce(ctx, req, schema, name)
+		if err != nil || same {
+			return rec, err
+		}
+	}
+	return nil, &requestError{control.CodeConflict, fmt.Sprintf("table %s, or one that a subquery selects from, is being changed; try again in a moment", pg.Qualified(schema, name))}
+}
+
+// defineOnce is one attempt of define. same is false if a table was changed during it.
+func (p *plane) defineOnce(ctx context.Context, req control.CreateRequest, schema, name string) (rec *registry.Shape, same bool, err error) {
 	table, err := p.lookup(ctx, schema, name)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	columns, err := chooseColumns(table, req.Columns)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	inner := &innerTables{ctx: ctx, plane: p}
 	pred, err := compile(req.Where, req.Params, table, inner.find)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	if len(pred.Subqueries()) > 0 && len(table.PrimaryKey) == 0 {
-		return nil, &requestError{control.CodeBadRequest, fmt.Sprintf("table %s has no primary key; a shape with a subquery needs one, to tell which rows come and go with the subquery's", table)}
+	if err := needsKey(table, pred); err != nil {
+		return nil, false, err
 	}
 	err = p.connected(ctx, func(conn *pgx.Conn) error {
 		return predicate.Validate(ctx, conn.PgConn(), predicate.Table{Schema: schema, Name: name}, pred)
 	})
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	if table, err = p.ensure(ctx, table); err != nil {
-		return nil, err
+	ready, err := p.ensure(ctx, table)
+	if err != nil || ready.Structure() != table.Structure() {
+		return nil, false, err
 	}
-	subqueries, err := p.subqueries(ctx, pred)
-	if err != nil {
-		return nil, err
+	subqueries, tables, err := p.subqueries(ctx, pred)
+	if err != nil || !inner.same(tables) {
+		return nil, false, err
 	}
 	def := shape.Definition{Schema: schema, Table: name, Columns: columns, Where: req.Where, Params: req.Params}
 	id := def.ID(pred.Canonical())
@@ -148,8 +165,20 @@ func (p *plane) define(ctx context.Context, req control.CreateRequest) (*registr
 	return &registry.Shape{
 		ID: id, Handle: shape.NewHandle(id, now), Partition: shape.Partition(id, p.c.cfg.Partitions),
 		Definition: def, State: control.StateCreating, Created: now, Changed: now,
-		Table: table, Structure: table.Structure(), Subqueries: subqueries, InnerTables: inner.tables,
-	}, nil
+		Table: ready, Structure: ready.Structure(), Subqueries: subqueries, InnerTables: inner.tables,
+	}, true, nil
+}
+
+// needsKey refuses a clause with a subquery on a table whose rows no key tells apart.
+func needsKey(t *pg.TableInfo, pred *predicate.Predicate) error {
+	if len(pred.Subqueries()) == 0 || len(t.PrimaryKey) > 0 {
+		return nil
+	}
+	what := "has no primary key"
+	if t.KeyFlaw != "" {
+		what = "has a primary key that " + t.KeyFlaw
+	}
+	return &requestError{control.CodeBadRequest, fmt.Sprintf("table %s %s; a shape with a subquery needs one that tells rows apart, to know which come and go with the subquery's", t, what)}
 }
 
 // chooseColumns returns the wanted columns in the table's order.

@@ -31,14 +31,23 @@ func (t *innerTables) find(schema, name string) (*predicate.Table, error) {
 	return &pt, nil
 }
 
+// same reports whether the tables are those that the inner shapes were made for.
+func (t *innerTables) same(made []*pg.TableInfo) bool {
+	structures := map[uint32]string{}
+	for _, m := range made {
+		structures[m.Relation.OID] = m.Structure()
+	}
+	return !slices.ContainsFunc(t.tables, func(found *pg.TableInfo) bool { return structures[found.Relation.OID] != found.Structure() })
+}
+
 // subqueries finds or registers the inner shapes of a clause: for each
-// subquery the shape of its rows, with the key's columns and the selected ones.
-func (p *plane) subqueries(ctx context.Context, pred *predicate.Predicate) ([]registry.Subquery, error) {
-	var out []registry.Subquery
+// subquery the shape of its rows, with the key's columns and the selected ones. tables are those that
+// these are made for, at every depth.
+func (p *plane) subqueries(ctx context.Context, pred *predicate.Predicate) (out []registry.Subquery, tables []*pg.TableInfo, err error) {
 	for _, q := range pred.Subqueries() {
 		table, err := p.lookup(ctx, q.Schema, q.Table)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		columns := slices.Clone(q.Select)
 		for _, k := range table.PrimaryKey {
@@ -51,25 +60,25 @@ func (p *plane) subqueries(ctx context.Context, pred *predicate.Predicate) ([]re
 			Table: pg.Ident(q.Schema) + "." + pg.Ident(q.Table), Columns: slices.Compact(columns), Where: q.Where, Params: q.Params,
 		})
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		rec.Unasked = true
 		rec, fresh, err := p.register(ctx, rec)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if !fresh {
 			if err := p.want(ctx, rec); err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 		}
 		sub := registry.Subquery{ID: rec.ID, Handle: rec.Handle, Partition: rec.Partition, Unit: len(rec.Subqueries) > 0}
 		for _, c := range q.Select {
 			sub.Columns = append(sub.Columns, slices.Index(rec.Definition.Columns, c))
 		}
-		out = append(out, sub)
+		out, tables = append(out, sub), append(append(tables, rec.Table), rec.InnerTables...)
 	}
-	return out, nil
+	return out, tables, nil
 }
 
 // want marks an inner shape as wanted now, so that it is not removed as one that nobody needs

@@ -3,6 +3,7 @@ package consumer
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/shapebus/shapebus/pkg/control"
@@ -60,15 +61,18 @@ func (s *session) noteRecord(id string, rec *registry.Shape) {
 	}
 }
 
-// endDependents ends the shapes that depend on one that has ended. Runs on the
-// main loop.
-func (s *session) endDependents(ctx context.Context, handle string) error {
+// endDependents ends the shapes that depend on one that has ended, with the same reason. Runs on
+// the main loop.
+func (s *session) endDependents(ctx context.Context, handle, reason string) error {
 	var ids []string
 	for id := range s.dependsOn[handle] {
 		ids = append(ids, id)
 	}
+	if !strings.HasPrefix(reason, reasonInner) {
+		reason = reasonInner + ": " + reason
+	}
 	for _, id := range ids {
-		if err := s.endRunning(ctx, id, reasonInner, true); err != nil {
+		if err := s.endRunning(ctx, id, reason, true); err != nil {
 			return err
 		}
 	}

@@ -34,7 +34,8 @@ type session struct {
 	lost      bool // a partition's writer has failed and the partition has not been dropped yet; the main loop's
 	lease     *registry.Lease
 	builders  *sync.Pool
-	tables    sync.Map // structure → *pg.TableInfo, one for all shapes of the table
+	tables    sync.Map      // structure and files → *pg.TableInfo, one for all shapes of the table
+	look      chan struct{} // asks for a look at the catalog before its time
 	prepared  preparedTables
 	suspect   chan struct{} // one signal: some table may do harm
 	group     *errgroup.Group
@@ -69,11 +70,19 @@ type session struct {
 	visibility visibility
 	recent     window
 	finished   map[string]bool // handles that ended in this session
-	arrivals   []arrival
-	proofs     map[*awaited]bool
-	snapshots  int   // whose proofs were looked for so far; names them
-	read       place // the last message
-	applied    place // the end of the last whole transaction, and the message that held it
+
+	seen        change.Snapshot // what all tables of shapes were looked at behind
+	blind       time.Time       // when the main loop could not look at a table
+	truncations truncations
+	judging     bool                     // files of leaves are being judged
+	awaited     map[string]chan struct{} // barriers, by payload; closed when they are read
+	lastAwaited int
+
+	arrivals  []arrival
+	proofs    map[*awaited]bool
+	snapshots int   // whose proofs were looked for so far; names them
+	read      place // the last message
+	applied   place // the end of the last whole transaction, and the message that held it
 	// again is where reading began, until it has passed the furthest
 	// checkpoint. Till then applied is ahead of what was read, and says nothing
 	// of shapes that had no part in that checkpoint; so none is written.
@@ -252,6 +261,9 @@ func (s *session) message(ctx context.Context, m stream.Change) error {
 
 func (s *session) fragment(ctx context.Context, rel *change.Relation, f *change.Fragment) error {
 	s.visibility.see(f.XID, f.LSN, s.feed.first(f.LSN))
+	if s.truncations.read(rel.OID, f) {
+		s.lookSoon()
+	}
 	if s.open.lsn != f.LSN {
 		s.open = openTxn{lsn: f.LSN}
 	}
@@ -325,9 +337,13 @@ func (s *session) control(ctx context.Context, c wire.Control) error {
 			}
 		}
 	case wire.ControlBarrier:
+		s.barrierRead(c.Payload)
 		s.show(c)
 		if change.LSN(c.LSN) > s.open.lsn {
 			s.open = openTxn{} // what began before it and is not complete has lost its beginning
+		}
+		if c.OID != 0 {
+			return s.describedAgain(ctx, c)
 		}
 	}
 	return nil
@@ -445,7 +461,7 @@ func ignoreEnd(ctx context.Context, err error) error {
 // follow prepares a shape from its record, for the log that stands at tail.
 func (s *session) follow(rec *registry.Shape, tail wire.Tail) (*follower, error) {
 	if rec.Table != nil {
-		shared, _ := s.tables.LoadOrStore(rec.Structure, rec.Table)
+		shared, _ := s.tables.LoadOrStore(rec.Structure+rec.Table.Files(), rec.Table)
 		rec.Table = shared.(*pg.TableInfo) //nolint:forcetypeassert,errcheck // the map holds nothing else
 	}
 	f, err := newFollower(rec, s.sets, s.builders)

@@ -26,6 +26,8 @@ type follower struct {
 
 	table     *pg.TableInfo    // as the shape was made for it; shared by the table's shapes
 	structure string           // of table
+	files     *pg.TableInfo    // the table with the files that its leaves had when the shape knew all of them; the main loop's
+	filesAt   change.LSN       // a look at the catalog from before says nothing of files; the main loop's
 	relation  *change.Relation // of table
 	finger    string           // of relation
 	pred      *predicate.Predicate
@@ -65,7 +67,7 @@ func newFollower(rec *registry.Shape, sets *sets, builders *sync.Pool) (*followe
 	}
 	f := &follower{
 		id: rec.ID, handle: rec.Handle, partition: rec.Partition,
-		table: table, structure: rec.Structure, relation: &table.Relation, finger: table.Relation.Fingerprint(), pred: pred,
+		table: table, structure: rec.Structure, files: table, relation: &table.Relation, finger: table.Relation.Fingerprint(), pred: pred,
 		builders: builders, sets: sets,
 	}
 	for _, name := range rec.Definition.Columns {

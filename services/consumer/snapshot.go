@@ -60,7 +60,7 @@ func (b *batch) snapshot(ctx context.Context, members []*parked, done func([]*pa
 		if len(good) > 0 {
 			for _, p := range good {
 				held := snap.held
-				p.f.held = &held
+				p.f.held, p.f.files, p.f.filesAt = &held, snap.table, held.LSN
 			}
 			done(good)
 		}

@@ -39,6 +39,7 @@ type table struct {
 	fingerprint string
 	subject     string
 	described   bool // readers can look the relation up and know it as the newest
+	again       bool // Postgres has described it again as it was
 
 	touched bool                  // by the open transaction
 	begun   bool                  // a fragment of the open transaction is out
@@ -72,6 +73,7 @@ type batch struct {
 	group    uint64          // index of the first op that can be in the next flush
 	flushed  bool            // a fragment of it is out
 	barriers []string
+	again    []uint32 // tables that it touched and Postgres has described again
 	touched  []*table
 	gathered []*table // those with ops
 	bytes    int
@@ -120,11 +122,12 @@ func (b *batch) relation(r *change.Relation) error {
 		t = &table{}
 		b.tables[r.OID] = t
 	} else if t.fingerprint == fingerprint {
+		t.again = true
 		return nil
 	} else if err := b.flush(); err != nil {
 		return err
 	}
-	t.rel, t.fingerprint, t.described = r, fingerprint, false
+	t.rel, t.fingerprint, t.described, t.again = r, fingerprint, false, false
 	t.subject = b.source.ChangeSubject(r.Schema, r.Name)
 	return nil
 }
@@ -179,6 +182,10 @@ func (b *batch) add(t *table, op *change.Op) error {
 		if err := b.describe(t); err != nil {
 			return err
 		}
+	}
+	if t.again {
+		t.again = false
+		b.again = append(b.again, t.rel.OID)
 	}
 	op.Index = b.next
 	b.next += change.OpStep
@@ -285,7 +292,14 @@ func (b *batch) commit(end change.LSN) error {
 				continue
 			}
 			c := &wire.Control{Kind: wire.ControlBarrier, LSN: uint64(b.head.LSN), XID: uint32(b.head.XID), Payload: payload}
-			if err := b.out.control(c, b.head.LSN, i < len(b.barriers)-1); err != nil {
+			if err := b.out.control(c, b.head.LSN, i < len(b.barriers)+len(b.again)-1); err != nil {
+				return err
+			}
+		}
+		// These come last, as a later session may know of none of them.
+		for i, oid := range b.again {
+			c := &wire.Control{Kind: wire.ControlBarrier, LSN: uint64(b.head.LSN), XID: uint32(b.head.XID), OID: oid}
+			if err := b.out.control(c, b.head.LSN, i < len(b.again)-1); err != nil {
 				return err
 			}
 		}
@@ -297,7 +311,7 @@ func (b *batch) commit(end change.LSN) error {
 		t.touched = false
 	}
 	b.touched = b.touched[:0]
-	b.barriers = b.barriers[:0]
+	b.barriers, b.again = b.barriers[:0], b.again[:0]
 	b.open, b.skipping = false, false
 	return b.out.received(end)
 }
@@ -316,7 +330,7 @@ func (b *batch) mark() error {
 		if b.tail != nil && b.tail.marked(t.fingerprint) {
 			continue
 		}
-		if err := b.publish(t, true, i < len(b.touched)-1 || len(b.barriers) > 0); err != nil {
+		if err := b.publish(t, true, i < len(b.touched)-1 || len(b.barriers)+len(b.again) > 0); err != nil {
 			return err
 		}
 	}

@@ -137,7 +137,7 @@ func TestChanges(t *testing.T) {
 			[]string{"CREATE TABLE a (id int PRIMARY KEY)", "CREATE TABLE b (id int PRIMARY KEY)", "CREATE TABLE c (id int PRIMARY KEY)"},
 			[]string{"a", "b"},
 			[]string{"INSERT INTO a VALUES (1)", "TRUNCATE a, b, c"},
-			[]string{"a 0 insert new (1)", "a commit 2", "a 0 truncate", "a commit 4", "b 2 truncate", "b commit 4"},
+			[]string{"a 0 insert new (1)", "a commit 2", "a 0 truncate", "a commit 4", "b 2 truncate", "b commit 4", "barrier"},
 		},
 		{
 			"every table touched gets its commit marker",
@@ -156,7 +156,7 @@ func TestChanges(t *testing.T) {
 			[]string{"p"},
 			[]string{"INSERT INTO p VALUES (1, 'eu'), (2, 'us')", "UPDATE p SET region = 'us' WHERE id = 1"},
 			[]string{
-				"p 0 insert new (1,eu)", "p 2 insert new (2,us)", "p commit 4",
+				"p 0 insert new (1,eu)", "p 2 insert new (2,us)", "p commit 4", "barrier", // with each leaf the root is described
 				"p 0 delete old (1,eu)", "p 2 insert new (1,us)", "p commit 4",
 			},
 		},
@@ -198,6 +198,13 @@ func TestChanges(t *testing.T) {
 				"relation column v was added to public.t",
 				"t 6 insert new (2,x)", "t commit 10", "a 8 insert new (3)", "a commit 10",
 			},
+		},
+		{
+			"a table that is described again as it was is told of",
+			[]string{"CREATE TABLE t (id int PRIMARY KEY, v text)"},
+			[]string{"t"},
+			[]string{"INSERT INTO t VALUES (1, 'x')", "ALTER TABLE t ALTER v TYPE text USING upper(v)", "INSERT INTO t VALUES (2, 'y')", "INSERT INTO t VALUES (3, 'z')"},
+			[]string{"t 0 insert new (1,x)", "t commit 2", "t 0 insert new (2,y)", "t commit 2", "barrier", "t 0 insert new (3,z)", "t commit 2"},
 		},
 		{
 			"barriers stand where they were written, transactional ones behind their transaction",
