@@ -74,3 +74,28 @@ func TestACommitThatIsNotSeenBeginsWithATableThatChanged(t *testing.T) {
 		})
 	}
 }
+
+// A transaction begins, in the change log, with the change of a table that no shape here is about, while
+// shapes with subqueries are behind the main loop: what tells of the table is not the transaction's end.
+func TestATransactionBehindTheMainLoopBeginsWithATableThatChanged(t *testing.T) {
+	s := stack.New(t, projectSchema+`; CREATE TABLE notes (id int PRIMARY KEY, text text)`)
+	marked := newGate("unit_marked")
+	s.Consumer.Failpoint = marked.pass
+	t.Cleanup(marked.open)
+	s.StartIngest()
+	s.StartConsumer()
+	s.StartMaterializer()
+	notes := s.Create(client.Definition{Table: "notes"})
+	plain, outer := s.Create(client.Definition{Table: "tasks"}), s.Create(client.Definition{Table: "tasks", Where: activeTasks})
+	s.Exec("INSERT INTO notes VALUES (0, 'ingest knows the table')")
+	s.Verify(notes, plain, outer)
+	held := marked.close()
+	s.Exec("UPDATE projects SET active = true WHERE id = 3")
+	await(t, "the end of a unit", held)
+	s.Exec(`BEGIN; ALTER TABLE notes ADD COLUMN extra int; INSERT INTO notes VALUES (1, 'a', 1);
+		INSERT INTO tasks VALUES (7001, 2, false, 'of an active project'); COMMIT`)
+	s.Settle(plain) // the main loop is past it
+	marked.open()
+	s.Exec("UPDATE tasks SET title = 'later' WHERE id = 1")
+	s.Verify(plain, outer)
+}

@@ -19,6 +19,7 @@ type feed struct {
 	at        stream.Place // what was read before is not read again, as where the log repeats what it had lost
 	last      firstOf      // of the messages before
 	message   uint64       // the first sequence of the message being read
+	more      bool         // something of the same LSN follows on the message read last
 }
 
 // firstOf is where what has an LSN begins in the change log.
@@ -53,7 +54,7 @@ func (fd *feed) read(ctx context.Context, m stream.Received,
 		return 0, poison(0, err)
 	}
 	lsn, at := step.LSN, fd.at
-	fd.at, fd.message = fd.at.Pass(step), m.First
+	fd.at, fd.message, fd.more = fd.at.Pass(step), m.First, step.More
 	defer func() { fd.last = firstOf{lsn, fd.first(lsn)} }()
 	if step.Told && at.Has(lsn) {
 		return lsn, nil

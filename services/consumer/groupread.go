@@ -99,12 +99,8 @@ func (g *group) message(ctx context.Context, m stream.Received) error {
 	if at, err := stream.LSN(m.Header); err == nil && g.unit != nil && g.unit.proof.lost(at) { // else the feed says so
 		return g.unproven()
 	}
-	opens := false // a transaction, of which more follows
 	lsn, err := g.feed.read(ctx, m,
-		func(c wire.Control) error {
-			opens = c.Kind == wire.ControlRelation
-			return g.control(ctx, m, c)
-		},
+		func(c wire.Control) error { return g.control(ctx, m, c) },
 		func(rel *change.Relation, fr *change.Fragment) error {
 			if fr.LSN <= g.at.lsn {
 				return nil
@@ -123,7 +119,8 @@ func (g *group) message(ctx context.Context, m stream.Received) error {
 	if err := g.flush(ctx); err != nil {
 		return err
 	}
-	if g.txn.lsn == 0 && !opens && g.unit == nil && lsn >= g.at.lsn {
+	// What is told of a table may stand before the ops of a transaction: more of it follows.
+	if g.txn.lsn == 0 && !g.feed.more && g.unit == nil && lsn >= g.at.lsn {
 		g.advance(place{lsn, m.Seq}, nil)
 	}
 	return nil
