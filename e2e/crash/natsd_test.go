@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
-	"net"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -18,6 +16,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/shapebus/shapebus/pkg/natsembed"
+	"github.com/shapebus/shapebus/pkg/natsembed/natstest"
 )
 
 // With natsDirEnv in its environment this test binary is a NATS server, so
@@ -142,21 +141,11 @@ func (s *natsServer) streamDir(stream string) string {
 	return filepath.Join(s.dir, "jetstream", "$G", "streams", stream, "msgs")
 }
 
-// freePort is below the range from which the system takes ports for clients,
-// so that none takes it while the server is down.
 func freePort(tb testing.TB) int {
 	tb.Helper()
-	const low, high = 15000, 32000
-	for range 100 {
-		port := low + rand.IntN(high-low)
-		l, err := (&net.ListenConfig{}).Listen(tb.Context(), "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-		if err == nil {
-			if err := l.Close(); err != nil {
-				tb.Fatal(err)
-			}
-			return port
-		}
+	port, err := natstest.FreePort(tb.Context())
+	if err != nil {
+		tb.Fatal(err)
 	}
-	tb.Fatal("found no free TCP port")
-	return 0
+	return port
 }

@@ -3,13 +3,12 @@ package flow
 import (
 	"context"
 	"fmt"
-	"net/url"
-	"strconv"
 	"testing"
 
 	"github.com/shapebus/shapebus/e2e/stack"
 	"github.com/shapebus/shapebus/pkg/client"
 	"github.com/shapebus/shapebus/pkg/natsembed"
+	"github.com/shapebus/shapebus/pkg/natsembed/natstest"
 )
 
 // TestRowsLargerThanWhatReadersAskFor: the server takes messages of 8 MB, more
@@ -59,7 +58,11 @@ func TestRowsLargerThanWhatReadersAskFor(t *testing.T) {
 func TestTheServerTakesLessThanBefore(t *testing.T) {
 	t.Parallel()
 	const high, low, large = 1 << 20, 64 << 10, 400 << 10
-	opts := natsembed.Options{Dir: t.TempDir(), Port: -1, MaxPayload: high}
+	port, err := natstest.FreePort(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	opts := natsembed.Options{Dir: t.TempDir(), Port: port, MaxPayload: high}
 	var server *natsembed.Server
 	start := func() {
 		var err error
@@ -69,13 +72,6 @@ func TestTheServerTakesLessThanBefore(t *testing.T) {
 		t.Cleanup(server.Stop)
 	}
 	start()
-	u, err := url.Parse(server.ClientURL())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if opts.Port, err = strconv.Atoi(u.Port()); err != nil {
-		t.Fatal(err)
-	}
 	s := stack.WithNATS(t, `
 		CREATE TABLE projects (id int PRIMARY KEY, active bool);
 		CREATE TABLE tasks (id int PRIMARY KEY, project_id int, title text);

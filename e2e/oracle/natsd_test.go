@@ -3,8 +3,6 @@ package oracle
 import (
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
-	"net"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -20,6 +18,7 @@ import (
 
 	"github.com/shapebus/shapebus/pkg/client"
 	"github.com/shapebus/shapebus/pkg/natsembed"
+	"github.com/shapebus/shapebus/pkg/natsembed/natstest"
 )
 
 // With natsDirEnv in its environment this test binary is a NATS server, so
@@ -144,21 +143,11 @@ func blockNumber(name string) int {
 	return n
 }
 
-// freePort is below the range from which the system takes ports for clients,
-// so that none takes it while the server is down.
 func freePort(tb testing.TB) int {
 	tb.Helper()
-	const low, high = 15000, 32000
-	for range 100 {
-		port := low + rand.IntN(high-low)
-		l, err := (&net.ListenConfig{}).Listen(tb.Context(), "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-		if err == nil {
-			if err := l.Close(); err != nil {
-				tb.Fatal(err)
-			}
-			return port
-		}
+	port, err := natstest.FreePort(tb.Context())
+	if err != nil {
+		tb.Fatal(err)
 	}
-	tb.Fatal("found no free TCP port")
-	return 0
+	return port
 }

@@ -9,17 +9,18 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/shapebus/shapebus/pkg/natsembed/natstest"
 	"github.com/shapebus/shapebus/pkg/pgtemp/pgtest"
 )
 
@@ -51,10 +52,11 @@ func TestStories(t *testing.T) {
 				return errors.New("testscript runs a story in something that is no test")
 			}
 			database := pgtest.Database(tb)
-			port, err := freePort(t.Context())
+			free, err := natstest.FreePort(t.Context())
 			if err != nil {
 				return err
 			}
+			port := strconv.Itoa(free)
 			for name, value := range map[string]string{
 				"PATH":                  bin + string(filepath.ListSeparator) + env.Getenv("PATH"),
 				"DATABASE":              database,
@@ -70,18 +72,6 @@ func TestStories(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"sql": sql, "eventually": eventually},
 	})
-}
-
-func freePort(ctx context.Context) (string, error) {
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	if err != nil {
-		return "", err
-	}
-	return port, l.Close()
 }
 
 func sql(ts *testscript.TestScript, _ bool, args []string) {
