@@ -16,7 +16,7 @@ import (
 
 const (
 	source   = topology.Source("main")
-	patience = 30 * time.Second
+	patience = time.Minute
 )
 
 func ok(tb testing.TB, err error) {

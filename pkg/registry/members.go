@@ -3,7 +3,6 @@ package registry
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -70,28 +69,55 @@ func (m *Members) announce(ctx context.Context, key, name string) error {
 }
 
 // Watch calls f with the names of a role's members, in order, at the start and
-// after every change, until ctx ends. The caller is one of them, with Hold: if its own announcements do
-// not come, Watch returns an error.
-func (m *Members) Watch(ctx context.Context, role string, f func(names []string)) error {
-	present := map[string]string{}
-	loaded := false
+// after every change, until ctx ends. The caller is one of them, under name, with Hold: if its own
+// announcements do not come, Watch returns an error.
+//
+// The server drops the announcement of one that is gone. A server that lost its latest writes may not
+// know any more that it has to, so whoever does not announce itself while the caller does so silentBeats times is
+// gone, too.
+func (m *Members) Watch(ctx context.Context, role, name string, f func(names []string)) error {
+	own := topology.MemberKey(role, name)
+	present := map[string]member{}
+	var told []string
+	loaded, beat := false, 0
 	err := watch(ctx, m.kv, role+".>", topology.MemberTTL, func(e jetstream.KeyValueEntry) {
 		switch {
 		case e == nil:
 			loaded = true
 		case e.Operation() != jetstream.KeyValuePut:
 			delete(present, e.Key())
-		case present[e.Key()] == string(e.Value()):
-			return // it is still there
 		default:
-			present[e.Key()] = string(e.Value())
+			if e.Key() == own {
+				beat++
+			}
+			present[e.Key()] = member{string(e.Value()), beat}
 		}
-		if loaded {
-			f(slices.Sorted(maps.Values(present)))
+		if !loaded {
+			return
+		}
+		var names []string
+		for _, p := range present {
+			if beat-p.beat <= silentBeats {
+				names = append(names, p.name)
+			}
+		}
+		slices.Sort(names)
+		if told == nil || !slices.Equal(names, told) {
+			told = append([]string{}, names...)
+			f(names)
 		}
 	})
 	if err != nil {
 		return fmt.Errorf("watch the members of role %s: %w", role, err)
 	}
 	return nil
+}
+
+// silentBeats is how often a member announces itself in one and a half of topology.MemberTTL.
+const silentBeats = 6
+
+// member is one that was heard of.
+type member struct {
+	name string
+	beat int // of the watcher, when it was heard of last
 }

@@ -22,7 +22,7 @@ func TestMembersAreSeenComingAndGoing(t *testing.T) {
 	watching, stop := context.WithCancel(ctx)
 	defer stop()
 	watched := make(chan error, 1)
-	go func() { watched <- members.Watch(watching, "worker", func(names []string) { seen <- names }) }()
+	go func() { watched <- members.Watch(watching, "worker", "a", func(names []string) { seen <- names }) }()
 	want := func(names ...string) {
 		t.Helper()
 		for {
@@ -67,6 +67,11 @@ func TestMembersAreSeenComingAndGoing(t *testing.T) {
 	if took := time.Since(began); took < topology.MemberTTL-time.Second || took > topology.MemberTTL+5*time.Second {
 		t.Errorf("the dead one counted for %s, want %s", took, topology.MemberTTL)
 	}
+	// One that the server does not know that it has to drop, as when it has lost its latest writes.
+	_, err = kv.Put(ctx, topology.MemberKey("worker", "forgotten"), []byte("forgotten"))
+	ok(t, err)
+	want("a", "forgotten")
+	want("a")
 	leaveA()
 	want()
 	leaveOther()

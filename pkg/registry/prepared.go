@@ -81,31 +81,20 @@ func (r *PreparedTables) Delete(ctx context.Context, p *Prepared) error {
 // Watch calls f with every record and then with every change, nil for one that was removed, until
 // ctx ends. A record that cannot be read is told as err.
 func (r *PreparedTables) Watch(ctx context.Context, f func(key string, p *Prepared, err error)) error {
-	w, err := r.kv.Watch(ctx, topology.PreparedKeys)
+	err := watch(ctx, r.kv, topology.PreparedKeys, 0, func(e jetstream.KeyValueEntry) {
+		switch {
+		case e == nil: // all that existed at the start has been seen
+		case e.Operation() != jetstream.KeyValuePut:
+			f(e.Key(), nil, nil)
+		default:
+			p, err := decodePrepared(e)
+			f(e.Key(), p, err)
+		}
+	})
 	if err != nil {
 		return fmt.Errorf("watch prepared tables: %w", err)
 	}
-	defer w.Stop() //nolint:errcheck // the subscription ends with ctx anyway
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case e, ok := <-w.Updates():
-			switch {
-			case !ok:
-				if ctx.Err() != nil {
-					return nil
-				}
-				return errors.New("watch prepared tables: the subscription ended")
-			case e == nil: // all that existed at the start has been seen
-			case e.Operation() != jetstream.KeyValuePut:
-				f(e.Key(), nil, nil)
-			default:
-				p, err := decodePrepared(e)
-				f(e.Key(), p, err)
-			}
-		}
-	}
+	return nil
 }
 
 func decodePrepared(e jetstream.KeyValueEntry) (*Prepared, error) {

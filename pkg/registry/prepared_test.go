@@ -22,7 +22,21 @@ func TestWhatATableWasIsChangedByOneAtATime(t *testing.T) {
 		t.Fatalf("what nobody stored: %+v, %v", p, err)
 	}
 	seen := make(chan *registry.Prepared, 10)
+	ok(t, tables.Put(ctx, &registry.Prepared{Prior: pg.Prior{OID: 1}}))
 	go func() { _ = tables.Watch(ctx, func(_ string, p *registry.Prepared, _ error) { seen <- p }) }() // what is missing shows below
+	next := func() *registry.Prepared {
+		t.Helper()
+		select {
+		case p := <-seen:
+			return p
+		case <-ctx.Done():
+			t.Fatal("nothing more is seen")
+			return nil
+		}
+	}
+	if p := next(); p == nil || p.OID != 1 { // now it watches
+		t.Fatalf("watched at the start: %+v", p)
+	}
 
 	was := &registry.Prepared{Prior: pg.Prior{
 		OID: 7, Schema: "public", Name: "tasks", Added: true, Member: 9,
@@ -46,13 +60,13 @@ func TestWhatATableWasIsChangedByOneAtATime(t *testing.T) {
 		}
 	}
 	ok(t, tables.Delete(ctx, one))
-	if p := <-seen; p == nil || p.Leaving {
+	if p := next(); p == nil || p.Leaving {
 		t.Errorf("watched first: %+v", p)
 	}
-	if p := <-seen; p == nil || !p.Leaving {
+	if p := next(); p == nil || !p.Leaving {
 		t.Errorf("watched second: %+v", p)
 	}
-	if p := <-seen; p != nil {
+	if p := next(); p != nil {
 		t.Errorf("watched last: %+v", p)
 	}
 	ok(t, tables.Put(ctx, fresh(was)))

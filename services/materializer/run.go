@@ -154,7 +154,7 @@ func (m *Materializer) distribute(ctx context.Context, js jetstream.JetStream, m
 			stop()
 		}
 	}()
-	return endless(ctx, members.Watch(ctx, role, func(names []string) {
+	return endless(ctx, members.Watch(ctx, role, m.cfg.Name, func(names []string) {
 		for p := range partitions {
 			stop, runs := running[p]
 			switch mine := owner(names, p) == m.cfg.Name; {
