@@ -50,10 +50,16 @@ func Problems(ctx context.Context, conn *pgx.Conn, publication string, slot Slot
 
 // publishedTables lists the tables that a publication carries; partitioned ones by their roots.
 func publishedTables(ctx context.Context, conn *pgx.Conn, publication string) ([]uint32, error) {
+	// Not the view pg_publication_tables, which from 16 on waits for whoever has one of the tables locked.
+	bySchema := "false"
+	if Major(conn) >= 15 {
+		bySchema = "EXISTS (SELECT FROM pg_catalog.pg_publication_namespace s WHERE s.pnpubid = p.oid AND s.pnnspid = c.relnamespace)"
+	}
 	rows, err := conn.Query(ctx, `
-		SELECT c.oid FROM pg_catalog.pg_publication_tables t
-		JOIN pg_catalog.pg_namespace n ON n.nspname = t.schemaname JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = t.tablename
-		WHERE t.pubname = $1`, publication)
+		SELECT c.oid FROM pg_catalog.pg_publication p CROSS JOIN pg_catalog.pg_class c
+		WHERE p.pubname = $1 AND c.relkind IN ('r', 'p') AND c.relpersistence = 'p'
+			AND (EXISTS (SELECT FROM pg_catalog.pg_publication_rel r WHERE r.prpubid = p.oid AND r.prrelid = c.oid)
+				OR NOT c.relispartition AND c.oid >= 16384 AND (p.puballtables OR `+bySchema+`))`, publication)
 	if err != nil {
 		return nil, fmt.Errorf("read what publication %s carries: %w", publication, err)
 	}
