@@ -102,16 +102,16 @@ func (s *session) judgeFiles(tables []*pg.TableInfo, at change.LSN) {
 func (s *session) passed(ctx context.Context) error {
 	id, read := "", make(chan struct{})
 	err := s.onMain(ctx, func(context.Context) error {
-		s.lastAwaited++
-		id = fmt.Sprintf("files/%d/%d", s.began, s.lastAwaited)
-		s.awaited[id] = read
+		s.lastBarrier++
+		id = fmt.Sprintf("files/%d/%d", s.began, s.lastBarrier)
+		s.barriers[id] = read
 		return nil
 	})
 	if err != nil {
 		return err
 	}
 	defer func() {
-		_ = s.onMain(ctx, func(context.Context) error { delete(s.awaited, id); return nil }) // else the session is over
+		_ = s.onMain(ctx, func(context.Context) error { delete(s.barriers, id); return nil }) // else the session is over
 	}()
 	if err := s.barrier(ctx, id); err != nil {
 		return err
@@ -130,9 +130,9 @@ func (s *session) passed(ctx context.Context) error {
 
 // barrierRead wakes who waits for a barrier. Runs on the main loop.
 func (s *session) barrierRead(payload string) {
-	if read := s.awaited[payload]; read != nil {
+	if read := s.barriers[payload]; read != nil {
 		close(read)
-		delete(s.awaited, payload)
+		delete(s.barriers, payload)
 	}
 }
 

@@ -226,7 +226,7 @@ func (c *Consumer) session(ctx context.Context, js jetstream.JetStream) error {
 		pins:     map[string]place{},
 		proofs:   map[*awaited]bool{},
 		finished: map[string]bool{},
-		look:     make(chan struct{}, 1), truncations: truncations{}, awaited: map[string]chan struct{}{},
+		look:     make(chan struct{}, 1), truncations: truncations{}, barriers: map[string]chan struct{}{},
 		recent:   window{limit: c.cfg.RecentBytes},
 		suspect:  make(chan struct{}, 1),
 		prepared: preparedTables{byKey: map[string]*registry.Prepared{}, trial: map[uint32]*trial{}},

@@ -75,8 +75,8 @@ type session struct {
 	blind       time.Time       // when the main loop could not look at a table
 	truncations truncations
 	judging     bool                     // files of leaves are being judged
-	awaited     map[string]chan struct{} // barriers, by payload; closed when they are read
-	lastAwaited int
+	barriers    map[string]chan struct{} // barriers, by payload; closed when they are read
+	lastBarrier int
 
 	arrivals  []arrival
 	proofs    map[*awaited]bool
