@@ -96,8 +96,10 @@ func (g *group) again(ctx context.Context, t reconcile.Txn) error {
 
 // message takes the next message of the change log.
 func (g *group) message(ctx context.Context, m stream.Received) error {
-	if at, err := stream.LSN(m.Header); err == nil && g.unit != nil && g.unit.proof.lost(at) { // else the feed says so
-		return g.unproven()
+	if g.unit != nil {
+		if at, err := stream.LSN(m.Header); err == nil && g.unit.proof.lost(at) { // else the feed says so
+			return g.unproven()
+		}
 	}
 	lsn, err := g.feed.read(ctx, m,
 		func(c wire.Control) error { return g.control(ctx, m, c) },
