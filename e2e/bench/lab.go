@@ -134,9 +134,13 @@ func (l *lab) count(ctx context.Context, sql string) (n int64, err error) {
 	return n, err
 }
 
+// changeLogMax is the size of a change log, for which JetStream keeps room free from the start; it has three quarters of
+// what is free on the disk for all of a bench's logs.
+const changeLogMax = "2GiB"
+
 // ingest starts an ingest process and returns when it streams.
 func (l *lab) ingest(ctx context.Context, source topology.Source, args ...string) (*process, error) {
-	args = append([]string{"ingest", "--sync-interval", syncInterval.String()}, args...)
+	args = append([]string{"ingest", "--sync-interval", syncInterval.String(), "--change-log-max-bytes", changeLogMax}, args...)
 	return l.service(ctx, source, "shapebus_ingest_streaming", args)
 }
 
@@ -151,8 +155,18 @@ func (l *lab) service(ctx context.Context, source topology.Source, ready string,
 	if err != nil {
 		return nil, err
 	}
-	return p, poll(ctx, pollEvery/5, p.name+" is ready", func() (bool, error) { return p.flag(ctx, ready), nil })
+	starting, cancel := context.WithTimeout(ctx, startTime)
+	defer cancel()
+	err = poll(starting, pollEvery/5, p.name+" is ready", func() (bool, error) { return p.flag(ctx, ready), nil })
+	if err != nil {
+		p.stop()
+		return nil, fmt.Errorf("%w; the end of its log:\n%s", err, p.lastWords())
+	}
+	return p, nil
 }
+
+// startTime bounds the start of a service: what keeps it from starting, such as a full disk, does not go away.
+const startTime = 2 * time.Minute
 
 // launch starts the binary as a deployment would: with its own memory settings and its health endpoint.
 func (l *lab) launch(ctx context.Context, source topology.Source, args []string) (*process, error) {

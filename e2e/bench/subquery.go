@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/shapebus/shapebus/pkg/client"
 	"github.com/shapebus/shapebus/pkg/topology"
 )
@@ -138,15 +136,4 @@ func (o *office) close() {
 			p.stop()
 		}
 	}
-}
-
-// closeForGood is close when others come after it: JetStream keeps as much room free for a change log as that may take, 8 GiB
-// each, and has three quarters of what is free on the disk.
-func (o *office) closeForGood(ctx context.Context) error {
-	o.close()
-	err := o.js.DeleteStream(context.WithoutCancel(ctx), o.source.ChangeStream())
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		return nil
-	}
-	return err
 }

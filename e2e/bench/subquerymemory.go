@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -87,7 +86,7 @@ func (l *lab) outing(ctx context.Context, name string, set int, t outing) (p off
 	if err != nil {
 		return p, err
 	}
-	defer func() { err = errors.Join(err, o.closeForGood(ctx)) }()
+	defer o.close()
 	if err := o.createShape(ctx); err != nil {
 		return p, err
 	}
