@@ -138,10 +138,14 @@ func (l *lab) count(ctx context.Context, sql string) (n int64, err error) {
 // what is free on the disk for all of a bench's logs.
 const changeLogMax = "2GiB"
 
+// ingestArgs are what every ingest process is started with.
+func ingestArgs(args ...string) []string {
+	return append([]string{"ingest", "--sync-interval", syncInterval.String(), "--change-log-max-bytes", changeLogMax}, args...)
+}
+
 // ingest starts an ingest process and returns when it streams.
 func (l *lab) ingest(ctx context.Context, source topology.Source, args ...string) (*process, error) {
-	args = append([]string{"ingest", "--sync-interval", syncInterval.String(), "--change-log-max-bytes", changeLogMax}, args...)
-	return l.service(ctx, source, "shapebus_ingest_streaming", args)
+	return l.service(ctx, source, "shapebus_ingest_streaming", ingestArgs(args...))
 }
 
 // consumer starts a consumer process and returns when it reads the change log and writes shape logs.

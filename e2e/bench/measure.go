@@ -68,7 +68,7 @@ func (l *lab) measure(ctx context.Context, w *workload, c *contender) (result, e
 }
 
 func (l *lab) launchIngest(ctx context.Context, c *contender) (*process, error) {
-	return l.launch(ctx, c.source, []string{"ingest", "--sync-interval", syncInterval.String(), "--publication", publication})
+	return l.launch(ctx, c.source, ingestArgs("--publication", publication))
 }
 
 func (l *lab) runFloor(ctx context.Context, w *workload, c *contender) (*process, finish, error) {
