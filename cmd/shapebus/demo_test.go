@@ -250,7 +250,8 @@ func TestDemoIsATidyGuest(t *testing.T) {
 	left := func() (what string) {
 		t.Helper()
 		err := conn.QueryRow(t.Context(), `SELECT coalesce(string_agg(n, ', '), '') FROM (SELECT nspname::text n FROM pg_namespace UNION ALL
-			SELECT pubname FROM pg_publication UNION ALL SELECT slot_name FROM pg_replication_slots) x WHERE n LIKE 'shapebus%'`).Scan(&what)
+			SELECT pubname FROM pg_publication UNION ALL
+			SELECT slot_name FROM pg_replication_slots WHERE database = current_database()) x WHERE n LIKE 'shapebus%'`).Scan(&what)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -40,7 +40,8 @@ func TestShapesAskedForWhileTheirTableChanges(t *testing.T) {
 				asked <- answer{sh, err}
 			}()
 			s.Until("the request waits for the table", func() (waits bool, err error) {
-				err = s.DB.QueryRow(t.Context(), "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND locktype = 'relation')").Scan(&waits)
+				err = s.DB.QueryRow(t.Context(), `SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND locktype = 'relation'
+					AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))`).Scan(&waits)
 				return waits, err
 			}, func() string { return "" })
 			run(s, changing, "COMMIT")

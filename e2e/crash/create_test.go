@@ -77,7 +77,8 @@ func awaitLocks(tb testing.TB, conn *pgx.Conn, n int) {
 	tb.Helper()
 	until(tb, "sessions wait for the table", func() (bool, error) {
 		var waiting int
-		err := conn.QueryRow(tb.Context(), "SELECT count(*) FROM pg_locks WHERE relation = 'items'::regclass AND NOT granted").Scan(&waiting)
+		err := conn.QueryRow(tb.Context(), `SELECT count(*) FROM pg_locks WHERE relation = 'items'::regclass AND NOT granted
+			AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`).Scan(&waiting)
 		return waiting >= n, err
 	})
 }

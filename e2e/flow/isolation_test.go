@@ -44,7 +44,8 @@ func TestAStuckShapeDelaysNobody(t *testing.T) {
 	}
 	s.Until("the snapshot waits for the lock", func() (bool, error) {
 		var n int
-		err := s.DB.QueryRow(t.Context(), "SELECT count(*) FROM pg_locks WHERE relation = 'slow'::regclass AND NOT granted").Scan(&n)
+		err := s.DB.QueryRow(t.Context(), `SELECT count(*) FROM pg_locks WHERE relation = 'slow'::regclass AND NOT granted
+			AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`).Scan(&n)
 		return n > 0, err
 	}, func() string { return "nobody waits" })
 
