@@ -39,13 +39,19 @@ type rule struct {
 }
 
 var rules = []rule{
-	{"services meet only in JetStream; what two of them share belongs in pkg", func(f file, imported string) bool {
+	{"services meet only in JetStream; what two of them share belongs in internal, or in pkg if apps need it", func(f file, imported string) bool {
 		return within(f.pkg, "services") && within(imported, "./services") && !within(imported, "./"+service(f.pkg))
 	}},
-	{"imports go cmd → services → pkg: pkg is the vocabulary that users import, it knows neither services nor commands", func(f file, imported string) bool {
+	{"imports go cmd → services → internal → pkg: pkg is the vocabulary that users import, it knows neither services nor commands", func(f file, imported string) bool {
 		return within(f.pkg, "pkg") && within(imported, "./services", "./cmd", "./e2e")
 	}},
-	{"imports go cmd → services → pkg: a service does not know the command that runs it", func(f file, imported string) bool {
+	{"imports go cmd → services → internal → pkg: internal is the vocabulary that services share", func(f file, imported string) bool {
+		return within(f.pkg, "internal") && within(imported, "./services", "./cmd", "./e2e")
+	}},
+	{"imports go cmd → services → internal → pkg: what apps import needs of the inside only how streams are read and where temporary files are", func(f file, imported string) bool {
+		return !f.test && within(f.pkg, "pkg") && within(imported, "./internal") && !within(imported, "./internal/stream", "./internal/tempdir")
+	}},
+	{"imports go cmd → services → internal → pkg: a service does not know the command that runs it", func(f file, imported string) bool {
 		return within(f.pkg, "services") && within(imported, "./cmd", "./e2e")
 	}},
 	{"e2e looks at the product from outside: the binary, Postgres, NATS and the client; only e2e/stack runs services in the test's process", func(f file, imported string) bool {
@@ -61,15 +67,12 @@ var rules = []rule{
 	onlyIn("github.com/jackc/pglogrepl", "one session with the slot, one place that knows the replication protocol", "services/ingest"),
 	onlyIn("github.com/alecthomas/kong", "flags and environment are read in cmd and nowhere else; packages get a Config", "cmd"),
 	onlyIn("github.com/vmihailenco/msgpack", "the formats of messages are defined in one place", "pkg/wire"),
-	onlyIn("./pkg/telemetry", "everything else gets its logger and its metrics injected", "cmd", "pkg/telemetry"),
+	onlyIn("./internal/telemetry", "everything else gets its logger and its metrics injected", "cmd", "internal/telemetry"),
 	onlyIn("./pkg/natsembed", "services are given a connection and do not care whose server it is", "cmd", "internal/demo", "e2e", "pkg/natsembed"),
 	onlyIn("./pkg/pgtemp", "services are given a connection string and do not care whose server it is", "cmd", "internal/demo", "e2e", "pkg/pgtemp"),
 	onlyIn("./internal/demo", "the demo shows the product from outside; the product does not know it", "cmd", "internal/demo"),
 	onlyIn("./internal/term", "what is written for people is written by commands", "cmd", "internal/demo", "internal/term"),
-	{"the demo shows the product from outside: its commands, Postgres, NATS and the client", func(f file, imported string) bool {
-		return within(f.pkg, "internal/demo") && within(imported, "./services", "./cmd")
-	}},
-	onlyIn("testing", "test helpers must not reach the binary", "e2e", "pkg/pgtemp/pgtest", "pkg/natsembed/natstest"),
+onlyIn("testing", "test helpers must not reach the binary", "e2e", "pkg/pgtemp/pgtest", "pkg/natsembed/natstest"),
 }
 
 // onlyIn is the rule that, outside of tests, a dependency is known to the given packages alone.
@@ -128,8 +131,10 @@ func TestRulesCatchWhatTheyForbid(t *testing.T) {
 		{pkg: "services/ingest/slot", imported: "./services/ingest/decode"},
 		{pkg: "services/ingest", imported: "./pkg/wire"},
 		{pkg: "services/ingest", imported: "./cmd/shapebus", broken: true},
-		{pkg: "pkg/stream", imported: "./services/ingest", broken: true},
-		{pkg: "pkg/stream", imported: "./pkg/topology"},
+		{pkg: "internal/stream", imported: "./services/ingest", broken: true},
+		{pkg: "internal/stream", imported: "./pkg/topology"},
+		{pkg: "pkg/client", imported: "./internal/stream"},
+		{pkg: "pkg/client", imported: "./internal/registry", broken: true},
 		{pkg: "cmd/shapebus", imported: "./services/ingest"},
 		{pkg: "e2e/crash", imported: "./services/ingest", test: true, broken: true},
 		{pkg: "e2e/stack", imported: "./services/ingest"},
@@ -147,9 +152,9 @@ func TestRulesCatchWhatTheyForbid(t *testing.T) {
 		{pkg: "services/ingest", imported: "github.com/jackc/pglogrepl"},
 		{pkg: "pkg/client", imported: "github.com/alecthomas/kong", broken: true},
 		{pkg: "cmd/shapebus", imported: "github.com/alecthomas/kong"},
-		{pkg: "pkg/registry", imported: "github.com/vmihailenco/msgpack/v5", broken: true},
+		{pkg: "internal/registry", imported: "github.com/vmihailenco/msgpack/v5", broken: true},
 		{pkg: "pkg/wire", imported: "github.com/vmihailenco/msgpack/v5/msgpcode"},
-		{pkg: "services/ingest", imported: "./pkg/telemetry", broken: true},
+		{pkg: "services/ingest", imported: "./internal/telemetry", broken: true},
 		{pkg: "services/ingest", imported: "./pkg/pgtemp", broken: true},
 		{pkg: "services/ingest", imported: "./pkg/pgtemp/pgtest", test: true},
 		{pkg: "pkg/client", imported: "testing", broken: true},

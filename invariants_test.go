@@ -17,7 +17,7 @@ func TestInvariantsNameTheirTests(t *testing.T) {
 	}
 	named := 0
 	dir := ""
-	for _, word := range regexp.MustCompile("`(?:services|pkg|e2e)/[a-z/]+`|Test[A-Z][A-Za-z]+").FindAllString(string(page), -1) {
+	for _, word := range regexp.MustCompile("`(?:services|internal|pkg|e2e)/[a-z/]+`|Test[A-Z][A-Za-z]+").FindAllString(string(page), -1) {
 		if !strings.HasPrefix(word, "Test") {
 			dir = strings.Trim(word, "`")
 			continue

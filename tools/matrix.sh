@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-suites=(pkg/pg services/ingest e2e/flow pkg/predicate)
+suites=(internal/pg services/ingest e2e/flow internal/predicate)
 if [ -d e2e/catalog ]; then
 	suites+=(e2e/catalog)
 fi

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/shapebus/shapebus/internal/pg"
 	"github.com/shapebus/shapebus/internal/term"
-	"github.com/shapebus/shapebus/pkg/pg"
 )
 
 // report is what check found out about one side.

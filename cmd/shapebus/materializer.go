@@ -6,7 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/shapebus/shapebus/pkg/telemetry"
+	"github.com/shapebus/shapebus/internal/telemetry"
 	"github.com/shapebus/shapebus/services/materializer"
 )
 

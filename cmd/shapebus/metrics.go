@@ -1,7 +1,7 @@
 package main
 
 import (
-	"github.com/shapebus/shapebus/pkg/telemetry"
+	"github.com/shapebus/shapebus/internal/telemetry"
 	"github.com/shapebus/shapebus/services/consumer"
 	"github.com/shapebus/shapebus/services/ingest"
 	"github.com/shapebus/shapebus/services/materializer"

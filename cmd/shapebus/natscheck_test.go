@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/shapebus/shapebus/pkg/pg"
+	"github.com/shapebus/shapebus/internal/pg"
 )
 
 // TestCheckRefusesOldNATS: such a server ignores what keeps late writers out, without a word.

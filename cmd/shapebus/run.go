@@ -11,7 +11,7 @@ import (
 	"github.com/alecthomas/kong"
 	"golang.org/x/term"
 
-	"github.com/shapebus/shapebus/pkg/telemetry"
+	"github.com/shapebus/shapebus/internal/telemetry"
 )
 
 // Exit codes.

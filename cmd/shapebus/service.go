@@ -12,8 +12,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/shapebus/shapebus/pkg/pg"
-	"github.com/shapebus/shapebus/pkg/telemetry"
+	"github.com/shapebus/shapebus/internal/pg"
+	"github.com/shapebus/shapebus/internal/telemetry"
 	"github.com/shapebus/shapebus/pkg/topology"
 )
 

@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/shapebus/shapebus/pkg/stream"
+	"github.com/shapebus/shapebus/internal/stream"
 )
 
 // role is what a process does in a run.

@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"github.com/shapebus/shapebus/e2e/stack"
+	"github.com/shapebus/shapebus/internal/pg"
 	"github.com/shapebus/shapebus/pkg/control"
-	"github.com/shapebus/shapebus/pkg/pg"
 )
 
 // TestChangesShowWithTheNextWrite: where the description of a table does not change, Postgres still

@@ -8,9 +8,9 @@ import (
 
 	"github.com/shapebus/shapebus/e2e/logcheck"
 	"github.com/shapebus/shapebus/e2e/stack"
+	"github.com/shapebus/shapebus/internal/pg"
 	"github.com/shapebus/shapebus/pkg/client"
 	"github.com/shapebus/shapebus/pkg/control"
-	"github.com/shapebus/shapebus/pkg/pg"
 )
 
 // TestShapesEndWhenTheirTableChanges pins I9: every kind of change ends exactly

@@ -12,12 +12,12 @@ import (
 
 	"github.com/shapebus/shapebus/e2e/logcheck"
 	"github.com/shapebus/shapebus/e2e/stack"
+	"github.com/shapebus/shapebus/internal/pg"
+	"github.com/shapebus/shapebus/internal/registry"
+	"github.com/shapebus/shapebus/internal/stream"
 	"github.com/shapebus/shapebus/pkg/client"
 	"github.com/shapebus/shapebus/pkg/control"
-	"github.com/shapebus/shapebus/pkg/pg"
 	"github.com/shapebus/shapebus/pkg/pgtemp/pgtest"
-	"github.com/shapebus/shapebus/pkg/registry"
-	"github.com/shapebus/shapebus/pkg/stream"
 	"github.com/shapebus/shapebus/pkg/topology"
 	"github.com/shapebus/shapebus/pkg/wire"
 )

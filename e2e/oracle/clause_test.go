@@ -6,8 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/shapebus/shapebus/internal/pg"
 	"github.com/shapebus/shapebus/pkg/client"
-	"github.com/shapebus/shapebus/pkg/pg"
 )
 
 // Kind is how exact a shape is promised to be.

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/shapebus/shapebus/pkg/pg"
+	"github.com/shapebus/shapebus/internal/pg"
 )
 
 // Schema is a random chain of tables: projects, tasks, comments, a junction

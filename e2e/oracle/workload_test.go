@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/shapebus/shapebus/pkg/pg"
+	"github.com/shapebus/shapebus/internal/pg"
 )
 
 // workload draws transactions. It knows no state: what a statement meets is

@@ -10,7 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/shapebus/shapebus/pkg/pg"
+	"github.com/shapebus/shapebus/internal/pg"
 )
 
 // tablesSQL are those of a small project office. Tasks have no foreign keys: to check a million of them would take

@@ -10,7 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/synadia-io/orbit.go/jetstreamext"
 
-	"github.com/shapebus/shapebus/pkg/stream"
+	"github.com/shapebus/shapebus/internal/stream"
 	"github.com/shapebus/shapebus/pkg/wire"
 )
 

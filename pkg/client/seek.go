@@ -4,8 +4,8 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/shapebus/shapebus/internal/stream"
 	"github.com/shapebus/shapebus/pkg/change"
-	"github.com/shapebus/shapebus/pkg/stream"
 )
 
 // start is where reading a log begins: after the message at sequence fed. bottom says

@@ -23,7 +23,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 
-	"github.com/shapebus/shapebus/pkg/internal/tempdir"
+	"github.com/shapebus/shapebus/internal/tempdir"
 )
 
 // readyTimeout bounds the start. Opening a store reads all of its streams, one after another.

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/shapebus/shapebus/pkg/internal/tempdir"
+	"github.com/shapebus/shapebus/internal/tempdir"
 )
 
 // How long an orderly and then an immediate shutdown may take before the next stronger signal.

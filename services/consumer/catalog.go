@@ -8,7 +8,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/shapebus/shapebus/pkg/pg"
+	"github.com/shapebus/shapebus/internal/pg"
 )
 
 // lookSoon has the tables looked at now.

@@ -4,8 +4,8 @@ import (
 	"context"
 	"log/slog"
 
+	"github.com/shapebus/shapebus/internal/stream"
 	"github.com/shapebus/shapebus/pkg/change"
-	"github.com/shapebus/shapebus/pkg/stream"
 )
 
 // reasonDiscarded ends shapes that the change log left behind.

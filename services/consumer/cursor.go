@@ -4,8 +4,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/shapebus/shapebus/internal/stream"
 	"github.com/shapebus/shapebus/pkg/change"
-	"github.com/shapebus/shapebus/pkg/stream"
 )
 
 // cursor reads the change log for shapes that are not with the main loop: what

@@ -3,9 +3,9 @@ package consumer
 import (
 	"context"
 
+	"github.com/shapebus/shapebus/internal/registry"
+	"github.com/shapebus/shapebus/internal/valueset"
 	"github.com/shapebus/shapebus/pkg/change"
-	"github.com/shapebus/shapebus/pkg/registry"
-	"github.com/shapebus/shapebus/pkg/valueset"
 )
 
 // The main loop's side of shapes with subqueries: they leave it when a commit

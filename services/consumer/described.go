@@ -6,8 +6,8 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/shapebus/shapebus/internal/pg"
 	"github.com/shapebus/shapebus/pkg/change"
-	"github.com/shapebus/shapebus/pkg/pg"
 	"github.com/shapebus/shapebus/pkg/wire"
 )
 

@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/shapebus/shapebus/pkg/registry"
+	"github.com/shapebus/shapebus/internal/registry"
 )
 
 // Down is a partition that cannot be written at present.

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/shapebus/shapebus/pkg/registry"
+	"github.com/shapebus/shapebus/internal/registry"
 )
 
 // A partition whose stream takes nothing more, or does not answer, leaves the

@@ -8,9 +8,9 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/shapebus/shapebus/internal/pg"
+	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/pkg/change"
-	"github.com/shapebus/shapebus/pkg/pg"
-	"github.com/shapebus/shapebus/pkg/registry"
 )
 
 // Postgres tells nobody of the TRUNCATE of a partition, only its file changes. The TRUNCATE of the whole

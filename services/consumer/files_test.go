@@ -3,8 +3,8 @@ package consumer
 import (
 	"testing"
 
+	"github.com/shapebus/shapebus/internal/pg"
 	"github.com/shapebus/shapebus/pkg/change"
-	"github.com/shapebus/shapebus/pkg/pg"
 )
 
 func TestNewFilesOfPartitionsNeedATruncationInTheStream(t *testing.T) {

@@ -8,8 +8,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/shapebus/shapebus/pkg/pg"
-	"github.com/shapebus/shapebus/pkg/registry"
+	"github.com/shapebus/shapebus/internal/pg"
+	"github.com/shapebus/shapebus/internal/registry"
 )
 
 var zeroTime time.Time

@@ -7,10 +7,10 @@ import (
 	"log/slog"
 	"sync"
 
+	"github.com/shapebus/shapebus/internal/registry"
+	"github.com/shapebus/shapebus/internal/stream"
+	"github.com/shapebus/shapebus/internal/valueset"
 	"github.com/shapebus/shapebus/pkg/change"
-	"github.com/shapebus/shapebus/pkg/registry"
-	"github.com/shapebus/shapebus/pkg/stream"
-	"github.com/shapebus/shapebus/pkg/valueset"
 	"github.com/shapebus/shapebus/services/consumer/reconcile"
 )
 

@@ -10,8 +10,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/shapebus/shapebus/pkg/pg"
-	"github.com/shapebus/shapebus/pkg/registry"
+	"github.com/shapebus/shapebus/internal/pg"
+	"github.com/shapebus/shapebus/internal/registry"
 )
 
 // A prepared table can begin to make the application's writes fail: somebody gives another

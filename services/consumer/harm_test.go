@@ -4,8 +4,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/shapebus/shapebus/pkg/pg"
-	"github.com/shapebus/shapebus/pkg/registry"
+	"github.com/shapebus/shapebus/internal/pg"
+	"github.com/shapebus/shapebus/internal/registry"
 )
 
 func TestWhoseHarmItIs(t *testing.T) {

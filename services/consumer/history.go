@@ -1,7 +1,7 @@
 package consumer
 
 import (
-	"github.com/shapebus/shapebus/pkg/registry"
+	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/pkg/wire"
 )
 

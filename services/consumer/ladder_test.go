@@ -8,8 +8,8 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/shapebus/shapebus/internal/pg"
 	"github.com/shapebus/shapebus/pkg/change"
-	"github.com/shapebus/shapebus/pkg/pg"
 )
 
 // TestWhoHoldsASnapshotGoesOnInTheEnd: shapes of random depths hold a snapshot

@@ -3,7 +3,7 @@ package consumer
 import (
 	"fmt"
 
-	"github.com/shapebus/shapebus/pkg/valueset"
+	"github.com/shapebus/shapebus/internal/valueset"
 	"github.com/shapebus/shapebus/services/consumer/filter"
 )
 

@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/shapebus/shapebus/internal/pg"
+	"github.com/shapebus/shapebus/internal/predicate"
+	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/pkg/control"
-	"github.com/shapebus/shapebus/pkg/pg"
-	"github.com/shapebus/shapebus/pkg/predicate"
-	"github.com/shapebus/shapebus/pkg/registry"
 )
 
 // innerTables looks up the tables that a clause's subqueries select from, and

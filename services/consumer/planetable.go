@@ -7,7 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/shapebus/shapebus/pkg/pg"
+	"github.com/shapebus/shapebus/internal/pg"
 )
 
 // askTogether shares the answer to a question among those who ask it at the

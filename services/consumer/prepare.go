@@ -7,8 +7,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/shapebus/shapebus/pkg/pg"
-	"github.com/shapebus/shapebus/pkg/registry"
+	"github.com/shapebus/shapebus/internal/pg"
+	"github.com/shapebus/shapebus/internal/registry"
 )
 
 // prepareTable makes sure that the stream carries a table whole, and returns its definition after

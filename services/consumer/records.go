@@ -6,8 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/pkg/control"
-	"github.com/shapebus/shapebus/pkg/registry"
 )
 
 // record is what the main loop keeps of a shape's record, to know which

@@ -1,6 +1,6 @@
 package consumer
 
-import "github.com/shapebus/shapebus/pkg/stream"
+import "github.com/shapebus/shapebus/internal/stream"
 
 // window holds the last messages of the change log that the main loop has
 // read, so that a shape which has caught up to within them can be brought to

@@ -4,8 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/shapebus/shapebus/internal/pg"
 	"github.com/shapebus/shapebus/pkg/change"
-	"github.com/shapebus/shapebus/pkg/pg"
 )
 
 func TestHistory(t *testing.T) {

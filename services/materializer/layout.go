@@ -5,10 +5,10 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/shapebus/shapebus/internal/predicate"
+	"github.com/shapebus/shapebus/internal/registry"
+	"github.com/shapebus/shapebus/internal/valueset"
 	"github.com/shapebus/shapebus/pkg/change"
-	"github.com/shapebus/shapebus/pkg/predicate"
-	"github.com/shapebus/shapebus/pkg/registry"
-	"github.com/shapebus/shapebus/pkg/valueset"
 )
 
 // layout says how the rows of an inner shape's log tell their values.

@@ -7,8 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/pkg/change"
-	"github.com/shapebus/shapebus/pkg/registry"
 )
 
 // trim removes what nobody needs any more: verdicts, and sets that no shape has

@@ -3,8 +3,8 @@ package materializer
 import (
 	"sync"
 
+	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/pkg/control"
-	"github.com/shapebus/shapebus/pkg/registry"
 )
 
 // wants are the value sets that shapes depend on, kept from the records of

@@ -5,7 +5,7 @@ import (
 	"strconv"
 	"testing"
 
-	"github.com/shapebus/shapebus/pkg/predicate"
+	"github.com/shapebus/shapebus/internal/predicate"
 )
 
 // BenchmarkSet is what a change of a value set costs, and what a row of its table costs, beside the shapes attached and the

@@ -10,7 +10,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"github.com/shapebus/shapebus/pkg/predicate"
+	"github.com/shapebus/shapebus/internal/predicate"
 )
 
 // The table of these tests: small domains, so that clauses and rows meet.

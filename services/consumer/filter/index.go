@@ -1,6 +1,6 @@
 package filter
 
-import "github.com/shapebus/shapebus/pkg/predicate"
+import "github.com/shapebus/shapebus/internal/predicate"
 
 // Index finds shapes of type S of one table. Use New.
 type Index[S any] struct {

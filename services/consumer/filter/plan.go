@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"slices"
 
-	"github.com/shapebus/shapebus/pkg/predicate"
+	"github.com/shapebus/shapebus/internal/predicate"
 )
 
 const (

@@ -3,7 +3,7 @@ package filter
 import (
 	"slices"
 
-	"github.com/shapebus/shapebus/pkg/predicate"
+	"github.com/shapebus/shapebus/internal/predicate"
 )
 
 // Set is the values that some columns of the table may have: what a subquery selects. Shapes that Add was given it for are found by

@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"slices"
 
-	"github.com/shapebus/shapebus/pkg/predicate"
+	"github.com/shapebus/shapebus/internal/predicate"
 )
 
 // space is a hash over the keys of some columns: of one, or of several together.

@@ -4,7 +4,7 @@ import (
 	"iter"
 	"maps"
 
-	"github.com/shapebus/shapebus/pkg/valueset"
+	"github.com/shapebus/shapebus/internal/valueset"
 )
 
 // Set is one value set in a unit: as it was when the unit began, as it runs

@@ -5,8 +5,8 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/shapebus/shapebus/internal/valueset"
 	"github.com/shapebus/shapebus/pkg/change"
-	"github.com/shapebus/shapebus/pkg/valueset"
 	"github.com/shapebus/shapebus/services/consumer/reconcile"
 )
 

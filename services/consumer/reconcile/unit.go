@@ -4,8 +4,8 @@ import (
 	"bytes"
 	"iter"
 
+	"github.com/shapebus/shapebus/internal/predicate"
 	"github.com/shapebus/shapebus/pkg/change"
-	"github.com/shapebus/shapebus/pkg/predicate"
 )
 
 // Members is a value set as a clause looks at it.

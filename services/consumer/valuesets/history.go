@@ -3,8 +3,8 @@ package valuesets
 import (
 	"slices"
 
+	"github.com/shapebus/shapebus/internal/valueset"
 	"github.com/shapebus/shapebus/pkg/change"
-	"github.com/shapebus/shapebus/pkg/valueset"
 	"github.com/shapebus/shapebus/pkg/wire"
 )
 

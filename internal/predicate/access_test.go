@@ -1,0 +1,347 @@
+package predicate
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// covers is what an index does with an access, without its speed.
+func (a *Access) covers(row [][]byte) bool {
+	switch a.Form {
+	case AccessScan:
+		return true
+	case AccessNone:
+		return false
+	case AccessAll:
+		return !slices.ContainsFunc(a.Args, func(arg Access) bool { return !arg.covers(row) })
+	case AccessAny:
+		return slices.ContainsFunc(a.Args, func(arg Access) bool { return arg.covers(row) })
+	case AccessKeys, AccessRange:
+		var b KeyBuffer
+		a.Key.AppendTo(&b, cell(row, a.Key.Column()))
+		for i := range b.Len() {
+			at := Bound{Set: true, Value: string(b.At(i))}
+			if a.Form == AccessKeys && slices.Contains(a.Values, at.Value) ||
+				a.Form == AccessRange && (!a.Low.Set || CompareLow(a.Low, at) <= 0) && (!a.High.Set || CompareHigh(at, a.High) <= 0) {
+				return true
+			}
+		}
+	case AccessMember: // no clause has one yet
+	}
+	return false
+}
+
+// describe prints an access for a person.
+func (a *Access) describe() string {
+	var args []string
+	for _, arg := range a.Args {
+		args = append(args, arg.describe())
+	}
+	name := fmt.Sprintf("%s%d", [...]string{"", "value ", "null ", "element of "}[a.Key.form], a.Key.column)
+	switch a.Form {
+	case AccessScan:
+		return "scan"
+	case AccessNone:
+		return "none"
+	case AccessKeys:
+		if a.Key.form == keyValue || a.Key.Elements() && a.Key.read.domain != domainBytes {
+			return fmt.Sprintf("%s=%x", name, a.Values)
+		}
+		return fmt.Sprintf("%s=%s", name, a.Values)
+	case AccessRange:
+		end := func(b Bound, in, out string) string {
+			switch {
+			case !b.Set:
+				return "…"
+			case b.Exclusive:
+				return out
+			}
+			return in
+		}
+		return end(a.Low, "[", "(") + name + end(a.High, "]", ")")
+	case AccessAll:
+		return "all(" + strings.Join(args, " ") + ")"
+	case AccessAny:
+		return "any(" + strings.Join(args, " ") + ")"
+	default:
+		return "?"
+	}
+}
+
+func TestAccessOfClauses(t *testing.T) {
+	for _, c := range []struct{ where, want string }{
+		{"", "scan"},
+		{"id = 42", "0=[42]"},
+		{"id = '+042' and t = 'x'", "all(0=[42] 9=[x])"},
+		{"id in (7, 8, null)", "0=[7 8]"},
+		{"id not in (7, 8)", "scan"},
+		{"id not in (7, null)", "none"},
+		{"id = 1 or id = 2 or id in (3, 1)", "0=[1 2 3]"},
+		{"id = 1 or t = 'x'", "any(0=[1] 9=[x])"},
+		{"id = 1 or t <> 'x'", "scan"},
+		{"id = 1 and t <> 'x'", "0=[1]"},
+		{"id = 1 and (t = 'x' or v <> 'y')", "0=[1]"},
+		{"id = null", "none"},
+		{"id = null or i4 = 1", "4=[1]"},
+		{"not (id <> 1)", "0=[1]"},
+		{"not (id = 1)", "scan"},
+		{"not (id <> 1 or t <> 'x')", "all(0=[1] 9=[x])"},
+		{"not (id <> 1 and t <> 'x')", "any(0=[1] 9=[x])"},
+		{"(id = 1) is true", "0=[1]"},
+		{"(id <> 1) is false", "0=[1]"},
+		{"(id = 1) is not true", "scan"},
+		{"(id = 1) is unknown", "scan"},
+		{"not ((id <> 1) is not false)", "0=[1]"},
+		{"flag and not flag2", "all(1=[t] 2=[f])"},
+		{"flag = false", "1=[f]"},
+		{"false <> (id = 1)", "0=[1]"},
+		{"flag is unknown", "null 1=[0]"},
+		{"t is null or id is not null", "any(null 0=[1] null 9=[0])"},
+		{"n = 1.5", "value 7=[0380000000000000013135]"},
+		{"i4 = 1.5", "value 4=[0380000000000000013135]"},
+		{"i4 between 1 and 9", "[value 4]"},
+		{"i4 > 1 and i4 < 9 and i4 <= 9 and i4 >= 1", "(value 4)"},
+		{"i4 > 9 and i4 < 1", "none"},
+		{"i4 >= 1 and i4 < 1", "none"},
+		{"i4 not between 1 and 9", "any(…value 4) (value 4…)"},
+		{"not (t < 'x')", "[value 9…"},
+		{"t < v", "scan"},
+		{"t like 'a%'", "[value 9)"},
+		{"t like 'a_'", "[value 9)"},
+		{`t like 'a\%'`, "9=[a%]"},
+		{"t like '%a'", "scan"},
+		{"t not like 'a%'", "scan"},
+		{"t ilike 'a%'", "scan"},
+		{"feeling = 'ok'", "19=[ok]"},
+		{"feeling in ('ok', 'sad')", "19=[ok sad]"},
+		{"feeling is not distinct from 'ok'", "19=[ok]"},
+		{"'x' = any(tags)", "element of 21=[x]"},
+		{"null = any(tags)", "none"},
+		{"'x' <> any(tags)", "scan"},
+		{"'x' = all(tags)", "scan"},
+		{"not ('x' <> all(tags))", "element of 21=[x]"},
+		{"not ('x' = any(tags))", "scan"},
+		{"7 = any(nums)", "element of 22=[8000000000000007]"},
+		{"3000000000 = any(nums)", "element of 22=[80000000b2d05e00]"},
+		{"7.0 = any(nums)", "element of 22=[03800000000000000137]"},
+		{"3 < any(nums)", "scan"},
+		{"t = any(tags)", "scan"},
+		{"tags @> '{x}'", "element of 21=[x]"},
+		{"tags @> '{x,y}' and 'z' = any(tags)", "all(element of 21=[x] element of 21=[y] element of 21=[z])"},
+		{"'{x}' <@ tags", "element of 21=[x]"},
+		{"tags <@ '{x}'", "scan"},
+		{"tags @> '{}'", "scan"},
+		{"tags @> '{x,NULL}'", "none"},
+		{"tags && '{x,NULL,y}'", "element of 21=[x y]"},
+		{"'{x}' && tags", "element of 21=[x]"},
+		{"tags && '{}'", "none"},
+		{"tags = '{x,NULL}'", "element of 21=[x]"},
+		{"tags = '{}'", "scan"},
+		{"not (tags <> '{x}')", "element of 21=[x]"},
+		{"tags is not distinct from '{x}'", "element of 21=[x]"},
+		{"tags is distinct from '{x}'", "scan"},
+		{"tags is null", "null 21=[0]"},
+		{"t = any('{x,y}')", "9=[x y]"},
+		{"t = any(array['x', null])", "9=[x]"},
+		{"v = any(array['x', 'y'])", "10=[x y]"},
+		{"id = any(array[1, 2])", "0=[1 2]"},
+		{"not (id <> all(array[1, 2]))", "0=[1 2]"},
+		{"id = any('{}')", "none"},
+		{"n = any('{1.50}')", "value 7=[0380000000000000013135]"},
+		{"i4::bigint = 5", "4=[5]"},
+		{"i4::bigint in (5, 6)", "4=[5 6]"},
+		{"i4 is not distinct from 5", "4=[5]"},
+		{"c::text = 'x'", "value 11=[78]"},
+		{"t::bpchar = 'x'", "scan"},
+		{"id::text = '5'", "scan"},
+	} {
+		a := compile(t, c.where).Access()
+		if got := a.describe(); got != c.want {
+			t.Errorf("%s: %s, want %s", c.where, got, c.want)
+		}
+	}
+}
+
+// TestAccessCoversEveryMatchingRow draws clauses and rows; a clause that is false of a row may still be covered, but not the
+// other way round.
+func TestAccessCoversEveryMatchingRow(t *testing.T) {
+	seed := *seedFlag
+	if seed == 0 {
+		seed = uint64(time.Now().UnixNano())
+	}
+	t.Logf("seed %d; again with: go test ./internal/predicate -run %s -predicate.seed=%d", seed, t.Name(), seed)
+	g := &generator{Rand: rand.New(rand.NewPCG(seed, 2)), columns: testColumns()}
+	table := Table{Schema: "public", Name: "rows"}
+	for _, c := range g.columns {
+		column := Column{Name: c.name, TypeOID: c.oid, TypeMod: c.mod}
+		if c.sqlType == "mood" {
+			column.TypeName, column.Enum = "mood", moods
+		}
+		table.Columns = append(table.Columns, column)
+	}
+	rows := make([][][]byte, 300)
+	for i := range rows {
+		rows[i] = g.row()
+	}
+	matches, covered, indexed, arrays, clauses := 0, 0, 0, 0, 20_000
+	if testing.Short() {
+		clauses = 4_000
+	}
+	for range clauses {
+		g.params = nil
+		clause, ofArrays := g.clause(g.IntN(5)), g.IntN(3) == 0
+		if ofArrays {
+			clause = g.arrayClause(g.IntN(3))
+		}
+		p, err := Compile(clause, g.params, table)
+		if err != nil {
+			continue
+		}
+		a := p.Access()
+		if a.Form != AccessScan {
+			indexed++
+		}
+		for range 40 {
+			row := pick(g, rows)
+			match, cover := p.Match(row), a.covers(row)
+			if match && !cover {
+				t.Fatalf("%s is true of %q and not covered by %s", p.SQL(), row, a.describe())
+			}
+			if a.Form != AccessScan && ofArrays {
+				arrays += int(truthOf(match)) / 2
+			}
+			if a.Form != AccessScan {
+				matches += int(truthOf(match)) / 2
+				covered += int(truthOf(cover)) / 2
+			}
+		}
+	}
+	t.Logf("%d clauses can be looked up; %d rows covered, %d of them match, %d of these by arrays and expressions", indexed, covered, matches, arrays)
+	if indexed < clauses/10 || matches < covered/10 || arrays < clauses/10 {
+		t.Error("that is too few for the test to mean anything")
+	}
+}
+
+// arrayClause is about elements of arrays, or compares a column in one of the ways of general expressions.
+func (g *generator) arrayClause(depth int) string {
+	if depth > 0 {
+		switch g.IntN(4) {
+		case 0:
+			return "not (" + g.arrayClause(depth-1) + ")"
+		case 1:
+			return "(" + g.arrayClause(depth-1) + pick(g, []string{" and ", " or "}) + g.arrayClause(depth-1) + ")"
+		}
+	}
+	array := pick(g, g.columns)
+	for {
+		if k, ok := kindOfOID(array.oid); ok && k.isArray() {
+			break
+		}
+		array = pick(g, g.columns)
+	}
+	element := strings.TrimSuffix(array.sqlType, "[]")
+	constant := quoteLiteral(pick(g, array.pool))
+	typed := constant + "::" + pick(g, []string{array.sqlType, array.sqlType, "text[]", "int[]", "numeric[]"})
+	switch g.IntN(7) {
+	case 0, 1:
+		items := pick(g, []string{"1", "2", "7", "1.5", "NULL", "'1'::" + element, "'a'", "'a b'", "''", "'NULL'", `'a\b'`, `'"q"'`, "'{x}'", "'日本'", "'2'::bpchar", "0.1"})
+		return items + pick(g, []string{" = any(", " <> all(", " = all(", " <> any("}) + array.name + ")"
+	case 2:
+		return array.name + pick(g, []string{" @> ", " <@ ", " && "}) + pick(g, []string{constant, typed, array.name})
+	case 3:
+		return constant + pick(g, []string{" @> ", " <@ ", " && "}) + array.name
+	case 4:
+		return array.name + pick(g, []string{" = ", " <> ", " is distinct from ", " is not distinct from "}) + constant
+	case 5:
+		c := g.column()
+		list := "array[" + g.constant(c.sqlType, c.pool) + ", " + g.constant(c.sqlType, c.pool) + "]"
+		return quoteIdent(c.name) + pick(g, []string{" = any(", " <> all(", " = all("}) + pick(g, []string{list, typed}) + ")"
+	}
+	c := g.column()
+	left := quoteIdent(c.name) + pick(g, []string{"", "::bigint", "::numeric", "::float8", "::text", "::bpchar", "::varchar", "::timestamp"})
+	return left + pick(g, []string{" = ", " <> ", " is not distinct from ", " is distinct from "}) + g.constant(c.sqlType, c.pool)
+}
+
+// row is a row as Postgres would print it, but for numbers, which come in every spelling that the reader takes.
+func (g *generator) row() [][]byte {
+	row := make([][]byte, len(g.columns))
+	for i, c := range g.columns {
+		if g.IntN(6) == 0 {
+			continue
+		}
+		text := pick(g, c.pool)
+		k, _ := kindOfOID(c.oid)
+		if k != kindNumeric && !k.isFloat() {
+			if v, err := parseConstant(k, text); err == nil {
+				text = v.text // of the kinds that can be looked up
+			}
+		}
+		row[i] = []byte(text)
+	}
+	return row
+}
+
+// TestKeysAreInTheOrderOfValues compares all pairs of the pools.
+func TestKeysAreInTheOrderOfValues(t *testing.T) {
+	for _, c := range testColumns() {
+		k, _ := kindOfOID(c.oid)
+		if k == kindBool {
+			continue
+		}
+		plan, ok := planComparison(k, k)
+		if !ok {
+			continue // intervals and what has no single value are not looked up
+		}
+		for _, a := range c.pool {
+			for _, b := range c.pool {
+				var av, bv value
+				if !plan.left.read([]byte(a), &av) || !plan.left.read([]byte(b), &bv) {
+					continue // a constant's spelling that columns do not have
+				}
+				ka, kb := appendValue(nil, plan.domain, &av), appendValue(nil, plan.domain, &bv)
+				if got, want := bytes.Compare(ka, kb), plan.domain.compare(&av, &bv); got != want {
+					t.Errorf("%s: %q and %q compare as %d, their keys as %d", k, a, b, want, got)
+				}
+			}
+		}
+	}
+}
+
+func TestMemberKeysOfEqualValuesAreEqual(t *testing.T) {
+	const int4OID, int8OID, numeric, float8, text, bpchar, uuid, boolean, json = 23, 20, 1700, 701, 25, 1042, 2950, 16, 114
+	for _, c := range []struct {
+		outer, inner uint32
+		a, b         string
+		equal, ok    bool
+	}{
+		{int4OID, int8OID, "7", "7", true, true},
+		{int4OID, int8OID, "7", "8", false, true},
+		{int4OID, numeric, "7", "7.00", true, true},
+		{int4OID, float8, "7", "7.5", false, true},
+		{text, bpchar, "a", "a  ", true, true},
+		{bpchar, bpchar, "a ", "a  ", true, true},
+		{uuid, uuid, "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", true, true},
+		{boolean, boolean, "t", "f", false, true},
+		{text, int4OID, "", "", false, false},
+		{json, json, "", "", false, false},
+	} {
+		outer, inner, ok := MemberKeys(KeyColumn{3, c.outer}, KeyColumn{0, c.inner})
+		if ok != c.ok {
+			t.Errorf("%d and %d: %t, want %t", c.outer, c.inner, ok, c.ok)
+		}
+		if !ok {
+			continue
+		}
+		var a, b KeyBuffer
+		outer.AppendTo(&a, []byte(c.a))
+		inner.AppendTo(&b, []byte(c.b))
+		if outer.Column() != 3 || inner.Column() != 0 || bytes.Equal(a.At(0), b.At(0)) != c.equal {
+			t.Errorf("%q and %q: keys %x and %x of columns %d and %d, equal should be %t", c.a, c.b, a.At(0), b.At(0), outer.Column(), inner.Column(), c.equal)
+		}
+	}
+}

@@ -1,0 +1,60 @@
+package predicate
+
+import (
+	"fmt"
+	"strconv"
+
+	"github.com/shapebus/shapebus/internal/valueset"
+)
+
+// Keyer makes the keys of value sets: equal for values that Postgres finds
+// equal, whatever their text. Safe for concurrent use.
+type Keyer struct{ kinds []kind }
+
+// NewKeyer returns a Keyer for values of columns of these types (pg_type
+// oids). A type whose equality is not known here is an error.
+func NewKeyer(types []uint32) (*Keyer, error) {
+	k := &Keyer{}
+	for _, oid := range types {
+		kd, ok := kindOfOID(oid)
+		if !ok || kd == kindOpaque || !kd.hasKey() {
+			return nil, fmt.Errorf("values of type oid %d cannot be looked up in a set", oid)
+		}
+		k.kinds = append(k.kinds, kd)
+	}
+	return k, nil
+}
+
+// hasKey reports whether a canonical text is known for values of the kind.
+func (k kind) hasKey() bool {
+	return k.hasUniqueText() || k.isNumber() || k == kindBpchar || k.isTime()
+}
+
+// Append appends the key of a value, whose cells hold Postgres' text.
+func (k *Keyer) Append(key []byte, cells ...[]byte) []byte {
+	for i, c := range cells {
+		key = valueset.AppendComponent(key, canonicalCell(k.kinds[i], c))
+	}
+	return key
+}
+
+// canonicalCell returns the text of a cell in a form that is equal for equal
+// values. It returns most cells as they are.
+func canonicalCell(k kind, cell []byte) []byte {
+	switch {
+	case cell == nil:
+		return nil
+	case k == kindBpchar:
+		return trimBlanks(cell)
+	case k == kindNumeric:
+		var d decimal
+		if parseDecimal(cell, &d) {
+			return []byte(d.canonical())
+		}
+	case k.isFloat():
+		if f, err := strconv.ParseFloat(string(cell), floatBits(k)); err == nil {
+			return []byte(formatFloat(k, f))
+		}
+	}
+	return cell
+}

@@ -1,0 +1,79 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/shapebus/shapebus/internal/stream"
+	"github.com/shapebus/shapebus/pkg/topology"
+	"github.com/shapebus/shapebus/pkg/wire"
+)
+
+// readAgain is how often a checkpoint in parts is read that changes meanwhile.
+const readAgain = 5
+
+// ReadCheckpoint reads a partition's last checkpoint; ok is false before the first.
+//
+// One that fits into a message replaces those before it as it is stored. A larger one is stored in
+// parts behind the one before, which is removed once all parts are there. So the last whole one
+// counts, whatever of a newer one a crash left behind it.
+func ReadCheckpoint(ctx context.Context, js jetstream.JetStream, source topology.Source, p int) (c wire.Checkpoint, ok bool, err error) {
+	c, ok, err = readCheckpoint(ctx, js, source, p)
+	if err != nil {
+		err = fmt.Errorf("read checkpoint of partition %d: %w", p, topology.Explain(err))
+	}
+	return c, ok, err
+}
+
+func readCheckpoint(ctx context.Context, js jetstream.JetStream, source topology.Source, p int) (c wire.Checkpoint, ok bool, err error) {
+	st, err := js.Stream(ctx, source.ShapeStream(p))
+	if err != nil {
+		return c, false, err
+	}
+	m, err := st.GetLastMsgForSubject(ctx, source.CheckpointSubject(p))
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return c, false, nil
+	}
+	if err != nil {
+		return c, false, err
+	}
+	_, parts, err := stream.Part(m.Header)
+	if err != nil {
+		return c, false, err
+	}
+	data := m.Data
+	if parts > 1 {
+		if data, ok, err = lastWhole(ctx, js, source.ShapeStream(p), source.CheckpointSubject(p)); err != nil || !ok {
+			return c, false, err
+		}
+	}
+	if c, err = wire.DecodeCheckpoint(data); err != nil {
+		return c, false, fmt.Errorf("%w; with `nats stream rmm %s %d -f` its shapes go on without it, and those end whose beginning the change log does not have any more",
+			err, source.ShapeStream(p), m.Sequence)
+	}
+	return c, true, nil
+}
+
+// lastWhole returns the last message of a subject of which all parts are there. Messages are
+// removed at the front and added at the end while it reads.
+func lastWhole(ctx context.Context, js jetstream.JetStream, streamName, subject string) (data []byte, ok bool, err error) {
+	for range readAgain {
+		r := stream.NewSubjectReader(js, streamName, subject, 1)
+		for {
+			var m stream.Received
+			var more bool
+			if m, more, err = r.Next(ctx); err != nil || !more {
+				break
+			}
+			data, ok = m.Data, true
+		}
+		if err == nil || ctx.Err() != nil {
+			return data, ok, err
+		}
+		data, ok = nil, false
+	}
+	return nil, false, err
+}
