@@ -99,7 +99,7 @@ func columnIndex(r *change.Relation, name string) int {
 // compile compiles a where clause against the columns that the stream
 // carries, in the stream's order. catalog finds the tables of its subqueries.
 func compile(where string, params []*string, t *pg.TableInfo, catalog predicate.Catalog) (*predicate.Predicate, error) {
-	return predicate.CompileWith(where, params, columnsOf(t), catalog)
+	return predicate.Compile(where, params, columnsOf(t), catalog)
 }
 
 // known is the catalog of the tables in a shape's record.
