@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/shapebus/shapebus/internal/predicate/value"
 )
 
 // covers is what an index does with an access, without its speed.
@@ -49,7 +51,7 @@ func (a *Access) describe() string {
 	case AccessNone:
 		return "none"
 	case AccessKeys:
-		if a.Key.form == keyValue || a.Key.Elements() && a.Key.read.domain != domainBytes {
+		if a.Key.form == keyValue || a.Key.Elements() && a.Key.read.Domain != value.DomainBytes {
 			return fmt.Sprintf("%s=%x", name, a.Values)
 		}
 		return fmt.Sprintf("%s=%s", name, a.Values)
@@ -239,7 +241,7 @@ func (g *generator) arrayClause(depth int) string {
 	}
 	array := pick(g, g.columns)
 	for {
-		if k, ok := kindOfOID(array.oid); ok && k.isArray() {
+		if k, ok := value.KindOfOID(array.oid); ok && k.IsArray() {
 			break
 		}
 		array = pick(g, g.columns)
@@ -275,10 +277,10 @@ func (g *generator) row() [][]byte {
 			continue
 		}
 		text := pick(g, c.pool)
-		k, _ := kindOfOID(c.oid)
-		if k != kindNumeric && !k.isFloat() {
-			if v, err := parseConstant(k, text); err == nil {
-				text = v.text // of the kinds that can be looked up
+		k, _ := value.KindOfOID(c.oid)
+		if k != value.Numeric && !k.IsFloat() {
+			if v, err := value.ParseConstant(k, text); err == nil {
+				text = v.Text // of the kinds that can be looked up
 			}
 		}
 		row[i] = []byte(text)
@@ -289,8 +291,8 @@ func (g *generator) row() [][]byte {
 // TestKeysAreInTheOrderOfValues compares all pairs of the pools.
 func TestKeysAreInTheOrderOfValues(t *testing.T) {
 	for _, c := range testColumns() {
-		k, _ := kindOfOID(c.oid)
-		if k == kindBool {
+		k, _ := value.KindOfOID(c.oid)
+		if k == value.Bool {
 			continue
 		}
 		plan, ok := planComparison(k, k)
@@ -299,12 +301,12 @@ func TestKeysAreInTheOrderOfValues(t *testing.T) {
 		}
 		for _, a := range c.pool {
 			for _, b := range c.pool {
-				var av, bv value
-				if !plan.left.read([]byte(a), &av) || !plan.left.read([]byte(b), &bv) {
+				var av, bv value.Operand
+				if !plan.left.Read([]byte(a), &av) || !plan.left.Read([]byte(b), &bv) {
 					continue // a constant's spelling that columns do not have
 				}
-				ka, kb := appendValue(nil, plan.domain, &av), appendValue(nil, plan.domain, &bv)
-				if got, want := bytes.Compare(ka, kb), plan.domain.compare(&av, &bv); got != want {
+				ka, kb := value.AppendOrdered(nil, plan.domain, &av), value.AppendOrdered(nil, plan.domain, &bv)
+				if got, want := bytes.Compare(ka, kb), plan.domain.Compare(&av, &bv); got != want {
 					t.Errorf("%s: %q and %q compare as %d, their keys as %d", k, a, b, want, got)
 				}
 			}

@@ -1,11 +1,13 @@
 package predicate
 
+import "github.com/shapebus/shapebus/internal/predicate/value"
+
 // columnLookup is how an expression's values are found by the column that it stands for: the key of the column, and how what they
 // are compared with becomes a value of it.
 type columnLookup struct {
 	key  Key
-	k    kind    // of the expression's values, or of their elements
-	read reading // of constants of that kind
+	k    value.Kind    // of the expression's values, or of their elements
+	read value.Reading // of constants of that kind
 }
 
 // columnLookupOf knows bare columns, and those that were only brought to the type of what they are compared with.
@@ -15,19 +17,19 @@ func columnLookupOf(s scalar) (l columnLookup, ok bool) {
 		from, x = c.arg.k, c.arg.expr
 	}
 	c, ok := x.(*columnExpr)
-	if !ok || from.isArray() != s.k.isArray() {
+	if !ok || from.IsArray() != s.k.IsArray() {
 		return columnLookup{}, false
 	}
-	l.k = s.k.element()
-	plan, ok := planLookup(from.element(), l.k)
+	l.k = s.k.Element()
+	plan, ok := planLookup(from.Element(), l.k)
 	if !ok {
 		return columnLookup{}, false
 	}
 	l.key, l.read = Key{column: c.column.index, form: keyValue, read: plan.left}, plan.right
 	switch {
-	case from.isArray():
+	case from.IsArray():
 		l.key.form = keyElements
-	case comparesBytes(from, plan.left, constant{k: l.k}):
+	case comparesBytes(from, plan.left, value.Constant{Kind: l.k}):
 		l.key = Key{column: c.column.index, form: keyText}
 	}
 	return l, true
@@ -35,40 +37,40 @@ func columnLookupOf(s scalar) (l columnLookup, ok bool) {
 
 // planLookup is how a column of one kind is read beside values of the kind that it is cast to: only for casts after which values are equal
 // exactly when the readings are.
-func planLookup(from, to kind) (comparisonPlan, bool) {
+func planLookup(from, to value.Kind) (comparisonPlan, bool) {
 	switch {
-	case from == kindBool && to == kindBool:
-		r := reading{k: kindBool, domain: domainBytes}
-		return comparisonPlan{domainBytes, r, r}, true
-	case from == to, from.isInt() && to.isInt(), from.isInt() && (to == kindNumeric || to == kindFloat8), from == kindFloat4 && to == kindFloat8,
-		from.isText() && to == kindText:
+	case from == value.Bool && to == value.Bool:
+		r := value.Reading{Kind: value.Bool, Domain: value.DomainBytes}
+		return comparisonPlan{value.DomainBytes, r, r}, true
+	case from == to, from.IsInt() && to.IsInt(), from.IsInt() && (to == value.Numeric || to == value.Float8), from == value.Float4 && to == value.Float8,
+		from.IsText() && to == value.Text:
 		return planComparison(from, to)
 	}
 	return comparisonPlan{}, false
 }
 
 // keys covers the rows that have one of some values, of which NULL is none.
-func (l *columnLookup) keys(values ...datum) Access {
+func (l *columnLookup) keys(values ...value.Datum) Access {
 	keys := make([]string, 0, len(values))
 	for i := range values {
 		d := &values[i]
-		if d.null {
+		if d.Null {
 			continue
 		}
-		text := datumText(l.k, d)
+		text := value.TextOf(l.k, d)
 		if l.key.form == keyText {
 			keys = append(keys, string(text))
 			continue
 		}
-		v := value{i: d.i, f: d.f}
-		switch l.read.domain {
-		case domainBytes, domainDecimal:
-			if !l.read.read(text, &v) {
+		v := value.Operand{Int: d.Int, Float: d.Float}
+		switch l.read.Domain {
+		case value.DomainBytes, value.DomainDecimal:
+			if !l.read.Read(text, &v) {
 				return Access{}
 			}
-		case domainInt, domainFloat:
+		case value.DomainInt, value.DomainFloat:
 		}
-		keys = append(keys, string(appendValue(nil, l.read.domain, &v)))
+		keys = append(keys, string(value.AppendOrdered(nil, l.read.Domain, &v)))
 	}
 	if len(keys) == 0 {
 		return Access{Form: AccessNone}
@@ -80,10 +82,10 @@ func (l *columnLookup) keys(values ...datum) Access {
 const maxContained = 16
 
 // containing covers the rows whose array has all of some elements; NULLs among them tell nothing.
-func (l *columnLookup) containing(elements []datum) Access {
+func (l *columnLookup) containing(elements []value.Datum) Access {
 	var args []Access
 	for _, e := range elements {
-		if !e.null {
+		if !e.Null {
 			args = append(args, l.keys(e))
 		}
 		if len(args) == maxContained {
@@ -94,7 +96,7 @@ func (l *columnLookup) containing(elements []datum) Access {
 }
 
 // constantOf returns the value of a constant.
-func constantOf(s scalar) (d datum, ok bool) {
+func constantOf(s scalar) (d value.Datum, ok bool) {
 	switch e := s.expr.(type) {
 	case *constExpr:
 		return e.value, true
@@ -103,18 +105,18 @@ func constantOf(s scalar) (d datum, ok bool) {
 			return e.eval(nil), true
 		}
 	}
-	return datum{}, false
+	return value.Datum{}, false
 }
 
 // sides finds the constant of two operands of the same kind, and how rows are found by the other one.
-func sides(a, b scalar) (l columnLookup, constant datum, ok bool) {
+func sides(a, b scalar) (l columnLookup, constant value.Datum, ok bool) {
 	constant, ok = constantOf(b)
 	if !ok {
 		a, b = b, a
 		constant, ok = constantOf(b)
 	}
 	if !ok || a.k != b.k {
-		return columnLookup{}, datum{}, false
+		return columnLookup{}, value.Datum{}, false
 	}
 	l, ok = columnLookupOf(a)
 	return l, constant, ok
@@ -123,7 +125,7 @@ func sides(a, b scalar) (l columnLookup, constant datum, ok bool) {
 // access knows the two spellings of being an element: = ANY that is TRUE, and <> ALL that is FALSE.
 func (n *quantifiedNode) access(want truth) Access {
 	isElement := n.name == "=" && !n.all && want == isTrue || n.name == "<>" && n.all && want == isFalse
-	if !isElement || n.left.k != n.array.k.element() {
+	if !isElement || n.left.k != n.array.k.Element() {
 		return Access{}
 	}
 	if d, ok := constantOf(n.left); ok {
@@ -137,10 +139,10 @@ func (n *quantifiedNode) access(want truth) Access {
 	switch {
 	case !ok || !found:
 		return Access{}
-	case d.null:
+	case d.Null:
 		return Access{Form: AccessNone}
 	}
-	return l.keys(d.a.elements...)
+	return l.keys(d.Array.Elements...)
 }
 
 func (n *containNode) access(want truth) Access {
@@ -151,30 +153,30 @@ func (n *containNode) access(want truth) Access {
 	switch {
 	case !ok:
 		return Access{}
-	case d.null:
+	case d.Null:
 		return Access{Form: AccessNone}
 	case n.overlap:
-		return l.keys(d.a.elements...)
+		return l.keys(d.Array.Elements...)
 	}
 	if _, contained := constantOf(n.left); contained {
 		return Access{} // column <@ constant, as it is also of an empty array
 	}
-	for _, e := range d.a.elements {
-		if e.null {
+	for _, e := range d.Array.Elements {
+		if e.Null {
 			return Access{Form: AccessNone}
 		}
 	}
-	return l.containing(d.a.elements)
+	return l.containing(d.Array.Elements)
 }
 
 // equalAccess covers the rows of which both sides are equal.
 func (r *relation) equalAccess() Access {
 	l, d, ok := sides(r.left, r.right)
 	switch {
-	case !ok || d.null:
+	case !ok || d.Null:
 		return Access{}
 	case l.key.form == keyElements:
-		return l.containing(d.a.elements)
+		return l.containing(d.Array.Elements)
 	}
 	return l.keys(d)
 }

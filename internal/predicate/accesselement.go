@@ -3,6 +3,8 @@ package predicate
 import (
 	"bytes"
 	"strings"
+
+	"github.com/shapebus/shapebus/internal/predicate/value"
 )
 
 // appendElements adds the key of each element of an array that is not NULL, in the order of the text. It reads what
@@ -12,7 +14,7 @@ func (k Key) appendElements(b *KeyBuffer, cell []byte) {
 	i := bytes.IndexByte(cell, '{') // behind the bounds of dimensions, if there are any
 	for i >= 0 && i < len(cell) {
 		switch c := cell[i]; {
-		case c == '{' || c == '}' || c == ',' || strings.IndexByte(space, c) >= 0:
+		case c == '{' || c == '}' || c == ',' || strings.IndexByte(value.Space, c) >= 0:
 			i++
 		case c == '"':
 			i = k.quotedElement(b, cell, i+1)
@@ -21,7 +23,7 @@ func (k Key) appendElements(b *KeyBuffer, cell []byte) {
 			if end < i {
 				end = len(cell)
 			}
-			text := bytes.TrimRight(cell[i:end], space)
+			text := bytes.TrimRight(cell[i:end], value.Space)
 			if len(text) != len("NULL") || !bytes.EqualFold(text, []byte("NULL")) {
 				k.appendKey(b, text)
 			}
@@ -47,10 +49,10 @@ func (k Key) quotedElement(b *KeyBuffer, cell []byte, i int) int {
 
 // appendKey adds the key of one value's text. As in evaluation, what is not of the type reads as NULL, and has none.
 func (k Key) appendKey(b *KeyBuffer, text []byte) {
-	var v value
-	if !k.read.read(text, &v) {
+	var v value.Operand
+	if !k.read.Read(text, &v) {
 		return
 	}
-	b.bytes = appendValue(b.bytes, k.read.domain, &v)
+	b.bytes = value.AppendOrdered(b.bytes, k.read.Domain, &v)
 	b.ends = append(b.ends, len(b.bytes))
 }

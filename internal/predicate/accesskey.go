@@ -2,6 +2,8 @@ package predicate
 
 import (
 	"encoding/binary"
+
+	"github.com/shapebus/shapebus/internal/predicate/value"
 )
 
 // Key says how the cells of one column become keys: strings of bytes that are equal exactly when the values are, and
@@ -10,7 +12,7 @@ import (
 type Key struct {
 	column int
 	form   keyForm
-	read   reading
+	read   value.Reading
 }
 
 type keyForm uint8
@@ -40,8 +42,8 @@ func (k Key) Null() bool { return k.form == keyNull }
 // Compare orders keys, so that lists of them can be brought into one order.
 func (k Key) Compare(o Key) int {
 	for _, d := range [...]int{
-		k.column - o.column, int(k.form) - int(o.form), int(k.read.k) - int(o.read.k), int(k.read.domain) - int(o.read.domain),
-		order(o.read.trim, k.read.trim), order(o.read.micros, k.read.micros),
+		k.column - o.column, int(k.form) - int(o.form), int(k.read.Kind) - int(o.read.Kind), int(k.read.Domain) - int(o.read.Domain),
+		order(o.read.Trim, k.read.Trim), order(o.read.Micros, k.read.Micros),
 	} {
 		if d != 0 {
 			return d
@@ -116,18 +118,18 @@ type KeyColumn struct {
 // MemberKeys returns the keys by which values of two columns, of different tables perhaps, are equal as outer = inner
 // would have it. ok is false where Postgres has no such operator, or none that can be reproduced.
 func MemberKeys(outer, inner KeyColumn) (outerKey, innerKey Key, ok bool) {
-	o, okO := kindOfOID(outer.TypeOID)
-	i, okI := kindOfOID(inner.TypeOID)
+	o, okO := value.KindOfOID(outer.TypeOID)
+	i, okI := value.KindOfOID(inner.TypeOID)
 	if !okO || !okI {
 		return Key{}, Key{}, false
 	}
 	plan, ok := planComparison(o, i)
-	if !ok && (o != kindBool || i != kindBool) {
+	if !ok && (o != value.Bool || i != value.Bool) {
 		return Key{}, Key{}, false
 	}
 	outerKey, innerKey = Key{column: outer.Index}, Key{column: inner.Index}
-	sameText := o.isInt() && i.isInt() || o.isText() && i.isText() || o == i
-	if !o.hasUniqueText() || !i.hasUniqueText() || !sameText || plan.left.trim || plan.right.trim {
+	sameText := o.IsInt() && i.IsInt() || o.IsText() && i.IsText() || o == i
+	if !o.HasUniqueText() || !i.HasUniqueText() || !sameText || plan.left.Trim || plan.right.Trim {
 		outerKey.form, outerKey.read = keyValue, plan.left
 		innerKey.form, innerKey.read = keyValue, plan.right
 	}

@@ -1,5 +1,7 @@
 package predicate
 
+import "github.com/shapebus/shapebus/internal/predicate/value"
+
 // accessOf covers the rows of which a node is want, TRUE or FALSE. NULL is neither, so a comparison covers no row whose column
 // is NULL. What is not known here is a scan: that is always right, and costs one evaluation a row.
 func accessOf(n node, want truth) Access {
@@ -119,7 +121,7 @@ func (n *compareConstNode) access(want truth) Access {
 		return keysOf(Key{column: n.column.index, form: keyText}, string(n.sameText))
 	}
 	k := Key{column: n.column.index, form: keyValue, read: n.read}
-	bound := Bound{Set: true, Value: string(appendValue(nil, n.read.domain, &n.value))}
+	bound := Bound{Set: true, Value: string(value.AppendOrdered(nil, n.read.Domain, &n.value))}
 	out := Access{Form: AccessRange, Key: k}
 	switch op {
 	case opEqual:
@@ -154,7 +156,7 @@ func (n *inNode) access(want truth) Access {
 		return keysOf(Key{column: n.column.index, form: keyText}, values...)
 	}
 	for i := range n.values {
-		values = append(values, string(appendValue(nil, n.read.domain, &n.values[i])))
+		values = append(values, string(value.AppendOrdered(nil, n.read.Domain, &n.values[i])))
 	}
 	return keysOf(Key{column: n.column.index, form: keyValue, read: n.read}, values...)
 }
@@ -165,7 +167,7 @@ func (n *likeNode) access(want truth) Access {
 		return Access{}
 	}
 	prefix := n.match.segments[0][0]
-	k := Key{column: n.column.index, form: keyValue, read: reading{k: n.column.k, domain: domainBytes}}
+	k := Key{column: n.column.index, form: keyValue, read: value.Reading{Kind: n.column.k, Domain: value.DomainBytes}}
 	if len(n.match.segments) == 1 && len(n.match.segments[0]) == 1 { // without any sign
 		k = Key{column: n.column.index, form: keyText}
 		return keysOf(k, string(prefix))

@@ -3,6 +3,8 @@ package predicate
 import (
 	"math"
 	"strconv"
+
+	"github.com/shapebus/shapebus/internal/predicate/value"
 )
 
 type (
@@ -10,14 +12,14 @@ type (
 	// is never zero: the builder wraps it in NULLIF.
 	arithExpr struct {
 		op          byte // + - * / %, d for div(), & | # on integers
-		k           kind
+		k           value.Kind
 		left, right scalar
 	}
 
 	// unaryExpr is - (negation), @ (magnitude) and ~ (all bits).
 	unaryExpr struct {
 		op  byte
-		k   kind
+		k   value.Kind
 		arg scalar
 	}
 
@@ -28,24 +30,24 @@ type (
 	nullifExpr struct{ relation }
 )
 
-func (e *arithExpr) eval(row [][]byte) datum {
+func (e *arithExpr) eval(row [][]byte) value.Datum {
 	l := e.left.eval(row)
-	if l.null {
+	if l.Null {
 		return l
 	}
 	r := e.right.eval(row)
-	if r.null {
+	if r.Null {
 		return r
 	}
 	switch e.k {
-	case kindNumeric:
-		return datum{b: parseBignum(l.b).arithmetic(e.op, parseBignum(r.b)).text()}
-	case kindFloat4:
-		return datum{f: float64(float32(floatArithmetic(e.op, l.f, r.f)))}
-	case kindFloat8:
-		return datum{f: floatArithmetic(e.op, l.f, r.f)}
+	case value.Numeric:
+		return value.Datum{Bytes: value.ParseBignum(l.Bytes).Arithmetic(e.op, value.ParseBignum(r.Bytes)).Text()}
+	case value.Float4:
+		return value.Datum{Float: float64(float32(floatArithmetic(e.op, l.Float, r.Float)))}
+	case value.Float8:
+		return value.Datum{Float: floatArithmetic(e.op, l.Float, r.Float)}
 	default: // integers, within bounds that rule out an overflow
-		return datum{i: intArithmetic(e.op, l.i, r.i)}
+		return value.Datum{Int: intArithmetic(e.op, l.Int, r.Int)}
 	}
 }
 
@@ -85,43 +87,43 @@ func floatArithmetic(op byte, l, r float64) float64 {
 	}
 }
 
-func (e *unaryExpr) eval(row [][]byte) datum {
+func (e *unaryExpr) eval(row [][]byte) value.Datum {
 	d := e.arg.eval(row)
 	switch {
-	case d.null:
-	case e.k == kindNumeric:
-		x := parseBignum(d.b)
-		if e.op == '-' || x.class != decNaN && x.sign() < 0 {
-			x = x.negated()
+	case d.Null:
+	case e.k == value.Numeric:
+		x := value.ParseBignum(d.Bytes)
+		if e.op == '-' || x.Class != value.NaN && x.Sign() < 0 {
+			x = x.Negated()
 		}
-		d.b = x.text()
-	case e.k.isFloat() && e.op == '@':
-		d.f = math.Abs(d.f)
-	case e.k.isFloat():
-		d.f = -d.f
+		d.Bytes = x.Text()
+	case e.k.IsFloat() && e.op == '@':
+		d.Float = math.Abs(d.Float)
+	case e.k.IsFloat():
+		d.Float = -d.Float
 	case e.op == '~':
-		d.i = ^d.i
-	case e.op == '-' || d.i < 0:
-		d.i = -d.i
+		d.Int = ^d.Int
+	case e.op == '-' || d.Int < 0:
+		d.Int = -d.Int
 	}
 	return d
 }
 
-func (e *sqrtExpr) eval(row [][]byte) datum {
+func (e *sqrtExpr) eval(row [][]byte) value.Datum {
 	d := e.arg.eval(row)
-	if d.null || d.f < 0 {
-		return nullDatum
+	if d.Null || d.Float < 0 {
+		return value.Null
 	}
-	return datum{f: math.Sqrt(d.f)}
+	return value.Datum{Float: math.Sqrt(d.Float)}
 }
 
-func (e *nullifExpr) eval(row [][]byte) datum {
+func (e *nullifExpr) eval(row [][]byte) value.Datum {
 	l := e.left.eval(row)
-	if l.null {
+	if l.Null {
 		return l
 	}
-	if r := e.right.eval(row); !r.null && e.compare(&l, &r) == 0 {
-		return nullDatum
+	if r := e.right.eval(row); !r.Null && e.compare(&l, &r) == 0 {
+		return value.Null
 	}
 	return l
 }
@@ -180,18 +182,18 @@ func (p *printer) call(name string, args ...scalar) {
 }
 
 // arithBounds bounds the result of l op r.
-func arithBounds(op byte, k kind, l, r bounds) bounds {
+func arithBounds(op byte, k value.Kind, l, r bounds) bounds {
 	switch op {
 	case '+', '-':
 		out := bounds{max(l.hi, r.hi) + 1, min(l.lo, r.lo)}
-		if k.isFloat() {
+		if k.IsFloat() {
 			out.lo -= 54 // what cancellation leaves is a multiple of the last place
 		}
 		return out
 	case '*':
 		return bounds{l.hi + r.hi, l.lo + r.lo}
 	case '/':
-		if k.isInt() {
+		if k.IsInt() {
 			return bounds{hi: l.hi}
 		}
 		return bounds{l.hi - r.lo, min(l.lo-r.hi, -bitsOfDigits(16))}
@@ -214,21 +216,21 @@ func (b *builder) arithmetic(op byte, left, right term, pos int) (term, *Error) 
 	k := commonNumber(l.k, r.k)
 	bits := op == '&' || op == '|' || op == '#'
 	switch {
-	case bits && !logical.isInt(), logical.isFloat() && op == '%':
+	case bits && !logical.IsInt(), logical.IsFloat() && op == '%':
 		return term{}, b.noOperator(string(rune(op)), left, right, pos)
 	case bits:
-		k = kindInt8
+		k = value.Int8
 		l, r = wholeBits(l), wholeBits(r)
-	case logical.isInt():
-		out := arithBounds(op, kindInt8, l.bounds, r.bounds)
-		k = kindInt8
-		if out.hi > 62 || l.k == kindNumeric || r.k == kindNumeric {
-			k = kindNumeric
+	case logical.IsInt():
+		out := arithBounds(op, value.Int8, l.bounds, r.bounds)
+		k = value.Int8
+		if out.hi > 62 || l.k == value.Numeric || r.k == value.Numeric {
+			k = value.Numeric
 			if op == '/' {
 				op = 'd'
 			}
 		}
-	case logical.isFloat():
+	case logical.IsFloat():
 		k = logical
 	}
 	var err *Error
@@ -243,10 +245,10 @@ func (b *builder) arithmetic(op byte, left, right term, pos int) (term, *Error) 
 		r = notZero(r)
 	}
 	out := scalar{expr: &arithExpr{op, k, l, r}, k: k, bounds: arithBounds(op, k, l.bounds, r.bounds)}
-	if out.bounds.hi > maxBits(k) || k.isFloat() && out.bounds.lo < -maxBits(k) {
+	if out.bounds.hi > maxBits(k) || k.IsFloat() && out.bounds.lo < -maxBits(k) {
 		return term{}, tooWide(pos)
 	}
-	out.bounds.lo = max(out.bounds.lo, -bitsOfDigits(numericScale))
+	out.bounds.lo = max(out.bounds.lo, -bitsOfDigits(value.NumericScale))
 	t := exprTerm(out, pos)
 	t.k = logical
 	return t, nil
@@ -254,8 +256,8 @@ func (b *builder) arithmetic(op byte, left, right term, pos int) (term, *Error) 
 
 // wholeBits brings an integer of any width to a bigint; what does not fit is NULL.
 func wholeBits(s scalar) scalar {
-	if s.k == kindNumeric {
-		return narrowToType(s, kindInt8)
+	if s.k == value.Numeric {
+		return narrowToType(s, value.Int8)
 	}
 	return s
 }
@@ -268,27 +270,27 @@ func notZero(s scalar) scalar {
 	if _, ok := s.expr.(*constExpr); ok && !isZeroConst(s) {
 		return s
 	}
-	zero := newConst(constant{k: s.k, text: "0"})
-	return scalar{expr: &nullifExpr{relation{s, zero, comparator(s.k, s.k), true}}, k: s.k, bounds: s.bounds}
+	zero := newConst(value.Constant{Kind: s.k, Text: "0"})
+	return scalar{expr: &nullifExpr{relation{s, zero, value.Comparator(s.k, s.k), true}}, k: s.k, bounds: s.bounds}
 }
 
 func isZeroConst(s scalar) bool {
 	c, ok := s.expr.(*constExpr)
-	return ok && !c.c.null && c.c.text == "0"
+	return ok && !c.c.Null && c.c.Text == "0"
 }
 
 // power multiplies: the last digits of pow() depend on the machine's library.
-func (b *builder) power(left, right term, logical kind, pos int) (term, *Error) {
+func (b *builder) power(left, right term, logical value.Kind, pos int) (term, *Error) {
 	const most = 8
-	n, err := strconv.Atoi(right.c.text)
-	if right.form != formConst || right.c.null || err != nil || n < 1 || n > most {
+	n, err := strconv.Atoi(right.c.Text)
+	if right.form != formConst || right.c.Null || err != nil || n < 1 || n > most {
 		return term{}, &Error{
 			Pos: pos, Message: "operator ^ is supported with the constant exponents 1 to 8 only",
 			Hint: "the last digits of other powers depend on the machine",
 		}
 	}
-	if logical.isInt() {
-		logical = kindFloat8
+	if logical.IsInt() {
+		logical = value.Float8
 	}
 	base, cerr := b.scalar(left).guarded().convert(logical, left.pos)
 	if cerr != nil {
@@ -307,7 +309,7 @@ func (b *builder) power(left, right term, logical kind, pos int) (term, *Error) 
 // unary builds - @ ~ and |/.
 func (b *builder) unary(op string, arg term, pos int) (term, *Error) {
 	s := b.scalar(arg).guarded()
-	if !arg.k.isNumber() || op == "~" && !arg.k.isInt() {
+	if !arg.k.IsNumber() || op == "~" && !arg.k.IsInt() {
 		return term{}, &Error{Pos: pos, Message: "operator does not exist: " + op + " " + arg.typeName(b)}
 	}
 	var err *Error
@@ -316,17 +318,17 @@ func (b *builder) unary(op string, arg term, pos int) (term, *Error) {
 	case "+":
 		return arg, nil
 	case "|/":
-		if s, err = s.convert(kindFloat8, pos); err != nil {
+		if s, err = s.convert(value.Float8, pos); err != nil {
 			return term{}, err
 		}
-		root := scalar{expr: &sqrtExpr{s}, k: kindFloat8, bounds: bounds{s.bounds.hi, min(s.bounds.lo, 0)}}
+		root := scalar{expr: &sqrtExpr{s}, k: value.Float8, bounds: bounds{s.bounds.hi, min(s.bounds.lo, 0)}}
 		return exprTerm(root, pos), nil
 	case "~":
-		s, k = wholeBits(s), kindInt8
+		s, k = wholeBits(s), value.Int8
 	default: // - and @
-		if k.isInt() {
-			if k = kindInt8; s.bounds.hi > 62 {
-				k = kindNumeric
+		if k.IsInt() {
+			if k = value.Int8; s.bounds.hi > 62 {
+				k = value.Numeric
 			}
 		}
 	}

@@ -1,5 +1,7 @@
 package predicate
 
+import "github.com/shapebus/shapebus/internal/predicate/value"
+
 type (
 	// arrayExpr is ARRAY[…] of expressions.
 	arrayExpr struct{ elements []scalar }
@@ -28,80 +30,80 @@ type (
 		name        string // the operator
 		all         bool
 		left, array scalar
-		test        func(left, element *datum) bool
+		test        func(left, element *value.Datum) bool
 	}
 
 	// containNode is left @> right, or && (overlap), on arrays. <@ is @> the other way round.
 	containNode struct {
 		overlap     bool
 		left, right scalar
-		compare     func(a, b *datum) int
+		compare     func(a, b *value.Datum) int
 	}
 )
 
 // flatLower bounds the first subscript of an array that is joined.
 const flatLower = 1_000_000_000
 
-func (e *arrayExpr) eval(row [][]byte) datum {
-	elements := make([]datum, len(e.elements))
+func (e *arrayExpr) eval(row [][]byte) value.Datum {
+	elements := make([]value.Datum, len(e.elements))
 	for i, x := range e.elements {
 		elements[i] = x.eval(row)
 	}
-	return datum{a: newArray(elements)}
+	return value.Datum{Array: value.NewArray(elements)}
 }
 
-func (e *flatExpr) eval(row [][]byte) datum {
+func (e *flatExpr) eval(row [][]byte) value.Datum {
 	d := e.arg.eval(row)
-	if !d.null && (len(d.a.dims) > 1 || len(d.a.dims) == 1 && !between(int64(d.a.dims[0].lower), flatLower)) {
-		return nullDatum
+	if !d.Null && (len(d.Array.Dims) > 1 || len(d.Array.Dims) == 1 && !between(int64(d.Array.Dims[0].Lower), flatLower)) {
+		return value.Null
 	}
 	return d
 }
 
-func (e *joinExpr) eval(row [][]byte) datum {
+func (e *joinExpr) eval(row [][]byte) value.Datum {
 	l, r := e.left.eval(row), e.right.eval(row)
 	switch {
-	case e.left.k.isArray() && e.right.k.isArray():
-		if l.null {
+	case e.left.k.IsArray() && e.right.k.IsArray():
+		if l.Null {
 			return r
 		}
-		if r.null {
+		if r.Null {
 			return l
 		}
-		return datum{a: l.a.joined(r.a)}
-	case e.left.k.isArray():
-		if l.null {
-			l.a = &array{}
+		return value.Datum{Array: l.Array.Joined(r.Array)}
+	case e.left.k.IsArray():
+		if l.Null {
+			l.Array = &value.Array{}
 		}
-		return datum{a: l.a.joined(newArray([]datum{r}))}
+		return value.Datum{Array: l.Array.Joined(value.NewArray([]value.Datum{r}))}
 	}
-	if r.null {
-		r.a = &array{}
+	if r.Null {
+		r.Array = &value.Array{}
 	}
-	out := newArray([]datum{l}).joined(r.a)
-	if len(r.a.dims) == 1 {
-		out.dims = []dimension{{lower: r.a.dims[0].lower, length: len(out.elements)}}
+	out := value.NewArray([]value.Datum{l}).Joined(r.Array)
+	if len(r.Array.Dims) == 1 {
+		out.Dims = []value.Dimension{{Lower: r.Array.Dims[0].Lower, Length: len(out.Elements)}}
 	}
-	return datum{a: out}
+	return value.Datum{Array: out}
 }
 
-func (e *subscriptExpr) eval(row [][]byte) datum {
+func (e *subscriptExpr) eval(row [][]byte) value.Datum {
 	d := e.array.eval(row)
-	if d.null {
+	if d.Null {
 		return d
 	}
 	upper, ok := subscripts(row, e.upper, int64(1)<<40)
 	if !ok {
-		return nullDatum
+		return value.Null
 	}
 	if !e.slice {
-		return d.a.at(upper)
+		return d.Array.At(upper)
 	}
 	lower, ok := subscripts(row, e.lower, -int64(1)<<40)
 	if !ok {
-		return nullDatum
+		return value.Null
 	}
-	return datum{a: d.a.slice(lower, upper)}
+	return value.Datum{Array: d.Array.Slice(lower, upper)}
 }
 
 func subscripts(row [][]byte, exprs []scalar, missing int64) (out []int64, ok bool) {
@@ -112,39 +114,39 @@ func subscripts(row [][]byte, exprs []scalar, missing int64) (out []int64, ok bo
 			continue
 		}
 		d := x.eval(row)
-		if d.null {
+		if d.Null {
 			return nil, false
 		}
-		out[i] = d.i
+		out[i] = d.Int
 	}
 	return out, true
 }
 
-func (e *dimsExpr) eval(row [][]byte) datum {
+func (e *dimsExpr) eval(row [][]byte) value.Datum {
 	d := e.arg.eval(row)
-	if d.null || len(d.a.dims) == 0 {
-		return nullDatum
+	if d.Null || len(d.Array.Dims) == 0 {
+		return value.Null
 	}
-	return datum{i: int64(len(d.a.dims))}
+	return value.Datum{Int: int64(len(d.Array.Dims))}
 }
 
 func (n *quantifiedNode) eval(row [][]byte) truth {
 	a := n.array.eval(row)
-	if a.null {
+	if a.Null {
 		return isUnknown
 	}
 	out := truthOf(n.all)
-	if len(a.a.elements) == 0 {
+	if len(a.Array.Elements) == 0 {
 		return out
 	}
 	l := n.left.eval(row)
-	if l.null {
+	if l.Null {
 		return isUnknown
 	}
-	for i := range a.a.elements {
-		e := &a.a.elements[i]
+	for i := range a.Array.Elements {
+		e := &a.Array.Elements[i]
 		switch {
-		case e.null:
+		case e.Null:
 			out = isUnknown
 		case n.test(&l, e) != n.all:
 			return truthOf(!n.all)
@@ -156,12 +158,12 @@ func (n *quantifiedNode) eval(row [][]byte) truth {
 func (n *containNode) eval(row [][]byte) truth {
 	l, r := n.left.eval(row), n.right.eval(row)
 	switch {
-	case l.null || r.null:
+	case l.Null || r.Null:
 		return isUnknown
 	case n.overlap:
-		return truthOf(l.a.overlaps(r.a, n.compare))
+		return truthOf(l.Array.Overlaps(r.Array, n.compare))
 	}
-	return truthOf(l.a.contains(r.a, n.compare))
+	return truthOf(l.Array.Contains(r.Array, n.compare))
 }
 
 func (e *arrayExpr) columns(add func(int)) { columnsOf(e.elements, add) }

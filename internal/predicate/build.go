@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/shapebus/shapebus/internal/predicate/value"
+
 	pg_query "github.com/pganalyze/pg_query_go/v6"
 )
 
@@ -13,7 +15,7 @@ type builder struct {
 	where     string
 	table     *Table
 	params    []*string // nil for NULL
-	paramKind []kind
+	paramKind []value.Kind
 	paramUsed []bool
 	sub       subqueryBuilder
 	joins     int // texts joined so far
@@ -30,13 +32,13 @@ func (b *builder) condition(n *pg_query.Node, what string, depth int) (node, *Er
 }
 
 func (b *builder) asCondition(t term, what string) (node, *Error) {
-	if t.k == kindUnknown {
+	if t.k == value.Unknown {
 		var err *Error
-		if t, err = b.resolve(t, kindBool); err != nil {
+		if t, err = b.resolve(t, value.Bool); err != nil {
 			return nil, err
 		}
 	}
-	if t.k != kindBool {
+	if t.k != value.Bool {
 		return nil, &Error{Pos: t.pos, Message: fmt.Sprintf("argument of %s must be type boolean, not type %s", what, t.typeName(b))}
 	}
 	switch t.form {
@@ -47,10 +49,10 @@ func (b *builder) asCondition(t term, what string) (node, *Error) {
 	case formColumn:
 		return &boolColumnNode{t.column}, nil
 	default: // a constant: resolve has made one of a parameter
-		if t.c.null {
+		if t.c.Null {
 			return &literalNode{isUnknown}, nil
 		}
-		return &literalNode{truthOf(t.c.text == "t")}, nil
+		return &literalNode{truthOf(t.c.Text == "t")}, nil
 	}
 }
 
@@ -59,7 +61,7 @@ func (t *term) typeName(b *builder) string {
 	if t.enum != nil {
 		return t.enum.name
 	}
-	if t.k == kindOpaque {
+	if t.k == value.Opaque {
 		return b.table.Columns[t.column.index].typeName()
 	}
 	return t.k.String()

@@ -3,6 +3,8 @@ package predicate
 import (
 	"fmt"
 
+	"github.com/shapebus/shapebus/internal/predicate/value"
+
 	pg_query "github.com/pganalyze/pg_query_go/v6"
 )
 
@@ -32,7 +34,7 @@ func (b *builder) call(f *pg_query.FuncCall, pos, depth int) (term, *Error) {
 		}
 		args = append(args, t)
 	}
-	if k, ok := kindOfName(name); ok && len(args) == 1 && name != "interval" && name != "time" && name != "timestamp" {
+	if k, ok := value.KindOfName(name); ok && len(args) == 1 && name != "interval" && name != "time" && name != "timestamp" {
 		return b.cast(args[0], k, pos)
 	}
 	build, ok := functions[function{name, len(args)}]
@@ -86,10 +88,10 @@ func (b *builder) noFunction(c call) *Error {
 
 func (b *builder) numberFunction(c call) (term, *Error) {
 	for i := range c.args {
-		k := kindFloat8
+		k := value.Float8
 		if c.name == "div" || c.name == "mod" {
-			k = kindNumeric
-			if other := c.args[len(c.args)-1-i].k; c.name == "mod" && other != kindUnknown {
+			k = value.Numeric
+			if other := c.args[len(c.args)-1-i].k; c.name == "mod" && other != value.Unknown {
 				k = other
 			}
 		}
@@ -97,7 +99,7 @@ func (b *builder) numberFunction(c call) (term, *Error) {
 		if c.args[i], err = b.resolve(c.args[i], k); err != nil {
 			return term{}, err
 		}
-		if !c.args[i].k.isNumber() || len(c.args) == 2 && c.args[i].k.isFloat() {
+		if !c.args[i].k.IsNumber() || len(c.args) == 2 && c.args[i].k.IsFloat() {
 			return term{}, b.noFunction(c)
 		}
 	}
@@ -105,7 +107,7 @@ func (b *builder) numberFunction(c call) (term, *Error) {
 	case "abs":
 		return b.unary("@", c.args[0], c.pos)
 	case "sqrt":
-		if c.args[0].k == kindNumeric {
+		if c.args[0].k == value.Numeric {
 			return term{}, b.noFunction(c).withHint("cast to double precision")
 		}
 		return b.unary("|/", c.args[0], c.pos)
@@ -113,7 +115,7 @@ func (b *builder) numberFunction(c call) (term, *Error) {
 		return b.arithmetic('%', c.args[0], c.args[1], c.pos)
 	}
 	for i := range c.args {
-		s, err := b.scalar(c.args[i]).guarded().convert(kindNumeric, c.args[i].pos)
+		s, err := b.scalar(c.args[i]).guarded().convert(value.Numeric, c.args[i].pos)
 		if err != nil {
 			return term{}, err
 		}
@@ -130,7 +132,7 @@ type (
 	extremeExpr struct {
 		least   bool
 		args    []scalar
-		compare func(a, b *datum) int
+		compare func(a, b *value.Datum) int
 	}
 )
 
@@ -177,10 +179,10 @@ func (b *builder) extreme(e *pg_query.MinMaxExpr, pos, depth int) (term, *Error)
 		return term{}, err
 	}
 	p := args[0].k
-	if p.isArray() || p == kindJSONB || p == kindEnum {
+	if p.IsArray() || p == value.JSONB || p == value.Enum {
 		return term{}, &Error{Pos: pos, Message: fmt.Sprintf("%s is not supported on %s", name, args[0].typeName())}
 	}
-	t := exprTerm(scalar{expr: &extremeExpr{least, args, comparator(p, p)}, k: p, bounds: joint(args)}, pos)
+	t := exprTerm(scalar{expr: &extremeExpr{least, args, value.Comparator(p, p)}, k: p, bounds: joint(args)}, pos)
 	t.k = k
 	return t, nil
 }
@@ -195,33 +197,33 @@ func (b *builder) nullif(e *pg_query.A_Expr, pos, depth int) (term, *Error) {
 	if err != nil {
 		return term{}, err
 	}
-	if r.left.k.isArray() || left.k.isText() && r.left.k != left.k || left.k != kindUnknown && !left.k.isInt() && r.left.k != left.k {
+	if r.left.k.IsArray() || left.k.IsText() && r.left.k != left.k || left.k != value.Unknown && !left.k.IsInt() && r.left.k != left.k {
 		return term{}, &Error{Pos: pos, Message: "NULLIF takes two values of one type"}
 	}
 	t := exprTerm(scalar{expr: &nullifExpr{r}, k: r.left.k, bounds: r.left.bounds, enum: r.left.enum}, pos)
-	if t.enum = r.left.enum; left.k.isInt() && r.left.k.isInt() {
+	if t.enum = r.left.enum; left.k.IsInt() && r.left.k.IsInt() {
 		t.k = left.k
 	}
 	return t, nil
 }
 
-func (e *coalesceExpr) eval(row [][]byte) datum {
+func (e *coalesceExpr) eval(row [][]byte) value.Datum {
 	for _, a := range e.args {
-		if d := a.eval(row); !d.null {
+		if d := a.eval(row); !d.Null {
 			return d
 		}
 	}
-	return nullDatum
+	return value.Null
 }
 
-func (e *extremeExpr) eval(row [][]byte) datum {
-	best := nullDatum
+func (e *extremeExpr) eval(row [][]byte) value.Datum {
+	best := value.Null
 	for _, a := range e.args {
 		d := a.eval(row)
-		if d.null {
+		if d.Null {
 			continue
 		}
-		if best.null {
+		if best.Null {
 			best = d
 			continue
 		}

@@ -3,6 +3,8 @@ package predicate
 import (
 	"fmt"
 
+	"github.com/shapebus/shapebus/internal/predicate/value"
+
 	pg_query "github.com/pganalyze/pg_query_go/v6"
 )
 
@@ -125,14 +127,14 @@ func (b *builder) compare(op operator, left, right term, pos int) (node, *Error)
 	if left, right, err = b.unify(left, right); err != nil {
 		return nil, err
 	}
-	if left.k == kindBool && right.k == kindBool {
+	if left.k == value.Bool && right.k == value.Bool {
 		return b.compareBooleans(op, left, right)
 	}
 	plan, ok := planComparison(left.k, right.k)
-	if left.form == formExpr || right.form == formExpr || !ok || left.k == kindEnum && (left.form == right.form || !op.isEquality()) {
+	if left.form == formExpr || right.form == formExpr || !ok || left.k == value.Enum && (left.form == right.form || !op.isEquality()) {
 		return b.compareExprs(op, left, right, pos)
 	}
-	if left.c.null && left.form == formConst || right.c.null && right.form == formConst {
+	if left.c.Null && left.form == formConst || right.c.Null && right.form == formConst {
 		return &literalNode{isUnknown}, nil
 	}
 	if err := b.checkFloatRange(plan.domain, left, right); err != nil {
@@ -152,25 +154,25 @@ func (b *builder) compare(op operator, left, right term, pos int) (node, *Error)
 		}
 		return n, nil
 	}
-	var l, r value
-	if err := left.c.read(&l, plan.left); err != nil {
+	var l, r value.Operand
+	if err := left.c.Read(&l, plan.left); err != nil {
 		return nil, inputAt(err, left.pos, left.param)
 	}
-	if err := right.c.read(&r, plan.right); err != nil {
+	if err := right.c.Read(&r, plan.right); err != nil {
 		return nil, inputAt(err, right.pos, right.param)
 	}
-	return &literalNode{truthOf(op.holds(plan.domain.compare(&l, &r)))}, nil
+	return &literalNode{truthOf(op.holds(plan.domain.Compare(&l, &r)))}, nil
 }
 
 // unify lets an untyped side take the type of the other one; two untyped sides are text.
 func (b *builder) unify(left, right term) (l, r term, err *Error) {
 	k := max(left.k, right.k)
 	switch {
-	case left.k != kindUnknown && right.k != kindUnknown, k == kindOpaque:
+	case left.k != value.Unknown && right.k != value.Unknown, k == value.Opaque:
 		return left, right, nil
-	case k == kindUnknown, k == kindVarchar:
-		k = kindText
-	case k == kindEnum:
+	case k == value.Unknown, k == value.Varchar:
+		k = value.Text
+	case k == value.Enum:
 		if left, err = b.resolveEnum(left, right.enum); err == nil {
 			right, err = b.resolveEnum(right, left.enum)
 		}
@@ -197,9 +199,9 @@ func (b *builder) compareBooleans(op operator, left, right term) (node, *Error) 
 func (b *builder) noOperator(op string, left, right term, pos int) *Error {
 	err := &Error{Pos: pos, Message: fmt.Sprintf("operator does not exist: %s %s %s", left.typeName(b), op, right.typeName(b))}
 	switch {
-	case left.k == kindOpaque || right.k == kindOpaque:
+	case left.k == value.Opaque || right.k == value.Opaque:
 		err.Hint = "columns of this type can only be tested with IS NULL"
-	case left.k.isTime() && right.k.isTime():
+	case left.k.IsTime() && right.k.IsTime():
 		err.Message = fmt.Sprintf("cannot compare %s with %s", left.k, right.k)
 		err.Hint = "the result would depend on the session's time zone"
 	}
@@ -224,10 +226,10 @@ func (o operator) mirrored() operator {
 
 // checkFloatRange refuses to compare a numeric column with floats unless its precision keeps it in their range: for
 // other values Postgres raises an error, in the middle of a snapshot.
-func (b *builder) checkFloatRange(d domain, terms ...term) *Error {
+func (b *builder) checkFloatRange(d value.Domain, terms ...term) *Error {
 	const safeDigits = 300
 	for _, t := range terms {
-		if d != domainFloat || t.form != formColumn || t.k != kindNumeric {
+		if d != value.DomainFloat || t.form != formColumn || t.k != value.Numeric {
 			continue
 		}
 		mod := b.table.Columns[t.column.index].TypeMod - 4

@@ -3,6 +3,8 @@ package predicate
 import (
 	"fmt"
 
+	"github.com/shapebus/shapebus/internal/predicate/value"
+
 	pg_query "github.com/pganalyze/pg_query_go/v6"
 )
 
@@ -65,11 +67,11 @@ func (b *builder) inConstants(left term, constants []term) (node, *Error) {
 	if len(constants) < 2 {
 		return nil, nil
 	}
-	kinds := []kind{left.k}
+	kinds := []value.Kind{left.k}
 	for _, t := range constants {
 		kinds = append(kinds, t.k)
 	}
-	common, ok := commonKind(kinds)
+	common, ok := value.CommonKind(kinds)
 	if !ok {
 		return nil, nil
 	}
@@ -78,7 +80,7 @@ func (b *builder) inConstants(left term, constants []term) (node, *Error) {
 		return nil, err
 	}
 	for i, t := range constants {
-		if common == kindEnum {
+		if common == value.Enum {
 			constants[i], err = b.resolveEnum(t, left.enum)
 		} else {
 			constants[i], err = b.converted(t, common)
@@ -87,14 +89,14 @@ func (b *builder) inConstants(left term, constants []term) (node, *Error) {
 			return nil, err
 		}
 	}
-	if common == kindBool || common == kindOpaque || left.form == formConst || left.form == formBool {
+	if common == value.Bool || common == value.Opaque || left.form == formConst || left.form == formBool {
 		return nil, nil
 	}
 	plan, ok := planComparison(left.k, common)
 	if left.form == formExpr || !ok {
 		return b.inExpr(left, constants)
 	}
-	if plan.left.micros {
+	if plan.left.Micros {
 		return nil, nil // dates beside timestamps: Postgres' own conversion of the column could fail
 	}
 	if err := b.checkFloatRange(plan.domain, left); err != nil {
@@ -104,19 +106,19 @@ func (b *builder) inConstants(left term, constants []term) (node, *Error) {
 }
 
 // converted gives a member the common type.
-func (b *builder) converted(t term, k kind) (term, *Error) {
+func (b *builder) converted(t term, k value.Kind) (term, *Error) {
 	t, err := b.resolve(t, k)
 	if err != nil || t.k == k {
 		return t, err
 	}
-	if !t.c.null {
-		c, cerr := castConstant(t.c, k)
+	if !t.c.Null {
+		c, cerr := value.CastConstant(t.c, k)
 		if cerr != nil {
 			return term{}, inputAt(cerr, t.pos, t.param)
 		}
 		t.c = c
 	}
-	t.k, t.c.k = k, k
+	t.k, t.c.Kind = k, k
 	return t, nil
 }
 
@@ -127,7 +129,7 @@ func inSet(c column, plan comparisonPlan, members []term) (node, *Error) {
 		hasNull bool
 	)
 	for _, t := range members {
-		if t.c.null {
+		if t.c.Null {
 			hasNull = true
 			continue
 		}

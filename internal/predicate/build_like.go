@@ -3,6 +3,8 @@ package predicate
 import (
 	"strings"
 
+	"github.com/shapebus/shapebus/internal/predicate/value"
+
 	pg_query "github.com/pganalyze/pg_query_go/v6"
 )
 
@@ -40,21 +42,21 @@ func (b *builder) pattern(n *pg_query.Node, depth int) (term, *Error) {
 		return term{}, err
 	}
 	for _, t := range []*term{&pattern, &escape} {
-		if *t, err = b.resolve(*t, kindText); err != nil {
+		if *t, err = b.resolve(*t, value.Text); err != nil {
 			return term{}, err
 		}
-		if t.form != formConst || !t.k.isText() {
+		if t.form != formConst || !t.k.IsText() {
 			return term{}, &Error{Pos: t.pos, Message: "LIKE and ESCAPE take text constants, not " + t.typeName(b)}
 		}
 	}
-	if pattern.c.null || escape.c.null {
-		pattern.c = constant{k: kindText, null: true}
+	if pattern.c.Null || escape.c.Null {
+		pattern.c = value.Constant{Kind: value.Text, Null: true}
 		return pattern, nil
 	}
-	text, eerr := likeEscape(pattern.c.text, escape.c.text)
+	text, eerr := likeEscape(pattern.c.Text, escape.c.Text)
 	if eerr != nil {
 		return term{}, inputAt(eerr, escape.pos, escape.param)
 	}
-	pattern.c.text = text
+	pattern.c.Text = text
 	return pattern, nil
 }

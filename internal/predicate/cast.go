@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/shapebus/shapebus/internal/predicate/value"
+
 	pg_query "github.com/pganalyze/pg_query_go/v6"
 )
 
@@ -15,7 +17,7 @@ func (b *builder) castTerm(e *pg_query.TypeCast, depth int) (term, *Error) {
 		if err != nil {
 			return term{}, err
 		}
-		if t.enum == nil && t.k != kindUnknown {
+		if t.enum == nil && t.k != value.Unknown {
 			return term{}, b.noCast(t, enum.name, pos)
 		}
 		return b.resolveEnum(t, enum)
@@ -24,8 +26,8 @@ func (b *builder) castTerm(e *pg_query.TypeCast, depth int) (term, *Error) {
 	if err != nil {
 		return term{}, err
 	}
-	if a := e.Arg.GetAArrayExpr(); a != nil && len(a.Elements) == 0 && k.isArray() {
-		return exprTermConst(constant{k: k, text: "{}"}, pos), nil
+	if a := e.Arg.GetAArrayExpr(); a != nil && len(a.Elements) == 0 && k.IsArray() {
+		return exprTermConst(value.Constant{Kind: k, Text: "{}"}, pos), nil
 	}
 	t, err := b.term(e.Arg, depth+1)
 	if err != nil {
@@ -35,33 +37,33 @@ func (b *builder) castTerm(e *pg_query.TypeCast, depth int) (term, *Error) {
 }
 
 // cast converts an operand to a kind.
-func (b *builder) cast(t term, k kind, pos int) (term, *Error) {
+func (b *builder) cast(t term, k value.Kind, pos int) (term, *Error) {
 	switch {
-	case t.k == kindUnknown:
+	case t.k == value.Unknown:
 		return b.resolve(t, k)
 	case t.k == k && t.form != formBool:
 		return t, nil
-	case t.form == formConst && t.c.null:
-		t.k, t.c.k, t.enum = k, k, nil
+	case t.form == formConst && t.c.Null:
+		t.k, t.c.Kind, t.enum = k, k, nil
 		return t, nil
 	case t.form == formConst && castsAsConstant(t.k, k):
-		c, cerr := castConstant(t.c, k)
+		c, cerr := value.CastConstant(t.c, k)
 		if cerr != nil {
 			return term{}, inputAt(cerr, t.pos, t.param)
 		}
 		t.k, t.c = k, c
 		return t, nil
-	case t.k == kindOpaque:
+	case t.k == value.Opaque:
 		return term{}, b.noCast(t, k.String(), pos)
 	}
 	s := b.scalar(t)
 	as, pattern := textPattern(k)
 	switch {
-	case t.k.isText() && pattern != nil:
+	case t.k.IsText() && pattern != nil:
 		s = textCast(s, as, pattern)
-	case t.k.isNumber() && k.isInt() && (!t.k.isInt() || k < t.k):
+	case t.k.IsNumber() && k.IsInt() && (!t.k.IsInt() || k < t.k):
 		s = narrowToType(s, k)
-	case k.isInt() && (s.k == kindNumeric || s.k.isInt() && s.k >= k):
+	case k.IsInt() && (s.k == value.Numeric || s.k.IsInt() && s.k >= k):
 		// The integer is wider than its type in the user's text already.
 	default:
 		var err *Error
@@ -77,12 +79,12 @@ func (b *builder) cast(t term, k kind, pos int) (term, *Error) {
 	return out, nil
 }
 
-// castsAsConstant holds for casts that castConstant makes, with the errors that belong to constants.
-func castsAsConstant(from, to kind) bool {
-	if from.isNumber() {
-		return !to.isText()
+// castsAsConstant holds for casts that CastConstant makes, with the errors that belong to constants.
+func castsAsConstant(from, to value.Kind) bool {
+	if from.IsNumber() {
+		return !to.IsText()
 	}
-	return from == kindBool || from.isText() || from == kindUUID
+	return from == value.Bool || from.IsText() || from == value.UUID
 }
 
 func (b *builder) noCast(t term, to string, pos int) *Error {
@@ -113,15 +115,15 @@ func typeNameParts(name *pg_query.TypeName) []string {
 	return parts
 }
 
-func (b *builder) castKind(name *pg_query.TypeName) (kind, *Error) {
+func (b *builder) castKind(name *pg_query.TypeName) (value.Kind, *Error) {
 	pos := b.at(name.Location)
 	parts := typeNameParts(name)
 	if len(parts) == 2 && parts[0] == "pg_catalog" {
 		parts = parts[1:]
 	}
-	k, ok := kindOfName(parts[len(parts)-1])
+	k, ok := value.KindOfName(parts[len(parts)-1])
 	switch {
-	case len(parts) != 1 || !ok || name.Setof || name.PctType || len(name.ArrayBounds) > 0 && k == kindJSONB:
+	case len(parts) != 1 || !ok || name.Setof || name.PctType || len(name.ArrayBounds) > 0 && k == value.JSONB:
 		full := strings.Join(parts, ".") + strings.Repeat("[]", len(name.ArrayBounds))
 		return 0, &Error{Pos: pos, Message: "unsupported type " + full}
 	case len(name.Typmods) > 0:
@@ -131,7 +133,7 @@ func (b *builder) castKind(name *pg_query.TypeName) (kind, *Error) {
 		}
 	}
 	if len(name.ArrayBounds) > 0 {
-		k |= kindArray
+		k |= value.ArrayOf
 	}
 	return k, nil
 }

@@ -4,13 +4,15 @@ import (
 	"math"
 	"regexp"
 	"strconv"
+
+	"github.com/shapebus/shapebus/internal/predicate/value"
 )
 
 // textCastExpr reads text as another type. Texts that are not of the pattern, which is a little narrower than what
 // Postgres accepts, are NULL instead of an error. Postgres and Go give the patterns the same meaning.
 type textCastExpr struct {
 	arg     scalar
-	to      kind
+	to      value.Kind
 	pattern *regexp.Regexp
 }
 
@@ -40,66 +42,66 @@ var (
 )
 
 // textPattern returns what text is cast to in the SQL, and the pattern; nil if text cannot be cast to the kind.
-func textPattern(to kind) (kind, *regexp.Regexp) {
+func textPattern(to value.Kind) (value.Kind, *regexp.Regexp) {
 	switch to {
-	case kindBool:
+	case value.Bool:
 		return to, boolPattern
-	case kindInt2, kindInt4, kindInt8:
-		return kindNumeric, wholeNumber
-	case kindNumeric:
+	case value.Int2, value.Int4, value.Int8:
+		return value.Numeric, wholeNumber
+	case value.Numeric:
 		return to, numericPattern
-	case kindFloat8:
+	case value.Float8:
 		return to, float8Pattern
-	case kindFloat4:
+	case value.Float4:
 		return to, float4Pattern
-	case kindUUID:
+	case value.UUID:
 		return to, uuidPattern
-	case kindDate:
+	case value.Date:
 		return to, datePattern
-	case kindTimestamp:
+	case value.Timestamp:
 		return to, stampPattern
-	case kindTimestamptz:
+	case value.Timestamptz:
 		return to, zonedPattern
-	case kindTime:
+	case value.Time:
 		return to, timePattern
 	default: // intervals, jsonb and arrays have no pattern
 		return to, nil
 	}
 }
 
-func textCast(arg scalar, to kind, pattern *regexp.Regexp) scalar {
+func textCast(arg scalar, to value.Kind, pattern *regexp.Regexp) scalar {
 	s := scalar{expr: &textCastExpr{arg, to, pattern}, k: to}
 	switch to {
-	case kindNumeric:
+	case value.Numeric:
 		s.bounds = bounds{hi: bitsOfDigits(350), lo: -bitsOfDigits(350)}
 		if pattern == wholeNumber {
 			s.bounds = bounds{hi: 64}
 		}
-	case kindFloat8:
+	case value.Float8:
 		s.bounds = bounds{hi: bitsOfDigits(200), lo: -bitsOfDigits(200)}
-	case kindFloat4:
+	case value.Float4:
 		s.bounds = bounds{hi: bitsOfDigits(25), lo: -bitsOfDigits(25)}
 	default: // not a number
 	}
 	return s
 }
 
-func (e *textCastExpr) eval(row [][]byte) datum {
+func (e *textCastExpr) eval(row [][]byte) value.Datum {
 	d := e.arg.eval(row)
-	if d.null || !e.pattern.Match(d.b) {
-		return nullDatum
+	if d.Null || !e.pattern.Match(d.Bytes) {
+		return value.Null
 	}
-	c, err := parseConstant(e.to, string(d.b))
+	c, err := value.ParseConstant(e.to, string(d.Bytes))
 	if err != nil {
-		return nullDatum
+		return value.Null
 	}
-	if e.to == kindNumeric { // the canonical form drops zeros that the text of a numeric keeps
-		return datum{b: plainNumeric([]byte(trimSpace(string(d.b))))}
+	if e.to == value.Numeric { // the canonical form drops zeros that the text of a numeric keeps
+		return value.Datum{Bytes: value.PlainNumeric([]byte(value.TrimSpace(string(d.Bytes))))}
 	}
-	if e.to.isFloat() { // the canonical form drops the sign of zero
-		return datum{f: floatOf(e.to, []byte(trimSpace(string(d.b))))}
+	if e.to.IsFloat() { // the canonical form drops the sign of zero
+		return value.Datum{Float: value.FloatOf(e.to, []byte(value.TrimSpace(string(d.Bytes))))}
 	}
-	out, _ := readDatum(e.to, []byte(c.text))
+	out, _ := value.ReadDatum(e.to, []byte(c.Text))
 	return out
 }
 
@@ -118,29 +120,29 @@ func (e *textCastExpr) print(p *printer) {
 // narrowExpr brings a number to an integer type, or a smaller range of one; what is outside of the range is NULL.
 type narrowExpr struct {
 	arg       scalar
-	to        kind
+	to        value.Kind
 	low, high int64
 }
 
-func (e *narrowExpr) eval(row [][]byte) datum {
+func (e *narrowExpr) eval(row [][]byte) value.Datum {
 	d := e.arg.eval(row)
 	switch {
-	case d.null:
+	case d.Null:
 		return d
-	case e.arg.k.isFloat():
-		if d.f < float64(e.low) || d.f > float64(e.high) || d.f != d.f {
-			return nullDatum
+	case e.arg.k.IsFloat():
+		if d.Float < float64(e.low) || d.Float > float64(e.high) || d.Float != d.Float {
+			return value.Null
 		}
-		d = datum{i: int64(math.RoundToEven(d.f))}
-	case e.arg.k == kindNumeric:
-		n, ok := roundedNumeric(d.b, e.low, e.high)
+		d = value.Datum{Int: int64(math.RoundToEven(d.Float))}
+	case e.arg.k == value.Numeric:
+		n, ok := value.RoundedNumeric(d.Bytes, e.low, e.high)
 		if !ok {
-			return nullDatum
+			return value.Null
 		}
-		d = datum{i: n}
+		d = value.Datum{Int: n}
 	}
-	if d.i < e.low || d.i > e.high {
-		return nullDatum
+	if d.Int < e.low || d.Int > e.high {
+		return value.Null
 	}
 	return d
 }
@@ -159,13 +161,13 @@ func (e *narrowExpr) print(p *printer) {
 	p.WriteString("::" + e.to.String() + " END")
 }
 
-func (p *printer) bound(n int64, k kind) {
+func (p *printer) bound(n int64, k value.Kind) {
 	text := strconv.FormatInt(n, 10)
-	if k.isInt() {
-		k = kindInt8
+	if k.IsInt() {
+		k = value.Int8
 	}
-	if k.isFloat() {
-		text, k = formatFloat(kindFloat8, float64(n)), kindFloat8
+	if k.IsFloat() {
+		text, k = value.FormatFloat(value.Float8, float64(n)), value.Float8
 	}
 	p.WriteString("'" + text + "'::" + k.String())
 }
@@ -177,21 +179,21 @@ const (
 	subscriptEnds = 1 << 30                   // beyond any array's subscripts
 )
 
-func narrow(arg scalar, to kind, low, high int64) scalar {
+func narrow(arg scalar, to value.Kind, low, high int64) scalar {
 	hi := 0
-	for v := max(magnitude(low), magnitude(high)); v > 1<<hi && hi < 63; hi++ {
+	for v := max(value.Magnitude(low), value.Magnitude(high)); v > 1<<hi && hi < 63; hi++ {
 	}
 	return scalar{expr: &narrowExpr{arg, to, low, high}, k: to, bounds: bounds{hi: hi}}
 }
 
 // narrowToType is the cast of a number to an integer type.
-func narrowToType(arg scalar, to kind) scalar {
+func narrowToType(arg scalar, to value.Kind) scalar {
 	switch {
-	case to == kindInt2:
+	case to == value.Int2:
 		return narrow(arg, to, -1<<15, 1<<15-1)
-	case to == kindInt4:
+	case to == value.Int4:
 		return narrow(arg, to, -1<<31, 1<<31-1)
-	case arg.k.isFloat():
+	case arg.k.IsFloat():
 		return narrow(arg, to, -wholeFloat, wholeFloat)
 	default: // to bigint
 		return narrow(arg, to, -1<<63, 1<<63-1)
@@ -199,19 +201,19 @@ func narrowToType(arg scalar, to kind) scalar {
 }
 
 // castGuards lists the guarded casts that can stand in a printed CASE.
-func castGuards(arg scalar, to kind) []scalar {
+func castGuards(arg scalar, to value.Kind) []scalar {
 	var out []scalar
 	switch {
-	case arg.k.isText():
+	case arg.k.IsText():
 		if as, pattern := textPattern(to); pattern != nil && as == to {
 			out = append(out, textCast(arg, to, pattern))
 		}
-		if to == kindNumeric {
+		if to == value.Numeric {
 			out = append(out, textCast(arg, to, wholeNumber))
 		}
-	case arg.k.isNumber() && to.isInt():
+	case arg.k.IsNumber() && to.IsInt():
 		out = append(out, narrowToType(arg, to))
-		if to == kindInt4 {
+		if to == value.Int4 {
 			out = append(out, narrow(arg, to, -dayRange, dayRange), narrow(arg, to, -subscriptEnds, subscriptEnds))
 		}
 	}

@@ -2,6 +2,8 @@ package predicate
 
 import (
 	"bytes"
+
+	"github.com/shapebus/shapebus/internal/predicate/value"
 )
 
 // operator is a comparison.
@@ -62,9 +64,9 @@ func (o operator) holds(c int) bool {
 type compareConstNode struct {
 	op     operator
 	column column
-	read   reading
-	c      constant
-	value  value
+	read   value.Reading
+	c      value.Constant
+	value  value.Operand
 	// sameText: equality may compare the column's bytes with the constant's text.
 	sameText []byte
 }
@@ -77,18 +79,18 @@ func (n *compareConstNode) eval(row [][]byte) truth {
 	if n.sameText != nil {
 		return truthOf(bytes.Equal(text, n.sameText) == (n.op == opEqual))
 	}
-	var v value
-	if !n.read.read(text, &v) {
+	var v value.Operand
+	if !n.read.Read(text, &v) {
 		return isUnknown
 	}
-	return truthOf(n.op.holds(n.read.domain.compare(&v, &n.value)))
+	return truthOf(n.op.holds(n.read.Domain.Compare(&v, &n.value)))
 }
 
 // compareColumnsNode compares two columns.
 type compareColumnsNode struct {
 	op                  operator
 	left, right         column
-	readLeft, readRight reading
+	readLeft, readRight value.Reading
 }
 
 func (n *compareColumnsNode) eval(row [][]byte) truth {
@@ -96,11 +98,11 @@ func (n *compareColumnsNode) eval(row [][]byte) truth {
 	if l == nil || r == nil {
 		return isUnknown
 	}
-	var lv, rv value
-	if !n.readLeft.read(l, &lv) || !n.readRight.read(r, &rv) {
+	var lv, rv value.Operand
+	if !n.readLeft.Read(l, &lv) || !n.readRight.Read(r, &rv) {
 		return isUnknown
 	}
-	return truthOf(n.op.holds(n.readLeft.domain.compare(&lv, &rv)))
+	return truthOf(n.op.holds(n.readLeft.Domain.Compare(&lv, &rv)))
 }
 
 // likeNode is column [I]LIKE pattern; NOT LIKE is a notNode around it.

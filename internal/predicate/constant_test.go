@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 	"unicode/utf8"
+
+	"github.com/shapebus/shapebus/internal/predicate/value"
 )
 
 // spellings are mutated at random; most mutants are no values at all.
@@ -40,21 +42,21 @@ func TestConstantsAreReadAsPostgresReadsThem(t *testing.T) {
 	rng := rand.New(rand.NewPCG(seed, 2))
 	accepted := 0
 	for name, list := range spellings {
-		k, _ := kindOfName(strings.TrimSuffix(name, "[]"))
+		k, _ := value.KindOfName(strings.TrimSuffix(name, "[]"))
 		if strings.HasSuffix(name, "[]") {
-			k |= kindArray
+			k |= value.ArrayOf
 		}
 		for i := range 400 {
 			text := list[i%len(list)]
 			if i >= len(list) {
 				text = mutate(rng, text)
 			}
-			c, err := parseConstant(k, text)
+			c, err := value.ParseConstant(k, text)
 			if err != nil || !utf8.ValidString(text) {
 				continue // stricter than Postgres on purpose; TestWellFormedConstantsAreAccepted has what must pass
 			}
 			accepted++
-			sql := fmt.Sprintf("SELECT %s::%s = %s::%s, %s::%s::text", quoteLiteral(text), name, quoteLiteral(c.text), name, quoteLiteral(text), name)
+			sql := fmt.Sprintf("SELECT %s::%s = %s::%s, %s::%s::text", quoteLiteral(text), name, quoteLiteral(c.Text), name, quoteLiteral(text), name)
 			rows, err := conn.Exec(t.Context(), sql).ReadAll()
 			if err != nil {
 				t.Errorf("only we accept %q as %s: %v", text, name, err)
@@ -62,11 +64,11 @@ func TestConstantsAreReadAsPostgresReadsThem(t *testing.T) {
 			}
 			same, theirs := string(rows[0].Rows[0][0]), string(rows[0].Rows[0][1])
 			if same != "t" {
-				t.Errorf("%q as %s is %q to us, %q to Postgres", text, name, c.text, theirs)
+				t.Errorf("%q as %s is %q to us, %q to Postgres", text, name, c.Text, theirs)
 			}
-			exact := k.hasUniqueText() && k != kindBool || k.isTime() || k.isTemporal() || k == kindJSONB || k.isArray()
-			if exact && theirs != c.text {
-				t.Errorf("%q as %s prints as %q here, as %q in Postgres", text, name, c.text, theirs)
+			exact := k.HasUniqueText() && k != value.Bool || k.IsTime() || k.IsTemporal() || k == value.JSONB || k.IsArray()
+			if exact && theirs != c.Text {
+				t.Errorf("%q as %s prints as %q here, as %q in Postgres", text, name, c.Text, theirs)
 			}
 		}
 	}
@@ -107,9 +109,9 @@ func TestWellFormedConstantsAreAccepted(t *testing.T) {
 		"timestamp":   {"2024-02-29 01:02:03.456789", "2024-02-29T01:02", "2024-02-29", "294276-12-31 23:59:59.999999", "4714-11-24 00:00:00 BC"},
 		"timestamptz": {"2024-02-29 01:02:03Z", "2024-02-29T01:02:03+05:30", "2024-02-29 01:02-0330", "2024-02-29 01:02:03+15:59:59", "294277-01-01 00:30:00+01"},
 	} {
-		k, _ := kindOfName(name)
+		k, _ := value.KindOfName(name)
 		for _, text := range list {
-			if _, err := parseConstant(k, text); err != nil {
+			if _, err := value.ParseConstant(k, text); err != nil {
 				t.Errorf("%q as %s: %v", text, name, err)
 			}
 		}

@@ -2,18 +2,20 @@ package predicate
 
 import (
 	"fmt"
+
+	"github.com/shapebus/shapebus/internal/predicate/value"
 )
 
 // castExpr converts a value to another kind; convert never fails.
 type castExpr struct {
 	arg     scalar
-	to      kind
-	convert func(d datum) datum
+	to      value.Kind
+	convert func(d value.Datum) value.Datum
 }
 
-func (e *castExpr) eval(row [][]byte) datum {
+func (e *castExpr) eval(row [][]byte) value.Datum {
 	d := e.arg.eval(row)
-	if d.null {
+	if d.Null {
 		return d
 	}
 	return e.convert(d)
@@ -28,36 +30,36 @@ func (e *castExpr) print(p *printer) {
 }
 
 // convert gives an expression another kind, as an implicit cast or an explicit one that needs no guard would.
-func (s scalar) convert(to kind, pos int) (scalar, *Error) {
+func (s scalar) convert(to value.Kind, pos int) (scalar, *Error) {
 	if s.k == to {
 		return s, nil
 	}
 	fail := &Error{Pos: pos, Message: fmt.Sprintf("unknown cast from type %s to type %s", s.typeName(), to)}
 	if c, ok := s.expr.(*constExpr); ok {
-		if c.c.null {
-			return newConst(constant{k: to, null: true}), nil
+		if c.c.Null {
+			return newConst(value.Constant{Kind: to, Null: true}), nil
 		}
-		if out, err := castConstant(c.c, to); err == nil {
+		if out, err := value.CastConstant(c.c, to); err == nil {
 			return newConst(out), nil
 		}
 	}
-	convert, ok := conversion(s.k, to)
+	convert, ok := value.Conversion(s.k, to)
 	if !ok {
 		return scalar{}, fail
 	}
 	out := scalar{k: to, bounds: s.bounds}
 	switch {
-	case s.k == kindNumeric && to.isFloat():
+	case s.k == value.Numeric && to.IsFloat():
 		if s.bounds.hi > maxBits(to) || s.bounds.lo < -maxBits(to) {
 			return scalar{}, tooWide(pos)
 		}
-	case s.k.isInt() && to.isInt(), !to.isNumber() && !to.isTemporal():
-	case s.k == kindTimestamp, s.k == kindDate:
+	case s.k.IsInt() && to.IsInt(), !to.IsNumber() && !to.IsTemporal():
+	case s.k == value.Timestamp, s.k == value.Date:
 		s = s.guarded()
 		out.bounds = s.bounds
 	}
 	if convert == nil {
-		convert = func(d datum) datum { return d }
+		convert = func(d value.Datum) value.Datum { return d }
 	}
 	e := &castExpr{arg: s, to: to, convert: convert}
 	if c, ok := folded(e); ok {
@@ -68,26 +70,26 @@ func (s scalar) convert(to kind, pos int) (scalar, *Error) {
 }
 
 // folded evaluates the cast of a constant, so that it is one again.
-func folded(e *castExpr) (constant, bool) {
+func folded(e *castExpr) (value.Constant, bool) {
 	if _, ok := e.arg.expr.(*constExpr); !ok {
-		return constant{}, false
+		return value.Constant{}, false
 	}
 	d := e.eval(nil)
 	switch {
-	case d.null:
-		return constant{k: e.to, null: true}, true
-	case e.to.isArray():
-		return constant{k: e.to, text: arrayText(e.to.element(), d.a)}, true
+	case d.Null:
+		return value.Constant{Kind: e.to, Null: true}, true
+	case e.to.IsArray():
+		return value.Constant{Kind: e.to, Text: value.ArrayText(e.to.Element(), d.Array)}, true
 	}
-	c, err := parseConstant(e.to, string(datumText(e.to, &d)))
+	c, err := value.ParseConstant(e.to, string(value.TextOf(e.to, &d)))
 	return c, err == nil
 }
 
-func maxBits(k kind) int {
+func maxBits(k value.Kind) int {
 	switch k {
-	case kindFloat4:
+	case value.Float4:
 		return maxFloat4Bits
-	case kindFloat8:
+	case value.Float8:
 		return maxFloat8Bits
 	default: // numeric
 		return maxNumericBits

@@ -3,13 +3,15 @@ package predicate
 import (
 	"strconv"
 	"unicode/utf8"
+
+	"github.com/shapebus/shapebus/internal/predicate/value"
 )
 
 // expr is a typed scalar expression: the general form beside the nodes that are specialised for columns and constants.
 // Expressions are immutable and safe for concurrent use; eval must not keep the row. It has a value, or NULL, for every
 // row, also where Postgres would raise an error for the user's text: print then writes SQL that does not.
 type expr interface {
-	eval(row [][]byte) datum
+	eval(row [][]byte) value.Datum
 	print(p *printer)
 	columns(add func(column int))
 }
@@ -18,7 +20,7 @@ type expr interface {
 type scalar struct {
 	expr
 
-	k      kind // as Postgres types what print writes; arithmetic on integers is wider than it is in the user's text
+	k      value.Kind // as Postgres types what print writes; arithmetic on integers is wider than it is in the user's text
 	bounds bounds
 	enum   *enumType
 }
@@ -43,8 +45,8 @@ type (
 	}
 
 	constExpr struct {
-		c     constant
-		value datum
+		c     value.Constant
+		value value.Datum
 	}
 
 	// conditionExpr is a boolean expression as a value.
@@ -59,42 +61,42 @@ type (
 	}
 )
 
-func (e *columnExpr) eval(row [][]byte) datum {
+func (e *columnExpr) eval(row [][]byte) value.Datum {
 	text := cell(row, e.column.index)
 	if text == nil {
-		return nullDatum
+		return value.Null
 	}
-	d, ok := readDatum(e.column.k, text)
+	d, ok := value.ReadDatum(e.column.k, text)
 	if !ok || e.guarded && !withinGuard(e.column.k, &d) {
-		return nullDatum
+		return value.Null
 	}
 	return d
 }
 
-func (e *constExpr) eval([][]byte) datum { return e.value }
+func (e *constExpr) eval([][]byte) value.Datum { return e.value }
 
-func (e *conditionExpr) eval(row [][]byte) datum {
+func (e *conditionExpr) eval(row [][]byte) value.Datum {
 	switch e.arg.eval(row) {
 	case isTrue:
-		return datum{i: 1}
+		return value.Datum{Int: 1}
 	case isFalse:
-		return datum{}
+		return value.Datum{}
 	default: // unknown
-		return nullDatum
+		return value.Null
 	}
 }
 
 func (n *exprCondition) eval(row [][]byte) truth {
 	d := n.arg.eval(row)
-	if d.null {
+	if d.Null {
 		return isUnknown
 	}
-	return truthOf(d.i != 0)
+	return truthOf(d.Int != 0)
 }
 
 func (n *nullExprNode) eval(row [][]byte) truth {
 	d := n.arg.eval(row)
-	return truthOf(d.null != n.not)
+	return truthOf(d.Null != n.not)
 }
 
 func (e *columnExpr) columns(add func(int))    { add(e.column.index) }
@@ -104,62 +106,62 @@ func (n *exprCondition) columns(add func(int)) { n.arg.columns(add) }
 func (n *nullExprNode) columns(add func(int))  { n.arg.columns(add) }
 
 // newConst makes an expression of a typed constant.
-func newConst(c constant) scalar {
-	e := &constExpr{c: c, value: nullDatum}
-	s := scalar{expr: e, k: c.k, bounds: boundsOfKind(c.k)}
-	if c.null {
+func newConst(c value.Constant) scalar {
+	e := &constExpr{c: c, value: value.Null}
+	s := scalar{expr: e, k: c.Kind, bounds: boundsOfKind(c.Kind)}
+	if c.Null {
 		s.bounds = bounds{}
 		return s
 	}
-	e.value, _ = readDatum(c.k, []byte(c.text)) // the text is canonical
+	e.value, _ = value.ReadDatum(c.Kind, []byte(c.Text)) // the text is canonical
 	switch {
-	case c.k.isNumber():
+	case c.Kind.IsNumber():
 		s.bounds = boundsOfNumber(c)
-		if c.k == kindNumeric {
-			e.value.b = plainNumeric(e.value.b)
+		if c.Kind == value.Numeric {
+			e.value.Bytes = value.PlainNumeric(e.value.Bytes)
 		}
-	case c.k.isTemporal() && !withinGuard(c.k, &e.value):
+	case c.Kind.IsTemporal() && !withinGuard(c.Kind, &e.value):
 		s.bounds.hi = maxReach + 1
-	case c.k == kindInterval:
-		s.bounds.hi = reachOf(&e.value)
+	case c.Kind == value.Interval:
+		s.bounds.hi = value.ReachOf(&e.value)
 	}
 	return s
 }
 
 // boundsOfNumber are those of one number.
-func boundsOfNumber(c constant) bounds {
-	var d decimal
-	if !parseDecimal([]byte(c.text), &d) || d.class != decPositive && d.class != decNegative {
+func boundsOfNumber(c value.Constant) bounds {
+	var d value.Decimal
+	if !value.ParseDecimal([]byte(c.Text), &d) || d.Class != value.Positive && d.Class != value.Negative {
 		return bounds{}
 	}
 	// 10^(exp-1) <= |value| < 10^exp, and no digit is below 10^(exp-digits).
-	if c.k.isInt() {
-		n, _ := strconv.ParseInt(c.text, 10, 64)
+	if c.Kind.IsInt() {
+		n, _ := strconv.ParseInt(c.Text, 10, 64)
 		hi := 0
-		for v := magnitude(n); v > 1<<hi && hi < 63; hi++ {
+		for v := value.Magnitude(n); v > 1<<hi && hi < 63; hi++ {
 		}
 		return bounds{hi: hi}
 	}
-	return bounds{hi: bitsOfDigits(max(d.exp, 0)), lo: -bitsOfDigits(max(len(d.head)+len(d.tail)-d.exp, 0))}
+	return bounds{hi: bitsOfDigits(max(d.Exp, 0)), lo: -bitsOfDigits(max(len(d.Head)+len(d.Tail)-d.Exp, 0))}
 }
 
 // bitsOfDigits bounds 10^digits by a power of two.
 func bitsOfDigits(digits int) int { return digits*10/3 + 1 }
 
-func boundsOfKind(k kind) bounds {
+func boundsOfKind(k value.Kind) bounds {
 	switch k {
-	case kindInt2:
+	case value.Int2:
 		return bounds{hi: 15}
-	case kindInt4:
+	case value.Int4:
 		return bounds{hi: 31}
-	case kindInt8:
+	case value.Int8:
 		return bounds{hi: 63}
-	case kindFloat4:
+	case value.Float4:
 		return bounds{hi: 128, lo: -149}
-	case kindFloat8:
+	case value.Float8:
 		return bounds{hi: 1024, lo: -1074}
-	case kindNumeric:
-		return bounds{hi: bitsOfDigits(numericWholeDigits), lo: -bitsOfDigits(numericScale)}
+	case value.Numeric:
+		return bounds{hi: bitsOfDigits(value.NumericWholeDigits), lo: -bitsOfDigits(value.NumericScale)}
 	default: // not a number
 		return bounds{}
 	}

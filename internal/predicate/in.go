@@ -4,26 +4,28 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+
+	"github.com/shapebus/shapebus/internal/predicate/value"
 )
 
 // inNode is column IN (constants): all constants have the same kind, as in Postgres, which converts them to a common
 // type. NOT IN is a notNode around it.
 type inNode struct {
 	column  column
-	read    reading
-	items   []constant // as written, without repeats and NULLs
+	read    value.Reading
+	items   []value.Constant // as written, without repeats and NULLs
 	hasNull bool
 
 	// Exactly one of the two is used: texts where equality is equality of bytes, else values, sorted.
 	texts  map[string]struct{}
-	values []value
+	values []value.Operand
 }
 
 // newInNode joins equalities of one column with constants of one kind into a set.
 func newInNode(equalities []*compareConstNode, hasNull bool) node {
 	n := &inNode{column: equalities[0].column, read: equalities[0].read, hasNull: hasNull}
 	// By kind and text: 1.1 is not the same real as it is a double precision.
-	seen := make(map[constant]struct{}, len(equalities))
+	seen := make(map[value.Constant]struct{}, len(equalities))
 	byText := true
 	for _, e := range equalities {
 		if _, repeated := seen[e.c]; repeated {
@@ -34,10 +36,10 @@ func newInNode(equalities []*compareConstNode, hasNull bool) node {
 		n.values = append(n.values, e.value)
 		byText = byText && e.sameText != nil
 		// Whole numbers beside an integer column are read as integers, but one fraction makes all of them numeric.
-		n.read.domain = max(n.read.domain, e.read.domain)
+		n.read.Domain = max(n.read.Domain, e.read.Domain)
 	}
-	slices.SortFunc(n.items, func(a, b constant) int {
-		return cmp.Or(len(a.text)-len(b.text), strings.Compare(a.text, b.text), int(a.k)-int(b.k))
+	slices.SortFunc(n.items, func(a, b value.Constant) int {
+		return cmp.Or(len(a.Text)-len(b.Text), strings.Compare(a.Text, b.Text), int(a.Kind)-int(b.Kind))
 	})
 	if len(n.items) == 1 && !hasNull {
 		return equalities[0]
@@ -45,17 +47,17 @@ func newInNode(equalities []*compareConstNode, hasNull bool) node {
 	if byText {
 		n.texts, n.values = make(map[string]struct{}, len(n.items)), nil
 		for _, c := range n.items {
-			n.texts[c.text] = struct{}{}
+			n.texts[c.Text] = struct{}{}
 		}
 		return n
 	}
-	if n.read.domain == domainDecimal {
+	if n.read.Domain == value.DomainDecimal {
 		for i, item := range n.items {
-			n.values[i] = value{}
-			parseDecimal([]byte(item.text), &n.values[i].d)
+			n.values[i] = value.Operand{}
+			value.ParseDecimal([]byte(item.Text), &n.values[i].Decimal)
 		}
 	}
-	slices.SortFunc(n.values, func(a, b value) int { return n.read.domain.compare(&a, &b) })
+	slices.SortFunc(n.values, func(a, b value.Operand) int { return n.read.Domain.Compare(&a, &b) })
 	return n
 }
 
@@ -68,8 +70,8 @@ func (n *inNode) eval(row [][]byte) truth {
 	if n.texts != nil {
 		_, found = n.texts[string(text)]
 	} else {
-		var v value
-		if !n.read.read(text, &v) {
+		var v value.Operand
+		if !n.read.Read(text, &v) {
 			return isUnknown
 		}
 		found = n.find(&v)
@@ -81,11 +83,11 @@ func (n *inNode) eval(row [][]byte) truth {
 }
 
 // find is a binary search that passes pointers, since values are large and must stay off the heap.
-func (n *inNode) find(v *value) bool {
+func (n *inNode) find(v *value.Operand) bool {
 	low, high := 0, len(n.values)
 	for low < high {
 		middle := int(uint(low+high) >> 1)
-		switch c := n.read.domain.compare(v, &n.values[middle]); {
+		switch c := n.read.Domain.Compare(v, &n.values[middle]); {
 		case c == 0:
 			return true
 		case c < 0:

@@ -3,23 +3,25 @@ package predicate
 import (
 	"slices"
 	"strings"
+
+	"github.com/shapebus/shapebus/internal/predicate/value"
 )
 
 // inExprNode is left IN (constants) for a general expression. NOT IN is a notNode around it.
 type inExprNode struct {
 	left    scalar
 	members []scalar // constants, sorted, without repeats and NULLs
-	values  []datum
+	values  []value.Datum
 	hasNull bool
 	sorted  bool // values are in the order of compare
-	compare func(a, b *datum) int
+	compare func(a, b *value.Datum) int
 }
 
 // inExpr builds the set, whose members have one type.
 func (b *builder) inExpr(left term, members []term) (node, *Error) {
 	n := &inExprNode{}
 	for _, t := range members {
-		if t.c.null {
+		if t.c.Null {
 			n.hasNull = true
 			continue
 		}
@@ -36,7 +38,7 @@ func (b *builder) inExpr(left term, members []term) (node, *Error) {
 	if len(n.members) == 0 {
 		return &literalNode{isUnknown}, nil
 	}
-	text := func(s scalar) string { return s.expr.(*constExpr).c.text } //nolint:forcetypeassert,errcheck // all are constants
+	text := func(s scalar) string { return s.expr.(*constExpr).c.Text } //nolint:forcetypeassert,errcheck // all are constants
 	slices.SortFunc(n.members, func(a, b scalar) int { return strings.Compare(text(a), text(b)) })
 	n.members = slices.CompactFunc(n.members, func(a, b scalar) bool { return text(a) == text(b) })
 	if len(n.members) == 1 && !n.hasNull {
@@ -45,24 +47,24 @@ func (b *builder) inExpr(left term, members []term) (node, *Error) {
 	for _, m := range n.members {
 		n.values = append(n.values, m.eval(nil))
 	}
-	if k := n.left.k; !k.isArray() && k != kindJSONB {
+	if k := n.left.k; !k.IsArray() && k != value.JSONB {
 		n.sorted = true
-		slices.SortFunc(n.values, func(a, b datum) int { return n.compare(&a, &b) })
+		slices.SortFunc(n.values, func(a, b value.Datum) int { return n.compare(&a, &b) })
 	}
 	return n, nil
 }
 
-func (n *inExprNode) has(d *datum) bool {
+func (n *inExprNode) has(d *value.Datum) bool {
 	if n.sorted {
-		_, found := slices.BinarySearchFunc(n.values, d, func(v datum, d *datum) int { return n.compare(&v, d) })
+		_, found := slices.BinarySearchFunc(n.values, d, func(v value.Datum, d *value.Datum) int { return n.compare(&v, d) })
 		return found
 	}
-	return slices.ContainsFunc(n.values, func(v datum) bool { return n.compare(&v, d) == 0 })
+	return slices.ContainsFunc(n.values, func(v value.Datum) bool { return n.compare(&v, d) == 0 })
 }
 
 func (n *inExprNode) eval(row [][]byte) truth {
 	d := n.left.eval(row)
-	if d.null {
+	if d.Null {
 		return isUnknown
 	}
 	if n.has(&d) {
@@ -87,7 +89,7 @@ func (n *inExprNode) print(p *printer) {
 	}
 	if n.hasNull {
 		p.WriteString(", NULL")
-		if n.left.k != kindEnum {
+		if n.left.k != value.Enum {
 			p.WriteString("::" + n.left.k.String())
 		}
 	}

@@ -1,5 +1,7 @@
 package predicate
 
+import "github.com/shapebus/shapebus/internal/predicate/value"
+
 type (
 	// jsonGetExpr is jsonb -> key or ->> key, where the key is a text or an integer.
 	jsonGetExpr struct {
@@ -14,44 +16,44 @@ type (
 	}
 )
 
-func (e *jsonGetExpr) eval(row [][]byte) datum {
+func (e *jsonGetExpr) eval(row [][]byte) value.Datum {
 	d := e.json.eval(row)
-	if d.null {
+	if d.Null {
 		return d
 	}
 	key := e.key.eval(row)
-	if key.null {
+	if key.Null {
 		return key
 	}
 	var found []byte
-	if e.key.k.isInt() {
-		found = jsonIndex(d.b, key.i)
+	if e.key.k.IsInt() {
+		found = value.JSONIndex(d.Bytes, key.Int)
 	} else {
-		found = jsonKey(d.b, string(key.b))
+		found = value.JSONKey(d.Bytes, string(key.Bytes))
 	}
 	if e.asText && found != nil {
-		found = jsonAsText(found)
+		found = value.JSONAsText(found)
 	}
 	if found == nil {
-		return nullDatum
+		return value.Null
 	}
-	return datum{b: found}
+	return value.Datum{Bytes: found}
 }
 
 func (n *jsonNode) eval(row [][]byte) truth {
 	l, r := n.left.eval(row), n.right.eval(row)
-	if l.null || r.null {
+	if l.Null || r.Null {
 		return isUnknown
 	}
 	switch n.name {
 	case "@>":
-		return truthOf(containsJSON(l.b, r.b))
+		return truthOf(value.ContainsJSON(l.Bytes, r.Bytes))
 	case "?":
-		return truthOf(jsonHasKey(l.b, string(r.b)))
+		return truthOf(value.JSONHasKey(l.Bytes, string(r.Bytes)))
 	}
 	all := n.name == "?&"
-	for i := range r.a.elements {
-		if e := &r.a.elements[i]; !e.null && jsonHasKey(l.b, string(e.b)) != all {
+	for i := range r.Array.Elements {
+		if e := &r.Array.Elements[i]; !e.Null && value.JSONHasKey(l.Bytes, string(e.Bytes)) != all {
 			return truthOf(!all)
 		}
 	}
@@ -88,7 +90,7 @@ func (n *jsonNode) print(p *printer) {
 
 // contain builds the operators that arrays and jsonb share, and those that only jsonb has.
 func (b *builder) contain(name string, left, right term, pos int) (term, *Error) {
-	if left.k != kindJSONB && (right.k != kindJSONB || name != "@>" && name != "<@") {
+	if left.k != value.JSONB && (right.k != value.JSONB || name != "@>" && name != "<@") {
 		return b.containArrays(name, left, right, pos)
 	}
 	var err *Error
@@ -96,29 +98,29 @@ func (b *builder) contain(name string, left, right term, pos int) (term, *Error)
 	case "->", "->>":
 		return b.jsonGet(name, left, right, pos)
 	case "@>", "<@":
-		if left, err = b.resolve(left, kindJSONB); err != nil {
+		if left, err = b.resolve(left, value.JSONB); err != nil {
 			return term{}, err
 		}
-		right, err = b.resolve(right, kindJSONB)
+		right, err = b.resolve(right, value.JSONB)
 		if name == "<@" {
 			left, right = right, left
 		}
 		name = "@>"
 	case "?":
-		right, err = b.resolve(right, kindText)
+		right, err = b.resolve(right, value.Text)
 	case "?|", "?&":
-		right, err = b.resolve(right, kindText|kindArray)
+		right, err = b.resolve(right, value.Text|value.ArrayOf)
 	}
 	if err != nil {
 		return term{}, err
 	}
 	l, r := b.scalar(left), b.scalar(right)
-	ok := map[string]bool{"@>": l.k == kindJSONB && r.k == kindJSONB, "?": r.k.isText(), "?|": r.k == kindText|kindArray, "?&": r.k == kindText|kindArray}[name]
+	ok := map[string]bool{"@>": l.k == value.JSONB && r.k == value.JSONB, "?": r.k.IsText(), "?|": r.k == value.Text|value.ArrayOf, "?&": r.k == value.Text|value.ArrayOf}[name]
 	if !ok {
 		return term{}, b.noOperator(name, left, right, pos)
 	}
 	if name == "?" {
-		if r, err = r.convert(kindText, right.pos); err != nil {
+		if r, err = r.convert(value.Text, right.pos); err != nil {
 			return term{}, err
 		}
 	}
@@ -126,17 +128,17 @@ func (b *builder) contain(name string, left, right term, pos int) (term, *Error)
 }
 
 func (b *builder) jsonGet(name string, left, right term, pos int) (term, *Error) {
-	right, err := b.resolve(right, kindText)
+	right, err := b.resolve(right, value.Text)
 	if err != nil {
 		return term{}, err
 	}
 	key := b.scalar(right)
 	switch {
-	case right.k.isText():
-		key, err = key.convert(kindText, right.pos)
-	case right.k == kindInt2 || right.k == kindInt4:
-		if key.k != kindInt2 && key.k != kindInt4 {
-			key = narrow(key, kindInt4, -subscriptEnds, subscriptEnds)
+	case right.k.IsText():
+		key, err = key.convert(value.Text, right.pos)
+	case right.k == value.Int2 || right.k == value.Int4:
+		if key.k != value.Int2 && key.k != value.Int4 {
+			key = narrow(key, value.Int4, -subscriptEnds, subscriptEnds)
 		}
 	default:
 		return term{}, b.noOperator(name, left, right, pos)
@@ -144,11 +146,13 @@ func (b *builder) jsonGet(name string, left, right term, pos int) (term, *Error)
 	if err != nil {
 		return term{}, err
 	}
-	out := scalar{expr: &jsonGetExpr{name == "->>", b.scalar(left), key}, k: kindJSONB}
+	out := scalar{expr: &jsonGetExpr{name == "->>", b.scalar(left), key}, k: value.JSONB}
 	if name == "->>" {
-		out.k = kindText
+		out.k = value.Text
 	}
 	return exprTerm(out, pos), nil
 }
 
-func conditionTerm(n node, pos int) term { return term{form: formBool, k: kindBool, bool: n, pos: pos} }
+func conditionTerm(n node, pos int) term {
+	return term{form: formBool, k: value.Bool, bool: n, pos: pos}
+}

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"unicode/utf8"
+
+	"github.com/shapebus/shapebus/internal/predicate/value"
 )
 
 // Limits of a LIKE pattern. In the worst case a part between two % is tried at every character of the text, and each try
@@ -26,7 +28,7 @@ type likePattern struct {
 // compileLike parses a pattern whose escape is the backslash.
 func compileLike(pattern string, fold bool) (likePattern, error) {
 	if len(pattern) > maxPattern {
-		return likePattern{}, &inputError{message: fmt.Sprintf("a LIKE pattern may have at most %d bytes", maxPattern)}
+		return likePattern{}, &value.InputError{Message: fmt.Sprintf("a LIKE pattern may have at most %d bytes", maxPattern)}
 	}
 	if fold {
 		pattern = string(foldASCII(nil, []byte(pattern)))
@@ -43,7 +45,7 @@ func compileLike(pattern string, fold bool) (likePattern, error) {
 		case '\\':
 			i++
 			if i == len(pattern) {
-				return likePattern{}, &inputError{message: "LIKE pattern must not end with the escape character"}
+				return likePattern{}, &value.InputError{Message: "LIKE pattern must not end with the escape character"}
 			}
 			run = append(run, pattern[i])
 		default:
@@ -53,7 +55,7 @@ func compileLike(pattern string, fold bool) (likePattern, error) {
 	p.segments = append(p.segments, append(segment, run))
 	for i := 1; i < len(p.segments)-1; i++ {
 		if len(p.segments[i]) > maxFloating+1 {
-			return likePattern{}, &inputError{message: fmt.Sprintf("a LIKE pattern may have at most %d _ signs between two %%", maxFloating)}
+			return likePattern{}, &value.InputError{Message: fmt.Sprintf("a LIKE pattern may have at most %d _ signs between two %%", maxFloating)}
 		}
 	}
 	return p, nil
@@ -62,7 +64,7 @@ func compileLike(pattern string, fold bool) (likePattern, error) {
 // likeEscape rewrites a pattern with another escape character (empty for none) to one with backslashes.
 func likeEscape(pattern, escape string) (string, error) {
 	if utf8.RuneCountInString(escape) > 1 {
-		return "", &inputError{message: "invalid escape string " + quoteShort(escape), hint: "ESCAPE takes one character, or none"}
+		return "", &value.InputError{Message: "invalid escape string " + value.QuoteShort(escape), Hint: "ESCAPE takes one character, or none"}
 	}
 	if escape == `\` {
 		return pattern, nil

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+
+	"github.com/shapebus/shapebus/internal/predicate/value"
 )
 
 // truth is the outcome of a three-valued test.
@@ -73,7 +75,7 @@ type (
 type column struct {
 	index            int
 	name             string
-	k                kind
+	k                value.Kind
 	nonDeterministic bool
 }
 

@@ -1,129 +1,133 @@
 package predicate
 
-import "strconv"
+import (
+	"strconv"
+
+	"github.com/shapebus/shapebus/internal/predicate/value"
+)
 
 // comparisonPlan says how both sides of a comparison are read. It is where Postgres' operator resolution lives.
 type comparisonPlan struct {
-	domain      domain
-	left, right reading
+	domain      value.Domain
+	left, right value.Reading
 }
 
 // planComparison returns the plan for two typed operands; ok is false if Postgres has no such operator, or one whose
 // result depends on the session's time zone.
-func planComparison(l, r kind) (p comparisonPlan, ok bool) {
-	p.left.k, p.right.k = l, r
+func planComparison(l, r value.Kind) (p comparisonPlan, ok bool) {
+	p.left.Kind, p.right.Kind = l, r
 	switch {
-	case l.isInt() && r.isInt():
-		p.domain = domainInt
-	case l.isNumber() && r.isNumber():
-		p.domain = domainDecimal
-		if l.isFloat() || r.isFloat() {
-			p.domain = domainFloat
+	case l.IsInt() && r.IsInt():
+		p.domain = value.DomainInt
+	case l.IsNumber() && r.IsNumber():
+		p.domain = value.DomainDecimal
+		if l.IsFloat() || r.IsFloat() {
+			p.domain = value.DomainFloat
 		}
-	case l.isText() && r.isText():
-		p.domain = domainBytes
+	case l.IsText() && r.IsText():
+		p.domain = value.DomainBytes
 		// char(n) ignores trailing blanks against char(n), varchar and untyped literals; against text it is
 		// converted to text, which drops its own blanks only.
-		padded := l == kindBpchar || r == kindBpchar
-		asText := l == kindText || r == kindText
-		p.left.trim = padded && (!asText || l == kindBpchar)
-		p.right.trim = padded && (!asText || r == kindBpchar)
-	case l == kindUUID && r == kindUUID, l == kindEnum && r == kindEnum:
-		p.domain = domainBytes
-	case l == kindTime && r == kindTime:
-		p.domain = domainInt
-	case l.isTime() && r.isTime() && (l == kindTimestamptz) == (r == kindTimestamptz):
-		p.domain = domainInt
-		p.left.micros, p.right.micros = l != r, l != r
+		padded := l == value.Bpchar || r == value.Bpchar
+		asText := l == value.Text || r == value.Text
+		p.left.Trim = padded && (!asText || l == value.Bpchar)
+		p.right.Trim = padded && (!asText || r == value.Bpchar)
+	case l == value.UUID && r == value.UUID, l == value.Enum && r == value.Enum:
+		p.domain = value.DomainBytes
+	case l == value.Time && r == value.Time:
+		p.domain = value.DomainInt
+	case l.IsTime() && r.IsTime() && (l == value.Timestamptz) == (r == value.Timestamptz):
+		p.domain = value.DomainInt
+		p.left.Micros, p.right.Micros = l != r, l != r
 	default:
 		return p, false
 	}
-	p.left.domain, p.right.domain = p.domain, p.domain
+	p.left.Domain, p.right.Domain = p.domain, p.domain
 	return p, true
 }
 
 // compareConst builds column op constant. cr is how the constant is read.
-func compareConst(op operator, c column, r, cr reading, t term) (*compareConstNode, *Error) {
+func compareConst(op operator, c column, r, cr value.Reading, t term) (*compareConstNode, *Error) {
 	n := &compareConstNode{op: op, column: c, read: r}
 	var err error
 	if n.c, err = normalConstant(c.k, &n.read, cr, t.c); err == nil {
-		err = n.c.read(&n.value, reading{k: n.c.k, domain: n.read.domain, trim: cr.trim, micros: cr.micros})
+		err = n.c.Read(&n.value, value.Reading{Kind: n.c.Kind, Domain: n.read.Domain, Trim: cr.Trim, Micros: cr.Micros})
 	}
 	if err != nil {
 		return nil, inputAt(err, t.pos, t.param)
 	}
 	if op.isEquality() && comparesBytes(c.k, n.read, n.c) {
-		n.sameText = []byte(n.c.text)
+		n.sameText = []byte(n.c.Text)
 	}
 	return n, nil
 }
 
 // comparesBytes tells whether equality of column and constant is equality of their texts.
-func comparesBytes(column kind, r reading, c constant) bool {
-	if r.trim || !column.hasUniqueText() || !c.k.hasUniqueText() {
+func comparesBytes(column value.Kind, r value.Reading, c value.Constant) bool {
+	if r.Trim || !column.HasUniqueText() || !c.Kind.HasUniqueText() {
 		return false
 	}
-	return column.isInt() && c.k.isInt() || column.isText() && c.k.isText() || column == c.k
+	return column.IsInt() && c.Kind.IsInt() || column.IsText() && c.Kind.IsText() || column == c.Kind
 }
 
 // normalConstant writes the constant in one way for all spellings that compare alike, so that they print, and are
 // identified, alike. It may move the comparison of an integer column from numeric to integer.
-func normalConstant(column kind, r *reading, cr reading, c constant) (constant, error) {
-	switch r.domain {
-	case domainDecimal:
-		if n, whole := integerOf(c); whole && column.isInt() {
-			r.domain = domainInt
+func normalConstant(column value.Kind, r *value.Reading, cr value.Reading, c value.Constant) (value.Constant, error) {
+	switch r.Domain {
+	case value.DomainDecimal:
+		if n, whole := value.IntegerOf(c); whole && column.IsInt() {
+			r.Domain = value.DomainInt
 			return fittingInt(column, n), nil
 		}
-		return parseConstant(kindNumeric, c.text)
-	case domainInt:
-		if column.isInt() {
-			n, err := strconv.ParseInt(c.text, 10, 64)
+		return value.ParseConstant(value.Numeric, c.Text)
+	case value.DomainInt:
+		if column.IsInt() {
+			n, err := strconv.ParseInt(c.Text, 10, 64)
 			return fittingInt(column, n), err
 		}
-	case domainFloat:
+	case value.DomainFloat:
 		return normalFloat(column, c)
-	case domainBytes:
-		if cr.trim {
-			c.text = string(trimBlanks([]byte(c.text)))
+	case value.DomainBytes:
+		if cr.Trim {
+			c.Text = string(value.TrimBlanks([]byte(c.Text)))
 		}
 		switch {
-		case !c.k.isText():
-		case r.trim && cr.trim:
-			c.k = kindBpchar // both sides trimmed: compared as char(n)
+		case !c.Kind.IsText():
+		case r.Trim && cr.Trim:
+			c.Kind = value.Bpchar // both sides trimmed: compared as char(n)
 		default:
-			c.k = kindText
+			c.Kind = value.Text
 		}
 	}
 	return c, nil
 }
 
 // fittingInt gives n the column's type, or a wider one if it does not fit.
-func fittingInt(column kind, n int64) constant {
-	c := intConstant(n)
-	if fitsInt(column, n) {
-		c.k = column
+func fittingInt(column value.Kind, n int64) value.Constant {
+	c := value.IntConstant(n)
+	if value.FitsInt(column, n) {
+		c.Kind = column
 	}
 	return c
 }
 
 // normalFloat makes a constant float8, or float4 beside a float4 column if that loses nothing.
-func normalFloat(column kind, c constant) (constant, error) {
-	if !c.k.isFloat() {
-		out, err := parseConstant(kindFloat8, c.text)
+func normalFloat(column value.Kind, c value.Constant) (value.Constant, error) {
+	if !c.Kind.IsFloat() {
+		out, err := value.ParseConstant(value.Float8, c.Text)
 		if err != nil {
-			return constant{}, err
+			return value.Constant{}, err
 		}
 		c = out
 	}
-	bits := floatBits(c.k)
-	f, err := strconv.ParseFloat(c.text, bits)
+	bits := value.FloatBits(c.Kind)
+	f, err := strconv.ParseFloat(c.Text, bits)
 	if err != nil {
-		return constant{}, outOfRange(c.k, c.text)
+		return value.Constant{}, value.OutOfRange(c.Kind, c.Text)
 	}
-	k := kindFloat8
-	if column == kindFloat4 && (float64(float32(f)) == f || f != f) {
-		k = kindFloat4
+	k := value.Float8
+	if column == value.Float4 && (float64(float32(f)) == f || f != f) {
+		k = value.Float4
 	}
-	return constant{k: k, text: formatFloat(k, f)}, nil
+	return value.Constant{Kind: k, Text: value.FormatFloat(k, f)}, nil
 }

@@ -1,6 +1,10 @@
 package predicate
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/shapebus/shapebus/internal/predicate/value"
+)
 
 // printer writes the tree as SQL. Compound expressions are always in parentheses, so precedence never matters.
 type printer struct {
@@ -85,7 +89,7 @@ func (n *boolCompareNode) print(p *printer) {
 func (n *compareConstNode) print(p *printer) {
 	p.column(n.column)
 	// Equality keeps the column's own collation where that changes nothing, so that indexes serve it.
-	if n.read.k.isText() && (!n.op.isEquality() || n.column.nonDeterministic) {
+	if n.read.Kind.IsText() && (!n.op.isEquality() || n.column.nonDeterministic) {
 		p.WriteString(byteOrder)
 	}
 	p.operator(n.op)
@@ -94,7 +98,7 @@ func (n *compareConstNode) print(p *printer) {
 
 func (n *compareColumnsNode) print(p *printer) {
 	p.column(n.left)
-	if n.readLeft.k.isText() {
+	if n.readLeft.Kind.IsText() {
 		p.WriteString(byteOrder) // also for equality: two columns may have different collations
 	}
 	p.operator(n.op)
@@ -109,12 +113,12 @@ func (n *likeNode) print(p *printer) {
 	} else {
 		p.WriteString(" LIKE ")
 	}
-	p.constant(constant{k: kindText, text: n.pattern})
+	p.constant(value.Constant{Kind: value.Text, Text: n.pattern})
 }
 
 func (n *inNode) print(p *printer) {
 	p.column(n.column)
-	if n.read.k.isText() && n.column.nonDeterministic {
+	if n.read.Kind.IsText() && n.column.nonDeterministic {
 		p.WriteString(byteOrder)
 	}
 	p.WriteString(" IN (")
@@ -126,7 +130,7 @@ func (n *inNode) print(p *printer) {
 	}
 	if n.hasNull {
 		p.WriteString(", ")
-		p.constant(constant{k: n.items[0].k, null: true})
+		p.constant(value.Constant{Kind: n.items[0].Kind, Null: true})
 	}
 	p.WriteByte(')')
 }
@@ -139,15 +143,15 @@ func (p *printer) operator(o operator) {
 	p.WriteByte(' ')
 }
 
-func (p *printer) constant(c constant) {
-	if c.null {
+func (p *printer) constant(c value.Constant) {
+	if c.Null {
 		p.WriteString("NULL")
 	} else {
-		p.WriteString(quoteLiteral(c.text))
+		p.WriteString(quoteLiteral(c.Text))
 	}
-	if c.k == kindEnum {
+	if c.Kind == value.Enum {
 		return // takes the type of the other operand
 	}
 	p.WriteString("::")
-	p.WriteString(c.k.String())
+	p.WriteString(c.Kind.String())
 }

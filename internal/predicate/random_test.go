@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"strconv"
 	"strings"
+
+	"github.com/shapebus/shapebus/internal/predicate/value"
 )
 
 // testColumn is a column of the random table, with the values its rows and its constants are drawn from.
@@ -244,10 +246,10 @@ func (g *generator) constant(sqlType string, pool []string) string {
 }
 
 func (g *generator) isNumber(sqlType string) bool {
-	k, ok := kindOfName(map[string]string{
+	k, ok := value.KindOfName(map[string]string{
 		"smallint": "int2", "integer": "int4", "bigint": "int8", "numeric": "numeric", "real": "float4", "double precision": "float8",
 	}[bare(sqlType)])
-	return ok && k.isNumber()
+	return ok && k.IsNumber()
 }
 
 func (g *generator) param(value string) string {

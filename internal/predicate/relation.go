@@ -2,12 +2,14 @@ package predicate
 
 import (
 	"fmt"
+
+	"github.com/shapebus/shapebus/internal/predicate/value"
 )
 
 // relation is two expressions brought to types that can be compared, and how.
 type relation struct {
 	left, right scalar
-	compare     func(a, b *datum) int
+	compare     func(a, b *value.Datum) int
 	ordered     bool // < and > exist too
 }
 
@@ -19,28 +21,28 @@ func (b *builder) relate(op string, left, right term, pos int) (relation, *Error
 	}
 	r := relation{left: b.scalar(left), right: b.scalar(right), ordered: true}
 	l, k := r.left.k, r.right.k
-	var target kind
+	var target value.Kind
 	switch {
-	case l.isNumber() && k.isNumber():
+	case l.IsNumber() && k.IsNumber():
 		target = commonNumber(l, k)
-	case l.isText() && k.isText():
-		target = kindText
-		if (l == kindBpchar || k == kindBpchar) && l != kindText && k != kindText {
-			target = kindBpchar
+	case l.IsText() && k.IsText():
+		target = value.Text
+		if (l == value.Bpchar || k == value.Bpchar) && l != value.Text && k != value.Text {
+			target = value.Bpchar
 		}
-	case l.isArray() && k.isArray():
+	case l.IsArray() && k.IsArray():
 		return b.relateArrays(op, r, left, right, pos)
-	case l == kindEnum && k == kindEnum:
+	case l == value.Enum && k == value.Enum:
 		if r.left.enum.oid != r.right.enum.oid {
 			return relation{}, b.noOperator(op, left, right, pos)
 		}
-		r.compare, r.ordered = compareBytes, false
+		r.compare, r.ordered = value.CompareBytes, false
 		return r, nil
-	case l == kindJSONB && k == kindJSONB:
-		r.compare, r.ordered = compareJSON, false
+	case l == value.JSONB && k == value.JSONB:
+		r.compare, r.ordered = value.CompareJSON, false
 		return r, nil
-	case l == k && l != kindOpaque && !l.isArray() || k == kindTimestamp && l == kindDate || l == kindTimestamp && k == kindDate:
-		r.compare = comparator(l, k)
+	case l == k && l != value.Opaque && !l.IsArray() || k == value.Timestamp && l == value.Date || l == value.Timestamp && k == value.Date:
+		r.compare = value.Comparator(l, k)
 		return r, nil
 	default:
 		return relation{}, b.noOperator(op, left, right, pos)
@@ -49,17 +51,17 @@ func (b *builder) relate(op string, left, right term, pos int) (relation, *Error
 		return relation{}, err
 	}
 	r.right, err = r.right.convert(target, right.pos)
-	r.compare = comparator(target, target)
+	r.compare = value.Comparator(target, target)
 	return r, err
 }
 
 // commonNumber is the type in which two numbers are compared and computed; integers of any width stay integers.
-func commonNumber(l, r kind) kind {
+func commonNumber(l, r value.Kind) value.Kind {
 	switch {
 	case l == r:
 		return l
-	case l.isFloat() || r.isFloat():
-		return kindFloat8
+	case l.IsFloat() || r.IsFloat():
+		return value.Float8
 	default:
 		return max(l, r)
 	}
@@ -83,11 +85,11 @@ type (
 
 func (n *compareExprNode) eval(row [][]byte) truth {
 	l := n.left.eval(row)
-	if l.null {
+	if l.Null {
 		return isUnknown
 	}
 	r := n.right.eval(row)
-	if r.null {
+	if r.Null {
 		return isUnknown
 	}
 	return truthOf(n.op.holds(n.compare(&l, &r)))
@@ -95,8 +97,8 @@ func (n *compareExprNode) eval(row [][]byte) truth {
 
 func (n *distinctNode) eval(row [][]byte) truth {
 	l, r := n.left.eval(row), n.right.eval(row)
-	distinct := l.null != r.null
-	if !l.null && !r.null {
+	distinct := l.Null != r.Null
+	if !l.Null && !r.Null {
 		distinct = n.compare(&l, &r) != 0
 	}
 	return truthOf(distinct != n.not)
@@ -130,7 +132,7 @@ func (n *distinctNode) print(p *printer) {
 // collated prints the operand that decides the collation.
 func (p *printer) collated(s scalar) {
 	p.expr(s)
-	if s.k.element().isText() {
+	if s.k.Element().IsText() {
 		p.WriteString(byteOrder)
 	}
 }
@@ -167,17 +169,17 @@ func (b *builder) compareExprs(op operator, left, right term, pos int) (node, *E
 
 func isNullConst(s scalar) bool {
 	c, ok := s.expr.(*constExpr)
-	return ok && c.c.null
+	return ok && c.c.Null
 }
 
 // distinct builds IS [NOT] DISTINCT FROM.
 func (b *builder) distinct(left, right term, not bool, pos int) (node, *Error) {
-	if left.form == formBool || right.form == formBool || left.k == kindBool || right.k == kindBool {
+	if left.form == formBool || right.form == formBool || left.k == value.Bool || right.k == value.Bool {
 		var err *Error
-		if left, err = b.resolve(left, kindBool); err != nil {
+		if left, err = b.resolve(left, value.Bool); err != nil {
 			return nil, err
 		}
-		if right, err = b.resolve(right, kindBool); err != nil {
+		if right, err = b.resolve(right, value.Bool); err != nil {
 			return nil, err
 		}
 	}
@@ -187,7 +189,7 @@ func (b *builder) distinct(left, right term, not bool, pos int) (node, *Error) {
 		}
 	}
 	for _, side := range [][2]term{{left, right}, {right, left}} {
-		if side[1].form == formConst && side[1].c.null && side[0].k != kindUnknown {
+		if side[1].form == formConst && side[1].c.Null && side[0].k != value.Unknown {
 			return b.isNull(side[0], !not)
 		}
 	}
@@ -200,7 +202,7 @@ func (b *builder) distinct(left, right term, not bool, pos int) (node, *Error) {
 
 // nullOf makes a parameter that is NULL a NULL of the type of what it is compared with.
 func (b *builder) nullOf(t, other *term) (err *Error) {
-	if t.form != formParam || t.k != kindUnknown || b.params[t.param-1] != nil || other.k == kindUnknown {
+	if t.form != formParam || t.k != value.Unknown || b.params[t.param-1] != nil || other.k == value.Unknown {
 		return nil
 	}
 	if other.enum != nil {

@@ -4,6 +4,8 @@ import (
 	"math"
 	"strconv"
 	"strings"
+
+	"github.com/shapebus/shapebus/internal/predicate/value"
 )
 
 type (
@@ -11,33 +13,33 @@ type (
 	temporalExpr struct {
 		op          byte
 		left, right scalar
-		apply       func(l, r datum) datum
+		apply       func(l, r value.Datum) value.Datum
 	}
 
 	// mapExpr is a function of one argument, or of a constant and one argument.
 	mapExpr struct {
 		name  string
-		first *constant
+		first *value.Constant
 		arg   scalar
-		apply func(d datum) datum
+		apply func(d value.Datum) value.Datum
 	}
 )
 
-func (e *temporalExpr) eval(row [][]byte) datum {
+func (e *temporalExpr) eval(row [][]byte) value.Datum {
 	l := e.left.eval(row)
-	if l.null {
+	if l.Null {
 		return l
 	}
 	r := e.right.eval(row)
-	if r.null {
+	if r.Null {
 		return r
 	}
 	return e.apply(l, r)
 }
 
-func (e *mapExpr) eval(row [][]byte) datum {
+func (e *mapExpr) eval(row [][]byte) value.Datum {
 	d := e.arg.eval(row)
-	if d.null {
+	if d.Null {
 		return d
 	}
 	return e.apply(d)
@@ -72,51 +74,51 @@ func (e *mapExpr) print(p *printer) {
 func (b *builder) temporal(op string, left, right term, pos int) (term, *Error) {
 	l, r := left.k, right.k
 	switch {
-	case op == "+" && (l.isInt() || l == kindInterval || l == kindTime) && (r.isTime() || r == kindTime && l == kindInterval):
+	case op == "+" && (l.IsInt() || l == value.Interval || l == value.Time) && (r.IsTime() || r == value.Time && l == value.Interval):
 		// Written with the date first: the sum is the same.
 		left, right, l, r = right, left, r, l
-	case op == "*" && l.isInt() && r == kindInterval:
+	case op == "*" && l.IsInt() && r == value.Interval:
 		left, right, l, r = right, left, r, l
 	}
 	x, y := b.scalar(left).guarded(), b.scalar(right).guarded()
 	var err *Error
-	if l.isTime() && r == kindTime && (op == "+" || op == "-") {
-		if y, err = y.convert(kindInterval, right.pos); err != nil {
+	if l.IsTime() && r == value.Time && (op == "+" || op == "-") {
+		if y, err = y.convert(value.Interval, right.pos); err != nil {
 			return term{}, err
 		}
-		r = kindInterval
+		r = value.Interval
 	}
 	e := &temporalExpr{op: op[0], left: x, right: y}
 	out := scalar{expr: e}
 	minus := op == "-"
 	switch {
-	case op != "+" && op != "-" && (op != "*" || l != kindInterval):
+	case op != "+" && op != "-" && (op != "*" || l != value.Interval):
 		return term{}, b.noOperator(op, left, right, pos)
-	case l == kindDate && (r == kindInt2 || r == kindInt4):
+	case l == value.Date && (r == value.Int2 || r == value.Int4):
 		e.right = dayCount(y)
-		out.k, e.apply = kindDate, addDays(minus)
+		out.k, e.apply = value.Date, addDays(minus)
 		reach := dayRange/365 + 1
 		if c, ok := e.right.expr.(*constExpr); ok {
-			reach = int(magnitude(c.value.i))/365 + 1
+			reach = int(value.Magnitude(c.value.Int))/365 + 1
 		}
 		out.bounds.hi = x.bounds.hi + reach
-	case minus && (l == r && (l.isTime() || l == kindTime) || l.isTime() && r.isTime() && l != kindTimestamptz && r != kindTimestamptz):
+	case minus && (l == r && (l.IsTime() || l == value.Time) || l.IsTime() && r.IsTime() && l != value.Timestamptz && r != value.Timestamptz):
 		return b.difference(left, right, x, y, pos)
-	case l == kindTime && r == kindInterval:
-		out.k, e.apply = kindTime, addToTime(minus)
-	case l.isTime() && r == kindInterval:
-		if l == kindDate {
-			if e.left, err = x.convert(kindTimestamp, pos); err != nil {
+	case l == value.Time && r == value.Interval:
+		out.k, e.apply = value.Time, addToTime(minus)
+	case l.IsTime() && r == value.Interval:
+		if l == value.Date {
+			if e.left, err = x.convert(value.Timestamp, pos); err != nil {
 				return term{}, err
 			}
-			l = kindTimestamp
+			l = value.Timestamp
 		}
 		out.k, e.apply = l, addToStamp(minus)
 		out.bounds.hi = x.bounds.hi + max(y.bounds.hi, 1)
-	case l == kindInterval && r == kindInterval && op != "*":
-		out.k, e.apply = kindInterval, addIntervals(minus)
+	case l == value.Interval && r == value.Interval && op != "*":
+		out.k, e.apply = value.Interval, addIntervals(minus)
 		out.bounds.hi = x.bounds.hi + y.bounds.hi
-	case op == "*" && r.isInt() && right.form == formConst && !right.c.null:
+	case op == "*" && r.IsInt() && right.form == formConst && !right.c.Null:
 		return b.multiplyInterval(x, y, pos)
 	default:
 		return term{}, b.noOperator(op, left, right, pos)
@@ -127,7 +129,7 @@ func (b *builder) temporal(op string, left, right term, pos int) (term, *Error) 
 // reachable refuses dates that could leave Postgres' range, and intervals whose fields could.
 func (b *builder) reachable(s scalar, pos int) (term, *Error) {
 	most := maxReach
-	if s.k == kindInterval {
+	if s.k == value.Interval {
 		most = 20 * maxReach
 	}
 	if s.bounds.hi > most {
@@ -139,78 +141,80 @@ func (b *builder) reachable(s scalar, pos int) (term, *Error) {
 
 // dayCount brings the days that are added to a date into a range.
 func dayCount(s scalar) scalar {
-	if _, ok := s.expr.(*narrowExpr); ok && s.k == kindInt4 {
+	if _, ok := s.expr.(*narrowExpr); ok && s.k == value.Int4 {
 		return s
 	}
-	if c, ok := s.expr.(*constExpr); ok && !c.c.null && between(c.value.i, dayRange) {
-		c := newConst(constant{k: kindInt4, text: c.c.text})
+	if c, ok := s.expr.(*constExpr); ok && !c.c.Null && between(c.value.Int, dayRange) {
+		c := newConst(value.Constant{Kind: value.Int4, Text: c.c.Text})
 		return c
 	}
-	return narrow(s, kindInt4, -dayRange, dayRange)
+	return narrow(s, value.Int4, -dayRange, dayRange)
 }
 
-func addDays(minus bool) func(l, r datum) datum {
-	return func(l, r datum) datum {
+func addDays(minus bool) func(l, r value.Datum) value.Datum {
+	return func(l, r value.Datum) value.Datum {
 		switch {
-		case isInfinite(l.i):
+		case value.IsInfinite(l.Int):
 			return l
 		case minus:
-			return datum{i: l.i - r.i}
+			return value.Datum{Int: l.Int - r.Int}
 		}
-		return datum{i: l.i + r.i}
+		return value.Datum{Int: l.Int + r.Int}
 	}
 }
 
-func addToStamp(minus bool) func(l, r datum) datum {
-	return func(l, r datum) datum {
+func addToStamp(minus bool) func(l, r value.Datum) value.Datum {
+	return func(l, r value.Datum) value.Datum {
 		if minus {
 			r = negatedInterval(r)
 		}
-		return datum{i: addInterval(l.i, &r)}
+		return value.Datum{Int: value.AddInterval(l.Int, &r)}
 	}
 }
 
 // addToTime wraps at midnight and looks at the interval's time only.
-func addToTime(minus bool) func(l, r datum) datum {
-	return func(l, r datum) datum {
+func addToTime(minus bool) func(l, r value.Datum) value.Datum {
+	return func(l, r value.Datum) value.Datum {
 		if minus {
-			r.i = -r.i
+			r.Int = -r.Int
 		}
-		micros := (l.i + r.i) % microsPerDay
+		micros := (l.Int + r.Int) % value.MicrosPerDay
 		if micros < 0 {
-			micros += microsPerDay
+			micros += value.MicrosPerDay
 		}
-		return datum{i: micros}
+		return value.Datum{Int: micros}
 	}
 }
 
-func addIntervals(minus bool) func(l, r datum) datum {
-	return func(l, r datum) datum {
+func addIntervals(minus bool) func(l, r value.Datum) value.Datum {
+	return func(l, r value.Datum) value.Datum {
 		if minus {
 			r = negatedInterval(r)
 		}
-		return datum{months: l.months + r.months, days: l.days + r.days, i: l.i + r.i}
+		return value.Datum{Months: l.Months + r.Months, Days: l.Days + r.Days, Int: l.Int + r.Int}
 	}
 }
 
-func negatedInterval(d datum) datum { return datum{months: -d.months, days: -d.days, i: -d.i} }
+func negatedInterval(d value.Datum) value.Datum {
+	return value.Datum{Months: -d.Months, Days: -d.Days, Int: -d.Int}
+}
 
 // difference is what lies between two dates (in days), times or timestamps. Infinite ones make it NULL.
 func (b *builder) difference(left, right term, x, y scalar, pos int) (term, *Error) {
 	e := &temporalExpr{op: '-', left: x, right: y}
-	out := scalar{expr: e, k: kindInterval}
+	out := scalar{expr: e, k: value.Interval}
 	out.bounds.hi = 10_000 + x.bounds.hi + y.bounds.hi
 	switch {
-	case left.k == kindTime:
-		e.apply = func(l, r datum) datum { return datum{i: l.i - r.i} }
+	case left.k == value.Time:
+		e.apply = func(l, r value.Datum) value.Datum { return value.Datum{Int: l.Int - r.Int} }
 		out.bounds.hi = 1
 		return exprTerm(out, pos), nil
-	case left.k == kindDate && right.k == kindDate:
-		out.k, out.bounds = kindInt4, bounds{hi: 23}
-		e.apply = func(l, r datum) datum { return datum{i: l.i - r.i} }
+	case left.k == value.Date && right.k == value.Date:
+		out.k, out.bounds = value.Int4, bounds{hi: 23}
+		e.apply = func(l, r value.Datum) value.Datum { return value.Datum{Int: l.Int - r.Int} }
 	default:
 		k := left.k
-		if k == kindDate {
+		if k == value.Date {
 			k = right.k
 		}
 		var err *Error
@@ -220,7 +224,7 @@ func (b *builder) difference(left, right term, x, y scalar, pos int) (term, *Err
 		if e.right, err = y.convert(k, right.pos); err != nil {
 			return term{}, err
 		}
-		e.apply = func(l, r datum) datum { return justifyHours(datum{i: l.i - r.i}) }
+		e.apply = func(l, r value.Datum) value.Datum { return value.JustifyHours(value.Datum{Int: l.Int - r.Int}) }
 	}
 	e.left, e.right = finite(e.left), finite(e.right)
 	if max(x.bounds.hi, y.bounds.hi) > maxReach {
@@ -231,34 +235,34 @@ func (b *builder) difference(left, right term, x, y scalar, pos int) (term, *Err
 
 // finite makes infinite dates and timestamps NULL.
 func finite(s scalar) scalar {
-	if c, ok := s.expr.(*constExpr); ok && !isInfinite(c.value.i) {
+	if c, ok := s.expr.(*constExpr); ok && !value.IsInfinite(c.value.Int) {
 		return s
 	}
 	if n, ok := s.expr.(*nullifExpr); ok && isNamedConst(n.right, "-infinity") {
 		return s
 	}
 	for _, end := range []string{"infinity", "-infinity"} {
-		s = scalar{expr: &nullifExpr{relation{s, newConst(constant{k: s.k, text: end}), comparator(s.k, s.k), true}}, k: s.k, bounds: s.bounds}
+		s = scalar{expr: &nullifExpr{relation{s, newConst(value.Constant{Kind: s.k, Text: end}), value.Comparator(s.k, s.k), true}}, k: s.k, bounds: s.bounds}
 	}
 	return s
 }
 
 func isNamedConst(s scalar, text string) bool {
 	c, ok := s.expr.(*constExpr)
-	return ok && !c.c.null && c.c.text == text
+	return ok && !c.c.Null && c.c.Text == text
 }
 
 func (b *builder) multiplyInterval(x, y scalar, pos int) (term, *Error) {
-	n := y.expr.(*constExpr).value.i //nolint:forcetypeassert,errcheck // the caller has seen that it is one
+	n := y.expr.(*constExpr).value.Int //nolint:forcetypeassert,errcheck // the caller has seen that it is one
 	if !between(n, 1_000_000) {
 		return term{}, tooWide(pos)
 	}
-	factor := newConst(constant{k: kindInt4, text: strconv.FormatInt(n, 10)})
-	e := &temporalExpr{op: '*', left: x, right: factor, apply: func(l, r datum) datum {
+	factor := newConst(value.Constant{Kind: value.Int4, Text: strconv.FormatInt(n, 10)})
+	e := &temporalExpr{op: '*', left: x, right: factor, apply: func(l, r value.Datum) value.Datum {
 		// As Postgres computes: in double precision, which for long times rounds.
-		return datum{months: l.months * int32(r.i), days: l.days * int32(r.i), i: int64(math.RoundToEven(float64(l.i) * float64(r.i)))}
+		return value.Datum{Months: l.Months * int32(r.Int), Days: l.Days * int32(r.Int), Int: int64(math.RoundToEven(float64(l.Int) * float64(r.Int)))}
 	}}
-	return b.reachable(scalar{expr: e, k: kindInterval, bounds: bounds{hi: x.bounds.hi * int(max(magnitude(n), 1))}}, pos)
+	return b.reachable(scalar{expr: e, k: value.Interval, bounds: bounds{hi: x.bounds.hi * int(max(value.Magnitude(n), 1))}}, pos)
 }
 
 func (b *builder) negateInterval(t term, pos int) (term, *Error) {
@@ -266,15 +270,15 @@ func (b *builder) negateInterval(t term, pos int) (term, *Error) {
 	if s.bounds.hi > 20*maxReach {
 		return term{}, tooWide(pos)
 	}
-	return exprTerm(scalar{expr: &intervalSignExpr{s}, k: kindInterval, bounds: s.bounds}, pos), nil
+	return exprTerm(scalar{expr: &intervalSignExpr{s}, k: value.Interval, bounds: s.bounds}, pos), nil
 }
 
 // intervalSignExpr is - interval.
 type intervalSignExpr struct{ arg scalar }
 
-func (e *intervalSignExpr) eval(row [][]byte) datum {
+func (e *intervalSignExpr) eval(row [][]byte) value.Datum {
 	d := e.arg.eval(row)
-	if d.null {
+	if d.Null {
 		return d
 	}
 	return negatedInterval(d)
@@ -289,63 +293,63 @@ func (e *intervalSignExpr) print(p *printer) {
 }
 
 func (b *builder) justify(c call) (term, *Error) {
-	t, err := b.resolve(c.args[0], kindInterval)
+	t, err := b.resolve(c.args[0], value.Interval)
 	if err != nil {
 		return term{}, err
 	}
 	s := b.scalar(t)
-	if s.k == kindTime {
-		if s, err = s.convert(kindInterval, t.pos); err != nil {
+	if s.k == value.Time {
+		if s, err = s.convert(value.Interval, t.pos); err != nil {
 			return term{}, err
 		}
 	}
-	if s = s.guarded(); s.k != kindInterval {
+	if s = s.guarded(); s.k != value.Interval {
 		return term{}, b.noFunction(c)
 	}
-	apply := map[string]func(datum) datum{"justify_days": justifyDays, "justify_hours": justifyHours, "justify_interval": justifyInterval}[c.name]
+	apply := map[string]func(value.Datum) value.Datum{"justify_days": value.JustifyDays, "justify_hours": value.JustifyHours, "justify_interval": value.JustifyInterval}[c.name]
 	s.bounds.hi += 1 + s.bounds.hi/60 // months of 30 days are a little short
-	return b.reachable(scalar{expr: &mapExpr{name: c.name, arg: s, apply: apply}, k: kindInterval, bounds: s.bounds}, c.pos)
+	return b.reachable(scalar{expr: &mapExpr{name: c.name, arg: s, apply: apply}, k: value.Interval, bounds: s.bounds}, c.pos)
 }
 
 // timezone is AT TIME ZONE, for UTC and fixed offsets: rules of named zones change with the release of the zone database,
 // which need not be the same here and in Postgres.
 func (b *builder) timezone(c call) (term, *Error) {
-	zone, err := b.resolve(c.args[0], kindText)
+	zone, err := b.resolve(c.args[0], value.Text)
 	if err != nil {
 		return term{}, err
 	}
-	at, err := b.resolve(c.args[1], kindTimestamptz)
+	at, err := b.resolve(c.args[1], value.Timestamptz)
 	if err != nil {
 		return term{}, err
 	}
-	if zone.form != formConst || !zone.k.isText() || zone.c.null {
+	if zone.form != formConst || !zone.k.IsText() || zone.c.Null {
 		return term{}, &Error{Pos: zone.pos, Message: "the time zone must be a text constant"}
 	}
-	west, name, ok := fixedZone(zone.c.text)
+	west, name, ok := fixedZone(zone.c.Text)
 	if !ok {
-		return term{}, (&Error{Pos: zone.pos, Message: "time zone " + quoteShort(zone.c.text) + " is not supported"}).withHint(
+		return term{}, (&Error{Pos: zone.pos, Message: "time zone " + value.QuoteShort(zone.c.Text) + " is not supported"}).withHint(
 			"use UTC or an offset such as +02:00, where positive is west of Greenwich, as in Postgres")
 	}
 	s := b.scalar(at).guarded()
-	if s.k == kindDate {
+	if s.k == value.Date {
 		return term{}, (&Error{Pos: at.pos, Message: "a date has no time zone"}).withHint("cast it to timestamp")
 	}
-	if !s.k.isStamp() {
+	if !s.k.IsStamp() {
 		return term{}, b.noFunction(c)
 	}
-	to := kindTimestamp
-	if s.k == kindTimestamp {
-		to = kindTimestamptz
+	to := value.Timestamp
+	if s.k == value.Timestamp {
+		to = value.Timestamptz
 		west = -west
 	}
-	apply := func(d datum) datum {
-		if !isInfinite(d.i) {
-			d.i -= west
+	apply := func(d value.Datum) value.Datum {
+		if !value.IsInfinite(d.Int) {
+			d.Int -= west
 		}
 		return d
 	}
 	s.bounds.hi++
-	first := &constant{k: kindText, text: name}
+	first := &value.Constant{Kind: value.Text, Text: name}
 	return b.reachable(scalar{expr: &mapExpr{name: "timezone", first: first, arg: s, apply: apply}, k: to, bounds: s.bounds}, c.pos)
 }
 
@@ -362,8 +366,8 @@ func fixedZone(zone string) (west int64, name string, ok bool) {
 	if len(clock) == 2 {
 		clock += ":00"
 	}
-	west, ok = clockFromText(clock)
-	if !ok || len(clock) != 5 || west > 15*microsPerHour {
+	west, ok = value.ClockFromText(clock)
+	if !ok || len(clock) != 5 || west > 15*value.MicrosPerHour {
 		return 0, "", false
 	}
 	name = zone[:1] + clock

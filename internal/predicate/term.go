@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strconv"
 
+	"github.com/shapebus/shapebus/internal/predicate/value"
+
 	pg_query "github.com/pganalyze/pg_query_go/v6"
 )
 
@@ -12,10 +14,10 @@ import (
 // parameter (still unknown), a boolean expression or another expression.
 type term struct {
 	form   termForm
-	k      kind
+	k      value.Kind
 	column column
-	c      constant // for unknown literals only text and null are set
-	param  int      // $n of an untyped parameter, and of a typed constant that came from one (0: none)
+	c      value.Constant // for unknown literals only text and null are set
+	param  int            // $n of an untyped parameter, and of a typed constant that came from one (0: none)
 	bool   node
 	x      scalar // the expression; k is its type in the user's text, where x may be wider
 	enum   *enumType
@@ -74,7 +76,7 @@ func (b *builder) term(n *pg_query.Node, depth int) (term, *Error) {
 	if err != nil {
 		return term{}, err
 	}
-	return term{form: formBool, k: kindBool, bool: e, pos: pos}, nil
+	return term{form: formBool, k: value.Bool, bool: e, pos: pos}, nil
 }
 
 func (b *builder) columnTerm(ref *pg_query.ColumnRef, pos int) (term, *Error) {
@@ -91,10 +93,10 @@ func (b *builder) columnTerm(ref *pg_query.ColumnRef, pos int) (term, *Error) {
 		return term{}, b.correlated(err, names, pos)
 	}
 	c := &b.table.Columns[i]
-	k, ok := kindOfOID(c.TypeOID)
+	k, ok := value.KindOfOID(c.TypeOID)
 	if !ok && c.Enum != nil {
 		return term{
-			form: formColumn, k: kindEnum, pos: pos, column: column{i, c.Name, kindEnum, false},
+			form: formColumn, k: value.Enum, pos: pos, column: column{i, c.Name, value.Enum, false},
 			enum: &enumType{c.TypeOID, c.typeName(), c.Enum},
 		}, nil
 	}
@@ -118,29 +120,29 @@ func (b *builder) constTerm(c *pg_query.A_Const, pos int) (term, *Error) {
 		if v.Boolval.GetBoolval() {
 			text = "t"
 		}
-		t.k = kindBool
-		t.c = constant{k: kindBool, text: text}
+		t.k = value.Bool
+		t.c = value.Constant{Kind: value.Bool, Text: text}
 	case *pg_query.A_Const_Sval:
-		t.c.text = v.Sval.GetSval()
-		if invalidUTF8(t.c.text) >= 0 {
+		t.c.Text = v.Sval.GetSval()
+		if invalidUTF8(t.c.Text) >= 0 {
 			return term{}, &Error{Pos: pos, Message: "the string is not valid UTF-8"}
 		}
 	default:
 		if !c.Isnull {
 			return term{}, &Error{Pos: pos, Message: "bit strings are not supported"}
 		}
-		t.c.null = true
+		t.c.Null = true
 	}
 	return t, nil
 }
 
 // numberTerm types a number as Postgres does: integer if it fits, else bigint, else numeric.
 func numberTerm(text string, pos int) (term, *Error) {
-	c, err := numberConstant(text)
+	c, err := value.NumberConstant(text)
 	if err != nil {
 		return term{}, inputAt(err, pos, 0)
 	}
-	return term{form: formConst, k: c.k, c: c, pos: pos}, nil
+	return term{form: formConst, k: c.Kind, c: c, pos: pos}, nil
 }
 
 // paramTerm is $n: untyped at its first use, of the type found there afterwards.
@@ -150,32 +152,32 @@ func (b *builder) paramTerm(n, pos int) (term, *Error) {
 	}
 	b.paramUsed[n-1] = true
 	t := term{form: formParam, param: n, pos: pos}
-	if k := b.paramKind[n-1]; k != kindUnknown && k != kindEnum { // an enum's label finds its type each time
+	if k := b.paramKind[n-1]; k != value.Unknown && k != value.Enum { // an enum's label finds its type each time
 		return b.resolve(t, k)
 	}
 	return t, nil
 }
 
 // resolve gives an untyped literal or parameter the kind its context asks for; other terms pass unchanged.
-func (b *builder) resolve(t term, k kind) (term, *Error) {
+func (b *builder) resolve(t term, k value.Kind) (term, *Error) {
 	switch {
-	case t.k != kindUnknown:
+	case t.k != value.Unknown:
 		return t, nil
-	case t.form == formConst && t.c.null:
-		t.k, t.c = k, constant{k: k, null: true}
+	case t.form == formConst && t.c.Null:
+		t.k, t.c = k, value.Constant{Kind: k, Null: true}
 		return t, nil
-	case t.form == formParam && b.paramKind[t.param-1] == kindEnum:
+	case t.form == formParam && b.paramKind[t.param-1] == value.Enum:
 		return term{}, &Error{Pos: t.pos, Message: fmt.Sprintf("type conflict for $%d: enum and %s", t.param, k)}
 	case t.form == formParam:
 		b.paramKind[t.param-1] = k
 		given := b.params[t.param-1]
 		if t.form = formConst; given == nil {
-			t.k, t.c = k, constant{k: k, null: true}
+			t.k, t.c = k, value.Constant{Kind: k, Null: true}
 			return t, nil
 		}
-		t.c.text = *given
+		t.c.Text = *given
 	}
-	c, err := parseConstant(k, t.c.text)
+	c, err := value.ParseConstant(k, t.c.Text)
 	if err != nil {
 		return term{}, inputAt(err, t.pos, t.param)
 	}
@@ -183,11 +185,11 @@ func (b *builder) resolve(t term, k kind) (term, *Error) {
 	return t, nil
 }
 
-// inputAt places an *inputError; param names the parameter it came from, if any.
+// inputAt places an *InputError; param names the parameter it came from, if any.
 func inputAt(err error, pos, param int) *Error {
 	e := &Error{Pos: pos, Message: err.Error()}
-	if input, ok := errors.AsType[*inputError](err); ok {
-		e.Hint = input.hint
+	if input, ok := errors.AsType[*value.InputError](err); ok {
+		e.Hint = input.Hint
 	}
 	if param > 0 {
 		e.Message = fmt.Sprintf("parameter $%d: %s", param, e.Message)

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/shapebus/shapebus/internal/predicate/value"
+
 	pg_query "github.com/pganalyze/pg_query_go/v6"
 )
 
@@ -39,50 +41,50 @@ type (
 // wholePattern matches patterns in which every escape character escapes something.
 var wholePattern = regexp.MustCompile(`^([^\\]|\\(.|\n))*$`)
 
-func (e *foldExpr) eval(row [][]byte) datum {
+func (e *foldExpr) eval(row [][]byte) value.Datum {
 	d := e.arg.eval(row)
-	if d.null {
+	if d.Null {
 		return d
 	}
 	if e.upper {
-		out := make([]byte, len(d.b))
-		for i, c := range d.b {
+		out := make([]byte, len(d.Bytes))
+		for i, c := range d.Bytes {
 			if c >= 'a' && c <= 'z' {
 				c -= 'a' - 'A'
 			}
 			out[i] = c
 		}
-		d.b = out
+		d.Bytes = out
 	} else {
-		d.b = foldASCII(make([]byte, 0, len(d.b)), d.b)
+		d.Bytes = foldASCII(make([]byte, 0, len(d.Bytes)), d.Bytes)
 	}
 	return d
 }
 
-func (e *lengthExpr) eval(row [][]byte) datum {
+func (e *lengthExpr) eval(row [][]byte) value.Datum {
 	d := e.arg.eval(row)
-	if d.null {
+	if d.Null {
 		return d
 	}
-	text := d.b
-	if e.arg.k == kindBpchar {
-		text = trimBlanks(text)
+	text := d.Bytes
+	if e.arg.k == value.Bpchar {
+		text = value.TrimBlanks(text)
 	}
-	return datum{i: characters(text)}
+	return value.Datum{Int: characters(text)}
 }
 
-func (e *concatExpr) eval(row [][]byte) datum {
+func (e *concatExpr) eval(row [][]byte) value.Datum {
 	out := make([]byte, 0, 64)
 	for _, a := range e.args {
 		d := a.eval(row)
 		switch {
-		case !d.null:
-			out = append(out, d.b...)
+		case !d.Null:
+			out = append(out, d.Bytes...)
 		case !e.skipNull:
-			return nullDatum
+			return value.Null
 		}
 	}
-	return datum{b: out}
+	return value.Datum{Bytes: out}
 }
 
 // escaped reports whether every escape character of a pattern escapes something: wholePattern, without its cost.
@@ -94,30 +96,30 @@ func escaped(pattern []byte) bool {
 	return trailing%2 == 0
 }
 
-func (e *patternExpr) eval(row [][]byte) datum {
+func (e *patternExpr) eval(row [][]byte) value.Datum {
 	d := e.arg.eval(row)
-	if !d.null && !escaped(d.b) {
-		return nullDatum
+	if !d.Null && !escaped(d.Bytes) {
+		return value.Null
 	}
 	return d
 }
 
 func (n *likeExprNode) eval(row [][]byte) truth {
 	text := n.text.eval(row)
-	if text.null {
+	if text.Null {
 		return isUnknown
 	}
 	if n.match != nil {
-		return truthOf(n.match.match(text.b, &n.buffers))
+		return truthOf(n.match.match(text.Bytes, &n.buffers))
 	}
 	pattern := n.pattern.eval(row)
-	if pattern.null {
+	if pattern.Null {
 		return isUnknown
 	}
 	if n.fold {
-		text.b, pattern.b = foldASCII(nil, text.b), foldASCII(nil, pattern.b)
+		text.Bytes, pattern.Bytes = foldASCII(nil, text.Bytes), foldASCII(nil, pattern.Bytes)
 	}
-	return truthOf(matchLike(text.b, pattern.b))
+	return truthOf(matchLike(text.Bytes, pattern.Bytes))
 }
 
 func (e *foldExpr) columns(add func(int))    { e.arg.columns(add) }
@@ -179,30 +181,30 @@ func (n *likeExprNode) print(p *printer) {
 
 // asText converts an operand to text, or char(n) kept as it is if padded.
 func (b *builder) asText(t term) (scalar, *Error) {
-	t, err := b.resolve(t, kindText)
+	t, err := b.resolve(t, value.Text)
 	if err != nil {
 		return scalar{}, err
 	}
-	return b.scalar(t).convert(kindText, t.pos)
+	return b.scalar(t).convert(value.Text, t.pos)
 }
 
 func (b *builder) textFunction(c call) (term, *Error) {
-	t, err := b.resolve(c.args[0], kindText)
+	t, err := b.resolve(c.args[0], value.Text)
 	if err != nil {
 		return term{}, err
 	}
-	if !t.k.isText() {
+	if !t.k.IsText() {
 		c.args[0] = t
 		return term{}, b.noFunction(c)
 	}
 	s := b.scalar(t)
 	if c.name != "lower" && c.name != "upper" {
-		return exprTerm(scalar{expr: &lengthExpr{s}, k: kindInt4, bounds: bounds{hi: 31}}, c.pos), nil
+		return exprTerm(scalar{expr: &lengthExpr{s}, k: value.Int4, bounds: bounds{hi: 31}}, c.pos), nil
 	}
-	if s, err = s.convert(kindText, t.pos); err != nil {
+	if s, err = s.convert(value.Text, t.pos); err != nil {
 		return term{}, err
 	}
-	return exprTerm(scalar{expr: &foldExpr{c.name == "upper", s}, k: kindText}, c.pos), nil
+	return exprTerm(scalar{expr: &foldExpr{c.name == "upper", s}, k: value.Text}, c.pos), nil
 }
 
 // maxJoined bounds how many texts a clause may join into one, since each may be large.
@@ -211,17 +213,17 @@ const maxJoined = 100
 func (b *builder) concat(c call) (term, *Error) {
 	var args []scalar
 	for _, t := range c.args {
-		t, err := b.resolve(t, kindText)
+		t, err := b.resolve(t, value.Text)
 		if err != nil {
 			return term{}, err
 		}
 		s := b.scalar(t)
 		switch s.k {
-		case kindBpchar: // keeps its padding
-		case kindBool: // prints as t and f
+		case value.Bpchar: // keeps its padding
+		case value.Bool: // prints as t and f
 			return term{}, b.noFunction(c).withHint("cast booleans to text")
 		default:
-			if s, err = s.convert(kindText, t.pos); err != nil {
+			if s, err = s.convert(value.Text, t.pos); err != nil {
 				return term{}, err
 			}
 		}
@@ -237,16 +239,16 @@ func (b *builder) joined(e *concatExpr, pos int) (term, *Error) {
 	if b.joins += len(e.args); b.joins > maxJoined {
 		return term{}, &Error{Pos: pos, Message: "the clause joins more than 100 texts"}
 	}
-	return exprTerm(scalar{expr: e, k: kindText}, pos), nil
+	return exprTerm(scalar{expr: e, k: value.Text}, pos), nil
 }
 
 // concatenate builds ||: of texts, where one side may be anything that has a text, or of arrays.
 func (b *builder) concatenate(left, right term, pos int) (term, *Error) {
 	switch {
-	case left.k.isArray() || right.k.isArray():
+	case left.k.IsArray() || right.k.IsArray():
 		return b.joinArrays(left, right, pos)
-	case left.k == kindJSONB || right.k == kindJSONB, left.k == kindOpaque, right.k == kindOpaque,
-		!left.k.isText() && !right.k.isText() && left.k != kindUnknown && right.k != kindUnknown:
+	case left.k == value.JSONB || right.k == value.JSONB, left.k == value.Opaque, right.k == value.Opaque,
+		!left.k.IsText() && !right.k.IsText() && left.k != value.Unknown && right.k != value.Unknown:
 		return term{}, b.noOperator("||", left, right, pos)
 	}
 	l, err := b.asText(left)
@@ -269,7 +271,7 @@ func (b *builder) likeTerm(name string, left, right term, pos int) (term, *Error
 	if strings.HasPrefix(name, "!") {
 		n = &notNode{n}
 	}
-	return term{form: formBool, k: kindBool, bool: n, pos: pos}, nil
+	return term{form: formBool, k: value.Bool, bool: n, pos: pos}, nil
 }
 
 func (b *builder) likeFunction(c call) (term, *Error) {
@@ -279,27 +281,27 @@ func (b *builder) likeFunction(c call) (term, *Error) {
 // likeNode builds text [I]LIKE pattern.
 func (b *builder) likeNode(left, pattern term, fold bool, pos int) (node, *Error) {
 	var err *Error
-	if left, err = b.resolve(left, kindText); err != nil {
+	if left, err = b.resolve(left, value.Text); err != nil {
 		return nil, err
 	}
-	if pattern, err = b.resolve(pattern, kindText); err != nil {
+	if pattern, err = b.resolve(pattern, value.Text); err != nil {
 		return nil, err
 	}
-	if !left.k.isText() || !pattern.k.isText() {
+	if !left.k.IsText() || !pattern.k.IsText() {
 		return nil, b.noOperator(map[bool]string{false: "~~", true: "~~*"}[fold], left, pattern, pos)
 	}
-	if pattern.form == formConst && !pattern.c.null {
+	if pattern.form == formConst && !pattern.c.Null {
 		return b.likeConst(left, pattern, fold)
 	}
-	if left.form == formConst && left.c.null || pattern.form == formConst {
+	if left.form == formConst && left.c.Null || pattern.form == formConst {
 		return &literalNode{isUnknown}, nil
 	}
-	p, err := b.scalar(pattern).convert(kindText, pattern.pos)
+	p, err := b.scalar(pattern).convert(value.Text, pattern.pos)
 	if err != nil {
 		return nil, err
 	}
 	if _, ok := p.expr.(*patternExpr); !ok {
-		p = scalar{expr: &patternExpr{p}, k: kindText}
+		p = scalar{expr: &patternExpr{p}, k: value.Text}
 	}
 	return &likeExprNode{text: b.likeText(left), pattern: p, fold: fold}, nil
 }
@@ -308,11 +310,11 @@ func (b *builder) likeNode(left, pattern term, fold bool, pos int) (node, *Error
 func (b *builder) likeText(t term) scalar { return b.scalar(t) }
 
 func (b *builder) likeConst(left, pattern term, fold bool) (node, *Error) {
-	if left.form == formConst && left.c.null {
+	if left.form == formConst && left.c.Null {
 		return &literalNode{isUnknown}, nil
 	}
-	text := pattern.c.text
-	if pattern.k == kindBpchar {
+	text := pattern.c.Text
+	if pattern.k == value.Bpchar {
 		text = strings.TrimRight(text, " ")
 	}
 	match, merr := compileLike(text, fold)
@@ -323,9 +325,9 @@ func (b *builder) likeConst(left, pattern term, fold bool) (node, *Error) {
 	case formColumn:
 		return &likeNode{column: left.column, pattern: text, match: match}, nil
 	case formConst:
-		return &literalNode{truthOf(match.match([]byte(left.c.text), &foldBuffers{}))}, nil
+		return &literalNode{truthOf(match.match([]byte(left.c.Text), &foldBuffers{}))}, nil
 	default: // an expression
-		p := newConst(constant{k: kindText, text: text})
+		p := newConst(value.Constant{Kind: value.Text, Text: text})
 		return &likeExprNode{text: b.likeText(left), pattern: p, fold: fold, match: &match}, nil
 	}
 }
@@ -340,7 +342,7 @@ func (b *builder) collate(e *pg_query.CollateClause, pos, depth int) (term, *Err
 	if err != nil {
 		return term{}, err
 	}
-	if t.k != kindUnknown && !t.k.element().isText() {
+	if t.k != value.Unknown && !t.k.Element().IsText() {
 		return term{}, &Error{Pos: pos, Message: "collations are not supported by type " + t.typeName(b)}
 	}
 	return t, nil

@@ -1,4 +1,4 @@
-package predicate
+package value
 
 import (
 	"bytes"
@@ -96,8 +96,8 @@ func jsonKind(s []byte) byte {
 
 func isContainer(s []byte) bool { return jsonKind(s) == '{' || jsonKind(s) == '[' }
 
-// jsonKey finds the value of a key; nil if there is none.
-func jsonKey(s []byte, key string) (value []byte) {
+// JSONKey finds the value of a key; nil if there is none.
+func JSONKey(s []byte, key string) (value []byte) {
 	if jsonKind(s) != '{' {
 		return nil
 	}
@@ -111,8 +111,8 @@ func jsonKey(s []byte, key string) (value []byte) {
 	return value
 }
 
-// jsonIndex finds the element at a place, counted from the end if negative. A lone scalar is at place 0, as in Postgres.
-func jsonIndex(s []byte, at int64) (value []byte) {
+// JSONIndex finds the element at a place, counted from the end if negative. A lone scalar is at place 0, as in Postgres.
+func JSONIndex(s []byte, at int64) (value []byte) {
 	if jsonKind(s) == '{' {
 		return nil
 	}
@@ -138,8 +138,8 @@ func jsonIndex(s []byte, at int64) (value []byte) {
 	return value
 }
 
-// jsonAsText is ->>: a string without its quotes, NULL (nil) for null, anything else as it is.
-func jsonAsText(s []byte) []byte {
+// JSONAsText is ->>: a string without its quotes, NULL (nil) for null, anything else as it is.
+func JSONAsText(s []byte) []byte {
 	switch jsonKind(s) {
 	case 'n':
 		return nil
@@ -258,7 +258,7 @@ func equalJSON(a, b []byte, depth int) bool {
 	case k != jsonKind(b) || depth > maxJSONDepth:
 		return false
 	case k == '0':
-		return compareNumeric(&datum{b: a}, &datum{b: b}) == 0
+		return compareNumeric(&Datum{Bytes: a}, &Datum{Bytes: b}) == 0
 	case k != '{' && k != '[' || bytes.Equal(a, b):
 		return bytes.Equal(a, b)
 	}
@@ -276,15 +276,15 @@ func equalJSON(a, b []byte, depth int) bool {
 	return equal && i == len(values)
 }
 
-func compareJSON(a, b *datum) int {
-	if equalJSON(a.b, b.b, 0) {
+func CompareJSON(a, b *Datum) int {
+	if equalJSON(a.Bytes, b.Bytes, 0) {
 		return 0
 	}
 	return 1
 }
 
-// containsJSON is @> at the top, where a lone scalar counts as an array of it on the right side only.
-func containsJSON(outer, inner []byte) bool {
+// ContainsJSON is @> at the top, where a lone scalar counts as an array of it on the right side only.
+func ContainsJSON(outer, inner []byte) bool {
 	switch {
 	case !isContainer(inner):
 		if jsonKind(outer) == '{' {
@@ -343,8 +343,8 @@ func deepContains(outer, inner []byte, depth int) bool {
 	return all
 }
 
-// jsonHasKey is ?: a key of an object, a string in an array, or a lone string.
-func jsonHasKey(s []byte, key string) (found bool) {
+// JSONHasKey is ?: a key of an object, a string in an array, or a lone string.
+func JSONHasKey(s []byte, key string) (found bool) {
 	quoted := quoteJSON(key)
 	switch jsonKind(s) {
 	case '"':

@@ -1,4 +1,4 @@
-package predicate
+package value
 
 import (
 	"bytes"
@@ -6,27 +6,27 @@ import (
 	"strings"
 )
 
-// bignum is a numeric to compute with: n / 10^scale, where scale is how many digits Postgres prints after the point.
-type bignum struct {
-	class decimalClass // decPositive stands for every finite value, also for zero and negative ones
+// Bignum is a numeric to compute with: n / 10^scale, where scale is how many digits Postgres prints after the point.
+type Bignum struct {
+	Class Class // Positive stands for every finite value, also for zero and negative ones
 	n     *big.Int
 	scale int
 }
 
-func trimSpace(s string) string { return strings.Trim(s, space) }
+func TrimSpace(s string) string { return strings.Trim(s, Space) }
 
-// parseBignum reads a numeric in text form. Only decNaN, decInf and decNegInf are told apart from finite values.
-func parseBignum(text []byte) bignum {
-	var d decimal
-	if !parseDecimal(text, &d) {
-		return bignum{class: decNaN}
+// ParseBignum reads a numeric in text form. Only NaN, Inf and NegInf are told apart from finite values.
+func ParseBignum(text []byte) Bignum {
+	var d Decimal
+	if !ParseDecimal(text, &d) {
+		return Bignum{Class: NaN}
 	}
-	switch d.class {
-	case decNaN, decInf, decNegInf:
-		return bignum{class: d.class}
+	switch d.Class {
+	case NaN, Inf, NegInf:
+		return Bignum{Class: d.Class}
 	default: // finite
 	}
-	plain := plainNumeric(text)
+	plain := PlainNumeric(text)
 	scale := 0
 	if i := bytes.IndexByte(plain, '.'); i >= 0 {
 		scale = len(plain) - i - 1
@@ -34,13 +34,13 @@ func parseBignum(text []byte) bignum {
 	}
 	n, ok := new(big.Int).SetString(string(plain), 10)
 	if !ok {
-		return bignum{class: decNaN}
+		return Bignum{Class: NaN}
 	}
-	return bignum{decPositive, n, scale}
+	return Bignum{Positive, n, scale}
 }
 
-// plainNumeric writes a number as numeric_out does: without exponent, plus sign and leading zeros.
-func plainNumeric(text []byte) []byte {
+// PlainNumeric writes a number as numeric_out does: without exponent, plus sign and leading zeros.
+func PlainNumeric(text []byte) []byte {
 	i := bytes.IndexAny(text, "eE")
 	if i < 0 && len(text) > 0 && text[0] != '+' && text[0] != '.' && text[len(text)-1] != '.' && !bytes.HasPrefix(text, []byte("-.")) &&
 		!bytes.HasPrefix(text, []byte("0")) && !bytes.HasPrefix(text, []byte("-0")) {
@@ -70,7 +70,7 @@ func plainNumeric(text []byte) []byte {
 	if negative {
 		n.Neg(n)
 	}
-	return bignum{decPositive, n, scale}.text()
+	return Bignum{Positive, n, scale}.Text()
 }
 
 func atoi(s []byte) int {
@@ -89,13 +89,13 @@ func atoi(s []byte) int {
 	return n
 }
 
-func (x bignum) text() []byte {
-	switch x.class {
-	case decNaN:
+func (x Bignum) Text() []byte {
+	switch x.Class {
+	case NaN:
 		return []byte("NaN")
-	case decInf:
+	case Inf:
 		return []byte("Infinity")
-	case decNegInf:
+	case NegInf:
 		return []byte("-Infinity")
 	default: // finite
 	}
@@ -115,34 +115,34 @@ func (x bignum) text() []byte {
 	return out
 }
 
-// sign is that of a value which is not NaN.
-func (x bignum) sign() int {
-	switch x.class {
-	case decInf:
+// Sign is that of a value which is not NaN.
+func (x Bignum) Sign() int {
+	switch x.Class {
+	case Inf:
 		return 1
-	case decNegInf:
+	case NegInf:
 		return -1
 	default: // finite
 		return x.n.Sign()
 	}
 }
 
-func (x bignum) finite() bool { return x.class == decPositive }
+func (x Bignum) finite() bool { return x.Class == Positive }
 
-func infinityOf(sign int) bignum {
+func infinityOf(sign int) Bignum {
 	switch {
 	case sign > 0:
-		return bignum{class: decInf}
+		return Bignum{Class: Inf}
 	case sign < 0:
-		return bignum{class: decNegInf}
+		return Bignum{Class: NegInf}
 	}
-	return bignum{class: decNaN}
+	return Bignum{Class: NaN}
 }
 
 func tenTo(n int) *big.Int { return new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(n)), nil) }
 
 // aligned returns both numbers with the larger scale.
-func aligned(x, y bignum) (a, b *big.Int, scale int) {
+func aligned(x, y Bignum) (a, b *big.Int, scale int) {
 	a, b, scale = x.n, y.n, x.scale
 	switch {
 	case x.scale < y.scale:
@@ -153,17 +153,17 @@ func aligned(x, y bignum) (a, b *big.Int, scale int) {
 	return a, b, scale
 }
 
-// arithmetic computes x op y; the divisor is not zero.
-func (x bignum) arithmetic(op byte, y bignum) bignum {
-	if x.class == decNaN || y.class == decNaN {
-		return bignum{class: decNaN}
+// Arithmetic computes x op y; the divisor is not zero.
+func (x Bignum) Arithmetic(op byte, y Bignum) Bignum {
+	if x.Class == NaN || y.Class == NaN {
+		return Bignum{Class: NaN}
 	}
 	if !x.finite() || !y.finite() {
 		return x.specialArithmetic(op, y)
 	}
 	switch op {
 	case '*':
-		return bignum{decPositive, new(big.Int).Mul(x.n, y.n), x.scale + y.scale}.rounded(numericScale)
+		return Bignum{Positive, new(big.Int).Mul(x.n, y.n), x.scale + y.scale}.rounded(NumericScale)
 	case '/':
 		return x.quotient(y)
 	}
@@ -180,56 +180,56 @@ func (x bignum) arithmetic(op byte, y bignum) bignum {
 		n.Quo(a, b)
 		scale = 0
 	}
-	return bignum{decPositive, n, scale}
+	return Bignum{Positive, n, scale}
 }
 
-func (x bignum) specialArithmetic(op byte, y bignum) bignum {
+func (x Bignum) specialArithmetic(op byte, y Bignum) Bignum {
 	switch op {
 	case '+', '-':
 		if op == '-' {
-			y = y.negated()
+			y = y.Negated()
 		}
 		switch {
 		case x.finite():
 			return y
-		case y.finite() || x.class == y.class:
+		case y.finite() || x.Class == y.Class:
 			return x
 		}
-		return bignum{class: decNaN}
+		return Bignum{Class: NaN}
 	case '*':
-		return infinityOf(x.sign() * y.sign())
+		return infinityOf(x.Sign() * y.Sign())
 	case '%':
 		if x.finite() {
 			return x
 		}
-		return bignum{class: decNaN}
+		return Bignum{Class: NaN}
 	}
 	switch {
 	case !x.finite() && !y.finite():
-		return bignum{class: decNaN}
+		return Bignum{Class: NaN}
 	case x.finite():
-		return bignum{decPositive, new(big.Int), 0}
+		return Bignum{Positive, new(big.Int), 0}
 	}
-	return infinityOf(x.sign() * y.sign())
+	return infinityOf(x.Sign() * y.Sign())
 }
 
-func (x bignum) negated() bignum {
+func (x Bignum) Negated() Bignum {
 	if !x.finite() {
-		x.class = -x.class
-		if x.class == -decNaN {
-			x.class = decNaN
+		x.Class = -x.Class
+		if x.Class == -NaN {
+			x.Class = NaN
 		}
 		return x
 	}
-	return bignum{decPositive, new(big.Int).Neg(x.n), x.scale}
+	return Bignum{Positive, new(big.Int).Neg(x.n), x.scale}
 }
 
 // rounded cuts the scale, half away from zero.
-func (x bignum) rounded(scale int) bignum {
+func (x Bignum) rounded(scale int) Bignum {
 	if x.scale <= scale {
 		return x
 	}
-	return bignum{decPositive, divideRounded(x.n, tenTo(x.scale-scale)), scale}
+	return Bignum{Positive, divideRounded(x.n, tenTo(x.scale-scale)), scale}
 }
 
 func divideRounded(n, d *big.Int) *big.Int {
@@ -241,7 +241,7 @@ func divideRounded(n, d *big.Int) *big.Int {
 }
 
 // quotient divides with the scale that Postgres chooses: sixteen significant digits, or the scale of an operand.
-func (x bignum) quotient(y bignum) bignum {
+func (x Bignum) quotient(y Bignum) Bignum {
 	const significant, most = 16, 1000
 	weightX, firstX := x.firstDigit()
 	weightY, firstY := y.firstDigit()
@@ -257,11 +257,11 @@ func (x bignum) quotient(y bignum) bignum {
 	} else {
 		d.Mul(d, tenTo(-shift))
 	}
-	return bignum{decPositive, divideRounded(n, d), scale}
+	return Bignum{Positive, divideRounded(n, d), scale}
 }
 
 // firstDigit returns the first digit in base 10000 and its place.
-func (x bignum) firstDigit() (weight, digit int) {
+func (x Bignum) firstDigit() (weight, digit int) {
 	if x.n.Sign() == 0 {
 		return 0, 0
 	}
@@ -278,9 +278,9 @@ func (x bignum) firstDigit() (weight, digit int) {
 	return weight, atoi([]byte(digits[:n]))
 }
 
-// roundedNumeric rounds half away from zero what lies between low and high.
-func roundedNumeric(text []byte, low, high int64) (int64, bool) {
-	x := parseBignum(text)
+// RoundedNumeric rounds half away from zero what lies between low and high.
+func RoundedNumeric(text []byte, low, high int64) (int64, bool) {
+	x := ParseBignum(text)
 	if !x.finite() {
 		return 0, false
 	}

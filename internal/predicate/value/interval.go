@@ -1,4 +1,4 @@
-package predicate
+package value
 
 import (
 	"fmt"
@@ -14,13 +14,13 @@ const (
 )
 
 // intervalFromText parses what Postgres prints under IntervalStyle=postgres.
-func intervalFromText(text []byte, d *datum) bool {
+func intervalFromText(text []byte, d *Datum) bool {
 	switch string(text) {
 	case "infinity":
-		d.months, d.days, d.i = foreverMonths, foreverDays, infinity
+		d.Months, d.Days, d.Int = foreverMonths, foreverDays, infinity
 		return true
 	case "-infinity":
-		d.months, d.days, d.i = math.MinInt32, math.MinInt32, minusInfinity
+		d.Months, d.Days, d.Int = math.MinInt32, math.MinInt32, minusInfinity
 		return true
 	}
 	return parseInterval(string(text), d)
@@ -29,7 +29,7 @@ func intervalFromText(text []byte, d *datum) bool {
 // intervalUnits maps the units of an interval to its months, days and microseconds.
 var intervalUnits = map[string][3]int64{
 	"year": {12}, "yr": {12}, "y": {12}, "month": {1}, "mon": {1}, "week": {0, 7}, "w": {0, 7}, "day": {0, 1}, "d": {0, 1},
-	"hour": {0, 0, microsPerHour}, "hr": {0, 0, microsPerHour}, "h": {0, 0, microsPerHour},
+	"hour": {0, 0, MicrosPerHour}, "hr": {0, 0, MicrosPerHour}, "h": {0, 0, MicrosPerHour},
 	"minute": {0, 0, 60_000_000}, "min": {0, 0, 60_000_000}, "m": {0, 0, 60_000_000},
 	"second": {0, 0, 1_000_000}, "sec": {0, 0, 1_000_000}, "s": {0, 0, 1_000_000},
 	"millisecond": {0, 0, 1000}, "ms": {0, 0, 1000}, "microsecond": {0, 0, 1}, "us": {0, 0, 1},
@@ -37,7 +37,7 @@ var intervalUnits = map[string][3]int64{
 
 // parseInterval reads whole numbers with units, in any order but each unit once, then a time: "1 year 2 mons -3 days
 // 04:05:06.7", "90 minutes".
-func parseInterval(text string, d *datum) bool {
+func parseInterval(text string, d *Datum) bool {
 	words := strings.Fields(strings.ToLower(text))
 	if len(words) == 0 || len(words) > 20 {
 		return false
@@ -46,7 +46,7 @@ func parseInterval(text string, d *datum) bool {
 	seen := make(map[[3]int64]bool, 6)
 	for i := 0; i < len(words); i++ {
 		if strings.Contains(words[i], ":") {
-			micros, ok := clockFromText(words[i])
+			micros, ok := ClockFromText(words[i])
 			if !ok || i != len(words)-1 || sums[2] != 0 {
 				return false
 			}
@@ -74,8 +74,8 @@ func parseInterval(text string, d *datum) bool {
 			sums[j] += n * u[j]
 		}
 	}
-	d.months, d.days, d.i = int32(sums[0]), int32(sums[1]), sums[2]
-	return int64(d.months) == sums[0] && int64(d.days) == sums[1] && sums[2] < infinity/2 && sums[2] > minusInfinity/2
+	d.Months, d.Days, d.Int = int32(sums[0]), int32(sums[1]), sums[2]
+	return int64(d.Months) == sums[0] && int64(d.Days) == sums[1] && sums[2] < infinity/2 && sums[2] > minusInfinity/2
 }
 
 // splitUnit parts "3d" into number and unit.
@@ -87,8 +87,8 @@ func splitUnit(word string) (number, unit string) {
 	return word[:i], word[i:]
 }
 
-// clockFromText parses [-]H…:MM[:SS[.ffffff]].
-func clockFromText(text string) (micros int64, ok bool) {
+// ClockFromText parses [-]H…:MM[:SS[.ffffff]].
+func ClockFromText(text string) (micros int64, ok bool) {
 	s := strings.TrimLeft(text, "+-")
 	if len(text)-len(s) > 1 {
 		return 0, false
@@ -97,7 +97,7 @@ func clockFromText(text string) (micros int64, ok bool) {
 	hours, _ := p.number(1, 10)
 	p.expect(':')
 	minutes, _ := p.number(2, 2)
-	micros = int64(hours)*microsPerHour + int64(minutes)*60_000_000
+	micros = int64(hours)*MicrosPerHour + int64(minutes)*60_000_000
 	seconds := 0
 	if p.accept(':') {
 		seconds, _ = p.number(2, 2)
@@ -120,11 +120,11 @@ func clockFromText(text string) (micros int64, ok bool) {
 }
 
 // intervalText prints as Postgres does under IntervalStyle=postgres.
-func intervalText(d *datum) string {
+func intervalText(d *Datum) string {
 	switch {
-	case d.i == infinity && d.months == foreverMonths:
+	case d.Int == infinity && d.Months == foreverMonths:
 		return "infinity"
-	case d.i == minusInfinity && d.months == math.MinInt32:
+	case d.Int == minusInfinity && d.Months == math.MinInt32:
 		return "-infinity"
 	}
 	var b strings.Builder
@@ -132,7 +132,7 @@ func intervalText(d *datum) string {
 	for _, f := range []struct {
 		n    int32
 		unit string
-	}{{d.months / 12, "year"}, {d.months % 12, "mon"}, {d.days, "day"}} {
+	}{{d.Months / 12, "year"}, {d.Months % 12, "mon"}, {d.Days, "day"}} {
 		if f.n == 0 {
 			continue
 		}
@@ -148,17 +148,17 @@ func intervalText(d *datum) string {
 		}
 		minus = f.n < 0
 	}
-	if d.i != 0 || b.Len() == 0 {
+	if d.Int != 0 || b.Len() == 0 {
 		if b.Len() > 0 {
 			b.WriteByte(' ')
 		}
 		switch {
-		case d.i < 0:
+		case d.Int < 0:
 			b.WriteByte('-')
 		case minus:
 			b.WriteByte('+')
 		}
-		b.WriteString(clockText(magnitude(d.i)))
+		b.WriteString(clockText(Magnitude(d.Int)))
 	}
 	return b.String()
 }
@@ -173,7 +173,7 @@ func clockText(micros uint64) string {
 }
 
 // compareInterval orders by length, with months of 30 days.
-func compareInterval(a, b *datum) int {
+func compareInterval(a, b *Datum) int {
 	x, xr := intervalLength(a)
 	y, yr := intervalLength(b)
 	if c := compareInt(x, y); c != 0 {
@@ -183,30 +183,30 @@ func compareInterval(a, b *datum) int {
 }
 
 // intervalLength returns whole days and microseconds, which are not negative.
-func intervalLength(d *datum) (days, micros int64) {
-	days, micros = int64(d.months)*daysPerMonth+int64(d.days)+d.i/microsPerDay, d.i%microsPerDay
+func intervalLength(d *Datum) (days, micros int64) {
+	days, micros = int64(d.Months)*daysPerMonth+int64(d.Days)+d.Int/MicrosPerDay, d.Int%MicrosPerDay
 	if micros < 0 {
-		days, micros = days-1, micros+microsPerDay
+		days, micros = days-1, micros+MicrosPerDay
 	}
 	return days, micros
 }
 
-// reachOf is how many years an interval can move a date, rounded up.
-func reachOf(d *datum) int {
+// ReachOf is how many years an interval can move a date, rounded up.
+func ReachOf(d *Datum) int {
 	const daysPerYear = 365
-	return int(magnitude(int64(d.months))/12+magnitude(int64(d.days))/daysPerYear+magnitude(d.i)/(daysPerYear*microsPerDay)) + 1
+	return int(Magnitude(int64(d.Months))/12+Magnitude(int64(d.Days))/daysPerYear+Magnitude(d.Int)/(daysPerYear*MicrosPerDay)) + 1
 }
 
-// addInterval is timestamp + interval: months first, which may cut the day to the month's last, then days, then time.
-func addInterval(micros int64, v *datum) int64 {
-	if isInfinite(micros) {
+// AddInterval is timestamp + interval: months first, which may cut the day to the month's last, then days, then time.
+func AddInterval(micros int64, v *Datum) int64 {
+	if IsInfinite(micros) {
 		return micros
 	}
 	days := dayOfMicros(micros)
-	rest := micros - days*microsPerDay
-	if v.months != 0 {
+	rest := micros - days*MicrosPerDay
+	if v.Months != 0 {
 		year, month, day := civil(days)
-		month += int64(v.months) - 1
+		month += int64(v.Months) - 1
 		year += month / 12
 		if month %= 12; month < 0 {
 			month += 12
@@ -216,67 +216,67 @@ func addInterval(micros int64, v *datum) int64 {
 		parts := dateParts{year: int(year), month: int(month), day: int(min(day, int64(daysInMonth(int(year), int(month)))))}
 		days = parts.days()
 	}
-	return (days+int64(v.days))*microsPerDay + rest + v.i
+	return (days+int64(v.Days))*MicrosPerDay + rest + v.Int
 }
 
 // dayOfMicros is the day that a timestamp is in.
 func dayOfMicros(micros int64) int64 {
-	if isInfinite(micros) {
+	if IsInfinite(micros) {
 		return micros
 	}
-	days := micros / microsPerDay
-	if micros%microsPerDay < 0 {
+	days := micros / MicrosPerDay
+	if micros%MicrosPerDay < 0 {
 		days--
 	}
 	return days
 }
 
-// justifyHours moves whole days out of the time, and gives both the same sign.
-func justifyHours(d datum) datum {
-	d.days += int32(d.i / microsPerDay)
-	d.i %= microsPerDay
+// JustifyHours moves whole days out of the time, and gives both the same sign.
+func JustifyHours(d Datum) Datum {
+	d.Days += int32(d.Int / MicrosPerDay)
+	d.Int %= MicrosPerDay
 	return sameSignDays(d)
 }
 
-func sameSignDays(d datum) datum {
+func sameSignDays(d Datum) Datum {
 	switch {
-	case d.days > 0 && d.i < 0:
-		d.i += microsPerDay
-		d.days--
-	case d.days < 0 && d.i > 0:
-		d.i -= microsPerDay
-		d.days++
+	case d.Days > 0 && d.Int < 0:
+		d.Int += MicrosPerDay
+		d.Days--
+	case d.Days < 0 && d.Int > 0:
+		d.Int -= MicrosPerDay
+		d.Days++
 	}
 	return d
 }
 
-// justifyDays moves whole months out of the days, and gives both the same sign.
-func justifyDays(d datum) datum {
-	d.months += d.days / daysPerMonth
-	d.days %= daysPerMonth
+// JustifyDays moves whole months out of the days, and gives both the same sign.
+func JustifyDays(d Datum) Datum {
+	d.Months += d.Days / daysPerMonth
+	d.Days %= daysPerMonth
 	switch {
-	case d.months > 0 && d.days < 0:
-		d.days += daysPerMonth
-		d.months--
-	case d.months < 0 && d.days > 0:
-		d.days -= daysPerMonth
-		d.months++
+	case d.Months > 0 && d.Days < 0:
+		d.Days += daysPerMonth
+		d.Months--
+	case d.Months < 0 && d.Days > 0:
+		d.Days -= daysPerMonth
+		d.Months++
 	}
 	return d
 }
 
-func justifyInterval(d datum) datum {
-	d.days += int32(d.i / microsPerDay)
-	d.i %= microsPerDay
-	d.months += d.days / daysPerMonth
-	d.days %= daysPerMonth
+func JustifyInterval(d Datum) Datum {
+	d.Days += int32(d.Int / MicrosPerDay)
+	d.Int %= MicrosPerDay
+	d.Months += d.Days / daysPerMonth
+	d.Days %= daysPerMonth
 	switch {
-	case d.months > 0 && (d.days < 0 || d.days == 0 && d.i < 0):
-		d.days += daysPerMonth
-		d.months--
-	case d.months < 0 && (d.days > 0 || d.days == 0 && d.i > 0):
-		d.days -= daysPerMonth
-		d.months++
+	case d.Months > 0 && (d.Days < 0 || d.Days == 0 && d.Int < 0):
+		d.Days += daysPerMonth
+		d.Months--
+	case d.Months < 0 && (d.Days > 0 || d.Days == 0 && d.Int > 0):
+		d.Days -= daysPerMonth
+		d.Months++
 	}
 	return sameSignDays(d)
 }
@@ -286,11 +286,11 @@ func timeFromText(text []byte) (micros int64, ok bool) {
 	if len(text) < 5 || text[0] < '0' || text[0] > '9' || text[2] != ':' {
 		return 0, false
 	}
-	micros, ok = clockFromText(string(text))
-	return micros, ok && micros <= microsPerDay
+	micros, ok = ClockFromText(string(text))
+	return micros, ok && micros <= MicrosPerDay
 }
 
-func magnitude(n int64) uint64 {
+func Magnitude(n int64) uint64 {
 	if n < 0 {
 		return -uint64(n)
 	}

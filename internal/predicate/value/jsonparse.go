@@ -1,4 +1,4 @@
-package predicate
+package value
 
 import (
 	"cmp"
@@ -14,7 +14,7 @@ func jsonText(text string) (string, error) {
 	ok := p.value(&out, 0)
 	p.blanks()
 	if !ok || p.i != len(p.s) {
-		return "", badInput(kindJSONB, text)
+		return "", badInput(JSONB, text)
 	}
 	return out.String(), nil
 }
@@ -175,7 +175,7 @@ func (p *jsonParser) number(out *strings.Builder) bool {
 			return false
 		}
 	}
-	out.Write(plainNumeric([]byte(p.s[start:p.i])))
+	out.Write(PlainNumeric([]byte(p.s[start:p.i])))
 	return true
 }
 

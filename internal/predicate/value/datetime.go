@@ -1,4 +1,4 @@
-package predicate
+package value
 
 import (
 	"fmt"
@@ -10,13 +10,13 @@ import (
 const (
 	infinity       = math.MaxInt64
 	minusInfinity  = math.MinInt64
-	microsPerHour  = 3_600_000_000
-	microsPerDay   = 86_400_000_000
+	MicrosPerHour  = 3_600_000_000
+	MicrosPerDay   = 86_400_000_000
 	minDay         = -2451545   // 4714-11-24 BC
 	endDay         = 2145031949 // one past 5874897-12-31
 	minMicros      = -211813488000000000
 	endMicros      = 9223371331200000000 // 294277-01-01
-	endMicrosInDay = endMicros / microsPerDay
+	endMicrosInDay = endMicros / MicrosPerDay
 
 	daysBeforeEpoch = 730425 // from 0000-03-01, where leap years are simplest to count
 )
@@ -203,7 +203,7 @@ func (d *dateParts) timestamp() (micros int64, ok bool) {
 	if days < minDay-1 || days > endMicrosInDay { // one day of slack for the offset; also keeps the product in range
 		return 0, false
 	}
-	micros = days*microsPerDay + d.micros - d.offset*1_000_000
+	micros = days*MicrosPerDay + d.micros - d.offset*1_000_000
 	return micros, micros >= minMicros && micros < endMicros
 }
 
@@ -226,7 +226,7 @@ func dayToMicros(days int64) int64 {
 	case days >= endMicrosInDay:
 		return infinity - 1
 	}
-	return days * microsPerDay
+	return days * MicrosPerDay
 }
 
 // dateText prints days as Postgres does.
@@ -237,10 +237,10 @@ func dateText(days int64) string {
 
 // timestampText prints microseconds as Postgres does, with zone after the time.
 func timestampText(micros int64, zone string) string {
-	days := micros / microsPerDay
-	rest := micros % microsPerDay
+	days := micros / MicrosPerDay
+	rest := micros % MicrosPerDay
 	if rest < 0 {
-		rest += microsPerDay
+		rest += MicrosPerDay
 		days--
 	}
 	year, month, day := civil(days)
@@ -285,4 +285,4 @@ func civil(days int64) (year, month, day int64) {
 	return year, month, day
 }
 
-func isInfinite(i int64) bool { return i == infinity || i == minusInfinity }
+func IsInfinite(i int64) bool { return i == infinity || i == minusInfinity }

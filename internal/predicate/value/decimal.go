@@ -1,49 +1,49 @@
-package predicate
+package value
 
 import (
 	"bytes"
 	"strconv"
 )
 
-// decimal is an exact view of a number in text form. It aliases the text and owns nothing, so that comparing a numeric
+// Decimal is an exact view of a number in text form. It aliases the text and owns nothing, so that comparing a numeric
 // column allocates nothing. The value is 0.HEADTAIL × 10^exp; head and tail hold digits only, and together neither
 // start nor end with a zero, so that equal values have equal digits.
-type decimal struct {
-	class      decimalClass
-	exp        int
-	head, tail []byte
+type Decimal struct {
+	Class      Class
+	Exp        int
+	Head, Tail []byte
 }
 
-// decimalClass orders values before their digits are looked at: -Infinity < negative < zero < positive < Infinity < NaN.
-type decimalClass int8
+// Class orders values before their digits are looked at: -Infinity < negative < zero < positive < Infinity < NaN.
+type Class int8
 
 const (
-	decNegInf decimalClass = iota - 2
-	decNegative
-	decZero
-	decPositive
-	decInf
-	decNaN
+	NegInf Class = iota - 2
+	Negative
+	Zero
+	Positive
+	Inf
+	NaN
 )
 
-// parseDecimal reads what Postgres prints for integers and numerics: digits with an optional sign and point, NaN,
+// ParseDecimal reads what Postgres prints for integers and numerics: digits with an optional sign and point, NaN,
 // Infinity. An exponent is accepted for constants.
-func parseDecimal(s []byte, d *decimal) bool {
-	*d = decimal{class: decPositive}
+func ParseDecimal(s []byte, d *Decimal) bool {
+	*d = Decimal{Class: Positive}
 	if len(s) == 0 {
 		return false
 	}
 	switch s[0] {
 	case 'N':
-		d.class = decNaN
+		d.Class = NaN
 		return string(s) == "NaN"
 	case '-':
-		d.class, s = decNegative, s[1:]
+		d.Class, s = Negative, s[1:]
 	case '+':
 		s = s[1:]
 	}
 	if len(s) > 0 && s[0] == 'I' {
-		d.class *= 2
+		d.Class *= 2
 		return string(s) == "Infinity"
 	}
 	exp := 0
@@ -65,22 +65,22 @@ func parseDecimal(s []byte, d *decimal) bool {
 	return true
 }
 
-func (d *decimal) setDigits(whole, frac []byte, exp int) {
+func (d *Decimal) setDigits(whole, frac []byte, exp int) {
 	whole = trimLeftZeros(whole)
 	frac = trimRightZeros(frac)
-	d.exp = exp + len(whole)
+	d.Exp = exp + len(whole)
 	if len(whole) == 0 {
 		n := len(frac)
 		frac = trimLeftZeros(frac)
-		d.exp -= n - len(frac)
+		d.Exp -= n - len(frac)
 	}
 	if len(frac) == 0 {
 		whole = trimRightZeros(whole)
 	}
 	if len(whole)+len(frac) == 0 {
-		d.class, d.exp = decZero, 0
+		d.Class, d.Exp = Zero, 0
 	}
-	d.head, d.tail = whole, frac
+	d.Head, d.Tail = whole, frac
 }
 
 func trimLeftZeros(s []byte) []byte {
@@ -107,96 +107,96 @@ func allDigits(s []byte) bool {
 }
 
 // compareDecimal orders as numeric does: NaN equals NaN and is above everything.
-func compareDecimal(a, b *decimal) int {
-	if a.class != b.class {
-		return sign(int(a.class) - int(b.class))
+func compareDecimal(a, b *Decimal) int {
+	if a.Class != b.Class {
+		return sign(int(a.Class) - int(b.Class))
 	}
-	switch a.class {
-	case decPositive:
+	switch a.Class {
+	case Positive:
 		return compareMagnitude(a, b)
-	case decNegative:
+	case Negative:
 		return compareMagnitude(b, a)
 	default: // zero, the infinities and NaN are one value each
 		return 0
 	}
 }
 
-func compareMagnitude(a, b *decimal) int {
-	if a.exp != b.exp {
-		return sign(a.exp - b.exp)
+func compareMagnitude(a, b *Decimal) int {
+	if a.Exp != b.Exp {
+		return sign(a.Exp - b.Exp)
 	}
 	// Compare head+tail with head+tail without joining them: first the part both have in their heads, then the
 	// overlap of the longer head with the other's tail, then what is left of both.
-	n := min(len(a.head), len(b.head))
-	if c := bytes.Compare(a.head[:n], b.head[:n]); c != 0 {
+	n := min(len(a.Head), len(b.Head))
+	if c := bytes.Compare(a.Head[:n], b.Head[:n]); c != 0 {
 		return c
 	}
-	ar, br := a.head[n:], b.head[n:]
+	ar, br := a.Head[n:], b.Head[n:]
 	if len(ar) > 0 {
-		m := min(len(ar), len(b.tail))
-		if c := bytes.Compare(ar[:m], b.tail[:m]); c != 0 {
+		m := min(len(ar), len(b.Tail))
+		if c := bytes.Compare(ar[:m], b.Tail[:m]); c != 0 {
 			return c
 		}
 		if m < len(ar) {
 			return 1
 		}
-		return bytes.Compare(a.tail, b.tail[m:])
+		return bytes.Compare(a.Tail, b.Tail[m:])
 	}
-	m := min(len(br), len(a.tail))
-	if c := bytes.Compare(a.tail[:m], br[:m]); c != 0 {
+	m := min(len(br), len(a.Tail))
+	if c := bytes.Compare(a.Tail[:m], br[:m]); c != 0 {
 		return c
 	}
 	if m < len(br) {
 		return -1
 	}
-	return bytes.Compare(a.tail[m:], b.tail)
+	return bytes.Compare(a.Tail[m:], b.Tail)
 }
 
 // digits returns head+tail.
-func (d *decimal) digits() string { return string(d.head) + string(d.tail) }
+func (d *Decimal) digits() string { return string(d.Head) + string(d.Tail) }
 
 // canonical prints the value so that equal values have equal text: plain where that is short, else with an exponent.
-func (d *decimal) canonical() string {
-	switch d.class {
-	case decNaN:
+func (d *Decimal) canonical() string {
+	switch d.Class {
+	case NaN:
 		return "NaN"
-	case decInf:
+	case Inf:
 		return "Infinity"
-	case decNegInf:
+	case NegInf:
 		return "-Infinity"
-	case decZero:
+	case Zero:
 		return "0"
-	case decNegative, decPositive: // the classes that have digits
+	case Negative, Positive: // the classes that have digits
 	}
 	s := d.digits()
 	switch {
-	case d.exp > len(s) && d.exp <= 40:
-		for len(s) < d.exp {
+	case d.Exp > len(s) && d.Exp <= 40:
+		for len(s) < d.Exp {
 			s += "0"
 		}
-	case d.exp > 40 && d.exp > len(s) || d.exp < -20:
-		s += "e" + strconv.Itoa(d.exp-len(s))
-	case d.exp <= 0:
-		for i := d.exp; i < 0; i++ {
+	case d.Exp > 40 && d.Exp > len(s) || d.Exp < -20:
+		s += "e" + strconv.Itoa(d.Exp-len(s))
+	case d.Exp <= 0:
+		for i := d.Exp; i < 0; i++ {
 			s = "0" + s
 		}
 		s = "0." + s
-	case d.exp < len(s):
-		s = s[:d.exp] + "." + s[d.exp:]
+	case d.Exp < len(s):
+		s = s[:d.Exp] + "." + s[d.Exp:]
 	}
-	if d.class == decNegative {
+	if d.Class == Negative {
 		s = "-" + s
 	}
 	return s
 }
 
 // isInteger reports whether the value has no fractional digits.
-func (d *decimal) isInteger() bool {
-	switch d.class {
-	case decZero:
+func (d *Decimal) isInteger() bool {
+	switch d.Class {
+	case Zero:
 		return true
-	case decPositive, decNegative:
-		return d.exp >= len(d.head)+len(d.tail)
+	case Positive, Negative:
+		return d.Exp >= len(d.Head)+len(d.Tail)
 	default: // the infinities and NaN
 		return false
 	}
