@@ -163,12 +163,12 @@ func (n *inNode) access(want truth) Access {
 
 // access of LIKE is the range of texts that begin as the pattern does.
 func (n *likeNode) access(want truth) Access {
-	if want == isFalse || n.match.fold {
+	if want == isFalse || n.match.Fold {
 		return Access{}
 	}
-	prefix := n.match.segments[0][0]
+	prefix, whole := n.match.Prefix()
 	k := Key{column: n.column.index, form: keyValue, read: value.Reading{Kind: n.column.k, Domain: value.DomainBytes}}
-	if len(n.match.segments) == 1 && len(n.match.segments[0]) == 1 { // without any sign
+	if whole {
 		k = Key{column: n.column.index, form: keyText}
 		return keysOf(k, string(prefix))
 	}

@@ -3,6 +3,7 @@ package predicate
 import (
 	"fmt"
 
+	"github.com/shapebus/shapebus/internal/predicate/like"
 	"github.com/shapebus/shapebus/internal/predicate/value"
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
@@ -347,12 +348,12 @@ func (b *builder) likeQuantified(name string, all bool, left, right term) (node,
 	if !ok || c.c.Null || !a.k.Element().IsText() || a.k.Element() == value.Bpchar || !left.k.IsText() {
 		return nil, &Error{Pos: right.pos, Message: "LIKE with ANY and ALL takes an array constant of text patterns"}
 	}
-	patterns := make(map[string]likePattern)
+	patterns := make(map[string]like.Pattern)
 	for _, e := range c.value.Array.Elements {
 		if e.Null {
 			continue
 		}
-		p, err := compileLike(string(e.Bytes), name[len(name)-1] == '*')
+		p, err := like.Compile(string(e.Bytes), name[len(name)-1] == '*')
 		if err != nil {
 			return nil, inputAt(err, right.pos, right.param)
 		}
@@ -362,10 +363,10 @@ func (b *builder) likeQuantified(name string, all bool, left, right term) (node,
 	if a, err = a.convert(value.Text|value.ArrayOf, right.pos); err != nil {
 		return nil, err
 	}
-	var buffers foldBuffers
+	var buffers like.Buffers
 	not := name[0] == '!'
 	return &quantifiedNode{name: name, all: all, left: b.scalar(left), array: a, test: func(l, e *value.Datum) bool {
 		p := patterns[string(e.Bytes)]
-		return p.match(l.Bytes, &buffers) != not
+		return p.Match(l.Bytes, &buffers) != not
 	}}, nil
 }

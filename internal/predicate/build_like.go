@@ -3,6 +3,7 @@ package predicate
 import (
 	"strings"
 
+	"github.com/shapebus/shapebus/internal/predicate/like"
 	"github.com/shapebus/shapebus/internal/predicate/value"
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
@@ -53,7 +54,7 @@ func (b *builder) pattern(n *pg_query.Node, depth int) (term, *Error) {
 		pattern.c = value.Constant{Kind: value.Text, Null: true}
 		return pattern, nil
 	}
-	text, eerr := likeEscape(pattern.c.Text, escape.c.Text)
+	text, eerr := like.Escape(pattern.c.Text, escape.c.Text)
 	if eerr != nil {
 		return term{}, inputAt(eerr, escape.pos, escape.param)
 	}

@@ -3,6 +3,7 @@ package predicate
 import (
 	"bytes"
 
+	"github.com/shapebus/shapebus/internal/predicate/like"
 	"github.com/shapebus/shapebus/internal/predicate/value"
 )
 
@@ -109,8 +110,8 @@ func (n *compareColumnsNode) eval(row [][]byte) truth {
 type likeNode struct {
 	column  column
 	pattern string
-	match   likePattern
-	buffers foldBuffers
+	match   like.Pattern
+	buffers like.Buffers
 }
 
 func (n *likeNode) eval(row [][]byte) truth {
@@ -118,7 +119,7 @@ func (n *likeNode) eval(row [][]byte) truth {
 	if text == nil {
 		return isUnknown
 	}
-	return truthOf(n.match.match(text, &n.buffers))
+	return truthOf(n.match.Match(text, &n.buffers))
 }
 
 func (n *compareConstNode) columns(add func(int)) { add(n.column.index) }

@@ -108,7 +108,7 @@ func (n *compareColumnsNode) print(p *printer) {
 func (n *likeNode) print(p *printer) {
 	p.column(n.column)
 	p.WriteString(byteOrder)
-	if n.match.fold {
+	if n.match.Fold {
 		p.WriteString(" ILIKE ")
 	} else {
 		p.WriteString(" LIKE ")

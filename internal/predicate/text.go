@@ -3,8 +3,8 @@ package predicate
 import (
 	"regexp"
 	"strings"
-	"unicode/utf8"
 
+	"github.com/shapebus/shapebus/internal/predicate/like"
 	"github.com/shapebus/shapebus/internal/predicate/value"
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
@@ -33,8 +33,8 @@ type (
 	likeExprNode struct {
 		text, pattern scalar
 		fold          bool
-		match         *likePattern
-		buffers       foldBuffers
+		match         *like.Pattern
+		buffers       like.Buffers
 	}
 )
 
@@ -56,7 +56,7 @@ func (e *foldExpr) eval(row [][]byte) value.Datum {
 		}
 		d.Bytes = out
 	} else {
-		d.Bytes = foldASCII(make([]byte, 0, len(d.Bytes)), d.Bytes)
+		d.Bytes = like.Fold(make([]byte, 0, len(d.Bytes)), d.Bytes)
 	}
 	return d
 }
@@ -87,18 +87,9 @@ func (e *concatExpr) eval(row [][]byte) value.Datum {
 	return value.Datum{Bytes: out}
 }
 
-// escaped reports whether every escape character of a pattern escapes something: wholePattern, without its cost.
-func escaped(pattern []byte) bool {
-	trailing := 0
-	for i := len(pattern) - 1; i >= 0 && pattern[i] == '\\'; i-- {
-		trailing++
-	}
-	return trailing%2 == 0
-}
-
 func (e *patternExpr) eval(row [][]byte) value.Datum {
 	d := e.arg.eval(row)
-	if !d.Null && !escaped(d.Bytes) {
+	if !d.Null && !like.Complete(d.Bytes) {
 		return value.Null
 	}
 	return d
@@ -110,16 +101,16 @@ func (n *likeExprNode) eval(row [][]byte) truth {
 		return isUnknown
 	}
 	if n.match != nil {
-		return truthOf(n.match.match(text.Bytes, &n.buffers))
+		return truthOf(n.match.Match(text.Bytes, &n.buffers))
 	}
 	pattern := n.pattern.eval(row)
 	if pattern.Null {
 		return isUnknown
 	}
 	if n.fold {
-		text.Bytes, pattern.Bytes = foldASCII(nil, text.Bytes), foldASCII(nil, pattern.Bytes)
+		text.Bytes, pattern.Bytes = like.Fold(nil, text.Bytes), like.Fold(nil, pattern.Bytes)
 	}
-	return truthOf(matchLike(text.Bytes, pattern.Bytes))
+	return truthOf(like.Match(text.Bytes, pattern.Bytes))
 }
 
 func (e *foldExpr) columns(add func(int))    { e.arg.columns(add) }
@@ -317,7 +308,7 @@ func (b *builder) likeConst(left, pattern term, fold bool) (node, *Error) {
 	if pattern.k == value.Bpchar {
 		text = strings.TrimRight(text, " ")
 	}
-	match, merr := compileLike(text, fold)
+	match, merr := like.Compile(text, fold)
 	if merr != nil {
 		return nil, inputAt(merr, pattern.pos, pattern.param)
 	}
@@ -325,7 +316,7 @@ func (b *builder) likeConst(left, pattern term, fold bool) (node, *Error) {
 	case formColumn:
 		return &likeNode{column: left.column, pattern: text, match: match}, nil
 	case formConst:
-		return &literalNode{truthOf(match.match([]byte(left.c.Text), &foldBuffers{}))}, nil
+		return &literalNode{truthOf(match.Match([]byte(left.c.Text), &like.Buffers{}))}, nil
 	default: // an expression
 		p := newConst(value.Constant{Kind: value.Text, Text: text})
 		return &likeExprNode{text: b.likeText(left), pattern: p, fold: fold, match: &match}, nil
@@ -346,49 +337,4 @@ func (b *builder) collate(e *pg_query.CollateClause, pos, depth int) (term, *Err
 		return term{}, &Error{Pos: pos, Message: "collations are not supported by type " + t.typeName(b)}
 	}
 	return t, nil
-}
-
-// matchLike is LIKE with a pattern from a row, which is complete (see escaped). After a mismatch only the last % is
-// tried again, one character further, so the time is bounded by the product of the lengths.
-func matchLike(s, p []byte) bool {
-	restart, mark := -1, 0 // where to go on in the pattern after the last %, and in the text
-	i, j := 0, 0
-	for i < len(s) {
-		if j < len(p) {
-			switch c := p[j]; c {
-			case '%':
-				j++
-				restart, mark = j, i
-				continue
-			case '_':
-				i += runeLen(s[i:])
-				j++
-				continue
-			default:
-				k := j
-				if c == '\\' {
-					k++
-				}
-				if p[k] == s[i] {
-					i, j = i+1, k+1
-					continue
-				}
-			}
-		}
-		if restart < 0 {
-			return false
-		}
-		mark += runeLen(s[mark:])
-		i, j = mark, restart
-	}
-	for j < len(p) && p[j] == '%' {
-		j++
-	}
-	return j == len(p)
-}
-
-// runeLen is the length of the character that s begins with.
-func runeLen(s []byte) int {
-	_, size := utf8.DecodeRune(s)
-	return size
 }

@@ -1,4 +1,9 @@
-package predicate
+// Package like matches texts with the patterns of LIKE and ILIKE: % and _ over characters, with the backslash as the
+// escape character. A pattern that is constant is compiled once, into a Pattern; one that comes from a row is matched as
+// it stands. Time is bounded by the product of the lengths, whatever the pattern; nothing is allocated for a text.
+//
+// ILIKE folds ASCII letters only, as under COLLATE "C".
+package like
 
 import (
 	"bytes"
@@ -18,22 +23,22 @@ const (
 	maxFloating = 100  // _ signs between two %
 )
 
-// likePattern is a compiled pattern: the segments between its % signs. It matches without recursion or backtracking:
+// Pattern is a compiled pattern: the segments between its % signs. It matches without recursion or backtracking:
 // the first and last segment are fixed to the ends, the others are found from left to right at their first place.
-type likePattern struct {
+type Pattern struct {
 	segments [][][]byte // a segment is the literal runs between its _ signs
-	fold     bool       // ILIKE: both sides are folded as under COLLATE "C", ASCII letters only
+	Fold     bool       // ILIKE: both sides are folded as under COLLATE "C", ASCII letters only
 }
 
-// compileLike parses a pattern whose escape is the backslash.
-func compileLike(pattern string, fold bool) (likePattern, error) {
+// Compile parses a pattern whose escape is the backslash.
+func Compile(pattern string, fold bool) (Pattern, error) {
 	if len(pattern) > maxPattern {
-		return likePattern{}, &value.InputError{Message: fmt.Sprintf("a LIKE pattern may have at most %d bytes", maxPattern)}
+		return Pattern{}, &value.InputError{Message: fmt.Sprintf("a LIKE pattern may have at most %d bytes", maxPattern)}
 	}
 	if fold {
-		pattern = string(foldASCII(nil, []byte(pattern)))
+		pattern = string(Fold(nil, []byte(pattern)))
 	}
-	p := likePattern{fold: fold}
+	p := Pattern{Fold: fold}
 	segment, run := [][]byte{}, []byte{}
 	for i := 0; i < len(pattern); i++ {
 		switch pattern[i] {
@@ -45,7 +50,7 @@ func compileLike(pattern string, fold bool) (likePattern, error) {
 		case '\\':
 			i++
 			if i == len(pattern) {
-				return likePattern{}, &value.InputError{Message: "LIKE pattern must not end with the escape character"}
+				return Pattern{}, &value.InputError{Message: "LIKE pattern must not end with the escape character"}
 			}
 			run = append(run, pattern[i])
 		default:
@@ -55,14 +60,14 @@ func compileLike(pattern string, fold bool) (likePattern, error) {
 	p.segments = append(p.segments, append(segment, run))
 	for i := 1; i < len(p.segments)-1; i++ {
 		if len(p.segments[i]) > maxFloating+1 {
-			return likePattern{}, &value.InputError{Message: fmt.Sprintf("a LIKE pattern may have at most %d _ signs between two %%", maxFloating)}
+			return Pattern{}, &value.InputError{Message: fmt.Sprintf("a LIKE pattern may have at most %d _ signs between two %%", maxFloating)}
 		}
 	}
 	return p, nil
 }
 
-// likeEscape rewrites a pattern with another escape character (empty for none) to one with backslashes.
-func likeEscape(pattern, escape string) (string, error) {
+// Escape rewrites a pattern with another escape character (empty for none) to one with backslashes.
+func Escape(pattern, escape string) (string, error) {
 	if utf8.RuneCountInString(escape) > 1 {
 		return "", &value.InputError{Message: "invalid escape string " + value.QuoteShort(escape), Hint: "ESCAPE takes one character, or none"}
 	}
@@ -90,28 +95,35 @@ func likeEscape(pattern, escape string) (string, error) {
 	return b.String(), nil
 }
 
-// foldBuffers holds buffers for texts too long for the stack.
-type foldBuffers struct{ pool sync.Pool }
+// Buffers holds buffers for texts too long for the stack. It must not be copied once used.
+type Buffers struct{ pool sync.Pool }
 
-func (p *likePattern) match(s []byte, buffers *foldBuffers) bool {
-	if !p.fold {
+// Prefix is what every text that matches begins with; whole if nothing else matches.
+func (p *Pattern) Prefix() (text []byte, whole bool) {
+	first := p.segments[0]
+	return first[0], len(p.segments) == 1 && len(first) == 1
+}
+
+// Match reports whether a text is like the pattern.
+func (p *Pattern) Match(s []byte, buffers *Buffers) bool {
+	if !p.Fold {
 		return p.matchFolded(s)
 	}
 	var small [256]byte
 	if len(s) <= len(small) {
-		return p.matchFolded(foldASCII(small[:0], s))
+		return p.matchFolded(Fold(small[:0], s))
 	}
 	buf, _ := buffers.pool.Get().(*[]byte)
 	if buf == nil {
 		buf = new([]byte)
 	}
-	*buf = foldASCII((*buf)[:0], s)
+	*buf = Fold((*buf)[:0], s)
 	ok := p.matchFolded(*buf)
 	buffers.pool.Put(buf)
 	return ok
 }
 
-func (p *likePattern) matchFolded(s []byte) bool {
+func (p *Pattern) matchFolded(s []byte) bool {
 	first := p.segments[0]
 	n := prefixLen(s, first)
 	if n < 0 {
@@ -195,7 +207,7 @@ func after(s []byte, segment [][]byte) []byte {
 	}
 }
 
-func foldASCII(dst, s []byte) []byte {
+func Fold(dst, s []byte) []byte {
 	for _, c := range s {
 		if c >= 'A' && c <= 'Z' {
 			c += 'a' - 'A'
@@ -203,4 +215,58 @@ func foldASCII(dst, s []byte) []byte {
 		dst = append(dst, c)
 	}
 	return dst
+}
+
+// Complete reports whether every escape character of a pattern escapes something: wholePattern, without its cost.
+func Complete(pattern []byte) bool {
+	trailing := 0
+	for i := len(pattern) - 1; i >= 0 && pattern[i] == '\\'; i-- {
+		trailing++
+	}
+	return trailing%2 == 0
+}
+
+// Match is LIKE with a pattern from a row, which is complete (see escaped). After a mismatch only the last % is
+// tried again, one character further, so the time is bounded by the product of the lengths.
+func Match(s, p []byte) bool {
+	restart, mark := -1, 0 // where to go on in the pattern after the last %, and in the text
+	i, j := 0, 0
+	for i < len(s) {
+		if j < len(p) {
+			switch c := p[j]; c {
+			case '%':
+				j++
+				restart, mark = j, i
+				continue
+			case '_':
+				i += runeLen(s[i:])
+				j++
+				continue
+			default:
+				k := j
+				if c == '\\' {
+					k++
+				}
+				if p[k] == s[i] {
+					i, j = i+1, k+1
+					continue
+				}
+			}
+		}
+		if restart < 0 {
+			return false
+		}
+		mark += runeLen(s[mark:])
+		i, j = mark, restart
+	}
+	for j < len(p) && p[j] == '%' {
+		j++
+	}
+	return j == len(p)
+}
+
+// runeLen is the length of the character that s begins with.
+func runeLen(s []byte) int {
+	_, size := utf8.DecodeRune(s)
+	return size
 }
