@@ -1,11 +1,14 @@
 package predicate
 
-import "github.com/shapebus/shapebus/internal/predicate/value"
+import (
+	"github.com/shapebus/shapebus/internal/predicate/access"
+	"github.com/shapebus/shapebus/internal/predicate/value"
+)
 
 // columnLookup is how an expression's values are found by the column that it stands for: the key of the column, and how what they
 // are compared with becomes a value of it.
 type columnLookup struct {
-	key  Key
+	key  access.Key
 	k    value.Kind    // of the expression's values, or of their elements
 	read value.Reading // of constants of that kind
 }
@@ -25,12 +28,12 @@ func columnLookupOf(s scalar) (l columnLookup, ok bool) {
 	if !ok {
 		return columnLookup{}, false
 	}
-	l.key, l.read = Key{column: c.column.index, form: keyValue, read: plan.left}, plan.right
+	l.key, l.read = access.ValueKey(c.column.index, plan.left), plan.right
 	switch {
 	case from.IsArray():
-		l.key.form = keyElements
+		l.key = access.ElementsKey(c.column.index, plan.left)
 	case comparesBytes(from, plan.left, value.Constant{Kind: l.k}):
-		l.key = Key{column: c.column.index, form: keyText}
+		l.key = access.TextKey(c.column.index)
 	}
 	return l, true
 }
@@ -50,7 +53,7 @@ func planLookup(from, to value.Kind) (comparisonPlan, bool) {
 }
 
 // keys covers the rows that have one of some values, of which NULL is none.
-func (l *columnLookup) keys(values ...value.Datum) Access {
+func (l *columnLookup) keys(values ...value.Datum) access.Path {
 	keys := make([]string, 0, len(values))
 	for i := range values {
 		d := &values[i]
@@ -58,7 +61,7 @@ func (l *columnLookup) keys(values ...value.Datum) Access {
 			continue
 		}
 		text := value.TextOf(l.k, d)
-		if l.key.form == keyText {
+		if l.key.Text() {
 			keys = append(keys, string(text))
 			continue
 		}
@@ -66,24 +69,24 @@ func (l *columnLookup) keys(values ...value.Datum) Access {
 		switch l.read.Domain {
 		case value.DomainBytes, value.DomainDecimal:
 			if !l.read.Read(text, &v) {
-				return Access{}
+				return access.Path{}
 			}
 		case value.DomainInt, value.DomainFloat:
 		}
 		keys = append(keys, string(value.AppendOrdered(nil, l.read.Domain, &v)))
 	}
 	if len(keys) == 0 {
-		return Access{Form: AccessNone}
+		return access.Path{Form: access.None}
 	}
-	return keysOf(l.key, keys...)
+	return access.KeysOf(l.key, keys...)
 }
 
 // maxContained bounds the elements of an array constant among which an index chooses: each of them covers the rows that have all.
 const maxContained = 16
 
 // containing covers the rows whose array has all of some elements; NULLs among them tell nothing.
-func (l *columnLookup) containing(elements []value.Datum) Access {
-	var args []Access
+func (l *columnLookup) containing(elements []value.Datum) access.Path {
+	var args []access.Path
 	for _, e := range elements {
 		if !e.Null {
 			args = append(args, l.keys(e))
@@ -92,7 +95,7 @@ func (l *columnLookup) containing(elements []value.Datum) Access {
 			break
 		}
 	}
-	return All(args...)
+	return access.AllOf(args...)
 }
 
 // constantOf returns the value of a constant.
@@ -123,92 +126,92 @@ func sides(a, b scalar) (l columnLookup, constant value.Datum, ok bool) {
 }
 
 // access knows the two spellings of being an element: = ANY that is TRUE, and <> ALL that is FALSE.
-func (n *quantifiedNode) access(want truth) Access {
+func (n *quantifiedNode) access(want truth) access.Path {
 	isElement := n.name == "=" && !n.all && want == isTrue || n.name == "<>" && n.all && want == isFalse
 	if !isElement || n.left.k != n.array.k.Element() {
-		return Access{}
+		return access.Path{}
 	}
 	if d, ok := constantOf(n.left); ok {
 		if l, ok := columnLookupOf(n.array); ok {
 			return l.keys(d)
 		}
-		return Access{}
+		return access.Path{}
 	}
 	d, ok := constantOf(n.array)
 	l, found := columnLookupOf(n.left)
 	switch {
 	case !ok || !found:
-		return Access{}
+		return access.Path{}
 	case d.Null:
-		return Access{Form: AccessNone}
+		return access.Path{Form: access.None}
 	}
 	return l.keys(d.Array.Elements...)
 }
 
-func (n *containNode) access(want truth) Access {
+func (n *containNode) access(want truth) access.Path {
 	if want == isFalse {
-		return Access{}
+		return access.Path{}
 	}
 	l, d, ok := sides(n.left, n.right)
 	switch {
 	case !ok:
-		return Access{}
+		return access.Path{}
 	case d.Null:
-		return Access{Form: AccessNone}
+		return access.Path{Form: access.None}
 	case n.overlap:
 		return l.keys(d.Array.Elements...)
 	}
 	if _, contained := constantOf(n.left); contained {
-		return Access{} // column <@ constant, as it is also of an empty array
+		return access.Path{} // column <@ constant, as it is also of an empty array
 	}
 	for _, e := range d.Array.Elements {
 		if e.Null {
-			return Access{Form: AccessNone}
+			return access.Path{Form: access.None}
 		}
 	}
 	return l.containing(d.Array.Elements)
 }
 
 // equalAccess covers the rows of which both sides are equal.
-func (r *relation) equalAccess() Access {
+func (r *relation) equalAccess() access.Path {
 	l, d, ok := sides(r.left, r.right)
 	switch {
 	case !ok || d.Null:
-		return Access{}
-	case l.key.form == keyElements:
+		return access.Path{}
+	case l.key.Elements():
 		return l.containing(d.Array.Elements)
 	}
 	return l.keys(d)
 }
 
-func (n *compareExprNode) access(want truth) Access {
+func (n *compareExprNode) access(want truth) access.Path {
 	op := n.op
 	if want == isFalse {
 		op = op.negated()
 	}
 	if op != opEqual {
-		return Access{}
+		return access.Path{}
 	}
 	return n.equalAccess()
 }
 
-func (n *distinctNode) access(want truth) Access {
+func (n *distinctNode) access(want truth) access.Path {
 	if (want == isTrue) != n.not {
-		return Access{}
+		return access.Path{}
 	}
 	return n.equalAccess()
 }
 
-func (n *inExprNode) access(want truth) Access {
+func (n *inExprNode) access(want truth) access.Path {
 	if want == isFalse {
 		if n.hasNull { // never FALSE
-			return Access{Form: AccessNone}
+			return access.Path{Form: access.None}
 		}
-		return Access{}
+		return access.Path{}
 	}
 	l, ok := columnLookupOf(n.left)
-	if !ok || l.key.form == keyElements || n.members[0].k != n.left.k {
-		return Access{}
+	if !ok || l.key.Elements() || n.members[0].k != n.left.k {
+		return access.Path{}
 	}
 	return l.keys(n.values...)
 }

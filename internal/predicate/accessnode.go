@@ -1,10 +1,13 @@
 package predicate
 
-import "github.com/shapebus/shapebus/internal/predicate/value"
+import (
+	"github.com/shapebus/shapebus/internal/predicate/access"
+	"github.com/shapebus/shapebus/internal/predicate/value"
+)
 
 // accessOf covers the rows of which a node is want, TRUE or FALSE. NULL is neither, so a comparison covers no row whose column
 // is NULL. What is not known here is a scan: that is always right, and costs one evaluation a row.
-func accessOf(n node, want truth) Access {
+func accessOf(n node, want truth) access.Path {
 	switch n := n.(type) {
 	case *andNode:
 		return joined(n.args, want, want == isTrue)
@@ -14,10 +17,10 @@ func accessOf(n node, want truth) Access {
 		return accessOf(n.arg, isTrue-want)
 	case *literalNode:
 		if n.value != want {
-			return Access{Form: AccessNone}
+			return access.Path{Form: access.None}
 		}
 	case *boolColumnNode:
-		return keysOf(Key{column: n.column.index, form: keyText}, boolKey(want))
+		return access.KeysOf(access.TextKey(n.column.index), boolKey(want))
 	case *isNode:
 		return n.access(want)
 	case *boolCompareNode:
@@ -43,31 +46,27 @@ func accessOf(n node, want truth) Access {
 	case *inExprNode:
 		return n.access(want)
 	}
-	return Access{}
+	return access.Path{}
 }
 
 // joined covers a conjunction, or a disjunction if all is false.
-func joined(args []node, want truth, all bool) Access {
-	list := make([]Access, len(args))
+func joined(args []node, want truth, all bool) access.Path {
+	list := make([]access.Path, len(args))
 	for i, a := range args {
 		list[i] = accessOf(a, want)
 	}
 	if all {
-		return All(list...)
+		return access.AllOf(list...)
 	}
-	return Any(list...)
+	return access.AnyOf(list...)
 }
 
-func keysOf(k Key, values ...string) Access {
-	return Access{Form: AccessKeys, Key: k, Values: distinct(values)}
-}
-
-func nullAccess(column int, null bool) Access {
-	value := notNullKey
+func nullAccess(column int, null bool) access.Path {
+	key := access.NotNull
 	if null {
-		value = nullKey
+		key = access.IsNull
 	}
-	return keysOf(Key{column: column, form: keyNull}, value)
+	return access.KeysOf(access.NullKey(column), key)
 }
 
 func boolKey(t truth) string {
@@ -78,9 +77,9 @@ func boolKey(t truth) string {
 }
 
 // access: only "is" can be looked up; "is not" also holds of NULL.
-func (n *isNode) access(want truth) Access {
+func (n *isNode) access(want truth) access.Path {
 	if (want == isTrue) == n.not {
-		return Access{}
+		return access.Path{}
 	}
 	if n.want != isUnknown {
 		return accessOf(n.arg, n.want)
@@ -88,11 +87,11 @@ func (n *isNode) access(want truth) Access {
 	if c, ok := n.arg.(*boolColumnNode); ok {
 		return nullAccess(c.column.index, true)
 	}
-	return Access{}
+	return access.Path{}
 }
 
 // access knows a comparison with TRUE or FALSE for equality.
-func (n *boolCompareNode) access(want truth) Access {
+func (n *boolCompareNode) access(want truth) access.Path {
 	left, right := n.left, n.right
 	if _, ok := left.(*literalNode); ok {
 		left, right = right, left
@@ -100,32 +99,32 @@ func (n *boolCompareNode) access(want truth) Access {
 	literal, ok := right.(*literalNode)
 	switch {
 	case !ok || !n.op.isEquality():
-		return Access{}
+		return access.Path{}
 	case literal.value == isUnknown:
-		return Access{Form: AccessNone}
+		return access.Path{Form: access.None}
 	case (n.op == opEqual) == (want == isTrue):
 		return accessOf(left, literal.value)
 	}
 	return accessOf(left, isTrue-literal.value)
 }
 
-func (n *compareConstNode) access(want truth) Access {
+func (n *compareConstNode) access(want truth) access.Path {
 	op := n.op
 	if want == isFalse {
 		op = op.negated()
 	}
 	if op == opNotEqual {
-		return Access{}
+		return access.Path{}
 	}
 	if op == opEqual && n.sameText != nil {
-		return keysOf(Key{column: n.column.index, form: keyText}, string(n.sameText))
+		return access.KeysOf(access.TextKey(n.column.index), string(n.sameText))
 	}
-	k := Key{column: n.column.index, form: keyValue, read: n.read}
-	bound := Bound{Set: true, Value: string(value.AppendOrdered(nil, n.read.Domain, &n.value))}
-	out := Access{Form: AccessRange, Key: k}
+	k := access.ValueKey(n.column.index, n.read)
+	bound := access.Bound{Set: true, Value: string(value.AppendOrdered(nil, n.read.Domain, &n.value))}
+	out := access.Path{Form: access.Range, Key: k}
 	switch op {
 	case opEqual:
-		return keysOf(k, bound.Value)
+		return access.KeysOf(k, bound.Value)
 	case opLess, opLessEqual:
 		bound.Exclusive = op == opLess
 		out.High = bound
@@ -141,48 +140,51 @@ func (o operator) negated() operator {
 	return [...]operator{opNotEqual, opEqual, opGreaterEqual, opGreater, opLessEqual, opLess}[o]
 }
 
-func (n *inNode) access(want truth) Access {
+func (n *inNode) access(want truth) access.Path {
 	if want == isFalse {
 		if n.hasNull { // never FALSE
-			return Access{Form: AccessNone}
+			return access.Path{Form: access.None}
 		}
-		return Access{}
+		return access.Path{}
 	}
 	values := make([]string, 0, len(n.items))
 	if n.texts != nil {
 		for text := range n.texts {
 			values = append(values, text)
 		}
-		return keysOf(Key{column: n.column.index, form: keyText}, values...)
+		return access.KeysOf(access.TextKey(n.column.index), values...)
 	}
 	for i := range n.values {
 		values = append(values, string(value.AppendOrdered(nil, n.read.Domain, &n.values[i])))
 	}
-	return keysOf(Key{column: n.column.index, form: keyValue, read: n.read}, values...)
+	return access.KeysOf(access.ValueKey(n.column.index, n.read), values...)
 }
 
 // access of LIKE is the range of texts that begin as the pattern does.
-func (n *likeNode) access(want truth) Access {
+func (n *likeNode) access(want truth) access.Path {
 	if want == isFalse || n.match.Fold {
-		return Access{}
+		return access.Path{}
 	}
 	prefix, whole := n.match.Prefix()
-	k := Key{column: n.column.index, form: keyValue, read: value.Reading{Kind: n.column.k, Domain: value.DomainBytes}}
+	k := access.ValueKey(n.column.index, value.Reading{Kind: n.column.k, Domain: value.DomainBytes})
 	if whole {
-		k = Key{column: n.column.index, form: keyText}
-		return keysOf(k, string(prefix))
+		k = access.TextKey(n.column.index)
+		return access.KeysOf(k, string(prefix))
 	}
 	if len(prefix) == 0 {
-		return Access{}
+		return access.Path{}
 	}
-	out := Access{Form: AccessRange, Key: k, Low: Bound{Set: true, Value: string(prefix)}}
+	out := access.Path{Form: access.Range, Key: k, Low: access.Bound{Set: true, Value: string(prefix)}}
 	end := []byte(string(prefix))
 	for len(end) > 0 && end[len(end)-1] == 0xff {
 		end = end[:len(end)-1]
 	}
 	if len(end) > 0 {
 		end[len(end)-1]++
-		out.High = Bound{Set: true, Exclusive: true, Value: string(end)}
+		out.High = access.Bound{Set: true, Exclusive: true, Value: string(end)}
 	}
 	return out
 }
+
+// Path returns how the clause's rows can be found.
+func (p *Predicate) Access() access.Path { return accessOf(p.root, isTrue) }

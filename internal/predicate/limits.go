@@ -99,7 +99,7 @@ func characterAt(where string, offset int) int {
 	return utf8.RuneCountInString(where[:min(max(offset, 0), len(where))]) + 1
 }
 
-// checkDepth bounds the depth of the tree that the grammar can build from these tokens. Any token may add a level,
+// checkDepth bounds the depth of the tree that the grammar can build from these tokens. AnyOf token may add a level,
 // except that AND, OR and commas start afresh within the innermost bracket: their operands lie side by side.
 func checkDepth(where string, tokens []*pg_query.ScanToken) *Error {
 	levels, depth := []int{0}, 0

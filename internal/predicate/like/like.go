@@ -217,7 +217,7 @@ func Fold(dst, s []byte) []byte {
 	return dst
 }
 
-// Complete reports whether every escape character of a pattern escapes something: wholePattern, without its cost.
+// Complete reports whether every escape character of a pattern escapes something. Only then Postgres takes it.
 func Complete(pattern []byte) bool {
 	trailing := 0
 	for i := len(pattern) - 1; i >= 0 && pattern[i] == '\\'; i-- {
@@ -226,7 +226,7 @@ func Complete(pattern []byte) bool {
 	return trailing%2 == 0
 }
 
-// Match is LIKE with a pattern from a row, which is complete (see escaped). After a mismatch only the last % is
+// Match is LIKE with a pattern from a row, which is complete (see Complete). After a mismatch only the last % is
 // tried again, one character further, so the time is bounded by the product of the lengths.
 func Match(s, p []byte) bool {
 	restart, mark := -1, 0 // where to go on in the pattern after the last %, and in the text

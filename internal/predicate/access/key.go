@@ -1,4 +1,4 @@
-package predicate
+package access
 
 import (
 	"encoding/binary"
@@ -24,11 +24,27 @@ const (
 	keyElements                // each element of an array, in that form
 )
 
-// The keys of keyNull.
+// The keys of a NullKey.
 const (
-	nullKey    = "0"
-	notNullKey = "1"
+	IsNull  = "0"
+	NotNull = "1"
 )
+
+// TextKey is the column's text as it is.
+func TextKey(column int) Key { return Key{column: column, form: keyText} }
+
+// ValueKey is the column's value, in the order of values.
+func ValueKey(column int, read value.Reading) Key {
+	return Key{column: column, form: keyValue, read: read}
+}
+
+// NullKey tells whether the column is NULL, and nothing else. IsNull and NotNull are its keys.
+func NullKey(column int) Key { return Key{column: column, form: keyNull} }
+
+// ElementsKey is each element of a column of arrays that is not NULL.
+func ElementsKey(column int, read value.Reading) Key {
+	return Key{column: column, form: keyElements, read: read}
+}
 
 // Column is the column that the key is of, as an index into the row.
 func (k Key) Column() int { return k.column }
@@ -52,7 +68,7 @@ func (k Key) Compare(o Key) int {
 	return 0
 }
 
-// Elements reports whether a cell may have several keys, since they are of its elements. All others have one at most.
+// Elements reports whether a cell may have several keys, since they are of its elements. AllOf others have one at most.
 func (k Key) Elements() bool { return k.form == keyElements }
 
 // AppendTo adds the keys of a cell: Postgres' text output, nil for NULL. A cell has none if it is NULL, except where NULL is asked for; an
@@ -61,9 +77,9 @@ func (k Key) AppendTo(b *KeyBuffer, cell []byte) {
 	switch {
 	case k.form == keyNull:
 		if cell == nil {
-			b.bytes = append(b.bytes, nullKey...)
+			b.bytes = append(b.bytes, IsNull...)
 		} else {
-			b.bytes = append(b.bytes, notNullKey...)
+			b.bytes = append(b.bytes, NotNull...)
 		}
 	case cell == nil:
 		return
@@ -107,31 +123,4 @@ func (b *KeyBuffer) AddPart(before, part []byte) {
 	b.bytes = binary.AppendUvarint(b.bytes, uint64(len(part)))
 	b.bytes = append(b.bytes, part...)
 	b.ends = append(b.ends, len(b.bytes))
-}
-
-// KeyColumn is a column in MemberKeys: its place in its row, and its type.
-type KeyColumn struct {
-	Index   int
-	TypeOID uint32
-}
-
-// MemberKeys returns the keys by which values of two columns, of different tables perhaps, are equal as outer = inner
-// would have it. ok is false where Postgres has no such operator, or none that can be reproduced.
-func MemberKeys(outer, inner KeyColumn) (outerKey, innerKey Key, ok bool) {
-	o, okO := value.KindOfOID(outer.TypeOID)
-	i, okI := value.KindOfOID(inner.TypeOID)
-	if !okO || !okI {
-		return Key{}, Key{}, false
-	}
-	plan, ok := planComparison(o, i)
-	if !ok && (o != value.Bool || i != value.Bool) {
-		return Key{}, Key{}, false
-	}
-	outerKey, innerKey = Key{column: outer.Index}, Key{column: inner.Index}
-	sameText := o.IsInt() && i.IsInt() || o.IsText() && i.IsText() || o == i
-	if !o.HasUniqueText() || !i.HasUniqueText() || !sameText || plan.left.Trim || plan.right.Trim {
-		outerKey.form, outerKey.read = keyValue, plan.left
-		innerKey.form, innerKey.read = keyValue, plan.right
-	}
-	return outerKey, innerKey, true
 }
