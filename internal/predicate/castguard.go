@@ -1,6 +1,7 @@
 package predicate
 
 import (
+	"bytes"
 	"math"
 	"regexp"
 	"strconv"
@@ -96,10 +97,10 @@ func (e *textCastExpr) eval(row [][]byte) value.Datum {
 		return value.Null
 	}
 	if e.to == value.Numeric { // the canonical form drops zeros that the text of a numeric keeps
-		return value.Datum{Bytes: value.PlainNumeric([]byte(value.TrimSpace(string(d.Bytes))))}
+		return value.Datum{Bytes: value.PlainNumeric(bytes.Trim(d.Bytes, value.Space))}
 	}
 	if e.to.IsFloat() { // the canonical form drops the sign of zero
-		return value.Datum{Float: value.FloatOf(e.to, []byte(value.TrimSpace(string(d.Bytes))))}
+		return value.Datum{Float: value.FloatOf(e.to, bytes.Trim(d.Bytes, value.Space))}
 	}
 	out, _ := value.ReadDatum(e.to, []byte(c.Text))
 	return out

@@ -13,6 +13,7 @@ type Array struct {
 	Elements []Datum
 }
 
+// Dimension is one dimension of an array: its first subscript, and how many there are.
 type Dimension struct{ Lower, Length int }
 
 // Limits of Postgres' arrays, and of constants here.
@@ -21,6 +22,7 @@ const (
 	maxElements = 10_000
 )
 
+// NewArray makes an array of one dimension.
 func NewArray(elements []Datum) *Array {
 	if len(elements) == 0 {
 		return &Array{}
@@ -300,6 +302,7 @@ func (a *Array) Contains(inner *Array, compare func(a, b *Datum) int) bool {
 	return true
 }
 
+// Overlaps reports whether the arrays have an element in common.
 func (a *Array) Overlaps(other *Array, compare func(a, b *Datum) int) bool {
 	for i := range other.Elements {
 		if a.has(&other.Elements[i], compare) {

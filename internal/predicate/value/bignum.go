@@ -13,8 +13,6 @@ type Bignum struct {
 	scale int
 }
 
-func TrimSpace(s string) string { return strings.Trim(s, Space) }
-
 // ParseBignum reads a numeric in text form. Only NaN, Inf and NegInf are told apart from finite values.
 func ParseBignum(text []byte) Bignum {
 	var d Decimal
@@ -89,6 +87,7 @@ func atoi(s []byte) int {
 	return n
 }
 
+// Text prints as numeric_out does.
 func (x Bignum) Text() []byte {
 	switch x.Class {
 	case NaN:
@@ -213,6 +212,7 @@ func (x Bignum) specialArithmetic(op byte, y Bignum) Bignum {
 	return infinityOf(x.Sign() * y.Sign())
 }
 
+// Negated is -x.
 func (x Bignum) Negated() Bignum {
 	if !x.finite() {
 		x.Class = -x.Class

@@ -24,6 +24,7 @@ func Comparator(l, r Kind) func(a, b *Datum) int {
 	}
 }
 
+// CompareBytes compares texts by their bytes.
 func CompareBytes(a, b *Datum) int { return bytes.Compare(a.Bytes, b.Bytes) }
 
 func compareNumeric(a, b *Datum) int {

@@ -78,6 +78,7 @@ func intText(k Kind, text string) (string, error) {
 	return strconv.FormatInt(n, 10), nil
 }
 
+// FitsInt reports whether an integer type holds n.
 func FitsInt(k Kind, n int64) bool {
 	switch k {
 	case Int2:
@@ -138,6 +139,7 @@ func floatText(k Kind, text string) (string, error) {
 	return FormatFloat(k, f), nil
 }
 
+// FloatBits is the size of a floating point type.
 func FloatBits(k Kind) int {
 	if k == Float4 {
 		return 32
@@ -145,6 +147,7 @@ func FloatBits(k Kind) int {
 	return 64
 }
 
+// FormatFloat prints a float in its canonical form, as a constant.
 func FormatFloat(k Kind, f float64) string {
 	switch {
 	case f == 0:
@@ -248,4 +251,5 @@ func clockOrInterval(k Kind, text string) (string, error) {
 	return intervalText(&d), nil
 }
 
+// TrimBlanks drops the padding of char(n).
 func TrimBlanks(s []byte) []byte { return bytes.TrimRight(s, " ") }

@@ -78,6 +78,7 @@ func toText(from Kind) (func(Datum) Datum, bool) {
 	}
 }
 
+// FloatOf reads a number as a float of the kind.
 func FloatOf(k Kind, text []byte) float64 {
 	f, _ := strconv.ParseFloat(string(text), FloatBits(k))
 	return f

@@ -285,4 +285,5 @@ func civil(days int64) (year, month, day int64) {
 	return year, month, day
 }
 
+// IsInfinite reports whether a date or timestamp is one of the infinities.
 func IsInfinite(i int64) bool { return i == infinity || i == minusInfinity }

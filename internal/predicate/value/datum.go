@@ -13,6 +13,7 @@ type Datum struct {
 	Array        *Array
 }
 
+// Null is the NULL of every kind.
 var Null = Datum{Null: true}
 
 // ReadDatum parses Postgres' text of a value. False means that the text is not of the kind, which a row from Postgres

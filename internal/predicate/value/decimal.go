@@ -17,6 +17,7 @@ type Decimal struct {
 // Class orders values before their digits are looked at: -Infinity < negative < zero < positive < Infinity < NaN.
 type Class int8
 
+// The classes of decimals.
 const (
 	NegInf Class = iota - 2
 	Negative

@@ -13,6 +13,7 @@ func badInput(k Kind, text string) *InputError {
 	return &InputError{Message: fmt.Sprintf("invalid input for type %s: %s", k, QuoteShort(text))}
 }
 
+// OutOfRange is the error of a constant that its type does not hold.
 func OutOfRange(k Kind, text string) *InputError {
 	return &InputError{Message: fmt.Sprintf("%s is out of range for type %s", QuoteShort(text), k)}
 }

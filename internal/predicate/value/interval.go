@@ -265,6 +265,7 @@ func JustifyDays(d Datum) Datum {
 	return d
 }
 
+// JustifyInterval moves whole days and months out of the smaller fields, and gives all of them the same sign.
 func JustifyInterval(d Datum) Datum {
 	d.Days += int32(d.Int / MicrosPerDay)
 	d.Int %= MicrosPerDay
@@ -290,6 +291,7 @@ func timeFromText(text []byte) (micros int64, ok bool) {
 	return micros, ok && micros <= MicrosPerDay
 }
 
+// Magnitude is |n|, also of the least int64.
 func Magnitude(n int64) uint64 {
 	if n < 0 {
 		return -uint64(n)

@@ -276,6 +276,7 @@ func equalJSON(a, b []byte, depth int) bool {
 	return equal && i == len(values)
 }
 
+// CompareJSON tells equal values (0) from others; it is no order.
 func CompareJSON(a, b *Datum) int {
 	if equalJSON(a.Bytes, b.Bytes, 0) {
 		return 0

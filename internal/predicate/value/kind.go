@@ -3,6 +3,7 @@ package value
 // Kind is a Postgres type of the where language.
 type Kind uint8
 
+// The kinds, numbers and times in the order of their implicit casts.
 const (
 	Unknown Kind = iota // an untyped literal or parameter: takes its type from the other operand
 	Bool
@@ -29,6 +30,7 @@ const (
 	ArrayOf Kind = 0x40
 )
 
+// IsArray reports whether the kind is an array.
 func (k Kind) IsArray() bool { return k&ArrayOf != 0 }
 
 // Element is the kind of an array's elements.
@@ -81,11 +83,20 @@ func (k Kind) String() string {
 	}
 }
 
-func (k Kind) IsInt() bool    { return k == Int2 || k == Int4 || k == Int8 }
-func (k Kind) IsFloat() bool  { return k == Float4 || k == Float8 }
+// IsInt tells the integer types.
+func (k Kind) IsInt() bool { return k == Int2 || k == Int4 || k == Int8 }
+
+// IsFloat tells real and double precision.
+func (k Kind) IsFloat() bool { return k == Float4 || k == Float8 }
+
+// IsNumber tells everything that is computed with.
 func (k Kind) IsNumber() bool { return k >= Int2 && k <= Float8 }
-func (k Kind) IsText() bool   { return k == Text || k == Varchar || k == Bpchar }
-func (k Kind) IsTime() bool   { return k == Date || k == Timestamp || k == Timestamptz }
+
+// IsText tells what is compared as text.
+func (k Kind) IsText() bool { return k == Text || k == Varchar || k == Bpchar }
+
+// IsTime tells dates and timestamps.
+func (k Kind) IsTime() bool { return k == Date || k == Timestamp || k == Timestamptz }
 
 // KindOfOID maps a column's type. Types that only NULL tests can read are opaque; ok is false for the rest: composite
 // types (whose IS NULL looks inside), domains and enums, which cannot be told apart by their OID.
@@ -237,8 +248,10 @@ func CommonKind(kinds []Kind) (k Kind, ok bool) {
 	return k, true
 }
 
+// IsStamp tells dates with a time of day.
 func (k Kind) IsStamp() bool { return k == Timestamp || k == Timestamptz }
 
+// IsTemporal tells everything that is measured in time.
 func (k Kind) IsTemporal() bool { return k.IsTime() || k == Time || k == Interval }
 
 // HasUniqueText holds for the kinds whose column text is equal exactly when the values are: equality may compare bytes.

@@ -8,6 +8,7 @@ import (
 // Domain is how two operands are compared, once both are brought to the same representation.
 type Domain uint8
 
+// The domains.
 const (
 	DomainInt     Domain = iota // integers, days, microseconds
 	DomainFloat                 // NaN equals itself and is above everything, -0 equals 0
@@ -23,6 +24,7 @@ type Operand struct {
 	Decimal Decimal
 }
 
+// Compare orders two operands of the domain.
 func (d Domain) Compare(a, b *Operand) int {
 	switch d {
 	case DomainInt:
