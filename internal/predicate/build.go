@@ -4,9 +4,9 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/shapebus/shapebus/internal/predicate/value"
-
 	pg_query "github.com/pganalyze/pg_query_go/v6"
+
+	"github.com/shapebus/shapebus/internal/predicate/value"
 )
 
 // builder turns the grammar's tree into ours. It walks in the order Postgres does, because the first use of a
@@ -84,68 +84,11 @@ func (b *builder) boolean(n *pg_query.Node, depth int) (node, *Error) {
 	return nil, b.unsupported(n)
 }
 
-func (b *builder) boolExpr(e *pg_query.BoolExpr, depth int) (node, *Error) {
-	var name string
-	switch e.Boolop {
-	case pg_query.BoolExprType_AND_EXPR:
-		name = "AND"
-	case pg_query.BoolExprType_OR_EXPR:
-		name = "OR"
-	default:
-		name = "NOT"
-	}
-	args := make([]node, 0, len(e.Args))
-	for _, a := range e.Args {
-		arg, err := b.condition(a, name, depth+1)
-		if err != nil {
-			return nil, err
-		}
-		args = append(args, arg)
-	}
-	switch name {
-	case "AND":
-		return b.conjunction(args...), nil
-	case "OR":
-		return b.disjunction(args...), nil
-	}
-	return &notNode{args[0]}, nil
-}
-
-func (b *builder) nullTest(e *pg_query.NullTest, depth int) (node, *Error) {
-	t, err := b.term(e.Arg, depth+1)
-	if err != nil {
-		return nil, err
-	}
-	return b.isNull(t, e.Nulltesttype == pg_query.NullTestType_IS_NOT_NULL)
-}
-
 func (b *builder) undetermined(t term) *Error {
 	return &Error{
 		Pos: t.pos, Message: fmt.Sprintf("could not determine the type of parameter $%d", t.param),
 		Hint: fmt.Sprintf("cast it: $%d::text", t.param),
 	}
-}
-
-func (b *builder) booleanTest(e *pg_query.BooleanTest, depth int) (node, *Error) {
-	n := &isNode{}
-	var name string
-	switch e.Booltesttype {
-	case pg_query.BoolTestType_IS_TRUE:
-		n.want, name = isTrue, "IS TRUE"
-	case pg_query.BoolTestType_IS_NOT_TRUE:
-		n.want, n.not, name = isTrue, true, "IS NOT TRUE"
-	case pg_query.BoolTestType_IS_FALSE:
-		n.want, name = isFalse, "IS FALSE"
-	case pg_query.BoolTestType_IS_NOT_FALSE:
-		n.want, n.not, name = isFalse, true, "IS NOT FALSE"
-	case pg_query.BoolTestType_IS_UNKNOWN:
-		n.want, name = isUnknown, "IS UNKNOWN"
-	default:
-		n.want, n.not, name = isUnknown, true, "IS NOT UNKNOWN"
-	}
-	var err *Error
-	n.arg, err = b.condition(e.Arg, name, depth+1)
-	return n, err
 }
 
 // checkParams refuses parameters that the clause does not use: one that is left over is a mistake in numbering.

@@ -3,9 +3,9 @@ package predicate
 import (
 	"fmt"
 
-	"github.com/shapebus/shapebus/internal/predicate/value"
-
 	pg_query "github.com/pganalyze/pg_query_go/v6"
+
+	"github.com/shapebus/shapebus/internal/predicate/value"
 )
 
 // call builds a function call.
@@ -86,56 +86,6 @@ func (b *builder) noFunction(c call) *Error {
 	return &Error{Pos: c.pos, Message: fmt.Sprintf("Could not select a function overload for %s(%s)", c.name, b.typeNames(c.args, ", "))}
 }
 
-func (b *builder) numberFunction(c call) (term, *Error) {
-	for i := range c.args {
-		k := value.Float8
-		if c.name == "div" || c.name == "mod" {
-			k = value.Numeric
-			if other := c.args[len(c.args)-1-i].k; c.name == "mod" && other != value.Unknown {
-				k = other
-			}
-		}
-		var err *Error
-		if c.args[i], err = b.resolve(c.args[i], k); err != nil {
-			return term{}, err
-		}
-		if !c.args[i].k.IsNumber() || len(c.args) == 2 && c.args[i].k.IsFloat() {
-			return term{}, b.noFunction(c)
-		}
-	}
-	switch c.name {
-	case "abs":
-		return b.unary("@", c.args[0], c.pos)
-	case "sqrt":
-		if c.args[0].k == value.Numeric {
-			return term{}, b.noFunction(c).withHint("cast to double precision")
-		}
-		return b.unary("|/", c.args[0], c.pos)
-	case "mod":
-		return b.arithmetic('%', c.args[0], c.args[1], c.pos)
-	}
-	for i := range c.args {
-		s, err := b.scalar(c.args[i]).guarded().convert(value.Numeric, c.args[i].pos)
-		if err != nil {
-			return term{}, err
-		}
-		c.args[i] = exprTerm(s, c.args[i].pos)
-	}
-	return b.arithmetic('d', c.args[0], c.args[1], c.pos)
-}
-
-type (
-	// coalesceExpr is the first argument that is not NULL.
-	coalesceExpr struct{ args []scalar }
-
-	// extremeExpr is GREATEST or LEAST of the arguments that are not NULL.
-	extremeExpr struct {
-		least   bool
-		args    []scalar
-		compare func(a, b *value.Datum) int
-	}
-)
-
 func (b *builder) terms(nodes []*pg_query.Node, depth int) ([]term, *Error) {
 	if len(nodes) > maxList {
 		return nil, &Error{Pos: b.position(nodes[0]), Message: fmt.Sprintf("%d members, at most %d are allowed", len(nodes), maxList)}
@@ -205,58 +155,4 @@ func (b *builder) nullif(e *pg_query.A_Expr, pos, depth int) (term, *Error) {
 		t.k = left.k
 	}
 	return t, nil
-}
-
-func (e *coalesceExpr) eval(row [][]byte) value.Datum {
-	for _, a := range e.args {
-		if d := a.eval(row); !d.Null {
-			return d
-		}
-	}
-	return value.Null
-}
-
-func (e *extremeExpr) eval(row [][]byte) value.Datum {
-	best := value.Null
-	for _, a := range e.args {
-		d := a.eval(row)
-		if d.Null {
-			continue
-		}
-		if best.Null {
-			best = d
-			continue
-		}
-		if c := e.compare(&d, &best); c != 0 && (c < 0) == e.least {
-			best = d
-		}
-	}
-	return best
-}
-
-func columnsOf(args []scalar, add func(int)) {
-	for _, a := range args {
-		a.columns(add)
-	}
-}
-
-func (e *coalesceExpr) columns(add func(int)) { columnsOf(e.args, add) }
-func (e *extremeExpr) columns(add func(int))  { columnsOf(e.args, add) }
-func (e *coalesceExpr) print(p *printer)      { p.call("COALESCE", e.args...) }
-
-func (e *extremeExpr) print(p *printer) {
-	if e.least {
-		p.WriteString("LEAST(")
-	} else {
-		p.WriteString("GREATEST(")
-	}
-	for i, a := range e.args {
-		if i == 0 {
-			p.collated(a)
-			continue
-		}
-		p.WriteString(", ")
-		p.expr(a)
-	}
-	p.WriteByte(')')
 }

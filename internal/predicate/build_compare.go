@@ -3,9 +3,9 @@ package predicate
 import (
 	"fmt"
 
-	"github.com/shapebus/shapebus/internal/predicate/value"
-
 	pg_query "github.com/pganalyze/pg_query_go/v6"
+
+	"github.com/shapebus/shapebus/internal/predicate/value"
 )
 
 // operatorName returns the operator of an expression, "" if it is qualified with a schema other than Postgres' own.
@@ -208,22 +208,6 @@ func (b *builder) noOperator(op string, left, right term, pos int) *Error {
 	return err
 }
 
-// mirrored is the operator for swapped operands.
-func (o operator) mirrored() operator {
-	switch o {
-	case opLess:
-		return opGreater
-	case opLessEqual:
-		return opGreaterEqual
-	case opGreater:
-		return opLess
-	case opGreaterEqual:
-		return opLessEqual
-	default: // equality is symmetric
-		return o
-	}
-}
-
 // checkFloatRange refuses to compare a numeric column with floats unless its precision keeps it in their range: for
 // other values Postgres raises an error, in the middle of a snapshot.
 func (b *builder) checkFloatRange(d value.Domain, terms ...term) *Error {
@@ -242,4 +226,65 @@ func (b *builder) checkFloatRange(d value.Domain, terms ...term) *Error {
 		}
 	}
 	return nil
+}
+
+// compareExprs builds left op right for operands that the specialised nodes do not serve.
+func (b *builder) compareExprs(op operator, left, right term, pos int) (node, *Error) {
+	r, err := b.relate(op.String(), left, right, pos)
+	if err != nil {
+		return nil, err
+	}
+	if !r.ordered && !op.isEquality() {
+		return nil, &Error{Pos: pos, Message: fmt.Sprintf("operator %s is not supported on %s", op, r.left.typeName()), Hint: "only = and <> are"}
+	}
+	if isNullConst(r.left) || isNullConst(r.right) {
+		return &literalNode{isUnknown}, nil
+	}
+	return &compareExprNode{r, op}, nil
+}
+
+func isNullConst(s scalar) bool {
+	c, ok := s.expr.(*constExpr)
+	return ok && c.c.Null
+}
+
+// distinct builds IS [NOT] DISTINCT FROM.
+func (b *builder) distinct(left, right term, not bool, pos int) (node, *Error) {
+	if left.form == formBool || right.form == formBool || left.k == value.Bool || right.k == value.Bool {
+		var err *Error
+		if left, err = b.resolve(left, value.Bool); err != nil {
+			return nil, err
+		}
+		if right, err = b.resolve(right, value.Bool); err != nil {
+			return nil, err
+		}
+	}
+	for _, side := range [][2]*term{{&left, &right}, {&right, &left}} {
+		if err := b.nullOf(side[1], side[0]); err != nil {
+			return nil, err
+		}
+	}
+	for _, side := range [][2]term{{left, right}, {right, left}} {
+		if side[1].form == formConst && side[1].c.Null && side[0].k != value.Unknown {
+			return b.isNull(side[0], !not)
+		}
+	}
+	r, err := b.relate("=", left, right, pos)
+	if err != nil {
+		return nil, err
+	}
+	return &distinctNode{r, not}, nil
+}
+
+// nullOf makes a parameter that is NULL a NULL of the type of what it is compared with.
+func (b *builder) nullOf(t, other *term) (err *Error) {
+	if t.form != formParam || t.k != value.Unknown || b.params[t.param-1] != nil || other.k == value.Unknown {
+		return nil
+	}
+	if other.enum != nil {
+		*t, err = b.resolveEnum(*t, other.enum)
+	} else {
+		*t, err = b.resolve(*t, other.k)
+	}
+	return err
 }

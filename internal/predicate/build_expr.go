@@ -4,9 +4,9 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/shapebus/shapebus/internal/predicate/value"
-
 	pg_query "github.com/pganalyze/pg_query_go/v6"
+
+	"github.com/shapebus/shapebus/internal/predicate/value"
 )
 
 // exprTerm makes an operand of an expression.
@@ -189,41 +189,3 @@ func (b *builder) typeNames(terms []term, between string) string {
 	}
 	return strings.Join(names, between)
 }
-
-// joint bounds one of several values.
-func joint(args []scalar) bounds {
-	out := args[0].bounds
-	for _, a := range args[1:] {
-		out = bounds{max(out.hi, a.bounds.hi), min(out.lo, a.bounds.lo)}
-	}
-	return out
-}
-
-// isNull builds term IS [NOT] NULL.
-func (b *builder) isNull(t term, not bool) (node, *Error) {
-	switch t.form {
-	case formColumn:
-		return &nullNode{t.column, not}, nil
-	case formBool:
-		return &isNode{t.bool, isUnknown, not}, nil
-	case formParam:
-		return nil, b.undetermined(t)
-	case formExpr:
-		return &nullExprNode{t.x, not}, nil
-	default: // a constant
-		return &literalNode{truthOf(t.c.Null != not)}, nil
-	}
-}
-
-func (n *nullExprNode) print(p *printer) {
-	p.expr(n.arg)
-	p.WriteString(" IS ")
-	if n.not {
-		p.WriteString("NOT ")
-	}
-	p.WriteString("NULL")
-}
-
-func (e *constExpr) print(p *printer)     { p.constant(e.c) }
-func (e *conditionExpr) print(p *printer) { p.enclosed(e.arg) }
-func (n *exprCondition) print(p *printer) { p.expr(n.arg) }

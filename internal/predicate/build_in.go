@@ -1,11 +1,14 @@
 package predicate
 
 import (
+	"cmp"
 	"fmt"
-
-	"github.com/shapebus/shapebus/internal/predicate/value"
+	"slices"
+	"strings"
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
+
+	"github.com/shapebus/shapebus/internal/predicate/value"
 )
 
 // in builds [NOT] IN. As in Postgres, several constants are converted to one common type together with the left side
@@ -143,4 +146,81 @@ func inSet(c column, plan comparisonPlan, members []term) (node, *Error) {
 		return &literalNode{isUnknown}, nil
 	}
 	return newInNode(nodes, hasNull), nil
+}
+
+// inExpr builds the set, whose members have one type.
+func (b *builder) inExpr(left term, members []term) (node, *Error) {
+	n := &inExprNode{}
+	for _, t := range members {
+		if t.c.Null {
+			n.hasNull = true
+			continue
+		}
+		r, err := b.relate("=", left, t, t.pos)
+		if err != nil {
+			return nil, err
+		}
+		if _, ok := r.right.expr.(*constExpr); !ok {
+			return nil, nil // compared one by one
+		}
+		n.left, n.compare = r.left, r.compare
+		n.members = append(n.members, r.right)
+	}
+	if len(n.members) == 0 {
+		return &literalNode{isUnknown}, nil
+	}
+	text := func(s scalar) string { return s.expr.(*constExpr).c.Text } //nolint:forcetypeassert,errcheck // all are constants
+	slices.SortFunc(n.members, func(a, b scalar) int { return strings.Compare(text(a), text(b)) })
+	n.members = slices.CompactFunc(n.members, func(a, b scalar) bool { return text(a) == text(b) })
+	if len(n.members) == 1 && !n.hasNull {
+		return &compareExprNode{relation{n.left, n.members[0], n.compare, true}, opEqual}, nil
+	}
+	for _, m := range n.members {
+		n.values = append(n.values, m.eval(nil))
+	}
+	if k := n.left.k; !k.IsArray() && k != value.JSONB {
+		n.sorted = true
+		slices.SortFunc(n.values, func(a, b value.Datum) int { return n.compare(&a, &b) })
+	}
+	return n, nil
+}
+
+// newInNode joins equalities of one column with constants of one kind into a set.
+func newInNode(equalities []*compareConstNode, hasNull bool) node {
+	n := &inNode{column: equalities[0].column, read: equalities[0].read, hasNull: hasNull}
+	// By kind and text: 1.1 is not the same real as it is a double precision.
+	seen := make(map[value.Constant]struct{}, len(equalities))
+	byText := true
+	for _, e := range equalities {
+		if _, repeated := seen[e.c]; repeated {
+			continue
+		}
+		seen[e.c] = struct{}{}
+		n.items = append(n.items, e.c)
+		n.values = append(n.values, e.value)
+		byText = byText && e.sameText != nil
+		// Whole numbers beside an integer column are read as integers, but one fraction makes all of them numeric.
+		n.read.Domain = max(n.read.Domain, e.read.Domain)
+	}
+	slices.SortFunc(n.items, func(a, b value.Constant) int {
+		return cmp.Or(len(a.Text)-len(b.Text), strings.Compare(a.Text, b.Text), int(a.Kind)-int(b.Kind))
+	})
+	if len(n.items) == 1 && !hasNull {
+		return equalities[0]
+	}
+	if byText {
+		n.texts, n.values = make(map[string]struct{}, len(n.items)), nil
+		for _, c := range n.items {
+			n.texts[c.Text] = struct{}{}
+		}
+		return n
+	}
+	if n.read.Domain == value.DomainDecimal {
+		for i, item := range n.items {
+			n.values[i] = value.Operand{}
+			value.ParseDecimal([]byte(item.Text), &n.values[i].Decimal)
+		}
+	}
+	slices.SortFunc(n.values, func(a, b value.Operand) int { return n.read.Domain.Compare(&a, &b) })
+	return n
 }

@@ -4,11 +4,11 @@ import (
 	"math"
 	"strings"
 
-	"github.com/shapebus/shapebus/internal/predicate/value"
-
 	pg_query "github.com/pganalyze/pg_query_go/v6"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/shapebus/shapebus/internal/predicate/value"
 )
 
 // Postgres raises an error where arithmetic leaves the range of its type, in the middle of a snapshot if need be. Instead

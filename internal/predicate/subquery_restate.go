@@ -3,11 +3,11 @@ package predicate
 import (
 	"slices"
 
-	"github.com/shapebus/shapebus/internal/predicate/value"
-
 	pg_query "github.com/pganalyze/pg_query_go/v6"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/shapebus/shapebus/internal/predicate/value"
 )
 
 // restate writes the clause of a subquery as one that stands alone, with the parameters that it uses. A parameter that

@@ -135,11 +135,6 @@ func (n *compareConstNode) access(want truth) access.Path {
 	return out
 }
 
-// negated is the operator that is true where this one is false.
-func (o operator) negated() operator {
-	return [...]operator{opNotEqual, opEqual, opGreaterEqual, opGreater, opLessEqual, opLess}[o]
-}
-
 func (n *inNode) access(want truth) access.Path {
 	if want == isFalse {
 		if n.hasNull { // never FALSE

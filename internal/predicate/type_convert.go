@@ -6,29 +6,6 @@ import (
 	"github.com/shapebus/shapebus/internal/predicate/value"
 )
 
-// castExpr converts a value to another kind; convert never fails.
-type castExpr struct {
-	arg     scalar
-	to      value.Kind
-	convert func(d value.Datum) value.Datum
-}
-
-func (e *castExpr) eval(row [][]byte) value.Datum {
-	d := e.arg.eval(row)
-	if d.Null {
-		return d
-	}
-	return e.convert(d)
-}
-
-func (e *castExpr) columns(add func(int)) { e.arg.columns(add) }
-
-func (e *castExpr) print(p *printer) {
-	p.expr(e.arg)
-	p.WriteString("::")
-	p.WriteString(e.to.String())
-}
-
 // convert gives an expression another kind, as an implicit cast or an explicit one that needs no guard would.
 func (s scalar) convert(to value.Kind, pos int) (scalar, *Error) {
 	if s.k == to {

@@ -1,9 +1,6 @@
 package predicate
 
 import (
-	"strconv"
-	"unicode/utf8"
-
 	"github.com/shapebus/shapebus/internal/predicate/value"
 )
 
@@ -24,11 +21,6 @@ type scalar struct {
 	bounds bounds
 	enum   *enumType
 }
-
-// bounds limits an expression's values, so that nothing has to overflow. For numbers hi and lo are the binary logarithms
-// of the largest and the smallest magnitude that is not zero; for dates and times hi is how many years a value may have
-// moved away from the years that guarded columns are held to.
-type bounds struct{ hi, lo int }
 
 // enumType identifies an enum and knows its labels in their order.
 type enumType struct {
@@ -105,66 +97,51 @@ func (e *conditionExpr) columns(add func(int)) { e.arg.columns(add) }
 func (n *exprCondition) columns(add func(int)) { n.arg.columns(add) }
 func (n *nullExprNode) columns(add func(int))  { n.arg.columns(add) }
 
-// newConst makes an expression of a typed constant.
-func newConst(c value.Constant) scalar {
-	e := &constExpr{c: c, value: value.Null}
-	s := scalar{expr: e, k: c.Kind, bounds: boundsOfKind(c.Kind)}
-	if c.Null {
-		s.bounds = bounds{}
-		return s
+type (
+	// coalesceExpr is the first argument that is not NULL.
+	coalesceExpr struct{ args []scalar }
+
+	// extremeExpr is GREATEST or LEAST of the arguments that are not NULL.
+	extremeExpr struct {
+		least   bool
+		args    []scalar
+		compare func(a, b *value.Datum) int
 	}
-	e.value, _ = value.ReadDatum(c.Kind, []byte(c.Text)) // the text is canonical
-	switch {
-	case c.Kind.IsNumber():
-		s.bounds = boundsOfNumber(c)
-		if c.Kind == value.Numeric {
-			e.value.Bytes = value.PlainNumeric(e.value.Bytes)
+)
+
+func (e *coalesceExpr) eval(row [][]byte) value.Datum {
+	for _, a := range e.args {
+		if d := a.eval(row); !d.Null {
+			return d
 		}
-	case c.Kind.IsTemporal() && !withinGuard(c.Kind, &e.value):
-		s.bounds.hi = maxReach + 1
-	case c.Kind == value.Interval:
-		s.bounds.hi = value.ReachOf(&e.value)
 	}
-	return s
+	return value.Null
 }
 
-// boundsOfNumber are those of one number.
-func boundsOfNumber(c value.Constant) bounds {
-	var d value.Decimal
-	if !value.ParseDecimal([]byte(c.Text), &d) || d.Class != value.Positive && d.Class != value.Negative {
-		return bounds{}
-	}
-	// 10^(exp-1) <= |value| < 10^exp, and no digit is below 10^(exp-digits).
-	if c.Kind.IsInt() {
-		n, _ := strconv.ParseInt(c.Text, 10, 64)
-		hi := 0
-		for v := value.Magnitude(n); v > 1<<hi && hi < 63; hi++ {
+func (e *extremeExpr) eval(row [][]byte) value.Datum {
+	best := value.Null
+	for _, a := range e.args {
+		d := a.eval(row)
+		if d.Null {
+			continue
 		}
-		return bounds{hi: hi}
+		if best.Null {
+			best = d
+			continue
+		}
+		if c := e.compare(&d, &best); c != 0 && (c < 0) == e.least {
+			best = d
+		}
 	}
-	return bounds{hi: bitsOfDigits(max(d.Exp, 0)), lo: -bitsOfDigits(max(len(d.Head)+len(d.Tail)-d.Exp, 0))}
+	return best
 }
 
-// bitsOfDigits bounds 10^digits by a power of two.
-func bitsOfDigits(digits int) int { return digits*10/3 + 1 }
-
-func boundsOfKind(k value.Kind) bounds {
-	switch k {
-	case value.Int2:
-		return bounds{hi: 15}
-	case value.Int4:
-		return bounds{hi: 31}
-	case value.Int8:
-		return bounds{hi: 63}
-	case value.Float4:
-		return bounds{hi: 128, lo: -149}
-	case value.Float8:
-		return bounds{hi: 1024, lo: -1074}
-	case value.Numeric:
-		return bounds{hi: bitsOfDigits(value.NumericWholeDigits), lo: -bitsOfDigits(value.NumericScale)}
-	default: // not a number
-		return bounds{}
+func columnsOf(args []scalar, add func(int)) {
+	for _, a := range args {
+		a.columns(add)
 	}
 }
 
-func characters(s []byte) int64 { return int64(utf8.RuneCount(s)) }
+func (e *coalesceExpr) columns(add func(int)) { columnsOf(e.args, add) }
+
+func (e *extremeExpr) columns(add func(int)) { columnsOf(e.args, add) }

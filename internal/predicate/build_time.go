@@ -8,68 +8,6 @@ import (
 	"github.com/shapebus/shapebus/internal/predicate/value"
 )
 
-type (
-	// temporalExpr is left op right where at least one is a date, a time or an interval; apply never fails within the bounds.
-	temporalExpr struct {
-		op          byte
-		left, right scalar
-		apply       func(l, r value.Datum) value.Datum
-	}
-
-	// mapExpr is a function of one argument, or of a constant and one argument.
-	mapExpr struct {
-		name  string
-		first *value.Constant
-		arg   scalar
-		apply func(d value.Datum) value.Datum
-	}
-)
-
-func (e *temporalExpr) eval(row [][]byte) value.Datum {
-	l := e.left.eval(row)
-	if l.Null {
-		return l
-	}
-	r := e.right.eval(row)
-	if r.Null {
-		return r
-	}
-	return e.apply(l, r)
-}
-
-func (e *mapExpr) eval(row [][]byte) value.Datum {
-	d := e.arg.eval(row)
-	if d.Null {
-		return d
-	}
-	return e.apply(d)
-}
-
-func (e *temporalExpr) columns(add func(int)) {
-	e.left.columns(add)
-	e.right.columns(add)
-}
-func (e *mapExpr) columns(add func(int)) { e.arg.columns(add) }
-
-func (e *temporalExpr) print(p *printer) {
-	p.WriteByte('(')
-	p.expr(e.left)
-	p.WriteString(" " + string(rune(e.op)) + " ")
-	p.expr(e.right)
-	p.WriteByte(')')
-}
-
-func (e *mapExpr) print(p *printer) {
-	p.WriteString(e.name)
-	p.WriteByte('(')
-	if e.first != nil {
-		p.constant(*e.first)
-		p.WriteString(", ")
-	}
-	p.expr(e.arg)
-	p.WriteByte(')')
-}
-
 // temporal builds + - * on dates, times and intervals.
 func (b *builder) temporal(op string, left, right term, pos int) (term, *Error) {
 	l, r := left.k, right.k
@@ -151,54 +89,6 @@ func dayCount(s scalar) scalar {
 	return narrow(s, value.Int4, -dayRange, dayRange)
 }
 
-func addDays(minus bool) func(l, r value.Datum) value.Datum {
-	return func(l, r value.Datum) value.Datum {
-		switch {
-		case value.IsInfinite(l.Int):
-			return l
-		case minus:
-			return value.Datum{Int: l.Int - r.Int}
-		}
-		return value.Datum{Int: l.Int + r.Int}
-	}
-}
-
-func addToStamp(minus bool) func(l, r value.Datum) value.Datum {
-	return func(l, r value.Datum) value.Datum {
-		if minus {
-			r = negatedInterval(r)
-		}
-		return value.Datum{Int: value.AddInterval(l.Int, &r)}
-	}
-}
-
-// addToTime wraps at midnight and looks at the interval's time only.
-func addToTime(minus bool) func(l, r value.Datum) value.Datum {
-	return func(l, r value.Datum) value.Datum {
-		if minus {
-			r.Int = -r.Int
-		}
-		micros := (l.Int + r.Int) % value.MicrosPerDay
-		if micros < 0 {
-			micros += value.MicrosPerDay
-		}
-		return value.Datum{Int: micros}
-	}
-}
-
-func addIntervals(minus bool) func(l, r value.Datum) value.Datum {
-	return func(l, r value.Datum) value.Datum {
-		if minus {
-			r = negatedInterval(r)
-		}
-		return value.Datum{Months: l.Months + r.Months, Days: l.Days + r.Days, Int: l.Int + r.Int}
-	}
-}
-
-func negatedInterval(d value.Datum) value.Datum {
-	return value.Datum{Months: -d.Months, Days: -d.Days, Int: -d.Int}
-}
-
 // difference is what lies between two dates (in days), times or timestamps. Infinite ones make it NULL.
 func (b *builder) difference(left, right term, x, y scalar, pos int) (term, *Error) {
 	e := &temporalExpr{op: '-', left: x, right: y}
@@ -271,25 +161,6 @@ func (b *builder) negateInterval(t term, pos int) (term, *Error) {
 		return term{}, tooWide(pos)
 	}
 	return exprTerm(scalar{expr: &intervalSignExpr{s}, k: value.Interval, bounds: s.bounds}, pos), nil
-}
-
-// intervalSignExpr is - interval.
-type intervalSignExpr struct{ arg scalar }
-
-func (e *intervalSignExpr) eval(row [][]byte) value.Datum {
-	d := e.arg.eval(row)
-	if d.Null {
-		return d
-	}
-	return negatedInterval(d)
-}
-
-func (e *intervalSignExpr) columns(add func(int)) { e.arg.columns(add) }
-
-func (e *intervalSignExpr) print(p *printer) {
-	p.WriteString("(- ")
-	p.expr(e.arg)
-	p.WriteByte(')')
 }
 
 func (b *builder) justify(c call) (term, *Error) {

@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"strconv"
 
-	"github.com/shapebus/shapebus/internal/predicate/value"
-
 	pg_query "github.com/pganalyze/pg_query_go/v6"
+
+	"github.com/shapebus/shapebus/internal/predicate/value"
 )
 
 // term is an operand before it meets the other one: exactly one of a column, a constant (typed, or still unknown), a
@@ -195,4 +195,12 @@ func inputAt(err error, pos, param int) *Error {
 		e.Message = fmt.Sprintf("parameter $%d: %s", param, e.Message)
 	}
 	return e
+}
+
+func exprTermConst(c value.Constant, pos int) term {
+	return term{form: formConst, k: c.Kind, c: c, pos: pos}
+}
+
+func conditionTerm(n node, pos int) term {
+	return term{form: formBool, k: value.Bool, bool: n, pos: pos}
 }

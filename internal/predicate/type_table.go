@@ -79,17 +79,3 @@ func missingTable(name string, t *Table, pos int) *Error {
 		Hint: fmt.Sprintf("the clause may only name columns of %s.%s", t.Schema, t.Name),
 	}
 }
-
-// quoteIdent quotes a name for SQL, always, so that the result never depends on the list of keywords.
-func quoteIdent(name string) string {
-	return `"` + strings.ReplaceAll(name, `"`, `""`) + `"`
-}
-
-// quoteLiteral quotes a value for SQL. The E form makes backslashes independent of standard_conforming_strings.
-func quoteLiteral(s string) string {
-	quoted := `'` + strings.ReplaceAll(s, `'`, `''`) + `'`
-	if strings.Contains(s, `\`) {
-		quoted = "E" + strings.ReplaceAll(quoted, `\`, `\\`)
-	}
-	return quoted
-}

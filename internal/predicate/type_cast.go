@@ -4,9 +4,9 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/shapebus/shapebus/internal/predicate/value"
-
 	pg_query "github.com/pganalyze/pg_query_go/v6"
+
+	"github.com/shapebus/shapebus/internal/predicate/value"
 )
 
 // castTerm is an explicit cast: '…'::uuid, CAST(x AS date), timestamp '…'.
