@@ -24,7 +24,7 @@ type Subquery struct {
 
 	Inner *Predicate // over Table; may have subqueries of its own
 
-	// Monotone: in every use of the test only TRUE matters, since nothing but AND and OR stands above it. Whether it is
+	// Monotone: in every use of the test only TRUE matters, since nothing but AND, OR and IS TRUE stands above it. Whether it is
 	// FALSE or unknown changes no result, and so neither do NULLs in the set, nor its being empty.
 	Monotone bool
 

@@ -15,6 +15,7 @@ func FuzzSubquery(f *testing.F) {
 		"flag and t in (select title from public.projects where projects.rate > $1::float8) is not true", "f8 = $1 or f8 in (select rate from projects where rate = $1)",
 		`i4 in (select who from "Other"."People" where "Level" in (1,2) or E'\\x' = 'y')`, "id in (select max(pid) from projects p limit 1)",
 		"c in (select code from projects where title = U&'\\0041' or title = $$a$$)", "id in (select id from items where i4 = 1_0 and n = -1.e5)",
+		"exists (select 1 from projects p where p.pid = items.id and title = $1) and i4 <> all (select distinct owner x from projects)",
 	} {
 		f.Add(where, "1")
 	}

@@ -10,10 +10,14 @@ import (
 	"github.com/shapebus/shapebus/internal/predicate/value"
 )
 
-// restate writes the clause of a subquery as one that stands alone, with the parameters that it uses. A parameter that
+// restate writes the clause of a subquery, of which b is the builder, as one that stands alone, with the parameters that it
+// uses. A parameter that
 // had its type before the subquery began (typed has these) is cast to it there.
 func (b *builder) restate(where *pg_query.Node, typed []value.Kind, pos int) (string, []*string, *Error) {
 	where = proto.CloneOf(where)
+	if b.sub.alias != "" {
+		b.inFull(where.ProtoReflect())
+	}
 	var refs []*pg_query.Node
 	paramRefs(where.ProtoReflect(), &refs)
 	var numbers []int
@@ -62,6 +66,33 @@ func paramRefs(m protoreflect.Message, refs *[]*pg_query.Node) {
 			}
 		default:
 			paramRefs(v.Message(), refs)
+		}
+		return true
+	})
+}
+
+// inFull names the table in full where m names it by its alias, which does not exist outside of the subquery.
+func (b *builder) inFull(m protoreflect.Message) {
+	switch n := m.Interface().(type) {
+	case *pg_query.ColumnRef:
+		if len(n.Fields) == 2 && n.Fields[0].GetString_().GetSval() == b.sub.alias {
+			n.Fields = append([]*pg_query.Node{pg_query.MakeStrNode(b.table.Schema), pg_query.MakeStrNode(b.table.Name)}, n.Fields[1])
+		}
+		return
+	case *pg_query.SelectStmt:
+		if t := first(n.FromClause).GetRangeVar(); t.GetAlias().GetAliasname() == b.sub.alias || t.GetAlias() == nil && t.GetRelname() == b.sub.alias {
+			return // the name is another table's there
+		}
+	}
+	m.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		switch {
+		case f.Kind() != protoreflect.MessageKind:
+		case f.IsList():
+			for i := range v.List().Len() {
+				b.inFull(v.List().Get(i).Message())
+			}
+		default:
+			b.inFull(v.Message())
 		}
 		return true
 	})

@@ -88,7 +88,7 @@ func (b *builder) columnTerm(ref *pg_query.ColumnRef, pos int) (term, *Error) {
 		}
 		names = append(names, s.Sval)
 	}
-	i, err := b.table.column(names, pos)
+	i, err := b.findColumn(names, pos)
 	if err != nil {
 		return term{}, b.correlated(err, names, pos)
 	}
