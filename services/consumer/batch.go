@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/shapebus/shapebus/internal/registry"
+	"github.com/shapebus/shapebus/internal/service"
 )
 
 // Shapes are created in batches: those of one table that wait together share a
@@ -57,7 +58,7 @@ func (s *session) lookAgain() {
 	}
 	s.looking = true
 	s.group.Go(func() error {
-		waitFor(s.ctx, overtake)
+		service.WaitFor(s.ctx, overtake)
 		return ignoreOver(s.ctx, s.onMain(s.ctx, func(context.Context) error {
 			s.looking = false
 			s.startBatches()

@@ -68,9 +68,7 @@ func (s *session) drop(ctx context.Context, p *partition, why error) {
 		p.phase = down
 		return
 	}
-	if time.Since(l.began) > maxPause {
-		p.pause.reset()
-	}
+	p.pause.Lasted(time.Since(l.began))
 	was := p.phase
 	p.enter(down, why)
 	s.c.stats.Drops.Add(1)

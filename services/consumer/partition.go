@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/shapebus/shapebus/internal/registry"
+	"github.com/shapebus/shapebus/internal/service"
 	"github.com/shapebus/shapebus/internal/stream"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/topology"
@@ -36,9 +37,9 @@ type partition struct {
 
 	// The main loop's.
 	phase phase
-	why   error     // it is down
-	since time.Time // when the phase began
-	pause backoff   // before the next attempt to come back
+	why   error           // it is down
+	since time.Time       // when the phase began
+	pause service.Backoff // before the next attempt to come back
 	// floor is that of the last checkpoint stored. While the partition is not up,
 	// its shapes may have to go on from there.
 	floor  atomic.Pointer[place]
@@ -161,7 +162,7 @@ func (c *Consumer) newPartition(n int, builders *sync.Pool) *partition {
 	return &partition{
 		source: c.cfg.Source, n: n, failpoint: c.cfg.Failpoint, since: time.Now(),
 		messages: &c.stats.Appended, bytes: &c.stats.Bytes, builders: builders,
-		purgeable: make(chan struct{}, 1),
+		purgeable: make(chan struct{}, 1), pause: service.Backoff{Most: maxReturn},
 	}
 }
 

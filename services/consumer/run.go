@@ -14,6 +14,7 @@ import (
 
 	"github.com/shapebus/shapebus/internal/pg"
 	"github.com/shapebus/shapebus/internal/registry"
+	"github.com/shapebus/shapebus/internal/service"
 	"github.com/shapebus/shapebus/internal/stream"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/topology"
@@ -63,7 +64,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("consumer: %w", err)
 	}
-	var pause backoff
+	var pause service.Backoff
 	for {
 		err := c.prepare(ctx, js)
 		if ctx.Err() != nil {
@@ -75,7 +76,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 		if _, ok := errors.AsType[*final](err); ok || errors.Is(err, topology.ErrNoAtomicBatches) {
 			return err
 		}
-		c.retry(ctx, "get ready", err, &pause)
+		c.stats.Retry(ctx, c.log, "get ready", err, &pause)
 	}
 	plane, err := c.serve(ctx, js)
 	if err != nil {
@@ -83,43 +84,8 @@ func (c *Consumer) Run(ctx context.Context) error {
 	}
 	defer plane.Stop() //nolint:errcheck // the connection is about to close
 	close(c.ready)
-	pause.reset()
-	for ctx.Err() == nil {
-		began := time.Now()
-		err := c.session(ctx, js)
-		if ctx.Err() != nil {
-			break
-		}
-		if time.Since(began) > maxPause {
-			pause.reset()
-		}
-		if errors.Is(err, registry.ErrLeaseHeld) {
-			c.log.DebugContext(ctx, "standing by", slog.Any("reason", err))
-			waitFor(ctx, time.Second)
-			continue
-		}
-		c.retry(ctx, "fill shape logs", err, &pause)
-	}
+	c.stats.Keep(ctx, c.log, "fill shape logs", time.Second, func(ctx context.Context) error { return c.session(ctx, js) })
 	return nil
-}
-
-func (c *Consumer) retry(ctx context.Context, what string, err error, pause *backoff) {
-	if err == nil {
-		err = errors.New("it ended by itself")
-	}
-	c.stats.Retries.Add(1)
-	c.stats.LastError.Store(err.Error())
-	c.log.WarnContext(ctx, "trying again", slog.String("to", what), slog.Any("error", err))
-	pause.wait(ctx)
-}
-
-func waitFor(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-	}
 }
 
 // prepare creates what must be there before anything can be asked for.
@@ -206,7 +172,6 @@ func (c *Consumer) session(ctx context.Context, js jetstream.JetStream) error {
 		epoch: stream.EpochOf(changes.CachedInfo()), history: topology.HistoryOf(changes.CachedInfo().Config),
 		builders:   &sync.Pool{New: func() any { return wire.NewLogBuilder() }},
 		enders:     make(chan struct{}, endsAtOnce),
-		do:         make(chan func(context.Context) error),
 		began:      time.Now().UnixNano(),
 		sets:       newSets(),
 		verdictsOf: map[int]chan struct{}{},
