@@ -16,6 +16,7 @@ import (
 
 	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/pkg/topology"
+	"github.com/shapebus/shapebus/services/consumer/tables"
 )
 
 // Config is what a consumer needs. Zero values mean the defaults.
@@ -63,7 +64,7 @@ type Consumer struct {
 	pool     *pgxpool.Pool
 	unitPool *pgxpool.Pool // for the snapshots of units; see unitConn
 	shapes   *registry.Shapes
-	tables   *registry.PreparedTables
+	tables   *tables.Preparer
 
 	units, firstUnits *ladder // who may take a connection from unitPool
 
@@ -90,7 +91,7 @@ type stats struct {
 	Drops     atomic.Int64 // partitions lost
 	Poison    atomic.Int64 // stored messages that cannot be understood
 	Down      downs
-	Harm      harmNow
+	Harm      tables.Harm
 	LastError atomic.Value // string
 }
 
@@ -185,7 +186,7 @@ func (c *Consumer) Status() Status {
 		Live: c.stats.Live.Load(), Parked: c.stats.Parked.Load(), Messages: c.stats.Messages.Load(), Ops: c.stats.Ops.Load(),
 		Appended: c.stats.Appended.Load(), AppendedB: c.stats.Bytes.Load(), Retries: c.stats.Retries.Load(),
 		Dropped: c.stats.Dropped.Load(), Units: c.stats.Units.Load(), Voids: c.stats.Voids.Load(), Restated: c.stats.Restated.Load(), Values: c.stats.Values.Load(), LastError: last, Partitions: c.cfg.Partitions,
-		Poison: c.stats.Poison.Load(), Drops: c.stats.Drops.Load(), Down: c.stats.Down.get(), Harm: c.stats.Harm.get(),
+		Poison: c.stats.Poison.Load(), Drops: c.stats.Drops.Load(), Down: c.stats.Down.get(), Harm: c.stats.Harm.Get(),
 	}
 }
 

@@ -50,7 +50,7 @@ func TestWhatStandsStillIsNudged(t *testing.T) {
 			for range 30 {
 				time.Sleep(time.Second)
 				if c.moves {
-					main(func() { s.read.seq++ })
+					main(func() { s.read.Seq++ })
 				}
 			}
 			synctest.Wait()
