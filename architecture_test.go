@@ -72,7 +72,24 @@ var rules = []rule{
 	onlyIn("./pkg/pgtemp", "services are given a connection string and do not care whose server it is", "cmd", "internal/demo", "e2e", "pkg/pgtemp"),
 	onlyIn("./internal/demo", "the demo shows the product from outside; the product does not know it", "cmd", "internal/demo"),
 	onlyIn("./internal/term", "what is written for people is written by commands", "cmd", "internal/demo", "internal/term"),
-onlyIn("testing", "test helpers must not reach the binary", "e2e", "pkg/pgtemp/pgtest", "pkg/natsembed/natstest"),
+	{"a room of the consumer knows only the rooms below it, so that a row's way runs down: what two rooms share lies below both", func(f file, imported string) bool {
+		to, inside := strings.CutPrefix(imported, "./services/consumer")
+		from, room := strings.CutPrefix(f.pkg, "services/consumer/")
+		return room && inside && !slices.Contains(roomsBelow[from], strings.TrimPrefix(to, "/"))
+	}},
+	onlyIn("testing", "test helpers must not reach the binary", "e2e", "pkg/pgtemp/pgtest", "pkg/natsembed/natstest"),
+}
+
+// roomsBelow are the rooms of the consumer that each of its rooms may know.
+var roomsBelow = map[string][]string{
+	"plane":     {"tables", "follow", "shapelog", "changelog"}, // it compiles clauses and reads back what is stored; it knows no shape that runs
+	"tables":    {},                                            // it knows tables, and no shape
+	"follow":    {"filter", "reconcile"},                       // it decides, and reads and writes nothing
+	"valuesets": {},
+	"shapelog":  {},
+	"changelog": {},
+	"filter":    {},
+	"reconcile": {},
 }
 
 // onlyIn is the rule that, outside of tests, a dependency is known to the given packages alone.
@@ -158,6 +175,13 @@ func TestRulesCatchWhatTheyForbid(t *testing.T) {
 		{pkg: "services/ingest", imported: "./pkg/pgtemp", broken: true},
 		{pkg: "services/ingest", imported: "./pkg/pgtemp/pgtest", test: true},
 		{pkg: "pkg/client", imported: "testing", broken: true},
+		{pkg: "services/consumer", imported: "./services/consumer/plane"},
+		{pkg: "services/consumer/plane", imported: "./services/consumer", broken: true},
+		{pkg: "services/consumer/plane", imported: "./services/consumer/shapelog"},
+		{pkg: "services/consumer/shapelog", imported: "./services/consumer/plane", broken: true},
+		{pkg: "services/consumer/tables", imported: "./services/consumer/follow", broken: true},
+		{pkg: "services/consumer/follow", imported: "./services/consumer/filter"},
+		{pkg: "services/consumer/follow", imported: "./internal/pg"},
 		{pkg: "cmd/shapebus", imported: "./internal/demo"},
 		{pkg: "services/ingest", imported: "./internal/term", broken: true},
 		{pkg: "internal/demo", imported: "./services/ingest", broken: true},

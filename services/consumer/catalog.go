@@ -148,6 +148,43 @@ func (s *session) endChanged(ctx context.Context, on *onTable, structure string,
 	return nil
 }
 
+// usedTables are the oids of the tables of all shapes that have not ended. Inner shapes are among them.
+func (s *session) usedTables(ctx context.Context) (map[uint32]bool, error) {
+	used := map[uint32]bool{}
+	err := s.onMain(ctx, func(context.Context) error {
+		for table := range s.shapesOn {
+			used[table] = true
+		}
+		return nil
+	})
+	return used, err
+}
+
+// endOnTable ends all shapes of a table.
+func (s *session) endOnTable(ctx context.Context, oid uint32, reason string) error {
+	return s.onMain(ctx, func(ctx context.Context) error {
+		on := s.byTable(0)[oid]
+		if on == nil {
+			return nil
+		}
+		for _, f := range on.begun {
+			if s.live[f.id] == f || s.hasGrouped(f) {
+				if err := s.endRunning(ctx, f.id, reason, true); err != nil {
+					return err
+				}
+			}
+		}
+		for _, k := range on.parked {
+			if s.parked[k.id] == k {
+				if err := s.stop(ctx, k, reason, true); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+}
+
 // hasGrouped reports whether a shape is in a group. Runs on the main loop.
 func (s *session) hasGrouped(f *follower) bool {
 	g := s.grouped[f.id]

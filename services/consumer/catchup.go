@@ -9,6 +9,8 @@ import (
 	"github.com/shapebus/shapebus/internal/stream"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/wire"
+	"github.com/shapebus/shapebus/services/consumer/changelog"
+	"github.com/shapebus/shapebus/services/consumer/shapelog"
 )
 
 // pursuit is parked shapes on their way from where they begin to read the
@@ -29,7 +31,10 @@ func (s *session) catchUp(ctx context.Context, members []*parked, known bool) er
 		if known {
 			return nil
 		}
-		held, err := s.readSnapshot(p.ctx, p.partition, p.handle)
+		held, err := shapelog.ReadSnapshot(p.ctx, s.js, s.c.cfg.Source, p.partition, p.handle)
+		if _, ok := errors.AsType[*shapelog.BeginningError](err); ok {
+			return &final{err}
+		}
 		if err != nil {
 			return err
 		}
@@ -82,12 +87,12 @@ func (q *pursuit) run(ctx context.Context, known bool) error {
 			return err
 		}
 	}
-	first := slices.MinFunc(q.members, func(a, b *parked) int { return cmp.Compare(a.begins().lsn, b.begins().lsn) }).begins()
-	seq, err := s.seek(ctx, first.lsn, first.seq)
+	first := slices.MinFunc(q.members, func(a, b *parked) int { return cmp.Compare(a.begins().LSN, b.begins().LSN) }).begins()
+	seq, err := s.seek(ctx, first.LSN, first.Seq)
 	if err != nil {
 		return err
 	}
-	r, err := s.openChanges(ctx, stream.Place{LSN: max(first.lsn, 1) - 1}, seq, stream.ReadAhead)
+	r, err := s.openChanges(ctx, stream.Place{LSN: max(first.LSN, 1) - 1}, seq, stream.ReadAhead)
 	if err != nil {
 		return err
 	}
@@ -106,7 +111,7 @@ func (q *pursuit) run(ctx context.Context, known bool) error {
 		if err != nil {
 			return err
 		}
-		joined, err := q.join(ctx, place{lsn, m.Seq})
+		joined, err := q.join(ctx, changelog.Place{LSN: lsn, Seq: m.Seq})
 		if joined || err != nil {
 			return err
 		}
@@ -118,11 +123,11 @@ func (q *pursuit) run(ctx context.Context, known bool) error {
 
 // atMain is the main loop's place, if the members have all that it has read. The
 // sequence that their checkpoint names may be that of another stream.
-func (q *pursuit) atMain(ctx context.Context) (at place, ok bool, err error) {
+func (q *pursuit) atMain(ctx context.Context) (at changelog.Place, ok bool, err error) {
 	err = q.s.onMain(ctx, func(context.Context) error {
 		at, ok = q.s.read, q.s.open.lsn == 0
 		for _, p := range q.members {
-			ok = ok && p.begins().lsn > at.lsn
+			ok = ok && p.begins().LSN > at.LSN
 		}
 		return nil
 	})
@@ -244,7 +249,7 @@ func (q *pursuit) flush(ctx context.Context) error {
 // snapshots hold and the main loop has not gone too far beyond. If they are
 // further, they wait for the main loop to come: a checkpoint that covers a
 // shape must cover all that its snapshot held.
-func (q *pursuit) join(ctx context.Context, at place) (joined bool, err error) {
+func (q *pursuit) join(ctx context.Context, at changelog.Place) (joined bool, err error) {
 	s := q.s
 	for _, p := range q.members {
 		if p.f.held != nil {
@@ -260,16 +265,16 @@ func (q *pursuit) join(ctx context.Context, at place) (joined bool, err error) {
 			if !q.whole() {
 				return nil
 			}
-			if at.seq > s.read.seq {
+			if at.Seq > s.read.Seq {
 				wait = make(chan struct{})
-				s.arrivals = append(s.arrivals, arrival{seq: at.seq, ch: wait})
+				s.arrivals = append(s.arrivals, arrival{seq: at.Seq, ch: wait})
 				return nil
 			}
 			if s.again != nil { // the main loop does not know yet what the shapes would be part of
 				return nil
 			}
 			for _, p := range q.members {
-				if s.applied.lsn < p.holds() { // inside the first transaction after the snapshot
+				if s.applied.LSN < p.holds() { // inside the first transaction after the snapshot
 					return nil
 				}
 			}
@@ -305,13 +310,13 @@ func (q *pursuit) joinNear(ctx context.Context) (joined bool, err error) {
 			if !q.whole() {
 				return nil
 			}
-			if s.applied.lsn < first.SnapshotLSN {
+			if s.applied.LSN < first.SnapshotLSN {
 				wait = make(chan struct{})
 				s.arrivals = append(s.arrivals, arrival{lsn: first.SnapshotLSN, ch: wait})
 				return nil
 			}
 			var err error
-			joined, err = s.meet(ctx, q, place{first.StartLSN, first.StartSeq - 1})
+			joined, err = s.meet(ctx, q, changelog.Place{LSN: first.StartLSN, Seq: first.StartSeq - 1})
 			return err
 		})
 		if wait == nil || err != nil {
@@ -335,7 +340,7 @@ type arrival struct {
 // arrived wakes those who wait for the main loop to come to where it is.
 func (s *session) arrived() {
 	s.arrivals = slices.DeleteFunc(s.arrivals, func(a arrival) bool {
-		if a.seq > s.read.seq || a.lsn > s.applied.lsn {
+		if a.seq > s.read.Seq || a.lsn > s.applied.LSN {
 			return false
 		}
 		close(a.ch)
@@ -345,8 +350,8 @@ func (s *session) arrived() {
 
 // meet brings parked shapes from where they are to where the main loop is, and
 // makes them live. Runs on the main loop.
-func (s *session) meet(ctx context.Context, q *pursuit, at place) (bool, error) {
-	messages, ok := s.recent.from(at.seq + 1)
+func (s *session) meet(ctx context.Context, q *pursuit, at changelog.Place) (bool, error) {
+	messages, ok := s.recent.from(at.Seq + 1)
 	if !ok {
 		return false, nil
 	}
@@ -364,7 +369,7 @@ func (s *session) meet(ctx context.Context, q *pursuit, at place) (bool, error) 
 	covered := make([][]*parked, len(s.parts))
 	for _, p := range q.members {
 		q.router.remove(p.f)
-		p.f.after = s.applied.lsn
+		p.f.after = s.applied.LSN
 		s.unpark(p.id)
 		s.addLive(p.f)
 		if p.behind {

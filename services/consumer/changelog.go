@@ -6,6 +6,7 @@ import (
 
 	"github.com/shapebus/shapebus/internal/stream"
 	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/services/consumer/changelog"
 )
 
 // reasonDiscarded ends shapes that the change log left behind.
@@ -23,8 +24,8 @@ func (s *session) seek(ctx context.Context, lsn change.LSN, hint uint64) (uint64
 
 // readChanges feeds the main loop. It fails when the change log has been
 // replaced or has gone back: nothing that this session knows of sequences holds then.
-func (s *session) readChanges(ctx context.Context, start place, messages chan<- stream.Change) error {
-	r, err := s.openChanges(ctx, stream.Place{LSN: max(start.lsn, 1) - 1}, start.seq, stream.ReadAhead)
+func (s *session) readChanges(ctx context.Context, start changelog.Place, messages chan<- stream.Change) error {
+	r, err := s.openChanges(ctx, stream.Place{LSN: max(start.LSN, 1) - 1}, start.Seq, stream.ReadAhead)
 	if err != nil {
 		return err
 	}
@@ -63,12 +64,12 @@ func (s *session) discarded(ctx context.Context, m *stream.Change) error {
 	s.log.WarnContext(ctx, "the change log has discarded changes that were not read; shapes that needed them end", slog.Int("shapes", ended),
 		slog.String("from_lsn", m.From.LSN.String()), slog.String("to_lsn", m.Lost.String()))
 	// Nobody who is left looks back, and what begins now begins behind it.
-	behind := place{m.Lost + 1, m.First}
-	if s.again != nil && s.again.lsn < behind.lsn {
+	behind := changelog.Place{LSN: m.Lost + 1, Seq: m.First}
+	if s.again != nil && s.again.LSN < behind.LSN {
 		s.again = &behind
 	}
-	if s.applied.lsn < m.Lost {
-		s.applied = place{m.Lost, m.First - 1}
+	if s.applied.LSN < m.Lost {
+		s.applied = changelog.Place{LSN: m.Lost, Seq: m.First - 1}
 	}
 	return nil
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/shapebus/shapebus/pkg/natsembed"
 	"github.com/shapebus/shapebus/pkg/topology"
 	"github.com/shapebus/shapebus/pkg/wire"
+	"github.com/shapebus/shapebus/services/consumer/shapelog"
 )
 
 const patience = 60 * time.Second
@@ -254,7 +255,7 @@ func BenchmarkCheckpointOfParkedShapes(b *testing.B) {
 		f.handle, f.partition = fmt.Sprintf("%016x-hol%07d", rand.Uint64(), i), i%partitions
 		i++
 	}
-	s.applied.lsn = 1
+	s.applied.LSN = 1
 	s.gather(s.downstream([]string{innerHandle}))
 	encoded := map[int][]byte{}
 	b.Run("write", func(b *testing.B) {
@@ -285,9 +286,9 @@ func BenchmarkCheckpointOfParkedShapes(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				places := placesIn(&c)
+				places := shapelog.ParkedIn(&c)
 				for _, h := range handles {
-					if _, _, ok := placeOf(&registry.Shape{Handle: h}, false, wire.Tail{}, 1, places); ok {
+					if _, _, ok := shapelog.PlaceOf(&registry.Shape{Handle: h}, false, wire.Tail{}, 1, places); ok {
 						found++
 					}
 				}

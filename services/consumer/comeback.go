@@ -10,6 +10,8 @@ import (
 
 	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/pkg/wire"
+	"github.com/shapebus/shapebus/services/consumer/changelog"
+	"github.com/shapebus/shapebus/services/consumer/shapelog"
 )
 
 // A partition that was lost comes back in two steps. First its plain shapes
@@ -23,7 +25,7 @@ type takeover struct {
 	life     *life
 	cp       wire.Checkpoint
 	records  []*registry.Shape
-	tails    tails
+	tails    shapelog.Tails
 	entrants []*entrant
 	bad      map[string]error // records that cannot be read, by id
 	done     bool             // the partition is up
@@ -114,11 +116,11 @@ func (s *session) lookAt(ctx context.Context, p *partition) (t *takeover, err er
 	if t.records, t.bad, err = s.recordsOf(ctx, p.n); err != nil {
 		return nil, err
 	}
-	t.tails = newTails()
-	if err := readTails(ctx, s.js, s.c.cfg.Source, t.records, &t.tails); err != nil {
+	t.tails = shapelog.NewTails()
+	if err := shapelog.ReadTails(ctx, s.js, s.c.cfg.Source, t.records, &t.tails); err != nil {
 		return nil, err
 	}
-	t.tails.partitions[p.n] = true
+	t.tails.Partitions[p.n] = true
 	if err := s.onMain(ctx, func(ctx context.Context) error { return s.keepNeeded(ctx, t.records, t.tails) }); err != nil {
 		return nil, err
 	}
@@ -137,7 +139,7 @@ func (s *session) recordsOf(ctx context.Context, partition int) ([]*registry.Sha
 	bad := map[string]error{}
 	loaded := false
 	err := s.shapes.Watch(watch, func(e registry.Event) {
-		e = within(e, len(s.parts))
+		e = registry.Within(e, len(s.parts))
 		delete(bad, e.ID)
 		switch {
 		case loaded:
@@ -190,7 +192,7 @@ func (s *session) takeIn(ctx context.Context, t *takeover) error {
 		}
 		s.noteMarkers(e.f) // what it catches up with is noted again, as far as it was before
 		k := s.newParked(ctx, e.rec, e.tail)
-		k.behind, k.from, k.f = true, place{e.f.after + 1, t.cp.Seq + 1}, e.f
+		k.behind, k.from, k.f = true, changelog.Place{LSN: e.f.after + 1, Seq: t.cp.Seq + 1}, e.f
 		s.parked[k.id] = k
 		q.members = append(q.members, k)
 		q.router.add(e.f)
@@ -267,7 +269,7 @@ func (s *session) raise(ctx context.Context, t *takeover) error {
 			return err
 		}
 	}
-	s.saved = [2]place{} // so that a checkpoint is written soon
+	s.saved = [2]changelog.Place{} // so that a checkpoint is written soon
 	s.log.InfoContext(ctx, "the partition is back", slog.Int("partition", p.n), slog.Int("shapes", len(t.records)), slog.Duration("after", waited))
 	s.tellDown(ctx)
 	return nil

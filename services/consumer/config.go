@@ -14,6 +14,7 @@ import (
 	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/internal/service"
 	"github.com/shapebus/shapebus/pkg/topology"
+	"github.com/shapebus/shapebus/services/consumer/tables"
 )
 
 // Config is what a consumer needs. Zero values mean the defaults.
@@ -61,7 +62,7 @@ type Consumer struct {
 	pool     *pgxpool.Pool
 	unitPool *pgxpool.Pool // for the snapshots of units; see unitConn
 	shapes   *registry.Shapes
-	tables   *registry.PreparedTables
+	tables   *tables.Preparer
 
 	applicant registry.Applicant // for the lease; Run's
 
@@ -89,7 +90,7 @@ type stats struct {
 	Drops    atomic.Int64 // partitions lost
 	Poison   atomic.Int64 // stored messages that cannot be understood
 	Down     downs
-	Harm     harmNow
+	Harm     tables.Harm
 	service.Trouble
 }
 
@@ -170,6 +171,6 @@ func (c *Consumer) Status() Status {
 		Live: c.stats.Live.Load(), Parked: c.stats.Parked.Load(), Messages: c.stats.Messages.Load(), Ops: c.stats.Ops.Load(),
 		Appended: c.stats.Appended.Load(), AppendedB: c.stats.Bytes.Load(), Retries: c.stats.Retries.Load(),
 		Dropped: c.stats.Dropped.Load(), Units: c.stats.Units.Load(), Voids: c.stats.Voids.Load(), Restated: c.stats.Restated.Load(), Values: c.stats.Values.Load(), LastError: c.stats.Last(), Partitions: c.cfg.Partitions,
-		Poison: c.stats.Poison.Load(), Drops: c.stats.Drops.Load(), Down: c.stats.Down.get(), Harm: c.stats.Harm.get(),
+		Poison: c.stats.Poison.Load(), Drops: c.stats.Drops.Load(), Down: c.stats.Down.get(), Harm: c.stats.Harm.Get(),
 	}
 }

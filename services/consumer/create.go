@@ -13,6 +13,7 @@ import (
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/control"
 	"github.com/shapebus/shapebus/pkg/wire"
+	"github.com/shapebus/shapebus/services/consumer/changelog"
 )
 
 // parked is a shape that is being created: it is not fed by the main loop but
@@ -48,15 +49,15 @@ type parked struct {
 	// behind: it was live and catches up from a place, because its partition
 	// could not be written for a while.
 	behind bool
-	from   place
+	from   changelog.Place
 }
 
 // begins is where the shape begins to read the change log.
-func (p *parked) begins() place {
+func (p *parked) begins() changelog.Place {
 	if p.behind {
 		return p.from
 	}
-	return place{p.rec.StartLSN, p.rec.StartSeq}
+	return changelog.Place{LSN: p.rec.StartLSN, Seq: p.rec.StartSeq}
 }
 
 // holds is up to where its rows hold what was committed.
@@ -101,7 +102,7 @@ func (s *session) park(ctx context.Context, rec *registry.Shape, tail wire.Tail,
 	s.parked[rec.ID] = p
 	s.countParked()
 	if tail.Began { // the change log must not be trimmed before the batch runs
-		s.pins[rec.ID] = place{rec.StartLSN, rec.StartSeq}
+		s.pins[rec.ID] = changelog.Place{LSN: rec.StartLSN, Seq: rec.StartSeq}
 	}
 	s.enqueue(p)
 }

@@ -100,7 +100,7 @@ func (c *cursor) read(ctx context.Context) (m stream.Received, ok bool, err erro
 func (c *cursor) wait(ctx context.Context, nudge func()) error {
 	var there chan struct{}
 	err := c.s.onMain(ctx, func(context.Context) error {
-		if c.s.read.seq < c.next {
+		if c.s.read.Seq < c.next {
 			there = make(chan struct{})
 			c.s.arrivals = append(c.s.arrivals, arrival{seq: c.next, ch: there})
 		}

@@ -7,6 +7,7 @@ import (
 	"github.com/shapebus/shapebus/internal/service"
 	"github.com/shapebus/shapebus/internal/valueset"
 	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/services/consumer/shapelog"
 )
 
 // The main loop's side of shapes with subqueries: they leave it when a commit
@@ -48,7 +49,7 @@ func (s *session) watchSet(ctx context.Context, q registry.Subquery, committed *
 	}
 	g.mu.Unlock()
 	if is {
-		since := max(s.open.lsn, s.read.lsn)
+		since := max(s.open.lsn, s.read.LSN)
 		s.group.Go(func() error { return ignoreEnd(ctx, s.anchor(ctx, q, since)) })
 	}
 }
@@ -79,7 +80,7 @@ func (s *session) anchor(ctx context.Context, q registry.Subquery, since change.
 			return context.Cause(ctx)
 		}
 	}
-	tail, err := readTail(ctx, s.js, s.c.cfg.Source, q.Partition, q.Handle)
+	tail, err := shapelog.ReadTail(ctx, s.js, s.c.cfg.Source, q.Partition, q.Handle)
 	if err != nil {
 		return err
 	}
@@ -204,7 +205,7 @@ func (s *session) removeLive(f *follower) bool {
 	s.router.remove(f)
 	delete(s.live, f.id)
 	s.c.stats.Live.Store(int64(len(s.live)))
-	s.sets.place(f.handle, false, s.applied.lsn)
+	s.sets.place(f.handle, false, s.applied.LSN)
 	if f.outer == nil {
 		return true
 	}

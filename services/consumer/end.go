@@ -12,8 +12,8 @@ import (
 
 	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/pkg/control"
-	"github.com/shapebus/shapebus/pkg/topology"
 	"github.com/shapebus/shapebus/pkg/wire"
+	"github.com/shapebus/shapebus/services/consumer/shapelog"
 )
 
 const reasonDeleted = "the shape was deleted"
@@ -54,7 +54,7 @@ func (s *session) endRunning(ctx context.Context, id, reason string, keepRecord 
 // the record says the same.
 func (s *session) endRecord(ctx context.Context, rec *registry.Shape, tail wire.Tail, reason string) error {
 	if tail.Ended {
-		word, err := lastWord(ctx, s.js, s.c.cfg.Source, rec)
+		word, err := shapelog.LastWord(ctx, s.js, s.c.cfg.Source, rec)
 		if err != nil {
 			return err
 		}
@@ -62,30 +62,6 @@ func (s *session) endRecord(ctx context.Context, rec *registry.Shape, tail wire.
 	}
 	f := &follower{id: rec.ID, handle: rec.Handle, partition: rec.Partition, life: s.parts[rec.Partition].life.Load(), tail: tail, appended: tail, builders: s.builders}
 	return s.endFollower(ctx, f, reason, true)
-}
-
-// lastWord reads from the log of a shape that has ended why it did; "" if the log has been removed
-// since.
-func lastWord(ctx context.Context, js jetstream.JetStream, source topology.Source, rec *registry.Shape) (reason string, err error) {
-	st, err := js.Stream(ctx, source.ShapeStream(rec.Partition))
-	if err != nil {
-		return "", fmt.Errorf("read the end of log %s: %w", rec.Handle, err)
-	}
-	m, err := st.GetLastMsgForSubject(ctx, source.LogSubject(rec.Partition, rec.Handle))
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return "", nil
-	}
-	if err != nil {
-		return "", fmt.Errorf("read the end of log %s: %w", rec.Handle, err)
-	}
-	var d wire.LogDecoder
-	err = d.Decode(m.Data, func(e *wire.Entry) error {
-		if e.Kind == wire.EntryEnd {
-			reason = e.Reason
-		}
-		return nil
-	})
-	return reason, err
 }
 
 // endFollower appends the shape's last word, once, and ends those that depend on it. The rest is

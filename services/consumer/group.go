@@ -12,6 +12,7 @@ import (
 	"github.com/shapebus/shapebus/internal/stream"
 	"github.com/shapebus/shapebus/internal/valueset"
 	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/services/consumer/changelog"
 	"github.com/shapebus/shapebus/services/consumer/reconcile"
 )
 
@@ -57,7 +58,7 @@ type group struct {
 	mu      sync.Mutex // for what others look at
 	members map[string]*follower
 	listed  map[int][]string // their handles; see handles
-	at      place            // everything up to here is in the logs
+	at      changelog.Place  // everything up to here is in the logs
 	aside   []reconcile.Txn  // but these
 	ending  []ending         // members that must end
 	cancel  context.CancelCauseFunc
@@ -75,7 +76,7 @@ type ending struct {
 var errRegroup = errors.New("some shapes of the group end")
 
 // newGroup makes a group of followers at a place. It does not run yet.
-func (s *session) newGroup(members []*follower, at place, aside []reconcile.Txn) *group {
+func (s *session) newGroup(members []*follower, at changelog.Place, aside []reconcile.Txn) *group {
 	s.lastGroup++
 	g := &group{
 		s: s, id: fmt.Sprintf("%s/%d/%d", s.c.cfg.Name, s.began, s.lastGroup), table: members[0].relation.OID, router: newRouter(),
@@ -108,9 +109,9 @@ func (s *session) newGroup(members []*follower, at place, aside []reconcile.Txn)
 // known is up to where the logs of members that are inner shapes are complete.
 func (g *group) known() change.LSN {
 	if len(g.aside) > 0 {
-		return g.at.lsn - 1 // what was aside is written at g.at
+		return g.at.LSN - 1 // what was aside is written at g.at
 	}
-	return g.at.lsn
+	return g.at.LSN
 }
 
 // run goes on until every member has joined the main loop or ended. It fails
@@ -190,7 +191,7 @@ func (g *group) reset(ctx context.Context) {
 	g.gone = nil
 	if !g.began { // the next attempt chooses another place
 		g.mu.Lock()
-		g.at = place{}
+		g.at = changelog.Place{}
 		g.mu.Unlock()
 	}
 }
@@ -295,7 +296,7 @@ func (g *group) attempt(ctx context.Context) error {
 		if err := g.voidOpen(ctx); err != nil {
 			return err
 		}
-		g.cursor.begin(g.at.lsn, g.at.seq+1)
+		g.cursor.begin(g.at.LSN, g.at.Seq+1)
 		g.setAside(g.aside)
 		if err := g.backlog(ctx); err != nil {
 			return err
@@ -334,12 +335,12 @@ const reasonForgotten = "the values that its subquery selected where the shape s
 func (g *group) load(ctx context.Context) error {
 	aside := reconcile.LSNs(g.aside)
 	for _, set := range g.sets {
-		v, err := g.s.sets.view(ctx, set, g.at.lsn, aside)
+		v, err := g.s.sets.view(ctx, set, g.at.LSN, aside)
 		if errors.Is(err, errGone) { // what is stored may reach further back than what is held
 			if err = g.loadAgain(ctx, set); err != nil {
 				return err
 			}
-			v, err = g.s.sets.view(ctx, set, g.at.lsn, aside)
+			v, err = g.s.sets.view(ctx, set, g.at.LSN, aside)
 		}
 		if errors.Is(err, errGone) && g.began {
 			return &final{errors.New(reasonForgotten)}
@@ -376,7 +377,7 @@ func (g *group) voidOpen(ctx context.Context) error {
 				return err
 			}
 		}
-		if f.tail.Last.LSN == g.at.lsn {
+		if f.tail.Last.LSN == g.at.LSN {
 			g.shift = max(g.shift, f.tail.Last.Op)
 		}
 	}

@@ -19,10 +19,10 @@ func (g *group) join(ctx context.Context) error {
 		g.mu.Lock()
 		blocked := len(g.ending) > 0 || g.hasLost()
 		g.mu.Unlock()
-		if blocked || s.again != nil || s.open.lsn != 0 || s.read.seq >= g.cursor.next || !g.current() {
+		if blocked || s.again != nil || s.open.lsn != 0 || s.read.Seq >= g.cursor.next || !g.current() {
 			return nil
 		}
-		if g.creating != nil && s.applied.lsn < g.creating.rec.SnapshotLSN {
+		if g.creating != nil && s.applied.LSN < g.creating.rec.SnapshotLSN {
 			return nil
 		}
 		for i, set := range g.sets {
@@ -55,7 +55,7 @@ func (g *group) handOver() {
 	s.disband(g)
 	for _, f := range members {
 		f.entry, f.places = nil, places{} // the group's router is not needed any more
-		f.after = s.applied.lsn
+		f.after = s.applied.LSN
 		s.addLive(f)
 	}
 }
@@ -87,7 +87,7 @@ func (s *session) coverAndMarkLive(ctx context.Context, rec *registry.Shape) err
 // commit behind the group's place has changed one. Runs on the main loop.
 func (g *group) current() bool {
 	for _, set := range g.sets {
-		if !g.s.sets.isLive(set) || g.s.sets.behind(set, g.at.lsn) {
+		if !g.s.sets.isLive(set) || g.s.sets.behind(set, g.at.LSN) {
 			return false
 		}
 	}
@@ -105,7 +105,7 @@ func (g *group) idle(ctx context.Context) error {
 	}
 	if !live {
 		return g.s.sets.wait(ctx, func() bool {
-			return g.s.sets.scanned > g.at.lsn || !slices.ContainsFunc(g.sets, func(set *valueSet) bool {
+			return g.s.sets.scanned > g.at.LSN || !slices.ContainsFunc(g.sets, func(set *valueSet) bool {
 				l := g.s.sets.inner[set.from.Handle]
 				return l == nil || !l.live
 			})

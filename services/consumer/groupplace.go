@@ -4,9 +4,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/shapebus/shapebus/internal/registry"
-	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/wire"
+	"github.com/shapebus/shapebus/services/consumer/changelog"
 	"github.com/shapebus/shapebus/services/consumer/reconcile"
 )
 
@@ -19,7 +18,7 @@ func (s *session) groupsAt() map[int][]wire.ParkedAt {
 		if g.began {
 			aside := wire.FormatAside(reconcile.LSNs(g.aside))
 			for p, handles := range g.handles() {
-				all[p] = append(all[p], wire.ParkedAt{LSN: uint64(g.at.lsn), Aside: aside, Handles: handles})
+				all[p] = append(all[p], wire.ParkedAt{LSN: uint64(g.at.LSN), Aside: aside, Handles: handles})
 			}
 		}
 		g.mu.Unlock()
@@ -51,41 +50,11 @@ func (g *group) handles() map[int][]string {
 
 // floorOf is where a group starts to read the change log. ok is false for one
 // that has not chosen a place yet: it needs nothing.
-func (g *group) floorOf() (p place, ok bool) {
+func (g *group) floorOf() (p changelog.Place, ok bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if len(g.aside) > 0 {
-		return place{g.aside[0].LSN, g.aside[0].First}, true
+		return changelog.Place{LSN: g.aside[0].LSN, Seq: g.aside[0].First}, true
 	}
-	return place{g.at.lsn + 1, g.at.seq + 1}, g.at != place{}
-}
-
-// parkedPlaces are the places that a checkpoint names, by handle.
-type parkedPlaces map[string]*wire.ParkedAt
-
-func placesIn(cp *wire.Checkpoint) parkedPlaces {
-	all := parkedPlaces{}
-	for i := range cp.Parked {
-		for _, h := range cp.Parked[i].Handles {
-			all[h] = &cp.Parked[i]
-		}
-	}
-	return all
-}
-
-// placeOf finds where an outer shape's log stands: by its last commit marker, or by a checkpoint
-// that says more. cp is the checkpoint's LSN, parked what it says of shapes that are elsewhere. ok
-// is false when nothing tells.
-func placeOf(rec *registry.Shape, live bool, tail wire.Tail, cp change.LSN, parked parkedPlaces) (at change.LSN, aside string, ok bool) {
-	at, aside, ok = tail.Committed.LSN, tail.Aside, tail.Committed.LSN != 0
-	if p := parked[rec.Handle]; p != nil {
-		if change.LSN(p.LSN) > at || change.LSN(p.LSN) == at && len(p.Aside) < len(aside) {
-			at, aside, ok = change.LSN(p.LSN), p.Aside, true
-		}
-		return at, aside, ok
-	}
-	if live && cp >= at {
-		at, aside, ok = cp, "", true
-	}
-	return at, aside, ok
+	return changelog.Place{LSN: g.at.LSN + 1, Seq: g.at.Seq + 1}, g.at != changelog.Place{}
 }

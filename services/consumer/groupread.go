@@ -8,6 +8,7 @@ import (
 	"github.com/shapebus/shapebus/internal/stream"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/wire"
+	"github.com/shapebus/shapebus/services/consumer/changelog"
 	"github.com/shapebus/shapebus/services/consumer/reconcile"
 )
 
@@ -104,7 +105,7 @@ func (g *group) message(ctx context.Context, m stream.Received) error {
 	lsn, err := g.feed.read(ctx, m,
 		func(c wire.Control) error { return g.control(ctx, m, c) },
 		func(rel *change.Relation, fr *change.Fragment) error {
-			if fr.LSN <= g.at.lsn {
+			if fr.LSN <= g.at.LSN {
 				return nil
 			}
 			return g.fragment(ctx, g.feed.first(fr.LSN), rel, fr)
@@ -122,14 +123,14 @@ func (g *group) message(ctx context.Context, m stream.Received) error {
 		return err
 	}
 	// What is told of a table may stand before the ops of a transaction: more of it follows.
-	if g.txn.lsn == 0 && !g.feed.more && g.unit == nil && lsn >= g.at.lsn {
-		g.advance(place{lsn, m.Seq}, nil)
+	if g.txn.lsn == 0 && !g.feed.more && g.unit == nil && lsn >= g.at.LSN {
+		g.advance(changelog.Place{LSN: lsn, Seq: m.Seq}, nil)
 	}
 	return nil
 }
 
 // advance says that everything up to a place is in the logs, but what is aside. So these have begun.
-func (g *group) advance(at place, aside []reconcile.Txn) {
+func (g *group) advance(at changelog.Place, aside []reconcile.Txn) {
 	g.mu.Lock()
 	g.at, g.aside, g.began = at, aside, true
 	g.mu.Unlock()
@@ -163,7 +164,7 @@ func (g *group) fragment(ctx context.Context, first uint64, rel *change.Relation
 	if completes(rel.OID, fr) {
 		g.txn = openTxn{}
 		if !g.skip {
-			g.shift = reconcile.Passed(g.at.lsn, g.shift, lsn, end)
+			g.shift = reconcile.Passed(g.at.LSN, g.shift, lsn, end)
 		}
 	}
 	g.s.c.cfg.Failpoint("group_fragment")
@@ -172,16 +173,16 @@ func (g *group) fragment(ctx context.Context, first uint64, rel *change.Relation
 
 // relocate gives what was aside a place behind the last commit marker.
 func (g *group) relocate(fr *change.Fragment) {
-	if fr.LSN > g.at.lsn {
+	if fr.LSN > g.at.LSN {
 		return
 	}
 	for i := range fr.Ops {
-		fr.Ops[i].Index = reconcile.Place(g.at.lsn, g.shift, fr.LSN, fr.Ops[i].Index).Op
+		fr.Ops[i].Index = reconcile.Place(g.at.LSN, g.shift, fr.LSN, fr.Ops[i].Index).Op
 	}
 	if fr.Last {
-		fr.End = reconcile.Place(g.at.lsn, g.shift, fr.LSN, fr.End).Op
+		fr.End = reconcile.Place(g.at.LSN, g.shift, fr.LSN, fr.End).Op
 	}
-	fr.LSN = g.at.lsn
+	fr.LSN = g.at.LSN
 }
 
 // offer offers a fragment to the members.
@@ -217,7 +218,7 @@ func (g *group) flush(ctx context.Context) error {
 // control takes a control entry.
 func (g *group) control(ctx context.Context, m stream.Received, c wire.Control) error {
 	lsn := change.LSN(c.LSN)
-	if lsn <= g.at.lsn {
+	if lsn <= g.at.LSN {
 		return nil
 	}
 	if g.unit.idle() && c.Kind != wire.ControlBarrier && lsn <= g.unit.snap.LSN {

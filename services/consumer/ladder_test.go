@@ -10,6 +10,7 @@ import (
 
 	"github.com/shapebus/shapebus/internal/pg"
 	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/services/consumer/follow"
 )
 
 // TestWhoHoldsASnapshotGoesOnInTheEnd: shapes of random depths hold a snapshot
@@ -114,12 +115,12 @@ func TestEveryDepthOfSubqueriesHasASnapshot(t *testing.T) {
 	table := &pg.TableInfo{Relation: change.Relation{OID: 1, Schema: "public", Name: "t", Columns: []change.Column{{Name: "id", Type: 23, TypeMod: -1}}}}
 	where, deepest := "id > 0", 0
 	for {
-		pred, err := compile(where, nil, table, known([]*pg.TableInfo{table}))
+		pred, err := follow.Compile(where, nil, table, follow.Known([]*pg.TableInfo{table}))
 		if err != nil {
 			t.Logf("refused: %v", err)
 			break
 		}
-		deepest = depth(pred)
+		deepest = follow.Depth(pred)
 		where = "id IN (SELECT id FROM t WHERE " + where + ")"
 	}
 	if deepest < 2 || deepest > maxUnits || deepest > maxFirstUnits {

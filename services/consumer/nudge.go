@@ -9,6 +9,7 @@ import (
 	"github.com/shapebus/shapebus/internal/pg"
 	"github.com/shapebus/shapebus/internal/service"
 	"github.com/shapebus/shapebus/pkg/topology"
+	"github.com/shapebus/shapebus/services/consumer/changelog"
 )
 
 // barrierTime bounds the writing of a barrier: a server that has vanished does not say so.
@@ -73,7 +74,7 @@ func (c *Consumer) reconnect() {
 // change log to go on, and it does not: the database is idle, and the barrier
 // that was to move it may have been lost with a server.
 func (s *session) keepMoving(ctx context.Context, nudge func(context.Context)) error {
-	var before place
+	var before changelog.Place
 	for ctx.Err() == nil {
 		service.WaitFor(ctx, s.c.cfg.Nudge)
 		stuck := false

@@ -52,7 +52,7 @@ func TestWhatStandsStillIsNudged(t *testing.T) {
 			for range 30 {
 				time.Sleep(time.Second)
 				if c.moves {
-					main(func() { s.read.seq++ })
+					main(func() { s.read.Seq++ })
 				}
 			}
 			synctest.Wait()

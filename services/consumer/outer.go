@@ -7,6 +7,7 @@ import (
 	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/internal/valueset"
 	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/services/consumer/follow"
 	"github.com/shapebus/shapebus/services/consumer/reconcile"
 )
 
@@ -36,22 +37,13 @@ func newOuter(f *follower, rec *registry.Shape) (*outer, error) {
 	if len(queries) == 0 {
 		return nil, nil
 	}
-	o := &outer{pred: f.pred, subqueries: rec.Subqueries, depth: depth(f.pred)}
+	o := &outer{pred: f.pred, subqueries: rec.Subqueries, depth: follow.Depth(f.pred)}
 	o.rule = reconcile.Shape{Clause: o, Key: f.key, Columns: f.project}
 	for i, q := range queries {
 		o.rule.Subqueries = append(o.rule.Subqueries, reconcile.Subquery{Set: i, Monotone: q.Monotone, Tuple: len(q.Columns) > 1})
 	}
 	o.emit = func(index uint64, kind change.Kind, row change.Row) { f.emit(o.at, index, kind, row) }
 	return o, nil
-}
-
-// depth is how deep subqueries are nested in a clause.
-func depth(p *predicate.Predicate) int {
-	deepest := 0
-	for _, q := range p.Subqueries() {
-		deepest = max(deepest, 1+depth(q.Inner))
-	}
-	return deepest
 }
 
 // Match and Key make outer a reconcile.Clause.

@@ -14,6 +14,7 @@ import (
 	"github.com/shapebus/shapebus/internal/service"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/wire"
+	"github.com/shapebus/shapebus/services/consumer/changelog"
 	"github.com/shapebus/shapebus/services/consumer/reconcile"
 )
 
@@ -38,7 +39,7 @@ func (g *group) create(ctx context.Context) error {
 	if err == nil && table.Structure() != g.creating.rec.Structure {
 		err = &final{errors.New(tableChanged(g.creating.f.table, table))}
 	}
-	var start place
+	var start changelog.Place
 	if err == nil {
 		start, err = g.start(ctx, conn.conn())
 	}
@@ -60,7 +61,7 @@ func (g *group) create(ctx context.Context) error {
 	if err := g.load(ctx); err != nil {
 		return err
 	}
-	u, err := g.snapshot(ctx, reconcile.Txn{LSN: g.at.lsn})
+	u, err := g.snapshot(ctx, reconcile.Txn{LSN: g.at.LSN})
 	if err != nil {
 		return err
 	}
@@ -69,44 +70,44 @@ func (g *group) create(ctx context.Context) error {
 	for _, v := range g.views {
 		u.sets = append(u.sets, reconcile.Freeze(v))
 	}
-	g.cursor.begin(start.lsn-1, start.seq)
+	g.cursor.begin(start.LSN-1, start.Seq)
 	return g.await(ctx, u)
 }
 
 // start finds where the shape starts to read: at the oldest commit that a
 // snapshot taken from now on may not see, as far as the sets are known back to there.
-func (g *group) start(ctx context.Context, conn *pgx.Conn) (place, error) {
+func (g *group) start(ctx context.Context, conn *pgx.Conn) (changelog.Place, error) {
 	for look := firstLook; ; look = min(2*look, lastLook) {
 		start, err := g.pin(ctx, conn)
 		if err != nil {
-			return place{}, err
+			return changelog.Place{}, err
 		}
-		short := slices.IndexFunc(g.sets, func(set *valueSet) bool { return !g.s.sets.holds(set, start.lsn-1) })
+		short := slices.IndexFunc(g.sets, func(set *valueSet) bool { return !g.s.sets.holds(set, start.LSN-1) })
 		if short < 0 {
 			return start, nil
 		}
 		if err := g.loadAgain(ctx, g.sets[short]); err != nil {
-			return place{}, err
+			return changelog.Place{}, err
 		}
 		service.WaitFor(ctx, look) // Postgres does not tell when a transaction becomes visible
 		if ctx.Err() != nil {
-			return place{}, context.Cause(ctx)
+			return changelog.Place{}, context.Cause(ctx)
 		}
 	}
 }
 
 // pin finds where the shape starts to read, as parked.pin does, and keeps the
 // change log from being trimmed there.
-func (g *group) pin(ctx context.Context, conn *pgx.Conn) (start place, err error) {
+func (g *group) pin(ctx context.Context, conn *pgx.Conn) (start changelog.Place, err error) {
 	now, err := pg.CurrentSnapshot(ctx, conn)
 	if err != nil {
-		return place{}, err
+		return changelog.Place{}, err
 	}
 	err = g.s.onMain(ctx, func(context.Context) error {
 		g.s.visibility.prune(now)
 		start = g.s.start()
 		g.mu.Lock()
-		g.at = place{start.lsn - 1, start.seq - 1}
+		g.at = changelog.Place{LSN: start.LSN - 1, Seq: start.Seq - 1}
 		g.mu.Unlock()
 		return nil
 	})
@@ -205,7 +206,7 @@ func (s *session) parkOuter(ctx context.Context, rec *registry.Shape, tail wire.
 	for _, q := range rec.Subqueries {
 		s.watchSet(ctx, q, nil)
 	}
-	g := s.newGroup([]*follower{f}, place{}, nil)
+	g := s.newGroup([]*follower{f}, changelog.Place{}, nil)
 	g.creating = &creation{rec: rec, f: f}
 	g.began = false
 	s.startGroup(ctx, g)

@@ -18,6 +18,7 @@ import (
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/topology"
 	"github.com/shapebus/shapebus/pkg/wire"
+	"github.com/shapebus/shapebus/services/consumer/changelog"
 )
 
 // partition is one of the session's partitions. While its stream can be
@@ -42,7 +43,7 @@ type partition struct {
 	pause service.Backoff // before the next attempt to come back
 	// floor is that of the last checkpoint stored. While the partition is not up,
 	// its shapes may have to go on from there.
-	floor  atomic.Pointer[place]
+	floor  atomic.Pointer[changelog.Place]
 	missed map[string]registry.Event // changes of records that nobody acts on while it comes back, by id
 }
 
@@ -268,6 +269,6 @@ func (p *partition) purgeCheckpoints(ctx context.Context, js jetstream.JetStream
 }
 
 // floorIn is the floor that a checkpoint tells.
-func floorIn(c wire.Checkpoint) *place {
-	return &place{lsn: change.LSN(c.FloorLSN), seq: c.FloorSeq}
+func floorIn(c wire.Checkpoint) *changelog.Place {
+	return &changelog.Place{LSN: change.LSN(c.FloorLSN), Seq: c.FloorSeq}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/topology"
+	"github.com/shapebus/shapebus/services/consumer/shapelog"
 )
 
 // A stored message that cannot be understood stays so, however often it is read.
@@ -52,7 +53,7 @@ func (s *session) poisoned(ctx context.Context, e *poisonError) error {
 	s.log.ErrorContext(ctx, "a change log message cannot be read; the shapes that it concerns end", slog.String("subject", e.subject), slog.Uint64("message", e.seq), slog.Any("error", e.err))
 	s.c.stats.Poison.Add(1)
 	if e.lsn == 0 {
-		e.lsn = s.read.lsn + 1
+		e.lsn = s.read.LSN + 1
 	}
 	for _, f := range s.followers() {
 		if e.concerns(s.c.cfg.Source, f) {
@@ -156,15 +157,15 @@ func (s *session) endUnreadable(ctx context.Context, parts []*partition, bad map
 		}
 		for _, subject := range subjects {
 			handle := topology.HandleOfLog(subject)
-			reason := bad[idOf(handle)]
+			reason := bad[shapelog.IDOf(handle)]
 			if reason == nil {
 				continue
 			}
-			tail, err := readTail(ctx, s.js, src, p.n, handle)
+			tail, err := shapelog.ReadTail(ctx, s.js, src, p.n, handle)
 			if err != nil || tail.Ended {
 				continue // one without a readable end has no readers that could be told
 			}
-			f := &follower{id: idOf(handle), handle: handle, partition: p.n, life: p.life.Load(), tail: tail, appended: tail, builders: s.builders}
+			f := &follower{id: shapelog.IDOf(handle), handle: handle, partition: p.n, life: p.life.Load(), tail: tail, appended: tail, builders: s.builders}
 			if err := s.endFollower(ctx, f, reason.Error()+"; create it again once the record is removed", false); err != nil {
 				return err
 			}

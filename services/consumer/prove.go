@@ -62,7 +62,7 @@ func (s *session) prove(ctx context.Context, a *awaited, lsn change.LSN) error {
 	err := s.onMain(ctx, func(context.Context) error {
 		if s.proofs[a] {
 			a.lsn = lsn
-			s.judge(a, s.read.lsn)
+			s.judge(a, s.read.LSN)
 		}
 		return nil
 	})

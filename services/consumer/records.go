@@ -115,7 +115,7 @@ func (s *session) sweepInner(ctx context.Context) error {
 	}
 	for _, id := range ids {
 		_, err := s.shapes.Change(ctx, id, func(r *registry.Shape) bool {
-			if !r.Unasked || !isAlive(r) || time.Since(r.Changed) <= s.c.cfg.InnerGrace { // wanted meanwhile
+			if !r.Unasked || !r.Alive() || time.Since(r.Changed) <= s.c.cfg.InnerGrace { // wanted meanwhile
 				return false
 			}
 			r.State = control.StateDeleting

@@ -19,6 +19,9 @@ import (
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/topology"
 	"github.com/shapebus/shapebus/pkg/wire"
+	"github.com/shapebus/shapebus/services/consumer/changelog"
+	"github.com/shapebus/shapebus/services/consumer/plane"
+	"github.com/shapebus/shapebus/services/consumer/tables"
 )
 
 // role names the process in Postgres' application_name.
@@ -46,7 +49,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 	// A request asks Postgres about its clause, which waits for tables that somebody has locked.
 	poolConfig.ConnConfig.RuntimeParams["lock_timeout"] = strconv.FormatInt(c.cfg.LockTimeout.Milliseconds(), 10)
 	// The consumer's own questions must find a connection beside the requests.
-	poolConfig.MaxConns, poolConfig.MinConns = maxAsking+4, 0
+	poolConfig.MaxConns, poolConfig.MinConns = plane.MaxAsking+4, 0
 	c.pool, err = pgxpool.NewWithConfig(ctx, poolConfig)
 	if err != nil {
 		return fmt.Errorf("prepare the connection pool: %w", err)
@@ -78,11 +81,14 @@ func (c *Consumer) Run(ctx context.Context) error {
 		}
 		c.stats.Retry(ctx, c.log, "get ready", err, &pause)
 	}
-	plane, err := c.serve(ctx, js)
+	requests, err := plane.Serve(ctx, plane.Config{
+		Source: c.cfg.Source, NATS: c.cfg.NATS, JS: js, Pool: c.pool, Shapes: c.shapes, Tables: c.tables, Publication: c.cfg.Publication,
+		Slot: c.cfg.Slot, Partitions: c.cfg.Partitions, Version: c.cfg.Version, Log: c.log,
+	})
 	if err != nil {
 		return err
 	}
-	defer plane.Stop() //nolint:errcheck // the connection is about to close
+	defer requests.Stop() //nolint:errcheck // the connection is about to close
 	close(c.ready)
 	c.stats.Keep(ctx, c.log, "fill shape logs", time.Second, func(ctx context.Context) error { return c.session(ctx, js) })
 	return nil
@@ -101,9 +107,14 @@ func (c *Consumer) prepare(ctx context.Context, js jetstream.JetStream) error {
 	if err := src.EnsureRelations(ctx, js, c.cfg.ShapeLogs.Replicas); err != nil {
 		return err
 	}
-	if c.tables, err = registry.OpenPrepared(ctx, js, src); err != nil {
+	prepared, err := registry.OpenPrepared(ctx, js, src)
+	if err != nil {
 		return err
 	}
+	c.tables = tables.NewPreparer(tables.Config{
+		Pool: c.pool, Records: prepared, Publication: c.cfg.Publication, LockTimeout: c.cfg.LockTimeout, Grace: c.cfg.TableGrace,
+		LookEvery: c.cfg.CatalogInterval, Harm: &c.stats.Harm, Log: c.log, Failpoint: c.cfg.Failpoint,
+	})
 	_, err = shapes.EnsureSource(ctx, registry.Source{Partitions: c.cfg.Partitions, Publication: c.cfg.Publication, Slot: c.cfg.Slot})
 	if errors.Is(err, registry.ErrSetUpOtherwise) {
 		return &final{err}
@@ -188,14 +199,13 @@ func (c *Consumer) session(ctx context.Context, js jetstream.JetStream) error {
 		feed:     &feed{source: src, relations: relations},
 		live:     map[string]*follower{},
 		parked:   map[string]*parked{},
-		pins:     map[string]place{},
+		pins:     map[string]changelog.Place{},
 		proofs:   map[*awaited]bool{},
 		finished: map[string]bool{},
 		look:     make(chan struct{}, 1), truncations: truncations{}, barriers: map[string]chan struct{}{},
-		recent:   window{limit: c.cfg.RecentBytes},
-		suspect:  make(chan struct{}, 1),
-		prepared: preparedTables{byKey: map[string]*registry.Prepared{}, trial: map[uint32]*trial{}},
+		recent: window{limit: c.cfg.RecentBytes},
 	}
+	s.keeper = c.tables.NewKeeper(s.usedTables, s.endOnTable)
 	for n := range c.cfg.Partitions {
 		s.parts = append(s.parts, c.newPartition(n, s.builders))
 	}

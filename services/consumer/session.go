@@ -18,6 +18,8 @@ import (
 	"github.com/shapebus/shapebus/pkg/control"
 	"github.com/shapebus/shapebus/pkg/topology"
 	"github.com/shapebus/shapebus/pkg/wire"
+	"github.com/shapebus/shapebus/services/consumer/changelog"
+	"github.com/shapebus/shapebus/services/consumer/tables"
 )
 
 // session is the time during which this process holds the lease. Whatever goes
@@ -38,8 +40,7 @@ type session struct {
 	aheads    stream.Aheads // of the cursors; the main loop's reader has its own
 	tables    sync.Map      // structure and files → *pg.TableInfo, one for all shapes of the table
 	look      chan struct{} // asks for a look at the catalog before its time
-	prepared  preparedTables
-	suspect   chan struct{} // one signal: some table may do harm
+	keeper    *tables.Keeper
 	group     *errgroup.Group
 	ctx       context.Context //nolint:containedctx // ends with the session; for work that outlives what started it
 	enders    chan struct{}   // one token per ended shape that may be cleared away
@@ -61,12 +62,12 @@ type session struct {
 
 	router     *router
 	feed       *feed
-	live       map[string]*follower // by id
-	parked     map[string]*parked   // by id
-	waiting    []*parked            // those of them that wait for a batch, the longest first
-	workers    int                  // batches being created
-	looking    bool                 // somebody will look whether what waits needs another worker
-	pins       map[string]place     // where parked shapes start to read
+	live       map[string]*follower       // by id
+	parked     map[string]*parked         // by id
+	waiting    []*parked                  // those of them that wait for a batch, the longest first
+	workers    int                        // batches being created
+	looking    bool                       // somebody will look whether what waits needs another worker
+	pins       map[string]changelog.Place // where parked shapes start to read
 	visibility visibility
 	recent     window
 	finished   map[string]bool // handles that ended in this session
@@ -80,25 +81,19 @@ type session struct {
 
 	arrivals  []arrival
 	proofs    map[*awaited]bool
-	snapshots int   // whose proofs were looked for so far; names them
-	read      place // the last message
-	applied   place // the end of the last whole transaction, and the message that held it
+	snapshots int             // whose proofs were looked for so far; names them
+	read      changelog.Place // the last message
+	applied   changelog.Place // the end of the last whole transaction, and the message that held it
 	// again is where reading began, until it has passed the furthest
 	// checkpoint. Till then applied is ahead of what was read, and says nothing
 	// of shapes that had no part in that checkpoint; so none is written.
-	again *place
+	again *changelog.Place
 	open  openTxn
-	saved [2]place // applied and floor of the last checkpoint
+	saved [2]changelog.Place // applied and floor of the last checkpoint
 	// savedParked says that the last checkpoint named groups. One more has to
 	// tell that there are none any more, however idle the database is.
 	savedParked bool
 	pruning     bool
-}
-
-// place is a place in the change log.
-type place struct {
-	lsn change.LSN
-	seq uint64 // a hint; the LSN decides
 }
 
 // openTxn is the transaction being read; zero between transactions.
@@ -140,8 +135,8 @@ func (s *session) main(ctx context.Context) error {
 	messages := make(chan stream.Change, 1)
 	s.group.Go(func() error { return s.readChanges(ctx, start, messages) })
 	s.group.Go(func() error { return s.watchCatalog(ctx) })
-	s.group.Go(func() error { return s.watchPrepared(ctx) })
-	s.group.Go(func() error { return s.watchHarm(ctx) })
+	s.group.Go(func() error { return s.keeper.Watch(ctx) })
+	s.group.Go(func() error { return s.keeper.WatchHarm(ctx) })
 	s.group.Go(func() error { return s.trim(ctx) })
 	s.group.Go(func() error {
 		return s.keepMoving(ctx, func(ctx context.Context) { s.nudge(ctx, "nudge") })
@@ -228,15 +223,15 @@ func (s *session) message(ctx context.Context, m stream.Change) error {
 	}
 	defer s.dropLost(ctx)
 	if poisoned { // the place of what comes next is as far as anything is known to be whole
-		s.read = place{max(s.read.lsn, lsn), m.Seq}
+		s.read = changelog.Place{LSN: max(s.read.LSN, lsn), Seq: m.Seq}
 		s.arrived()
 		return nil
 	}
-	if s.open.lsn == 0 && lsn >= s.applied.lsn {
-		s.applied, s.again = place{lsn, m.Seq}, nil
+	if s.open.lsn == 0 && lsn >= s.applied.LSN {
+		s.applied, s.again = changelog.Place{LSN: lsn, Seq: m.Seq}, nil
 		s.c.stats.Applied.Store(uint64(lsn))
 	}
-	s.read = place{lsn, m.Seq}
+	s.read = changelog.Place{LSN: lsn, Seq: m.Seq}
 	if s.open.lsn == 0 {
 		s.sets.advance(lsn)
 	}
@@ -314,7 +309,7 @@ func (s *session) control(ctx context.Context, c wire.Control) error {
 		if err != nil {
 			return err
 		}
-		s.suspectHarm()
+		s.keeper.Suspect()
 		at := &change.Fragment{LSN: change.LSN(c.LSN), Relation: c.Relation}
 		if s.open.lsn != at.LSN { // it stands before the ops that need it
 			s.open = openTxn{lsn: at.LSN}
@@ -354,8 +349,8 @@ func (s *session) followers() []*follower {
 func (s *session) checkpoint(ctx context.Context, stored func(partition int)) error {
 	floor := s.floor()
 	c := wire.Checkpoint{
-		LSN: uint64(s.applied.lsn), Seq: s.applied.seq,
-		FloorLSN: uint64(floor.lsn), FloorSeq: floor.seq, History: s.history.ID, At: time.Now().UnixMicro(),
+		LSN: uint64(s.applied.LSN), Seq: s.applied.Seq,
+		FloorLSN: uint64(floor.LSN), FloorSeq: floor.Seq, History: s.history.ID, At: time.Now().UnixMicro(),
 	}
 	defer s.dropLost(ctx)
 	parked := s.groupsAt()
@@ -374,47 +369,47 @@ func (s *session) checkpoint(ctx context.Context, stored func(partition int)) er
 			return err
 		}
 	}
-	s.saved, s.savedParked = [2]place{s.applied, floor}, len(parked) > 0
-	s.c.stats.Values.Store(s.sets.trim(floor.lsn, s.applied.lsn))
+	s.saved, s.savedParked = [2]changelog.Place{s.applied, floor}, len(parked) > 0
+	s.c.stats.Values.Store(s.sets.trim(floor.LSN, s.applied.LSN))
 	return nil
 }
 
 // moved reports whether a checkpoint would say anything new, and true.
 func (s *session) moved() bool {
-	return s.again == nil && (s.saved != [2]place{s.applied, s.floor()} || len(s.groups) > 0 || s.savedParked)
+	return s.again == nil && (s.saved != [2]changelog.Place{s.applied, s.floor()} || len(s.groups) > 0 || s.savedParked)
 }
 
 // start is where a shape must begin to read whose snapshot is taken from now on.
-func (s *session) start() place {
-	start := place{s.applied.lsn + 1, s.applied.seq + 1}
-	if s.again != nil && s.again.lsn < start.lsn {
-		return place{max(s.again.lsn, 1), max(s.again.seq, 1)} // what is before a start is a place, too
+func (s *session) start() changelog.Place {
+	start := changelog.Place{LSN: s.applied.LSN + 1, Seq: s.applied.Seq + 1}
+	if s.again != nil && s.again.LSN < start.LSN {
+		return changelog.Place{LSN: max(s.again.LSN, 1), Seq: max(s.again.Seq, 1)} // what is before a start is a place, too
 	}
-	if lsn, seq, ok := s.visibility.floor(); ok && lsn < start.lsn {
-		start = place{lsn, seq}
+	if lsn, seq, ok := s.visibility.floor(); ok && lsn < start.LSN {
+		start = changelog.Place{LSN: lsn, Seq: seq}
 	}
 	return start
 }
 
 // floor is the place below which the change log is not needed any more.
-func (s *session) floor() place {
+func (s *session) floor() changelog.Place {
 	floor := s.start()
 	// Ingest goes on from the last transaction, so that stays.
-	if t := s.visibility.newest; t.lsn != 0 && t.lsn < floor.lsn {
-		floor = place{t.lsn, t.first}
+	if t := s.visibility.newest; t.lsn != 0 && t.lsn < floor.LSN {
+		floor = changelog.Place{LSN: t.lsn, Seq: t.first}
 	}
 	for _, p := range s.pins {
-		if p.lsn < floor.lsn {
+		if p.LSN < floor.LSN {
 			floor = p
 		}
 	}
 	for g := range s.groups {
-		if p, ok := g.floorOf(); ok && p.lsn < floor.lsn {
+		if p, ok := g.floorOf(); ok && p.LSN < floor.LSN {
 			floor = p
 		}
 	}
 	for _, part := range s.parts {
-		if p := part.floor.Load(); part.phase != up && p != nil && p.lsn < floor.lsn {
+		if p := part.floor.Load(); part.phase != up && p != nil && p.LSN < floor.LSN {
 			floor = *p
 		}
 	}

@@ -1,8 +1,6 @@
 package consumer
 
-import (
-	"github.com/shapebus/shapebus/pkg/change"
-)
+import "github.com/shapebus/shapebus/pkg/change"
 
 // What value sets are told of inner shapes whose partition cannot be written.
 

@@ -13,6 +13,7 @@ import (
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/wire"
 	"github.com/shapebus/shapebus/services/consumer/filter"
+	"github.com/shapebus/shapebus/services/consumer/follow"
 )
 
 // follower turns fragments into entries of one shape's log. It decides and
@@ -61,7 +62,7 @@ func newFollower(rec *registry.Shape, sets *sets, builders *sync.Pool) (*followe
 	if table == nil {
 		return nil, fmt.Errorf("shape %s: its record has no table", rec.Handle)
 	}
-	pred, err := compile(rec.Definition.Where, rec.Definition.Params, table, known(rec.InnerTables))
+	pred, err := follow.Compile(rec.Definition.Where, rec.Definition.Params, table, follow.Known(rec.InnerTables))
 	if err != nil {
 		return nil, fmt.Errorf("shape %s: %w", rec.Handle, err)
 	}
@@ -71,7 +72,7 @@ func newFollower(rec *registry.Shape, sets *sets, builders *sync.Pool) (*followe
 		builders: builders, sets: sets,
 	}
 	for _, name := range rec.Definition.Columns {
-		i := columnIndex(f.relation, name)
+		i := follow.ColumnIndex(f.relation, name)
 		if i < 0 {
 			return nil, fmt.Errorf("shape %s: table %s.%s has no column %s", rec.Handle, f.relation.Schema, f.relation.Name, name)
 		}
@@ -90,51 +91,6 @@ func newFollower(rec *registry.Shape, sets *sets, builders *sync.Pool) (*followe
 		return nil, err
 	}
 	return f, nil
-}
-
-func columnIndex(r *change.Relation, name string) int {
-	return slices.IndexFunc(r.Columns, func(c change.Column) bool { return c.Name == name })
-}
-
-// compile compiles a where clause against the columns that the stream
-// carries, in the stream's order. catalog finds the tables of its subqueries.
-func compile(where string, params []*string, t *pg.TableInfo, catalog predicate.Catalog) (*predicate.Predicate, error) {
-	return predicate.CompileWith(where, params, columnsOf(t), catalog)
-}
-
-// known is the catalog of the tables in a shape's record.
-func known(tables []*pg.TableInfo) predicate.Catalog {
-	return func(schema, name string) (*predicate.Table, error) {
-		for _, t := range tables {
-			if t.Relation.Schema == schema && t.Relation.Name == name {
-				pt := columnsOf(t)
-				return &pt, nil
-			}
-		}
-		return nil, nil
-	}
-}
-
-// columnsOf is a table as clauses see it. Generated columns come last, so that
-// a clause which names one is told why that cannot be.
-func columnsOf(t *pg.TableInfo) predicate.Table {
-	pt := predicate.Table{Schema: t.Relation.Schema, Name: t.Relation.Name}
-	info := make(map[string]pg.ColumnInfo, len(t.Columns))
-	for _, c := range t.Columns {
-		info[c.Name] = c
-	}
-	for _, c := range t.Relation.Columns {
-		pt.Columns = append(pt.Columns, predicate.Column{
-			Name: c.Name, TypeOID: c.Type, TypeMod: c.TypeMod, TypeName: info[c.Name].TypeName, NonDeterministic: !info[c.Name].Deterministic,
-			Enum: info[c.Name].Enum,
-		})
-	}
-	for _, c := range t.Columns {
-		if columnIndex(&t.Relation, c.Name) < 0 {
-			pt.Columns = append(pt.Columns, predicate.Column{Name: c.Name, TypeOID: c.Type, TypeMod: c.TypeMod, TypeName: c.TypeName, Generated: true})
-		}
-	}
-	return pt
 }
 
 // skips reports whether a transaction is in the log or the snapshot already.

@@ -12,12 +12,13 @@ import (
 	"github.com/shapebus/shapebus/internal/pg"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/topology"
+	"github.com/shapebus/shapebus/services/consumer/changelog"
 )
 
 // snapshotOf is the snapshot that shapes of one table share.
 type snapshotOf struct {
 	held  change.Snapshot
-	start place // where they begin to read the change log
+	start changelog.Place // where they begin to read the change log
 	table *pg.TableInfo
 	proof *awaited
 	mark  change.LSN // see pg.Snapshot
@@ -141,7 +142,7 @@ func (s *session) fence(ctx context.Context, conn *pgx.Conn, schema, name string
 	if err != nil {
 		return nil, finalIfPermanent(err)
 	}
-	if table, err = s.c.prepareTable(ctx, conn, table); err != nil {
+	if table, err = s.c.tables.Prepare(ctx, conn, table); err != nil {
 		return nil, finalIfPermanent(err)
 	}
 	return table, nil
@@ -150,10 +151,10 @@ func (s *session) fence(ctx context.Context, conn *pgx.Conn, schema, name string
 // pin finds where the members start to read the change log: at the oldest
 // transaction that a snapshot taken from now on may not see. It keeps the
 // change log from being trimmed there, and has the main loop look for the snapshot's proof.
-func (b *batch) pin(ctx context.Context, members []*parked) (start place, proof *awaited, err error) {
+func (b *batch) pin(ctx context.Context, members []*parked) (start changelog.Place, proof *awaited, err error) {
 	now, err := pg.CurrentSnapshot(ctx, b.conn)
 	if err != nil {
-		return place{}, nil, err
+		return changelog.Place{}, nil, err
 	}
 	err = b.s.onMain(ctx, func(context.Context) error {
 		b.s.visibility.prune(now)

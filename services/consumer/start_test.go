@@ -1,11 +1,15 @@
 package consumer
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/shapebus/shapebus/services/consumer/changelog"
+)
 
 // On a source that nobody has read yet, what begins now begins with the first message.
 func TestWhatIsBeforeAStartIsAPlace(t *testing.T) {
-	s := &session{again: &place{}, router: newRouter()}
-	if start := s.start(); start.lsn != 1 || start.seq != 1 {
+	s := &session{again: &changelog.Place{}, router: newRouter()}
+	if start := s.start(); start.LSN != 1 || start.Seq != 1 {
 		t.Errorf("a shape begins to read at %+v", start)
 	}
 }

@@ -8,7 +8,9 @@ import (
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/control"
 	"github.com/shapebus/shapebus/pkg/wire"
+	"github.com/shapebus/shapebus/services/consumer/changelog"
 	"github.com/shapebus/shapebus/services/consumer/reconcile"
+	"github.com/shapebus/shapebus/services/consumer/shapelog"
 )
 
 // entrant is a shape whose partition is being taken over.
@@ -17,26 +19,26 @@ type entrant struct {
 	route
 
 	f     *follower       // of courseFollow and courseGroup
-	place place           // of courseGroup, in the change log
+	place changelog.Place // of courseGroup, in the change log
 	put   []reconcile.Txn // what is aside
 }
 
 // entrants finds out how shapes go on. It looks up places in the change log,
 // and does nothing else that others could see. Not on the main loop of a session
 // that runs.
-func (s *session) entrants(ctx context.Context, records []*registry.Shape, tails tails, checkpoints map[int]wire.Checkpoint) ([]*entrant, error) {
+func (s *session) entrants(ctx context.Context, records []*registry.Shape, tails shapelog.Tails, checkpoints map[int]wire.Checkpoint) ([]*entrant, error) {
 	all := make([]*entrant, 0, len(records))
 	type spot struct {
 		at    change.LSN
 		aside string
 	}
-	parked := map[int]parkedPlaces{}
+	parked := map[int]shapelog.Parked{}
 	for p, cp := range checkpoints {
-		parked[p] = placesIn(&cp)
+		parked[p] = shapelog.ParkedIn(&cp)
 	}
 	spots := map[spot]*entrant{} // shapes often stand at the same place
 	for _, rec := range records {
-		e := &entrant{standing: standing{rec: rec, tail: tails.of[rec.Handle], cp: checkpoints[rec.Partition], parked: parked[rec.Partition], bad: tails.bad[rec.Handle]}}
+		e := &entrant{standing: standing{rec: rec, tail: tails.Of[rec.Handle], cp: checkpoints[rec.Partition], parked: parked[rec.Partition], bad: tails.Bad[rec.Handle]}}
 		s.sameHistory(&e.standing)
 		e.route = e.standing.route()
 		all = append(all, e)
@@ -75,7 +77,7 @@ func (s *session) locate(ctx context.Context, e *entrant) error {
 	if err != nil {
 		return err
 	}
-	e.place = place{e.at, seq - 1}
+	e.place = changelog.Place{LSN: e.at, Seq: seq - 1}
 	for _, lsn := range lsns {
 		first, err := s.seek(ctx, lsn, 0)
 		if err != nil {
@@ -88,7 +90,7 @@ func (s *session) locate(ctx context.Context, e *entrant) error {
 
 // keepNeeded takes back the deletion of shapes that others depend on. Runs on
 // the main loop.
-func (s *session) keepNeeded(ctx context.Context, records []*registry.Shape, tails tails) error {
+func (s *session) keepNeeded(ctx context.Context, records []*registry.Shape, tails shapelog.Tails) error {
 	for _, rec := range records {
 		if rec.State != control.StateDeleting || len(s.dependsOn[rec.Handle]) == 0 {
 			continue
@@ -97,7 +99,7 @@ func (s *session) keepNeeded(ctx context.Context, records []*registry.Shape, tai
 			return err
 		}
 		rec.State = control.StateCreating // until it has been looked at more closely
-		if tails.of[rec.Handle].Began {
+		if tails.Of[rec.Handle].Began {
 			rec.State = control.StateLive
 		}
 	}
@@ -107,17 +109,17 @@ func (s *session) keepNeeded(ctx context.Context, records []*registry.Shape, tai
 // watchSets makes the value sets known that entrants select from. Of an inner
 // shape that is not among those whose tails were read, the end is found out later.
 // Runs on the main loop.
-func (s *session) watchSets(ctx context.Context, records []*registry.Shape, tails tails) {
+func (s *session) watchSets(ctx context.Context, records []*registry.Shape, tails shapelog.Tails) {
 	for _, rec := range records {
 		if rec.State != control.StateLive && rec.State != control.StateCreating {
 			continue
 		}
 		for _, q := range rec.Subqueries {
 			switch {
-			case !tails.partitions[q.Partition]:
+			case !tails.Partitions[q.Partition]:
 				s.watchSet(ctx, q, nil)
-			case tails.of[rec.Handle].Began || tails.of[q.Handle].Began:
-				committed := tails.of[q.Handle].Committed
+			case tails.Of[rec.Handle].Began || tails.Of[q.Handle].Began:
+				committed := tails.Of[q.Handle].Committed
 				s.watchSet(ctx, q, &committed)
 			}
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/shapebus/shapebus/pkg/control"
 	"github.com/shapebus/shapebus/pkg/topology"
 	"github.com/shapebus/shapebus/pkg/wire"
+	"github.com/shapebus/shapebus/services/consumer/changelog"
 )
 
 const (
@@ -46,7 +47,7 @@ func (s *session) trim(ctx context.Context) error {
 		if err := s.sweepInner(ctx); err != nil && ctx.Err() == nil {
 			s.log.WarnContext(ctx, "inner shapes not swept", slog.Any("error", err))
 		}
-		if err := s.sweepTables(ctx); err != nil && ctx.Err() == nil {
+		if err := s.keeper.Sweep(ctx); err != nil && ctx.Err() == nil {
 			s.log.WarnContext(ctx, "tables without shapes not given back", slog.Any("error", err))
 		}
 		if err := s.trimChanges(ctx, &floors); err != nil && ctx.Err() == nil {
@@ -61,13 +62,13 @@ type floors []storedFloor
 
 type storedFloor struct {
 	at    time.Time
-	floor place
+	floor changelog.Place
 }
 
 // add notes a floor and returns the highest one that is older than sync. A
 // floor below ones before it says that those are not true any more.
-func (f *floors) add(now time.Time, floor place, sync time.Duration) (safe place) {
-	*f = append(slices.DeleteFunc(*f, func(o storedFloor) bool { return o.floor.lsn > floor.lsn }), storedFloor{now, floor})
+func (f *floors) add(now time.Time, floor changelog.Place, sync time.Duration) (safe changelog.Place) {
+	*f = append(slices.DeleteFunc(*f, func(o storedFloor) bool { return o.floor.LSN > floor.LSN }), storedFloor{now, floor})
 	for len(*f) > 0 && now.Sub((*f)[0].at) >= sync {
 		safe = (*f)[0].floor
 		*f = (*f)[1:]
@@ -80,7 +81,7 @@ func (s *session) trimChanges(ctx context.Context, floors *floors) error {
 	if err := s.onMain(ctx, func(ctx context.Context) error { s.prune(ctx); return nil }); err != nil {
 		return err
 	}
-	var low place
+	var low changelog.Place
 	for i, p := range s.parts {
 		c, ok, err := registry.ReadCheckpoint(ctx, s.js, s.c.cfg.Source, p.n)
 		if err != nil && s.c.stats.Down.has(p.n) {
@@ -89,15 +90,15 @@ func (s *session) trimChanges(ctx context.Context, floors *floors) error {
 		if err != nil || !ok || c.FloorLSN == 0 || s.foreign(c.History) {
 			return err
 		}
-		if i == 0 || change.LSN(c.FloorLSN) < low.lsn {
-			low = place{change.LSN(c.FloorLSN), c.FloorSeq}
+		if i == 0 || change.LSN(c.FloorLSN) < low.LSN {
+			low = changelog.Place{LSN: change.LSN(c.FloorLSN), Seq: c.FloorSeq}
 		}
 	}
 	low = floors.add(time.Now(), low, s.c.cfg.SyncInterval)
-	if low.lsn == 0 {
+	if low.LSN == 0 {
 		return nil
 	}
-	floor, err := s.seek(ctx, low.lsn, low.seq) // the stored sequence may be that of another stream
+	floor, err := s.seek(ctx, low.LSN, low.Seq) // the stored sequence may be that of another stream
 	if err != nil {
 		return err
 	}

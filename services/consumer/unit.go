@@ -16,6 +16,7 @@ import (
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/topology"
 	"github.com/shapebus/shapebus/pkg/wire"
+	"github.com/shapebus/shapebus/services/consumer/changelog"
 	"github.com/shapebus/shapebus/services/consumer/reconcile"
 )
 
@@ -97,7 +98,7 @@ func (g *group) snapshot(ctx context.Context, t reconcile.Txn) (*unit, error) {
 		err = g.s.onMain(ctx, func(context.Context) error {
 			v := &g.s.visibility
 			v.prune(u.snap.Snapshot)
-			all = v.unlisted == 0 && reconcile.Usable(u.snap.Snapshot, t, g.at.lsn, g.aside, v.unseen())
+			all = v.unlisted == 0 && reconcile.Usable(u.snap.Snapshot, t, g.at.LSN, g.aside, v.unseen())
 			return nil
 		})
 		if err == nil && all {
@@ -167,7 +168,7 @@ func (g *group) closeUnit(ctx context.Context, m stream.Received, c wire.Control
 	u.close(context.WithoutCancel(ctx))
 	g.show()
 	g.shift = end.End
-	g.advance(place{end.LSN, m.Seq}, aside)
+	g.advance(changelog.Place{LSN: end.LSN, Seq: m.Seq}, aside)
 	if u.first {
 		if err := g.sweepSegments(ctx); err != nil {
 			return err

@@ -9,6 +9,7 @@ import (
 
 	"github.com/shapebus/shapebus/internal/stream"
 	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/services/consumer/changelog"
 )
 
 // TestFloorCoversWhatASnapshotMisses checks the rule that makes a shape's
@@ -105,8 +106,8 @@ func TestFloorsWaitForTheDisk(t *testing.T) {
 	}{
 		{0, 10, 0}, {time.Second, 20, 0}, {2 * time.Second, 30, 10}, {5 * time.Second, 40, 30}, {6 * time.Second, 40, 0}, {8 * time.Second, 40, 40},
 	} {
-		if got := f.add(t0.Add(tt.after), place{lsn: tt.lsn}, 2*time.Second); got.lsn != tt.safe {
-			t.Errorf("after %s: safe %d, want %d", tt.after, got.lsn, tt.safe)
+		if got := f.add(t0.Add(tt.after), changelog.Place{LSN: tt.lsn}, 2*time.Second); got.LSN != tt.safe {
+			t.Errorf("after %s: safe %d, want %d", tt.after, got.LSN, tt.safe)
 		}
 	}
 }

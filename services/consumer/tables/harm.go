@@ -1,4 +1,4 @@
-package consumer
+package tables
 
 import (
 	"context"
@@ -25,28 +25,29 @@ const (
 	harmFactor = 50 // of the time that a look takes
 )
 
-// harmNow is the harm that could not be ended, for status. Safe for concurrent use.
-type harmNow struct {
+// Harm is the harm that could not be ended, for status. Safe for concurrent use.
+type Harm struct {
 	mu  sync.Mutex
 	all []string
 }
 
-func (h *harmNow) set(all []string) {
+func (h *Harm) set(all []string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.all = all
 }
 
-func (h *harmNow) get() []string {
+// Get returns what each harm is.
+func (h *Harm) Get() []string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return slices.Clone(h.all)
 }
 
-// watchHarm looks for harm until ctx ends, now and then and whenever a table is said to have changed.
-func (s *session) watchHarm(ctx context.Context) error {
-	defer s.c.stats.Harm.set(nil) // the next holder of the lease looks
-	pause := min(harmEvery, s.c.cfg.CatalogInterval)
+// WatchHarm looks for harm until ctx ends, now and then and whenever a table is said to have changed.
+func (k *Keeper) WatchHarm(ctx context.Context) error {
+	defer k.cfg.Harm.set(nil) // the next holder of the lease looks
+	pause := min(harmEvery, k.cfg.LookEvery)
 	said := map[uint32]string{} // what is logged of tables whose harm goes on
 	failing := false
 	for {
@@ -56,35 +57,35 @@ func (s *session) watchHarm(ctx context.Context) error {
 			t.Stop()
 			return nil
 		case <-t.C:
-		case <-s.suspect:
+		case <-k.suspect:
 			t.Stop()
 		}
-		took, err := s.lookForHarm(ctx, said)
+		took, err := k.lookForHarm(ctx, said)
 		if ctx.Err() != nil {
 			return nil
 		}
 		if err != nil && !failing {
-			s.log.WarnContext(ctx, "cannot look whether the application's writes of shapes' tables fail", slog.Any("error", err))
+			k.cfg.Log.WarnContext(ctx, "cannot look whether the application's writes of shapes' tables fail", slog.Any("error", err))
 		}
 		failing = err != nil
-		pause = max(min(harmEvery, s.c.cfg.CatalogInterval), harmFactor*took)
+		pause = max(min(harmEvery, k.cfg.LookEvery), harmFactor*took)
 	}
 }
 
-// suspectHarm has watchHarm look now.
-func (s *session) suspectHarm() {
+// Suspect has WatchHarm look now.
+func (k *Keeper) Suspect() {
 	select {
-	case s.suspect <- struct{}{}:
+	case k.suspect <- struct{}{}:
 	default:
 	}
 }
 
-func (s *session) lookForHarm(ctx context.Context, said map[uint32]string) (took time.Duration, err error) {
-	used, err := s.usedTables(ctx)
+func (k *Keeper) lookForHarm(ctx context.Context, said map[uint32]string) (took time.Duration, err error) {
+	used, err := k.used(ctx)
 	if err != nil {
 		return 0, err
 	}
-	prepared := s.prepared.all()
+	prepared := k.all()
 	var oids []uint32
 	for oid := range used {
 		oids = append(oids, oid)
@@ -95,15 +96,15 @@ func (s *session) lookForHarm(ctx context.Context, said map[uint32]string) (took
 		}
 	}
 	if len(oids) == 0 {
-		s.c.stats.Harm.set(nil)
+		k.cfg.Harm.set(nil)
 		return 0, nil
 	}
-	conn, err := s.c.pool.Acquire(ctx)
+	conn, err := k.cfg.Pool.Acquire(ctx)
 	if err != nil {
 		return 0, err
 	}
 	began := time.Now()
-	found, err := pg.Harms(ctx, conn.Conn(), oids, s.c.cfg.Publication)
+	found, err := pg.Harms(ctx, conn.Conn(), oids, k.cfg.Publication)
 	took = time.Since(began)
 	conn.Release()
 	if err != nil {
@@ -115,7 +116,7 @@ func (s *session) lookForHarm(ctx context.Context, said map[uint32]string) (took
 	}
 	var left []string
 	for oid, harms := range byTable {
-		err := s.endHarm(ctx, oid, prepared[oid], harms)
+		err := k.endHarm(ctx, oid, prepared[oid], harms)
 		if err == nil || errors.Is(err, registry.ErrConflict) || ctx.Err() != nil { // who changed the record meanwhile is at it, too
 			delete(said, oid)
 			continue
@@ -123,7 +124,7 @@ func (s *session) lookForHarm(ctx context.Context, said map[uint32]string) (took
 		text := fmt.Sprintf("UPDATE and DELETE fail: %s; it cannot be ended: %v", harms[0], err)
 		left = append(left, text)
 		if said[oid] != text {
-			s.log.ErrorContext(ctx, "the application's writes fail, and a person has to end that", slog.String("harm", harms[0].String()), slog.String("to_end_it", harms[0].Fix()), slog.Any("error", err))
+			k.cfg.Log.ErrorContext(ctx, "the application's writes fail, and a person has to end that", slog.String("harm", harms[0].String()), slog.String("to_end_it", harms[0].Fix()), slog.Any("error", err))
 			said[oid] = text
 		}
 	}
@@ -133,7 +134,7 @@ func (s *session) lookForHarm(ctx context.Context, said map[uint32]string) (took
 		}
 	}
 	slices.Sort(left)
-	s.c.stats.Harm.set(left)
+	k.cfg.Harm.set(left)
 	return took, nil
 }
 
@@ -141,40 +142,20 @@ func (s *session) lookForHarm(ctx context.Context, said map[uint32]string) (took
 var errNotOurs = errors.New("what does the harm was there before any shape, or nobody knows what was")
 
 // endHarm ends the harm to a table, or says why it cannot. p is nil if nothing is known of the table.
-func (s *session) endHarm(ctx context.Context, oid uint32, p *registry.Prepared, harms []pg.Harm) error {
+func (k *Keeper) endHarm(ctx context.Context, oid uint32, p *registry.Prepared, harms []pg.Harm) error {
 	if onlyNewLeaves(p, oid, harms) {
-		return s.prepareLeaves(ctx, oid, harms)
+		return k.prepareLeaves(ctx, oid, harms)
 	}
-	if !ours(p, harms, s.c.cfg.Publication) {
+	if !ours(p, harms, k.cfg.Publication) {
 		return errNotOurs
 	}
 	reason := harms[0].String()
-	s.log.ErrorContext(ctx, "the application's writes of a table fail; it is put back as it was, and its shapes end",
+	k.cfg.Log.ErrorContext(ctx, "the application's writes of a table fail; it is put back as it was, and its shapes end",
 		slog.String("table", p.String()), slog.String("harm", reason))
-	if err := s.giveBack(ctx, p, s.c.cfg.LockTimeout, reason); err != nil {
+	if err := k.giveBack(ctx, p, k.cfg.LockTimeout, reason); err != nil {
 		return err
 	}
-	return s.onMain(ctx, func(ctx context.Context) error {
-		on := s.byTable(0)[oid]
-		if on == nil {
-			return nil
-		}
-		for _, f := range on.begun {
-			if s.live[f.id] == f || s.hasGrouped(f) {
-				if err := s.endRunning(ctx, f.id, reason, true); err != nil {
-					return err
-				}
-			}
-		}
-		for _, k := range on.parked {
-			if s.parked[k.id] == k {
-				if err := s.stop(ctx, k, reason, true); err != nil {
-					return err
-				}
-			}
-		}
-		return nil
-	})
+	return k.end(ctx, oid, reason)
 }
 
 // ours reports whether giving a table back ends some of the harm: because the identity is one that
@@ -197,24 +178,24 @@ func onlyNewLeaves(p *registry.Prepared, oid uint32, harms []pg.Harm) bool {
 }
 
 // prepareLeaves gives new partitions their identity.
-func (s *session) prepareLeaves(ctx context.Context, oid uint32, harms []pg.Harm) error {
-	conn, err := s.c.pool.Acquire(ctx)
+func (k *Keeper) prepareLeaves(ctx context.Context, oid uint32, harms []pg.Harm) error {
+	conn, err := k.cfg.Pool.Acquire(ctx)
 	if err != nil {
 		return err
 	}
 	defer conn.Release()
-	tables, err := pg.LookupTables(ctx, conn.Conn(), []uint32{oid}, s.c.cfg.Publication)
+	tables, err := pg.LookupTables(ctx, conn.Conn(), []uint32{oid}, k.cfg.Publication)
 	if err != nil || tables[oid] == nil {
 		return err
 	}
-	if _, err := s.c.prepareTable(ctx, conn.Conn(), tables[oid]); err != nil {
+	if _, err := k.Prepare(ctx, conn.Conn(), tables[oid]); err != nil {
 		return err
 	}
 	names := make([]string, 0, len(harms))
 	for _, h := range harms {
 		names = append(names, h.Relation)
 	}
-	s.log.WarnContext(ctx, "new partitions without a replica identity have got one; until then UPDATE and DELETE of them failed",
+	k.cfg.Log.WarnContext(ctx, "new partitions without a replica identity have got one; until then UPDATE and DELETE of them failed",
 		slog.String("table", tables[oid].String()), slog.String("partitions", strings.Join(names, ", ")))
 	return nil
 }

@@ -1,4 +1,4 @@
-package consumer
+package tables
 
 import (
 	"testing"

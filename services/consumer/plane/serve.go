@@ -1,4 +1,4 @@
-package consumer
+package plane
 
 import (
 	"context"
@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nats.go/micro"
 
@@ -16,14 +18,27 @@ import (
 	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/pkg/control"
 	"github.com/shapebus/shapebus/pkg/topology"
+	"github.com/shapebus/shapebus/services/consumer/tables"
 )
 
-// plane answers the control plane's requests. Every consumer process does,
-// whether it holds the lease or not: requests change the registry, and the
-// lease holder watches that.
-type plane struct {
-	c       *Consumer
-	js      jetstream.JetStream
+// Config is what the control plane needs.
+type Config struct {
+	Source      topology.Source
+	NATS        *nats.Conn
+	JS          jetstream.JetStream // of NATS
+	Pool        *pgxpool.Pool       // with room for MaxAsking connections
+	Shapes      *registry.Shapes
+	Tables      *tables.Preparer
+	Publication string
+	Slot        string // for status only
+	Partitions  int
+	Version     string // shown in status
+	Log         *slog.Logger
+}
+
+// server answers the requests.
+type server struct {
+	cfg     Config
 	working chan struct{} // one token per request being worked on
 	asking  chan struct{} // one token per connection to Postgres in use
 
@@ -31,12 +46,12 @@ type plane struct {
 	ensures askTogether[*pg.TableInfo]
 }
 
+// MaxAsking is how many connections to Postgres requests use at once.
+const MaxAsking = 4
+
 // maxRequests is how many requests are worked on at once. They wait for each
 // other's questions more than they work, so they are more than connections to Postgres.
-const (
-	maxRequests = 32
-	maxAsking   = 4
-)
+const maxRequests = 32
 
 // requestTimeout bounds the work on one request.
 const requestTimeout = 20 * time.Second
@@ -45,17 +60,17 @@ const requestTimeout = 20 * time.Second
 // parameters, with room.
 const maxRequest = 256 << 10
 
-// serve starts the micro service.
-func (c *Consumer) serve(ctx context.Context, js jetstream.JetStream) (micro.Service, error) {
-	p := &plane{c: c, js: js, working: make(chan struct{}, maxRequests), asking: make(chan struct{}, maxAsking)}
-	svc, err := micro.AddService(c.cfg.NATS, micro.Config{
-		Name: control.ServiceName, Version: "1.0.0", Description: "Shapes of source " + string(c.cfg.Source),
-		Metadata: map[string]string{"source": string(c.cfg.Source), "build": c.cfg.Version},
+// Serve starts the micro service.
+func Serve(ctx context.Context, cfg Config) (micro.Service, error) {
+	p := &server{cfg: cfg, working: make(chan struct{}, maxRequests), asking: make(chan struct{}, MaxAsking)}
+	svc, err := micro.AddService(cfg.NATS, micro.Config{
+		Name: control.ServiceName, Version: "1.0.0", Description: "Shapes of source " + string(cfg.Source),
+		Metadata: map[string]string{"source": string(cfg.Source), "build": cfg.Version},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("start the control plane: %w", topology.Explain(err))
 	}
-	group := svc.AddGroup(c.cfg.Source.ControlPlane())
+	group := svc.AddGroup(cfg.Source.ControlPlane())
 	for name, h := range map[string]func(context.Context, []byte) (any, error){
 		control.EndpointCreate: handler(p.create),
 		control.EndpointGet:    handler(p.get),
@@ -72,7 +87,7 @@ func (c *Consumer) serve(ctx context.Context, js jetstream.JetStream) (micro.Ser
 		}
 	}
 	// Ready means that the server knows of the endpoints.
-	if err := c.cfg.NATS.FlushTimeout(requestTimeout); err != nil {
+	if err := cfg.NATS.FlushTimeout(requestTimeout); err != nil {
 		return nil, fmt.Errorf("start the control plane: %w", err)
 	}
 	return svc, nil
@@ -106,7 +121,7 @@ type requestError struct{ code, text string }
 
 func (e *requestError) Error() string { return e.text }
 
-func (p *plane) answer(ctx context.Context, name string, r micro.Request, h func(context.Context, []byte) (any, error)) {
+func (p *server) answer(ctx context.Context, name string, r micro.Request, h func(context.Context, []byte) (any, error)) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	select {
@@ -126,12 +141,12 @@ func (p *plane) answer(ctx context.Context, name string, r micro.Request, h func
 	} else {
 		code, text := describe(err)
 		if code == control.CodeUnavailable {
-			p.c.log.WarnContext(ctx, "request failed", slog.String("endpoint", name), slog.Any("error", err))
+			p.cfg.Log.WarnContext(ctx, "request failed", slog.String("endpoint", name), slog.Any("error", err))
 		}
 		err = r.Error(code, text, nil)
 	}
 	if err != nil && ctx.Err() == nil {
-		p.c.log.WarnContext(ctx, "answer not sent", slog.String("endpoint", name), slog.Any("error", err))
+		p.cfg.Log.WarnContext(ctx, "answer not sent", slog.String("endpoint", name), slog.Any("error", err))
 	}
 }
 

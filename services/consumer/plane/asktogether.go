@@ -1,13 +1,8 @@
-package consumer
+package plane
 
 import (
 	"context"
-	"fmt"
 	"sync"
-
-	"github.com/jackc/pgx/v5"
-
-	"github.com/shapebus/shapebus/internal/pg"
 )
 
 // askTogether shares the answer to a question among those who ask it at the
@@ -68,44 +63,4 @@ func (a *askTogether[T]) put(ctx context.Context, key string, q *asking[T], ques
 		}
 		a.mu.Unlock()
 	}
-}
-
-// lookup reads a table's definition, no older than the call.
-func (p *plane) lookup(ctx context.Context, schema, name string) (*pg.TableInfo, error) {
-	return p.lookups.ask(ctx, fmt.Sprintf("%q.%q", schema, name), func(ctx context.Context) (t *pg.TableInfo, err error) {
-		err = p.connected(ctx, func(conn *pgx.Conn) error {
-			t, err = pg.LookupTable(ctx, conn, schema, name, p.c.cfg.Publication)
-			return err
-		})
-		return t, err
-	})
-}
-
-// ensure puts a table into the publication and returns its definition after that.
-func (p *plane) ensure(ctx context.Context, table *pg.TableInfo) (*pg.TableInfo, error) {
-	return p.ensures.ask(ctx, fmt.Sprintf("%d %s", table.Relation.OID, table.Structure()), func(ctx context.Context) (*pg.TableInfo, error) {
-		var out *pg.TableInfo
-		err := p.connected(ctx, func(conn *pgx.Conn) (err error) {
-			out, err = p.c.prepareTable(ctx, conn, table)
-			return err
-		})
-		return out, err
-	})
-}
-
-// connected runs f with a connection to Postgres. Requests have some of the
-// pool's only: one that waits for a locked table must not keep a unit from its barrier.
-func (p *plane) connected(ctx context.Context, f func(*pgx.Conn) error) error {
-	select {
-	case p.asking <- struct{}{}:
-		defer func() { <-p.asking }()
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-	conn, err := p.c.pool.Acquire(ctx)
-	if err != nil {
-		return fmt.Errorf("connect to Postgres: %w", err)
-	}
-	defer conn.Release()
-	return f(conn.Conn())
 }

@@ -1,4 +1,4 @@
-package consumer
+package plane
 
 import (
 	"context"
@@ -17,12 +17,14 @@ import (
 	"github.com/shapebus/shapebus/pkg/control"
 	"github.com/shapebus/shapebus/pkg/shape"
 	"github.com/shapebus/shapebus/pkg/wire"
+	"github.com/shapebus/shapebus/services/consumer/follow"
+	"github.com/shapebus/shapebus/services/consumer/shapelog"
 )
 
 // create finds or registers a shape. Nothing changes before the request has
 // been found good; then the table is fenced in, and last the record is stored,
 // which sets the lease holder to work.
-func (p *plane) create(ctx context.Context, req control.CreateRequest) (any, error) {
+func (p *server) create(ctx context.Context, req control.CreateRequest) (any, error) {
 	rec, err := p.define(ctx, req)
 	if err != nil {
 		return nil, err
@@ -39,9 +41,9 @@ func (p *plane) create(ctx context.Context, req control.CreateRequest) (any, err
 
 // register stores the record of a new life, unless the shape is alive: then it
 // returns that one's. fresh says which of them.
-func (p *plane) register(ctx context.Context, rec *registry.Shape) (out *registry.Shape, fresh bool, err error) {
+func (p *server) register(ctx context.Context, rec *registry.Shape) (out *registry.Shape, fresh bool, err error) {
 	for {
-		have, err := p.c.shapes.Get(ctx, rec.ID)
+		have, err := p.cfg.Shapes.Get(ctx, rec.ID)
 		switch {
 		case errors.Is(err, registry.ErrNotFound):
 		case err != nil:
@@ -54,8 +56,8 @@ func (p *plane) register(ctx context.Context, rec *registry.Shape) (out *registr
 			have, err := p.join(ctx, have, rec)
 			return have, false, err
 		}
-		if err := p.c.shapes.Put(ctx, rec); err == nil {
-			p.c.log.InfoContext(ctx, "shape registered", slog.String("shape", rec.Handle), slog.String("table", rec.Table.String()))
+		if err := p.cfg.Shapes.Put(ctx, rec); err == nil {
+			p.cfg.Log.InfoContext(ctx, "shape registered", slog.String("shape", rec.Handle), slog.String("table", rec.Table.String()))
 			return rec, true, nil
 		} else if !errors.Is(err, registry.ErrConflict) {
 			return nil, false, err
@@ -66,7 +68,7 @@ func (p *plane) register(ctx context.Context, rec *registry.Shape) (out *registr
 
 // join returns the life that a shape has, for one more who wants it. want is the record of the
 // life that would be made otherwise.
-func (p *plane) join(ctx context.Context, have, want *registry.Shape) (*registry.Shape, error) {
+func (p *server) join(ctx context.Context, have, want *registry.Shape) (*registry.Shape, error) {
 	over, err := p.over(ctx, have, want)
 	switch {
 	case err != nil:
@@ -76,7 +78,7 @@ func (p *plane) join(ctx context.Context, have, want *registry.Shape) (*registry
 	case !have.Unasked || want.Unasked:
 		return have, nil
 	}
-	return p.c.shapes.Change(ctx, have.ID, func(r *registry.Shape) bool {
+	return p.cfg.Shapes.Change(ctx, have.ID, func(r *registry.Shape) bool {
 		asked := r.Unasked && r.Handle == have.Handle
 		r.Unasked = false
 		return asked
@@ -86,7 +88,7 @@ func (p *plane) join(ctx context.Context, have, want *registry.Shape) (*registry
 // over reports whether a life is over though its record does not say so yet: its log has ended,
 // its table is not what it was made for any more, or it depends on an earlier life of an inner
 // shape than there is.
-func (p *plane) over(ctx context.Context, have, want *registry.Shape) (bool, error) {
+func (p *server) over(ctx context.Context, have, want *registry.Shape) (bool, error) {
 	if have.Structure != want.Structure || have.State == control.StateLive && have.Table.Files() != want.Table.Files() { // the look at the catalog ends it
 		return true, nil
 	}
@@ -99,11 +101,11 @@ func (p *plane) over(ctx context.Context, have, want *registry.Shape) (bool, err
 			return true, nil
 		}
 	}
-	tails := newTails()
-	if err := readTails(ctx, p.js, p.c.cfg.Source, []*registry.Shape{have}, &tails); err != nil && !p.isDown(ctx, have.Partition) {
+	tails := shapelog.NewTails()
+	if err := shapelog.ReadTails(ctx, p.cfg.JS, p.cfg.Source, []*registry.Shape{have}, &tails); err != nil && !p.isDown(ctx, have.Partition) {
 		return false, err
 	}
-	return tails.of[have.Handle].Ended, nil
+	return tails.Of[have.Handle].Ended, nil
 }
 
 // maxDefinitions bounds how often a request is checked against tables that change meanwhile.
@@ -113,7 +115,7 @@ const maxDefinitions = 5
 // new life. What was read of a table before it was made ready may be over then: making ready waits for
 // whoever changes the table. So the record is of tables that were the same before and after, and
 // the first shape of a table is checked twice.
-func (p *plane) define(ctx context.Context, req control.CreateRequest) (*registry.Shape, error) {
+func (p *server) define(ctx context.Context, req control.CreateRequest) (*registry.Shape, error) {
 	schema, name, err := shape.ParseTable(req.Table)
 	if err != nil {
 		return nil, &requestError{control.CodeBadRequest, err.Error()}
@@ -128,7 +130,7 @@ func (p *plane) define(ctx context.Context, req control.CreateRequest) (*registr
 }
 
 // defineOnce is one attempt of define. same is false if a table was changed during it.
-func (p *plane) defineOnce(ctx context.Context, req control.CreateRequest, schema, name string) (rec *registry.Shape, same bool, err error) {
+func (p *server) defineOnce(ctx context.Context, req control.CreateRequest, schema, name string) (rec *registry.Shape, same bool, err error) {
 	table, err := p.lookup(ctx, schema, name)
 	if err != nil {
 		return nil, false, err
@@ -138,7 +140,7 @@ func (p *plane) defineOnce(ctx context.Context, req control.CreateRequest, schem
 		return nil, false, err
 	}
 	inner := &innerTables{ctx: ctx, plane: p}
-	pred, err := compile(req.Where, req.Params, table, inner.find)
+	pred, err := follow.Compile(req.Where, req.Params, table, inner.find)
 	if err != nil {
 		return nil, false, err
 	}
@@ -163,7 +165,7 @@ func (p *plane) defineOnce(ctx context.Context, req control.CreateRequest, schem
 	id := def.ID(pred.Canonical())
 	now := time.Now().UTC()
 	return &registry.Shape{
-		ID: id, Handle: shape.NewHandle(id, now), Partition: shape.Partition(id, p.c.cfg.Partitions),
+		ID: id, Handle: shape.NewHandle(id, now), Partition: shape.Partition(id, p.cfg.Partitions),
 		Definition: def, State: control.StateCreating, Created: now, Changed: now,
 		Table: ready, Structure: ready.Structure(), Subqueries: subqueries, InnerTables: inner.tables,
 	}, true, nil
@@ -211,8 +213,8 @@ func chooseColumns(t *pg.TableInfo, want []string) ([]string, error) {
 }
 
 // remove asks the lease holder to end a shape and to forget it.
-func (p *plane) remove(ctx context.Context, req control.ShapeRequest) (any, error) {
-	rec, err := p.c.shapes.Change(ctx, idOf(req.Shape), func(r *registry.Shape) bool {
+func (p *server) remove(ctx context.Context, req control.ShapeRequest) (any, error) {
+	rec, err := p.cfg.Shapes.Change(ctx, shapelog.IDOf(req.Shape), func(r *registry.Shape) bool {
 		if !names(req.Shape, r) {
 			return false
 		}
@@ -226,12 +228,6 @@ func (p *plane) remove(ctx context.Context, req control.ShapeRequest) (any, erro
 		return nil, &requestError{control.CodeNotFound, fmt.Sprintf("shape %s: it has ended; its successor is %s", req.Shape, rec.Handle)}
 	}
 	return p.describe(ctx, rec)
-}
-
-// idOf returns the id in a handle, or the id itself.
-func idOf(s string) string {
-	id, _, _ := strings.Cut(s, "-")
-	return id
 }
 
 // names reports whether s is the record's id or handle.

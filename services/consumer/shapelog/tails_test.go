@@ -1,4 +1,4 @@
-package consumer
+package shapelog
 
 import (
 	"fmt"
@@ -7,6 +7,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/shapebus/shapebus/internal/registry"
+	"github.com/shapebus/shapebus/internal/stream"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/natsembed/natstest"
 	"github.com/shapebus/shapebus/pkg/topology"
@@ -35,20 +36,20 @@ func TestTailsAreReadHoweverLargeTheLastMessages(t *testing.T) {
 			continue // and some logs are empty
 		}
 		tail := wire.Tail{Began: true, Last: change.Offset{LSN: change.LSN(i + 1)}}
-		m := &nats.Msg{Subject: source.LogSubject(0, rec.Handle), Header: tailHeader(tail), Data: body}
+		m := &nats.Msg{Subject: source.LogSubject(0, rec.Handle), Header: stream.Header(topology.HeaderTail, tail.String()), Data: body}
 		if _, err := js.PublishMsg(t.Context(), m); err != nil {
 			t.Fatal(err)
 		}
 	}
-	tails := newTails()
-	if err := readTails(t.Context(), js, source, records, &tails); err != nil {
+	tails := NewTails()
+	if err := ReadTails(t.Context(), js, source, records, &tails); err != nil {
 		t.Fatal(err)
 	}
-	if len(tails.of) != logs || len(tails.bad) != 0 {
-		t.Fatalf("%d tails of %d, %d cannot be read", len(tails.of), logs, len(tails.bad))
+	if len(tails.Of) != logs || len(tails.Bad) != 0 {
+		t.Fatalf("%d tails of %d, %d cannot be read", len(tails.Of), logs, len(tails.Bad))
 	}
 	for i, rec := range records[:logs] {
-		if got := tails.of[rec.Handle]; got.Last.LSN != change.LSN(i+1) || !got.Began {
+		if got := tails.Of[rec.Handle]; got.Last.LSN != change.LSN(i+1) || !got.Began {
 			t.Errorf("log %d ends at %s", i, got)
 		}
 	}

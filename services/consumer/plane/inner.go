@@ -1,4 +1,4 @@
-package consumer
+package plane
 
 import (
 	"context"
@@ -10,13 +10,14 @@ import (
 	"github.com/shapebus/shapebus/internal/predicate"
 	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/pkg/control"
+	"github.com/shapebus/shapebus/services/consumer/follow"
 )
 
 // innerTables looks up the tables that a clause's subqueries select from, and
 // keeps them for the shape's record. It serves one request.
 type innerTables struct {
 	ctx    context.Context //nolint:containedctx // that of the request, for find, whose form is given
-	plane  *plane
+	plane  *server
 	tables []*pg.TableInfo
 }
 
@@ -27,7 +28,7 @@ func (t *innerTables) find(schema, name string) (*predicate.Table, error) {
 		return nil, err
 	}
 	t.tables = append(t.tables, info)
-	pt := columnsOf(info)
+	pt := follow.ColumnsOf(info)
 	return &pt, nil
 }
 
@@ -43,7 +44,7 @@ func (t *innerTables) same(made []*pg.TableInfo) bool {
 // subqueries finds or registers the inner shapes of a clause: for each
 // subquery the shape of its rows, with the key's columns and the selected ones. tables are those that
 // these are made for, at every depth.
-func (p *plane) subqueries(ctx context.Context, pred *predicate.Predicate) (out []registry.Subquery, tables []*pg.TableInfo, err error) {
+func (p *server) subqueries(ctx context.Context, pred *predicate.Predicate) (out []registry.Subquery, tables []*pg.TableInfo, err error) {
 	for _, q := range pred.Subqueries() {
 		table, err := p.lookup(ctx, q.Schema, q.Table)
 		if err != nil {
@@ -83,21 +84,16 @@ func (p *plane) subqueries(ctx context.Context, pred *predicate.Predicate) (out 
 
 // want marks an inner shape as wanted now, so that it is not removed as one that nobody needs
 // before the record of the outer shape is there.
-func (p *plane) want(ctx context.Context, rec *registry.Shape) error {
-	now, err := p.c.shapes.Change(ctx, rec.ID, func(r *registry.Shape) bool {
-		return r.Handle == rec.Handle && r.Unasked && isAlive(r)
+func (p *server) want(ctx context.Context, rec *registry.Shape) error {
+	now, err := p.cfg.Shapes.Change(ctx, rec.ID, func(r *registry.Shape) bool {
+		return r.Handle == rec.Handle && r.Unasked && r.Alive()
 	})
 	switch {
 	case errors.Is(err, registry.ErrNotFound):
 	case err != nil:
 		return err
-	case now.Handle == rec.Handle && isAlive(now):
+	case now.Handle == rec.Handle && now.Alive():
 		return nil
 	}
 	return &requestError{control.CodeConflict, fmt.Sprintf("shape %s, from which the subquery selects, is being removed; try again in a moment", rec.Handle)}
-}
-
-// isAlive reports whether a record is that of a shape that has neither ended nor is to be deleted.
-func isAlive(r *registry.Shape) bool {
-	return r.State != control.StateEnded && r.State != control.StateDeleting
 }

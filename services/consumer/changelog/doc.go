@@ -1,0 +1,2 @@
+// Package changelog reads the change log.
+package changelog

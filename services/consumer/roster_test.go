@@ -1,0 +1,22 @@
+package consumer
+
+import "testing"
+
+func TestRostersLoseWhoeverIsTakenOut(t *testing.T) {
+	a, b, c := &follower{}, &follower{}, &follower{}
+	open, dirty := roster{slot: inOpen}, roster{slot: inDirty}
+	for _, f := range []*follower{a, b, c, a} {
+		open.add(f)
+		dirty.add(f)
+	}
+	open.remove(a)
+	open.remove(a)
+	if len(open.items) != 2 || open.items[0] != c || open.items[1] != b {
+		t.Errorf("left: %p, want %p %p", open.items, c, b)
+	}
+	open.remove(b)
+	open.add(a)
+	if got := dirty.take(); len(got) != 3 || len(dirty.items) != 0 || a.places[inDirty] != 0 || a.places[inOpen] != 2 {
+		t.Errorf("taken %p; places %v", got, a.places)
+	}
+}
