@@ -198,7 +198,7 @@ func TestAccessCoversEveryMatchingRow(t *testing.T) {
 		if ofArrays {
 			clause = g.arrayClause(g.IntN(3))
 		}
-		p, err := Compile(clause, g.params, table)
+		p, err := Compile(clause, g.params, table, nil)
 		if err != nil {
 			continue
 		}

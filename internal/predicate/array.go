@@ -16,7 +16,10 @@ type array struct {
 type dimension struct{ lower, length int }
 
 // Limits of Postgres' arrays, and of constants here.
-const maxDims = 6
+const (
+	maxDims     = 6
+	maxElements = 10_000
+)
 
 func newArray(elements []datum) *array {
 	if len(elements) == 0 {
@@ -241,25 +244,6 @@ func writeElement(b *strings.Builder, text string) {
 	b.WriteString(`"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(text) + `"`)
 }
 
-// datumText prints a scalar as Postgres' output function does.
-func datumText(k kind, d *datum) []byte {
-	switch {
-	case k.isInt():
-		return strconv.AppendInt(nil, d.i, 10)
-	case k == kindBool:
-		if d.i != 0 {
-			return []byte("t")
-		}
-		return []byte("f")
-	case k.isFloat():
-		return printFloat(k, d.f)
-	case k.isTemporal():
-		return temporalText(k, d)
-	default: // what has its text
-		return d.b
-	}
-}
-
 // arrayConstant reads the text of an array constant and gives it its canonical form.
 func arrayConstant(k kind, text string) (string, error) {
 	var failed error
@@ -277,7 +261,7 @@ func arrayConstant(k kind, text string) (string, error) {
 		return "", failed
 	case !ok:
 		return "", &inputError{message: "malformed array literal: " + quoteShort(text), hint: "arrays are written {1,2,3} or {a,\"b c\",NULL}"}
-	case len(a.elements) > maxList:
+	case len(a.elements) > maxElements:
 		return "", &inputError{message: "an array may have at most 10000 elements"}
 	}
 	return arrayText(k.element(), a), nil
@@ -398,25 +382,4 @@ func (a *array) cut(elements []datum, dims []dimension, starts []int, depth, pla
 		}
 	}
 	return elements
-}
-
-// arrayConversion converts element by element.
-func arrayConversion(from, to kind) (func(datum) datum, bool) {
-	convert, ok := conversion(from, to)
-	switch {
-	case !ok, from == kindNumeric && to.isFloat(), from == kindDate && to == kindTimestamp, from.isArray(), to.isArray():
-		return nil, false
-	case convert == nil:
-		return nil, true
-	}
-	return func(d datum) datum {
-		out := &array{dims: d.a.dims, elements: make([]datum, len(d.a.elements))}
-		for i, e := range d.a.elements {
-			if !e.null {
-				e = convert(e)
-			}
-			out.elements[i] = e
-		}
-		return datum{a: out}
-	}, true
 }

@@ -80,7 +80,7 @@ func (e *joinExpr) eval(row [][]byte) datum {
 	}
 	out := newArray([]datum{l}).joined(r.a)
 	if len(r.a.dims) == 1 {
-		out.dims = []dimension{{r.a.dims[0].lower, len(out.elements)}}
+		out.dims = []dimension{{lower: r.a.dims[0].lower, length: len(out.elements)}}
 	}
 	return datum{a: out}
 }

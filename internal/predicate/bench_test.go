@@ -36,7 +36,7 @@ func BenchmarkCompile(b *testing.B) {
 	table := sample()
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := Compile("id = $1 and flag and t <> 'x'", given("42"), table); err != nil {
+		if _, err := Compile("id = $1 and flag and t <> 'x'", given("42"), table, nil); err != nil {
 			b.Fatal(err)
 		}
 	}

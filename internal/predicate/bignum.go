@@ -2,7 +2,6 @@ package predicate
 
 import (
 	"bytes"
-	"math"
 	"math/big"
 	"strings"
 )
@@ -291,5 +290,3 @@ func roundedNumeric(text []byte, low, high int64) (int64, bool) {
 	}
 	return x.rounded(0).n.Int64(), true
 }
-
-func roundToEven(f float64) float64 { return math.RoundToEven(f) }

@@ -181,7 +181,7 @@ func (b *builder) nestedArray(k kind, rows []datum, pos int) (term, *Error) {
 			}
 		}
 		if i == 0 {
-			out.dims = append([]dimension{{1, len(rows)}}, d.a.dims...)
+			out.dims = append([]dimension{{lower: 1, length: len(rows)}}, d.a.dims...)
 		}
 		out.elements = append(out.elements, d.a.elements...)
 	}

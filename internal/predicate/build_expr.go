@@ -79,9 +79,12 @@ func (b *builder) prefixOperation(name string, arg term, pos int) (term, *Error)
 		if name == "+" {
 			return arg, nil
 		}
-		var err *Error
-		arg.c, err = negated(arg.c, pos)
-		return arg, err
+		c, err := negated(arg.c)
+		if err != nil {
+			return term{}, inputAt(err, pos, 0)
+		}
+		arg.c = c
+		return arg, nil
 	}
 	return b.unary(name, arg, pos)
 }

@@ -2,8 +2,6 @@ package predicate
 
 import (
 	"fmt"
-	"math"
-	"strconv"
 	"strings"
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
@@ -136,79 +134,4 @@ func (b *builder) castKind(name *pg_query.TypeName) (kind, *Error) {
 		k |= kindArray
 	}
 	return k, nil
-}
-
-// castConstant converts between typed constants: among numbers, and from anything to text and back.
-func castConstant(c constant, k kind) (constant, error) {
-	switch {
-	case c.k == k:
-		return c, nil
-	case c.k.isNumber() && k.isInt():
-		if c.k.isInt() {
-			return parseConstant(k, c.text)
-		}
-		return roundedInt(c, k)
-	case c.k.isFloat() && k.isNumber():
-		return castFloat(c, k)
-	case c.k.isNumber() && k.isNumber(), c.k.isText() && !k.isText():
-		return parseConstant(k, c.text)
-	case c.k.isText():
-		if c.k == kindBpchar {
-			c.text = strings.TrimRight(c.text, " ")
-		}
-		c.k = k
-		return c, nil
-	case k.isText() && (c.k.isInt() || c.k == kindUUID):
-		c.k = k
-		return c, nil
-	case c.k == kindDate && k == kindTimestamp:
-		return dateAsTimestamp(c)
-	case c.k == kindBool && k.isText():
-		return constant{k: k, text: map[string]string{"t": "true", "f": "false"}[c.text]}, nil
-	}
-	return constant{}, &inputError{
-		message: fmt.Sprintf("cannot cast type %s to %s", c.k, k), hint: "write the constant in quotes: '…'::" + k.String(),
-	}
-}
-
-func dateAsTimestamp(c constant) (constant, error) {
-	days, _ := dateFromText([]byte(c.text))
-	switch {
-	case days == infinity || days == minusInfinity:
-		return constant{k: kindTimestamp, text: c.text}, nil
-	case days >= endMicrosInDay:
-		return constant{}, outOfRange(kindTimestamp, c.text)
-	}
-	return constant{k: kindTimestamp, text: timestampText(dayToMicros(days), "")}, nil
-}
-
-// castFloat works on the binary value, not on its decimal text. To numeric only the digits that any float of the kind
-// keeps survive, as in Postgres.
-func castFloat(c constant, k kind) (constant, error) {
-	var v value
-	if err := c.read(&v, reading{k: c.k, domain: domainFloat}); err != nil {
-		return constant{}, err
-	}
-	switch {
-	case k == kindNumeric && c.k == kindFloat4:
-		return parseConstant(k, strconv.FormatFloat(v.f, 'g', 6, 64))
-	case k == kindNumeric:
-		return parseConstant(k, strconv.FormatFloat(v.f, 'g', 15, 64))
-	case k == kindFloat4:
-		narrow := float64(float32(v.f))
-		if math.IsInf(narrow, 0) && !math.IsInf(v.f, 0) || narrow == 0 && v.f != 0 {
-			return constant{}, outOfRange(k, c.text)
-		}
-		return constant{k: k, text: formatFloat(k, narrow)}, nil
-	}
-	return constant{k: k, text: formatFloat(k, v.f)}, nil
-}
-
-// read brings a constant to a domain.
-func (c constant) read(v *value, r reading) error {
-	r.k = c.k
-	if !r.read([]byte(c.text), v) {
-		return outOfRange(c.k, c.text)
-	}
-	return nil
 }

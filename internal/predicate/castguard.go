@@ -1,6 +1,7 @@
 package predicate
 
 import (
+	"math"
 	"regexp"
 	"strconv"
 )
@@ -130,7 +131,7 @@ func (e *narrowExpr) eval(row [][]byte) datum {
 		if d.f < float64(e.low) || d.f > float64(e.high) || d.f != d.f {
 			return nullDatum
 		}
-		d = datum{i: int64(roundToEven(d.f))}
+		d = datum{i: int64(math.RoundToEven(d.f))}
 	case e.arg.k == kindNumeric:
 		n, ok := roundedNumeric(d.b, e.low, e.high)
 		if !ok {

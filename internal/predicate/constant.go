@@ -248,9 +248,4 @@ func clockOrInterval(k kind, text string) (string, error) {
 	return intervalText(&d), nil
 }
 
-// hasUniqueText holds for the kinds whose column text is equal exactly when the values are: equality may compare bytes.
-func (k kind) hasUniqueText() bool {
-	return k == kindBool || k == kindEnum || k.isInt() || k == kindText || k == kindVarchar || k == kindUUID || k == kindDate
-}
-
 func trimBlanks(s []byte) []byte { return bytes.TrimRight(s, " ") }

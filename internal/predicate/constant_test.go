@@ -128,9 +128,9 @@ func TestCastsOfConstantsConvertAsPostgresDoes(t *testing.T) {
 			for _, to := range kinds {
 				where := fmt.Sprintf("'%s'::%s::%s", v, from, to)
 				rows, pgErr := conn.Exec(t.Context(), "SELECT "+where).ReadAll()
-				p, err := Compile("n = "+where, nil, sample())
+				p, err := Compile("n = "+where, nil, sample(), nil)
 				if to == "float4" || to == "float8" {
-					p, err = Compile("f8 = "+where, nil, sample())
+					p, err = Compile("f8 = "+where, nil, sample(), nil)
 				}
 				if (err == nil) != (pgErr == nil) {
 					t.Errorf("%s: we say %v, Postgres %v", where, err, pgErr)

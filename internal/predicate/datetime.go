@@ -10,6 +10,7 @@ import (
 const (
 	infinity       = math.MaxInt64
 	minusInfinity  = math.MinInt64
+	microsPerHour  = 3_600_000_000
 	microsPerDay   = 86_400_000_000
 	minDay         = -2451545   // 4714-11-24 BC
 	endDay         = 2145031949 // one past 5874897-12-31
@@ -283,3 +284,5 @@ func civil(days int64) (year, month, day int64) {
 	}
 	return year, month, day
 }
+
+func isInfinite(i int64) bool { return i == infinity || i == minusInfinity }

@@ -5,19 +5,6 @@ import (
 	"unicode/utf8"
 )
 
-// datum is the value of a scalar expression. Which fields count depends on the expression's kind, which is known when
-// the clause is compiled. The bytes may alias the row.
-type datum struct {
-	null         bool
-	months, days int32   // interval
-	i            int64   // bool (0, 1), integers, days of a date, microseconds of everything else that is a time
-	f            float64 // real and double precision
-	b            []byte  // text, uuid, jsonb, an enum's label, and numeric in Postgres' text form
-	a            *array
-}
-
-var nullDatum = datum{null: true}
-
 // expr is a typed scalar expression: the general form beside the nodes that are specialised for columns and constants.
 // Expressions are immutable and safe for concurrent use; eval must not keep the row. It has a value, or NULL, for every
 // row, also where Postgres would raise an error for the user's text: print then writes SQL that does not.
@@ -116,44 +103,6 @@ func (e *conditionExpr) columns(add func(int)) { e.arg.columns(add) }
 func (n *exprCondition) columns(add func(int)) { n.arg.columns(add) }
 func (n *nullExprNode) columns(add func(int))  { n.arg.columns(add) }
 
-// readDatum parses Postgres' text of a value. False means that the text is not of the kind, which a row from Postgres
-// never has.
-func readDatum(k kind, text []byte) (d datum, ok bool) {
-	if k.isArray() {
-		d.a, ok = arrayFromText(k.element(), text)
-		return d, ok
-	}
-	switch k {
-	case kindBool:
-		d.i, ok = int64(len(text)), len(text) == 1 && (text[0] == 't' || text[0] == 'f')
-		if ok && text[0] == 'f' {
-			d.i = 0
-		}
-	case kindInt2, kindInt4, kindInt8:
-		d.i, ok = parseInt(text)
-	case kindFloat4, kindFloat8:
-		var err error
-		d.f, err = strconv.ParseFloat(string(text), floatBits(k))
-		ok = err == nil
-	case kindDate:
-		d.i, ok = dateFromText(text)
-	case kindTimestamp, kindTimestamptz:
-		d.i, ok = timestampFromText(text)
-	case kindTime:
-		d.i, ok = timeFromText(text)
-	case kindInterval:
-		ok = intervalFromText(text, &d)
-	case kindNumeric:
-		var dec decimal
-		d.b, ok = text, parseDecimal(text, &dec)
-		// An exponent, which Postgres does not print, could make it larger than a numeric.
-		ok = ok && dec.exp <= numericWholeDigits && len(dec.head)+len(dec.tail)-dec.exp <= numericScale
-	default: // text and what is handled as text
-		d.b, ok = text, true
-	}
-	return d, ok
-}
-
 // newConst makes an expression of a typed constant.
 func newConst(c constant) scalar {
 	e := &constExpr{c: c, value: nullDatum}
@@ -192,13 +141,6 @@ func boundsOfNumber(c constant) bounds {
 		return bounds{hi: hi}
 	}
 	return bounds{hi: bitsOfDigits(max(d.exp, 0)), lo: -bitsOfDigits(max(len(d.head)+len(d.tail)-d.exp, 0))}
-}
-
-func magnitude(n int64) uint64 {
-	if n < 0 {
-		return -uint64(n)
-	}
-	return uint64(n)
 }
 
 // bitsOfDigits bounds 10^digits by a power of two.

@@ -290,7 +290,7 @@ func TestExpressionsAgreeWithPostgres(t *testing.T) {
 			o = newOracle(t, conn, rng, rowsPerTable, i/clausesPerTable%3 > 0)
 		}
 		clause := o.gen.test(1 + rng.IntN(5))
-		p, err := Compile(clause, nil, o.table)
+		p, err := Compile(clause, nil, o.table, nil)
 		if err != nil {
 			refused++
 			reasons[shortReason(err.Error())]++
@@ -322,7 +322,7 @@ func shortReason(s string) string {
 func (o *oracle) compareExpression(t *testing.T, clause string, p *Predicate) bool {
 	t.Helper()
 	ctx := t.Context()
-	again, err := Compile(p.SQL(), nil, o.table)
+	again, err := Compile(p.SQL(), nil, o.table, nil)
 	if err != nil {
 		t.Errorf("%s prints as\n %s, which is refused: %v", clause, p.SQL(), err)
 		return false

@@ -27,7 +27,6 @@ const (
 	maxFloat8Bits   = 1020
 	maxFloat4Bits   = 124
 	maxNumericBits  = 400_000
-	microsPerHour   = 3_600_000_000
 	guardDayLiteral = `'0001-01-01'::date AND '9999-12-31'::date`
 )
 
@@ -57,13 +56,10 @@ func withinMagnitudes(f, least, most float64) bool {
 	return a >= least && a <= most || f == 0 || f != f || math.IsInf(f, 0)
 }
 
-func isInfinite(i int64) bool     { return i == infinity || i == minusInfinity }
 func between(n, limit int64) bool { return n >= -limit && n <= limit }
 func (k kind) needsGuard() bool {
 	return k == kindNumeric || k.isFloat() || k.isTime() || k == kindInterval
 }
-func (k kind) isStamp() bool    { return k == kindTimestamp || k == kindTimestamptz }
-func (k kind) isTemporal() bool { return k.isTime() || k == kindTime || k == kindInterval }
 func (e *columnExpr) print(p *printer) {
 	if !e.guarded {
 		p.column(e.column)

@@ -290,22 +290,9 @@ func timeFromText(text []byte) (micros int64, ok bool) {
 	return micros, ok && micros <= microsPerDay
 }
 
-// temporalText prints a date, timestamp, time or interval as Postgres does.
-func temporalText(k kind, d *datum) []byte {
-	switch {
-	case k == kindInterval:
-		return []byte(intervalText(d))
-	case k == kindTime:
-		return []byte(clockText(uint64(d.i)))
-	case d.i == infinity:
-		return []byte("infinity")
-	case d.i == minusInfinity:
-		return []byte("-infinity")
-	case k == kindDate:
-		return []byte(dateText(d.i))
-	case k == kindTimestamptz:
-		return []byte(timestampText(d.i, "+00"))
-	default: // a timestamp
-		return []byte(timestampText(d.i, ""))
+func magnitude(n int64) uint64 {
+	if n < 0 {
+		return -uint64(n)
 	}
+	return uint64(n)
 }

@@ -23,19 +23,19 @@ func (e *jsonGetExpr) eval(row [][]byte) datum {
 	if key.null {
 		return key
 	}
-	var value []byte
+	var found []byte
 	if e.key.k.isInt() {
-		value = jsonIndex(d.b, key.i)
+		found = jsonIndex(d.b, key.i)
 	} else {
-		value = jsonKey(d.b, string(key.b))
+		found = jsonKey(d.b, string(key.b))
 	}
-	if e.asText && value != nil {
-		value = jsonAsText(value)
+	if e.asText && found != nil {
+		found = jsonAsText(found)
 	}
-	if value == nil {
+	if found == nil {
 		return nullDatum
 	}
-	return datum{b: value}
+	return datum{b: found}
 }
 
 func (n *jsonNode) eval(row [][]byte) truth {

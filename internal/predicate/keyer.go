@@ -2,7 +2,6 @@ package predicate
 
 import (
 	"fmt"
-	"strconv"
 
 	"github.com/shapebus/shapebus/internal/valueset"
 )
@@ -25,36 +24,10 @@ func NewKeyer(types []uint32) (*Keyer, error) {
 	return k, nil
 }
 
-// hasKey reports whether a canonical text is known for values of the kind.
-func (k kind) hasKey() bool {
-	return k.hasUniqueText() || k.isNumber() || k == kindBpchar || k.isTime()
-}
-
 // Append appends the key of a value, whose cells hold Postgres' text.
 func (k *Keyer) Append(key []byte, cells ...[]byte) []byte {
 	for i, c := range cells {
 		key = valueset.AppendComponent(key, canonicalCell(k.kinds[i], c))
 	}
 	return key
-}
-
-// canonicalCell returns the text of a cell in a form that is equal for equal
-// values. It returns most cells as they are.
-func canonicalCell(k kind, cell []byte) []byte {
-	switch {
-	case cell == nil:
-		return nil
-	case k == kindBpchar:
-		return trimBlanks(cell)
-	case k == kindNumeric:
-		var d decimal
-		if parseDecimal(cell, &d) {
-			return []byte(d.canonical())
-		}
-	case k.isFloat():
-		if f, err := strconv.ParseFloat(string(cell), floatBits(k)); err == nil {
-			return []byte(formatFloat(k, f))
-		}
-	}
-	return cell
 }

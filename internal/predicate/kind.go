@@ -236,3 +236,12 @@ func commonKind(kinds []kind) (k kind, ok bool) {
 	}
 	return k, true
 }
+
+func (k kind) isStamp() bool { return k == kindTimestamp || k == kindTimestamptz }
+
+func (k kind) isTemporal() bool { return k.isTime() || k == kindTime || k == kindInterval }
+
+// hasUniqueText holds for the kinds whose column text is equal exactly when the values are: equality may compare bytes.
+func (k kind) hasUniqueText() bool {
+	return k == kindBool || k == kindEnum || k.isInt() || k == kindText || k == kindVarchar || k == kindUUID || k == kindDate
+}

@@ -34,16 +34,12 @@ func intConstant(n int64) constant {
 }
 
 // negated is unary minus on a constant.
-func negated(c constant, pos int) (constant, *Error) {
+func negated(c constant) (constant, error) {
 	text := strings.TrimPrefix(c.text, "-")
 	if text == c.text && c.text != "0" && c.text != "NaN" {
 		text = "-" + text
 	}
-	out, err := parseConstant(c.k, text)
-	if err != nil {
-		return constant{}, inputAt(err, pos, 0)
-	}
-	return out, nil
+	return parseConstant(c.k, text)
 }
 
 // integerOf returns the constant's value if it is a whole number in the range of bigint.
@@ -66,40 +62,4 @@ func integerOf(c constant) (int64, bool) {
 	}
 	n, err := strconv.ParseInt(c.text, 10, 64)
 	return n, err == nil
-}
-
-// roundedInt is the cast from numeric or float to an integer type: numeric rounds half away from zero, float half to even.
-func roundedInt(c constant, k kind) (constant, error) {
-	var d decimal
-	switch ok := parseDecimal([]byte(c.text), &d); {
-	case !ok || d.class == decNaN || d.class == decInf || d.class == decNegInf || d.exp > 19:
-		return constant{}, outOfRange(k, c.text)
-	case d.exp < 0:
-		return constant{k: k, text: "0"}, nil
-	}
-	r, ok := new(big.Rat).SetString(c.text)
-	if c.k.isFloat() { // the text is the shortest that means the value, not the value
-		var v value
-		if err := c.read(&v, reading{domain: domainFloat}); err != nil {
-			return constant{}, err
-		}
-		r, ok = r.SetFloat64(v.f), true
-	}
-	if !ok {
-		return constant{}, outOfRange(k, c.text)
-	}
-	twice := new(big.Int).Mul(r.Num(), big.NewInt(2))
-	twice.Div(twice, r.Denom())                        // floor(2x)
-	half := new(big.Int).Add(twice, big.NewInt(1))     // floor(2x)+1
-	n := new(big.Int).Div(half, big.NewInt(2))         // floor(x + 1/2), i.e. half up
-	isHalf := r.Denom().Cmp(big.NewInt(2)) == 0        // x is exactly between two integers
-	awayFromZero := c.k == kindNumeric && r.Sign() < 0 // half up is towards zero below it
-	toEven := c.k.isFloat() && n.Bit(0) == 1           // half up landed on the odd one
-	if isHalf && (awayFromZero || toEven) {
-		n.Sub(n, big.NewInt(1))
-	}
-	if !n.IsInt64() || !fitsInt(k, n.Int64()) {
-		return constant{}, outOfRange(k, c.text)
-	}
-	return constant{k: k, text: n.String()}, nil
 }

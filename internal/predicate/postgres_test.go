@@ -166,7 +166,7 @@ func TestEvaluatorAgreesWithPostgres(t *testing.T) {
 func (o *oracle) check(t *testing.T, clause string, params []*string) bool {
 	t.Helper()
 	ctx := t.Context()
-	p, err := Compile(clause, params, o.table)
+	p, err := Compile(clause, params, o.table, nil)
 	theirs, theirErr := o.truths(ctx, clause, params)
 	var pgErr *pgconn.PgError
 	if theirErr != nil && !errors.As(theirErr, &pgErr) {
@@ -183,7 +183,7 @@ func (o *oracle) check(t *testing.T, clause string, params []*string) bool {
 		}
 		return false
 	}
-	if again, err := Compile(p.SQL(), nil, o.table); err != nil || again.SQL() != p.SQL() {
+	if again, err := Compile(p.SQL(), nil, o.table, nil); err != nil || again.SQL() != p.SQL() {
 		t.Errorf("%s %q prints as\n %s, which prints as\n %s: %v", clause, listed(params), p.SQL(), again.SQL(), err)
 	}
 	printed, err := o.truths(ctx, p.SQL(), nil)
@@ -231,7 +231,7 @@ func (o *oracle) checkAccess(t *testing.T, p *Predicate) {
 // reproduction is a statement that shows Postgres' answer for one row.
 func (o *oracle) reproduction(p *Predicate, row [][]byte, clause string) string {
 	var cells []string
-	for _, i := range p.Columns() {
+	for _, i := range columnsRead(p) {
 		c := o.gen.columns[i]
 		value := "NULL"
 		if row[i] != nil {

@@ -1,6 +1,7 @@
 package predicate
 
 import (
+	"math"
 	"strconv"
 	"strings"
 )
@@ -255,7 +256,7 @@ func (b *builder) multiplyInterval(x, y scalar, pos int) (term, *Error) {
 	factor := newConst(constant{k: kindInt4, text: strconv.FormatInt(n, 10)})
 	e := &temporalExpr{op: '*', left: x, right: factor, apply: func(l, r datum) datum {
 		// As Postgres computes: in double precision, which for long times rounds.
-		return datum{months: l.months * int32(r.i), days: l.days * int32(r.i), i: int64(roundToEven(float64(l.i) * float64(r.i)))}
+		return datum{months: l.months * int32(r.i), days: l.days * int32(r.i), i: int64(math.RoundToEven(float64(l.i) * float64(r.i)))}
 	}}
 	return b.reachable(scalar{expr: e, k: kindInterval, bounds: bounds{hi: x.bounds.hi * int(max(magnitude(n), 1))}}, pos)
 }

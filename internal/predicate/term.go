@@ -168,12 +168,12 @@ func (b *builder) resolve(t term, k kind) (term, *Error) {
 		return term{}, &Error{Pos: t.pos, Message: fmt.Sprintf("type conflict for $%d: enum and %s", t.param, k)}
 	case t.form == formParam:
 		b.paramKind[t.param-1] = k
-		value := b.params[t.param-1]
-		if t.form = formConst; value == nil {
+		given := b.params[t.param-1]
+		if t.form = formConst; given == nil {
 			t.k, t.c = k, constant{k: k, null: true}
 			return t, nil
 		}
-		t.c.text = *value
+		t.c.text = *given
 	}
 	c, err := parseConstant(k, t.c.text)
 	if err != nil {

@@ -58,7 +58,7 @@ func BenchmarkAdd(b *testing.B) {
 				x := New[int]()
 				var last predicate.Access
 				for i := range n {
-					p, err := predicate.Compile(clause, []*string{new(strconv.Itoa(i))}, testTable)
+					p, err := predicate.Compile(clause, []*string{new(strconv.Itoa(i))}, testTable, nil)
 					if err != nil {
 						b.Fatal(err)
 					}

@@ -147,7 +147,7 @@ func TestExactlyTheMatchingShapesAreFound(t *testing.T) {
 			case what < 4:
 				s := &testShape{clause: drawClause(t, rapid.IntRange(0, 3).Draw(t, "depth"))}
 				var err error
-				if s.pred, err = predicate.Compile(s.clause, nil, testTable); err != nil {
+				if s.pred, err = predicate.Compile(s.clause, nil, testTable, nil); err != nil {
 					t.Fatal(err)
 				}
 				a := s.pred.Access()
@@ -262,7 +262,7 @@ func add(tb testing.TB, x *Index[string], clause string, params ...string) *Entr
 	for i := range params {
 		values[i] = &params[i]
 	}
-	p, err := predicate.Compile(clause, values, testTable)
+	p, err := predicate.Compile(clause, values, testTable, nil)
 	if err != nil {
 		tb.Fatal(err)
 	}
