@@ -1,6 +1,10 @@
 package predicate
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/shapebus/shapebus/internal/predicate/value"
+)
 
 func BenchmarkMatch(b *testing.B) {
 	for _, bench := range []struct{ name, where string }{
@@ -48,7 +52,7 @@ func numbers(n int) string {
 		if i > 0 {
 			out = append(out, ',')
 		}
-		out = append(out, intConstant(int64(1000+i)).text...)
+		out = append(out, value.IntConstant(int64(1000+i)).Text...)
 	}
 	return string(out)
 }

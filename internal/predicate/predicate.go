@@ -1,6 +1,10 @@
 package predicate
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/shapebus/shapebus/internal/predicate/value"
+)
 
 // Predicate is a checked where clause of one table. It is immutable and safe for concurrent use.
 type Predicate struct {
@@ -54,7 +58,7 @@ func compileOnce(where string, params []*string, table *Table, l *lookup) (*Pred
 	}
 	b := &builder{
 		where: where, table: table, params: params,
-		paramKind: make([]kind, len(params)), paramUsed: make([]bool, len(params)), sub: subqueryBuilder{lookup: l},
+		paramKind: make([]value.Kind, len(params)), paramUsed: make([]bool, len(params)), sub: subqueryBuilder{lookup: l},
 	}
 	root, err := b.root()
 	if err != nil {
