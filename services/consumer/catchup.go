@@ -87,7 +87,7 @@ func (q *pursuit) run(ctx context.Context, known bool) error {
 	if err != nil {
 		return err
 	}
-	r, err := s.openChanges(ctx, stream.Place{LSN: max(first.lsn, 1) - 1}, seq)
+	r, err := s.openChanges(ctx, stream.Place{LSN: max(first.lsn, 1) - 1}, seq, stream.ReadAhead)
 	if err != nil {
 		return err
 	}

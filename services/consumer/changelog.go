@@ -11,9 +11,9 @@ import (
 // reasonDiscarded ends shapes that the change log left behind.
 const reasonDiscarded = "the change log discarded changes that this shape had not read yet; a larger --change-max-bytes keeps them longer"
 
-// openChanges reads the change log behind a place, from a sequence on.
-func (s *session) openChanges(ctx context.Context, at stream.Place, seq uint64) (*stream.Changes, error) {
-	return stream.OpenChanges(ctx, s.js, s.changes, s.epoch, at, seq)
+// openChanges reads the change log behind a place, from a sequence on, with so many bytes in advance.
+func (s *session) openChanges(ctx context.Context, at stream.Place, seq uint64, ahead int) (*stream.Changes, error) {
+	return stream.OpenChanges(ctx, s.js, s.changes, s.epoch, at, seq, ahead)
 }
 
 // seek finds where reading begins for those who have everything below lsn.
@@ -24,7 +24,7 @@ func (s *session) seek(ctx context.Context, lsn change.LSN, hint uint64) (uint64
 // readChanges feeds the main loop. It fails when the change log has been
 // replaced or has gone back: nothing that this session knows of sequences holds then.
 func (s *session) readChanges(ctx context.Context, start place, messages chan<- stream.Change) error {
-	r, err := s.openChanges(ctx, stream.Place{LSN: max(start.lsn, 1) - 1}, start.seq)
+	r, err := s.openChanges(ctx, stream.Place{LSN: max(start.lsn, 1) - 1}, start.seq, stream.ReadAhead)
 	if err != nil {
 		return err
 	}

@@ -63,6 +63,8 @@ type Consumer struct {
 	shapes   *registry.Shapes
 	tables   *registry.PreparedTables
 
+	applicant registry.Applicant // for the lease; Run's
+
 	units, firstUnits *ladder // who may take a connection from unitPool
 
 	nudging chan struct{} // has room for one who writes a barrier over a connection of its own

@@ -17,6 +17,7 @@ type cursor struct {
 	next   uint64       // sequence of the next message
 	buffer []stream.Received
 	reader *stream.Changes // open while the next message is not in memory
+	ahead  int             // what reader may be sent in advance, a share of the session's
 	looked int             // messages read from it since the last look into memory
 }
 
@@ -87,7 +88,7 @@ func (c *cursor) read(ctx context.Context) (m stream.Received, ok bool, err erro
 				return m, false, nil
 			}
 		} else if c.reader == nil {
-			if c.reader, err = c.s.openChanges(ctx, c.at, c.next); err != nil {
+			if err = c.open(ctx); err != nil {
 				return m, false, err
 			}
 		}
@@ -124,10 +125,20 @@ func (c *cursor) wait(ctx context.Context, nudge func()) error {
 	}
 }
 
+// open begins to read the stream.
+func (c *cursor) open(ctx context.Context) (err error) {
+	c.ahead = c.s.aheads.Take()
+	if c.reader, err = c.s.openChanges(ctx, c.at, c.next, c.ahead); err != nil {
+		c.s.aheads.Give(c.ahead)
+	}
+	return err
+}
+
 // close frees the reader on the server.
 func (c *cursor) close() {
 	if c.reader != nil {
 		c.reader.Close()
 		c.reader = nil
+		c.s.aheads.Give(c.ahead)
 	}
 }

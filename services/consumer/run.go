@@ -152,7 +152,7 @@ func (c *Consumer) session(ctx context.Context, js jetstream.JetStream) error {
 	if err != nil {
 		return err
 	}
-	lease, err := registry.AcquireLease(ctx, js, src, leaseKey, c.cfg.Name)
+	lease, err := c.applicant.Acquire(ctx, js, src, leaseKey, c.cfg.Name)
 	if err != nil {
 		return err
 	}

@@ -35,6 +35,7 @@ type session struct {
 	lost      bool // a partition's writer has failed and the partition has not been dropped yet; the main loop's
 	lease     *registry.Lease
 	builders  *sync.Pool
+	aheads    stream.Aheads // of the cursors; the main loop's reader has its own
 	tables    sync.Map      // structure and files → *pg.TableInfo, one for all shapes of the table
 	look      chan struct{} // asks for a look at the catalog before its time
 	prepared  preparedTables
