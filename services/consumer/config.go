@@ -73,6 +73,8 @@ type Consumer struct {
 
 // stats are counters for metrics; safe for concurrent use.
 type stats struct {
+	service.Trouble
+
 	Owner    atomic.Bool
 	Messages atomic.Int64 // change log messages read by the main loop
 	Ops      atomic.Int64 // ops routed
@@ -91,7 +93,6 @@ type stats struct {
 	Poison   atomic.Int64 // stored messages that cannot be understood
 	Down     downs
 	Harm     tables.Harm
-	service.Trouble
 }
 
 // New checks the configuration and does nothing else.
