@@ -209,7 +209,7 @@ func (b *batch) begin(ctx context.Context, members []*parked, snap *snapshotOf) 
 		b.s.c.cfg.Failpoint("after_snapshot_rows")
 		return p.store(p.ctx, func(r *registry.Shape) {
 			r.Snapshot, r.SnapshotLSN = snap.held.String(), snap.held.LSN
-			r.StartLSN, r.StartSeq, r.History = snap.start.LSN, snap.start.Seq, b.s.history.ID
+			r.StartLSN, r.StartSeq, r.History = snap.start.LSN, snap.start.Seq, b.s.changes.HistoryID()
 			r.SnapshotRows, r.Reason = int64(p.copied.rows), ""
 			r.Table = snap.table
 		})

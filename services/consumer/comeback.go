@@ -172,7 +172,7 @@ func (s *session) takeIn(ctx context.Context, t *takeover) error {
 	p.phase = catching
 	s.watchLife(ctx, p, t.life)
 	s.watchSets(ctx, t.records, t.tails)
-	q := &pursuit{s: s, back: t, feed: &feed{source: s.c.cfg.Source, relations: s.relations}, router: newRouter()}
+	q := &pursuit{s: s, back: t, feed: changelog.NewFeed(s.c.cfg.Source, s.relations), router: newRouter()}
 	for _, e := range t.entrants {
 		delete(s.finished, e.rec.Handle)
 		if e.f == nil {

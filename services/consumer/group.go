@@ -42,8 +42,8 @@ type group struct {
 
 	// State of an attempt.
 	views  []*valueset.View // by set: as of at
-	cursor *cursor
-	feed   *feed
+	cursor *changelog.Cursor
+	feed   *changelog.Feed
 	txn    openTxn    // the transaction being read
 	begun  change.LSN // the last commit whose verdicts were taken
 	skip   bool       // it is put aside
@@ -181,7 +181,7 @@ func (g *group) reset(ctx context.Context) {
 		g.unit = nil
 	}
 	if g.cursor != nil {
-		g.cursor.close() //nolint:contextcheck // as in stream.Reader.Close
+		g.cursor.Close() //nolint:contextcheck // as in stream.Reader.Close
 	}
 	for i := range g.views {
 		g.s.sets.release(g.sets[i])
@@ -276,8 +276,8 @@ func (g *group) drop(id string) *follower {
 // attempt processes the change log from the place that counts. It returns nil
 // when all members have joined the main loop.
 func (g *group) attempt(ctx context.Context) error {
-	g.cursor = &cursor{s: g.s}
-	g.feed = &feed{source: g.s.c.cfg.Source, relations: g.s.relations}
+	g.cursor = changelog.NewCursor(g.s.changes, g.s.recent)
+	g.feed = changelog.NewFeed(g.s.c.cfg.Source, g.s.relations)
 	for _, set := range g.sets {
 		if err := g.awaitBase(ctx, set); err != nil {
 			return err
@@ -295,14 +295,14 @@ func (g *group) attempt(ctx context.Context) error {
 		if err := g.voidOpen(ctx); err != nil {
 			return err
 		}
-		g.cursor.begin(g.at.LSN, g.at.Seq+1)
+		g.cursor.Begin(g.at.LSN, g.at.Seq+1)
 		g.setAside(g.aside)
 		if err := g.backlog(ctx); err != nil {
 			return err
 		}
 	}
 	for {
-		m, ok, err := g.cursor.read(ctx)
+		m, ok, err := g.cursor.Read(ctx)
 		if errors.Is(err, stream.ErrGap) {
 			return &final{errors.New(reasonDiscarded)}
 		}

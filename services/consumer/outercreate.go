@@ -69,7 +69,7 @@ func (g *group) create(ctx context.Context) error {
 	for _, v := range g.views {
 		u.sets = append(u.sets, reconcile.Freeze(v))
 	}
-	g.cursor.begin(start.LSN-1, start.Seq)
+	g.cursor.Begin(start.LSN-1, start.Seq)
 	return g.await(ctx, u)
 }
 
@@ -103,7 +103,7 @@ func (g *group) pin(ctx context.Context, conn *pgx.Conn) (start changelog.Place,
 		return changelog.Place{}, err
 	}
 	err = g.s.onMain(ctx, func(context.Context) error {
-		g.s.visibility.prune(now)
+		g.s.visibility.Prune(now)
 		start = g.s.start()
 		g.mu.Lock()
 		g.at = changelog.Place{LSN: start.LSN - 1, Seq: start.Seq - 1}
@@ -146,7 +146,7 @@ func (g *group) firstRows(ctx context.Context, u *unit, end *change.Fragment) er
 	g.s.c.cfg.Failpoint("after_snapshot_rows")
 	err = g.s.state(ctx, rec.ID, rec.Handle, func(r *registry.Shape) {
 		r.Snapshot, r.SnapshotLSN = u.snap.String(), u.snap.LSN
-		r.StartLSN, r.StartSeq, r.History = end.LSN, 0, g.s.history.ID
+		r.StartLSN, r.StartSeq, r.History = end.LSN, 0, g.s.changes.HistoryID()
 		r.SnapshotRows, r.Reason, r.Table = int64(w.rows), "", g.creating.table
 		g.creating.rec = r
 	})

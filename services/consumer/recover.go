@@ -66,7 +66,7 @@ func (s *session) recover(ctx context.Context) (changelog.Place, error) {
 	}
 	// Stored sequences are hints: the stream may not be the one it was. Whether
 	// it has what the shapes need, the first message tells that comes.
-	start.Seq, err = s.seek(ctx, start.LSN, start.Seq)
+	start.Seq, err = s.changes.Seek(ctx, start.LSN, start.Seq)
 	if err != nil {
 		return changelog.Place{}, err
 	}
@@ -165,7 +165,7 @@ func (s *session) readCheckpoints(ctx context.Context) (map[int]wire.Checkpoint,
 			continue
 		}
 		all[p.n] = c
-		if s.foreign(c.History) {
+		if s.changes.Foreign(c.History) {
 			c = wire.Checkpoint{}
 		}
 		// Without a checkpoint the partition's shapes may need all there is.

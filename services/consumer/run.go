@@ -14,7 +14,6 @@ import (
 
 	"github.com/shapebus/shapebus/internal/pg"
 	"github.com/shapebus/shapebus/internal/registry"
-	"github.com/shapebus/shapebus/internal/stream"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/topology"
 	"github.com/shapebus/shapebus/pkg/wire"
@@ -213,8 +212,7 @@ func (c *Consumer) session(ctx context.Context, js jetstream.JetStream) error {
 	defer func() { release(); <-held; cancel(nil) }()
 
 	s := &session{
-		c: c, log: c.log, js: js, changes: changes, shapes: c.shapes, relations: relations, lease: lease,
-		epoch: stream.EpochOf(changes.CachedInfo()), history: topology.HistoryOf(changes.CachedInfo().Config),
+		c: c, log: c.log, js: js, changes: changelog.NewLog(js, changes), shapes: c.shapes, relations: relations, lease: lease,
 		builders:   &sync.Pool{New: func() any { return wire.NewLogBuilder() }},
 		enders:     make(chan struct{}, endsAtOnce),
 		do:         make(chan func(context.Context) error),
@@ -231,14 +229,14 @@ func (c *Consumer) session(ctx context.Context, js jetstream.JetStream) error {
 		ended:      map[string]time.Time{},
 
 		router:   newRouter(),
-		feed:     &feed{source: src, relations: relations},
+		feed:     changelog.NewFeed(src, relations),
 		live:     map[string]*follower{},
 		parked:   map[string]*parked{},
 		pins:     map[string]changelog.Place{},
-		proofs:   map[*awaited]bool{},
+		proofs:   changelog.Proofs{},
 		finished: map[string]bool{},
 		look:     make(chan struct{}, 1), truncations: truncations{}, barriers: map[string]chan struct{}{},
-		recent: window{limit: c.cfg.RecentBytes},
+		recent: changelog.NewRecent(c.cfg.RecentBytes),
 	}
 	s.keeper = c.tables.NewKeeper(s.usedTables, s.endOnTable)
 	for n := range c.cfg.Partitions {

@@ -15,7 +15,6 @@ import (
 	"github.com/shapebus/shapebus/internal/stream"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/control"
-	"github.com/shapebus/shapebus/pkg/topology"
 	"github.com/shapebus/shapebus/pkg/wire"
 	"github.com/shapebus/shapebus/services/consumer/changelog"
 	"github.com/shapebus/shapebus/services/consumer/tables"
@@ -27,9 +26,7 @@ type session struct {
 	c         *Consumer
 	log       *slog.Logger
 	js        jetstream.JetStream
-	changes   jetstream.Stream
-	epoch     stream.Epoch     // of the change log that this session reads
-	history   topology.History // and which history it tells
+	changes   *changelog.Log
 	shapes    *registry.Shapes
 	relations *registry.Relations
 	parts     []*partition
@@ -61,15 +58,15 @@ type session struct {
 	ended      map[string]time.Time       // when the shapes ended whose records are kept, by id
 
 	router     *router
-	feed       *feed
+	feed       *changelog.Feed
 	live       map[string]*follower       // by id
 	parked     map[string]*parked         // by id
 	waiting    []*parked                  // those of them that wait for a batch, the longest first
 	workers    int                        // batches being created
 	looking    bool                       // somebody will look whether what waits needs another worker
 	pins       map[string]changelog.Place // where parked shapes start to read
-	visibility visibility
-	recent     window
+	visibility changelog.Visibility
+	recent     *changelog.Recent
 	finished   map[string]bool // handles that ended in this session
 
 	seen        change.Snapshot // what all tables of shapes were looked at behind
@@ -79,8 +76,7 @@ type session struct {
 	barriers    map[string]chan struct{} // barriers, by payload; closed when they are read
 	lastBarrier int
 
-	arrivals  []arrival
-	proofs    map[*awaited]bool
+	proofs    changelog.Proofs
 	snapshots int             // whose proofs were looked for so far; names them
 	read      changelog.Place // the last message
 	applied   changelog.Place // the end of the last whole transaction, and the message that held it
@@ -133,7 +129,7 @@ func (s *session) main(ctx context.Context) error {
 		return err
 	}
 	messages := make(chan stream.Change, 1)
-	s.group.Go(func() error { return s.readChanges(ctx, start, messages) })
+	s.group.Go(func() error { return s.changes.Feed(ctx, start, messages) })
 	s.group.Go(func() error { return s.watchCatalog(ctx) })
 	s.group.Go(func() error { return s.keeper.Watch(ctx) })
 	s.group.Go(func() error { return s.keeper.WatchHarm(ctx) })
@@ -214,12 +210,12 @@ func (s *session) message(ctx context.Context, m stream.Change) error {
 			return err
 		}
 	}
-	s.recent.add(m.Received)
-	s.lookFor(m.Step.LSN)
-	lsn, err := s.feed.read(ctx, m.Received,
+	s.recent.Add(m.Received)
+	s.proofs.LookFor(m.Step.LSN)
+	lsn, err := s.feed.Read(ctx, m.Received,
 		func(c wire.Control) error { return s.control(ctx, c) },
 		func(rel *change.Relation, f *change.Fragment) error { return s.fragment(ctx, rel, f) })
-	poison, poisoned := errors.AsType[*poisonError](err)
+	poison, poisoned := errors.AsType[*changelog.PoisonError](err)
 	if poisoned {
 		err = s.poisoned(ctx, poison)
 	}
@@ -232,7 +228,7 @@ func (s *session) message(ctx context.Context, m stream.Change) error {
 	defer s.dropLost(ctx)
 	if poisoned { // the place of what comes next is as far as anything is known to be whole
 		s.read = changelog.Place{LSN: max(s.read.LSN, lsn), Seq: m.Seq}
-		s.arrived()
+		s.recent.Arrive(m.Seq, s.applied.LSN)
 		return nil
 	}
 	if s.open.lsn == 0 && lsn >= s.applied.LSN {
@@ -243,19 +239,19 @@ func (s *session) message(ctx context.Context, m stream.Change) error {
 	if s.open.lsn == 0 {
 		s.sets.advance(lsn)
 	}
-	s.arrived()
+	s.recent.Arrive(m.Seq, s.applied.LSN)
 	s.c.stats.Messages.Add(1)
 	s.c.stats.Unread.Store(m.Pending)
 	s.c.stats.Ops.Add(s.router.ops)
 	s.router.ops = 0
-	if s.visibility.crowded() {
+	if s.visibility.Crowded() {
 		s.prune(ctx)
 	}
 	return nil
 }
 
 func (s *session) fragment(ctx context.Context, rel *change.Relation, f *change.Fragment) error {
-	s.visibility.see(f.XID, f.LSN, s.feed.first(f.LSN))
+	s.visibility.See(f.XID, f.LSN, s.feed.First(f.LSN))
 	if s.truncations.read(rel.OID, f) {
 		s.lookSoon()
 	}
@@ -333,7 +329,7 @@ func (s *session) control(ctx context.Context, c wire.Control) error {
 		}
 	case wire.ControlBarrier:
 		s.barrierRead(c.Payload)
-		s.show(c)
+		s.proofs.Show(c)
 		if change.LSN(c.LSN) > s.open.lsn {
 			s.open = openTxn{} // what began before it and is not complete has lost its beginning
 		}
@@ -358,7 +354,7 @@ func (s *session) checkpoint(ctx context.Context, stored func(partition int)) er
 	floor := s.floor()
 	c := wire.Checkpoint{
 		LSN: uint64(s.applied.LSN), Seq: s.applied.Seq,
-		FloorLSN: uint64(floor.LSN), FloorSeq: floor.Seq, History: s.history.ID, At: time.Now().UnixMicro(),
+		FloorLSN: uint64(floor.LSN), FloorSeq: floor.Seq, History: s.changes.HistoryID(), At: time.Now().UnixMicro(),
 	}
 	defer s.dropLost(ctx)
 	parked := s.groupsAt()
@@ -393,8 +389,8 @@ func (s *session) start() changelog.Place {
 	if s.again != nil && s.again.LSN < start.LSN {
 		return changelog.Place{LSN: max(s.again.LSN, 1), Seq: max(s.again.Seq, 1)} // what is before a start is a place, too
 	}
-	if lsn, seq, ok := s.visibility.floor(); ok && lsn < start.LSN {
-		start = changelog.Place{LSN: lsn, Seq: seq}
+	if p, ok := s.visibility.Floor(); ok && p.LSN < start.LSN {
+		start = p
 	}
 	return start
 }
@@ -403,8 +399,8 @@ func (s *session) start() changelog.Place {
 func (s *session) floor() changelog.Place {
 	floor := s.start()
 	// Ingest goes on from the last transaction, so that stays.
-	if t := s.visibility.newest; t.lsn != 0 && t.lsn < floor.LSN {
-		floor = changelog.Place{LSN: t.lsn, Seq: t.first}
+	if p, ok := s.visibility.Last(); ok && p.LSN < floor.LSN {
+		floor = p
 	}
 	for _, p := range s.pins {
 		if p.LSN < floor.LSN {
@@ -426,7 +422,7 @@ func (s *session) floor() changelog.Place {
 
 // prune asks Postgres which transactions every new snapshot sees by now.
 func (s *session) prune(ctx context.Context) {
-	if s.pruning || len(s.visibility.seen) == 0 {
+	if s.pruning || s.visibility.Empty() {
 		return
 	}
 	s.pruning = true
@@ -438,7 +434,7 @@ func (s *session) prune(ctx context.Context) {
 		return ignoreEnd(ctx, s.onMain(ctx, func(context.Context) error {
 			s.pruning = false
 			if err == nil {
-				s.visibility.prune(snap)
+				s.visibility.Prune(snap)
 			}
 			return nil
 		}))

@@ -20,7 +20,7 @@ type snapshotOf struct {
 	held  change.Snapshot
 	start changelog.Place // where they begin to read the change log
 	table *pg.TableInfo
-	proof *awaited
+	proof *changelog.Awaited
 	mark  change.LSN // see pg.Snapshot
 }
 
@@ -67,7 +67,7 @@ func (b *batch) snapshot(ctx context.Context, members []*parked, done func([]*pa
 		}
 	}
 	err = <-failed
-	if errors.Is(proven(), errUnproven) {
+	if errors.Is(proven(), changelog.ErrUnproven) {
 		b.disconnect(ctx)
 		b.s.c.reconnect()
 	}
@@ -121,7 +121,7 @@ func (b *batch) open(ctx context.Context, members []*parked) (*snapshotOf, *pg.S
 	if err != nil {
 		return fail(err)
 	}
-	open, err := pg.OpenMarkedSnapshot(ctx, b.conn, topology.BarrierPrefix, proof.id)
+	open, err := pg.OpenMarkedSnapshot(ctx, b.conn, topology.BarrierPrefix, proof.ID)
 	if err != nil {
 		b.s.forget(ctx, proof)
 		return fail(err)
@@ -151,13 +151,13 @@ func (s *session) fence(ctx context.Context, conn *pgx.Conn, schema, name string
 // pin finds where the members start to read the change log: at the oldest
 // transaction that a snapshot taken from now on may not see. It keeps the
 // change log from being trimmed there, and has the main loop look for the snapshot's proof.
-func (b *batch) pin(ctx context.Context, members []*parked) (start changelog.Place, proof *awaited, err error) {
+func (b *batch) pin(ctx context.Context, members []*parked) (start changelog.Place, proof *changelog.Awaited, err error) {
 	now, err := pg.CurrentSnapshot(ctx, b.conn)
 	if err != nil {
 		return changelog.Place{}, nil, err
 	}
 	err = b.s.onMain(ctx, func(context.Context) error {
-		b.s.visibility.prune(now)
+		b.s.visibility.Prune(now)
 		start = b.s.start()
 		for _, p := range members {
 			if b.s.parked[p.id] == p { // else its id has a new life by now
