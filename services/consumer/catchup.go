@@ -238,7 +238,7 @@ func (q *pursuit) flush(ctx context.Context) error {
 			continue
 		}
 		// The members of a partition that is lost are about to be stopped.
-		if err := ignoreLost(q.s.parts[f.partition].appendLog(ctx, f)); err != nil {
+		if err := shapelog.IgnoreLost(q.s.parts[f.Partition].Append(ctx, &f.Log)); err != nil {
 			return err
 		}
 	}
@@ -372,7 +372,7 @@ func (s *session) meet(ctx context.Context, q *pursuit, at changelog.Place) (boo
 			select {
 			case <-stored[n]:
 				return ignoreEnd(ctx, markAll(ctx, members))
-			case <-members[0].life.out.Done(): // whoever takes the shapes in again marks them
+			case <-members[0].writer.Done(): // whoever takes the shapes in again marks them
 				return nil
 			case <-ctx.Done():
 				return nil

@@ -42,4 +42,4 @@ func (s *session) discarded(ctx context.Context, m *stream.Change) error {
 
 // has is an LSN up to which everything is in the shape's log, as far as the
 // log itself and the last checkpoint tell: a log is written in the order of the change log.
-func (s *follower) has() change.LSN { return max(s.after, s.tail.Committed.LSN) }
+func (s *follower) has() change.LSN { return max(s.after, s.Tail.Committed.LSN) }

@@ -13,6 +13,7 @@ import (
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/services/consumer/changelog"
 	"github.com/shapebus/shapebus/services/consumer/reconcile"
+	"github.com/shapebus/shapebus/services/consumer/shapelog"
 )
 
 // group is some outer shapes of one table that stand at one place of the
@@ -98,7 +99,7 @@ func (s *session) newGroup(members []*follower, at changelog.Place, aside []reco
 			g.nested = g.nested || q.Unit
 		}
 		s.grouped[f.id] = g
-		s.sets.place(f.handle, false, g.known())
+		s.sets.place(f.Handle, false, g.known())
 	}
 	s.groups[g] = true
 	s.countParked()
@@ -141,7 +142,7 @@ func (g *group) run(ctx context.Context) error {
 		case g.over() != nil:
 			cancel(nil)
 			return g.over()
-		case isLost(err): // the others go on without those of the lost partition
+		case shapelog.IsLost(err): // the others go on without those of the lost partition
 		default:
 			g.s.c.stats.Retries.Add(1)
 			g.s.c.stats.LastError.Store(err.Error())
@@ -167,7 +168,7 @@ func (g *group) fill() {
 // over is why the session is over, if what ended a member's partition ends all.
 func (g *group) over() error {
 	for _, f := range g.members {
-		if err := ignoreLost(f.life.err()); err != nil {
+		if err := shapelog.IgnoreLost(f.Writer.Err()); err != nil {
 			return err
 		}
 	}
@@ -232,7 +233,7 @@ func (g *group) endSome(ctx context.Context) (left bool, err error) {
 			}
 		}
 		for id, f := range g.members {
-			if f.life.over() {
+			if f.Writer.Over() {
 				g.drop(id)
 			}
 		}
@@ -365,19 +366,16 @@ func (g *group) voidOpen(ctx context.Context) error {
 	g.router.take()
 	g.shift = 0
 	for _, f := range g.members {
-		if f.out != nil { // gathered and not appended: forget it
-			f.out.Reset()
-			f.tail = f.appended
-		}
-		if f.tail.Open() {
-			f.void()
+		f.Forget()
+		if f.Tail.Open() {
+			f.Void()
 			g.s.c.stats.Voids.Add(1)
-			if err := g.s.parts[f.partition].appendLog(ctx, f); err != nil {
+			if err := g.s.parts[f.Partition].Append(ctx, &f.Log); err != nil {
 				return err
 			}
 		}
-		if f.tail.Last.LSN == g.at.LSN {
-			g.shift = max(g.shift, f.tail.Last.Op)
+		if f.Tail.Last.LSN == g.at.LSN {
+			g.shift = max(g.shift, f.Tail.Last.Op)
 		}
 	}
 	g.router.reopen()
@@ -399,7 +397,7 @@ func (g *group) handleOf(id string) string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if f := g.members[id]; f != nil {
-		return f.handle
+		return f.Handle
 	}
 	return ""
 }

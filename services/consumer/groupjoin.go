@@ -64,10 +64,10 @@ func (g *group) handOver() {
 // shape's record that it is live.
 func (s *session) coverAndMarkLive(ctx context.Context, rec *registry.Shape) error {
 	covered := make(chan struct{})
-	l := s.parts[rec.Partition].life.Load()
+	l := s.parts[rec.Partition].writer.Load()
 	s.group.Go(func() error {
 		select {
-		case <-l.out.Done(): // whoever takes the shape in again marks it
+		case <-l.Done(): // whoever takes the shape in again marks it
 			return nil
 		case <-covered:
 			p := &parked{s: s, id: rec.ID, handle: rec.Handle, log: s.log.With(slog.String("shape", rec.Handle)), rec: rec}

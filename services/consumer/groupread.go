@@ -141,7 +141,7 @@ func (g *group) advance(at changelog.Place, aside []reconcile.Txn) {
 func (g *group) tellPlace() {
 	for _, f := range g.members {
 		if f.inner.Load() {
-			g.s.sets.place(f.handle, false, g.known())
+			g.s.sets.place(f.Handle, false, g.known())
 		}
 	}
 }
@@ -206,7 +206,7 @@ func (g *group) offer(ctx context.Context, rel *change.Relation, fr *change.Frag
 // flush appends what the members gathered.
 func (g *group) flush(ctx context.Context) error {
 	for _, f := range g.router.take() {
-		if err := g.s.parts[f.partition].appendLog(ctx, f); err != nil {
+		if err := g.s.parts[f.Partition].Append(ctx, &f.Log); err != nil {
 			return err
 		}
 	}

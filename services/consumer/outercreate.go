@@ -126,7 +126,7 @@ func (g *group) firstRows(ctx context.Context, u *unit, end *change.Fragment) er
 		return err
 	}
 	sets := u.running(g, f.outer)
-	w := g.s.newSegment(rec, f.life)
+	w := g.s.newSegment(rec, f.Writer)
 	picked := make(change.Row, len(f.project))
 	_, err = u.snap.CopyRows(ctx, table, columns, where, func(row change.Row) error {
 		if !f.outer.Match(row, sets) {
@@ -135,10 +135,10 @@ func (g *group) firstRows(ctx context.Context, u *unit, end *change.Fragment) er
 		for i, c := range f.project {
 			picked[i] = row[c]
 		}
-		return w.add(ctx, picked)
+		return w.Add(ctx, picked)
 	})
 	if err == nil {
-		err = w.send(ctx)
+		err = w.Send(ctx)
 	}
 	if err != nil {
 		return finalIfPermanent(fmt.Errorf("snapshot of shape %s: %w", rec.Handle, err))
@@ -147,14 +147,14 @@ func (g *group) firstRows(ctx context.Context, u *unit, end *change.Fragment) er
 	err = g.s.state(ctx, rec.ID, rec.Handle, func(r *registry.Shape) {
 		r.Snapshot, r.SnapshotLSN = u.snap.String(), u.snap.LSN
 		r.StartLSN, r.StartSeq, r.History = end.LSN, 0, g.s.changes.HistoryID()
-		r.SnapshotRows, r.Reason, r.Table = int64(w.rows), "", g.creating.table
+		r.SnapshotRows, r.Reason, r.Table = int64(w.Rows), "", g.creating.table
 		g.creating.rec = r
 	})
 	if err != nil {
 		return err
 	}
-	f.begin(u.snap.Snapshot, w.segment, w.messages, w.rows)
-	g.creating.segment = w.segment
+	f.Begin(u.snap.Snapshot, w.Copied)
+	g.creating.segment = w.Segment
 	return nil
 }
 
@@ -187,10 +187,10 @@ func (u *unit) selects(ctx context.Context, f *follower, rec *registry.Shape) (s
 // sweepSegments removes what earlier attempts left, once the log has its beginning.
 func (g *group) sweepSegments(ctx context.Context) error {
 	f := g.creating.f
-	if err := f.life.flush(ctx); err != nil {
+	if err := f.Writer.Flush(ctx); err != nil {
 		return err
 	}
-	return g.s.purgeSegments(ctx, f.partition, f.handle, g.creating.segment)
+	return g.s.parts[f.Partition].PurgeSegments(ctx, f.Handle, g.creating.segment)
 }
 
 // park starts the creation of a shape with subqueries, or goes on with it.

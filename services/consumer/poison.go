@@ -5,10 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
-	"slices"
-
-	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/pkg/topology"
@@ -132,7 +128,7 @@ func (s *session) endUnreadable(ctx context.Context, parts []*partition, bad map
 		if p.phase != up {
 			continue
 		}
-		subjects, err := logsOf(ctx, s.js, src, p.n)
+		subjects, err := p.Logs(ctx)
 		if err != nil {
 			return err
 		}
@@ -142,28 +138,15 @@ func (s *session) endUnreadable(ctx context.Context, parts []*partition, bad map
 			if reason == nil {
 				continue
 			}
-			tail, err := shapelog.ReadTail(ctx, s.js, src, p.n, handle)
+			tail, err := shapelog.ReadTail(ctx, s.js, src, p.N, handle)
 			if err != nil || tail.Ended {
 				continue // one without a readable end has no readers that could be told
 			}
-			f := &follower{id: shapelog.IDOf(handle), handle: handle, partition: p.n, life: p.life.Load(), tail: tail, appended: tail, builders: s.builders}
-			if err := s.endFollower(ctx, f, reason.Error()+"; create it again once the record is removed", false); err != nil {
+			l := s.logOf(p.N, handle, tail)
+			if err := s.endLog(ctx, &l, reason.Error()+"; create it again once the record is removed", false); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
-}
-
-// logsOf returns the subjects of a partition's logs.
-func logsOf(ctx context.Context, js jetstream.JetStream, source topology.Source, partition int) ([]string, error) {
-	st, err := js.Stream(ctx, source.ShapeStream(partition))
-	if err != nil {
-		return nil, fmt.Errorf("list the logs of partition %d: %w", partition, err)
-	}
-	info, err := st.Info(ctx, jetstream.WithSubjectFilter(source.LogSubjects(partition)))
-	if err != nil {
-		return nil, fmt.Errorf("list the logs of partition %d: %w", partition, err)
-	}
-	return slices.Collect(maps.Keys(info.State.Subjects)), nil
 }

@@ -50,9 +50,9 @@ func (s *session) recover(ctx context.Context) (changelog.Place, error) {
 		return changelog.Place{}, err
 	}
 	for _, p := range s.parts {
-		if tails.Partitions[p.n] {
+		if tails.Partitions[p.N] {
 			p.phase, p.since = up, time.Now()
-			s.watchLife(ctx, p, p.life.Load())
+			s.watchWriter(ctx, p, p.writer.Load())
 		}
 	}
 	var outers []*entrant
@@ -78,7 +78,7 @@ func (s *session) recover(ctx context.Context) (changelog.Place, error) {
 	}
 	for _, p := range s.parts {
 		if p.phase == down {
-			s.log.ErrorContext(ctx, "a partition cannot be used; its shapes wait, all others go on", slog.Int("partition", p.n), slog.Any("error", p.why))
+			s.log.ErrorContext(ctx, "a partition cannot be used; its shapes wait, all others go on", slog.Int("partition", p.N), slog.Any("error", p.why))
 			s.group.Go(func() error { return s.bringBack(ctx, p) })
 		}
 	}
@@ -90,8 +90,8 @@ func (s *session) recover(ctx context.Context) (changelog.Place, error) {
 
 // leaveOut says that a partition is not part of the start.
 func (s *session) leaveOut(p *partition, why error) {
-	if l := p.life.Swap(nil); l != nil {
-		l.out.Close()
+	if l := p.writer.Swap(nil); l != nil {
+		l.Close()
 	}
 	p.why = why
 }
@@ -104,13 +104,13 @@ func (s *session) readTailsAtStart(ctx context.Context, records []*registry.Shap
 		of[rec.Partition] = append(of[rec.Partition], rec)
 	}
 	for _, p := range s.parts {
-		if p.life.Load() == nil {
+		if p.writer.Load() == nil {
 			continue
 		}
-		err := shapelog.ReadTails(ctx, s.js, s.c.cfg.Source, of[p.n], &all)
+		err := shapelog.ReadTails(ctx, s.js, s.c.cfg.Source, of[p.N], &all)
 		switch {
 		case err == nil:
-			all.Partitions[p.n] = true
+			all.Partitions[p.N] = true
 		case s.gone(ctx) != nil:
 			return all, err
 		default:
@@ -153,10 +153,10 @@ func (s *session) readCheckpoints(ctx context.Context) (map[int]wire.Checkpoint,
 	all := make(map[int]wire.Checkpoint, len(s.parts))
 	var start changelog.Place
 	for _, p := range s.parts {
-		if p.life.Load() == nil {
+		if p.writer.Load() == nil {
 			continue
 		}
-		c, _, err := registry.ReadCheckpoint(ctx, s.js, s.c.cfg.Source, p.n)
+		c, _, err := registry.ReadCheckpoint(ctx, s.js, s.c.cfg.Source, p.N)
 		if err != nil {
 			if s.gone(ctx) != nil {
 				return nil, changelog.Place{}, err
@@ -164,7 +164,7 @@ func (s *session) readCheckpoints(ctx context.Context) (map[int]wire.Checkpoint,
 			s.leaveOut(p, err)
 			continue
 		}
-		all[p.n] = c
+		all[p.N] = c
 		if s.changes.Foreign(c.History) {
 			c = wire.Checkpoint{}
 		}
@@ -224,7 +224,7 @@ func (s *session) recordChanged(ctx context.Context, e registry.Event) error {
 	handle := ""
 	s.noteRecord(e.ID, e.Shape)
 	if f := s.live[e.ID]; f != nil {
-		handle = f.handle
+		handle = f.Handle
 	} else if g := s.grouped[e.ID]; g != nil {
 		handle = g.handleOf(e.ID)
 	} else if p := s.parked[e.ID]; p != nil {
@@ -258,7 +258,7 @@ func (s *session) recordChanged(ctx context.Context, e registry.Event) error {
 			return err
 		}
 		if err != nil { // whoever takes the partition over ends the shape
-			s.parts[rec.Partition].life.Load().kill(err)
+			s.parts[rec.Partition].writer.Load().Kill(err)
 			return nil
 		}
 		return s.endRecord(ctx, rec, tail, reasonDeleted)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -16,9 +15,9 @@ import (
 	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/topology"
-	"github.com/shapebus/shapebus/pkg/wire"
 	"github.com/shapebus/shapebus/services/consumer/changelog"
 	"github.com/shapebus/shapebus/services/consumer/plane"
+	"github.com/shapebus/shapebus/services/consumer/shapelog"
 	"github.com/shapebus/shapebus/services/consumer/tables"
 )
 
@@ -213,7 +212,6 @@ func (c *Consumer) session(ctx context.Context, js jetstream.JetStream) error {
 
 	s := &session{
 		c: c, log: c.log, js: js, changes: changelog.NewLog(js, changes), shapes: c.shapes, relations: relations, lease: lease,
-		builders:   &sync.Pool{New: func() any { return wire.NewLogBuilder() }},
 		enders:     make(chan struct{}, endsAtOnce),
 		do:         make(chan func(context.Context) error),
 		began:      time.Now().UnixNano(),
@@ -239,8 +237,12 @@ func (c *Consumer) session(ctx context.Context, js jetstream.JetStream) error {
 		recent: changelog.NewRecent(c.cfg.RecentBytes),
 	}
 	s.keeper = c.tables.NewKeeper(s.usedTables, s.endOnTable)
+	logs := &shapelog.Config{
+		NATS: c.cfg.NATS, JS: js, Source: src, WindowBytes: c.cfg.WindowBytes, Stall: c.cfg.Stall, SegmentBytes: c.cfg.SnapshotBytes,
+		Builders: shapelog.NewBuilders(), Messages: &c.stats.Appended, Bytes: &c.stats.Bytes, Failpoint: c.cfg.Failpoint,
+	}
 	for n := range c.cfg.Partitions {
-		s.parts = append(s.parts, c.newPartition(n, s.builders))
+		s.parts = append(s.parts, &partition{Partition: shapelog.NewPartition(logs, n), since: time.Now()})
 	}
 	if err := s.openParts(ctx); err != nil {
 		s.closeParts()

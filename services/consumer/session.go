@@ -17,6 +17,7 @@ import (
 	"github.com/shapebus/shapebus/pkg/control"
 	"github.com/shapebus/shapebus/pkg/wire"
 	"github.com/shapebus/shapebus/services/consumer/changelog"
+	"github.com/shapebus/shapebus/services/consumer/shapelog"
 	"github.com/shapebus/shapebus/services/consumer/tables"
 )
 
@@ -32,7 +33,6 @@ type session struct {
 	parts     []*partition
 	lost      bool // a partition's writer has failed and the partition has not been dropped yet; the main loop's
 	lease     *registry.Lease
-	builders  *sync.Pool
 	tables    sync.Map      // structure and files → *pg.TableInfo, one for all shapes of the table
 	look      chan struct{} // asks for a look at the catalog before its time
 	keeper    *tables.Keeper
@@ -116,8 +116,8 @@ func (s *session) run(ctx context.Context) error {
 
 func (s *session) closeParts() {
 	for _, p := range s.parts {
-		if l := p.life.Load(); l != nil {
-			l.out.Close()
+		if l := p.writer.Load(); l != nil {
+			l.Close()
 		}
 	}
 }
@@ -138,7 +138,7 @@ func (s *session) main(ctx context.Context) error {
 		return s.keepMoving(ctx, func(ctx context.Context) { s.nudge(ctx, "nudge") })
 	})
 	for _, p := range s.parts {
-		s.group.Go(func() error { return p.purgeCheckpoints(ctx, s.js, s.log) })
+		s.group.Go(func() error { return p.PurgeCheckpoints(ctx, s.log) })
 	}
 	s.c.stats.Owner.Store(true)
 	defer s.c.stats.Owner.Store(false)
@@ -178,7 +178,7 @@ func (s *session) leave(ctx context.Context) error {
 		if p.phase != up {
 			continue
 		}
-		if err := p.life.Load().flush(ctx); err != nil {
+		if err := p.writer.Load().Flush(ctx); err != nil {
 			s.log.WarnContext(ctx, "last checkpoint not stored; the next start reads some of the change log again", slog.Any("error", err))
 			return nil
 		}
@@ -289,7 +289,7 @@ func (s *session) flush(ctx context.Context) error {
 		if f.ended != "" {
 			continue
 		}
-		if err := s.noteLost(s.parts[f.partition].appendLog(ctx, f)); err != nil {
+		if err := s.noteLost(s.parts[f.Partition].Append(ctx, &f.Log)); err != nil {
 			return err
 		}
 	}
@@ -362,11 +362,11 @@ func (s *session) checkpoint(ctx context.Context, stored func(partition int)) er
 		if p.phase != up {
 			continue
 		}
-		c.Parked = parked[p.n]
+		c.Parked = parked[p.N]
 		s.c.cfg.Failpoint("before_checkpoint")
-		err := p.checkpoint(ctx, c, func(uint64) {
+		err := p.save(ctx, c, func(uint64) {
 			if stored != nil {
-				stored(p.n)
+				stored(p.N)
 			}
 		})
 		if err := s.noteLost(err); err != nil {
@@ -455,13 +455,7 @@ func (s *session) follow(rec *registry.Shape, tail wire.Tail) (*follower, error)
 		shared, _ := s.tables.LoadOrStore(rec.Structure+rec.Table.Files(), rec.Table)
 		rec.Table = shared.(*pg.TableInfo) //nolint:forcetypeassert,errcheck // the map holds nothing else
 	}
-	f, err := newFollower(rec, s.sets, s.builders)
-	if err != nil {
-		return nil, err
-	}
-	f.tail, f.appended = tail, tail
-	f.life = s.parts[rec.Partition].life.Load()
-	return f, nil
+	return newFollower(rec, s.logOf(rec.Partition, rec.Handle, tail), s.sets)
 }
 
 // state changes a shape's record, unless it belongs to another life by now.
@@ -477,4 +471,11 @@ func (s *session) state(ctx context.Context, id, handle string, f func(*registry
 		return nil
 	}
 	return err
+}
+
+// newSegment begins a segment of a shape, whose record tells how many rows it has.
+func (s *session) newSegment(rec *registry.Shape, w *shapelog.Writer) *shapelog.SegmentWriter {
+	return s.parts[rec.Partition].NewSegment(w, rec.Handle, func(ctx context.Context, rows uint64) error {
+		return s.state(ctx, rec.ID, rec.Handle, func(r *registry.Shape) { r.SnapshotRows = int64(rows) })
+	})
 }

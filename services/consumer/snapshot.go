@@ -13,6 +13,7 @@ import (
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/topology"
 	"github.com/shapebus/shapebus/services/consumer/changelog"
+	"github.com/shapebus/shapebus/services/consumer/shapelog"
 )
 
 // snapshotOf is the snapshot that shapes of one table share.
@@ -227,14 +228,14 @@ func (b *batch) copyAll(ctx context.Context, members []*parked, snap *snapshotOf
 // copyRows writes the shape's rows into a segment. Every attempt has a segment
 // of its own: a process that slept through the end of its lease must not spoil
 // its successor's.
-func (p *parked) copyRows(ctx context.Context, snap *pg.Snapshot, table *pg.TableInfo) (copied, error) {
-	w := p.s.newSegment(p.rec, p.life)
-	_, err := snap.CopyRows(ctx, table, p.rec.Definition.Columns, p.f.pred.SQL(), func(row change.Row) error { return w.add(ctx, row) })
+func (p *parked) copyRows(ctx context.Context, snap *pg.Snapshot, table *pg.TableInfo) (shapelog.Copied, error) {
+	w := p.s.newSegment(p.rec, p.writer)
+	_, err := snap.CopyRows(ctx, table, p.rec.Definition.Columns, p.f.pred.SQL(), func(row change.Row) error { return w.Add(ctx, row) })
 	if err == nil {
-		err = w.send(ctx)
+		err = w.Send(ctx)
 	}
 	if err != nil {
-		return copied{}, finalIfPermanent(fmt.Errorf("snapshot of shape %s: %w", p.handle, err))
+		return shapelog.Copied{}, finalIfPermanent(fmt.Errorf("snapshot of shape %s: %w", p.handle, err))
 	}
-	return w.copied, nil
+	return w.Copied, nil
 }

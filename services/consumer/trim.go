@@ -5,13 +5,9 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/control"
-	"github.com/shapebus/shapebus/pkg/topology"
-	"github.com/shapebus/shapebus/pkg/wire"
 	"github.com/shapebus/shapebus/services/consumer/changelog"
 )
 
@@ -60,8 +56,8 @@ func (s *session) trimChanges(ctx context.Context, trimmer *changelog.Trimmer) e
 	}
 	var low changelog.Place
 	for i, p := range s.parts {
-		c, ok, err := registry.ReadCheckpoint(ctx, s.js, s.c.cfg.Source, p.n)
-		if err != nil && s.c.stats.Down.has(p.n) {
+		c, ok, err := registry.ReadCheckpoint(ctx, s.js, s.c.cfg.Source, p.N)
+		if err != nil && s.c.stats.Down.has(p.N) {
 			return nil // that has been said
 		}
 		if err != nil || !ok || c.FloorLSN == 0 || s.changes.Foreign(c.History) {
@@ -103,32 +99,11 @@ func (s *session) sweep(ctx context.Context) error {
 
 func (s *session) sweepLogs(ctx context.Context) error {
 	for _, p := range s.parts {
-		if s.c.stats.Down.has(p.n) {
+		if s.c.stats.Down.has(p.N) {
 			continue
 		}
-		st, err := s.js.Stream(ctx, s.c.cfg.Source.ShapeStream(p.n))
-		if err != nil {
+		if err := p.Sweep(ctx, s.c.cfg.Retention); err != nil {
 			return err
-		}
-		info, err := st.Info(ctx, jetstream.WithSubjectFilter(s.c.cfg.Source.LogSubjects(p.n)))
-		if err != nil {
-			return err
-		}
-		for subject, messages := range info.State.Subjects {
-			if messages != 1 { // an ended shape's log is purged down to its last word
-				continue
-			}
-			m, err := st.GetLastMsgForSubject(ctx, subject)
-			if err != nil {
-				return err
-			}
-			tail, err := wire.ParseTail(m.Header.Get(topology.HeaderTail))
-			if err != nil || !tail.Ended || time.Since(m.Time) < s.c.cfg.Retention {
-				continue
-			}
-			if err := st.Purge(ctx, jetstream.WithPurgeSubject(subject)); err != nil {
-				return err
-			}
 		}
 	}
 	return nil

@@ -17,6 +17,7 @@ import (
 	"github.com/shapebus/shapebus/pkg/wire"
 	"github.com/shapebus/shapebus/services/consumer/changelog"
 	"github.com/shapebus/shapebus/services/consumer/reconcile"
+	"github.com/shapebus/shapebus/services/consumer/shapelog"
 )
 
 // unit is a group's open unit: from the transaction whose verdict changed a
@@ -152,7 +153,7 @@ func (g *group) closeUnit(ctx context.Context, m stream.Received, c wire.Control
 		f.commitUnit(end, u.first)
 		f.outer.member = nil
 		// All members come to the same place, but for those whose partition is lost: they leave.
-		if err := ignoreLost(g.s.parts[f.partition].appendLog(context.WithoutCancel(ctx), f)); err != nil {
+		if err := shapelog.IgnoreLost(g.s.parts[f.Partition].Append(context.WithoutCancel(ctx), &f.Log)); err != nil {
 			return err
 		}
 	}
