@@ -11,6 +11,7 @@ import (
 
 	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/internal/service"
+	"github.com/shapebus/shapebus/services/consumer/shapelog"
 )
 
 // Shapes are created in batches: those of one table that wait together share a
@@ -131,7 +132,7 @@ func (b *batch) create(ctx context.Context) error {
 	for _, p := range b.members {
 		f, err := b.s.follow(p.rec, p.tail)
 		if f != nil {
-			f.life = p.life
+			f.Writer = p.writer
 		}
 		switch {
 		case err != nil:
@@ -210,33 +211,33 @@ func (b *batch) begin(ctx context.Context, members []*parked, snap *snapshotOf) 
 		b.s.c.cfg.Failpoint("after_snapshot_rows")
 		return p.store(p.ctx, func(r *registry.Shape) {
 			r.Snapshot, r.SnapshotLSN = snap.held.String(), snap.held.LSN
-			r.StartLSN, r.StartSeq, r.History = snap.start.LSN, snap.start.Seq, b.s.history.ID
-			r.SnapshotRows, r.Reason = int64(p.copied.rows), ""
+			r.StartLSN, r.StartSeq, r.History = snap.start.LSN, snap.start.Seq, b.s.changes.HistoryID()
+			r.SnapshotRows, r.Reason = int64(p.copied.Rows), ""
 			r.Table = snap.table
 		})
 	})
 	if err != nil {
 		return nil, err
 	}
-	lives := map[*life]bool{}
+	lives := map[*shapelog.Writer]bool{}
 	for _, p := range members {
-		p.f.begin(snap.held, p.copied.segment, p.copied.messages, p.copied.rows)
-		if err := ignoreLost(b.s.parts[p.partition].appendLog(ctx, p.f)); err != nil {
+		p.f.Begin(snap.held, p.copied)
+		if err := shapelog.IgnoreLost(b.s.parts[p.partition].Append(ctx, &p.f.Log)); err != nil {
 			return nil, err // the session is over
 		}
 		b.s.c.cfg.Failpoint("after_snapshot_entry")
-		lives[p.life] = true
+		lives[p.writer] = true
 	}
 	for l := range lives {
-		if err := ignoreLost(l.flush(ctx)); err != nil {
+		if err := shapelog.IgnoreLost(l.Flush(ctx)); err != nil {
 			return nil, err
 		}
 	}
 	// The logs have their beginning, so the shapes are ours; what others left is not needed.
 	return each(ctx, members, func(p *parked) error {
-		if p.fresh || p.life.over() {
-			return p.life.err()
+		if p.fresh || p.writer.Over() {
+			return p.writer.Err()
 		}
-		return b.s.purgeSegments(p.ctx, p.partition, p.handle, p.copied.segment)
+		return b.s.parts[p.partition].PurgeSegments(p.ctx, p.handle, p.copied.Segment)
 	})
 }

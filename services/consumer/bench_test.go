@@ -3,11 +3,11 @@ package consumer
 import (
 	"fmt"
 	"strconv"
-	"sync"
 	"testing"
 
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/wire"
+	"github.com/shapebus/shapebus/services/consumer/shapelog"
 )
 
 // BenchmarkRoute is the work on one change log message without its I/O: decode,
@@ -33,11 +33,11 @@ func BenchmarkRoute(b *testing.B) {
 		{"three shapes", []string{"", "owner < 30", "owner = 7"}},
 	} {
 		b.Run(bb.name, func(b *testing.B) {
-			pool := &sync.Pool{New: func() any { return wire.NewLogBuilder() }}
+			logs := shapelog.NewPartition(&shapelog.Config{Builders: shapelog.NewBuilders()}, 0)
 			r := newRouter()
 			var followers []*follower
 			for i, w := range bb.wheres {
-				f, err := newFollower(testRecord(fmt.Sprint(i), w, "id", "owner", "title"), newSets(), pool)
+				f, err := newFollower(testRecord(fmt.Sprint(i), w, "id", "owner", "title"), logs.NewLog(fmt.Sprint(i), nil, wire.Tail{}), newSets())
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -48,7 +48,7 @@ func BenchmarkRoute(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				for _, f := range followers {
-					f.tail = wire.Tail{Began: true}
+					f.Tail = wire.Tail{Began: true}
 				}
 				err := d.Decode(m.Bytes(), func(f *change.Fragment) error {
 					_, err := r.fragment(&rel, f, 1<<30, nil)
@@ -58,10 +58,8 @@ func BenchmarkRoute(b *testing.B) {
 					b.Fatal(err)
 				}
 				for _, f := range r.take() {
-					f.out.Finish()
-					f.out.Reset()
-					pool.Put(f.out)
-					f.out = nil
+					f.Finish()
+					f.Release()
 				}
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/rows, "ns/row")

@@ -188,7 +188,7 @@ func (s *session) endOnTable(ctx context.Context, oid uint32, reason string) err
 // hasGrouped reports whether a shape is in a group. Runs on the main loop.
 func (s *session) hasGrouped(f *follower) bool {
 	g := s.grouped[f.id]
-	return g != nil && g.handleOf(f.id) == f.handle
+	return g != nil && g.handleOf(f.id) == f.Handle
 }
 
 // tableChanged says what changed. now is nil when the table is gone.

@@ -19,7 +19,7 @@ import (
 type pursuit struct {
 	s       *session
 	members []*parked
-	feed    *feed
+	feed    *changelog.Feed
 	router  *router
 	back    *takeover // the members are a partition's that comes back; else nil
 }
@@ -47,7 +47,7 @@ func (s *session) catchUp(ctx context.Context, members []*parked, known bool) er
 	if err != nil || len(members) == 0 {
 		return err
 	}
-	q := &pursuit{s: s, members: members, feed: &feed{source: s.c.cfg.Source, relations: s.relations}, router: newRouter()}
+	q := &pursuit{s: s, members: members, feed: changelog.NewFeed(s.c.cfg.Source, s.relations), router: newRouter()}
 	for _, p := range members {
 		q.router.add(p.f)
 	}
@@ -88,11 +88,11 @@ func (q *pursuit) run(ctx context.Context, known bool) error {
 		}
 	}
 	first := slices.MinFunc(q.members, func(a, b *parked) int { return cmp.Compare(a.begins().LSN, b.begins().LSN) }).begins()
-	seq, err := s.seek(ctx, first.LSN, first.Seq)
+	seq, err := s.changes.Seek(ctx, first.LSN, first.Seq)
 	if err != nil {
 		return err
 	}
-	r, err := s.openChanges(ctx, stream.Place{LSN: max(first.LSN, 1) - 1}, seq, stream.ReadAhead)
+	r, err := s.changes.Open(ctx, stream.Place{LSN: max(first.LSN, 1) - 1}, seq)
 	if err != nil {
 		return err
 	}
@@ -193,7 +193,7 @@ func (q *pursuit) whole() bool {
 // replay offers one message to the members, and appends what comes of it. The
 // ended of those who cannot go on is set.
 func (q *pursuit) replay(ctx context.Context, m stream.Received) (change.LSN, error) {
-	lsn, err := q.feed.read(ctx, m,
+	lsn, err := q.feed.Read(ctx, m,
 		func(c wire.Control) error {
 			for _, p := range q.members {
 				if c.Kind == wire.ControlReset && p.f.ended == "" && p.f.concerns(change.LSN(c.LSN)) {
@@ -238,7 +238,7 @@ func (q *pursuit) flush(ctx context.Context) error {
 			continue
 		}
 		// The members of a partition that is lost are about to be stopped.
-		if err := ignoreLost(q.s.parts[f.partition].appendLog(ctx, f)); err != nil {
+		if err := shapelog.IgnoreLost(q.s.parts[f.Partition].Append(ctx, &f.Log)); err != nil {
 			return err
 		}
 	}
@@ -260,14 +260,12 @@ func (q *pursuit) join(ctx context.Context, at changelog.Place) (joined bool, er
 		if err := q.sweep(ctx); err != nil || len(q.members) == 0 {
 			return true, err
 		}
-		var wait chan struct{}
+		var wait <-chan struct{}
 		err := s.onMain(ctx, func(ctx context.Context) error {
 			if !q.whole() {
 				return nil
 			}
-			if at.Seq > s.read.Seq {
-				wait = make(chan struct{})
-				s.arrivals = append(s.arrivals, arrival{seq: at.Seq, ch: wait})
+			if wait = s.recent.Wait(at.Seq, 0); wait != nil {
 				return nil
 			}
 			if s.again != nil { // the main loop does not know yet what the shapes would be part of
@@ -302,17 +300,16 @@ func (q *pursuit) joinNear(ctx context.Context) (joined bool, err error) {
 		if err := q.sweep(ctx); err != nil || len(q.members) == 0 {
 			return true, err
 		}
-		var wait chan struct{}
+		var wait <-chan struct{}
 		err := s.onMain(ctx, func(ctx context.Context) error {
-			if _, near := s.recent.from(first.StartSeq); !near || s.again != nil {
+			if !s.recent.Holds(first.StartSeq) || s.again != nil {
 				return nil
 			}
 			if !q.whole() {
 				return nil
 			}
 			if s.applied.LSN < first.SnapshotLSN {
-				wait = make(chan struct{})
-				s.arrivals = append(s.arrivals, arrival{lsn: first.SnapshotLSN, ch: wait})
+				wait = s.recent.Wait(0, first.SnapshotLSN)
 				return nil
 			}
 			var err error
@@ -330,28 +327,10 @@ func (q *pursuit) joinNear(ctx context.Context) (joined bool, err error) {
 	}
 }
 
-// arrival is closed when the main loop has read a message and applied all up to an LSN.
-type arrival struct {
-	seq uint64
-	lsn change.LSN
-	ch  chan struct{}
-}
-
-// arrived wakes those who wait for the main loop to come to where it is.
-func (s *session) arrived() {
-	s.arrivals = slices.DeleteFunc(s.arrivals, func(a arrival) bool {
-		if a.seq > s.read.Seq || a.lsn > s.applied.LSN {
-			return false
-		}
-		close(a.ch)
-		return true
-	})
-}
-
 // meet brings parked shapes from where they are to where the main loop is, and
 // makes them live. Runs on the main loop.
 func (s *session) meet(ctx context.Context, q *pursuit, at changelog.Place) (bool, error) {
-	messages, ok := s.recent.from(at.Seq + 1)
+	messages, ok := s.recent.From(at.Seq+1, nil)
 	if !ok {
 		return false, nil
 	}
@@ -393,7 +372,7 @@ func (s *session) meet(ctx context.Context, q *pursuit, at changelog.Place) (boo
 			select {
 			case <-stored[n]:
 				return ignoreEnd(ctx, markAll(ctx, members))
-			case <-members[0].life.out.Done(): // whoever takes the shapes in again marks them
+			case <-members[0].writer.Done(): // whoever takes the shapes in again marks them
 				return nil
 			case <-ctx.Done():
 				return nil

@@ -22,7 +22,7 @@ import (
 // takeover is what is known of a partition that can be written again.
 type takeover struct {
 	p        *partition
-	life     *life
+	writer   *shapelog.Writer
 	cp       wire.Checkpoint
 	records  []*registry.Shape
 	tails    shapelog.Tails
@@ -54,12 +54,12 @@ func (s *session) bringBack(ctx context.Context, p *partition) error {
 			return nil
 		})
 		if err != nil && t != nil {
-			t.life.out.Close()
+			t.writer.Close()
 		}
 		if err != nil || failed == nil {
 			return ignoreOver(ctx, err)
 		}
-		s.log.DebugContext(ctx, "the partition is not back yet", slog.Int("partition", p.n), slog.Any("error", failed))
+		s.log.DebugContext(ctx, "the partition is not back yet", slog.Int("partition", p.N), slog.Any("error", failed))
 	}
 	return nil
 }
@@ -72,10 +72,10 @@ const maxReturn = 5 * time.Second
 func (s *session) lookAt(ctx context.Context, p *partition) (t *takeover, err error) {
 	ctx, cancel := context.WithTimeout(ctx, lookTime)
 	defer cancel()
-	l, err := s.c.openLife(ctx, p.n)
+	l, err := p.Open(ctx)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		if err = s.c.cfg.Source.EnsureShapeLog(ctx, s.js, p.n, s.c.cfg.ShapeLogs); err == nil {
-			l, err = s.c.openLife(ctx, p.n)
+		if err = s.c.cfg.Source.EnsureShapeLog(ctx, s.js, p.N, s.c.cfg.ShapeLogs); err == nil {
+			l, err = p.Open(ctx)
 		}
 	}
 	if err != nil {
@@ -83,7 +83,7 @@ func (s *session) lookAt(ctx context.Context, p *partition) (t *takeover, err er
 	}
 	defer func() {
 		if err != nil {
-			l.out.Close()
+			l.Close()
 		}
 	}()
 	// A process that slept past its lease must not write behind its successor:
@@ -91,20 +91,20 @@ func (s *session) lookAt(ctx context.Context, p *partition) (t *takeover, err er
 	if err := s.lease.Verify(ctx); err != nil {
 		return nil, err
 	}
-	t = &takeover{p: p, life: l}
-	if t.cp, _, err = registry.ReadCheckpoint(ctx, s.js, s.c.cfg.Source, p.n); err != nil {
+	t = &takeover{p: p, writer: l}
+	if t.cp, _, err = registry.ReadCheckpoint(ctx, s.js, s.c.cfg.Source, p.N); err != nil {
 		return nil, err
 	}
-	l.out.SetStall(probeStall)
+	l.SetStall(probeStall)
 	// This shows that the stream can be written, and behind its fence nothing
 	// comes any more that an earlier life had on its way: what is read now is the end.
-	if err := p.checkpointIn(ctx, l, t.cp, nil); err != nil {
+	if err := p.Checkpoint(ctx, l, t.cp, nil); err != nil {
 		return nil, err
 	}
-	if err := l.flush(ctx); err != nil {
+	if err := l.Flush(ctx); err != nil {
 		return nil, err
 	}
-	l.out.SetStall(s.c.cfg.Stall)
+	l.SetStall(s.c.cfg.Stall)
 	p.floor.Store(floorIn(t.cp))
 	err = s.onMain(ctx, func(context.Context) error {
 		p.missed = map[string]registry.Event{}
@@ -113,18 +113,18 @@ func (s *session) lookAt(ctx context.Context, p *partition) (t *takeover, err er
 	if err != nil {
 		return nil, err
 	}
-	if t.records, t.bad, err = s.recordsOf(ctx, p.n); err != nil {
+	if t.records, t.bad, err = s.recordsOf(ctx, p.N); err != nil {
 		return nil, err
 	}
 	t.tails = shapelog.NewTails()
 	if err := shapelog.ReadTails(ctx, s.js, s.c.cfg.Source, t.records, &t.tails); err != nil {
 		return nil, err
 	}
-	t.tails.Partitions[p.n] = true
+	t.tails.Partitions[p.N] = true
 	if err := s.onMain(ctx, func(ctx context.Context) error { return s.keepNeeded(ctx, t.records, t.tails) }); err != nil {
 		return nil, err
 	}
-	if t.entrants, err = s.entrants(ctx, t.records, t.tails, map[int]wire.Checkpoint{p.n: t.cp}); err != nil {
+	if t.entrants, err = s.entrants(ctx, t.records, t.tails, map[int]wire.Checkpoint{p.N: t.cp}); err != nil {
 		return nil, err
 	}
 	return t, nil
@@ -168,23 +168,23 @@ func (s *session) recordsOf(ctx context.Context, partition int) ([]*registry.Sha
 // takeIn begins to take a partition in. Runs on the main loop.
 func (s *session) takeIn(ctx context.Context, t *takeover) error {
 	p := t.p
-	p.life.Store(t.life)
+	p.writer.Store(t.writer)
 	p.phase = catching
-	s.watchLife(ctx, p, t.life)
+	s.watchWriter(ctx, p, t.writer)
 	s.watchSets(ctx, t.records, t.tails)
-	q := &pursuit{s: s, back: t, feed: &feed{source: s.c.cfg.Source, relations: s.relations}, router: newRouter()}
+	q := &pursuit{s: s, back: t, feed: changelog.NewFeed(s.c.cfg.Source, s.relations), router: newRouter()}
 	for _, e := range t.entrants {
 		delete(s.finished, e.rec.Handle)
 		if e.f == nil {
 			continue
 		}
-		e.f.life = t.life
+		e.f.Writer = t.writer
 		if e.course == courseGroup {
 			from := e.at
 			if len(e.put) > 0 {
 				from-- // what is aside is written at e.at
 			}
-			s.sets.rewind(e.f.handle, from, e.tail.Committed)
+			s.sets.rewind(e.f.Handle, from, e.tail.Committed)
 			continue
 		}
 		if s.superseded(e) {
@@ -224,17 +224,17 @@ func (s *session) comeBack(ctx context.Context, q *pursuit) error {
 			err = settleAll(ctx, q.members, err)
 		}
 		switch {
-		case ctx.Err() != nil || isLost(err) || t.life.over():
-			return ignoreLost(err)
+		case ctx.Err() != nil || shapelog.IsLost(err) || t.writer.Over():
+			return shapelog.IgnoreLost(err)
 		case err != nil && s.gone(ctx) != nil:
 			return err
 		case err != nil:
-			t.life.kill(err) // and the next attempt begins from the start
+			t.writer.Kill(err) // and the next attempt begins from the start
 			return nil
 		}
 	}
 	return ignoreOver(ctx, s.onMain(ctx, func(ctx context.Context) error {
-		if t.done || t.p.life.Load() != t.life {
+		if t.done || t.p.writer.Load() != t.writer {
 			return nil
 		}
 		return s.raise(ctx, t)
@@ -270,7 +270,7 @@ func (s *session) raise(ctx context.Context, t *takeover) error {
 		}
 	}
 	s.saved = [2]changelog.Place{} // so that a checkpoint is written soon
-	s.log.InfoContext(ctx, "the partition is back", slog.Int("partition", p.n), slog.Int("shapes", len(t.records)), slog.Duration("after", waited))
+	s.log.InfoContext(ctx, "the partition is back", slog.Int("partition", p.N), slog.Int("shapes", len(t.records)), slog.Duration("after", waited))
 	s.tellDown(ctx)
 	return nil
 }
@@ -304,9 +304,9 @@ func (s *session) openParts(ctx context.Context) error {
 	for i, p := range s.parts {
 		go func() {
 			defer func() { done <- struct{}{} }()
-			var l *life
-			if l, errs[i] = s.c.openLife(ctx, p.n); errs[i] == nil {
-				p.life.Store(l)
+			var l *shapelog.Writer
+			if l, errs[i] = p.Open(ctx); errs[i] == nil {
+				p.writer.Store(l)
 			}
 		}()
 	}

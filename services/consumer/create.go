@@ -14,6 +14,7 @@ import (
 	"github.com/shapebus/shapebus/pkg/control"
 	"github.com/shapebus/shapebus/pkg/wire"
 	"github.com/shapebus/shapebus/services/consumer/changelog"
+	"github.com/shapebus/shapebus/services/consumer/shapelog"
 )
 
 // parked is a shape that is being created: it is not fed by the main loop but
@@ -25,10 +26,10 @@ type parked struct {
 	id        string
 	handle    string
 	partition int
-	table     *pg.TableInfo   // as the shape is made for it
-	structure string          // of table
-	life      *life           // of the partition
-	ctx       context.Context //nolint:containedctx // of this shape's creation: a batch has many
+	table     *pg.TableInfo    // as the shape is made for it
+	structure string           // of table
+	writer    *shapelog.Writer // of the partition
+	ctx       context.Context  //nolint:containedctx // of this shape's creation: a batch has many
 	cancel    context.CancelCauseFunc
 	log       *slog.Logger
 
@@ -44,7 +45,7 @@ type parked struct {
 	pause service.Backoff
 
 	f      *follower
-	copied copied // its segment, once that is written
+	copied shapelog.Copied // its segment, once that is written
 
 	// behind: it was live and catches up from a place, because its partition
 	// could not be written for a while.
@@ -111,7 +112,7 @@ func (s *session) park(ctx context.Context, rec *registry.Shape, tail wire.Tail,
 func (s *session) newParked(ctx context.Context, rec *registry.Shape, tail wire.Tail) *parked {
 	ctx, cancel := context.WithCancelCause(ctx)
 	return &parked{
-		s: s, id: rec.ID, handle: rec.Handle, partition: rec.Partition, life: s.parts[rec.Partition].life.Load(),
+		s: s, id: rec.ID, handle: rec.Handle, partition: rec.Partition, writer: s.parts[rec.Partition].writer.Load(),
 		table: rec.Table, structure: rec.Structure, ctx: ctx, cancel: cancel,
 		log: s.log.With(slog.String("shape", rec.Handle)),
 		rec: rec, tail: tail,
@@ -152,11 +153,11 @@ func (p *parked) settle(ctx context.Context, err error) error {
 		return nil //nolint:nilerr // the session is over, and the next one goes on
 	case errors.As(err, &fin):
 		return p.end(ctx, fin.Error(), true)
-	case p.life.over():
-		return ignoreLost(p.life.err()) // the shape is taken in again when its partition is back, or by the next session
+	case p.writer.Over():
+		return shapelog.IgnoreLost(p.writer.Err()) // the shape is taken in again when its partition is back, or by the next session
 	}
 	if p.f != nil {
-		p.tail = p.f.appended
+		p.tail = p.f.Appended
 	}
 	if errors.Is(err, errAgain) {
 		return p.again(ctx)
@@ -204,11 +205,11 @@ func (s *session) endParked(ctx context.Context, p *parked, reason string, keepR
 	if s.parked[p.id] == p {
 		s.unpark(p.id)
 	}
-	f := p.f
-	if f == nil {
-		f = &follower{id: p.id, handle: p.handle, partition: p.partition, life: p.life, builders: s.builders, tail: p.tail, appended: p.tail}
+	if p.f != nil {
+		return s.endFollower(ctx, p.f, reason, keepRecord)
 	}
-	return s.endFollower(ctx, f, reason, keepRecord)
+	l := s.parts[p.partition].NewLog(p.handle, p.writer, p.tail)
+	return s.endLog(ctx, &l, reason, keepRecord)
 }
 
 // ignoreOver drops an error that only says that the session or ctx ended: the

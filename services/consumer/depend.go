@@ -31,9 +31,9 @@ func (s *session) watchSet(ctx context.Context, q registry.Subquery, committed *
 		s.sets.anchor(q.Handle, *committed)
 		return
 	}
-	if f := s.live[q.ID]; f != nil && f.handle == q.Handle {
+	if f := s.live[q.ID]; f != nil && f.Handle == q.Handle {
 		f.inner.Store(true)
-		s.sets.anchor(q.Handle, f.tail.Committed)
+		s.sets.anchor(q.Handle, f.Tail.Committed)
 		s.sets.place(q.Handle, true, 0)
 		return
 	}
@@ -43,7 +43,7 @@ func (s *session) watchSet(ctx context.Context, q registry.Subquery, committed *
 	}
 	g.mu.Lock()
 	f := g.members[q.ID]
-	is := f != nil && f.handle == q.Handle
+	is := f != nil && f.Handle == q.Handle
 	if is {
 		f.inner.Store(true)
 	}
@@ -68,11 +68,11 @@ func (s *session) anchor(ctx context.Context, q registry.Subquery, since change.
 		return err
 	}
 	for {
-		err := s.parts[q.Partition].life.Load().flush(ctx)
+		err := s.parts[q.Partition].writer.Load().Flush(ctx)
 		if err == nil {
 			break
 		}
-		if !isLost(err) {
+		if !shapelog.IsLost(err) {
 			return err
 		}
 		service.WaitFor(ctx, lastLook) // the partition may come back
@@ -123,7 +123,7 @@ func (s *session) downstream(inner []string) []*follower {
 			if !taken[f] {
 				taken[f] = true
 				all = append(all, f)
-				queue = append(queue, f.handle) // who depends on it waits for it
+				queue = append(queue, f.Handle) // who depends on it waits for it
 			}
 		}
 	}
@@ -170,9 +170,9 @@ func (s *session) startGroup(ctx context.Context, g *group) {
 // noteMarkers has the commit markers of a shape noted from now on if others depend
 // on it. It must not run: what it wrote so far is anchored.
 func (s *session) noteMarkers(f *follower) {
-	watched := s.sets.watched(f.handle)
+	watched := s.sets.watched(f.Handle)
 	if before := f.inner.Swap(watched); watched && !before {
-		s.sets.anchor(f.handle, f.tail.Committed)
+		s.sets.anchor(f.Handle, f.Tail.Committed)
 	}
 }
 
@@ -191,7 +191,7 @@ func (s *session) addLive(f *follower) {
 		}
 	}
 	s.router.add(f)
-	s.sets.place(f.handle, true, f.after)
+	s.sets.place(f.Handle, true, f.after)
 	s.c.stats.Live.Store(int64(len(s.live)))
 }
 
@@ -205,7 +205,7 @@ func (s *session) removeLive(f *follower) bool {
 	s.router.remove(f)
 	delete(s.live, f.id)
 	s.c.stats.Live.Store(int64(len(s.live)))
-	s.sets.place(f.handle, false, s.applied.LSN)
+	s.sets.place(f.Handle, false, s.applied.LSN)
 	if f.outer == nil {
 		return true
 	}

@@ -41,7 +41,7 @@ func (s *session) tellDown(ctx context.Context) {
 	var list []Down
 	for _, p := range s.parts {
 		if p.phase != up && p.why != nil {
-			list = append(list, Down{p.n, p.since, p.why.Error()})
+			list = append(list, Down{p.N, p.since, p.why.Error()})
 		}
 	}
 	d := &s.c.stats.Down

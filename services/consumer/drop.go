@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/shapebus/shapebus/internal/registry"
+	"github.com/shapebus/shapebus/services/consumer/shapelog"
 )
 
 // A partition whose stream takes nothing more, or does not answer, leaves the
@@ -18,7 +19,7 @@ import (
 // noteLost drops an error that concerns one partition only, and notes that it
 // must be dropped before the main loop does anything else. Runs on the main loop.
 func (s *session) noteLost(err error) error {
-	if isLost(err) {
+	if shapelog.IsLost(err) {
 		s.lost = true
 		return nil
 	}
@@ -33,26 +34,26 @@ func (s *session) dropLost(ctx context.Context) {
 	}
 	s.lost = false
 	for _, p := range s.parts {
-		if err := p.life.Load().err(); p.phase != down && isLost(err) {
+		if err := p.writer.Load().Err(); p.phase != down && shapelog.IsLost(err) {
 			s.drop(ctx, p, err)
 		}
 	}
 }
 
-// watchLife waits for the end of a partition's life.
-func (s *session) watchLife(ctx context.Context, p *partition, l *life) {
+// watchWriter waits for the end of a partition's life.
+func (s *session) watchWriter(ctx context.Context, p *partition, l *shapelog.Writer) {
 	s.group.Go(func() error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-l.out.Done():
+		case <-l.Done():
 		}
-		if err := l.err(); !isLost(err) {
+		if err := l.Err(); !shapelog.IsLost(err) {
 			return ignoreEnd(ctx, err)
 		}
 		return ignoreOver(ctx, s.onMain(ctx, func(ctx context.Context) error {
-			if p.life.Load() == l {
-				s.drop(ctx, p, l.err())
+			if p.writer.Load() == l {
+				s.drop(ctx, p, l.Err())
 			}
 			return nil
 		}))
@@ -61,36 +62,36 @@ func (s *session) watchLife(ctx context.Context, p *partition, l *life) {
 
 // drop goes on without a partition. Runs on the main loop.
 func (s *session) drop(ctx context.Context, p *partition, why error) {
-	l := p.life.Load()
-	l.out.Close()
-	p.life.Store(nil)
+	l := p.writer.Load()
+	l.Close()
+	p.writer.Store(nil)
 	if s.ctx.Err() != nil { // the session leaves, and what was on its way with it
 		p.phase = down
 		return
 	}
-	p.pause.Lasted(time.Since(l.began))
+	p.pause.Lasted(l.Age())
 	was := p.phase
 	p.enter(down, why)
 	s.c.stats.Drops.Add(1)
 	s.c.stats.LastError.Store(why.Error())
 	shapes := 0
 	for _, f := range s.live {
-		if f.partition == p.n {
+		if f.Partition == p.N {
 			s.removeLive(f)
-			s.sets.stop(f.handle)
+			s.sets.stop(f.Handle)
 			shapes++
 		}
 	}
-	s.waiting = slices.DeleteFunc(s.waiting, func(k *parked) bool { return k.partition == p.n })
+	s.waiting = slices.DeleteFunc(s.waiting, func(k *parked) bool { return k.partition == p.N })
 	for id, k := range s.parked {
-		if k.partition == p.n {
+		if k.partition == p.N {
 			k.cancel(why)
 			s.unpark(id)
 			shapes++
 		}
 	}
 	for g := range s.groups {
-		for _, f := range g.lose(p.n) {
+		for _, f := range g.lose(p.N) {
 			if s.grouped[f.id] == g {
 				delete(s.grouped, f.id)
 			}
@@ -107,7 +108,7 @@ func (s *session) drop(ctx context.Context, p *partition, why error) {
 	if was == catching {
 		level = slog.LevelDebug // it has been said when it went down first
 	}
-	s.log.Log(ctx, level, "a partition cannot be written; its shapes wait, all others go on", slog.Int("partition", p.n), slog.Int("shapes", shapes), slog.Any("error", why))
+	s.log.Log(ctx, level, "a partition cannot be written; its shapes wait, all others go on", slog.Int("partition", p.N), slog.Int("shapes", shapes), slog.Any("error", why))
 	s.tellDown(ctx)
 	s.group.Go(func() error { return s.bringBack(ctx, p) })
 }
@@ -127,7 +128,7 @@ func (g *group) lose(partition int) (lost []*follower) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, f := range g.members {
-		if f.partition == partition {
+		if f.Partition == partition {
 			lost = append(lost, f)
 		}
 	}
@@ -191,7 +192,7 @@ func (s *session) split(ctx context.Context, g *group) {
 // group's goroutine, or on the main loop while that waits for it.
 func (g *group) hasLost() bool {
 	for _, f := range g.members {
-		if f.life.over() {
+		if f.Writer.Over() {
 			return true
 		}
 	}

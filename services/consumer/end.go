@@ -8,8 +8,6 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/pkg/control"
 	"github.com/shapebus/shapebus/pkg/wire"
@@ -29,7 +27,7 @@ func (s *session) endLive(ctx context.Context, f *follower, reason string) error
 	if s.removeLive(f) {
 		return s.endFollower(ctx, f, reason, true)
 	}
-	if g := s.grouped[f.id]; g != nil && g.handleOf(f.id) == f.handle {
+	if g := s.grouped[f.id]; g != nil && g.handleOf(f.id) == f.Handle {
 		g.end(f.id, reason, true) // its goroutine does the rest
 	}
 	return nil
@@ -60,23 +58,35 @@ func (s *session) endRecord(ctx context.Context, rec *registry.Shape, tail wire.
 		}
 		reason = cmp.Or(word, reason)
 	}
-	f := &follower{id: rec.ID, handle: rec.Handle, partition: rec.Partition, life: s.parts[rec.Partition].life.Load(), tail: tail, appended: tail, builders: s.builders}
-	return s.endFollower(ctx, f, reason, true)
+	l := s.logOf(rec.Partition, rec.Handle, tail)
+	return s.endLog(ctx, &l, reason, true)
 }
 
-// endFollower appends the shape's last word, once, and ends those that depend on it. The rest is
+// logOf is the log of a shape that nobody runs.
+func (s *session) logOf(partition int, handle string, tail wire.Tail) shapelog.Log {
+	p := s.parts[partition]
+	return p.NewLog(handle, p.writer.Load(), tail)
+}
+
+// endFollower ends a shape that somebody ran.
+func (s *session) endFollower(ctx context.Context, f *follower, reason string, keepRecord bool) error {
+	f.ended = reason
+	return s.endLog(ctx, &f.Log, reason, keepRecord)
+}
+
+// endLog appends a log's last word, once, and ends those that depend on it. The rest is
 // done aside: what is left undone by a crash is done by the next start. When the shape's partition
 // is lost nothing is done: whoever takes that in again comes upon the reason again.
-func (s *session) endFollower(ctx context.Context, f *follower, reason string, keepRecord bool) error {
-	first := !s.finished[f.handle]
-	if first && !f.appended.Ended {
-		f.end(reason)
-		if err := s.parts[f.partition].appendLog(ctx, f); err != nil {
+func (s *session) endLog(ctx context.Context, l *shapelog.Log, reason string, keepRecord bool) error {
+	first := !s.finished[l.Handle]
+	if first && !l.Appended.Ended {
+		l.End(reason)
+		if err := s.parts[l.Partition].Append(ctx, l); err != nil {
 			return s.noteLost(err)
 		}
 	}
-	s.finished[f.handle] = true
-	s.log.InfoContext(ctx, "shape ended", slog.String("shape", f.handle), slog.String("reason", reason))
+	s.finished[l.Handle] = true
+	s.log.InfoContext(ctx, "shape ended", slog.String("shape", l.Handle), slog.String("reason", reason))
 	s.group.Go(func() error {
 		select {
 		case s.enders <- struct{}{}:
@@ -84,25 +94,25 @@ func (s *session) endFollower(ctx context.Context, f *follower, reason string, k
 		case <-ctx.Done():
 			return nil
 		}
-		if err := f.life.flush(ctx); err != nil {
-			return ignoreEnd(ctx, ignoreLost(err))
+		if err := l.Writer.Flush(ctx); err != nil {
+			return ignoreEnd(ctx, shapelog.IgnoreLost(err))
 		}
-		if err := s.purge(ctx, f.partition, f.handle, 1); err != nil {
+		if err := s.parts[l.Partition].Purge(ctx, l.Handle, 1); err != nil {
 			if s.gone(ctx) != nil {
 				return ignoreEnd(ctx, err)
 			}
-			f.life.kill(fmt.Errorf("purge log of shape %s: %w", f.handle, err)) // and when the partition is back this is made up for
+			l.Writer.Kill(fmt.Errorf("purge log of shape %s: %w", l.Handle, err)) // and when the partition is back this is made up for
 			return nil
 		}
 		if !keepRecord {
 			return nil
 		}
-		return ignoreEnd(ctx, s.closeRecord(ctx, f.id, f.handle, reason))
+		return ignoreEnd(ctx, s.closeRecord(ctx, shapelog.IDOf(l.Handle), l.Handle, reason))
 	})
 	if !first {
 		return nil
 	}
-	return s.endDependents(ctx, f.handle, reason)
+	return s.endDependents(ctx, l.Handle, reason)
 }
 
 // closeRecord removes the record of a shape that was asked to go, and marks
@@ -127,39 +137,4 @@ func (s *session) closeRecord(ctx context.Context, id, handle, reason string) er
 			return err
 		}
 	}
-}
-
-// purge removes a shape's log but for the last keep messages, and its segments: in this order, so
-// that no log refers to rows that are gone.
-func (s *session) purge(ctx context.Context, partition int, handle string, keep uint64) error {
-	st, err := s.js.Stream(ctx, s.c.cfg.Source.ShapeStream(partition))
-	if err != nil {
-		return err
-	}
-	if err := st.Purge(ctx, jetstream.WithPurgeSubject(s.c.cfg.Source.LogSubject(partition, handle)), jetstream.WithPurgeKeep(keep)); err != nil {
-		return err
-	}
-	return s.purgeSegments(ctx, partition, handle, 0)
-}
-
-// purgeSegments removes a shape's segments but for one.
-func (s *session) purgeSegments(ctx context.Context, partition int, handle string, keep uint64) error {
-	src := s.c.cfg.Source
-	st, err := s.js.Stream(ctx, src.ShapeStream(partition))
-	if err != nil {
-		return err
-	}
-	info, err := st.Info(ctx, jetstream.WithSubjectFilter(src.SegmentSubjects(partition, handle)))
-	if err != nil {
-		return err
-	}
-	for subject := range info.State.Subjects {
-		if subject == src.SegmentSubject(partition, handle, keep) {
-			continue
-		}
-		if err := st.Purge(ctx, jetstream.WithPurgeSubject(subject)); err != nil {
-			return err
-		}
-	}
-	return nil
 }

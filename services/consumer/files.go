@@ -152,7 +152,7 @@ func (s *session) judgeTable(ctx context.Context, on *onTable, now *pg.TableInfo
 		}
 		f.files, f.filesAt = now, at
 		s.group.Go(func() error { // a start that knows the old files only would end the shape
-			return ignoreEnd(s.ctx, s.state(s.ctx, f.id, f.handle, func(r *registry.Shape) { r.Table = now }))
+			return ignoreEnd(s.ctx, s.state(s.ctx, f.id, f.Handle, func(r *registry.Shape) { r.Table = now }))
 		})
 	}
 	return nil

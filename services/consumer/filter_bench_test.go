@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"runtime"
 	"strconv"
-	"sync"
 	"testing"
 
 	"github.com/shapebus/shapebus/internal/pg"
@@ -12,6 +11,7 @@ import (
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/shape"
 	"github.com/shapebus/shapebus/pkg/wire"
+	"github.com/shapebus/shapebus/services/consumer/shapelog"
 )
 
 // The table of BenchmarkFilter: that of an app with users and projects.
@@ -70,7 +70,7 @@ var benchKinds = []struct {
 // each shape holds, in bytes.
 func benchRouter(tb testing.TB, n int, kind func(int) (string, []string)) (*router, float64) {
 	tb.Helper()
-	s := &session{builders: &sync.Pool{New: func() any { return wire.NewLogBuilder() }}, live: map[string]*follower{}, parts: []*partition{{}}}
+	s := &session{live: map[string]*follower{}, parts: []*partition{{Partition: shapelog.NewPartition(&shapelog.Config{Builders: shapelog.NewBuilders()}, 0)}}}
 	r := newRouter()
 	heap := func() float64 {
 		var m runtime.MemStats
@@ -140,9 +140,7 @@ func benchRoute(b *testing.B, r *router, row func(i int) change.Row) {
 			b.Fatal(err)
 		}
 		for _, s := range r.take() {
-			s.out.Reset()
-			s.builders.Put(s.out)
-			s.out = nil
+			s.Release()
 		}
 	}
 	for range fragments { // the first one also compares every shape with the schema

@@ -5,7 +5,6 @@ import (
 	"maps"
 	"slices"
 	"strconv"
-	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -16,6 +15,7 @@ import (
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/shape"
 	"github.com/shapebus/shapebus/pkg/wire"
+	"github.com/shapebus/shapebus/services/consumer/shapelog"
 )
 
 // The tests of this file play random transactions through the router and the
@@ -134,31 +134,31 @@ type testLog struct {
 // play runs fragments through a router with one follower per shape, as the
 // main loop does, and appends to logs. tails are where they stand.
 func play(t *rapid.T, h history, logs []testLog, limit int) {
-	pool := &sync.Pool{New: func() any { return wire.NewLogBuilder() }}
+	partition := shapelog.NewPartition(&shapelog.Config{Builders: shapelog.NewBuilders()}, 0)
 	r := newRouter()
 	followers := make([]*follower, len(testShapes))
 	for i, def := range testShapes {
-		f, err := newFollower(testRecord(strconv.Itoa(i), def.where, def.columns...), newSets(), pool)
+		tail := wire.Tail{Began: true}
+		if n := len(logs[i].tails); n > 0 {
+			tail = logs[i].tails[n-1]
+		}
+		f, err := newFollower(testRecord(strconv.Itoa(i), def.where, def.columns...), partition.NewLog(strconv.Itoa(i), nil, tail), newSets())
 		if err != nil {
 			t.Fatal(err)
 		}
-		f.tail.Began = true
-		if n := len(logs[i].tails); n > 0 {
-			f.tail = logs[i].tails[n-1]
-		}
-		f.appended = f.tail
 		r.add(f)
 		followers[i] = f
 	}
 	flush := func() error {
 		for _, f := range r.take() {
-			i, err := strconv.Atoi(f.handle)
+			i, err := strconv.Atoi(f.Handle)
 			if err != nil {
 				return err
 			}
-			logs[i].messages = append(logs[i].messages, slices.Clone(f.out.Finish()))
-			logs[i].tails = append(logs[i].tails, f.tail)
-			f.appended, f.out = f.tail, nil
+			logs[i].messages = append(logs[i].messages, slices.Clone(f.Finish()))
+			logs[i].tails = append(logs[i].tails, f.Tail)
+			f.Appended = f.Tail
+			f.Release()
 		}
 		return nil
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/services/consumer/changelog"
 	"github.com/shapebus/shapebus/services/consumer/reconcile"
+	"github.com/shapebus/shapebus/services/consumer/shapelog"
 )
 
 // group is some outer shapes of one table that stand at one place of the
@@ -43,8 +44,8 @@ type group struct {
 
 	// State of an attempt.
 	views  []*valueset.View // by set: as of at
-	cursor *cursor
-	feed   *feed
+	cursor *changelog.Cursor
+	feed   *changelog.Feed
 	txn    openTxn    // the transaction being read
 	begun  change.LSN // the last commit whose verdicts were taken
 	skip   bool       // it is put aside
@@ -99,7 +100,7 @@ func (s *session) newGroup(members []*follower, at changelog.Place, aside []reco
 			g.nested = g.nested || q.Unit
 		}
 		s.grouped[f.id] = g
-		s.sets.place(f.handle, false, g.known())
+		s.sets.place(f.Handle, false, g.known())
 	}
 	s.groups[g] = true
 	s.countParked()
@@ -142,7 +143,7 @@ func (g *group) run(ctx context.Context) error {
 		case g.over() != nil:
 			cancel(nil)
 			return g.over()
-		case isLost(err): // the others go on without those of the lost partition
+		case shapelog.IsLost(err): // the others go on without those of the lost partition
 		default:
 			g.s.c.stats.Retries.Add(1)
 			g.s.c.stats.LastError.Store(err.Error())
@@ -168,7 +169,7 @@ func (g *group) fill() {
 // over is why the session is over, if what ended a member's partition ends all.
 func (g *group) over() error {
 	for _, f := range g.members {
-		if err := ignoreLost(f.life.err()); err != nil {
+		if err := shapelog.IgnoreLost(f.Writer.Err()); err != nil {
 			return err
 		}
 	}
@@ -182,7 +183,7 @@ func (g *group) reset(ctx context.Context) {
 		g.unit = nil
 	}
 	if g.cursor != nil {
-		g.cursor.close() //nolint:contextcheck // as in stream.Reader.Close
+		g.cursor.Close() //nolint:contextcheck // as in stream.Reader.Close
 	}
 	for i := range g.views {
 		g.s.sets.release(g.sets[i])
@@ -233,7 +234,7 @@ func (g *group) endSome(ctx context.Context) (left bool, err error) {
 			}
 		}
 		for id, f := range g.members {
-			if f.life.over() {
+			if f.Writer.Over() {
 				g.drop(id)
 			}
 		}
@@ -277,8 +278,8 @@ func (g *group) drop(id string) *follower {
 // attempt processes the change log from the place that counts. It returns nil
 // when all members have joined the main loop.
 func (g *group) attempt(ctx context.Context) error {
-	g.cursor = &cursor{s: g.s}
-	g.feed = &feed{source: g.s.c.cfg.Source, relations: g.s.relations}
+	g.cursor = changelog.NewCursor(g.s.changes, g.s.recent)
+	g.feed = changelog.NewFeed(g.s.c.cfg.Source, g.s.relations)
 	for _, set := range g.sets {
 		if err := g.awaitBase(ctx, set); err != nil {
 			return err
@@ -296,14 +297,14 @@ func (g *group) attempt(ctx context.Context) error {
 		if err := g.voidOpen(ctx); err != nil {
 			return err
 		}
-		g.cursor.begin(g.at.LSN, g.at.Seq+1)
+		g.cursor.Begin(g.at.LSN, g.at.Seq+1)
 		g.setAside(g.aside)
 		if err := g.backlog(ctx); err != nil {
 			return err
 		}
 	}
 	for {
-		m, ok, err := g.cursor.read(ctx)
+		m, ok, err := g.cursor.Read(ctx)
 		if errors.Is(err, stream.ErrGap) {
 			return &final{errors.New(reasonDiscarded)}
 		}
@@ -366,19 +367,16 @@ func (g *group) voidOpen(ctx context.Context) error {
 	g.router.take()
 	g.shift = 0
 	for _, f := range g.members {
-		if f.out != nil { // gathered and not appended: forget it
-			f.out.Reset()
-			f.tail = f.appended
-		}
-		if f.tail.Open() {
-			f.void()
+		f.Forget()
+		if f.Tail.Open() {
+			f.Void()
 			g.s.c.stats.Voids.Add(1)
-			if err := g.s.parts[f.partition].appendLog(ctx, f); err != nil {
+			if err := g.s.parts[f.Partition].Append(ctx, &f.Log); err != nil {
 				return err
 			}
 		}
-		if f.tail.Last.LSN == g.at.LSN {
-			g.shift = max(g.shift, f.tail.Last.Op)
+		if f.Tail.Last.LSN == g.at.LSN {
+			g.shift = max(g.shift, f.Tail.Last.Op)
 		}
 	}
 	g.router.reopen()
@@ -400,7 +398,7 @@ func (g *group) handleOf(id string) string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if f := g.members[id]; f != nil {
-		return f.handle
+		return f.Handle
 	}
 	return ""
 }

@@ -19,7 +19,7 @@ func (g *group) join(ctx context.Context) error {
 		g.mu.Lock()
 		blocked := len(g.ending) > 0 || g.hasLost()
 		g.mu.Unlock()
-		if blocked || s.again != nil || s.open.lsn != 0 || s.read.Seq >= g.cursor.next || !g.current() {
+		if blocked || s.again != nil || s.open.lsn != 0 || s.read.Seq >= g.cursor.Next || !g.current() {
 			return nil
 		}
 		if g.creating != nil && s.applied.LSN < g.creating.rec.SnapshotLSN {
@@ -64,10 +64,10 @@ func (g *group) handOver() {
 // shape's record that it is live.
 func (s *session) coverAndMarkLive(ctx context.Context, rec *registry.Shape) error {
 	covered := make(chan struct{})
-	l := s.parts[rec.Partition].life.Load()
+	l := s.parts[rec.Partition].writer.Load()
 	s.group.Go(func() error {
 		select {
-		case <-l.out.Done(): // whoever takes the shape in again marks it
+		case <-l.Done(): // whoever takes the shape in again marks it
 			return nil
 		case <-covered:
 			p := &parked{s: s, id: rec.ID, handle: rec.Handle, log: s.log.With(slog.String("shape", rec.Handle)), rec: rec}
@@ -97,7 +97,7 @@ func (g *group) current() bool {
 // idle waits at the main loop's place until there may be something to do.
 func (g *group) idle(ctx context.Context) error {
 	if g.unit != nil { // its barrier comes, whatever the sets are at
-		return g.cursor.wait(ctx, func() { g.s.nudge(ctx, g.unit.id) })
+		return g.cursor.Wait(ctx, g.s.c.cfg.Nudge, func() { g.s.nudge(ctx, g.unit.id) })
 	}
 	live := true
 	for _, set := range g.sets {
@@ -117,5 +117,5 @@ func (g *group) idle(ctx context.Context) error {
 			return err
 		}
 	}
-	return g.cursor.wait(ctx, nil)
+	return g.cursor.Wait(ctx, g.s.c.cfg.Nudge, nil)
 }

@@ -37,8 +37,8 @@ func (g *group) handles() map[int][]string {
 	if g.listed == nil {
 		g.listed = map[int][]string{}
 		for _, f := range g.members {
-			if !f.life.over() { // else it is about to leave, and may be in another group already
-				g.listed[f.partition] = append(g.listed[f.partition], f.handle)
+			if !f.Writer.Over() { // else it is about to leave, and may be in another group already
+				g.listed[f.Partition] = append(g.listed[f.Partition], f.Handle)
 			}
 		}
 		for _, handles := range g.listed {

@@ -47,13 +47,13 @@ func (g *group) setAside(txns []reconcile.Txn) {
 
 // again reads one transaction that was put aside.
 func (g *group) again(ctx context.Context, t reconcile.Txn) error {
-	c := &cursor{s: g.s}
-	c.begin(t.LSN-1, t.First)
-	defer c.close() //nolint:contextcheck // as in stream.Reader.Close
+	c := changelog.NewCursor(g.s.changes, g.s.recent)
+	c.Begin(t.LSN-1, t.First)
+	defer c.Close() //nolint:contextcheck // as in stream.Reader.Close
 	g.begun = 0     // it may be the one that was begun last, when it was put aside
-	fd := &feed{source: g.s.c.cfg.Source, relations: g.s.relations}
+	fd := changelog.NewFeed(g.s.c.cfg.Source, g.s.relations)
 	for done, waited := false, false; !done; {
-		m, ok, err := c.read(ctx)
+		m, ok, err := c.Read(ctx)
 		if errors.Is(err, stream.ErrGap) {
 			return &final{errors.New(reasonDiscarded)}
 		}
@@ -62,7 +62,7 @@ func (g *group) again(ctx context.Context, t reconcile.Txn) error {
 		}
 		if !ok && !waited { // the main loop began further behind
 			waited = true
-			if err := c.wait(ctx, nil); err != nil {
+			if err := c.Wait(ctx, g.s.c.cfg.Nudge, nil); err != nil {
 				return err
 			}
 			continue
@@ -71,24 +71,24 @@ func (g *group) again(ctx context.Context, t reconcile.Txn) error {
 			return fmt.Errorf("the transaction at %s, which was put aside, is not in the change log at message %d", t.LSN, t.First)
 		}
 		waited = false
-		lsn, err := fd.read(ctx, m,
+		lsn, err := fd.Read(ctx, m,
 			func(ctl wire.Control) error {
 				if change.LSN(ctl.LSN) != t.LSN || ctl.Kind != wire.ControlBarrier {
 					return nil
 				}
 				done = true
-				return g.begin(ctx, reconcile.Txn{XID: change.XID(ctl.XID), LSN: t.LSN, First: fd.first(t.LSN)})
+				return g.begin(ctx, reconcile.Txn{XID: change.XID(ctl.XID), LSN: t.LSN, First: fd.First(t.LSN)})
 			},
 			func(rel *change.Relation, fr *change.Fragment) error {
 				if fr.LSN != t.LSN {
 					return nil
 				}
-				err := g.fragment(ctx, fd.first(fr.LSN), rel, fr)
+				err := g.fragment(ctx, fd.First(fr.LSN), rel, fr)
 				done = done || g.txn.lsn == 0
 				return err
 			})
-		if e, ok := errors.AsType[*poisonError](err); ok { // the transaction cannot be had whole
-			return &final{errors.New(e.reason())}
+		if e, ok := errors.AsType[*changelog.PoisonError](err); ok { // the transaction cannot be had whole
+			return &final{errors.New(e.Reason())}
 		}
 		if err != nil {
 			return err
@@ -106,19 +106,19 @@ func (g *group) again(ctx context.Context, t reconcile.Txn) error {
 // message takes the next message of the change log.
 func (g *group) message(ctx context.Context, m stream.Received) error {
 	if g.unit != nil {
-		if at, err := stream.LSN(m.Header); err == nil && g.unit.proof.lost(at) { // else the feed says so
+		if at, err := stream.LSN(m.Header); err == nil && g.unit.proof.Lost(at) { // else the feed says so
 			return g.unproven()
 		}
 	}
-	lsn, err := g.feed.read(ctx, m,
+	lsn, err := g.feed.Read(ctx, m,
 		func(c wire.Control) error { return g.control(ctx, m, c) },
 		func(rel *change.Relation, fr *change.Fragment) error {
 			if fr.LSN <= g.at.LSN {
 				return nil
 			}
-			return g.fragment(ctx, g.feed.first(fr.LSN), rel, fr)
+			return g.fragment(ctx, g.feed.First(fr.LSN), rel, fr)
 		})
-	if _, ok := errors.AsType[*poisonError](err); ok {
+	if _, ok := errors.AsType[*changelog.PoisonError](err); ok {
 		if err := g.spare(err); err != nil {
 			return err
 		}
@@ -131,7 +131,7 @@ func (g *group) message(ctx context.Context, m stream.Received) error {
 		return err
 	}
 	// What is told of a table may stand before the ops of a transaction: more of it follows.
-	if g.txn.lsn == 0 && !g.feed.more && g.unit == nil && lsn >= g.at.LSN {
+	if g.txn.lsn == 0 && !g.feed.More && g.unit == nil && lsn >= g.at.LSN {
 		g.advance(changelog.Place{LSN: lsn, Seq: m.Seq}, nil)
 	}
 	return nil
@@ -149,7 +149,7 @@ func (g *group) advance(at changelog.Place, aside []reconcile.Txn) {
 func (g *group) tellPlace() {
 	for _, f := range g.members {
 		if f.inner.Load() {
-			g.s.sets.place(f.handle, false, g.known())
+			g.s.sets.place(f.Handle, false, g.known())
 		}
 	}
 }
@@ -214,7 +214,7 @@ func (g *group) offer(ctx context.Context, rel *change.Relation, fr *change.Frag
 // flush appends what the members gathered.
 func (g *group) flush(ctx context.Context) error {
 	for _, f := range g.router.take() {
-		if err := g.s.parts[f.partition].appendLog(ctx, f); err != nil {
+		if err := g.s.parts[f.Partition].Append(ctx, &f.Log); err != nil {
 			return err
 		}
 	}
@@ -246,13 +246,13 @@ func (g *group) control(ctx context.Context, m stream.Received, c wire.Control) 
 		return g.offer(ctx, rel, &change.Fragment{LSN: lsn, Relation: c.Relation})
 	case wire.ControlBarrier:
 		if g.unit != nil {
-			g.unit.proof.take(c)
+			g.unit.proof.Take(c)
 		}
 		if g.unit != nil && c.Payload == g.unit.id {
 			return g.closeUnit(ctx, m, c)
 		}
 		if g.nested && c.XID != 0 { // units end at no others
-			return g.begin(ctx, reconcile.Txn{XID: change.XID(c.XID), LSN: lsn, First: g.feed.first(lsn)})
+			return g.begin(ctx, reconcile.Txn{XID: change.XID(c.XID), LSN: lsn, First: g.feed.First(lsn)})
 		}
 	}
 	return nil

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
-	"sync"
 	"testing"
 	"time"
 
@@ -13,6 +12,7 @@ import (
 	"github.com/shapebus/shapebus/internal/valueset"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/wire"
+	"github.com/shapebus/shapebus/services/consumer/shapelog"
 	"github.com/shapebus/shapebus/services/consumer/valuesets"
 )
 
@@ -24,7 +24,6 @@ func outerCrowd(tb testing.TB, n int) *session {
 	s := &session{
 		c: &Consumer{}, log: slog.New(slog.DiscardHandler), sets: newSets(), router: newRouter(), live: map[string]*follower{},
 		dependents: map[string]map[*follower]bool{}, selectors: map[string]int{}, groups: map[*group]bool{}, grouped: map[string]*group{},
-		builders: &sync.Pool{New: func() any { return wire.NewLogBuilder() }},
 	}
 	q := registry.Subquery{ID: "inner", Handle: innerHandle, Columns: []int{0}}
 	set, _ := s.sets.set(q, nil)
@@ -33,10 +32,11 @@ func outerCrowd(tb testing.TB, n int) *session {
 	set.main = valueset.NewView(base)
 	users := testTable()
 	users.Relation.OID, users.Relation.Name = 8, "users"
+	logs := shapelog.NewPartition(&shapelog.Config{Builders: shapelog.NewBuilders()}, 0)
 	for i := range n {
 		rec := testRecord(fmt.Sprint("h", i), fmt.Sprintf("title = 't%d' AND owner IN (SELECT id FROM users)", i), "id", "owner", "title")
 		rec.Subqueries, rec.InnerTables = []registry.Subquery{q}, []*pg.TableInfo{users}
-		f, err := newFollower(rec, s.sets, s.builders)
+		f, err := newFollower(rec, logs.NewLog(rec.Handle, nil, wire.Tail{}), s.sets)
 		if err != nil {
 			tb.Fatal(err)
 		}

@@ -88,16 +88,10 @@ func (s *follower) applyOuter(f *change.Fragment, op *change.Op) {
 	}
 }
 
-// void gathers the entry that voids what stands behind the last commit marker.
-func (s *follower) void() {
-	s.builder().Void()
-	s.tail.Last, s.tail.Rows = s.tail.Committed, s.tail.CommittedRows
-}
-
 // commitUnit gathers the commit marker of a unit: f has its place and its
 // transaction. A shape whose log the unit left alone gets none, unless forced.
 func (s *follower) commitUnit(f *change.Fragment, forced bool) {
-	if s.tail.Open() || forced {
-		s.mark(f)
+	if s.Tail.Open() || forced {
+		s.commitAt(f)
 	}
 }

@@ -70,7 +70,7 @@ func (g *group) create(ctx context.Context) error {
 	for _, v := range g.views {
 		u.sets = append(u.sets, reconcile.Freeze(v))
 	}
-	g.cursor.begin(start.LSN-1, start.Seq)
+	g.cursor.Begin(start.LSN-1, start.Seq)
 	return g.await(ctx, u)
 }
 
@@ -104,7 +104,7 @@ func (g *group) pin(ctx context.Context, conn *pgx.Conn) (start changelog.Place,
 		return changelog.Place{}, err
 	}
 	err = g.s.onMain(ctx, func(context.Context) error {
-		g.s.visibility.prune(now)
+		g.s.visibility.Prune(now)
 		start = g.s.start()
 		g.mu.Lock()
 		g.at = changelog.Place{LSN: start.LSN - 1, Seq: start.Seq - 1}
@@ -127,7 +127,7 @@ func (g *group) firstRows(ctx context.Context, u *unit, end *change.Fragment) er
 		return err
 	}
 	sets := u.running(g, f.outer)
-	w := g.s.newSegment(rec, f.life)
+	w := g.s.newSegment(rec, f.Writer)
 	picked := make(change.Row, len(f.project))
 	_, err = u.snap.CopyRows(ctx, table, columns, where, func(row change.Row) error {
 		if !f.outer.Match(row, sets) {
@@ -136,10 +136,10 @@ func (g *group) firstRows(ctx context.Context, u *unit, end *change.Fragment) er
 		for i, c := range f.project {
 			picked[i] = row[c]
 		}
-		return w.add(ctx, picked)
+		return w.Add(ctx, picked)
 	})
 	if err == nil {
-		err = w.send(ctx)
+		err = w.Send(ctx)
 	}
 	if err != nil {
 		return finalIfPermanent(fmt.Errorf("snapshot of shape %s: %w", rec.Handle, err))
@@ -147,15 +147,15 @@ func (g *group) firstRows(ctx context.Context, u *unit, end *change.Fragment) er
 	g.s.c.cfg.Failpoint("after_snapshot_rows")
 	err = g.s.state(ctx, rec.ID, rec.Handle, func(r *registry.Shape) {
 		r.Snapshot, r.SnapshotLSN = u.snap.String(), u.snap.LSN
-		r.StartLSN, r.StartSeq, r.History = end.LSN, 0, g.s.history.ID
-		r.SnapshotRows, r.Reason, r.Table = int64(w.rows), "", g.creating.table
+		r.StartLSN, r.StartSeq, r.History = end.LSN, 0, g.s.changes.HistoryID()
+		r.SnapshotRows, r.Reason, r.Table = int64(w.Rows), "", g.creating.table
 		g.creating.rec = r
 	})
 	if err != nil {
 		return err
 	}
-	f.begin(u.snap.Snapshot, w.segment, w.messages, w.rows)
-	g.creating.segment = w.segment
+	f.Begin(u.snap.Snapshot, w.Copied)
+	g.creating.segment = w.Segment
 	return nil
 }
 
@@ -188,10 +188,10 @@ func (u *unit) selects(ctx context.Context, f *follower, rec *registry.Shape) (s
 // sweepSegments removes what earlier attempts left, once the log has its beginning.
 func (g *group) sweepSegments(ctx context.Context) error {
 	f := g.creating.f
-	if err := f.life.flush(ctx); err != nil {
+	if err := f.Writer.Flush(ctx); err != nil {
 		return err
 	}
-	return g.s.purgeSegments(ctx, f.partition, f.handle, g.creating.segment)
+	return g.s.parts[f.Partition].PurgeSegments(ctx, f.Handle, g.creating.segment)
 }
 
 // park starts the creation of a shape with subqueries, or goes on with it.

@@ -5,59 +5,36 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
-	"slices"
-
-	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/shapebus/shapebus/internal/registry"
-	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/topology"
+	"github.com/shapebus/shapebus/services/consumer/changelog"
 	"github.com/shapebus/shapebus/services/consumer/shapelog"
 )
 
 // A stored message that cannot be understood stays so, however often it is read.
 // It must stop what it concerns and nothing else; docs/OPERATIONS.md has the table.
 
-// poisonError says that a change log message cannot be understood.
-type poisonError struct {
-	subject string
-	seq     uint64
-	lsn     change.LSN // 0 if it does not tell
-	control bool       // it concerns all tables
-	err     error
-}
-
-func (e *poisonError) Error() string {
-	return fmt.Sprintf("change log message %d on %s cannot be read: %v", e.seq, e.subject, e.err)
-}
-func (e *poisonError) Unwrap() error { return e.err }
-
-// reason tells the readers of shapes that end by it.
-func (e *poisonError) reason() string {
-	return fmt.Sprintf("message %d of the change log cannot be read (%v), so changes may be missing; create the shape again", e.seq, e.err)
-}
-
-// concerns reports whether a shape may miss something by it.
-func (e *poisonError) concerns(source topology.Source, f *follower) bool {
-	if !e.control && source.ChangeSubject(f.relation.Schema, f.relation.Name) != e.subject {
+// mayMiss reports whether a shape may miss something by a change log message.
+func mayMiss(e *changelog.PoisonError, source topology.Source, f *follower) bool {
+	if !e.Control && source.ChangeSubject(f.relation.Schema, f.relation.Name) != e.Subject {
 		return false
 	}
-	return e.lsn == 0 || f.concerns(e.lsn)
+	return e.LSN == 0 || f.concerns(e.LSN)
 }
 
 // poisoned lets the live shapes end that a change log message concerns. What
 // else the message's transaction brings is not known to be whole, so shapes with
 // subqueries read it again, outside of the main loop. Runs there.
-func (s *session) poisoned(ctx context.Context, e *poisonError) error {
-	s.log.ErrorContext(ctx, "a change log message cannot be read; the shapes that it concerns end", slog.String("subject", e.subject), slog.Uint64("message", e.seq), slog.Any("error", e.err))
+func (s *session) poisoned(ctx context.Context, e *changelog.PoisonError) error {
+	s.log.ErrorContext(ctx, "a change log message cannot be read; the shapes that it concerns end", slog.String("subject", e.Subject), slog.Uint64("message", e.Seq), slog.Any("error", e.Err))
 	s.c.stats.Poison.Add(1)
-	if e.lsn == 0 {
-		e.lsn = s.read.LSN + 1
+	if e.LSN == 0 {
+		e.LSN = s.read.LSN + 1
 	}
 	for _, f := range s.followers() {
-		if e.concerns(s.c.cfg.Source, f) {
-			if err := s.endLive(ctx, f, e.reason()); err != nil {
+		if mayMiss(e, s.c.cfg.Source, f) {
+			if err := s.endLive(ctx, f, e.Reason()); err != nil {
 				return err
 			}
 		}
@@ -77,13 +54,13 @@ func (s *session) poisoned(ctx context.Context, e *poisonError) error {
 // spare drops the error of a change log message that does not concern a group's
 // table, and makes that of one that does the end of its shapes.
 func (g *group) spare(err error) error {
-	e, ok := errors.AsType[*poisonError](err)
+	e, ok := errors.AsType[*changelog.PoisonError](err)
 	if !ok {
 		return err
 	}
 	for _, f := range g.members {
-		if e.control || g.s.c.cfg.Source.ChangeSubject(f.relation.Schema, f.relation.Name) == e.subject {
-			return &final{errors.New(e.reason())}
+		if e.Control || g.s.c.cfg.Source.ChangeSubject(f.relation.Schema, f.relation.Name) == e.Subject {
+			return &final{errors.New(e.Reason())}
 		}
 	}
 	return nil
@@ -91,13 +68,13 @@ func (g *group) spare(err error) error {
 
 // spare lets the members end that a change log message concerns which cannot be read.
 func (q *pursuit) spare(err error) error {
-	e, ok := errors.AsType[*poisonError](err)
+	e, ok := errors.AsType[*changelog.PoisonError](err)
 	if !ok {
 		return err
 	}
 	for _, p := range q.members {
-		if p.f.ended == "" && e.concerns(q.s.c.cfg.Source, p.f) {
-			p.f.ended = e.reason()
+		if p.f.ended == "" && mayMiss(e, q.s.c.cfg.Source, p.f) {
+			p.f.ended = e.Reason()
 			q.router.remove(p.f)
 		}
 	}
@@ -151,7 +128,7 @@ func (s *session) endUnreadable(ctx context.Context, parts []*partition, bad map
 		if p.phase != up {
 			continue
 		}
-		subjects, err := logsOf(ctx, s.js, src, p.n)
+		subjects, err := p.Logs(ctx)
 		if err != nil {
 			return err
 		}
@@ -161,28 +138,15 @@ func (s *session) endUnreadable(ctx context.Context, parts []*partition, bad map
 			if reason == nil {
 				continue
 			}
-			tail, err := shapelog.ReadTail(ctx, s.js, src, p.n, handle)
+			tail, err := shapelog.ReadTail(ctx, s.js, src, p.N, handle)
 			if err != nil || tail.Ended {
 				continue // one without a readable end has no readers that could be told
 			}
-			f := &follower{id: shapelog.IDOf(handle), handle: handle, partition: p.n, life: p.life.Load(), tail: tail, appended: tail, builders: s.builders}
-			if err := s.endFollower(ctx, f, reason.Error()+"; create it again once the record is removed", false); err != nil {
+			l := s.logOf(p.N, handle, tail)
+			if err := s.endLog(ctx, &l, reason.Error()+"; create it again once the record is removed", false); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
-}
-
-// logsOf returns the subjects of a partition's logs.
-func logsOf(ctx context.Context, js jetstream.JetStream, source topology.Source, partition int) ([]string, error) {
-	st, err := js.Stream(ctx, source.ShapeStream(partition))
-	if err != nil {
-		return nil, fmt.Errorf("list the logs of partition %d: %w", partition, err)
-	}
-	info, err := st.Info(ctx, jetstream.WithSubjectFilter(source.LogSubjects(partition)))
-	if err != nil {
-		return nil, fmt.Errorf("list the logs of partition %d: %w", partition, err)
-	}
-	return slices.Collect(maps.Keys(info.State.Subjects)), nil
 }

@@ -50,9 +50,9 @@ func (s *session) recover(ctx context.Context) (changelog.Place, error) {
 		return changelog.Place{}, err
 	}
 	for _, p := range s.parts {
-		if tails.Partitions[p.n] {
+		if tails.Partitions[p.N] {
 			p.phase, p.since = up, time.Now()
-			s.watchLife(ctx, p, p.life.Load())
+			s.watchWriter(ctx, p, p.writer.Load())
 		}
 	}
 	var outers []*entrant
@@ -66,7 +66,7 @@ func (s *session) recover(ctx context.Context) (changelog.Place, error) {
 	}
 	// Stored sequences are hints: the stream may not be the one it was. Whether
 	// it has what the shapes need, the first message tells that comes.
-	start.Seq, err = s.seek(ctx, start.LSN, start.Seq)
+	start.Seq, err = s.changes.Seek(ctx, start.LSN, start.Seq)
 	if err != nil {
 		return changelog.Place{}, err
 	}
@@ -78,7 +78,7 @@ func (s *session) recover(ctx context.Context) (changelog.Place, error) {
 	}
 	for _, p := range s.parts {
 		if p.phase == down {
-			s.log.ErrorContext(ctx, "a partition cannot be used; its shapes wait, all others go on", slog.Int("partition", p.n), slog.Any("error", p.why))
+			s.log.ErrorContext(ctx, "a partition cannot be used; its shapes wait, all others go on", slog.Int("partition", p.N), slog.Any("error", p.why))
 			s.group.Go(func() error { return s.bringBack(ctx, p) })
 		}
 	}
@@ -90,8 +90,8 @@ func (s *session) recover(ctx context.Context) (changelog.Place, error) {
 
 // leaveOut says that a partition is not part of the start.
 func (s *session) leaveOut(p *partition, why error) {
-	if l := p.life.Swap(nil); l != nil {
-		l.out.Close()
+	if l := p.writer.Swap(nil); l != nil {
+		l.Close()
 	}
 	p.why = why
 }
@@ -104,13 +104,13 @@ func (s *session) readTailsAtStart(ctx context.Context, records []*registry.Shap
 		of[rec.Partition] = append(of[rec.Partition], rec)
 	}
 	for _, p := range s.parts {
-		if p.life.Load() == nil {
+		if p.writer.Load() == nil {
 			continue
 		}
-		err := shapelog.ReadTails(ctx, s.js, s.c.cfg.Source, of[p.n], &all)
+		err := shapelog.ReadTails(ctx, s.js, s.c.cfg.Source, of[p.N], &all)
 		switch {
 		case err == nil:
-			all.Partitions[p.n] = true
+			all.Partitions[p.N] = true
 		case s.gone(ctx) != nil:
 			return all, err
 		default:
@@ -153,10 +153,10 @@ func (s *session) readCheckpoints(ctx context.Context) (map[int]wire.Checkpoint,
 	all := make(map[int]wire.Checkpoint, len(s.parts))
 	var start changelog.Place
 	for _, p := range s.parts {
-		if p.life.Load() == nil {
+		if p.writer.Load() == nil {
 			continue
 		}
-		c, _, err := registry.ReadCheckpoint(ctx, s.js, s.c.cfg.Source, p.n)
+		c, _, err := registry.ReadCheckpoint(ctx, s.js, s.c.cfg.Source, p.N)
 		if err != nil {
 			if s.gone(ctx) != nil {
 				return nil, changelog.Place{}, err
@@ -164,8 +164,8 @@ func (s *session) readCheckpoints(ctx context.Context) (map[int]wire.Checkpoint,
 			s.leaveOut(p, err)
 			continue
 		}
-		all[p.n] = c
-		if s.foreign(c.History) {
+		all[p.N] = c
+		if s.changes.Foreign(c.History) {
 			c = wire.Checkpoint{}
 		}
 		// Without a checkpoint the partition's shapes may need all there is.
@@ -221,7 +221,7 @@ func (s *session) recordChanged(ctx context.Context, e registry.Event) error {
 	handle := ""
 	s.noteRecord(e.ID, e.Shape)
 	if f := s.live[e.ID]; f != nil {
-		handle = f.handle
+		handle = f.Handle
 	} else if g := s.grouped[e.ID]; g != nil {
 		handle = g.handleOf(e.ID)
 	} else if p := s.parked[e.ID]; p != nil {
@@ -255,7 +255,7 @@ func (s *session) recordChanged(ctx context.Context, e registry.Event) error {
 			return err
 		}
 		if err != nil { // whoever takes the partition over ends the shape
-			s.parts[rec.Partition].life.Load().kill(err)
+			s.parts[rec.Partition].writer.Load().Kill(err)
 			return nil
 		}
 		return s.endRecord(ctx, rec, tail, reasonDeleted)

@@ -47,7 +47,7 @@ func (r *router) add(s *follower) {
 	if t.checked != s.finger {
 		t.checked = ""
 	}
-	if s.tail.Open() {
+	if s.Tail.Open() {
 		t.open.add(s)
 	}
 	var members []*filter.Set[*follower]
@@ -127,25 +127,25 @@ func (r *router) offer(t *table, s *follower, f *change.Fragment, op *change.Op)
 	if s.ended != "" || s.skips(f) {
 		return
 	}
-	open, before := s.tail.Open(), s.pending()
+	open, before := s.Tail.Open(), s.Gathered()
 	s.apply(f, op)
 	if s.ended != "" {
 		r.ended = append(r.ended, s)
 	}
-	if s.out == nil {
+	if s.Gathered() == 0 {
 		return
 	}
-	if !open && s.tail.Open() {
+	if !open && s.Tail.Open() {
 		t.open.add(s)
 	}
 	r.gathered(s, before)
 }
 
 func (r *router) gathered(s *follower, before int) {
-	if before == 0 && s.pending() > 0 {
+	if before == 0 && s.Gathered() > 0 {
 		r.dirty.add(s)
 	}
-	r.pending += s.pending() - before
+	r.pending += s.Gathered() - before
 }
 
 // commit writes the marker of the transaction to the logs that stand inside it.
@@ -157,10 +157,10 @@ func (r *router) commit(t *table, f *change.Fragment) {
 			r.deferred.add(s)
 			continue
 		}
-		before := s.pending()
+		before := s.Gathered()
 		s.commit(f)
 		r.gathered(s, before)
-		if s.tail.Open() {
+		if s.Tail.Open() {
 			i++
 		} else {
 			t.open.remove(s) // and another is here now
@@ -172,7 +172,7 @@ func (r *router) commit(t *table, f *change.Fragment) {
 // which f is the last fragment.
 func (r *router) commitDeferred(f *change.Fragment) {
 	for _, s := range r.deferred.take() {
-		before := s.pending()
+		before := s.Gathered()
 		s.commit(f)
 		r.gathered(s, before)
 	}
@@ -184,7 +184,7 @@ func (r *router) reopen() {
 	for _, t := range r.tables {
 		t.open.take()
 		for _, s := range t.shapes.items {
-			if s.tail.Open() {
+			if s.Tail.Open() {
 				t.open.add(s)
 			}
 		}
@@ -199,7 +199,7 @@ func (r *router) row(table uint32, row change.Row, f func(*follower)) {
 		return
 	}
 	for _, s := range t.index.Find(nil, row) {
-		before := s.pending()
+		before := s.Gathered()
 		f(s)
 		r.gathered(s, before)
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -15,12 +14,11 @@ import (
 	"github.com/shapebus/shapebus/internal/pg"
 	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/internal/service"
-	"github.com/shapebus/shapebus/internal/stream"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/topology"
-	"github.com/shapebus/shapebus/pkg/wire"
 	"github.com/shapebus/shapebus/services/consumer/changelog"
 	"github.com/shapebus/shapebus/services/consumer/plane"
+	"github.com/shapebus/shapebus/services/consumer/shapelog"
 	"github.com/shapebus/shapebus/services/consumer/tables"
 )
 
@@ -179,9 +177,7 @@ func (c *Consumer) session(ctx context.Context, js jetstream.JetStream) error {
 	defer func() { release(); <-held; cancel(nil) }()
 
 	s := &session{
-		c: c, log: c.log, js: js, changes: changes, shapes: c.shapes, relations: relations, lease: lease,
-		epoch: stream.EpochOf(changes.CachedInfo()), history: topology.HistoryOf(changes.CachedInfo().Config),
-		builders:   &sync.Pool{New: func() any { return wire.NewLogBuilder() }},
+		c: c, log: c.log, js: js, changes: changelog.NewLog(js, changes), shapes: c.shapes, relations: relations, lease: lease,
 		enders:     make(chan struct{}, endsAtOnce),
 		began:      time.Now().UnixNano(),
 		sets:       newSets(),
@@ -196,18 +192,22 @@ func (c *Consumer) session(ctx context.Context, js jetstream.JetStream) error {
 		ended:      map[string]time.Time{},
 
 		router:   newRouter(),
-		feed:     &feed{source: src, relations: relations},
+		feed:     changelog.NewFeed(src, relations),
 		live:     map[string]*follower{},
 		parked:   map[string]*parked{},
 		pins:     map[string]changelog.Place{},
-		proofs:   map[*awaited]bool{},
+		proofs:   changelog.Proofs{},
 		finished: map[string]bool{},
 		look:     make(chan struct{}, 1), truncations: truncations{}, barriers: map[string]chan struct{}{},
-		recent: window{limit: c.cfg.RecentBytes},
+		recent: changelog.NewRecent(c.cfg.RecentBytes),
 	}
 	s.keeper = c.tables.NewKeeper(s.usedTables, s.endOnTable)
+	logs := &shapelog.Config{
+		NATS: c.cfg.NATS, JS: js, Source: src, WindowBytes: c.cfg.WindowBytes, Stall: c.cfg.Stall, SegmentBytes: c.cfg.SnapshotBytes,
+		Builders: shapelog.NewBuilders(), Messages: &c.stats.Appended, Bytes: &c.stats.Bytes, Failpoint: c.cfg.Failpoint,
+	}
 	for n := range c.cfg.Partitions {
-		s.parts = append(s.parts, c.newPartition(n, s.builders))
+		s.parts = append(s.parts, &partition{Partition: shapelog.NewPartition(logs, n), since: time.Now(), pause: service.Backoff{Most: maxReturn}})
 	}
 	if err := s.openParts(ctx); err != nil {
 		s.closeParts()

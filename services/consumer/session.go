@@ -16,9 +16,9 @@ import (
 	"github.com/shapebus/shapebus/internal/stream"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/control"
-	"github.com/shapebus/shapebus/pkg/topology"
 	"github.com/shapebus/shapebus/pkg/wire"
 	"github.com/shapebus/shapebus/services/consumer/changelog"
+	"github.com/shapebus/shapebus/services/consumer/shapelog"
 	"github.com/shapebus/shapebus/services/consumer/tables"
 )
 
@@ -28,16 +28,12 @@ type session struct {
 	c         *Consumer
 	log       *slog.Logger
 	js        jetstream.JetStream
-	changes   jetstream.Stream
-	epoch     stream.Epoch     // of the change log that this session reads
-	history   topology.History // and which history it tells
+	changes   *changelog.Log
 	shapes    *registry.Shapes
 	relations *registry.Relations
 	parts     []*partition
 	lost      bool // a partition's writer has failed and the partition has not been dropped yet; the main loop's
 	lease     *registry.Lease
-	builders  *sync.Pool
-	aheads    stream.Aheads // of the cursors; the main loop's reader has its own
 	tables    sync.Map      // structure and files → *pg.TableInfo, one for all shapes of the table
 	look      chan struct{} // asks for a look at the catalog before its time
 	keeper    *tables.Keeper
@@ -61,15 +57,15 @@ type session struct {
 	ended      map[string]time.Time       // when the shapes ended whose records are kept, by id
 
 	router     *router
-	feed       *feed
+	feed       *changelog.Feed
 	live       map[string]*follower       // by id
 	parked     map[string]*parked         // by id
 	waiting    []*parked                  // those of them that wait for a batch, the longest first
 	workers    int                        // batches being created
 	looking    bool                       // somebody will look whether what waits needs another worker
 	pins       map[string]changelog.Place // where parked shapes start to read
-	visibility visibility
-	recent     window
+	visibility changelog.Visibility
+	recent     *changelog.Recent
 	finished   map[string]bool // handles that ended in this session
 
 	seen        change.Snapshot // what all tables of shapes were looked at behind
@@ -79,8 +75,7 @@ type session struct {
 	barriers    map[string]chan struct{} // barriers, by payload; closed when they are read
 	lastBarrier int
 
-	arrivals  []arrival
-	proofs    map[*awaited]bool
+	proofs    changelog.Proofs
 	snapshots int             // whose proofs were looked for so far; names them
 	read      changelog.Place // the last message
 	applied   changelog.Place // the end of the last whole transaction, and the message that held it
@@ -120,8 +115,8 @@ func (s *session) run(ctx context.Context) error {
 
 func (s *session) closeParts() {
 	for _, p := range s.parts {
-		if l := p.life.Load(); l != nil {
-			l.out.Close()
+		if l := p.writer.Load(); l != nil {
+			l.Close()
 		}
 	}
 }
@@ -133,7 +128,7 @@ func (s *session) main(ctx context.Context) error {
 		return err
 	}
 	messages := make(chan stream.Change, 1)
-	s.group.Go(func() error { return s.readChanges(ctx, start, messages) })
+	s.group.Go(func() error { return s.changes.Feed(ctx, start, messages) })
 	s.group.Go(func() error { return s.watchCatalog(ctx) })
 	s.group.Go(func() error { return s.keeper.Watch(ctx) })
 	s.group.Go(func() error { return s.keeper.WatchHarm(ctx) })
@@ -142,7 +137,7 @@ func (s *session) main(ctx context.Context) error {
 		return s.keepMoving(ctx, func(ctx context.Context) { s.nudge(ctx, "nudge") })
 	})
 	for _, p := range s.parts {
-		s.group.Go(func() error { return p.purgeCheckpoints(ctx, s.js, s.log) })
+		s.group.Go(func() error { return p.PurgeCheckpoints(ctx, s.log) })
 	}
 	s.c.stats.Owner.Store(true)
 	defer s.c.stats.Owner.Store(false)
@@ -182,7 +177,7 @@ func (s *session) leave(ctx context.Context) error {
 		if p.phase != up {
 			continue
 		}
-		if err := p.life.Load().flush(ctx); err != nil {
+		if err := p.writer.Load().Flush(ctx); err != nil {
 			s.log.WarnContext(ctx, "last checkpoint not stored; the next start reads some of the change log again", slog.Any("error", err))
 			return nil
 		}
@@ -206,12 +201,12 @@ func (s *session) message(ctx context.Context, m stream.Change) error {
 			return err
 		}
 	}
-	s.recent.add(m.Received)
-	s.lookFor(m.Step.LSN)
-	lsn, err := s.feed.read(ctx, m.Received,
+	s.recent.Add(m.Received)
+	s.proofs.LookFor(m.Step.LSN)
+	lsn, err := s.feed.Read(ctx, m.Received,
 		func(c wire.Control) error { return s.control(ctx, c) },
 		func(rel *change.Relation, f *change.Fragment) error { return s.fragment(ctx, rel, f) })
-	poison, poisoned := errors.AsType[*poisonError](err)
+	poison, poisoned := errors.AsType[*changelog.PoisonError](err)
 	if poisoned {
 		err = s.poisoned(ctx, poison)
 	}
@@ -224,7 +219,7 @@ func (s *session) message(ctx context.Context, m stream.Change) error {
 	defer s.dropLost(ctx)
 	if poisoned { // the place of what comes next is as far as anything is known to be whole
 		s.read = changelog.Place{LSN: max(s.read.LSN, lsn), Seq: m.Seq}
-		s.arrived()
+		s.recent.Arrive(m.Seq, s.applied.LSN)
 		return nil
 	}
 	if s.open.lsn == 0 && lsn >= s.applied.LSN {
@@ -235,19 +230,19 @@ func (s *session) message(ctx context.Context, m stream.Change) error {
 	if s.open.lsn == 0 {
 		s.sets.advance(lsn)
 	}
-	s.arrived()
+	s.recent.Arrive(m.Seq, s.applied.LSN)
 	s.c.stats.Messages.Add(1)
 	s.c.stats.Unread.Store(m.Pending)
 	s.c.stats.Ops.Add(s.router.ops)
 	s.router.ops = 0
-	if s.visibility.crowded() {
+	if s.visibility.Crowded() {
 		s.prune(ctx)
 	}
 	return nil
 }
 
 func (s *session) fragment(ctx context.Context, rel *change.Relation, f *change.Fragment) error {
-	s.visibility.see(f.XID, f.LSN, s.feed.first(f.LSN))
+	s.visibility.See(f.XID, f.LSN, s.feed.First(f.LSN))
 	if s.truncations.read(rel.OID, f) {
 		s.lookSoon()
 	}
@@ -285,7 +280,7 @@ func (s *session) flush(ctx context.Context) error {
 		if f.ended != "" {
 			continue
 		}
-		if err := s.noteLost(s.parts[f.partition].appendLog(ctx, f)); err != nil {
+		if err := s.noteLost(s.parts[f.Partition].Append(ctx, &f.Log)); err != nil {
 			return err
 		}
 	}
@@ -325,7 +320,7 @@ func (s *session) control(ctx context.Context, c wire.Control) error {
 		}
 	case wire.ControlBarrier:
 		s.barrierRead(c.Payload)
-		s.show(c)
+		s.proofs.Show(c)
 		if change.LSN(c.LSN) > s.open.lsn {
 			s.open = openTxn{} // what began before it and is not complete has lost its beginning
 		}
@@ -350,7 +345,7 @@ func (s *session) checkpoint(ctx context.Context, stored func(partition int)) er
 	floor := s.floor()
 	c := wire.Checkpoint{
 		LSN: uint64(s.applied.LSN), Seq: s.applied.Seq,
-		FloorLSN: uint64(floor.LSN), FloorSeq: floor.Seq, History: s.history.ID, At: time.Now().UnixMicro(),
+		FloorLSN: uint64(floor.LSN), FloorSeq: floor.Seq, History: s.changes.HistoryID(), At: time.Now().UnixMicro(),
 	}
 	defer s.dropLost(ctx)
 	parked := s.groupsAt()
@@ -358,11 +353,11 @@ func (s *session) checkpoint(ctx context.Context, stored func(partition int)) er
 		if p.phase != up {
 			continue
 		}
-		c.Parked = parked[p.n]
+		c.Parked = parked[p.N]
 		s.c.cfg.Failpoint("before_checkpoint")
-		err := p.checkpoint(ctx, c, func(uint64) {
+		err := p.save(ctx, c, func(uint64) {
 			if stored != nil {
-				stored(p.n)
+				stored(p.N)
 			}
 		})
 		if err := s.noteLost(err); err != nil {
@@ -385,8 +380,8 @@ func (s *session) start() changelog.Place {
 	if s.again != nil && s.again.LSN < start.LSN {
 		return changelog.Place{LSN: max(s.again.LSN, 1), Seq: max(s.again.Seq, 1)} // what is before a start is a place, too
 	}
-	if lsn, seq, ok := s.visibility.floor(); ok && lsn < start.LSN {
-		start = changelog.Place{LSN: lsn, Seq: seq}
+	if p, ok := s.visibility.Floor(); ok && p.LSN < start.LSN {
+		start = p
 	}
 	return start
 }
@@ -395,8 +390,8 @@ func (s *session) start() changelog.Place {
 func (s *session) floor() changelog.Place {
 	floor := s.start()
 	// Ingest goes on from the last transaction, so that stays.
-	if t := s.visibility.newest; t.lsn != 0 && t.lsn < floor.LSN {
-		floor = changelog.Place{LSN: t.lsn, Seq: t.first}
+	if p, ok := s.visibility.Last(); ok && p.LSN < floor.LSN {
+		floor = p
 	}
 	for _, p := range s.pins {
 		if p.LSN < floor.LSN {
@@ -418,7 +413,7 @@ func (s *session) floor() changelog.Place {
 
 // prune asks Postgres which transactions every new snapshot sees by now.
 func (s *session) prune(ctx context.Context) {
-	if s.pruning || len(s.visibility.seen) == 0 {
+	if s.pruning || s.visibility.Empty() {
 		return
 	}
 	s.pruning = true
@@ -430,7 +425,7 @@ func (s *session) prune(ctx context.Context) {
 		return ignoreEnd(ctx, s.onMain(ctx, func(context.Context) error {
 			s.pruning = false
 			if err == nil {
-				s.visibility.prune(snap)
+				s.visibility.Prune(snap)
 			}
 			return nil
 		}))
@@ -446,13 +441,7 @@ func (s *session) follow(rec *registry.Shape, tail wire.Tail) (*follower, error)
 		shared, _ := s.tables.LoadOrStore(rec.Structure+rec.Table.Files(), rec.Table)
 		rec.Table = shared.(*pg.TableInfo) //nolint:forcetypeassert,errcheck // the map holds nothing else
 	}
-	f, err := newFollower(rec, s.sets, s.builders)
-	if err != nil {
-		return nil, err
-	}
-	f.tail, f.appended = tail, tail
-	f.life = s.parts[rec.Partition].life.Load()
-	return f, nil
+	return newFollower(rec, s.logOf(rec.Partition, rec.Handle, tail), s.sets)
 }
 
 // state changes a shape's record, unless it belongs to another life by now.
@@ -468,4 +457,11 @@ func (s *session) state(ctx context.Context, id, handle string, f func(*registry
 		return nil
 	}
 	return err
+}
+
+// newSegment begins a segment of a shape, whose record tells how many rows it has.
+func (s *session) newSegment(rec *registry.Shape, w *shapelog.Writer) *shapelog.SegmentWriter {
+	return s.parts[rec.Partition].NewSegment(w, rec.Handle, func(ctx context.Context, rows uint64) error {
+		return s.state(ctx, rec.ID, rec.Handle, func(r *registry.Shape) { r.SnapshotRows = int64(rows) })
+	})
 }

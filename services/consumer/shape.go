@@ -4,26 +4,24 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
-	"sync"
 	"sync/atomic"
 
 	"github.com/shapebus/shapebus/internal/pg"
 	"github.com/shapebus/shapebus/internal/predicate"
 	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/pkg/change"
-	"github.com/shapebus/shapebus/pkg/wire"
 	"github.com/shapebus/shapebus/services/consumer/filter"
 	"github.com/shapebus/shapebus/services/consumer/follow"
+	"github.com/shapebus/shapebus/services/consumer/shapelog"
 )
 
 // follower turns fragments into entries of one shape's log. It decides and
 // does nothing else: no I/O, no clock. It is owned by the main loop while the
 // shape is live, by the shape's own goroutine while it is parked.
 type follower struct {
-	id        string
-	handle    string
-	partition int
-	life      *life // of the partition; nil when it was down
+	shapelog.Log
+
+	id string
 
 	table     *pg.TableInfo    // as the shape was made for it; shared by the table's shapes
 	structure string           // of table
@@ -42,22 +40,18 @@ type follower struct {
 	// passed its LSN; what it holds must be passed over.
 	held *change.Snapshot
 
-	tail     wire.Tail        // with what is gathered in out
-	appended wire.Tail        // as of the last message appended
-	out      *wire.LogBuilder // entries gathered and not yet appended; nil without any
-	builders *sync.Pool       // of *wire.LogBuilder, where out comes from
-	outer    *outer           // nil for a shape without subqueries
-	inner    atomic.Bool      // an outer shape depends on this one: its changes are noted in sets
-	sets     *sets
-	ended    string // why the shape cannot follow any more
+	outer *outer      // nil for a shape without subqueries
+	inner atomic.Bool // an outer shape depends on this one: its changes are noted in sets
+	sets  *sets
+	ended string // why the shape cannot follow any more
 
 	// The router's, while it is there.
 	entry  *filter.Entry[*follower]
 	places places
 }
 
-// newFollower prepares a shape from its record.
-func newFollower(rec *registry.Shape, sets *sets, builders *sync.Pool) (*follower, error) {
+// newFollower prepares a shape from its record, for its log.
+func newFollower(rec *registry.Shape, log shapelog.Log, sets *sets) (*follower, error) {
 	table := rec.Table
 	if table == nil {
 		return nil, fmt.Errorf("shape %s: its record has no table", rec.Handle)
@@ -67,9 +61,9 @@ func newFollower(rec *registry.Shape, sets *sets, builders *sync.Pool) (*followe
 		return nil, fmt.Errorf("shape %s: %w", rec.Handle, err)
 	}
 	f := &follower{
-		id: rec.ID, handle: rec.Handle, partition: rec.Partition,
+		Log: log, id: rec.ID,
 		table: table, structure: rec.Structure, files: table, relation: &table.Relation, finger: table.Relation.Fingerprint(), pred: pred,
-		builders: builders, sets: sets,
+		sets: sets,
 	}
 	for _, name := range rec.Definition.Columns {
 		i := follow.ColumnIndex(f.relation, name)
@@ -169,40 +163,15 @@ func equal(a, b change.Row, columns []int) bool {
 
 // emit adds an entry unless the log has it already.
 func (s *follower) emit(f *change.Fragment, index uint64, kind change.Kind, row change.Row) {
-	at := change.Offset{LSN: f.LSN, Op: index}
-	if s.inner.Load() && !s.inUnit() {
-		s.sets.note(s.handle, change.Offset{LSN: f.LSN})
-	}
-	if !s.tail.Last.Before(at) {
-		return
+	s.Unit = s.inUnit()
+	if s.inner.Load() && !s.Unit {
+		s.sets.note(s.Handle, change.Offset{LSN: f.LSN})
 	}
 	columns := s.project
-	switch kind {
-	case change.Insert:
-		s.count(1)
-	case change.Delete:
-		s.count(-1)
+	if kind == change.Delete || kind == change.Discard {
 		columns = s.key
-	case change.Truncate:
-		s.tail.Rows = 0
-	case change.Upsert:
-		s.tail.Rows = rowsUnknown
-	case change.Discard:
-		s.tail.Rows = rowsUnknown
-		columns = s.key
-	case change.Update:
 	}
-	s.tail.Last = at
-	s.builder().Op(f, index, kind, row, columns)
-}
-
-// rowsUnknown is a tail's count of rows after idempotent ops.
-const rowsUnknown = -1
-
-func (s *follower) count(n int64) {
-	if s.tail.Rows != rowsUnknown {
-		s.tail.Rows += n
-	}
+	s.Op(f, index, kind, row, columns)
 }
 
 // inUnit reports whether what is written now counts only with a unit's marker.
@@ -211,56 +180,22 @@ func (s *follower) inUnit() bool { return s.outer != nil && s.outer.member != ni
 // commit adds the commit marker of f, which is the table's last fragment of
 // its transaction, if the log stands inside that transaction.
 func (s *follower) commit(f *change.Fragment) {
-	if s.tail.Open() && s.tail.Last.LSN == f.LSN && !s.inUnit() {
-		s.mark(f)
+	if s.Tail.Open() && s.Tail.Last.LSN == f.LSN && !s.inUnit() {
+		s.commitAt(f)
 	}
 }
 
-// mark adds a commit marker at the place of f.
-func (s *follower) mark(f *change.Fragment) {
+// commitAt adds a commit marker at the place of f.
+func (s *follower) commitAt(f *change.Fragment) {
 	if s.inner.Load() {
-		s.sets.note(s.handle, f.Marker())
+		s.sets.note(s.Handle, f.Marker())
 	}
-	s.builder().Commit(f)
-	s.tail.Last = f.Marker()
-	s.tail.Committed = s.tail.Last
-	s.tail.CommittedRows = s.tail.Rows
+	s.Unit = s.inUnit()
+	aside := ""
 	if s.outer != nil {
-		s.tail.Aside = s.outer.aside
+		aside = s.outer.aside
 	}
-}
-
-func (s *follower) builder() *wire.LogBuilder {
-	if s.out == nil {
-		s.out = s.builders.Get().(*wire.LogBuilder) //nolint:forcetypeassert,errcheck // the pool holds nothing else
-	}
-	s.out.Unit = s.inUnit()
-	return s.out
-}
-
-// end drops what was gathered and gathers the entry that ends the shape.
-func (s *follower) end(reason string) {
-	if s.out != nil {
-		s.out.Reset()
-	}
-	s.ended = reason
-	s.tail = s.appended
-	s.tail.Ended = true
-	s.builder().End(reason)
-}
-
-// begin gathers the log's first entry, which refers to the snapshot's rows.
-func (s *follower) begin(snap change.Snapshot, segment, messages, rows uint64) {
-	s.builder().Segment(segment, messages, rows, snap)
-	s.tail = wire.Tail{Began: true, Rows: int64(rows), CommittedRows: int64(rows)}
-}
-
-// pending is the size of what is not yet appended.
-func (s *follower) pending() int {
-	if s.out == nil {
-		return 0
-	}
-	return s.out.Len()
+	s.Mark(f, aside)
 }
 
 // pass is told that the change log has been read up to an LSN on the shape's behalf.

@@ -13,6 +13,7 @@ import (
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/topology"
 	"github.com/shapebus/shapebus/services/consumer/changelog"
+	"github.com/shapebus/shapebus/services/consumer/shapelog"
 )
 
 // snapshotOf is the snapshot that shapes of one table share.
@@ -20,7 +21,7 @@ type snapshotOf struct {
 	held  change.Snapshot
 	start changelog.Place // where they begin to read the change log
 	table *pg.TableInfo
-	proof *awaited
+	proof *changelog.Awaited
 	mark  change.LSN // see pg.Snapshot
 }
 
@@ -67,7 +68,7 @@ func (b *batch) snapshot(ctx context.Context, members []*parked, done func([]*pa
 		}
 	}
 	err = <-failed
-	if errors.Is(proven(), errUnproven) {
+	if errors.Is(proven(), changelog.ErrUnproven) {
 		b.disconnect(ctx)
 		b.s.c.reconnect()
 	}
@@ -121,7 +122,7 @@ func (b *batch) open(ctx context.Context, members []*parked) (*snapshotOf, *pg.S
 	if err != nil {
 		return fail(err)
 	}
-	open, err := pg.OpenMarkedSnapshot(ctx, b.conn, topology.BarrierPrefix, proof.id)
+	open, err := pg.OpenMarkedSnapshot(ctx, b.conn, topology.BarrierPrefix, proof.ID)
 	if err != nil {
 		b.s.forget(ctx, proof)
 		return fail(err)
@@ -151,13 +152,13 @@ func (s *session) fence(ctx context.Context, conn *pgx.Conn, schema, name string
 // pin finds where the members start to read the change log: at the oldest
 // transaction that a snapshot taken from now on may not see. It keeps the
 // change log from being trimmed there, and has the main loop look for the snapshot's proof.
-func (b *batch) pin(ctx context.Context, members []*parked) (start changelog.Place, proof *awaited, err error) {
+func (b *batch) pin(ctx context.Context, members []*parked) (start changelog.Place, proof *changelog.Awaited, err error) {
 	now, err := pg.CurrentSnapshot(ctx, b.conn)
 	if err != nil {
 		return changelog.Place{}, nil, err
 	}
 	err = b.s.onMain(ctx, func(context.Context) error {
-		b.s.visibility.prune(now)
+		b.s.visibility.Prune(now)
 		start = b.s.start()
 		for _, p := range members {
 			if b.s.parked[p.id] == p { // else its id has a new life by now
@@ -227,14 +228,14 @@ func (b *batch) copyAll(ctx context.Context, members []*parked, snap *snapshotOf
 // copyRows writes the shape's rows into a segment. Every attempt has a segment
 // of its own: a process that slept through the end of its lease must not spoil
 // its successor's.
-func (p *parked) copyRows(ctx context.Context, snap *pg.Snapshot, table *pg.TableInfo) (copied, error) {
-	w := p.s.newSegment(p.rec, p.life)
-	_, err := snap.CopyRows(ctx, table, p.rec.Definition.Columns, p.f.pred.SQL(), func(row change.Row) error { return w.add(ctx, row) })
+func (p *parked) copyRows(ctx context.Context, snap *pg.Snapshot, table *pg.TableInfo) (shapelog.Copied, error) {
+	w := p.s.newSegment(p.rec, p.writer)
+	_, err := snap.CopyRows(ctx, table, p.rec.Definition.Columns, p.f.pred.SQL(), func(row change.Row) error { return w.Add(ctx, row) })
 	if err == nil {
-		err = w.send(ctx)
+		err = w.Send(ctx)
 	}
 	if err != nil {
-		return copied{}, finalIfPermanent(fmt.Errorf("snapshot of shape %s: %w", p.handle, err))
+		return shapelog.Copied{}, finalIfPermanent(fmt.Errorf("snapshot of shape %s: %w", p.handle, err))
 	}
-	return w.copied, nil
+	return w.Copied, nil
 }

@@ -73,13 +73,13 @@ func (s *session) locate(ctx context.Context, e *entrant) error {
 	if err != nil {
 		return fmt.Errorf("shape %s: %w", e.rec.Handle, err)
 	}
-	seq, err := s.seek(ctx, e.at+1, 0)
+	seq, err := s.changes.Seek(ctx, e.at+1, 0)
 	if err != nil {
 		return err
 	}
 	e.place = changelog.Place{LSN: e.at, Seq: seq - 1}
 	for _, lsn := range lsns {
-		first, err := s.seek(ctx, lsn, 0)
+		first, err := s.changes.Seek(ctx, lsn, 0)
 		if err != nil {
 			return err
 		}

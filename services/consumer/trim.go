@@ -3,24 +3,17 @@ package consumer
 import (
 	"context"
 	"log/slog"
-	"slices"
 	"time"
-
-	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/control"
-	"github.com/shapebus/shapebus/pkg/topology"
-	"github.com/shapebus/shapebus/pkg/wire"
 	"github.com/shapebus/shapebus/services/consumer/changelog"
 )
 
 const (
 	trimEvery  = 5 * time.Second
 	sweepEvery = time.Hour
-	// trimLeast is how many messages make a trim worth while in a log with plenty of room.
-	trimLeast = 64
 )
 
 // trim removes what nobody needs any more: the change log below every
@@ -29,7 +22,7 @@ func (s *session) trim(ctx context.Context) error {
 	trimTick, sweepTick := time.NewTicker(min(trimEvery, s.c.cfg.SyncInterval)), time.NewTicker(sweepEvery)
 	defer trimTick.Stop()
 	defer sweepTick.Stop()
-	var floors floors
+	trimmer := s.changes.NewTrimmer(s.c.cfg.SyncInterval)
 	for sweep := true; ; {
 		if sweep {
 			if err := s.sweep(ctx); err != nil && ctx.Err() == nil {
@@ -50,71 +43,31 @@ func (s *session) trim(ctx context.Context) error {
 		if err := s.keeper.Sweep(ctx); err != nil && ctx.Err() == nil {
 			s.log.WarnContext(ctx, "tables without shapes not given back", slog.Any("error", err))
 		}
-		if err := s.trimChanges(ctx, &floors); err != nil && ctx.Err() == nil {
+		if err := s.trimChanges(ctx, trimmer); err != nil && ctx.Err() == nil {
 			s.log.WarnContext(ctx, "change log not trimmed", slog.Any("error", err))
 		}
 	}
 }
 
-// floors are stored floors that may not be on disk yet. Should the server lose
-// them with its power, the change log must still reach down to the ones before.
-type floors []storedFloor
-
-type storedFloor struct {
-	at    time.Time
-	floor changelog.Place
-}
-
-// add notes a floor and returns the highest one that is older than sync. A
-// floor below ones before it says that those are not true any more.
-func (f *floors) add(now time.Time, floor changelog.Place, sync time.Duration) (safe changelog.Place) {
-	*f = append(slices.DeleteFunc(*f, func(o storedFloor) bool { return o.floor.LSN > floor.LSN }), storedFloor{now, floor})
-	for len(*f) > 0 && now.Sub((*f)[0].at) >= sync {
-		safe = (*f)[0].floor
-		*f = (*f)[1:]
-	}
-	return safe
-}
-
-// trimChanges purges the change log below the lowest floor that is on disk.
-func (s *session) trimChanges(ctx context.Context, floors *floors) error {
+// trimChanges purges the change log below the lowest floor of all partitions.
+func (s *session) trimChanges(ctx context.Context, trimmer *changelog.Trimmer) error {
 	if err := s.onMain(ctx, func(ctx context.Context) error { s.prune(ctx); return nil }); err != nil {
 		return err
 	}
 	var low changelog.Place
 	for i, p := range s.parts {
-		c, ok, err := registry.ReadCheckpoint(ctx, s.js, s.c.cfg.Source, p.n)
-		if err != nil && s.c.stats.Down.has(p.n) {
+		c, ok, err := registry.ReadCheckpoint(ctx, s.js, s.c.cfg.Source, p.N)
+		if err != nil && s.c.stats.Down.has(p.N) {
 			return nil // that has been said
 		}
-		if err != nil || !ok || c.FloorLSN == 0 || s.foreign(c.History) {
+		if err != nil || !ok || c.FloorLSN == 0 || s.changes.Foreign(c.History) {
 			return err
 		}
 		if i == 0 || change.LSN(c.FloorLSN) < low.LSN {
 			low = changelog.Place{LSN: change.LSN(c.FloorLSN), Seq: c.FloorSeq}
 		}
 	}
-	low = floors.add(time.Now(), low, s.c.cfg.SyncInterval)
-	if low.LSN == 0 {
-		return nil
-	}
-	floor, err := s.seek(ctx, low.LSN, low.Seq) // the stored sequence may be that of another stream
-	if err != nil {
-		return err
-	}
-	info, err := s.changes.Info(ctx)
-	if err != nil {
-		return err
-	}
-	if floor > info.State.LastSeq || floor <= info.State.FirstSeq {
-		return nil
-	}
-	// A log near its limit needs all the room it can get: it may be holding Postgres back.
-	limit := info.Config.MaxBytes
-	if floor < info.State.FirstSeq+trimLeast && (limit <= 0 || info.State.Bytes < uint64(limit)/2) {
-		return nil
-	}
-	return s.changes.Purge(ctx, jetstream.WithPurgeSequence(floor))
+	return trimmer.Trim(ctx, low)
 }
 
 // sweep removes the records and logs of shapes that ended longer ago than the
@@ -146,32 +99,11 @@ func (s *session) sweep(ctx context.Context) error {
 
 func (s *session) sweepLogs(ctx context.Context) error {
 	for _, p := range s.parts {
-		if s.c.stats.Down.has(p.n) {
+		if s.c.stats.Down.has(p.N) {
 			continue
 		}
-		st, err := s.js.Stream(ctx, s.c.cfg.Source.ShapeStream(p.n))
-		if err != nil {
+		if err := p.Sweep(ctx, s.c.cfg.Retention); err != nil {
 			return err
-		}
-		info, err := st.Info(ctx, jetstream.WithSubjectFilter(s.c.cfg.Source.LogSubjects(p.n)))
-		if err != nil {
-			return err
-		}
-		for subject, messages := range info.State.Subjects {
-			if messages != 1 { // an ended shape's log is purged down to its last word
-				continue
-			}
-			m, err := st.GetLastMsgForSubject(ctx, subject)
-			if err != nil {
-				return err
-			}
-			tail, err := wire.ParseTail(m.Header.Get(topology.HeaderTail))
-			if err != nil || !tail.Ended || time.Since(m.Time) < s.c.cfg.Retention {
-				continue
-			}
-			if err := st.Purge(ctx, jetstream.WithPurgeSubject(subject)); err != nil {
-				return err
-			}
 		}
 	}
 	return nil

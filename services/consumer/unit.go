@@ -18,14 +18,15 @@ import (
 	"github.com/shapebus/shapebus/pkg/wire"
 	"github.com/shapebus/shapebus/services/consumer/changelog"
 	"github.com/shapebus/shapebus/services/consumer/reconcile"
+	"github.com/shapebus/shapebus/services/consumer/shapelog"
 )
 
 // unit is a group's open unit: from the transaction whose verdict changed a
 // set's members to the barrier that was written after its snapshot. What the members
 // write meanwhile counts only with the unit's marker; see package reconcile.
 type unit struct {
-	id    string // the barrier's payload
-	proof proof  // of the snapshot
+	id    string          // the barrier's payload
+	proof changelog.Proof // of the snapshot
 	conn  *unitConn
 	snap  *pg.Snapshot
 	sets  []*reconcile.Set // as the group's
@@ -88,17 +89,17 @@ func (g *group) snapshot(ctx context.Context, t reconcile.Txn) (*unit, error) {
 		if u.conn, err = g.connect(ctx); err != nil {
 			return nil, err
 		}
-		u.proof.id = fmt.Sprintf("%s/snapshot/%d", u.id, n)
-		if u.snap, err = pg.OpenMarkedSnapshot(ctx, u.conn.conn(), topology.BarrierPrefix, u.proof.id); err != nil {
+		u.proof.ID = fmt.Sprintf("%s/snapshot/%d", u.id, n)
+		if u.snap, err = pg.OpenMarkedSnapshot(ctx, u.conn.conn(), topology.BarrierPrefix, u.proof.ID); err != nil {
 			u.conn.close()
 			return nil, err
 		}
-		u.proof.lsn = u.snap.Mark
+		u.proof.LSN = u.snap.Mark
 		all := false
 		err = g.s.onMain(ctx, func(context.Context) error {
 			v := &g.s.visibility
-			v.prune(u.snap.Snapshot)
-			all = v.unlisted == 0 && reconcile.Usable(u.snap.Snapshot, t, g.at.LSN, g.aside, v.unseen())
+			v.Prune(u.snap.Snapshot)
+			all = v.Complete() && reconcile.Usable(u.snap.Snapshot, t, g.at.LSN, g.aside, v.Unseen())
 			return nil
 		})
 		if err == nil && all {
@@ -129,13 +130,13 @@ func (g *group) await(ctx context.Context, u *unit) error {
 // unproven gives up the unit: its snapshot must not be used.
 func (g *group) unproven() error {
 	g.s.c.reconnect()
-	return errUnproven
+	return changelog.ErrUnproven
 }
 
 // closeUnit restates the rows in question and commits the unit at its barrier.
 func (g *group) closeUnit(ctx context.Context, m stream.Received, c wire.Control) error {
 	u := g.unit
-	if !u.proof.shown { // it would stand before the barrier, which was written later
+	if !u.proof.Shown { // it would stand before the barrier, which was written later
 		return g.unproven()
 	}
 	end := &change.Fragment{XID: change.XID(c.XID), LSN: change.LSN(c.LSN), CommitTime: time.Now().UnixMicro(), Last: true}
@@ -153,7 +154,7 @@ func (g *group) closeUnit(ctx context.Context, m stream.Received, c wire.Control
 		f.commitUnit(end, u.first)
 		f.outer.member = nil
 		// All members come to the same place, but for those whose partition is lost: they leave.
-		if err := ignoreLost(g.s.parts[f.partition].appendLog(context.WithoutCancel(ctx), f)); err != nil {
+		if err := shapelog.IgnoreLost(g.s.parts[f.Partition].Append(context.WithoutCancel(ctx), &f.Log)); err != nil {
 			return err
 		}
 	}

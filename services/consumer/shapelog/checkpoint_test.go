@@ -1,4 +1,4 @@
-package consumer
+package shapelog
 
 import (
 	"context"
@@ -18,7 +18,6 @@ import (
 	"github.com/shapebus/shapebus/pkg/natsembed"
 	"github.com/shapebus/shapebus/pkg/topology"
 	"github.com/shapebus/shapebus/pkg/wire"
-	"github.com/shapebus/shapebus/services/consumer/shapelog"
 )
 
 const patience = 60 * time.Second
@@ -62,31 +61,36 @@ func (b *checkpointBench) ctx() context.Context {
 	return ctx
 }
 
+// written is a partition with its writer.
+type written struct {
+	*Partition
+
+	w *Writer
+}
+
 // partition opens the partition as its next owner does.
-func (b *checkpointBench) partition() *partition {
+func (b *checkpointBench) partition() written {
 	b.tb.Helper()
-	c := &Consumer{cfg: Config{Source: b.source, NATS: b.js.Conn(), Failpoint: func(string) {}, WindowBytes: 1 << 20}}
-	p := c.newPartition(0, &sync.Pool{New: func() any { return wire.NewLogBuilder() }})
-	l, err := c.openLife(b.ctx(), 0)
+	p := NewPartition(&Config{NATS: b.js.Conn(), JS: b.js, Source: b.source, WindowBytes: 1 << 20, Failpoint: func(string) {}}, 0)
+	w, err := p.Open(b.ctx())
 	if err != nil {
 		b.tb.Fatal(err)
 	}
-	p.life.Store(l)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		_ = p.purgeCheckpoints(ctx, b.js, slog.New(slog.DiscardHandler)) // nil
+		_ = p.PurgeCheckpoints(ctx, slog.New(slog.DiscardHandler)) // nil
 	}()
-	b.tb.Cleanup(func() { cancel(); <-done; l.out.Close() })
-	return p
+	b.tb.Cleanup(func() { cancel(); <-done; w.Close() })
+	return written{p, w}
 }
 
-func (b *checkpointBench) write(p *partition, c wire.Checkpoint) {
+func (b *checkpointBench) write(p written, c wire.Checkpoint) {
 	b.tb.Helper()
-	err := p.checkpoint(b.ctx(), c, nil)
+	err := p.Checkpoint(b.ctx(), p.w, c, nil)
 	if err == nil {
-		err = p.life.Load().flush(b.ctx())
+		err = p.w.Flush(b.ctx())
 	}
 	if err != nil {
 		b.tb.Fatal(err)
@@ -141,7 +145,7 @@ func TestCheckpointsOfAnySizeAreReadBack(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		parts := uint64(p.life.Load().out.Parts(len(data)))
+		parts := uint64(p.w.out.Parts(len(data)))
 		t.Logf("%d parked shapes: %d bytes in %d messages", n, len(data), parts)
 		for deadline := time.Now().Add(patience); b.messages() != parts; time.Sleep(5 * time.Millisecond) {
 			if time.Now().After(deadline) {
@@ -174,15 +178,15 @@ func TestHalfACheckpointDoesNotCount(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			parts := p.life.Load().out.Parts(len(data))
+			parts := p.w.out.Parts(len(data))
 			size := (len(data) + parts - 1) / parts
 			for i := range parts - 1 {
-				err := p.life.Load().out.Append(b.ctx(), stream.Message{
+				err := p.w.out.Append(b.ctx(), stream.Message{
 					Subject: b.source.CheckpointSubject(0), Header: stream.Header(topology.HeaderPart, fmt.Sprintf("%d/%d", i, parts)),
 					Data: data[i*size : (i+1)*size],
 				}, nil)
 				if err == nil {
-					err = p.life.Load().out.Flush(b.ctx())
+					err = p.w.out.Flush(b.ctx())
 				}
 				if err != nil {
 					t.Fatal(err)
@@ -196,7 +200,7 @@ func TestHalfACheckpointDoesNotCount(t *testing.T) {
 					t.Fatalf("a checkpoint is read where none is whole: %v", err)
 				}
 			}
-			p.life.Load().out.Close()
+			p.w.Close()
 
 			p = b.partition() // its successor
 			after := parkedCheckpoint(3, tt.after)
@@ -242,61 +246,4 @@ func TestCheckpointsAreReadWhileTheyAreReplaced(t *testing.T) {
 	}
 	close(stop)
 	readers.Wait()
-}
-
-// BenchmarkCheckpointOfParkedShapes is what the main loop does every second for each process while
-// that many shapes are parked: to list them and to encode the partitions' checkpoints. And what a
-// new owner does once: to find where each of them stands.
-func BenchmarkCheckpointOfParkedShapes(b *testing.B) {
-	const n, partitions = 37_000, 8
-	s := outerCrowd(b, n)
-	i := 0
-	for _, f := range s.live {
-		f.handle, f.partition = fmt.Sprintf("%016x-hol%07d", rand.Uint64(), i), i%partitions
-		i++
-	}
-	s.applied.LSN = 1
-	s.gather(s.downstream([]string{innerHandle}))
-	encoded := map[int][]byte{}
-	b.Run("write", func(b *testing.B) {
-		began := cpuTime()
-		for b.Loop() {
-			for p, at := range s.groupsAt() {
-				data, err := wire.EncodeCheckpoint(wire.Checkpoint{LSN: 1, Parked: at})
-				if err != nil {
-					b.Fatal(err)
-				}
-				encoded[p] = data
-			}
-		}
-		b.ReportMetric(float64((cpuTime()-began).Milliseconds())/float64(b.N), "cpu-ms")
-	})
-	b.Run("recover", func(b *testing.B) {
-		var handles []string
-		for _, at := range s.groupsAt() {
-			for _, a := range at {
-				handles = append(handles, a.Handles...)
-			}
-		}
-		began := cpuTime()
-		for b.Loop() {
-			found := 0
-			for _, data := range encoded {
-				c, err := wire.DecodeCheckpoint(data)
-				if err != nil {
-					b.Fatal(err)
-				}
-				places := shapelog.ParkedIn(&c)
-				for _, h := range handles {
-					if _, _, ok := shapelog.PlaceOf(&registry.Shape{Handle: h}, false, wire.Tail{}, 1, places); ok {
-						found++
-					}
-				}
-			}
-			if found != n {
-				b.Fatalf("%d of %d shapes have a place", found, n)
-			}
-		}
-		b.ReportMetric(float64((cpuTime()-began).Milliseconds())/float64(b.N), "cpu-ms")
-	})
 }

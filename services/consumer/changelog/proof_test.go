@@ -1,4 +1,4 @@
-package consumer
+package changelog
 
 import (
 	"testing"
@@ -28,16 +28,16 @@ func drawWAL(t *rapid.T, from wal, name string) wal {
 // branches off, before or behind it. The change log goes on with either of them.
 func TestASnapshotIsProvenByTheHistoryThatHasIt(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		s := &session{c: &Consumer{cfg: Config{Name: "test"}}, proofs: map[*awaited]bool{}}
-		a := s.expect()
+		s := Proofs{}
+		a := s.Expect("test")
 		before := drawWAL(t, nil, "before the snapshot")
-		first := append(drawWAL(t, before, "up to the message"), a.id)
+		first := append(drawWAL(t, before, "up to the message"), a.ID)
 		mark := first.end() // where its record ends
 		branch := rapid.IntRange(0, len(first)).Draw(t, "the other server branches off at")
 		nudged := rapid.Bool().Draw(t, "there is a nudge behind it")
 		goOn := func(w wal) wal {
 			if w = drawWAL(t, w, "behind it"); nudged {
-				w = append(w, a.nudge)
+				w = append(w, a.Nudge)
 			}
 			return w
 		}
@@ -49,33 +49,32 @@ func TestASnapshotIsProvenByTheHistoryThatHasIt(t *testing.T) {
 		if nudged {
 			knownAt = min(knownAt, len(told)-1) // nobody nudges before
 		}
-		p := proof{id: a.id, lsn: mark} // as a reader of its own has it
+		p := Proof{ID: a.ID, LSN: mark} // as a reader of its own has it
 		for i, payload := range told {
 			at := change.LSN(i + 1)
-			if i == knownAt && s.proofs[a] {
-				a.lsn = mark
-				s.judge(a, at-1)
+			if i == knownAt {
+				s.Stands(a, mark, at-1)
 			}
-			s.lookFor(at)
-			if p.lost(at) && has {
+			s.LookFor(at)
+			if p.Lost(at) && has {
 				t.Fatalf("the message at %d of %q is taken for lost at %d", mark, told, at)
 			}
 			if payload != "" {
 				c := wire.Control{Kind: wire.ControlBarrier, LSN: uint64(at), Payload: payload}
-				p.take(c)
-				s.show(c)
+				p.Take(c)
+				s.Show(c)
 			}
 		}
 		passed := told.end() > mark
-		if p.shown != has || p.lost(told.end()) != (!has && told.end() >= mark) {
-			t.Fatalf("shown %v in %q with the message at %d", p.shown, told, mark)
+		if p.Shown != has || p.Lost(told.end()) != (!has && told.end() >= mark) {
+			t.Fatalf("shown %v in %q with the message at %d", p.Shown, told, mark)
 		}
-		decided := !s.proofs[a]
-		if decided && a.gone == has || !decided && (has || nudged || passed && knownAt < len(told)) {
-			t.Fatalf("decided %v, gone %v in %q with the message at %d", decided, a.gone, told, mark)
+		decided := !s[a]
+		if decided && a.Gone == has || !decided && (has || nudged || passed && knownAt < len(told)) {
+			t.Fatalf("decided %v, gone %v in %q with the message at %d", decided, a.Gone, told, mark)
 		}
 		select {
-		case <-a.done:
+		case <-a.Done:
 			if !decided {
 				t.Fatal("told before it is decided")
 			}

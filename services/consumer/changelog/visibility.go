@@ -1,4 +1,4 @@
-package consumer
+package changelog
 
 import (
 	"iter"
@@ -7,11 +7,11 @@ import (
 	"github.com/shapebus/shapebus/pkg/change"
 )
 
-// visibility remembers which of the transactions read from the change log a
+// Visibility remembers which of the transactions read from the change log a
 // new snapshot might not see: a commit is in the WAL, and thus in the change
 // log, before snapshots see it, with a synchronous standby by any length of
 // time. A shape starts to read at the oldest of them. Owned by the main loop.
-type visibility struct {
+type Visibility struct {
 	seen   []readTxn
 	newest readTxn // whether in seen or not
 
@@ -27,6 +27,8 @@ type readTxn struct {
 	first uint64 // sequence of its first change log message
 }
 
+func (t readTxn) place() Place { return Place{LSN: t.lsn, Seq: t.first} }
+
 // maxListed bounds the list at 3 MB; askPruneAt is when it pays to ask
 // Postgres what is visible by now.
 const (
@@ -34,8 +36,8 @@ const (
 	askPruneAt = 1 << 13
 )
 
-// see notes a transaction, at each of its fragments.
-func (v *visibility) see(xid change.XID, lsn change.LSN, first uint64) {
+// See notes a transaction, at each of its fragments.
+func (v *Visibility) See(xid change.XID, lsn change.LSN, first uint64) {
 	if v.newest.lsn >= lsn {
 		return
 	}
@@ -50,11 +52,11 @@ func (v *visibility) see(xid change.XID, lsn change.LSN, first uint64) {
 	v.unlisted++
 }
 
-// crowded reports whether prune should be called.
-func (v *visibility) crowded() bool { return len(v.seen) >= askPruneAt }
+// Crowded reports whether prune should be called.
+func (v *Visibility) Crowded() bool { return len(v.seen) >= askPruneAt }
 
-// prune forgets the transactions that s sees, and every later snapshot with it.
-func (v *visibility) prune(s change.Snapshot) {
+// Prune forgets the transactions that s sees, and every later snapshot with it.
+func (v *Visibility) Prune(s change.Snapshot) {
 	if v.unlisted > 0 && s.Widen(v.maxUnlisted) < s.Xmin {
 		v.unlisted = 0
 	}
@@ -63,9 +65,9 @@ func (v *visibility) prune(s change.Snapshot) {
 	}
 }
 
-// unseen are the listed transactions that may be invisible to the snapshots that
+// Unseen are the listed transactions that may be invisible to the snapshots that
 // prune was told of last.
-func (v *visibility) unseen() iter.Seq2[change.XID, change.LSN] {
+func (v *Visibility) Unseen() iter.Seq2[change.XID, change.LSN] {
 	return func(yield func(change.XID, change.LSN) bool) {
 		for _, t := range v.seen {
 			if !yield(t.xid, t.lsn) {
@@ -75,11 +77,20 @@ func (v *visibility) unseen() iter.Seq2[change.XID, change.LSN] {
 	}
 }
 
-// floor is the place of the oldest transaction that may be invisible, or ok
+// Floor is the place of the oldest transaction that may be invisible, or ok
 // is false when there is none.
-func (v *visibility) floor() (lsn change.LSN, seq uint64, ok bool) {
+func (v *Visibility) Floor() (p Place, ok bool) {
 	if len(v.seen) == 0 {
-		return 0, 0, false
+		return Place{}, false
 	}
-	return v.seen[0].lsn, v.seen[0].first, true
+	return v.seen[0].place(), true
 }
+
+// Last is the place of the last transaction that was read, or ok is false when there is none.
+func (v *Visibility) Last() (p Place, ok bool) { return v.newest.place(), v.newest.lsn != 0 }
+
+// Empty reports whether all that was read is visible.
+func (v *Visibility) Empty() bool { return len(v.seen) == 0 }
+
+// Complete reports whether unseen lists all.
+func (v *Visibility) Complete() bool { return v.unlisted == 0 }

@@ -1,4 +1,4 @@
-package consumer
+package changelog
 
 import (
 	"context"
@@ -8,16 +8,17 @@ import (
 	"github.com/shapebus/shapebus/pkg/change"
 )
 
-// cursor reads the change log for shapes that are not with the main loop: what
+// Cursor reads the change log for shapes that are not with the main loop: what
 // the main loop has read lately from its memory, what is older from the stream.
 // Owned by one goroutine.
-type cursor struct {
-	s      *session
+type Cursor struct {
+	log    *Log
+	recent *Recent
 	at     stream.Place // what was read, and before that where the shapes stand
-	next   uint64       // sequence of the next message
+	Next   uint64       // sequence of the next message
 	buffer []stream.Received
 	reader *stream.Changes // open while the next message is not in memory
-	ahead  int             // what reader may be sent in advance, a share of the session's
+	ahead  int             // what reader may be sent in advance, a share
 	looked int             // messages read from it since the last look into memory
 }
 
@@ -25,15 +26,18 @@ type cursor struct {
 // whether the rest is in memory by now.
 const readOn = 32
 
-// begin puts the cursor where everything up to an LSN is there already, and
+// NewCursor makes a cursor that reads nothing yet.
+func NewCursor(log *Log, recent *Recent) *Cursor { return &Cursor{log: log, recent: recent} }
+
+// Begin puts the cursor where everything up to an LSN is there already, and
 // the next message has the sequence next or a later one.
-func (c *cursor) begin(lsn change.LSN, next uint64) {
-	c.at, c.next = stream.Place{LSN: lsn, Seq: max(next, 1) - 1}, next
+func (c *Cursor) Begin(lsn change.LSN, next uint64) {
+	c.at, c.Next = stream.Place{LSN: lsn, Seq: max(next, 1) - 1}, next
 }
 
-// read returns the next message. ok is false at the main loop's place. It
+// Read returns the next message. ok is false at the main loop's place. It
 // returns stream.ErrGap when something that should have come is gone.
-func (c *cursor) read(ctx context.Context) (m stream.Received, ok bool, err error) {
+func (c *Cursor) Read(ctx context.Context) (m stream.Received, ok bool, err error) {
 	for {
 		switch {
 		case len(c.buffer) > 0:
@@ -41,14 +45,14 @@ func (c *cursor) read(ctx context.Context) (m stream.Received, ok bool, err erro
 			c.buffer[0], c.buffer = stream.Received{}, c.buffer[1:]
 			step, err := stream.StepOf(&m)
 			if err != nil { // the feed says so
-				c.at.Seq, c.next = m.Seq, m.Seq+1
+				c.at.Seq, c.Next = m.Seq, m.Seq+1
 				return m, true, nil //nolint:nilerr // see above
 			}
 			if c.at.Lost(step, 0) != 0 {
 				return m, false, stream.ErrGap
 			}
 			passed := step.Told && c.at.Has(step.LSN)
-			c.at, c.next = c.at.Pass(step), m.Seq+1
+			c.at, c.Next = c.at.Pass(step), m.Seq+1
 			if passed {
 				continue
 			}
@@ -64,26 +68,16 @@ func (c *cursor) read(ctx context.Context) (m stream.Received, ok bool, err erro
 			if c.looked++; m.Pending == 0 {
 				c.looked = readOn // the next one may be long in coming
 			}
-			c.at, c.next = c.reader.Place(), m.Seq+1
+			c.at, c.Next = c.reader.Place(), m.Seq+1
 			if passed {
 				continue
 			}
 			return m.Received, true, nil
 		}
 		c.looked = 0
-		held := false
-		err := c.s.onMain(ctx, func(context.Context) error {
-			var messages []stream.Received
-			if messages, held = c.s.recent.from(c.next); held { // else they are not the next ones
-				c.buffer = append(c.buffer[:0], messages...)
-			}
-			return nil
-		})
-		if err != nil {
-			return m, false, err
-		}
-		if held {
-			c.close() //nolint:contextcheck // what it says to the server has to arrive after ctx has ended, too
+		var held bool
+		if c.buffer, held = c.recent.From(c.Next, c.buffer[:0]); held {
+			c.Close() //nolint:contextcheck // what it says to the server has to arrive after ctx has ended, too
 			if len(c.buffer) == 0 {
 				return m, false, nil
 			}
@@ -95,21 +89,14 @@ func (c *cursor) read(ctx context.Context) (m stream.Received, ok bool, err erro
 	}
 }
 
-// wait waits until the main loop has read the next message. From time to time it
+// Wait waits until the main loop has read the next message. Each time that every has gone by it
 // calls nudge, if that is not nil.
-func (c *cursor) wait(ctx context.Context, nudge func()) error {
-	var there chan struct{}
-	err := c.s.onMain(ctx, func(context.Context) error {
-		if c.s.read.Seq < c.next {
-			there = make(chan struct{})
-			c.s.arrivals = append(c.s.arrivals, arrival{seq: c.next, ch: there})
-		}
+func (c *Cursor) Wait(ctx context.Context, every time.Duration, nudge func()) error {
+	there := c.recent.Wait(c.Next, 0)
+	if there == nil {
 		return nil
-	})
-	if err != nil || there == nil {
-		return err
 	}
-	t := time.NewTicker(c.s.c.cfg.Nudge)
+	t := time.NewTicker(every)
 	defer t.Stop()
 	for {
 		select {
@@ -126,19 +113,16 @@ func (c *cursor) wait(ctx context.Context, nudge func()) error {
 }
 
 // open begins to read the stream.
-func (c *cursor) open(ctx context.Context) (err error) {
-	c.ahead = c.s.aheads.Take()
-	if c.reader, err = c.s.openChanges(ctx, c.at, c.next, c.ahead); err != nil {
-		c.s.aheads.Give(c.ahead)
-	}
+func (c *Cursor) open(ctx context.Context) (err error) {
+	c.reader, c.ahead, err = c.log.openShare(ctx, c.at, c.Next)
 	return err
 }
 
-// close frees the reader on the server.
-func (c *cursor) close() {
+// Close frees the reader on the server.
+func (c *Cursor) Close() {
 	if c.reader != nil {
 		c.reader.Close()
 		c.reader = nil
-		c.s.aheads.Give(c.ahead)
+		c.log.aheads.Give(c.ahead)
 	}
 }

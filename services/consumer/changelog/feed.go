@@ -1,4 +1,4 @@
-package consumer
+package changelog
 
 import (
 	"context"
@@ -11,15 +11,20 @@ import (
 	"github.com/shapebus/shapebus/pkg/wire"
 )
 
-// feed decodes change log messages. It reuses its memory: one feed per reader.
-type feed struct {
+// Feed decodes change log messages. It reuses its memory: one feed per reader.
+type Feed struct {
 	source    topology.Source
 	relations *registry.Relations
 	decoder   wire.ChangeDecoder
 	at        stream.Place // what was read before is not read again, as where the log repeats what it had lost
 	last      firstOf      // of the messages before
 	message   uint64       // the first sequence of the message being read
-	more      bool         // something of the same LSN follows on the message read last
+	More      bool         // something of the same LSN follows on the message read last
+}
+
+// NewFeed makes a feed of a source, whose relations are in a registry.
+func NewFeed(source topology.Source, relations *registry.Relations) *Feed {
+	return &Feed{source: source, relations: relations}
 }
 
 // firstOf is where what has an LSN begins in the change log.
@@ -28,34 +33,34 @@ type firstOf struct {
 	seq uint64
 }
 
-// first is the sequence of the first message that holds something of an LSN, which is in the message being
+// First is the sequence of the first message that holds something of an LSN, which is in the message being
 // read: its transaction may have begun in a message before, with other tables, or with what became of a table.
 // Whoever begins to read there has everything of that LSN before it.
-func (fd *feed) first(lsn change.LSN) uint64 {
+func (fd *Feed) First(lsn change.LSN) uint64 {
 	if lsn == fd.last.lsn {
 		return fd.last.seq
 	}
 	return fd.message
 }
 
-// read calls onControl with a control entry, or onFragment with each fragment
+// Read calls onControl with a control entry, or onFragment with each fragment
 // of the message in turn. It returns the message's LSN. A message that cannot be
 // understood gives a poisonError, maybe behind some of its fragments.
-func (fd *feed) read(ctx context.Context, m stream.Received,
+func (fd *Feed) Read(ctx context.Context, m stream.Received,
 	onControl func(wire.Control) error,
 	onFragment func(*change.Relation, *change.Fragment) error,
 ) (change.LSN, error) {
 	isControl := m.Subject == fd.source.ControlSubject()
 	poison := func(lsn change.LSN, err error) error {
-		return &poisonError{subject: m.Subject, seq: m.Seq, lsn: lsn, control: isControl, err: err}
+		return &PoisonError{Subject: m.Subject, Seq: m.Seq, LSN: lsn, Control: isControl, Err: err}
 	}
 	step, err := stream.StepOf(&m)
 	if err != nil {
 		return 0, poison(0, err)
 	}
 	lsn, at := step.LSN, fd.at
-	fd.at, fd.message, fd.more = fd.at.Pass(step), m.First, step.More
-	defer func() { fd.last = firstOf{lsn, fd.first(lsn)} }()
+	fd.at, fd.message, fd.More = fd.at.Pass(step), m.First, step.More
+	defer func() { fd.last = firstOf{lsn, fd.First(lsn)} }()
 	if step.Told && at.Has(lsn) {
 		return lsn, nil
 	}
