@@ -12,6 +12,7 @@ import (
 	"github.com/shapebus/shapebus/internal/valueset"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/services/consumer/changelog"
+	"github.com/shapebus/shapebus/services/consumer/follow"
 	"github.com/shapebus/shapebus/services/consumer/reconcile"
 	"github.com/shapebus/shapebus/services/consumer/shapelog"
 )
@@ -30,7 +31,7 @@ type group struct {
 	id     string
 	log    *slog.Logger
 	table  uint32
-	router *router
+	router *follow.Router
 	sets   []*valueSet
 	places map[string]int // in sets, by name
 	// since is the version of each set's main view when the members left the
@@ -50,13 +51,13 @@ type group struct {
 	skip   bool       // it is put aside
 	unit   *unit      // nil outside of units
 	shift  uint64     // op index at which what was aside goes on behind the last marker
-	gone   []*follower
+	gone   []*follow.Follower
 	moved  bool // the change log has been moved on
 
 	creating *creation // nil unless the group is a shape being created
 
 	mu      sync.Mutex // for what others look at
-	members map[string]*follower
+	members map[string]*follow.Follower
 	listed  map[int][]string // their handles; see handles
 	at      changelog.Place  // everything up to here is in the logs
 	aside   []reconcile.Txn  // but these
@@ -76,19 +77,18 @@ type ending struct {
 var errRegroup = errors.New("some shapes of the group end")
 
 // newGroup makes a group of followers at a place. It does not run yet.
-func (s *session) newGroup(members []*follower, at changelog.Place, aside []reconcile.Txn) *group {
+func (s *session) newGroup(members []*follow.Follower, at changelog.Place, aside []reconcile.Txn) *group {
 	s.lastGroup++
 	g := &group{
-		s: s, id: fmt.Sprintf("%s/%d/%d", s.c.cfg.Name, s.began, s.lastGroup), table: members[0].relation.OID, router: newRouter(),
-		members: map[string]*follower{}, places: map[string]int{}, at: at, aside: aside, began: true,
+		s: s, id: fmt.Sprintf("%s/%d/%d", s.c.cfg.Name, s.began, s.lastGroup), table: members[0].Relation.OID, router: follow.NewSettledRouter(),
+		members: map[string]*follow.Follower{}, places: map[string]int{}, at: at, aside: aside, began: true,
 	}
-	g.router.settled = true
-	g.log = s.log.With(slog.String("group", g.id), slog.String("table", members[0].table.String()))
+	g.log = s.log.With(slog.String("group", g.id), slog.String("table", members[0].Table.String()))
 	for _, f := range members {
-		f.after, f.held = 0, nil
+		f.After, f.Held = 0, nil
 		s.noteMarkers(f)
-		g.members[f.id] = f
-		for _, q := range f.outer.subqueries {
+		g.members[f.ID] = f
+		for _, q := range f.Outer.Subqueries {
 			name := q.ValueSet()
 			if _, known := g.places[name]; !known {
 				g.places[name] = len(g.sets)
@@ -98,7 +98,7 @@ func (s *session) newGroup(members []*follower, at changelog.Place, aside []reco
 			}
 			g.nested = g.nested || q.Unit
 		}
-		s.grouped[f.id] = g
+		s.grouped[f.ID] = g
 		s.sets.place(f.Handle, false, g.known())
 	}
 	s.groups[g] = true
@@ -161,7 +161,7 @@ func (g *group) run(ctx context.Context) error {
 // all shapes stand still while some leave.
 func (g *group) fill() {
 	for _, f := range g.members {
-		g.router.add(f)
+		g.router.Add(f)
 	}
 }
 
@@ -258,14 +258,14 @@ func (g *group) endSome(ctx context.Context) (left bool, err error) {
 }
 
 // drop removes a member, and returns it; nil if there is none with that id. Runs on the main loop.
-func (g *group) drop(id string) *follower {
+func (g *group) drop(id string) *follow.Follower {
 	g.mu.Lock()
 	f := g.members[id]
 	delete(g.members, id)
 	g.listed = nil
 	g.mu.Unlock()
 	if f != nil {
-		g.router.remove(f)
+		g.router.Remove(f)
 		if g.s.grouped[id] == g {
 			delete(g.s.grouped, id)
 		}
@@ -356,14 +356,14 @@ func (g *group) load(ctx context.Context) error {
 // show makes the members judge rows by the group's views.
 func (g *group) show() {
 	for _, f := range g.members {
-		f.outer.look(func(name string) *valueset.View { return g.views[g.set(name)] })
-		f.outer.member = nil
+		f.Outer.Look(func(name string) *valueset.View { return g.views[g.set(name)] })
+		f.Outer.Member = nil
 	}
 }
 
 // voidOpen voids what stands behind the last commit marker of each log.
 func (g *group) voidOpen(ctx context.Context) error {
-	g.router.take()
+	g.router.Take()
 	g.shift = 0
 	for _, f := range g.members {
 		f.Forget()
@@ -378,7 +378,7 @@ func (g *group) voidOpen(ctx context.Context) error {
 			g.shift = max(g.shift, f.Tail.Last.Op)
 		}
 	}
-	g.router.reopen()
+	g.router.Reopen()
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/shapebus/shapebus/internal/registry"
+	"github.com/shapebus/shapebus/services/consumer/follow"
 )
 
 // join hands the members to the main loop if the group has come to its place
@@ -43,19 +44,19 @@ func (g *group) join(ctx context.Context) error {
 // handOver gives all members to the main loop, whose place is theirs. Runs there.
 func (g *group) handOver() {
 	s := g.s
-	members := make([]*follower, 0, len(g.members))
+	members := make([]*follow.Follower, 0, len(g.members))
 	g.mu.Lock()
 	for _, f := range g.members {
 		members = append(members, f)
-		delete(s.grouped, f.id)
+		delete(s.grouped, f.ID)
 	}
 	clear(g.members)
 	g.listed = nil
 	g.mu.Unlock()
 	s.disband(g)
 	for _, f := range members {
-		f.entry, f.places = nil, places{} // the group's router is not needed any more
-		f.after = s.applied.LSN
+		f.Detach()
+		f.After = s.applied.LSN
 		s.addLive(f)
 	}
 }

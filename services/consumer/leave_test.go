@@ -12,6 +12,7 @@ import (
 	"github.com/shapebus/shapebus/internal/valueset"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/wire"
+	"github.com/shapebus/shapebus/services/consumer/follow"
 	"github.com/shapebus/shapebus/services/consumer/shapelog"
 	"github.com/shapebus/shapebus/services/consumer/valuesets"
 )
@@ -22,21 +23,22 @@ const innerHandle = "0123456789abcdef-1"
 func outerCrowd(tb testing.TB, n int) *session {
 	tb.Helper()
 	s := &session{
-		c: &Consumer{}, log: slog.New(slog.DiscardHandler), sets: newSets(), router: newRouter(), live: map[string]*follower{},
-		dependents: map[string]map[*follower]bool{}, selectors: map[string]int{}, groups: map[*group]bool{}, grouped: map[string]*group{},
+		c: &Consumer{}, log: slog.New(slog.DiscardHandler), sets: newSets(), live: map[string]*follow.Follower{},
+		dependents: map[string]map[*follow.Follower]bool{}, selectors: map[string]int{}, groups: map[*group]bool{}, grouped: map[string]*group{},
 	}
 	q := registry.Subquery{ID: "inner", Handle: innerHandle, Columns: []int{0}}
 	set, _ := s.sets.set(q, nil)
 	base := &valueset.Set{}
 	set.history.Load(base, change.Offset{}, valuesets.Chain{})
 	set.main = valueset.NewView(base)
-	users := testTable()
+	users := crowdTable()
 	users.Relation.OID, users.Relation.Name = 8, "users"
+	s.router = follow.NewRouter(s.sets.memberSets)
 	logs := shapelog.NewPartition(&shapelog.Config{Builders: shapelog.NewBuilders()}, 0)
 	for i := range n {
-		rec := testRecord(fmt.Sprint("h", i), fmt.Sprintf("title = 't%d' AND owner IN (SELECT id FROM users)", i), "id", "owner", "title")
+		rec := crowdRecord(fmt.Sprint("h", i), fmt.Sprintf("title = 't%d' AND owner IN (SELECT id FROM users)", i), "id", "owner", "title")
 		rec.Subqueries, rec.InnerTables = []registry.Subquery{q}, []*pg.TableInfo{users}
-		f, err := newFollower(rec, logs.NewLog(rec.Handle, nil, wire.Tail{}), s.sets)
+		f, err := follow.NewFollower(rec, logs.NewLog(rec.Handle, nil, wire.Tail{}), s.sets.note)
 		if err != nil {
 			tb.Fatal(err)
 		}
@@ -49,9 +51,9 @@ func outerCrowd(tb testing.TB, n int) *session {
 // loop, in a group that looks up their sets, and return. It tells how long the main loop was busy.
 func leaveAndReturn(tb testing.TB, s *session, n int) (busy time.Duration) {
 	tb.Helper()
-	began := cpuTime()
+	began := cpuUsed()
 	groups := s.gather(s.downstream([]string{innerHandle}))
-	busy = cpuTime() - began
+	busy = cpuUsed() - began
 	if len(groups) != 1 || len(groups[0].members) != n || len(s.live) != 0 || len(s.selectors) != 0 {
 		tb.Fatalf("%d groups, %d shapes left with the main loop", len(groups), len(s.live))
 	}
@@ -64,11 +66,11 @@ func leaveAndReturn(tb testing.TB, s *session, n int) (busy time.Duration) {
 	g.views = append(g.views, set.history.View(0, nil))
 	g.show()
 
-	began = cpuTime()
+	began = cpuUsed()
 	s.floor()
 	set.arrive(g.views[0], g.since[0], g.touched[0])
 	g.handOver()
-	busy += cpuTime() - began
+	busy += cpuUsed() - began
 	if len(s.live) != n || len(s.groups) != 0 || len(s.grouped) != 0 {
 		tb.Fatalf("%d shapes are back, %d groups are left", len(s.live), len(s.groups))
 	}

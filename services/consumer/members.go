@@ -5,14 +5,15 @@ import (
 
 	"github.com/shapebus/shapebus/internal/valueset"
 	"github.com/shapebus/shapebus/services/consumer/filter"
+	"github.com/shapebus/shapebus/services/consumer/follow"
 )
 
 // memberSet is a value set in the main loop's filter index of a table: it
 // finds the shapes that select rows by it from a row's value. It is kept while its
 // shapes are away, and brought up to date by what changed meanwhile. Owned by the main loop.
 type memberSet struct {
-	table   *table
-	set     *filter.Set[*follower]
+	table   *follow.Table
+	set     *filter.Set[*follow.Follower]
 	version uint64 // of valueSet.main that it equals; another one says that it is out of date
 }
 
@@ -23,25 +24,24 @@ const indexed = 10_000
 
 // memberSets returns the index's sets for a shape's subqueries, up to date; nil
 // for those that are not indexed.
-func (s *sets) memberSets(f *follower, t *table) []*filter.Set[*follower] {
-	if f.outer == nil {
+func (s *sets) memberSets(f *follow.Follower, t *follow.Table) []*filter.Set[*follow.Follower] {
+	if f.Outer == nil {
 		return nil
 	}
-	out := make([]*filter.Set[*follower], len(f.outer.subqueries))
-	for i, q := range f.pred.Subqueries() {
-		set := s.get(f.outer.subqueries[i].ValueSet())
+	out := make([]*filter.Set[*follow.Follower], len(f.Outer.Subqueries))
+	for i, q := range f.Pred.Subqueries() {
+		set := s.get(f.Outer.Subqueries[i].ValueSet())
 		if set.main == nil || set.main.Len() > indexed {
 			continue
 		}
-		name := fmt.Sprint(f.relation.OID, q.Columns)
+		name := fmt.Sprint(f.Relation.OID, q.Columns)
 		m := set.indexes[name]
 		if m == nil {
 			outer, inner, ok := q.MemberKeys()
 			if !ok {
 				continue
 			}
-			m = &memberSet{table: t, set: t.index.NewSet(outer, inner)}
-			t.sets++
+			m = &memberSet{table: t, set: t.NewSet(outer, inner)}
 			if set.indexes == nil {
 				set.indexes = map[string]*memberSet{}
 			}
@@ -96,11 +96,9 @@ func (v *valueSet) arrive(view *valueset.View, since uint64, touched map[string]
 }
 
 // dropIndexes frees what the indexes of tables hold for a set that is gone.
-func (v *valueSet) dropIndexes(r *router) {
+func (v *valueSet) dropIndexes(r *follow.Router) {
 	for _, m := range v.indexes {
-		m.set.Clear()
-		m.table.sets--
-		r.dropIfIdle(m.table)
+		r.DropSet(m.table, m.set)
 	}
 	v.indexes = nil
 }

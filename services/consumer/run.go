@@ -16,6 +16,7 @@ import (
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/topology"
 	"github.com/shapebus/shapebus/services/consumer/changelog"
+	"github.com/shapebus/shapebus/services/consumer/follow"
 	"github.com/shapebus/shapebus/services/consumer/plane"
 	"github.com/shapebus/shapebus/services/consumer/shapelog"
 	"github.com/shapebus/shapebus/services/consumer/tables"
@@ -210,14 +211,15 @@ func (c *Consumer) session(ctx context.Context, js jetstream.JetStream) error {
 	}()
 	defer func() { release(); <-held; cancel(nil) }()
 
+	sets := newSets()
 	s := &session{
 		c: c, log: c.log, js: js, changes: changelog.NewLog(js, changes), shapes: c.shapes, relations: relations, lease: lease,
 		enders:     make(chan struct{}, endsAtOnce),
 		do:         make(chan func(context.Context) error),
 		began:      time.Now().UnixNano(),
-		sets:       newSets(),
+		sets:       sets,
 		verdictsOf: map[int]chan struct{}{},
-		dependents: map[string]map[*follower]bool{},
+		dependents: map[string]map[*follow.Follower]bool{},
 		selectors:  map[string]int{},
 		groups:     map[*group]bool{},
 		grouped:    map[string]*group{},
@@ -226,9 +228,9 @@ func (c *Consumer) session(ctx context.Context, js jetstream.JetStream) error {
 		dependsOn:  map[string]map[string]bool{},
 		ended:      map[string]time.Time{},
 
-		router:   newRouter(),
+		router:   follow.NewRouter(sets.memberSets),
 		feed:     changelog.NewFeed(src, relations),
-		live:     map[string]*follower{},
+		live:     map[string]*follow.Follower{},
 		parked:   map[string]*parked{},
 		pins:     map[string]changelog.Place{},
 		proofs:   changelog.Proofs{},
