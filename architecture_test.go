@@ -75,8 +75,7 @@ var rules = []rule{
 	{"a room of the consumer knows only the rooms below it, so that a row's way runs down: what two rooms share lies below both", func(f file, imported string) bool {
 		to, inside := strings.CutPrefix(imported, "./services/consumer")
 		from, room := strings.CutPrefix(f.pkg, "services/consumer/")
-		to = strings.TrimPrefix(to, "/")
-		return room && inside && to != from && !slices.Contains(roomsBelow[from], to)
+		return room && inside && to != "/"+from && !slices.Contains(roomsBelow[from], strings.TrimPrefix(to, "/"))
 	}},
 	onlyIn("testing", "test helpers must not reach the binary", "e2e", "pkg/pgtemp/pgtest", "pkg/natsembed/natstest"),
 }

@@ -48,7 +48,7 @@ func TestTheLeaseIsGivenBackBehindTheLastCheckpoint(t *testing.T) {
 	go func() {
 		defer close(taken)
 		for {
-			_, err := registry.AcquireLease(t.Context(), s.JS, s.Source, "consumer", "the successor")
+			_, err := new(registry.Applicant).Acquire(t.Context(), s.JS, s.Source, "consumer", "the successor")
 			if err == nil {
 				found <- ends(t, s)
 				return

@@ -40,7 +40,7 @@ func sample() Table {
 
 func compile(tb testing.TB, where string, params ...string) *Predicate {
 	tb.Helper()
-	p, err := Compile(where, given(params...), sample())
+	p, err := Compile(where, given(params...), sample(), nil)
 	if err != nil {
 		tb.Fatalf("Compile(%q): %v", where, err)
 	}
@@ -136,7 +136,7 @@ func TestCompiledClausesPrintAsSelfContainedSQL(t *testing.T) {
 		{"coalesce(i4, 0) > 1", nil, `COALESCE("i4", '0'::integer) > '1'::integer`},
 		{"i4 = 1_000 or i4 = 0xff", nil, `("i4" = '1000'::integer OR "i4" = '255'::integer)`},
 	} {
-		p, err := Compile(test.where, given(test.params...), sample())
+		p, err := Compile(test.where, given(test.params...), sample(), nil)
 		if err != nil {
 			t.Errorf("%s\n got  error %v\n want %s", test.where, err, test.sql)
 			continue
@@ -229,7 +229,7 @@ func TestErrorsSayWhatIsWrongAndWhere(t *testing.T) {
 		{strings.Repeat("not ", 200) + "flag", nil, `where clause, position 517: the clause is nested too deeply`},
 		{"flag" + strings.Repeat("+1", 30000), nil, `where clause, position 1004: the clause is nested too deeply`},
 	} {
-		p, err := Compile(test.where, given(test.params...), sample())
+		p, err := Compile(test.where, given(test.params...), sample(), nil)
 		short := test.where[:min(80, len(test.where))]
 		var e *Error
 		if err == nil || !errors.As(err, &e) {

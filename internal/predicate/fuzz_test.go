@@ -18,7 +18,7 @@ func FuzzCompile(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, where, param string) {
 		for _, params := range [][]*string{nil, {&param}, {nil}} {
-			p, err := Compile(where, params, sample())
+			p, err := Compile(where, params, sample(), nil)
 			if err != nil {
 				if _, ok := errors.AsType[*Error](err); !ok {
 					t.Fatalf("%T", err)
@@ -26,7 +26,7 @@ func FuzzCompile(f *testing.F) {
 				continue
 			}
 			row := sampleRow()
-			again, err := Compile(p.SQL(), nil, sample())
+			again, err := Compile(p.SQL(), nil, sample(), nil)
 			if err != nil {
 				t.Fatalf("%q prints as %s, which does not compile: %v", where, p.SQL(), err)
 			}

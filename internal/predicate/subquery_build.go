@@ -203,13 +203,6 @@ func (b *builder) correlated(err *Error, names []string, pos int) *Error {
 func (b *builder) finish(root node) (*Predicate, *Error) {
 	p := &Predicate{root: root}
 	p.members = b.members(root)
-	root.columns(func(column int) {
-		if column < p.members.width {
-			p.columns = append(p.columns, column)
-		}
-	})
-	slices.Sort(p.columns)
-	p.columns = slices.Compact(p.columns)
 	var out printer
 	root.print(&out)
 	p.sql = out.String()

@@ -20,7 +20,7 @@ func FuzzSubquery(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, where, param string) {
 		for _, params := range [][]*string{nil, {&param}, {nil}} {
-			p, err := CompileWith(where, params, sample(), sampleCatalog)
+			p, err := Compile(where, params, sample(), sampleCatalog)
 			if err != nil {
 				if _, ok := errors.AsType[*Error](err); !ok && !errors.Is(err, errCatalog) {
 					t.Fatalf("%T", err)
@@ -30,7 +30,7 @@ func FuzzSubquery(f *testing.F) {
 				}
 				continue
 			}
-			again, err := CompileWith(strings.ReplaceAll(p.SQL(), byteOrder, ""), nil, sample(), sampleCatalog)
+			again, err := Compile(strings.ReplaceAll(p.SQL(), byteOrder, ""), nil, sample(), sampleCatalog)
 			if err != nil {
 				if strings.Contains(where+param, "COLLATE") || len(p.SQL()) > maxClause || strings.Contains(err.Error(), "too deeply") {
 					continue

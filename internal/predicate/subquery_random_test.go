@@ -165,7 +165,7 @@ func TestSubqueriesAgreeWithPostgres(t *testing.T) {
 func (w *world) check(t *testing.T, clause string) (subqueries int, ok bool) {
 	t.Helper()
 	params := w.gen.params
-	p, err := CompileWith(clause, params, w.table, w.catalog)
+	p, err := Compile(clause, params, w.table, w.catalog)
 	theirs, theirErr := w.truths(t.Context(), clause, params)
 	if err != nil {
 		if theirErr == nil && !slices.ContainsFunc(ownRefusals, func(own string) bool { return strings.Contains(err.Error(), own) }) {
@@ -186,7 +186,7 @@ func (w *world) check(t *testing.T, clause string) (subqueries int, ok bool) {
 	}
 	s := &Scratch{}
 	for form, want := range map[string]byte{"%s": 't', "NOT (%s)": 'f', "(%s) IS UNKNOWN": 'n'} {
-		p, err := CompileWith(fmt.Sprintf(form, clause), params, w.table, w.catalog)
+		p, err := Compile(fmt.Sprintf(form, clause), params, w.table, w.catalog)
 		if err != nil {
 			t.Fatal(err)
 		}

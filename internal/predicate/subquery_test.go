@@ -39,9 +39,9 @@ var errCatalog = errors.New("the catalog cannot be read")
 
 func compileIn(tb testing.TB, where string, params ...string) *Predicate {
 	tb.Helper()
-	p, err := CompileWith(where, given(params...), sample(), sampleCatalog)
+	p, err := Compile(where, given(params...), sample(), sampleCatalog)
 	if err != nil {
-		tb.Fatalf("CompileWith(%q): %v", where, err)
+		tb.Fatalf("Compile(%q): %v", where, err)
 	}
 	return p
 }
@@ -69,7 +69,7 @@ func TestSubqueriesPrintAsSQL(t *testing.T) {
 				`(SELECT "public"."items"."i4" FROM "public"."items" WHERE "public"."items"."t" = 'x'::text))`,
 		},
 	} {
-		p, err := CompileWith(test.where, given(test.params...), sample(), sampleCatalog)
+		p, err := Compile(test.where, given(test.params...), sample(), sampleCatalog)
 		if err != nil {
 			t.Errorf("%s\n got  error %v\n want %s", test.where, err, test.sql)
 			continue
@@ -127,7 +127,7 @@ func TestSubqueryErrorsSayWhatIsWrongAndWhere(t *testing.T) {
 		{nested, `where clause, position 304: subqueries are nested too deeply: at most 8 levels are allowed`},
 		{strings.Repeat("id in (select pid from projects) or ", 40) + "flag", `where clause, position 1156: too many subqueries: at most 32 are allowed`},
 	} {
-		p, err := CompileWith(test.where, nil, sample(), sampleCatalog)
+		p, err := Compile(test.where, nil, sample(), sampleCatalog)
 		var e *Error
 		if err == nil || !errors.As(err, &e) {
 			t.Errorf("%s\n got %v, %v, want an *Error", test.where, p, err)
@@ -137,10 +137,10 @@ func TestSubqueryErrorsSayWhatIsWrongAndWhere(t *testing.T) {
 			t.Errorf("%s\n got  %s\n want %s", test.where, got, test.want)
 		}
 	}
-	if _, err := CompileWith("doc in (select doc from projects)", nil, sample(), sampleCatalog); err == nil || !strings.Contains(err.Error(), `column "doc" cannot be looked up in a subquery`) {
+	if _, err := Compile("doc in (select doc from projects)", nil, sample(), sampleCatalog); err == nil || !strings.Contains(err.Error(), `column "doc" cannot be looked up in a subquery`) {
 		t.Errorf("a type without keys: %v", err)
 	}
-	if _, err := CompileWith("id in (select x from broken)", nil, sample(), sampleCatalog); !errors.Is(err, errCatalog) {
+	if _, err := Compile("id in (select x from broken)", nil, sample(), sampleCatalog); !errors.Is(err, errCatalog) {
 		t.Errorf("the catalog's error becomes %v", err)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/shapebus/shapebus/internal/registry"
+	"github.com/shapebus/shapebus/internal/service"
 	"github.com/shapebus/shapebus/services/consumer/shapelog"
 )
 
@@ -58,7 +59,7 @@ func (s *session) lookAgain() {
 	}
 	s.looking = true
 	s.group.Go(func() error {
-		waitFor(s.ctx, overtake)
+		service.WaitFor(s.ctx, overtake)
 		return ignoreOver(s.ctx, s.onMain(s.ctx, func(context.Context) error {
 			s.looking = false
 			s.startBatches()

@@ -41,7 +41,7 @@ const lookTime = time.Minute
 
 // bringBack tries until a lost partition can be written again.
 func (s *session) bringBack(ctx context.Context, p *partition) error {
-	for p.pause.waitAtMost(ctx, maxReturn) {
+	for p.pause.Wait(ctx) {
 		t, failed := s.lookAt(ctx, p)
 		if failed != nil && (errors.Is(failed, registry.ErrLeaseLost) || s.gone(ctx) != nil) {
 			return ignoreEnd(ctx, failed)

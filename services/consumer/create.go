@@ -9,6 +9,7 @@ import (
 
 	"github.com/shapebus/shapebus/internal/pg"
 	"github.com/shapebus/shapebus/internal/registry"
+	"github.com/shapebus/shapebus/internal/service"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/control"
 	"github.com/shapebus/shapebus/pkg/wire"
@@ -42,7 +43,7 @@ type parked struct {
 	// there are no segments of an earlier attempt.
 	fresh bool
 	alone bool // its snapshot failed, which others must not suffer from again
-	pause backoff
+	pause service.Backoff
 
 	f      *follow.Follower
 	copied shapelog.Copied // its segment, once that is written
@@ -167,7 +168,7 @@ func (p *parked) settle(ctx context.Context, err error) error {
 	p.s.c.stats.LastError.Store(err.Error())
 	p.s.group.Go(func() error {
 		p.reason(p.ctx, err.Error())
-		p.pause.wait(p.ctx)
+		p.pause.Wait(p.ctx)
 		return p.again(p.s.ctx) // the shape may have been stopped meanwhile, and is to end then
 	})
 	return nil
@@ -214,12 +215,7 @@ func (s *session) endParked(ctx context.Context, p *parked, reason string, keepR
 
 // ignoreOver drops an error that only says that the session or ctx ended: the
 // next session comes to the same point.
-func ignoreOver(ctx context.Context, err error) error {
-	if errors.Is(err, errOver) {
-		return nil
-	}
-	return ignoreEnd(ctx, err)
-}
+func ignoreOver(ctx context.Context, err error) error { return service.IgnoreOver(ctx, err) }
 
 func (s *session) unpark(id string) {
 	delete(s.parked, id)

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/shapebus/shapebus/internal/registry"
+	"github.com/shapebus/shapebus/internal/service"
 	"github.com/shapebus/shapebus/internal/valueset"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/services/consumer/follow"
@@ -75,7 +76,7 @@ func (s *session) anchor(ctx context.Context, q registry.Subquery, since change.
 		if !shapelog.IsLost(err) {
 			return err
 		}
-		waitFor(ctx, lastLook) // the partition may come back
+		service.WaitFor(ctx, lastLook) // the partition may come back
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}

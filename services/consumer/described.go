@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/shapebus/shapebus/internal/pg"
+	"github.com/shapebus/shapebus/internal/service"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/wire"
 )
@@ -72,7 +73,7 @@ func (s *session) lookBehind(ctx context.Context, c wire.Control) (*pg.TableInfo
 			tables, err := pg.LookupTables(ctx, conn.Conn(), []uint32{c.OID}, s.c.cfg.Publication)
 			return tables[c.OID], snap.LSN, err
 		}
-		waitFor(ctx, look) // a commit is in the change log before it is visible
+		service.WaitFor(ctx, look) // a commit is in the change log before it is visible
 		if ctx.Err() != nil {
 			return nil, 0, fmt.Errorf("transaction %d is not visible yet: %w", c.XID, ctx.Err())
 		}

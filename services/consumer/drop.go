@@ -70,9 +70,7 @@ func (s *session) drop(ctx context.Context, p *partition, why error) {
 		p.phase = down
 		return
 	}
-	if l.Age() > maxPause {
-		p.pause.reset()
-	}
+	p.pause.Lasted(l.Age())
 	was := p.phase
 	p.enter(down, why)
 	s.c.stats.Drops.Add(1)

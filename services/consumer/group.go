@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/shapebus/shapebus/internal/registry"
+	"github.com/shapebus/shapebus/internal/service"
 	"github.com/shapebus/shapebus/internal/stream"
 	"github.com/shapebus/shapebus/internal/valueset"
 	"github.com/shapebus/shapebus/pkg/change"
@@ -118,7 +119,7 @@ func (g *group) known() change.LSN {
 // when the session does.
 func (g *group) run(ctx context.Context) error {
 	g.fill()
-	var pause backoff
+	var pause service.Backoff
 	for {
 		attempt, cancel := context.WithCancelCause(ctx)
 		g.mu.Lock()
@@ -148,7 +149,7 @@ func (g *group) run(ctx context.Context) error {
 			g.s.c.stats.LastError.Store(err.Error())
 			g.log.WarnContext(ctx, "shapes with subqueries are retried", slog.Any("error", err))
 			g.reason(ctx, err.Error())
-			pause.wait(attempt) // a member that must end does not wait for it
+			pause.Wait(attempt) // a member that must end does not wait for it
 		}
 		cancel(nil)
 		if left, err := g.endSome(ctx); err != nil || !left {

@@ -52,7 +52,7 @@ func (g *group) again(ctx context.Context, t reconcile.Txn) error {
 	defer c.Close() //nolint:contextcheck // as in stream.Reader.Close
 	g.begun = 0     // it may be the one that was begun last, when it was put aside
 	fd := changelog.NewFeed(g.s.c.cfg.Source, g.s.relations)
-	for done := false; !done; {
+	for done, waited := false, false; !done; {
 		m, ok, err := c.Read(ctx)
 		if errors.Is(err, stream.ErrGap) {
 			return &final{errors.New(reasonDiscarded)}
@@ -60,9 +60,17 @@ func (g *group) again(ctx context.Context, t reconcile.Txn) error {
 		if err != nil {
 			return err
 		}
+		if !ok && !waited { // the main loop began further behind
+			waited = true
+			if err := c.Wait(ctx, g.s.c.cfg.Nudge, nil); err != nil {
+				return err
+			}
+			continue
+		}
 		if !ok {
 			return fmt.Errorf("the transaction at %s, which was put aside, is not in the change log at message %d", t.LSN, t.First)
 		}
+		waited = false
 		lsn, err := fd.Read(ctx, m,
 			func(ctl wire.Control) error {
 				if change.LSN(ctl.LSN) != t.LSN || ctl.Kind != wire.ControlBarrier {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/shapebus/shapebus/internal/service"
 	"github.com/shapebus/shapebus/internal/stream"
 	"github.com/shapebus/shapebus/internal/valueset"
 	"github.com/shapebus/shapebus/pkg/change"
@@ -62,7 +63,7 @@ func (s *session) loadSet(ctx context.Context, set *valueSet) error {
 			s.c.stats.Values.Add(int64(base.Len()))
 			return nil
 		}
-		waitFor(ctx, look) // a replica may lag behind what the live reader was sent
+		service.WaitFor(ctx, look) // a replica may lag behind what the live reader was sent
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/shapebus/shapebus/internal/pg"
+	"github.com/shapebus/shapebus/internal/service"
 	"github.com/shapebus/shapebus/pkg/topology"
 	"github.com/shapebus/shapebus/services/consumer/changelog"
 )
@@ -75,7 +76,7 @@ func (c *Consumer) reconnect() {
 func (s *session) keepMoving(ctx context.Context, nudge func(context.Context)) error {
 	var before changelog.Place
 	for ctx.Err() == nil {
-		waitFor(ctx, s.c.cfg.Nudge)
+		service.WaitFor(ctx, s.c.cfg.Nudge)
 		stuck := false
 		err := s.onMain(ctx, func(context.Context) error {
 			stuck = s.read == before && len(s.groups)+len(s.parked) > 0

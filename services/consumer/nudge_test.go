@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/shapebus/shapebus/internal/service"
 )
 
 // Who waits for the change log to go on does not rely on one barrier, which may be lost with its server.
@@ -13,7 +15,7 @@ func TestWhatStandsStillIsNudged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		s := &session{
-			c: &Consumer{cfg: Config{Nudge: 3 * time.Second}}, do: make(chan func(context.Context) error), over: ctx.Done(),
+			c: &Consumer{cfg: Config{Nudge: 3 * time.Second}}, loop: service.NewLoop(ctx),
 			groups: map[*group]bool{}, parked: map[string]*parked{},
 		}
 		main := func(f func()) {
@@ -24,7 +26,7 @@ func TestWhatStandsStillIsNudged(t *testing.T) {
 		go func() {
 			for {
 				select {
-				case f := <-s.do:
+				case f := <-s.loop.Calls():
 					_ = f(ctx)
 				case <-ctx.Done():
 					return

@@ -11,6 +11,7 @@ import (
 
 	"github.com/shapebus/shapebus/internal/pg"
 	"github.com/shapebus/shapebus/internal/registry"
+	"github.com/shapebus/shapebus/internal/service"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/wire"
 	"github.com/shapebus/shapebus/services/consumer/changelog"
@@ -89,7 +90,7 @@ func (g *group) start(ctx context.Context, conn *pgx.Conn) (changelog.Place, err
 		if err := g.loadAgain(ctx, g.sets[short]); err != nil {
 			return changelog.Place{}, err
 		}
-		waitFor(ctx, look) // Postgres does not tell when a transaction becomes visible
+		service.WaitFor(ctx, look) // Postgres does not tell when a transaction becomes visible
 		if ctx.Err() != nil {
 			return changelog.Place{}, context.Cause(ctx)
 		}
@@ -232,7 +233,7 @@ func (g *group) awaitBase(ctx context.Context, set *valueSet) error {
 			g.reason(ctx, err.Error())
 			g.log.InfoContext(ctx, "shapes with subqueries wait", slog.Any("for", err))
 		}
-		waitFor(ctx, look)
+		service.WaitFor(ctx, look)
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/shapebus/shapebus/internal/registry"
+	"github.com/shapebus/shapebus/internal/service"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/wire"
 	"github.com/shapebus/shapebus/services/consumer/changelog"
@@ -24,9 +25,9 @@ type partition struct {
 
 	// The main loop's.
 	phase phase
-	why   error     // it is down
-	since time.Time // when the phase began
-	pause backoff   // before the next attempt to come back
+	why   error           // it is down
+	since time.Time       // when the phase began
+	pause service.Backoff // before the next attempt to come back
 	// floor is that of the last checkpoint stored. While the partition is not up,
 	// its shapes may have to go on from there.
 	floor  atomic.Pointer[changelog.Place]

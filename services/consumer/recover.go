@@ -200,10 +200,7 @@ func (s *session) watchShapes(ctx context.Context) ([]*registry.Shape, map[strin
 				}
 				return
 			}
-			select {
-			case s.do <- func(ctx context.Context) error { return s.recordChanged(ctx, e) }:
-			case <-ctx.Done():
-			}
+			_ = s.loop.Send(ctx, func(ctx context.Context) error { return s.recordChanged(ctx, e) }) // else the session is over
 		}, func() { isLoaded = true; close(loaded) })
 	})
 	select {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/shapebus/shapebus/internal/pg"
 	"github.com/shapebus/shapebus/internal/registry"
+	"github.com/shapebus/shapebus/internal/service"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/topology"
 	"github.com/shapebus/shapebus/services/consumer/changelog"
@@ -65,7 +66,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("consumer: %w", err)
 	}
-	var pause backoff
+	var pause service.Backoff
 	for {
 		err := c.prepare(ctx, js)
 		if ctx.Err() != nil {
@@ -77,7 +78,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 		if _, ok := errors.AsType[*final](err); ok || errors.Is(err, topology.ErrNoAtomicBatches) {
 			return err
 		}
-		c.retry(ctx, "get ready", err, &pause)
+		c.stats.Retry(ctx, c.log, "get ready", err, &pause)
 	}
 	requests, err := plane.Serve(ctx, plane.Config{
 		Source: c.cfg.Source, NATS: c.cfg.NATS, JS: js, Pool: c.pool, Shapes: c.shapes, Tables: c.tables, Publication: c.cfg.Publication,
@@ -88,43 +89,8 @@ func (c *Consumer) Run(ctx context.Context) error {
 	}
 	defer requests.Stop() //nolint:errcheck // the connection is about to close
 	close(c.ready)
-	pause.reset()
-	for ctx.Err() == nil {
-		began := time.Now()
-		err := c.session(ctx, js)
-		if ctx.Err() != nil {
-			break
-		}
-		if time.Since(began) > maxPause {
-			pause.reset()
-		}
-		if errors.Is(err, registry.ErrLeaseHeld) {
-			c.log.DebugContext(ctx, "standing by", slog.Any("reason", err))
-			waitFor(ctx, time.Second)
-			continue
-		}
-		c.retry(ctx, "fill shape logs", err, &pause)
-	}
+	c.stats.Keep(ctx, c.log, "fill shape logs", time.Second, func(ctx context.Context) error { return c.session(ctx, js) })
 	return nil
-}
-
-func (c *Consumer) retry(ctx context.Context, what string, err error, pause *backoff) {
-	if err == nil {
-		err = errors.New("it ended by itself")
-	}
-	c.stats.Retries.Add(1)
-	c.stats.LastError.Store(err.Error())
-	c.log.WarnContext(ctx, "trying again", slog.String("to", what), slog.Any("error", err))
-	pause.wait(ctx)
-}
-
-func waitFor(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-	}
 }
 
 // prepare creates what must be there before anything can be asked for.
@@ -196,7 +162,7 @@ func (c *Consumer) session(ctx context.Context, js jetstream.JetStream) error {
 	if err != nil {
 		return err
 	}
-	lease, err := registry.AcquireLease(ctx, js, src, leaseKey, c.cfg.Name)
+	lease, err := c.applicant.Acquire(ctx, js, src, leaseKey, c.cfg.Name)
 	if err != nil {
 		return err
 	}
@@ -215,7 +181,6 @@ func (c *Consumer) session(ctx context.Context, js jetstream.JetStream) error {
 	s := &session{
 		c: c, log: c.log, js: js, changes: changelog.NewLog(js, changes), shapes: c.shapes, relations: relations, lease: lease,
 		enders:     make(chan struct{}, endsAtOnce),
-		do:         make(chan func(context.Context) error),
 		began:      time.Now().UnixNano(),
 		sets:       sets,
 		verdictsOf: map[int]chan struct{}{},
@@ -244,7 +209,7 @@ func (c *Consumer) session(ctx context.Context, js jetstream.JetStream) error {
 		Builders: shapelog.NewBuilders(), Messages: &c.stats.Appended, Bytes: &c.stats.Bytes, Failpoint: c.cfg.Failpoint,
 	}
 	for n := range c.cfg.Partitions {
-		s.parts = append(s.parts, &partition{Partition: shapelog.NewPartition(logs, n), since: time.Now()})
+		s.parts = append(s.parts, &partition{Partition: shapelog.NewPartition(logs, n), since: time.Now(), pause: service.Backoff{Most: maxReturn}})
 	}
 	if err := s.openParts(ctx); err != nil {
 		s.closeParts()

@@ -12,6 +12,7 @@ import (
 
 	"github.com/shapebus/shapebus/internal/pg"
 	"github.com/shapebus/shapebus/internal/registry"
+	"github.com/shapebus/shapebus/internal/service"
 	"github.com/shapebus/shapebus/internal/stream"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/control"
@@ -41,9 +42,7 @@ type session struct {
 	ctx       context.Context //nolint:containedctx // ends with the session; for work that outlives what started it
 	enders    chan struct{}   // one token per ended shape that may be cleared away
 
-	// do runs functions on the main loop, which owns everything below.
-	do   chan func(context.Context) error
-	over <-chan struct{} // closed when the main loop ends
+	loop *service.Loop // runs functions on the main loop, which owns everything below
 
 	sets       *sets
 	verdictsOf map[int]chan struct{}                // closed when the verdicts of a partition are followed
@@ -108,7 +107,7 @@ func completes(table uint32, f *change.Fragment) bool {
 // run holds the partitions until ctx ends or something fails.
 func (s *session) run(ctx context.Context) error {
 	s.group, ctx = errgroup.WithContext(ctx)
-	s.ctx, s.over = ctx, ctx.Done()
+	s.ctx, s.loop = ctx, service.NewLoop(ctx)
 	s.group.Go(func() error { return s.main(ctx) })
 	err := s.group.Wait()
 	s.closeParts()
@@ -154,7 +153,7 @@ func (s *session) main(ctx context.Context) error {
 			if err := s.message(ctx, m); err != nil {
 				return err
 			}
-		case f := <-s.do:
+		case f := <-s.loop.Calls():
 			if err := f(ctx); err != nil {
 				return err
 			}
@@ -188,20 +187,12 @@ func (s *session) leave(ctx context.Context) error {
 }
 
 // errOver says that the main loop does not run any more.
-var errOver = errors.New("this process stops filling shape logs")
+var errOver = service.ErrOver
 
 // onMain runs f on the main loop and waits for it. When ctx or the session
 // ends before f has begun, it does not run.
 func (s *session) onMain(ctx context.Context, f func(context.Context) error) error {
-	done := make(chan error, 1)
-	select {
-	case s.do <- func(ctx context.Context) error { done <- f(ctx); return nil }:
-		return <-done // what f shares with the caller is the caller's again
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-s.over:
-		return errOver
-	}
+	return s.loop.Do(ctx, f)
 }
 
 // message takes one message of the change log.
@@ -440,12 +431,7 @@ func (s *session) prune(ctx context.Context) {
 }
 
 // ignoreEnd drops an error that only says that ctx ended.
-func ignoreEnd(ctx context.Context, err error) error {
-	if ctx.Err() == nil {
-		return err
-	}
-	return nil
-}
+func ignoreEnd(ctx context.Context, err error) error { return service.IgnoreEnd(ctx, err) }
 
 // follow prepares a shape from its record, for the log that stands at tail.
 func (s *session) follow(rec *registry.Shape, tail wire.Tail) (*follow.Follower, error) {

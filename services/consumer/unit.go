@@ -11,6 +11,7 @@ import (
 
 	"github.com/shapebus/shapebus/internal/pg"
 	"github.com/shapebus/shapebus/internal/predicate"
+	"github.com/shapebus/shapebus/internal/service"
 	"github.com/shapebus/shapebus/internal/stream"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/topology"
@@ -110,7 +111,7 @@ func (g *group) snapshot(ctx context.Context, t reconcile.Txn) (*unit, error) {
 		if err != nil {
 			return nil, err
 		}
-		waitFor(ctx, look) // Postgres does not tell when a transaction becomes visible
+		service.WaitFor(ctx, look) // Postgres does not tell when a transaction becomes visible
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/shapebus/shapebus/internal/service"
 	"github.com/shapebus/shapebus/internal/stream"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/topology"
@@ -51,7 +52,7 @@ func (s *session) readVerdicts(ctx context.Context, partition int, following cha
 // awaitVerdicts opens the reader of a partition's verdicts, as often as it takes: while there
 // is no stream, or none that can be read, the shapes wait that depend on it, and no others.
 func (s *session) awaitVerdicts(ctx context.Context, partition int) (*stream.Reader, error) {
-	for pause := (backoff{}); ; {
+	for pause := (service.Backoff{}); ; {
 		r, err := s.openVerdicts(ctx, partition)
 		if err == nil {
 			return r, nil
@@ -62,7 +63,7 @@ func (s *session) awaitVerdicts(ctx context.Context, partition int) (*stream.Rea
 		err = topology.Explain(err)
 		s.log.WarnContext(ctx, "verdicts cannot be read; shapes that depend on them wait", slog.Int("partition", partition), slog.Any("error", err))
 		s.c.stats.LastError.Store(err.Error())
-		pause.wait(ctx)
+		pause.Wait(ctx)
 	}
 }
 

@@ -174,9 +174,10 @@ func (m *Materializer) distribute(ctx context.Context, js jetstream.JetStream, m
 // work owns a partition until ctx ends, as soon as its lease is free.
 func (m *Materializer) work(ctx context.Context, js jetstream.JetStream, partition int, shapes *registry.Shapes, w *wants) {
 	var pause backoff
+	var applicant registry.Applicant
 	for ctx.Err() == nil {
 		began := time.Now()
-		err := m.own(ctx, js, partition, shapes, w)
+		err := m.own(ctx, js, &applicant, partition, shapes, w)
 		switch {
 		case ctx.Err() != nil:
 			return

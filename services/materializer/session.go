@@ -55,8 +55,8 @@ type session struct {
 type shown struct{ live, parked, values, unread int64 }
 
 // own takes the lease of a partition and follows it until something ends that.
-func (m *Materializer) own(ctx context.Context, js jetstream.JetStream, p int, shapes *registry.Shapes, w *wants) error {
-	lease, err := registry.AcquireLease(ctx, js, m.cfg.Source, topology.MaterializerKey(p), m.cfg.Name)
+func (m *Materializer) own(ctx context.Context, js jetstream.JetStream, applicant *registry.Applicant, p int, shapes *registry.Shapes, w *wants) error {
+	lease, err := applicant.Acquire(ctx, js, m.cfg.Source, topology.MaterializerKey(p), m.cfg.Name)
 	if err != nil {
 		return err
 	}

@@ -18,6 +18,7 @@ type Cursor struct {
 	Next   uint64       // sequence of the next message
 	buffer []stream.Received
 	reader *stream.Changes // open while the next message is not in memory
+	ahead  int             // what reader may be sent in advance, a share of the session's
 	looked int             // messages read from it since the last look into memory
 }
 
@@ -81,7 +82,7 @@ func (c *Cursor) Read(ctx context.Context) (m stream.Received, ok bool, err erro
 				return m, false, nil
 			}
 		} else if c.reader == nil {
-			if c.reader, err = c.log.Open(ctx, c.at, c.Next); err != nil {
+			if err = c.open(ctx); err != nil {
 				return m, false, err
 			}
 		}
@@ -111,10 +112,20 @@ func (c *Cursor) Wait(ctx context.Context, every time.Duration, nudge func()) er
 	}
 }
 
+// open begins to read the stream.
+func (c *Cursor) open(ctx context.Context) (err error) {
+	c.ahead = c.log.aheads.Take()
+	if c.reader, err = c.log.open(ctx, c.at, c.Next, c.ahead); err != nil {
+		c.log.aheads.Give(c.ahead)
+	}
+	return err
+}
+
 // Close frees the reader on the server.
 func (c *Cursor) Close() {
 	if c.reader != nil {
 		c.reader.Close()
 		c.reader = nil
+		c.log.aheads.Give(c.ahead)
 	}
 }

@@ -17,6 +17,7 @@ type Log struct {
 	stream  jetstream.Stream
 	epoch   stream.Epoch
 	history topology.History
+	aheads  stream.Aheads // of the cursors; other readers have their own
 }
 
 // NewLog takes a stream whose information has just been read.
@@ -27,7 +28,12 @@ func NewLog(js jetstream.JetStream, st jetstream.Stream) *Log {
 
 // Open reads what follows on a place, from a sequence on.
 func (l *Log) Open(ctx context.Context, at stream.Place, seq uint64) (*stream.Changes, error) {
-	return stream.OpenChanges(ctx, l.js, l.stream, l.epoch, at, seq)
+	return l.open(ctx, at, seq, stream.ReadAhead)
+}
+
+// open is Open with a number of bytes that are sent in advance.
+func (l *Log) open(ctx context.Context, at stream.Place, seq uint64, ahead int) (*stream.Changes, error) {
+	return stream.OpenChanges(ctx, l.js, l.stream, l.epoch, at, seq, ahead)
 }
 
 // Seek finds where reading begins for those who have everything below lsn.

@@ -16,7 +16,7 @@ func columnIndex(r *change.Relation, name string) int {
 // Compile compiles a where clause against the columns that the stream
 // carries, in the stream's order. catalog finds the tables of its subqueries.
 func Compile(where string, params []*string, t *pg.TableInfo, catalog predicate.Catalog) (*predicate.Predicate, error) {
-	return predicate.CompileWith(where, params, ColumnsOf(t), catalog)
+	return predicate.Compile(where, params, ColumnsOf(t), catalog)
 }
 
 // Known is the catalog of the tables in a shape's record.

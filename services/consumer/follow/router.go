@@ -4,7 +4,7 @@ import (
 	"iter"
 	"slices"
 
-	"github.com/shapebus/shapebus/internal/predicate"
+	"github.com/shapebus/shapebus/internal/predicate/access"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/services/consumer/filter"
 )
@@ -80,7 +80,7 @@ func (r *Router) TakeOps() int64 {
 }
 
 // NewSet puts a value set into the index of the table; see filter.Index.NewSet.
-func (t *Table) NewSet(outer, inner []predicate.Key) *filter.Set[*Follower] {
+func (t *Table) NewSet(outer, inner []access.Key) *filter.Set[*Follower] {
 	t.sets++
 	return t.index.NewSet(outer, inner)
 }
