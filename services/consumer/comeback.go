@@ -185,7 +185,7 @@ func (s *session) takeIn(ctx context.Context, t *takeover) error {
 			if len(e.put) > 0 {
 				from-- // what is aside is written at e.at
 			}
-			s.sets.rewind(e.f.Handle, from, e.tail.Committed)
+			s.sets.Rewind(e.f.Handle, from, e.tail.Committed)
 			continue
 		}
 		if s.superseded(e) {

@@ -5,7 +5,6 @@ import (
 
 	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/internal/service"
-	"github.com/shapebus/shapebus/internal/valueset"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/services/consumer/follow"
 	"github.com/shapebus/shapebus/services/consumer/shapelog"
@@ -23,19 +22,19 @@ func (s *session) watchSet(ctx context.Context, q registry.Subquery, committed *
 	if following == nil {
 		following = make(chan struct{})
 		s.verdictsOf[q.Partition] = following
-		s.group.Go(func() error { return s.readVerdicts(ctx, q.Partition, following) })
+		s.group.Go(func() error { return ignoreEnd(ctx, s.sets.ReadVerdicts(ctx, q.Partition, following)) })
 	}
-	if _, added := s.sets.set(q, following); !added {
+	if _, added := s.sets.Add(q, following); !added {
 		return
 	}
 	if committed != nil {
-		s.sets.anchor(q.Handle, *committed)
+		s.sets.Anchor(q.Handle, *committed)
 		return
 	}
 	if f := s.live[q.ID]; f != nil && f.Handle == q.Handle {
 		f.Inner.Store(true)
-		s.sets.anchor(q.Handle, f.Tail.Committed)
-		s.sets.place(q.Handle, true, 0)
+		s.sets.Anchor(q.Handle, f.Tail.Committed)
+		s.sets.Place(q.Handle, true, 0)
 		return
 	}
 	g := s.grouped[q.ID]
@@ -59,12 +58,7 @@ func (s *session) watchSet(ctx context.Context, q registry.Subquery, committed *
 // have been noted: when the group is at since, what it had gathered before is appended. Not
 // on the main loop.
 func (s *session) anchor(ctx context.Context, q registry.Subquery, since change.LSN) error {
-	gone := false
-	err := s.sets.wait(ctx, func() bool {
-		l := s.sets.inner[q.Handle]
-		gone = l == nil
-		return gone || l.reaches(since, s.sets.scanned)
-	})
+	gone, err := s.sets.AwaitLog(ctx, q.Handle, since)
 	if err != nil || gone {
 		return err
 	}
@@ -85,7 +79,7 @@ func (s *session) anchor(ctx context.Context, q registry.Subquery, since change.
 	if err != nil {
 		return err
 	}
-	s.sets.anchor(q.Handle, tail.Committed)
+	s.sets.Anchor(q.Handle, tail.Committed)
 	return nil
 }
 
@@ -105,7 +99,7 @@ const reasonInner = "the shape that its subquery selects from has ended"
 // dirty makes the shapes that depend on inner shapes whose logs have just
 // changed leave the main loop, before they see any more of the transaction.
 func (s *session) dirty(ctx context.Context) {
-	if fresh := s.sets.takeFresh(); len(fresh) > 0 {
+	if fresh := s.sets.TakeFresh(); len(fresh) > 0 {
 		s.regroup(ctx, s.downstream(fresh))
 	}
 }
@@ -156,7 +150,7 @@ func (s *session) gather(leave []*follow.Follower) []*group {
 	for _, members := range kinds {
 		g := s.newGroup(members, s.applied, nil)
 		for i, set := range g.sets {
-			g.since[i] = set.version
+			g.since[i] = s.liveSets.of(set.Name()).version
 		}
 		groups = append(groups, g)
 	}
@@ -171,9 +165,9 @@ func (s *session) startGroup(ctx context.Context, g *group) {
 // noteMarkers has the commit markers of a shape noted from now on if others depend
 // on it. It must not run: what it wrote so far is anchored.
 func (s *session) noteMarkers(f *follow.Follower) {
-	watched := s.sets.watched(f.Handle)
+	watched := s.sets.Watched(f.Handle)
 	if before := f.Inner.Swap(watched); watched && !before {
-		s.sets.anchor(f.Handle, f.Tail.Committed)
+		s.sets.Anchor(f.Handle, f.Tail.Committed)
 	}
 }
 
@@ -182,17 +176,17 @@ func (s *session) addLive(f *follow.Follower) {
 	s.live[f.ID] = f
 	s.noteMarkers(f)
 	if f.Outer != nil {
-		f.Outer.Look(func(name string) *valueset.View { return s.sets.get(name).main })
+		f.Outer.Look(s.liveSets.view)
 		for _, q := range f.Outer.Subqueries {
 			if s.dependents[q.Handle] == nil {
 				s.dependents[q.Handle] = map[*follow.Follower]bool{}
 			}
 			s.dependents[q.Handle][f] = true
-			s.selectors[q.ValueSet()]++
+			s.liveSets.of(q.ValueSet()).selectors++
 		}
 	}
 	s.router.Add(f)
-	s.sets.place(f.Handle, true, f.After)
+	s.sets.Place(f.Handle, true, f.After)
 	s.c.stats.Live.Store(int64(len(s.live)))
 }
 
@@ -206,7 +200,7 @@ func (s *session) removeLive(f *follow.Follower) bool {
 	s.router.Remove(f)
 	delete(s.live, f.ID)
 	s.c.stats.Live.Store(int64(len(s.live)))
-	s.sets.place(f.Handle, false, s.applied.LSN)
+	s.sets.Place(f.Handle, false, s.applied.LSN)
 	if f.Outer == nil {
 		return true
 	}
@@ -214,11 +208,7 @@ func (s *session) removeLive(f *follow.Follower) bool {
 		if delete(s.dependents[q.Handle], f); len(s.dependents[q.Handle]) == 0 {
 			delete(s.dependents, q.Handle)
 		}
-		name := q.ValueSet()
-		if s.selectors[name]--; s.selectors[name] == 0 {
-			delete(s.selectors, name)
-			s.sets.get(name).main = nil
-		}
+		s.liveSets.leave(q.ValueSet())
 	}
 	return true
 }

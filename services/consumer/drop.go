@@ -79,7 +79,7 @@ func (s *session) drop(ctx context.Context, p *partition, why error) {
 	for _, f := range s.live {
 		if f.Partition == p.N {
 			s.removeLive(f)
-			s.sets.stop(f.Handle)
+			s.sets.Stop(f.Handle)
 			shapes++
 		}
 	}
@@ -102,7 +102,7 @@ func (s *session) drop(ctx context.Context, p *partition, why error) {
 	s.countParked()
 	s.findMixed()
 	for handle := range s.dependents {
-		s.sets.recheck(handle)
+		s.sets.Recheck(handle)
 	}
 	s.dirty(ctx)
 	level := slog.LevelError

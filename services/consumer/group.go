@@ -16,6 +16,7 @@ import (
 	"github.com/shapebus/shapebus/services/consumer/follow"
 	"github.com/shapebus/shapebus/services/consumer/reconcile"
 	"github.com/shapebus/shapebus/services/consumer/shapelog"
+	"github.com/shapebus/shapebus/services/consumer/valuesets"
 )
 
 // group is some outer shapes of one table that stand at one place of the
@@ -33,7 +34,7 @@ type group struct {
 	log    *slog.Logger
 	table  uint32
 	router *follow.Router
-	sets   []*valueSet
+	sets   []*valuesets.Set
 	places map[string]int // in sets, by name
 	// since is the version of each set's main view when the members left the
 	// main loop, 0 if they did not; touched are the values that units have changed
@@ -93,14 +94,14 @@ func (s *session) newGroup(members []*follow.Follower, at changelog.Place, aside
 			name := q.ValueSet()
 			if _, known := g.places[name]; !known {
 				g.places[name] = len(g.sets)
-				g.sets = append(g.sets, s.sets.get(name))
+				g.sets = append(g.sets, s.sets.Get(name))
 				g.since = append(g.since, 0)
 				g.touched = append(g.touched, map[string]struct{}{})
 			}
 			g.nested = g.nested || q.Unit
 		}
 		s.grouped[f.ID] = g
-		s.sets.place(f.Handle, false, g.known())
+		s.sets.Place(f.Handle, false, g.known())
 	}
 	s.groups[g] = true
 	s.countParked()
@@ -186,7 +187,7 @@ func (g *group) reset(ctx context.Context) {
 		g.cursor.Close() //nolint:contextcheck // as in stream.Reader.Close
 	}
 	for i := range g.views {
-		g.s.sets.release(g.sets[i])
+		g.s.sets.Release(g.sets[i])
 	}
 	g.views, g.cursor, g.skip, g.txn, g.begun = nil, nil, false, openTxn{}, 0
 	g.gone = nil
@@ -336,14 +337,14 @@ const reasonForgotten = "the values that its subquery selected where the shape s
 func (g *group) load(ctx context.Context) error {
 	aside := reconcile.LSNs(g.aside)
 	for _, set := range g.sets {
-		v, err := g.s.sets.view(ctx, set, g.at.LSN, aside)
-		if errors.Is(err, errGone) { // what is stored may reach further back than what is held
+		v, err := g.s.sets.View(ctx, set, g.at.LSN, aside)
+		if errors.Is(err, valuesets.ErrGone) { // what is stored may reach further back than what is held
 			if err = g.loadAgain(ctx, set); err != nil {
 				return err
 			}
-			v, err = g.s.sets.view(ctx, set, g.at.LSN, aside)
+			v, err = g.s.sets.View(ctx, set, g.at.LSN, aside)
 		}
-		if errors.Is(err, errGone) && g.began {
+		if errors.Is(err, valuesets.ErrGone) && g.began {
 			return &final{errors.New(reasonForgotten)}
 		}
 		if err != nil {

@@ -149,7 +149,7 @@ func (g *group) advance(at changelog.Place, aside []reconcile.Txn) {
 func (g *group) tellPlace() {
 	for _, f := range g.members {
 		if f.Inner.Load() {
-			g.s.sets.place(f.Handle, false, g.known())
+			g.s.sets.Place(f.Handle, false, g.known())
 		}
 	}
 }
@@ -268,10 +268,10 @@ func (g *group) begin(ctx context.Context, t reconcile.Txn) error {
 	if g.skip {
 		// What it does to the sets is not known yet, and not asked.
 		g.unit.aside.Put(t)
-		return g.s.sets.wait(ctx, func() bool { return g.s.sets.scanned >= t.LSN })
+		return g.s.sets.AwaitScan(ctx, t.LSN)
 	}
 	for i, set := range g.sets {
-		verdicts, err := g.s.sets.verdicts(ctx, set, t.LSN)
+		verdicts, err := g.s.sets.Verdicts(ctx, set, t.LSN)
 		if err != nil {
 			return err
 		}
@@ -281,7 +281,7 @@ func (g *group) begin(ctx context.Context, t reconcile.Txn) error {
 			}
 		}
 	}
-	return g.s.sets.wait(ctx, func() bool { return g.s.sets.scanned >= t.LSN })
+	return g.s.sets.AwaitScan(ctx, t.LSN)
 }
 
 // change takes a verdict on the i-th set.

@@ -17,6 +17,7 @@ import (
 	"github.com/shapebus/shapebus/services/consumer/changelog"
 	"github.com/shapebus/shapebus/services/consumer/follow"
 	"github.com/shapebus/shapebus/services/consumer/reconcile"
+	"github.com/shapebus/shapebus/services/consumer/valuesets"
 )
 
 // creation is a shape with subqueries that is being created, as a group of its
@@ -83,7 +84,7 @@ func (g *group) start(ctx context.Context, conn *pgx.Conn) (changelog.Place, err
 		if err != nil {
 			return changelog.Place{}, err
 		}
-		short := slices.IndexFunc(g.sets, func(set *valueSet) bool { return !g.s.sets.holds(set, start.LSN-1) })
+		short := slices.IndexFunc(g.sets, func(set *valuesets.Set) bool { return !g.s.sets.Holds(set, start.LSN-1) })
 		if short < 0 {
 			return start, nil
 		}
@@ -215,17 +216,20 @@ func (s *session) parkOuter(ctx context.Context, rec *registry.Shape, tail wire.
 }
 
 // loadAgain loads a set that does not reach back to where the group stands.
-func (g *group) loadAgain(ctx context.Context, set *valueSet) error {
-	g.s.sets.unload(set)
+func (g *group) loadAgain(ctx context.Context, set *valuesets.Set) error {
+	g.s.sets.Unload(set)
 	return g.awaitBase(ctx, set)
 }
 
 // awaitBase waits until the materializer has written a first base of the set.
-func (g *group) awaitBase(ctx context.Context, set *valueSet) error {
+func (g *group) awaitBase(ctx context.Context, set *valuesets.Set) error {
 	told := false
 	for look := firstLook; ; look = min(2*look, lastLook) {
-		err := g.s.loadSet(ctx, set)
-		if !errors.Is(err, errNoBase) {
+		err := g.s.sets.Load(ctx, set)
+		if p, ok := errors.AsType[*valuesets.PoisonedError](err); ok {
+			return &final{p}
+		}
+		if !errors.Is(err, valuesets.ErrNoBase) {
 			return err
 		}
 		if !told && look == lastLook {

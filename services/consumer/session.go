@@ -21,6 +21,7 @@ import (
 	"github.com/shapebus/shapebus/services/consumer/follow"
 	"github.com/shapebus/shapebus/services/consumer/shapelog"
 	"github.com/shapebus/shapebus/services/consumer/tables"
+	"github.com/shapebus/shapebus/services/consumer/valuesets"
 )
 
 // session is the time during which this process holds the lease. Whatever goes
@@ -44,10 +45,10 @@ type session struct {
 
 	loop *service.Loop // runs functions on the main loop, which owns everything below
 
-	sets       *sets
+	sets       *valuesets.Sets
 	verdictsOf map[int]chan struct{}                // closed when the verdicts of a partition are followed
 	dependents map[string]map[*follow.Follower]bool // live outer shapes, by the handle of an inner one
-	selectors  map[string]int                       // by value set: subqueries of live shapes that select it
+	liveSets   liveSets
 	groups     map[*group]bool
 	grouped    map[string]*group // by id of the member
 	lastGroup  int
@@ -229,7 +230,7 @@ func (s *session) message(ctx context.Context, m stream.Change) error {
 	}
 	s.read = changelog.Place{LSN: lsn, Seq: m.Seq}
 	if s.open.lsn == 0 {
-		s.sets.advance(lsn)
+		s.sets.Advance(lsn)
 	}
 	s.recent.Arrive(m.Seq, s.applied.LSN)
 	s.c.stats.Messages.Add(1)
@@ -363,7 +364,7 @@ func (s *session) checkpoint(ctx context.Context, stored func(partition int)) er
 		}
 	}
 	s.saved, s.savedParked = [2]changelog.Place{s.applied, floor}, len(parked) > 0
-	s.c.stats.Values.Store(s.sets.trim(floor.LSN, s.applied.LSN))
+	s.c.stats.Values.Store(s.sets.Trim(floor.LSN, s.applied.LSN, s.liveSets.view))
 	return nil
 }
 
@@ -439,7 +440,7 @@ func (s *session) follow(rec *registry.Shape, tail wire.Tail) (*follow.Follower,
 		shared, _ := s.tables.LoadOrStore(rec.Structure+rec.Table.Files(), rec.Table)
 		rec.Table = shared.(*pg.TableInfo) //nolint:forcetypeassert,errcheck // the map holds nothing else
 	}
-	return follow.NewFollower(rec, s.logOf(rec.Partition, rec.Handle, tail), s.sets.note)
+	return follow.NewFollower(rec, s.logOf(rec.Partition, rec.Handle, tail), s.sets.Note)
 }
 
 // state changes a shape's record, unless it belongs to another life by now.

@@ -8,13 +8,63 @@ import (
 	"github.com/shapebus/shapebus/services/consumer/follow"
 )
 
+// liveSets are the value sets by which live shapes select, by name. Owned by the main loop.
+type liveSets map[string]*liveSet
+
+// liveSet is a value set where the main loop is. It is kept while its shapes are away.
+type liveSet struct {
+	main      *valueset.View // nil when no live shape selects by it
+	version   uint64         // counts what main has been
+	selectors int            // subqueries of live shapes that select by it
+	indexes   map[string]*memberSet
+}
+
+// of returns a set by its name.
+func (l liveSets) of(name string) *liveSet {
+	set := l[name]
+	if set == nil {
+		set = &liveSet{}
+		l[name] = set
+	}
+	return set
+}
+
+// view is the main loop's view of a set; nil when no live shape selects by it.
+func (l liveSets) view(name string) *valueset.View {
+	if set := l[name]; set != nil {
+		return set.main
+	}
+	return nil
+}
+
+// leave is told that one subquery less selects by a set. One by which none selects any more is not
+// kept up to date.
+func (l liveSets) leave(name string) {
+	set := l.of(name)
+	if set.selectors--; set.selectors == 0 {
+		set.main = nil
+	}
+}
+
+// forget drops a set that is gone, with what the indexes of tables hold of it.
+func (l liveSets) forget(name string, r *follow.Router) {
+	set := l[name]
+	if set == nil {
+		return
+	}
+	for _, m := range set.indexes {
+		r.DropSet(m.table, m.set)
+	}
+	delete(l, name)
+}
+
 // memberSet is a value set in the main loop's filter index of a table: it
 // finds the shapes that select rows by it from a row's value. It is kept while its
 // shapes are away, and brought up to date by what changed meanwhile. Owned by the main loop.
 type memberSet struct {
 	table   *follow.Table
 	set     *filter.Set[*follow.Follower]
-	version uint64 // of valueSet.main that it equals; another one says that it is out of date
+	version uint64 // of liveSet.main that it equals; another one says that it is out of date
 }
 
 // indexed is the size up to which a value set is put into the index. A larger
@@ -24,13 +74,13 @@ const indexed = 10_000
 
 // memberSets returns the index's sets for a shape's subqueries, up to date; nil
 // for those that are not indexed.
-func (s *sets) memberSets(f *follow.Follower, t *follow.Table) []*filter.Set[*follow.Follower] {
+func (l liveSets) memberSets(f *follow.Follower, t *follow.Table) []*filter.Set[*follow.Follower] {
 	if f.Outer == nil {
 		return nil
 	}
 	out := make([]*filter.Set[*follow.Follower], len(f.Outer.Subqueries))
 	for i, q := range f.Pred.Subqueries() {
-		set := s.get(f.Outer.Subqueries[i].ValueSet())
+		set := l.of(f.Outer.Subqueries[i].ValueSet())
 		if set.main == nil || set.main.Len() > indexed {
 			continue
 		}
@@ -56,7 +106,7 @@ func (s *sets) memberSets(f *follow.Follower, t *follow.Table) []*filter.Set[*fo
 }
 
 // rebuild makes the index's set anew.
-func (m *memberSet) rebuild(set *valueSet) {
+func (m *memberSet) rebuild(set *liveSet) {
 	m.set.Clear()
 	set.main.Each(func(key string) bool {
 		if cells, err := valueset.Components(key); err == nil {
@@ -68,7 +118,7 @@ func (m *memberSet) rebuild(set *valueSet) {
 }
 
 // update brings the index's set from one version to the next.
-func (m *memberSet) update(set *valueSet, touched map[string]struct{}) {
+func (m *memberSet) update(set *liveSet, touched map[string]struct{}) {
 	for key := range touched {
 		cells, err := valueset.Components(key)
 		switch {
@@ -84,7 +134,7 @@ func (m *memberSet) update(set *valueSet, touched map[string]struct{}) {
 
 // arrive makes a view the main loop's. since is the version from which the
 // values in touched have changed, 0 if that is not known.
-func (v *valueSet) arrive(view *valueset.View, since uint64, touched map[string]struct{}) {
+func (v *liveSet) arrive(view *valueset.View, since uint64, touched map[string]struct{}) {
 	before := v.version
 	v.main = view
 	v.version++
@@ -93,12 +143,4 @@ func (v *valueSet) arrive(view *valueset.View, since uint64, touched map[string]
 			m.update(v, touched)
 		}
 	}
-}
-
-// dropIndexes frees what the indexes of tables hold for a set that is gone.
-func (v *valueSet) dropIndexes(r *follow.Router) {
-	for _, m := range v.indexes {
-		r.DropSet(m.table, m.set)
-	}
-	v.indexes = nil
 }
