@@ -84,7 +84,7 @@ var rules = []rule{
 var roomsBelow = map[string][]string{
 	"plane":     {"tables", "follow", "shapelog", "changelog"}, // it compiles clauses and reads back what is stored; it knows no shape that runs
 	"tables":    {},                                            // it knows tables, and no shape
-	"follow":    {"filter", "reconcile"},                       // it decides, and reads and writes nothing
+	"follow":    {"filter", "reconcile", "shapelog"},           // it decides, and reads and writes nothing
 	"valuesets": {},
 	"shapelog":  {},
 	"changelog": {},

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/shapebus/shapebus/internal/pg"
+	"github.com/shapebus/shapebus/services/consumer/follow"
 )
 
 // lookSoon has the tables looked at now.
@@ -86,8 +87,8 @@ func (s *session) checkTables(ctx context.Context) error {
 
 // onTable is the shapes of one table.
 type onTable struct {
-	begun  []*follower // with the main loop or behind it, in groups
-	parked []*parked   // being created
+	begun  []*follow.Follower // with the main loop or behind it, in groups
+	parked []*parked          // being created
 }
 
 // byTable lists all shapes by the oids of their tables, or those of one table unless it is 0. Inner
@@ -100,9 +101,13 @@ func (s *session) byTable(only uint32) map[uint32]*onTable {
 		}
 		return all[oid]
 	}
-	for oid, t := range s.router.tables {
-		if only == 0 || oid == only {
-			on(oid).begun = slices.Clone(t.shapes.items)
+	if only != 0 {
+		if shapes := s.router.On(only); len(shapes) > 0 {
+			on(only).begun = shapes
+		}
+	} else {
+		for oid, shapes := range s.router.All() {
+			on(oid).begun = shapes
 		}
 	}
 	for g := range s.groups {
@@ -127,13 +132,13 @@ func (s *session) byTable(only uint32) map[uint32]*onTable {
 // is nil, and structure "", when it is gone. Runs on the main loop.
 func (s *session) endChanged(ctx context.Context, on *onTable, structure string, now *pg.TableInfo) error {
 	for _, f := range on.begun {
-		if f.structure == structure {
+		if f.Structure == structure {
 			continue
 		}
-		if s.live[f.id] != f && !s.hasGrouped(f) {
+		if s.live[f.ID] != f && !s.hasGrouped(f) {
 			continue // it has ended meanwhile
 		}
-		if err := s.endRunning(ctx, f.id, tableChanged(f.table, now), true); err != nil {
+		if err := s.endRunning(ctx, f.ID, tableChanged(f.Table, now), true); err != nil {
 			return err
 		}
 	}
@@ -168,8 +173,8 @@ func (s *session) endOnTable(ctx context.Context, oid uint32, reason string) err
 			return nil
 		}
 		for _, f := range on.begun {
-			if s.live[f.id] == f || s.hasGrouped(f) {
-				if err := s.endRunning(ctx, f.id, reason, true); err != nil {
+			if s.live[f.ID] == f || s.hasGrouped(f) {
+				if err := s.endRunning(ctx, f.ID, reason, true); err != nil {
 					return err
 				}
 			}
@@ -186,9 +191,9 @@ func (s *session) endOnTable(ctx context.Context, oid uint32, reason string) err
 }
 
 // hasGrouped reports whether a shape is in a group. Runs on the main loop.
-func (s *session) hasGrouped(f *follower) bool {
-	g := s.grouped[f.id]
-	return g != nil && g.handleOf(f.id) == f.Handle
+func (s *session) hasGrouped(f *follow.Follower) bool {
+	g := s.grouped[f.ID]
+	return g != nil && g.handleOf(f.ID) == f.Handle
 }
 
 // tableChanged says what changed. now is nil when the table is gone.

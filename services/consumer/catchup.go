@@ -10,6 +10,7 @@ import (
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/wire"
 	"github.com/shapebus/shapebus/services/consumer/changelog"
+	"github.com/shapebus/shapebus/services/consumer/follow"
 	"github.com/shapebus/shapebus/services/consumer/shapelog"
 )
 
@@ -20,7 +21,7 @@ type pursuit struct {
 	s       *session
 	members []*parked
 	feed    *changelog.Feed
-	router  *router
+	router  *follow.Router
 	back    *takeover // the members are a partition's that comes back; else nil
 }
 
@@ -41,22 +42,22 @@ func (s *session) catchUp(ctx context.Context, members []*parked, known bool) er
 		if p.rec.Snapshot == "" { // the record was written before the log's first entry, but only the latter reached the disk
 			return &final{errors.New("the shape was being created when the server lost its last writes; create it again")}
 		}
-		p.f.held = held
+		p.f.Held = held
 		return nil
 	})
 	if err != nil || len(members) == 0 {
 		return err
 	}
-	q := &pursuit{s: s, members: members, feed: changelog.NewFeed(s.c.cfg.Source, s.relations), router: newRouter()}
+	q := &pursuit{s: s, members: members, feed: changelog.NewFeed(s.c.cfg.Source, s.relations), router: follow.NewRouter(nil)}
 	for _, p := range members {
-		q.router.add(p.f)
+		q.router.Add(p.f)
 	}
 	err = q.run(ctx, known)
 	if err == nil {
 		return nil
 	}
 	for _, p := range q.members {
-		q.router.remove(p.f)
+		q.router.Remove(p.f)
 	}
 	return settleAll(ctx, q.members, err)
 }
@@ -157,11 +158,11 @@ func (q *pursuit) lost(ctx context.Context, m *stream.Change) error {
 
 // has is an LSN up to which the shape needs nothing of the change log any more:
 // its snapshot or its log holds it.
-func (p *parked) has() change.LSN { return max(p.rec.StartLSN, 1, p.f.has()+1) - 1 }
+func (p *parked) has() change.LSN { return max(p.rec.StartLSN, 1, p.f.Has()+1) - 1 }
 
 // leave settles a member that does not go on.
 func (q *pursuit) leave(ctx context.Context, p *parked, err error) error {
-	q.router.remove(p.f)
+	q.router.Remove(p.f)
 	q.members = slices.DeleteFunc(q.members, func(o *parked) bool { return o == p })
 	return p.settle(ctx, err)
 }
@@ -171,8 +172,8 @@ func (q *pursuit) sweep(ctx context.Context) error {
 	for _, p := range slices.Clone(q.members) {
 		var err error
 		switch {
-		case p.f.ended != "":
-			err = q.leave(ctx, p, &final{errors.New(p.f.ended)})
+		case p.f.Ended != "":
+			err = q.leave(ctx, p, &final{errors.New(p.f.Ended)})
 		case p.cause() != nil:
 			err = q.leave(ctx, p, p.cause())
 		}
@@ -186,7 +187,7 @@ func (q *pursuit) sweep(ctx context.Context) error {
 // whole reports whether all members still go on. Runs on the main loop.
 func (q *pursuit) whole() bool {
 	return !slices.ContainsFunc(q.members, func(p *parked) bool {
-		return q.s.parked[p.id] != p || p.f.ended != "" || p.cause() != nil
+		return q.s.parked[p.id] != p || p.f.Ended != "" || p.cause() != nil
 	})
 }
 
@@ -196,23 +197,23 @@ func (q *pursuit) replay(ctx context.Context, m stream.Received) (change.LSN, er
 	lsn, err := q.feed.Read(ctx, m,
 		func(c wire.Control) error {
 			for _, p := range q.members {
-				if c.Kind == wire.ControlReset && p.f.ended == "" && p.f.concerns(change.LSN(c.LSN)) {
-					p.f.ended = c.Reason
-					q.router.remove(p.f)
+				if c.Kind == wire.ControlReset && p.f.Ended == "" && p.f.Concerns(change.LSN(c.LSN)) {
+					p.f.Ended = c.Reason
+					q.router.Remove(p.f)
 				}
 			}
 			return nil
 		},
 		func(rel *change.Relation, f *change.Fragment) error {
 			for {
-				ended, err := q.router.fragment(rel, f, q.s.c.cfg.PendingBytes, func() error { return q.flush(ctx) })
+				ended, err := q.router.Fragment(rel, f, q.s.c.cfg.PendingBytes, func() error { return q.flush(ctx) })
 				if err != nil {
 					return err
 				}
 				changed := false
 				for _, e := range ended {
-					changed = changed || f.Relation != e.finger
-					q.router.remove(e)
+					changed = changed || f.Relation != e.Fingerprint
+					q.router.Remove(e)
 				}
 				if !changed {
 					return nil
@@ -227,14 +228,14 @@ func (q *pursuit) replay(ctx context.Context, m stream.Received) (change.LSN, er
 		return 0, err
 	}
 	for _, p := range q.members {
-		p.f.pass(lsn)
+		p.f.Pass(lsn)
 	}
 	return lsn, nil
 }
 
 func (q *pursuit) flush(ctx context.Context) error {
-	for _, f := range q.router.take() {
-		if f.ended != "" {
+	for _, f := range q.router.Take() {
+		if f.Ended != "" {
 			continue
 		}
 		// The members of a partition that is lost are about to be stopped.
@@ -252,7 +253,7 @@ func (q *pursuit) flush(ctx context.Context) error {
 func (q *pursuit) join(ctx context.Context, at changelog.Place) (joined bool, err error) {
 	s := q.s
 	for _, p := range q.members {
-		if p.f.held != nil {
+		if p.f.Held != nil {
 			return false, nil
 		}
 	}
@@ -338,17 +339,17 @@ func (s *session) meet(ctx context.Context, q *pursuit, at changelog.Place) (boo
 		if _, err := q.replay(ctx, m); err != nil {
 			return false, err
 		}
-		if slices.ContainsFunc(q.members, func(p *parked) bool { return p.f.ended != "" }) {
+		if slices.ContainsFunc(q.members, func(p *parked) bool { return p.f.Ended != "" }) {
 			return false, nil
 		}
 	}
-	if slices.ContainsFunc(q.members, func(p *parked) bool { return p.f.held != nil }) {
+	if slices.ContainsFunc(q.members, func(p *parked) bool { return p.f.Held != nil }) {
 		return false, nil // what is held here begins behind their snapshot
 	}
 	covered := make([][]*parked, len(s.parts))
 	for _, p := range q.members {
-		q.router.remove(p.f)
-		p.f.after = s.applied.LSN
+		q.router.Remove(p.f)
+		p.f.After = s.applied.LSN
 		s.unpark(p.id)
 		s.addLive(p.f)
 		if p.behind {

@@ -11,6 +11,7 @@ import (
 	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/pkg/wire"
 	"github.com/shapebus/shapebus/services/consumer/changelog"
+	"github.com/shapebus/shapebus/services/consumer/follow"
 	"github.com/shapebus/shapebus/services/consumer/shapelog"
 )
 
@@ -172,7 +173,7 @@ func (s *session) takeIn(ctx context.Context, t *takeover) error {
 	p.phase = catching
 	s.watchWriter(ctx, p, t.writer)
 	s.watchSets(ctx, t.records, t.tails)
-	q := &pursuit{s: s, back: t, feed: changelog.NewFeed(s.c.cfg.Source, s.relations), router: newRouter()}
+	q := &pursuit{s: s, back: t, feed: changelog.NewFeed(s.c.cfg.Source, s.relations), router: follow.NewRouter(nil)}
 	for _, e := range t.entrants {
 		delete(s.finished, e.rec.Handle)
 		if e.f == nil {
@@ -184,7 +185,7 @@ func (s *session) takeIn(ctx context.Context, t *takeover) error {
 			if len(e.put) > 0 {
 				from-- // what is aside is written at e.at
 			}
-			s.sets.rewind(e.f.Handle, from, e.tail.Committed)
+			s.sets.Rewind(e.f.Handle, from, e.tail.Committed)
 			continue
 		}
 		if s.superseded(e) {
@@ -192,10 +193,10 @@ func (s *session) takeIn(ctx context.Context, t *takeover) error {
 		}
 		s.noteMarkers(e.f) // what it catches up with is noted again, as far as it was before
 		k := s.newParked(ctx, e.rec, e.tail)
-		k.behind, k.from, k.f = true, changelog.Place{LSN: e.f.after + 1, Seq: t.cp.Seq + 1}, e.f
+		k.behind, k.from, k.f = true, changelog.Place{LSN: e.f.After + 1, Seq: t.cp.Seq + 1}, e.f
 		s.parked[k.id] = k
 		q.members = append(q.members, k)
-		q.router.add(e.f)
+		q.router.Add(e.f)
 	}
 	s.countParked()
 	s.group.Go(func() error { return ignoreEnd(ctx, s.comeBack(ctx, q)) })
@@ -219,7 +220,7 @@ func (s *session) comeBack(ctx context.Context, q *pursuit) error {
 		err := q.run(ctx, false)
 		if _, ok := errors.AsType[*final](err); ok { // no shape can go on
 			for _, p := range q.members {
-				q.router.remove(p.f)
+				q.router.Remove(p.f)
 			}
 			err = settleAll(ctx, q.members, err)
 		}

@@ -4,7 +4,7 @@ package consumer
 
 import "time"
 
-var processBegan = time.Now()
+var processStarted = time.Now()
 
-// cpuTime is the time of the clock, for want of better.
-func cpuTime() time.Duration { return time.Since(processBegan) }
+// cpuUsed is the time of the clock, for want of better.
+func cpuUsed() time.Duration { return time.Since(processStarted) }

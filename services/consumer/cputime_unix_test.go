@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// cpuTime is what this process has used so far.
-func cpuTime() time.Duration {
+// cpuUsed is what this process has used so far.
+func cpuUsed() time.Duration {
 	var r syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err != nil {
 		panic(err)

@@ -14,6 +14,7 @@ import (
 	"github.com/shapebus/shapebus/pkg/control"
 	"github.com/shapebus/shapebus/pkg/wire"
 	"github.com/shapebus/shapebus/services/consumer/changelog"
+	"github.com/shapebus/shapebus/services/consumer/follow"
 	"github.com/shapebus/shapebus/services/consumer/shapelog"
 )
 
@@ -44,7 +45,7 @@ type parked struct {
 	alone bool // its snapshot failed, which others must not suffer from again
 	pause service.Backoff
 
-	f      *follower
+	f      *follow.Follower
 	copied shapelog.Copied // its segment, once that is written
 
 	// behind: it was live and catches up from a place, because its partition

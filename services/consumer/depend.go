@@ -5,8 +5,8 @@ import (
 
 	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/internal/service"
-	"github.com/shapebus/shapebus/internal/valueset"
 	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/services/consumer/follow"
 	"github.com/shapebus/shapebus/services/consumer/shapelog"
 )
 
@@ -22,19 +22,19 @@ func (s *session) watchSet(ctx context.Context, q registry.Subquery, committed *
 	if following == nil {
 		following = make(chan struct{})
 		s.verdictsOf[q.Partition] = following
-		s.group.Go(func() error { return s.readVerdicts(ctx, q.Partition, following) })
+		s.group.Go(func() error { return ignoreEnd(ctx, s.sets.ReadVerdicts(ctx, q.Partition, following)) })
 	}
-	if _, added := s.sets.set(q, following); !added {
+	if _, added := s.sets.Add(q, following); !added {
 		return
 	}
 	if committed != nil {
-		s.sets.anchor(q.Handle, *committed)
+		s.sets.Anchor(q.Handle, *committed)
 		return
 	}
 	if f := s.live[q.ID]; f != nil && f.Handle == q.Handle {
-		f.inner.Store(true)
-		s.sets.anchor(q.Handle, f.Tail.Committed)
-		s.sets.place(q.Handle, true, 0)
+		f.Inner.Store(true)
+		s.sets.Anchor(q.Handle, f.Tail.Committed)
+		s.sets.Place(q.Handle, true, 0)
 		return
 	}
 	g := s.grouped[q.ID]
@@ -45,7 +45,7 @@ func (s *session) watchSet(ctx context.Context, q registry.Subquery, committed *
 	f := g.members[q.ID]
 	is := f != nil && f.Handle == q.Handle
 	if is {
-		f.inner.Store(true)
+		f.Inner.Store(true)
 	}
 	g.mu.Unlock()
 	if is {
@@ -58,12 +58,7 @@ func (s *session) watchSet(ctx context.Context, q registry.Subquery, committed *
 // have been noted: when the group is at since, what it had gathered before is appended. Not
 // on the main loop.
 func (s *session) anchor(ctx context.Context, q registry.Subquery, since change.LSN) error {
-	gone := false
-	err := s.sets.wait(ctx, func() bool {
-		l := s.sets.inner[q.Handle]
-		gone = l == nil
-		return gone || l.reaches(since, s.sets.scanned)
-	})
+	gone, err := s.sets.AwaitLog(ctx, q.Handle, since)
 	if err != nil || gone {
 		return err
 	}
@@ -84,7 +79,7 @@ func (s *session) anchor(ctx context.Context, q registry.Subquery, since change.
 	if err != nil {
 		return err
 	}
-	s.sets.anchor(q.Handle, tail.Committed)
+	s.sets.Anchor(q.Handle, tail.Committed)
 	return nil
 }
 
@@ -104,15 +99,15 @@ const reasonInner = "the shape that its subquery selects from has ended"
 // dirty makes the shapes that depend on inner shapes whose logs have just
 // changed leave the main loop, before they see any more of the transaction.
 func (s *session) dirty(ctx context.Context) {
-	if fresh := s.sets.takeFresh(); len(fresh) > 0 {
+	if fresh := s.sets.TakeFresh(); len(fresh) > 0 {
 		s.regroup(ctx, s.downstream(fresh))
 	}
 }
 
 // downstream are the live shapes that depend on inner ones, at any depth, each once.
-func (s *session) downstream(inner []string) []*follower {
-	var all []*follower
-	taken, seen := map[*follower]bool{}, map[string]bool{}
+func (s *session) downstream(inner []string) []*follow.Follower {
+	var all []*follow.Follower
+	taken, seen := map[*follow.Follower]bool{}, map[string]bool{}
 	for queue := inner; len(queue) > 0; queue = queue[1:] {
 		handle := queue[0]
 		if seen[handle] {
@@ -131,7 +126,7 @@ func (s *session) downstream(inner []string) []*follower {
 }
 
 // regroup makes live shapes leave the main loop, in groups.
-func (s *session) regroup(ctx context.Context, leave []*follower) {
+func (s *session) regroup(ctx context.Context, leave []*follow.Follower) {
 	for _, g := range s.gather(leave) {
 		s.startGroup(ctx, g)
 	}
@@ -140,22 +135,22 @@ func (s *session) regroup(ctx context.Context, leave []*follower) {
 // gather takes live shapes from the main loop and makes groups of those that share a table and a
 // depth: an inner shape must not wait for the shapes that depend on it. The groups do not run yet.
 // Thousands of shapes may leave with one commit, so the cost must follow their number.
-func (s *session) gather(leave []*follower) []*group {
+func (s *session) gather(leave []*follow.Follower) []*group {
 	type kind struct {
 		table uint32
 		depth int
 	}
-	kinds := map[kind][]*follower{}
+	kinds := map[kind][]*follow.Follower{}
 	for _, f := range leave {
 		s.removeLive(f)
-		k := kind{f.relation.OID, f.outer.depth}
+		k := kind{f.Relation.OID, f.Outer.Depth}
 		kinds[k] = append(kinds[k], f)
 	}
 	groups := make([]*group, 0, len(kinds))
 	for _, members := range kinds {
 		g := s.newGroup(members, s.applied, nil)
 		for i, set := range g.sets {
-			g.since[i] = set.version
+			g.since[i] = s.liveSets.of(set.Name()).version
 		}
 		groups = append(groups, g)
 	}
@@ -169,55 +164,51 @@ func (s *session) startGroup(ctx context.Context, g *group) {
 
 // noteMarkers has the commit markers of a shape noted from now on if others depend
 // on it. It must not run: what it wrote so far is anchored.
-func (s *session) noteMarkers(f *follower) {
-	watched := s.sets.watched(f.Handle)
-	if before := f.inner.Swap(watched); watched && !before {
-		s.sets.anchor(f.Handle, f.Tail.Committed)
+func (s *session) noteMarkers(f *follow.Follower) {
+	watched := s.sets.Watched(f.Handle)
+	if before := f.Inner.Swap(watched); watched && !before {
+		s.sets.Anchor(f.Handle, f.Tail.Committed)
 	}
 }
 
 // addLive gives a shape to the main loop.
-func (s *session) addLive(f *follower) {
-	s.live[f.id] = f
+func (s *session) addLive(f *follow.Follower) {
+	s.live[f.ID] = f
 	s.noteMarkers(f)
-	if f.outer != nil {
-		f.outer.look(func(name string) *valueset.View { return s.sets.get(name).main })
-		for _, q := range f.outer.subqueries {
+	if f.Outer != nil {
+		f.Outer.Look(s.liveSets.view)
+		for _, q := range f.Outer.Subqueries {
 			if s.dependents[q.Handle] == nil {
-				s.dependents[q.Handle] = map[*follower]bool{}
+				s.dependents[q.Handle] = map[*follow.Follower]bool{}
 			}
 			s.dependents[q.Handle][f] = true
-			s.selectors[q.ValueSet()]++
+			s.liveSets.of(q.ValueSet()).selectors++
 		}
 	}
-	s.router.add(f)
-	s.sets.place(f.Handle, true, f.after)
+	s.router.Add(f)
+	s.sets.Place(f.Handle, true, f.After)
 	s.c.stats.Live.Store(int64(len(s.live)))
 }
 
 // removeLive takes a shape from the main loop, and reports whether it was there. Sets that no
 // live shape selects by any more are not kept up to date there. The cost does not follow the
 // number of shapes: thousands may leave with one commit.
-func (s *session) removeLive(f *follower) bool {
-	if s.live[f.id] != f {
+func (s *session) removeLive(f *follow.Follower) bool {
+	if s.live[f.ID] != f {
 		return false
 	}
-	s.router.remove(f)
-	delete(s.live, f.id)
+	s.router.Remove(f)
+	delete(s.live, f.ID)
 	s.c.stats.Live.Store(int64(len(s.live)))
-	s.sets.place(f.Handle, false, s.applied.LSN)
-	if f.outer == nil {
+	s.sets.Place(f.Handle, false, s.applied.LSN)
+	if f.Outer == nil {
 		return true
 	}
-	for _, q := range f.outer.subqueries {
+	for _, q := range f.Outer.Subqueries {
 		if delete(s.dependents[q.Handle], f); len(s.dependents[q.Handle]) == 0 {
 			delete(s.dependents, q.Handle)
 		}
-		name := q.ValueSet()
-		if s.selectors[name]--; s.selectors[name] == 0 {
-			delete(s.selectors, name)
-			s.sets.get(name).main = nil
-		}
+		s.liveSets.leave(q.ValueSet())
 	}
 	return true
 }

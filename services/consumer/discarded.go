@@ -5,7 +5,6 @@ import (
 	"log/slog"
 
 	"github.com/shapebus/shapebus/internal/stream"
-	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/services/consumer/changelog"
 )
 
@@ -19,7 +18,7 @@ func (s *session) discarded(ctx context.Context, m *stream.Change) error {
 	s.recent.Clear()
 	ended := 0
 	for _, f := range s.followers() {
-		if max(f.has(), m.From.Whole()) >= m.Lost || f.ended != "" {
+		if max(f.Has(), m.From.Whole()) >= m.Lost || f.Ended != "" {
 			continue
 		}
 		ended++
@@ -39,7 +38,3 @@ func (s *session) discarded(ctx context.Context, m *stream.Change) error {
 	}
 	return nil
 }
-
-// has is an LSN up to which everything is in the shape's log, as far as the
-// log itself and the last checkpoint tell: a log is written in the order of the change log.
-func (s *follower) has() change.LSN { return max(s.after, s.Tail.Committed.LSN) }

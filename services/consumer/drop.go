@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/shapebus/shapebus/internal/registry"
+	"github.com/shapebus/shapebus/services/consumer/follow"
 	"github.com/shapebus/shapebus/services/consumer/shapelog"
 )
 
@@ -78,7 +79,7 @@ func (s *session) drop(ctx context.Context, p *partition, why error) {
 	for _, f := range s.live {
 		if f.Partition == p.N {
 			s.removeLive(f)
-			s.sets.stop(f.Handle)
+			s.sets.Stop(f.Handle)
 			shapes++
 		}
 	}
@@ -92,8 +93,8 @@ func (s *session) drop(ctx context.Context, p *partition, why error) {
 	}
 	for g := range s.groups {
 		for _, f := range g.lose(p.N) {
-			if s.grouped[f.id] == g {
-				delete(s.grouped, f.id)
+			if s.grouped[f.ID] == g {
+				delete(s.grouped, f.ID)
 			}
 			shapes++
 		}
@@ -101,7 +102,7 @@ func (s *session) drop(ctx context.Context, p *partition, why error) {
 	s.countParked()
 	s.findMixed()
 	for handle := range s.dependents {
-		s.sets.recheck(handle)
+		s.sets.Recheck(handle)
 	}
 	s.dirty(ctx)
 	level := slog.LevelError
@@ -124,7 +125,7 @@ func (p *partition) enter(to phase, why error) {
 
 // lose makes a group give up its members in a partition, and returns them. Its
 // goroutine goes on with the others. Runs on the main loop.
-func (g *group) lose(partition int) (lost []*follower) {
+func (g *group) lose(partition int) (lost []*follow.Follower) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, f := range g.members {
@@ -147,7 +148,7 @@ func (s *session) findMixed() {
 		g.mu.Lock()
 		stuck := 0
 		for _, f := range g.members {
-			if s.stuck(f.outer.subqueries) {
+			if s.stuck(f.Outer.Subqueries) {
 				stuck++
 			}
 		}
@@ -172,9 +173,9 @@ func (s *session) split(ctx context.Context, g *group) {
 	g.mu.Lock()
 	g.mixed = false
 	g.mu.Unlock()
-	parted := map[bool][]*follower{}
+	parted := map[bool][]*follow.Follower{}
 	for _, f := range g.members {
-		stuck := s.stuck(f.outer.subqueries)
+		stuck := s.stuck(f.Outer.Subqueries)
 		parted[stuck] = append(parted[stuck], f)
 	}
 	if len(parted) < 2 {
@@ -182,7 +183,7 @@ func (s *session) split(ctx context.Context, g *group) {
 	}
 	for _, members := range parted {
 		for _, f := range members {
-			g.drop(f.id)
+			g.drop(f.ID)
 		}
 		s.startGroup(ctx, s.newGroup(members, g.at, g.aside))
 	}

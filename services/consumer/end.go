@@ -11,6 +11,7 @@ import (
 	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/pkg/control"
 	"github.com/shapebus/shapebus/pkg/wire"
+	"github.com/shapebus/shapebus/services/consumer/follow"
 	"github.com/shapebus/shapebus/services/consumer/shapelog"
 )
 
@@ -23,12 +24,12 @@ const endsAtOnce = 8
 // endLive ends a shape that the main loop knows as live: its readers are told why, its log and
 // segments go, and its record says so. The shape may have left since: then its group ends it, or
 // it has ended already, with a shape that it depends on. Runs on the main loop.
-func (s *session) endLive(ctx context.Context, f *follower, reason string) error {
+func (s *session) endLive(ctx context.Context, f *follow.Follower, reason string) error {
 	if s.removeLive(f) {
 		return s.endFollower(ctx, f, reason, true)
 	}
-	if g := s.grouped[f.id]; g != nil && g.handleOf(f.id) == f.Handle {
-		g.end(f.id, reason, true) // its goroutine does the rest
+	if g := s.grouped[f.ID]; g != nil && g.handleOf(f.ID) == f.Handle {
+		g.end(f.ID, reason, true) // its goroutine does the rest
 	}
 	return nil
 }
@@ -69,8 +70,8 @@ func (s *session) logOf(partition int, handle string, tail wire.Tail) shapelog.L
 }
 
 // endFollower ends a shape that somebody ran.
-func (s *session) endFollower(ctx context.Context, f *follower, reason string, keepRecord bool) error {
-	f.ended = reason
+func (s *session) endFollower(ctx context.Context, f *follow.Follower, reason string, keepRecord bool) error {
+	f.Ended = reason
 	return s.endLog(ctx, &f.Log, reason, keepRecord)
 }
 

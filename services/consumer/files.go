@@ -11,6 +11,7 @@ import (
 	"github.com/shapebus/shapebus/internal/pg"
 	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/services/consumer/follow"
 )
 
 // Postgres tells nobody of the TRUNCATE of a partition, only its file changes. The TRUNCATE of the whole
@@ -44,12 +45,6 @@ func (t truncations) explain(table uint32) func(xid string) bool {
 // barrierPatience bounds the wait for a barrier, in case the change log has lost it.
 const barrierPatience = time.Minute
 
-// hasOtherFiles reports whether a look at the catalog, from at or later, found other files than the shape
-// knows. Runs on the main loop.
-func (s *follower) hasOtherFiles(now *pg.TableInfo, at change.LSN) bool {
-	return at >= s.filesAt && s.files.DiffFiles(now, never) != ""
-}
-
 // moved returns those tables of whose leaves some shape knows other files. Runs on the main loop.
 func moved(asked map[uint32]*onTable, tables map[uint32]*pg.TableInfo, at change.LSN) []*pg.TableInfo {
 	var all []*pg.TableInfo
@@ -58,14 +53,12 @@ func moved(asked map[uint32]*onTable, tables map[uint32]*pg.TableInfo, at change
 		if now == nil || len(now.Partitions) == 0 {
 			continue
 		}
-		if slices.ContainsFunc(on.begun, func(f *follower) bool { return f.hasOtherFiles(now, at) }) {
+		if slices.ContainsFunc(on.begun, func(f *follow.Follower) bool { return f.HasOtherFiles(now, at) }) {
 			all = append(all, now)
 		}
 	}
 	return all
 }
-
-func never(string) bool { return false }
 
 // judgeFiles ends the shapes of tables with files that nothing explains, once the main loop has
 // read what was committed before the tables were looked at. It returns at once; one judgement is
@@ -141,18 +134,18 @@ func (s *session) barrierRead(payload string) {
 func (s *session) judgeTable(ctx context.Context, on *onTable, now *pg.TableInfo, at change.LSN) error {
 	structure := now.Structure()
 	for _, f := range on.begun {
-		if f.structure != structure || s.live[f.id] != f && !s.hasGrouped(f) || !f.hasOtherFiles(now, at) {
+		if f.Structure != structure || s.live[f.ID] != f && !s.hasGrouped(f) || !f.HasOtherFiles(now, at) {
 			continue
 		}
-		if reason := f.files.DiffFiles(now, s.truncations.explain(now.Relation.OID)); reason != "" {
-			if err := s.endRunning(ctx, f.id, reason, true); err != nil {
+		if reason := f.Files.DiffFiles(now, s.truncations.explain(now.Relation.OID)); reason != "" {
+			if err := s.endRunning(ctx, f.ID, reason, true); err != nil {
 				return err
 			}
 			continue
 		}
-		f.files, f.filesAt = now, at
+		f.Files, f.FilesAt = now, at
 		s.group.Go(func() error { // a start that knows the old files only would end the shape
-			return ignoreEnd(s.ctx, s.state(s.ctx, f.id, f.Handle, func(r *registry.Shape) { r.Table = now }))
+			return ignoreEnd(s.ctx, s.state(s.ctx, f.ID, f.Handle, func(r *registry.Shape) { r.Table = now }))
 		})
 	}
 	return nil

@@ -13,8 +13,10 @@ import (
 	"github.com/shapebus/shapebus/internal/valueset"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/services/consumer/changelog"
+	"github.com/shapebus/shapebus/services/consumer/follow"
 	"github.com/shapebus/shapebus/services/consumer/reconcile"
 	"github.com/shapebus/shapebus/services/consumer/shapelog"
+	"github.com/shapebus/shapebus/services/consumer/valuesets"
 )
 
 // group is some outer shapes of one table that stand at one place of the
@@ -31,8 +33,8 @@ type group struct {
 	id     string
 	log    *slog.Logger
 	table  uint32
-	router *router
-	sets   []*valueSet
+	router *follow.Router
+	sets   []*valuesets.Set
 	places map[string]int // in sets, by name
 	// since is the version of each set's main view when the members left the
 	// main loop, 0 if they did not; touched are the values that units have changed
@@ -51,13 +53,13 @@ type group struct {
 	skip   bool       // it is put aside
 	unit   *unit      // nil outside of units
 	shift  uint64     // op index at which what was aside goes on behind the last marker
-	gone   []*follower
+	gone   []*follow.Follower
 	moved  bool // the change log has been moved on
 
 	creating *creation // nil unless the group is a shape being created
 
 	mu      sync.Mutex // for what others look at
-	members map[string]*follower
+	members map[string]*follow.Follower
 	listed  map[int][]string // their handles; see handles
 	at      changelog.Place  // everything up to here is in the logs
 	aside   []reconcile.Txn  // but these
@@ -77,30 +79,29 @@ type ending struct {
 var errRegroup = errors.New("some shapes of the group end")
 
 // newGroup makes a group of followers at a place. It does not run yet.
-func (s *session) newGroup(members []*follower, at changelog.Place, aside []reconcile.Txn) *group {
+func (s *session) newGroup(members []*follow.Follower, at changelog.Place, aside []reconcile.Txn) *group {
 	s.lastGroup++
 	g := &group{
-		s: s, id: fmt.Sprintf("%s/%d/%d", s.c.cfg.Name, s.began, s.lastGroup), table: members[0].relation.OID, router: newRouter(),
-		members: map[string]*follower{}, places: map[string]int{}, at: at, aside: aside, began: true,
+		s: s, id: fmt.Sprintf("%s/%d/%d", s.c.cfg.Name, s.began, s.lastGroup), table: members[0].Relation.OID, router: follow.NewSettledRouter(),
+		members: map[string]*follow.Follower{}, places: map[string]int{}, at: at, aside: aside, began: true,
 	}
-	g.router.settled = true
-	g.log = s.log.With(slog.String("group", g.id), slog.String("table", members[0].table.String()))
+	g.log = s.log.With(slog.String("group", g.id), slog.String("table", members[0].Table.String()))
 	for _, f := range members {
-		f.after, f.held = 0, nil
+		f.After, f.Held = 0, nil
 		s.noteMarkers(f)
-		g.members[f.id] = f
-		for _, q := range f.outer.subqueries {
+		g.members[f.ID] = f
+		for _, q := range f.Outer.Subqueries {
 			name := q.ValueSet()
 			if _, known := g.places[name]; !known {
 				g.places[name] = len(g.sets)
-				g.sets = append(g.sets, s.sets.get(name))
+				g.sets = append(g.sets, s.sets.Get(name))
 				g.since = append(g.since, 0)
 				g.touched = append(g.touched, map[string]struct{}{})
 			}
 			g.nested = g.nested || q.Unit
 		}
-		s.grouped[f.id] = g
-		s.sets.place(f.Handle, false, g.known())
+		s.grouped[f.ID] = g
+		s.sets.Place(f.Handle, false, g.known())
 	}
 	s.groups[g] = true
 	s.countParked()
@@ -162,7 +163,7 @@ func (g *group) run(ctx context.Context) error {
 // all shapes stand still while some leave.
 func (g *group) fill() {
 	for _, f := range g.members {
-		g.router.add(f)
+		g.router.Add(f)
 	}
 }
 
@@ -186,7 +187,7 @@ func (g *group) reset(ctx context.Context) {
 		g.cursor.Close() //nolint:contextcheck // as in stream.Reader.Close
 	}
 	for i := range g.views {
-		g.s.sets.release(g.sets[i])
+		g.s.sets.Release(g.sets[i])
 	}
 	g.views, g.cursor, g.skip, g.txn, g.begun = nil, nil, false, openTxn{}, 0
 	g.gone = nil
@@ -259,14 +260,14 @@ func (g *group) endSome(ctx context.Context) (left bool, err error) {
 }
 
 // drop removes a member, and returns it; nil if there is none with that id. Runs on the main loop.
-func (g *group) drop(id string) *follower {
+func (g *group) drop(id string) *follow.Follower {
 	g.mu.Lock()
 	f := g.members[id]
 	delete(g.members, id)
 	g.listed = nil
 	g.mu.Unlock()
 	if f != nil {
-		g.router.remove(f)
+		g.router.Remove(f)
 		if g.s.grouped[id] == g {
 			delete(g.s.grouped, id)
 		}
@@ -336,14 +337,14 @@ const reasonForgotten = "the values that its subquery selected where the shape s
 func (g *group) load(ctx context.Context) error {
 	aside := reconcile.LSNs(g.aside)
 	for _, set := range g.sets {
-		v, err := g.s.sets.view(ctx, set, g.at.LSN, aside)
-		if errors.Is(err, errGone) { // what is stored may reach further back than what is held
+		v, err := g.s.sets.View(ctx, set, g.at.LSN, aside)
+		if errors.Is(err, valuesets.ErrGone) { // what is stored may reach further back than what is held
 			if err = g.loadAgain(ctx, set); err != nil {
 				return err
 			}
-			v, err = g.s.sets.view(ctx, set, g.at.LSN, aside)
+			v, err = g.s.sets.View(ctx, set, g.at.LSN, aside)
 		}
-		if errors.Is(err, errGone) && g.began {
+		if errors.Is(err, valuesets.ErrGone) && g.began {
 			return &final{errors.New(reasonForgotten)}
 		}
 		if err != nil {
@@ -357,14 +358,14 @@ func (g *group) load(ctx context.Context) error {
 // show makes the members judge rows by the group's views.
 func (g *group) show() {
 	for _, f := range g.members {
-		f.outer.look(func(name string) *valueset.View { return g.views[g.set(name)] })
-		f.outer.member = nil
+		f.Outer.Look(func(name string) *valueset.View { return g.views[g.set(name)] })
+		f.Outer.Member = nil
 	}
 }
 
 // voidOpen voids what stands behind the last commit marker of each log.
 func (g *group) voidOpen(ctx context.Context) error {
-	g.router.take()
+	g.router.Take()
 	g.shift = 0
 	for _, f := range g.members {
 		f.Forget()
@@ -379,7 +380,7 @@ func (g *group) voidOpen(ctx context.Context) error {
 			g.shift = max(g.shift, f.Tail.Last.Op)
 		}
 	}
-	g.router.reopen()
+	g.router.Reopen()
 	return nil
 }
 

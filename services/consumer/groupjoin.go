@@ -3,9 +3,9 @@ package consumer
 import (
 	"context"
 	"log/slog"
-	"slices"
 
 	"github.com/shapebus/shapebus/internal/registry"
+	"github.com/shapebus/shapebus/services/consumer/follow"
 )
 
 // join hands the members to the main loop if the group has come to its place
@@ -26,10 +26,10 @@ func (g *group) join(ctx context.Context) error {
 			return nil
 		}
 		for i, set := range g.sets {
-			if set.main == nil {
-				set.arrive(g.views[i], g.since[i], g.touched[i])
+			if live := s.liveSets.of(set.Name()); live.main == nil {
+				live.arrive(g.views[i], g.since[i], g.touched[i])
 			}
-			s.sets.release(set)
+			s.sets.Release(set)
 		}
 		g.views = nil
 		g.handOver()
@@ -43,19 +43,19 @@ func (g *group) join(ctx context.Context) error {
 // handOver gives all members to the main loop, whose place is theirs. Runs there.
 func (g *group) handOver() {
 	s := g.s
-	members := make([]*follower, 0, len(g.members))
+	members := make([]*follow.Follower, 0, len(g.members))
 	g.mu.Lock()
 	for _, f := range g.members {
 		members = append(members, f)
-		delete(s.grouped, f.id)
+		delete(s.grouped, f.ID)
 	}
 	clear(g.members)
 	g.listed = nil
 	g.mu.Unlock()
 	s.disband(g)
 	for _, f := range members {
-		f.entry, f.places = nil, places{} // the group's router is not needed any more
-		f.after = s.applied.LSN
+		f.Detach()
+		f.After = s.applied.LSN
 		s.addLive(f)
 	}
 }
@@ -87,7 +87,7 @@ func (s *session) coverAndMarkLive(ctx context.Context, rec *registry.Shape) err
 // commit behind the group's place has changed one. Runs on the main loop.
 func (g *group) current() bool {
 	for _, set := range g.sets {
-		if !g.s.sets.isLive(set) || g.s.sets.behind(set, g.at.LSN) {
+		if !g.s.sets.IsLive(set) || g.s.sets.Behind(set, g.at.LSN) {
 			return false
 		}
 	}
@@ -101,15 +101,10 @@ func (g *group) idle(ctx context.Context) error {
 	}
 	live := true
 	for _, set := range g.sets {
-		live = live && g.s.sets.isLive(set)
+		live = live && g.s.sets.IsLive(set)
 	}
 	if !live {
-		return g.s.sets.wait(ctx, func() bool {
-			return g.s.sets.scanned > g.at.LSN || !slices.ContainsFunc(g.sets, func(set *valueSet) bool {
-				l := g.s.sets.inner[set.from.Handle]
-				return l == nil || !l.live
-			})
-		})
+		return g.s.sets.AwaitLive(ctx, g.sets, g.at.LSN)
 	}
 	if !g.moved {
 		g.moved = true // an idle database would leave the main loop where it is for ever

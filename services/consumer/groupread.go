@@ -41,7 +41,7 @@ func (g *group) backlog(ctx context.Context) error {
 func (g *group) setAside(txns []reconcile.Txn) {
 	aside := wire.FormatAside(reconcile.LSNs(txns))
 	for _, f := range g.members {
-		f.outer.aside = aside
+		f.Outer.Aside = aside
 	}
 }
 
@@ -148,8 +148,8 @@ func (g *group) advance(at changelog.Place, aside []reconcile.Txn) {
 // tellPlace tells those who depend on members how far these are.
 func (g *group) tellPlace() {
 	for _, f := range g.members {
-		if f.inner.Load() {
-			g.s.sets.place(f.Handle, false, g.known())
+		if f.Inner.Load() {
+			g.s.sets.Place(f.Handle, false, g.known())
 		}
 	}
 }
@@ -195,14 +195,14 @@ func (g *group) relocate(fr *change.Fragment) {
 
 // offer offers a fragment to the members.
 func (g *group) offer(ctx context.Context, rel *change.Relation, fr *change.Fragment) error {
-	ended, err := g.router.fragment(rel, fr, g.s.c.cfg.PendingBytes, func() error { return g.flush(ctx) })
+	ended, err := g.router.Fragment(rel, fr, g.s.c.cfg.PendingBytes, func() error { return g.flush(ctx) })
 	if err != nil {
 		return err
 	}
 	if len(ended) > 0 {
 		g.mu.Lock()
 		for _, f := range ended {
-			g.ending = append(g.ending, ending{f.id, f.ended, true})
+			g.ending = append(g.ending, ending{f.ID, f.Ended, true})
 		}
 		g.mu.Unlock()
 		g.gone = append(g.gone, ended...)
@@ -213,13 +213,12 @@ func (g *group) offer(ctx context.Context, rel *change.Relation, fr *change.Frag
 
 // flush appends what the members gathered.
 func (g *group) flush(ctx context.Context) error {
-	for _, f := range g.router.take() {
+	for _, f := range g.router.Take() {
 		if err := g.s.parts[f.Partition].Append(ctx, &f.Log); err != nil {
 			return err
 		}
 	}
-	g.s.c.stats.Ops.Add(g.router.ops)
-	g.router.ops = 0
+	g.s.c.stats.Ops.Add(g.router.TakeOps())
 	return nil
 }
 
@@ -269,10 +268,10 @@ func (g *group) begin(ctx context.Context, t reconcile.Txn) error {
 	if g.skip {
 		// What it does to the sets is not known yet, and not asked.
 		g.unit.aside.Put(t)
-		return g.s.sets.wait(ctx, func() bool { return g.s.sets.scanned >= t.LSN })
+		return g.s.sets.AwaitScan(ctx, t.LSN)
 	}
 	for i, set := range g.sets {
-		verdicts, err := g.s.sets.verdicts(ctx, set, t.LSN)
+		verdicts, err := g.s.sets.Verdicts(ctx, set, t.LSN)
 		if err != nil {
 			return err
 		}
@@ -282,7 +281,7 @@ func (g *group) begin(ctx context.Context, t reconcile.Txn) error {
 			}
 		}
 	}
-	return g.s.sets.wait(ctx, func() bool { return g.s.sets.scanned >= t.LSN })
+	return g.s.sets.AwaitScan(ctx, t.LSN)
 }
 
 // change takes a verdict on the i-th set.

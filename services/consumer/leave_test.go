@@ -12,6 +12,7 @@ import (
 	"github.com/shapebus/shapebus/internal/valueset"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/wire"
+	"github.com/shapebus/shapebus/services/consumer/follow"
 	"github.com/shapebus/shapebus/services/consumer/shapelog"
 	"github.com/shapebus/shapebus/services/consumer/valuesets"
 )
@@ -22,21 +23,22 @@ const innerHandle = "0123456789abcdef-1"
 func outerCrowd(tb testing.TB, n int) *session {
 	tb.Helper()
 	s := &session{
-		c: &Consumer{}, log: slog.New(slog.DiscardHandler), sets: newSets(), router: newRouter(), live: map[string]*follower{},
-		dependents: map[string]map[*follower]bool{}, selectors: map[string]int{}, groups: map[*group]bool{}, grouped: map[string]*group{},
+		c: &Consumer{}, log: slog.New(slog.DiscardHandler), sets: valuesets.NewSets(valuesets.Config{}), liveSets: liveSets{}, live: map[string]*follow.Follower{},
+		dependents: map[string]map[*follow.Follower]bool{}, groups: map[*group]bool{}, grouped: map[string]*group{},
 	}
 	q := registry.Subquery{ID: "inner", Handle: innerHandle, Columns: []int{0}}
-	set, _ := s.sets.set(q, nil)
+	set, _ := s.sets.Add(q, nil)
 	base := &valueset.Set{}
-	set.history.Load(base, change.Offset{}, valuesets.Chain{})
-	set.main = valueset.NewView(base)
-	users := testTable()
+	s.sets.Begin(set, base, change.Offset{}, valuesets.Chain{})
+	s.liveSets.of(set.Name()).main = valueset.NewView(base)
+	users := crowdTable()
 	users.Relation.OID, users.Relation.Name = 8, "users"
+	s.router = follow.NewRouter(s.liveSets.memberSets)
 	logs := shapelog.NewPartition(&shapelog.Config{Builders: shapelog.NewBuilders()}, 0)
 	for i := range n {
-		rec := testRecord(fmt.Sprint("h", i), fmt.Sprintf("title = 't%d' AND owner IN (SELECT id FROM users)", i), "id", "owner", "title")
+		rec := crowdRecord(fmt.Sprint("h", i), fmt.Sprintf("title = 't%d' AND owner IN (SELECT id FROM users)", i), "id", "owner", "title")
 		rec.Subqueries, rec.InnerTables = []registry.Subquery{q}, []*pg.TableInfo{users}
-		f, err := newFollower(rec, logs.NewLog(rec.Handle, nil, wire.Tail{}), s.sets)
+		f, err := follow.NewFollower(rec, logs.NewLog(rec.Handle, nil, wire.Tail{}), s.sets.Note)
 		if err != nil {
 			tb.Fatal(err)
 		}
@@ -49,26 +51,26 @@ func outerCrowd(tb testing.TB, n int) *session {
 // loop, in a group that looks up their sets, and return. It tells how long the main loop was busy.
 func leaveAndReturn(tb testing.TB, s *session, n int) (busy time.Duration) {
 	tb.Helper()
-	began := cpuTime()
+	began := cpuUsed()
 	groups := s.gather(s.downstream([]string{innerHandle}))
-	busy = cpuTime() - began
-	if len(groups) != 1 || len(groups[0].members) != n || len(s.live) != 0 || len(s.selectors) != 0 {
+	busy = cpuUsed() - began
+	if len(groups) != 1 || len(groups[0].members) != n || len(s.live) != 0 {
 		tb.Fatalf("%d groups, %d shapes left with the main loop", len(groups), len(s.live))
 	}
 	g := groups[0]
-	set := g.sets[0]
-	if set.main != nil {
+	set := s.liveSets.of(g.sets[0].Name())
+	if set.main != nil || set.selectors != 0 {
 		tb.Fatal("the main loop keeps a set up to date by which no live shape selects")
 	}
 	g.fill()
-	g.views = append(g.views, set.history.View(0, nil))
+	g.views = append(g.views, valueset.NewView(&valueset.Set{}))
 	g.show()
 
-	began = cpuTime()
+	began = cpuUsed()
 	s.floor()
 	set.arrive(g.views[0], g.since[0], g.touched[0])
 	g.handOver()
-	busy += cpuTime() - began
+	busy += cpuUsed() - began
 	if len(s.live) != n || len(s.groups) != 0 || len(s.grouped) != 0 {
 		tb.Fatalf("%d shapes are back, %d groups are left", len(s.live), len(s.groups))
 	}
@@ -108,7 +110,7 @@ func TestWhoLeavesWithAnInnerShape(t *testing.T) {
 	}
 	name := registry.Subquery{Handle: innerHandle, Columns: []int{0}}.ValueSet()
 	for i := range 3 {
-		if s.sets.get(name).main == nil {
+		if s.liveSets.view(name) == nil {
 			t.Fatalf("the set is gone with %d shapes left", 3-i)
 		}
 		f := s.live[fmt.Sprint("h", i)]
@@ -116,7 +118,7 @@ func TestWhoLeavesWithAnInnerShape(t *testing.T) {
 			t.Error("a shape leaves once")
 		}
 	}
-	if s.sets.get(name).main != nil {
+	if s.liveSets.view(name) != nil {
 		t.Error("the set is kept up to date for nobody")
 	}
 }

@@ -15,7 +15,9 @@ import (
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/wire"
 	"github.com/shapebus/shapebus/services/consumer/changelog"
+	"github.com/shapebus/shapebus/services/consumer/follow"
 	"github.com/shapebus/shapebus/services/consumer/reconcile"
+	"github.com/shapebus/shapebus/services/consumer/valuesets"
 )
 
 // creation is a shape with subqueries that is being created, as a group of its
@@ -23,7 +25,7 @@ import (
 // sets as they stand in the snapshot, and then all its rows.
 type creation struct {
 	rec     *registry.Shape
-	f       *follower
+	f       *follow.Follower
 	segment uint64        // of its first rows
 	table   *pg.TableInfo // as it was right before the snapshot
 }
@@ -37,7 +39,7 @@ func (g *group) create(ctx context.Context) error {
 	}
 	table, err := g.s.fence(ctx, conn.conn(), g.creating.rec.Definition.Schema, g.creating.rec.Definition.Table)
 	if err == nil && table.Structure() != g.creating.rec.Structure {
-		err = &final{errors.New(tableChanged(g.creating.f.table, table))}
+		err = &final{errors.New(tableChanged(g.creating.f.Table, table))}
 	}
 	var start changelog.Place
 	if err == nil {
@@ -50,7 +52,7 @@ func (g *group) create(ctx context.Context) error {
 	conn.close()
 	if err == nil {
 		err = g.s.onMain(ctx, func(context.Context) error {
-			g.creating.table, g.creating.f.files, g.creating.f.filesAt = table, table, now.LSN
+			g.creating.table, g.creating.f.Files, g.creating.f.FilesAt = table, table, now.LSN
 			return nil
 		})
 	}
@@ -82,7 +84,7 @@ func (g *group) start(ctx context.Context, conn *pgx.Conn) (changelog.Place, err
 		if err != nil {
 			return changelog.Place{}, err
 		}
-		short := slices.IndexFunc(g.sets, func(set *valueSet) bool { return !g.s.sets.holds(set, start.LSN-1) })
+		short := slices.IndexFunc(g.sets, func(set *valuesets.Set) bool { return !g.s.sets.Holds(set, start.LSN-1) })
 		if short < 0 {
 			return start, nil
 		}
@@ -117,7 +119,7 @@ func (g *group) pin(ctx context.Context, conn *pgx.Conn) (start changelog.Place,
 // firstRows reads the shape's rows into its first segment and begins the log.
 func (g *group) firstRows(ctx context.Context, u *unit, end *change.Fragment) error {
 	f, rec := g.creating.f, g.creating.rec
-	table := f.table
+	table := f.Table
 	columns := make([]string, 0, len(table.Relation.Columns))
 	for _, c := range table.Relation.Columns {
 		columns = append(columns, c.Name)
@@ -126,14 +128,14 @@ func (g *group) firstRows(ctx context.Context, u *unit, end *change.Fragment) er
 	if err != nil {
 		return err
 	}
-	sets := u.running(g, f.outer)
+	sets := u.running(g, f.Outer)
 	w := g.s.newSegment(rec, f.Writer)
-	picked := make(change.Row, len(f.project))
+	picked := make(change.Row, len(f.Project))
 	_, err = u.snap.CopyRows(ctx, table, columns, where, func(row change.Row) error {
-		if !f.outer.Match(row, sets) {
+		if !f.Outer.Match(row, sets) {
 			return nil
 		}
-		for i, c := range f.project {
+		for i, c := range f.Project {
 			picked[i] = row[c]
 		}
 		return w.Add(ctx, picked)
@@ -167,9 +169,9 @@ func (g *group) firstRows(ctx context.Context, u *unit, end *change.Fragment) er
 // are as well; but sets of inner shapes with subqueries of their own may lag.
 // And an inner table may have been truncated since the snapshot was opened, or be
 // locked: then its subquery is not asked, and all rows that it decides on are read.
-func (u *unit) selects(ctx context.Context, f *follower, rec *registry.Shape) (string, error) {
-	if f.outer.nested() {
-		return f.pred.FixedSQL(), nil
+func (u *unit) selects(ctx context.Context, f *follow.Follower, rec *registry.Shape) (string, error) {
+	if f.Outer.Nested() {
+		return f.Pred.FixedSQL(), nil
 	}
 	for _, t := range rec.InnerTables {
 		err := u.snap.Guard(ctx, t)
@@ -177,12 +179,12 @@ func (u *unit) selects(ctx context.Context, f *follower, rec *registry.Shape) (s
 		switch {
 		case err == nil:
 		case locked, errors.Is(err, pg.ErrSnapshotStale), pg.Permanent(err):
-			return f.pred.FixedSQL(), nil
+			return f.Pred.FixedSQL(), nil
 		default:
 			return "", err
 		}
 	}
-	return f.pred.SQL(), nil
+	return f.Pred.SQL(), nil
 }
 
 // sweepSegments removes what earlier attempts left, once the log has its beginning.
@@ -206,7 +208,7 @@ func (s *session) parkOuter(ctx context.Context, rec *registry.Shape, tail wire.
 	for _, q := range rec.Subqueries {
 		s.watchSet(ctx, q, nil)
 	}
-	g := s.newGroup([]*follower{f}, changelog.Place{}, nil)
+	g := s.newGroup([]*follow.Follower{f}, changelog.Place{}, nil)
 	g.creating = &creation{rec: rec, f: f}
 	g.began = false
 	s.startGroup(ctx, g)
@@ -214,17 +216,20 @@ func (s *session) parkOuter(ctx context.Context, rec *registry.Shape, tail wire.
 }
 
 // loadAgain loads a set that does not reach back to where the group stands.
-func (g *group) loadAgain(ctx context.Context, set *valueSet) error {
-	g.s.sets.unload(set)
+func (g *group) loadAgain(ctx context.Context, set *valuesets.Set) error {
+	g.s.sets.Unload(set)
 	return g.awaitBase(ctx, set)
 }
 
 // awaitBase waits until the materializer has written a first base of the set.
-func (g *group) awaitBase(ctx context.Context, set *valueSet) error {
+func (g *group) awaitBase(ctx context.Context, set *valuesets.Set) error {
 	told := false
 	for look := firstLook; ; look = min(2*look, lastLook) {
-		err := g.s.loadSet(ctx, set)
-		if !errors.Is(err, errNoBase) {
+		err := g.s.sets.Load(ctx, set)
+		if p, ok := errors.AsType[*valuesets.PoisonedError](err); ok {
+			return &final{p}
+		}
+		if !errors.Is(err, valuesets.ErrNoBase) {
 			return err
 		}
 		if !told && look == lastLook {

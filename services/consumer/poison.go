@@ -9,6 +9,7 @@ import (
 	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/pkg/topology"
 	"github.com/shapebus/shapebus/services/consumer/changelog"
+	"github.com/shapebus/shapebus/services/consumer/follow"
 	"github.com/shapebus/shapebus/services/consumer/shapelog"
 )
 
@@ -16,11 +17,11 @@ import (
 // It must stop what it concerns and nothing else; docs/OPERATIONS.md has the table.
 
 // mayMiss reports whether a shape may miss something by a change log message.
-func mayMiss(e *changelog.PoisonError, source topology.Source, f *follower) bool {
-	if !e.Control && source.ChangeSubject(f.relation.Schema, f.relation.Name) != e.Subject {
+func mayMiss(e *changelog.PoisonError, source topology.Source, f *follow.Follower) bool {
+	if !e.Control && source.ChangeSubject(f.Relation.Schema, f.Relation.Name) != e.Subject {
 		return false
 	}
-	return e.LSN == 0 || f.concerns(e.LSN)
+	return e.LSN == 0 || f.Concerns(e.LSN)
 }
 
 // poisoned lets the live shapes end that a change log message concerns. What
@@ -39,9 +40,9 @@ func (s *session) poisoned(ctx context.Context, e *changelog.PoisonError) error 
 			}
 		}
 	}
-	var leave []*follower
+	var leave []*follow.Follower
 	for _, f := range s.live {
-		if f.outer != nil {
+		if f.Outer != nil {
 			leave = append(leave, f)
 		}
 	}
@@ -59,7 +60,7 @@ func (g *group) spare(err error) error {
 		return err
 	}
 	for _, f := range g.members {
-		if e.Control || g.s.c.cfg.Source.ChangeSubject(f.relation.Schema, f.relation.Name) == e.Subject {
+		if e.Control || g.s.c.cfg.Source.ChangeSubject(f.Relation.Schema, f.Relation.Name) == e.Subject {
 			return &final{errors.New(e.Reason())}
 		}
 	}
@@ -73,9 +74,9 @@ func (q *pursuit) spare(err error) error {
 		return err
 	}
 	for _, p := range q.members {
-		if p.f.ended == "" && mayMiss(e, q.s.c.cfg.Source, p.f) {
-			p.f.ended = e.Reason()
-			q.router.remove(p.f)
+		if p.f.Ended == "" && mayMiss(e, q.s.c.cfg.Source, p.f) {
+			p.f.Ended = e.Reason()
+			q.router.Remove(p.f)
 		}
 	}
 	return nil

@@ -76,8 +76,8 @@ func (s *session) endDependents(ctx context.Context, handle, reason string) erro
 			return err
 		}
 	}
-	for _, set := range s.sets.forget(handle) {
-		set.dropIndexes(s.router)
+	for _, set := range s.sets.Forget(handle) {
+		s.liveSets.forget(set.Name(), s.router)
 	}
 	return nil
 }

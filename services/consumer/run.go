@@ -17,9 +17,11 @@ import (
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/topology"
 	"github.com/shapebus/shapebus/services/consumer/changelog"
+	"github.com/shapebus/shapebus/services/consumer/follow"
 	"github.com/shapebus/shapebus/services/consumer/plane"
 	"github.com/shapebus/shapebus/services/consumer/shapelog"
 	"github.com/shapebus/shapebus/services/consumer/tables"
+	"github.com/shapebus/shapebus/services/consumer/valuesets"
 )
 
 // role names the process in Postgres' application_name.
@@ -176,14 +178,14 @@ func (c *Consumer) session(ctx context.Context, js jetstream.JetStream) error {
 	}()
 	defer func() { release(); <-held; cancel(nil) }()
 
+	live := liveSets{}
 	s := &session{
 		c: c, log: c.log, js: js, changes: changelog.NewLog(js, changes), shapes: c.shapes, relations: relations, lease: lease,
 		enders:     make(chan struct{}, endsAtOnce),
 		began:      time.Now().UnixNano(),
-		sets:       newSets(),
+		liveSets:   live,
 		verdictsOf: map[int]chan struct{}{},
-		dependents: map[string]map[*follower]bool{},
-		selectors:  map[string]int{},
+		dependents: map[string]map[*follow.Follower]bool{},
 		groups:     map[*group]bool{},
 		grouped:    map[string]*group{},
 		records:    map[string]record{},
@@ -191,9 +193,9 @@ func (c *Consumer) session(ctx context.Context, js jetstream.JetStream) error {
 		dependsOn:  map[string]map[string]bool{},
 		ended:      map[string]time.Time{},
 
-		router:   newRouter(),
+		router:   follow.NewRouter(live.memberSets),
 		feed:     changelog.NewFeed(src, relations),
-		live:     map[string]*follower{},
+		live:     map[string]*follow.Follower{},
 		parked:   map[string]*parked{},
 		pins:     map[string]changelog.Place{},
 		proofs:   changelog.Proofs{},
@@ -201,6 +203,9 @@ func (c *Consumer) session(ctx context.Context, js jetstream.JetStream) error {
 		look:     make(chan struct{}, 1), truncations: truncations{}, barriers: map[string]chan struct{}{},
 		recent: changelog.NewRecent(c.cfg.RecentBytes),
 	}
+	s.sets = valuesets.NewSets(valuesets.Config{
+		JS: js, Source: src, Replicas: c.cfg.ShapeLogs.Replicas, Log: c.log, Values: &c.stats.Values, Trouble: &c.stats.Trouble, Poisoned: s.poisonedSet,
+	})
 	s.keeper = c.tables.NewKeeper(s.usedTables, s.endOnTable)
 	logs := &shapelog.Config{
 		NATS: c.cfg.NATS, JS: js, Source: src, WindowBytes: c.cfg.WindowBytes, Stall: c.cfg.Stall, SegmentBytes: c.cfg.SnapshotBytes,

@@ -18,8 +18,10 @@ import (
 	"github.com/shapebus/shapebus/pkg/control"
 	"github.com/shapebus/shapebus/pkg/wire"
 	"github.com/shapebus/shapebus/services/consumer/changelog"
+	"github.com/shapebus/shapebus/services/consumer/follow"
 	"github.com/shapebus/shapebus/services/consumer/shapelog"
 	"github.com/shapebus/shapebus/services/consumer/tables"
+	"github.com/shapebus/shapebus/services/consumer/valuesets"
 )
 
 // session is the time during which this process holds the lease. Whatever goes
@@ -43,10 +45,10 @@ type session struct {
 
 	loop *service.Loop // runs functions on the main loop, which owns everything below
 
-	sets       *sets
-	verdictsOf map[int]chan struct{}         // closed when the verdicts of a partition are followed
-	dependents map[string]map[*follower]bool // live outer shapes, by the handle of an inner one
-	selectors  map[string]int                // by value set: subqueries of live shapes that select it
+	sets       *valuesets.Sets
+	verdictsOf map[int]chan struct{}                // closed when the verdicts of a partition are followed
+	dependents map[string]map[*follow.Follower]bool // live outer shapes, by the handle of an inner one
+	liveSets   liveSets
 	groups     map[*group]bool
 	grouped    map[string]*group // by id of the member
 	lastGroup  int
@@ -56,14 +58,14 @@ type session struct {
 	dependsOn  map[string]map[string]bool // ids of shapes, by the handle of an inner one
 	ended      map[string]time.Time       // when the shapes ended whose records are kept, by id
 
-	router     *router
+	router     *follow.Router
 	feed       *changelog.Feed
-	live       map[string]*follower       // by id
-	parked     map[string]*parked         // by id
-	waiting    []*parked                  // those of them that wait for a batch, the longest first
-	workers    int                        // batches being created
-	looking    bool                       // somebody will look whether what waits needs another worker
-	pins       map[string]changelog.Place // where parked shapes start to read
+	live       map[string]*follow.Follower // by id
+	parked     map[string]*parked          // by id
+	waiting    []*parked                   // those of them that wait for a batch, the longest first
+	workers    int                         // batches being created
+	looking    bool                        // somebody will look whether what waits needs another worker
+	pins       map[string]changelog.Place  // where parked shapes start to read
 	visibility changelog.Visibility
 	recent     *changelog.Recent
 	finished   map[string]bool // handles that ended in this session
@@ -228,13 +230,12 @@ func (s *session) message(ctx context.Context, m stream.Change) error {
 	}
 	s.read = changelog.Place{LSN: lsn, Seq: m.Seq}
 	if s.open.lsn == 0 {
-		s.sets.advance(lsn)
+		s.sets.Advance(lsn)
 	}
 	s.recent.Arrive(m.Seq, s.applied.LSN)
 	s.c.stats.Messages.Add(1)
 	s.c.stats.Unread.Store(m.Pending)
-	s.c.stats.Ops.Add(s.router.ops)
-	s.router.ops = 0
+	s.c.stats.Ops.Add(s.router.TakeOps())
 	if s.visibility.Crowded() {
 		s.prune(ctx)
 	}
@@ -250,14 +251,14 @@ func (s *session) fragment(ctx context.Context, rel *change.Relation, f *change.
 		s.open = openTxn{lsn: f.LSN}
 	}
 	for {
-		ended, err := s.router.fragment(rel, f, s.c.cfg.PendingBytes, func() error { return s.flush(ctx) })
+		ended, err := s.router.Fragment(rel, f, s.c.cfg.PendingBytes, func() error { return s.flush(ctx) })
 		if err != nil {
 			return err
 		}
 		changed := false
 		for _, e := range ended {
-			changed = changed || f.Relation != e.finger
-			if err := s.endLive(ctx, e, e.ended); err != nil {
+			changed = changed || f.Relation != e.Fingerprint
+			if err := s.endLive(ctx, e, e.Ended); err != nil {
 				return err
 			}
 		}
@@ -267,7 +268,7 @@ func (s *session) fragment(ctx context.Context, rel *change.Relation, f *change.
 		}
 	}
 	if completes(rel.OID, f) {
-		s.router.commitDeferred(f)
+		s.router.CommitDeferred(f)
 		s.open = openTxn{}
 	}
 	s.c.cfg.Failpoint("after_fragment")
@@ -276,8 +277,8 @@ func (s *session) fragment(ctx context.Context, rel *change.Relation, f *change.
 
 // flush appends what the shapes gathered.
 func (s *session) flush(ctx context.Context) error {
-	for _, f := range s.router.take() {
-		if f.ended != "" {
+	for _, f := range s.router.Take() {
+		if f.Ended != "" {
 			continue
 		}
 		if err := s.noteLost(s.parts[f.Partition].Append(ctx, &f.Log)); err != nil {
@@ -293,7 +294,7 @@ func (s *session) control(ctx context.Context, c wire.Control) error {
 	case wire.ControlReset:
 		s.open = openTxn{} // what was open before a gap stays unfinished
 		for _, f := range s.followers() {
-			if f.concerns(change.LSN(c.LSN)) {
+			if f.Concerns(change.LSN(c.LSN)) {
 				if err := s.endLive(ctx, f, c.Reason); err != nil {
 					return err
 				}
@@ -309,12 +310,10 @@ func (s *session) control(ctx context.Context, c wire.Control) error {
 		if s.open.lsn != at.LSN { // it stands before the ops that need it
 			s.open = openTxn{lsn: at.LSN}
 		}
-		if t := s.router.tables[c.OID]; t != nil {
-			for _, f := range append([]*follower(nil), t.shapes.items...) {
-				if f.concerns(at.LSN) && f.checkRelation(rel, at) {
-					if err := s.endLive(ctx, f, f.ended); err != nil {
-						return err
-					}
+		for _, f := range s.router.On(c.OID) {
+			if f.Concerns(at.LSN) && f.CheckRelation(rel, at) {
+				if err := s.endLive(ctx, f, f.Ended); err != nil {
+					return err
 				}
 			}
 		}
@@ -331,8 +330,8 @@ func (s *session) control(ctx context.Context, c wire.Control) error {
 	return nil
 }
 
-func (s *session) followers() []*follower {
-	all := make([]*follower, 0, len(s.live))
+func (s *session) followers() []*follow.Follower {
+	all := make([]*follow.Follower, 0, len(s.live))
 	for _, f := range s.live {
 		all = append(all, f)
 	}
@@ -365,7 +364,7 @@ func (s *session) checkpoint(ctx context.Context, stored func(partition int)) er
 		}
 	}
 	s.saved, s.savedParked = [2]changelog.Place{s.applied, floor}, len(parked) > 0
-	s.c.stats.Values.Store(s.sets.trim(floor.LSN, s.applied.LSN))
+	s.c.stats.Values.Store(s.sets.Trim(floor.LSN, s.applied.LSN, s.liveSets.view))
 	return nil
 }
 
@@ -436,12 +435,12 @@ func (s *session) prune(ctx context.Context) {
 func ignoreEnd(ctx context.Context, err error) error { return service.IgnoreEnd(ctx, err) }
 
 // follow prepares a shape from its record, for the log that stands at tail.
-func (s *session) follow(rec *registry.Shape, tail wire.Tail) (*follower, error) {
+func (s *session) follow(rec *registry.Shape, tail wire.Tail) (*follow.Follower, error) {
 	if rec.Table != nil {
 		shared, _ := s.tables.LoadOrStore(rec.Structure+rec.Table.Files(), rec.Table)
 		rec.Table = shared.(*pg.TableInfo) //nolint:forcetypeassert,errcheck // the map holds nothing else
 	}
-	return newFollower(rec, s.logOf(rec.Partition, rec.Handle, tail), s.sets)
+	return follow.NewFollower(rec, s.logOf(rec.Partition, rec.Handle, tail), s.sets.Note)
 }
 
 // state changes a shape's record, unless it belongs to another life by now.

@@ -62,7 +62,7 @@ func (b *batch) snapshot(ctx context.Context, members []*parked, done func([]*pa
 		if len(good) > 0 {
 			for _, p := range good {
 				held := snap.held
-				p.f.held, p.f.files, p.f.filesAt = &held, snap.table, held.LSN
+				p.f.Held, p.f.Files, p.f.FilesAt = &held, snap.table, held.LSN
 			}
 			done(good)
 		}
@@ -111,7 +111,7 @@ func (b *batch) open(ctx context.Context, members []*parked) (*snapshotOf, *pg.S
 	structure := table.Structure()
 	members, err = each(ctx, members, func(p *parked) error {
 		if structure != p.rec.Structure {
-			return &final{errors.New(tableChanged(p.f.table, table))}
+			return &final{errors.New(tableChanged(p.f.Table, table))}
 		}
 		return nil
 	})
@@ -230,7 +230,7 @@ func (b *batch) copyAll(ctx context.Context, members []*parked, snap *snapshotOf
 // its successor's.
 func (p *parked) copyRows(ctx context.Context, snap *pg.Snapshot, table *pg.TableInfo) (shapelog.Copied, error) {
 	w := p.s.newSegment(p.rec, p.writer)
-	_, err := snap.CopyRows(ctx, table, p.rec.Definition.Columns, p.f.pred.SQL(), func(row change.Row) error { return w.Add(ctx, row) })
+	_, err := snap.CopyRows(ctx, table, p.rec.Definition.Columns, p.f.Pred.SQL(), func(row change.Row) error { return w.Add(ctx, row) })
 	if err == nil {
 		err = w.Send(ctx)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/shapebus/shapebus/pkg/control"
 	"github.com/shapebus/shapebus/pkg/wire"
 	"github.com/shapebus/shapebus/services/consumer/changelog"
+	"github.com/shapebus/shapebus/services/consumer/follow"
 	"github.com/shapebus/shapebus/services/consumer/reconcile"
 	"github.com/shapebus/shapebus/services/consumer/shapelog"
 )
@@ -18,9 +19,9 @@ type entrant struct {
 	standing
 	route
 
-	f     *follower       // of courseFollow and courseGroup
-	place changelog.Place // of courseGroup, in the change log
-	put   []reconcile.Txn // what is aside
+	f     *follow.Follower // of courseFollow and courseGroup
+	place changelog.Place  // of courseGroup, in the change log
+	put   []reconcile.Txn  // what is aside
 }
 
 // entrants finds out how shapes go on. It looks up places in the change log,
@@ -51,7 +52,7 @@ func (s *session) entrants(ctx context.Context, records []*registry.Shape, tails
 			continue
 		}
 		if e.course == courseFollow {
-			e.f.after = change.LSN(e.cp.LSN)
+			e.f.After = change.LSN(e.cp.LSN)
 			continue
 		}
 		at := spot{e.at, e.aside}
@@ -172,14 +173,14 @@ func (s *session) resume(ctx context.Context, all []*entrant) error {
 			}
 			continue
 		}
-		k := kind{e.at, e.aside, e.f.relation.OID, e.f.outer.depth, "", s.stuck(e.rec.Subqueries)}
+		k := kind{e.at, e.aside, e.f.Relation.OID, e.f.Outer.Depth, "", s.stuck(e.rec.Subqueries)}
 		if e.rec.State == control.StateCreating {
-			k.id = e.f.id
+			k.id = e.f.ID
 		}
 		groups[k] = append(groups[k], e)
 	}
 	for k, members := range groups {
-		followers := make([]*follower, 0, len(members))
+		followers := make([]*follow.Follower, 0, len(members))
 		for _, m := range members {
 			followers = append(followers, m.f)
 		}

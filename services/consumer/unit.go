@@ -17,6 +17,7 @@ import (
 	"github.com/shapebus/shapebus/pkg/topology"
 	"github.com/shapebus/shapebus/pkg/wire"
 	"github.com/shapebus/shapebus/services/consumer/changelog"
+	"github.com/shapebus/shapebus/services/consumer/follow"
 	"github.com/shapebus/shapebus/services/consumer/reconcile"
 	"github.com/shapebus/shapebus/services/consumer/shapelog"
 )
@@ -65,12 +66,12 @@ func (g *group) openUnit(ctx context.Context, t reconcile.Txn) error {
 		u.sets = append(u.sets, reconcile.Freeze(v))
 	}
 	for _, f := range g.members {
-		o := f.outer
-		own := make([]*reconcile.Set, len(o.subqueries))
-		for i, q := range o.subqueries {
+		o := f.Outer
+		own := make([]*reconcile.Set, len(o.Subqueries))
+		for i, q := range o.Subqueries {
 			own[i] = u.sets[g.set(q.ValueSet())]
 		}
-		o.member = o.rule.Join(own)
+		o.Member = o.Rule.Join(own)
 	}
 	g.s.c.stats.Units.Add(1)
 	g.s.c.cfg.Failpoint("unit_open")
@@ -151,15 +152,15 @@ func (g *group) closeUnit(ctx context.Context, m stream.Received, c wire.Control
 	aside := u.aside.Take()
 	g.setAside(aside)
 	for _, f := range g.members {
-		f.commitUnit(end, u.first)
-		f.outer.member = nil
+		f.CommitUnit(end, u.first)
+		f.Outer.Member = nil
 		// All members come to the same place, but for those whose partition is lost: they leave.
 		if err := shapelog.IgnoreLost(g.s.parts[f.Partition].Append(context.WithoutCancel(ctx), &f.Log)); err != nil {
 			return err
 		}
 	}
-	g.router.take()
-	g.router.reopen()
+	g.router.Take()
+	g.router.Reopen()
 	g.s.c.cfg.Failpoint("unit_marked")
 	for i, set := range u.sets {
 		g.views[i] = set.Running()
@@ -201,20 +202,20 @@ func (g *group) restate(ctx context.Context, u *unit, end *change.Fragment) erro
 	if err != nil || where == "" {
 		return err
 	}
-	table := g.anyMember().table
+	table := g.anyMember().Table
 	columns := make([]string, 0, len(table.Relation.Columns))
 	for _, c := range table.Relation.Columns {
 		columns = append(columns, c.Name)
 	}
 	rows, err := u.snap.CopyRows(ctx, table, columns, where, func(row change.Row) error {
-		g.router.row(g.table, row, func(f *follower) {
-			if kind, ok := f.outer.member.Restate(row); ok {
-				f.emit(end, end.End, kind, row)
+		g.router.Matching(g.table, row, func(f *follow.Follower) {
+			if kind, ok := f.Outer.Member.Restate(row); ok {
+				f.Emit(end, end.End, kind, row)
 			}
 		})
 		end.End += change.OpStep
 		g.s.c.cfg.Failpoint("unit_row")
-		if g.router.pending > g.s.c.cfg.PendingBytes {
+		if g.router.Size() > g.s.c.cfg.PendingBytes {
 			return g.flush(ctx)
 		}
 		return nil
@@ -226,7 +227,7 @@ func (g *group) restate(ctx context.Context, u *unit, end *change.Fragment) erro
 	return g.flush(ctx)
 }
 
-func (g *group) anyMember() *follower {
+func (g *group) anyMember() *follow.Follower {
 	for _, f := range g.members {
 		return f
 	}
@@ -243,19 +244,19 @@ func (g *group) inQuestion() (string, error) {
 	touched := map[string]string{} // by what is compared with which set
 	var fixed []string
 	for _, f := range g.members {
-		if !f.outer.member.Concerned() {
+		if !f.Outer.Member.Concerned() {
 			continue
 		}
-		if sql := f.pred.FixedSQL(); len(fixed) <= fixedMost && !slices.Contains(fixed, sql) {
+		if sql := f.Pred.FixedSQL(); len(fixed) <= fixedMost && !slices.Contains(fixed, sql) {
 			fixed = append(fixed, sql)
 		}
-		for i, q := range f.pred.Subqueries() {
-			values, all := f.outer.member.Changed(i)
+		for i, q := range f.Pred.Subqueries() {
+			values, all := f.Outer.Member.Changed(i)
 			if all {
 				every = true
 				continue
 			}
-			name := fmt.Sprint(q.Columns, f.outer.subqueries[i].ValueSet())
+			name := fmt.Sprint(q.Columns, f.Outer.Subqueries[i].ValueSet())
 			if touched[name] != "" {
 				continue
 			}
@@ -284,9 +285,9 @@ func (g *group) inQuestion() (string, error) {
 }
 
 // running are the sets of a member as they stand in the unit now.
-func (u *unit) running(g *group, o *outer) []predicate.Set {
-	sets := make([]predicate.Set, len(o.subqueries))
-	for i, q := range o.subqueries {
+func (u *unit) running(g *group, o *follow.Outer) []predicate.Set {
+	sets := make([]predicate.Set, len(o.Subqueries))
+	for i, q := range o.Subqueries {
 		sets[i] = u.sets[g.set(q.ValueSet())].Running()
 	}
 	return sets

@@ -34,7 +34,7 @@ func (g *group) connect(ctx context.Context) (*unitConn, error) {
 	if !g.began {
 		ladder = c.firstUnits
 	}
-	give, err := ladder.take(ctx, g.anyMember().outer.depth)
+	give, err := ladder.take(ctx, g.anyMember().Outer.Depth)
 	if err != nil {
 		return nil, err
 	}

@@ -18,7 +18,7 @@ type Cursor struct {
 	Next   uint64       // sequence of the next message
 	buffer []stream.Received
 	reader *stream.Changes // open while the next message is not in memory
-	ahead  int             // what reader may be sent in advance, a share
+	ahead  int             // what reader may be sent in advance, a share of the session's
 	looked int             // messages read from it since the last look into memory
 }
 
@@ -114,7 +114,10 @@ func (c *Cursor) Wait(ctx context.Context, every time.Duration, nudge func()) er
 
 // open begins to read the stream.
 func (c *Cursor) open(ctx context.Context) (err error) {
-	c.reader, c.ahead, err = c.log.openShare(ctx, c.at, c.Next)
+	c.ahead = c.log.aheads.Take()
+	if c.reader, err = c.log.open(ctx, c.at, c.Next, c.ahead); err != nil {
+		c.log.aheads.Give(c.ahead)
+	}
 	return err
 }
 

@@ -17,7 +17,7 @@ type Log struct {
 	stream  jetstream.Stream
 	epoch   stream.Epoch
 	history topology.History
-	aheads  stream.Aheads // of the cursors
+	aheads  stream.Aheads // of the cursors; other readers have their own
 }
 
 // NewLog takes a stream whose information has just been read.
@@ -28,16 +28,12 @@ func NewLog(js jetstream.JetStream, st jetstream.Stream) *Log {
 
 // Open reads what follows on a place, from a sequence on.
 func (l *Log) Open(ctx context.Context, at stream.Place, seq uint64) (*stream.Changes, error) {
-	return stream.OpenChanges(ctx, l.js, l.stream, l.epoch, at, seq, stream.ReadAhead)
+	return l.open(ctx, at, seq, stream.ReadAhead)
 }
 
-// openShare is Open for one of many, with what the others leave of the bytes that may be sent in advance.
-func (l *Log) openShare(ctx context.Context, at stream.Place, seq uint64) (r *stream.Changes, ahead int, err error) {
-	ahead = l.aheads.Take()
-	if r, err = stream.OpenChanges(ctx, l.js, l.stream, l.epoch, at, seq, ahead); err != nil {
-		l.aheads.Give(ahead)
-	}
-	return r, ahead, err
+// open is Open with a number of bytes that are sent in advance.
+func (l *Log) open(ctx context.Context, at stream.Place, seq uint64, ahead int) (*stream.Changes, error) {
+	return stream.OpenChanges(ctx, l.js, l.stream, l.epoch, at, seq, ahead)
 }
 
 // Seek finds where reading begins for those who have everything below lsn.

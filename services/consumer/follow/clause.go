@@ -8,8 +8,8 @@ import (
 	"github.com/shapebus/shapebus/pkg/change"
 )
 
-// ColumnIndex is the place of a column in a relation, -1 if it has none of the name.
-func ColumnIndex(r *change.Relation, name string) int {
+// columnIndex is the place of a column in a relation, -1 if it has none of the name.
+func columnIndex(r *change.Relation, name string) int {
 	return slices.IndexFunc(r.Columns, func(c change.Column) bool { return c.Name == name })
 }
 
@@ -47,7 +47,7 @@ func ColumnsOf(t *pg.TableInfo) predicate.Table {
 		})
 	}
 	for _, c := range t.Columns {
-		if ColumnIndex(&t.Relation, c.Name) < 0 {
+		if columnIndex(&t.Relation, c.Name) < 0 {
 			pt.Columns = append(pt.Columns, predicate.Column{Name: c.Name, TypeOID: c.Type, TypeMod: c.TypeMod, TypeName: c.TypeName, Generated: true})
 		}
 	}

@@ -1,4 +1,4 @@
-package consumer
+package follow
 
 import (
 	"fmt"
@@ -34,14 +34,14 @@ func BenchmarkRoute(b *testing.B) {
 	} {
 		b.Run(bb.name, func(b *testing.B) {
 			logs := shapelog.NewPartition(&shapelog.Config{Builders: shapelog.NewBuilders()}, 0)
-			r := newRouter()
-			var followers []*follower
+			r := NewRouter(nil)
+			var followers []*Follower
 			for i, w := range bb.wheres {
-				f, err := newFollower(testRecord(fmt.Sprint(i), w, "id", "owner", "title"), logs.NewLog(fmt.Sprint(i), nil, wire.Tail{}), newSets())
+				f, err := NewFollower(testRecord(fmt.Sprint(i), w, "id", "owner", "title"), logs.NewLog(fmt.Sprint(i), nil, wire.Tail{}), nil)
 				if err != nil {
 					b.Fatal(err)
 				}
-				r.add(f)
+				r.Add(f)
 				followers = append(followers, f)
 			}
 			var d wire.ChangeDecoder
@@ -51,13 +51,13 @@ func BenchmarkRoute(b *testing.B) {
 					f.Tail = wire.Tail{Began: true}
 				}
 				err := d.Decode(m.Bytes(), func(f *change.Fragment) error {
-					_, err := r.fragment(&rel, f, 1<<30, nil)
+					_, err := r.Fragment(&rel, f, 1<<30, nil)
 					return err
 				})
 				if err != nil {
 					b.Fatal(err)
 				}
-				for _, f := range r.take() {
+				for _, f := range r.Take() {
 					f.Finish()
 					f.Release()
 				}

@@ -1,4 +1,4 @@
-package consumer
+package follow
 
 import (
 	"fmt"
@@ -68,10 +68,12 @@ var benchKinds = []struct {
 
 // benchRouter fills a router with n live shapes, as recovery makes them: each record with everything of its own. It returns the heap that
 // each shape holds, in bytes.
-func benchRouter(tb testing.TB, n int, kind func(int) (string, []string)) (*router, float64) {
+func benchRouter(tb testing.TB, n int, kind func(int) (string, []string)) (*Router, float64) {
 	tb.Helper()
-	s := &session{live: map[string]*follower{}, parts: []*partition{{Partition: shapelog.NewPartition(&shapelog.Config{Builders: shapelog.NewBuilders()}, 0)}}}
-	r := newRouter()
+	live := map[string]*Follower{}
+	logs := shapelog.NewPartition(&shapelog.Config{Builders: shapelog.NewBuilders()}, 0)
+	shared := benchTable() // all shapes of a table share what is known of it
+	r := NewRouter(nil)
 	heap := func() float64 {
 		var m runtime.MemStats
 		runtime.GC()
@@ -82,20 +84,19 @@ func benchRouter(tb testing.TB, n int, kind func(int) (string, []string)) (*rout
 	before := heap()
 	for i := range n {
 		where, params := kind(i)
-		table := benchTable()
 		rec := &registry.Shape{
-			ID: fmt.Sprintf("%016x", i), Handle: fmt.Sprintf("%016x-%d", i, 1_700_000_000_000_000+i), Table: table, Structure: "s",
+			ID: fmt.Sprintf("%016x", i), Handle: fmt.Sprintf("%016x-%d", i, 1_700_000_000_000_000+i), Table: shared, Structure: "s",
 			Definition: shape.Definition{Schema: "public", Table: "tasks", Columns: []string{"id", "user_id", "project_id", "status", "price", "title", "at", "tags"}, Where: where, Params: pointers(params)},
 		}
-		f, err := s.follow(rec, wire.Tail{Began: true})
+		f, err := NewFollower(rec, logs.NewLog(rec.Handle, nil, wire.Tail{Began: true}), nil)
 		if err != nil {
 			tb.Fatal(err)
 		}
-		s.live[f.id] = f
-		r.add(f)
+		live[f.ID] = f
+		r.Add(f)
 	}
 	after := heap()
-	runtime.KeepAlive(s)
+	runtime.KeepAlive(live)
 	return r, (after - before) / float64(n)
 }
 
@@ -127,7 +128,7 @@ func BenchmarkFilter(b *testing.B) {
 }
 
 // benchRoute routes updates of rows until the benchmark has enough.
-func benchRoute(b *testing.B, r *router, row func(i int) change.Row) {
+func benchRoute(b *testing.B, r *Router, row func(i int) change.Row) {
 	b.Helper()
 	rel := benchTable().Relation
 	fragments := benchFragments(rel.Fingerprint(), row)
@@ -136,10 +137,10 @@ func benchRoute(b *testing.B, r *router, row func(i int) change.Row) {
 		f := &fragments[next%len(fragments)]
 		next++
 		f.LSN = change.LSN(next)
-		if _, err := r.fragment(&rel, f, 1<<40, nil); err != nil {
+		if _, err := r.Fragment(&rel, f, 1<<40, nil); err != nil {
 			b.Fatal(err)
 		}
-		for _, s := range r.take() {
+		for _, s := range r.Take() {
 			s.Release()
 		}
 	}

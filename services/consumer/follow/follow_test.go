@@ -1,4 +1,4 @@
-package consumer
+package follow
 
 import (
 	"fmt"
@@ -10,10 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
-	"github.com/shapebus/shapebus/internal/pg"
-	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/pkg/change"
-	"github.com/shapebus/shapebus/pkg/shape"
 	"github.com/shapebus/shapebus/pkg/wire"
 	"github.com/shapebus/shapebus/services/consumer/shapelog"
 )
@@ -22,24 +19,6 @@ import (
 // followers, without any I/O, and compare the logs with a model.
 
 const textOID, int4OID = 25, 23
-
-func testTable() *pg.TableInfo {
-	rel := change.Relation{OID: 7, Schema: "public", Name: "tasks", Identity: change.IdentityFull, Columns: []change.Column{
-		{Name: "id", Type: int4OID, TypeMod: -1}, {Name: "owner", Type: int4OID, TypeMod: -1}, {Name: "title", Type: textOID, TypeMod: -1},
-	}}
-	t := &pg.TableInfo{Relation: rel, PrimaryKey: []string{"id"}, Kind: pg.KindTable}
-	for _, c := range rel.Columns {
-		t.Columns = append(t.Columns, pg.ColumnInfo{Name: c.Name, Type: c.Type, TypeMod: c.TypeMod, Deterministic: true})
-	}
-	return t
-}
-
-func testRecord(handle, where string, columns ...string) *registry.Shape {
-	return &registry.Shape{
-		ID: handle, Handle: handle, Table: testTable(),
-		Definition: shape.Definition{Schema: "public", Table: "tasks", Columns: columns, Where: where},
-	}
-}
 
 // testShapes are the shapes that every trial runs, with their predicates in Go.
 var testShapes = []struct {
@@ -135,22 +114,22 @@ type testLog struct {
 // main loop does, and appends to logs. tails are where they stand.
 func play(t *rapid.T, h history, logs []testLog, limit int) {
 	partition := shapelog.NewPartition(&shapelog.Config{Builders: shapelog.NewBuilders()}, 0)
-	r := newRouter()
-	followers := make([]*follower, len(testShapes))
+	r := NewRouter(nil)
+	followers := make([]*Follower, len(testShapes))
 	for i, def := range testShapes {
 		tail := wire.Tail{Began: true}
 		if n := len(logs[i].tails); n > 0 {
 			tail = logs[i].tails[n-1]
 		}
-		f, err := newFollower(testRecord(strconv.Itoa(i), def.where, def.columns...), partition.NewLog(strconv.Itoa(i), nil, tail), newSets())
+		f, err := NewFollower(testRecord(strconv.Itoa(i), def.where, def.columns...), partition.NewLog(strconv.Itoa(i), nil, tail), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		r.add(f)
+		r.Add(f)
 		followers[i] = f
 	}
 	flush := func() error {
-		for _, f := range r.take() {
+		for _, f := range r.Take() {
 			i, err := strconv.Atoi(f.Handle)
 			if err != nil {
 				return err
@@ -164,7 +143,7 @@ func play(t *rapid.T, h history, logs []testLog, limit int) {
 	}
 	rel := testTable().Relation
 	for i := range h.fragments {
-		ended, err := r.fragment(&rel, &h.fragments[i], limit, flush)
+		ended, err := r.Fragment(&rel, &h.fragments[i], limit, flush)
 		if err != nil || len(ended) > 0 {
 			t.Fatalf("fragment %d: ended %v, error %v", i, ended, err)
 		}

@@ -1,11 +1,11 @@
-package consumer
+package follow
 
 import "testing"
 
 func TestRostersLoseWhoeverIsTakenOut(t *testing.T) {
-	a, b, c := &follower{}, &follower{}, &follower{}
+	a, b, c := &Follower{}, &Follower{}, &Follower{}
 	open, dirty := roster{slot: inOpen}, roster{slot: inDirty}
-	for _, f := range []*follower{a, b, c, a} {
+	for _, f := range []*Follower{a, b, c, a} {
 		open.add(f)
 		dirty.add(f)
 	}

@@ -1,10 +1,10 @@
-package consumer
+package follow
 
 // roster is a list of followers that one can be taken out of at once, however long it is: each follower knows its places in
 // the lists that it is in. The order is of no account. Owned by the main loop, or by whoever owns the router.
 type roster struct {
 	slot  rosterSlot
-	items []*follower
+	items []*Follower
 }
 
 // rosterSlot is where a follower keeps its place in one kind of roster.
@@ -22,7 +22,7 @@ const (
 type places [rosterSlots]int32
 
 // add adds f unless it is there.
-func (l *roster) add(f *follower) {
+func (l *roster) add(f *Follower) {
 	if f.places[l.slot] == 0 {
 		l.items = append(l.items, f)
 		f.places[l.slot] = int32(len(l.items))
@@ -30,7 +30,7 @@ func (l *roster) add(f *follower) {
 }
 
 // remove takes f out if it is there, and puts the last one in its place.
-func (l *roster) remove(f *follower) {
+func (l *roster) remove(f *Follower) {
 	at := f.places[l.slot]
 	if at == 0 {
 		return
@@ -45,7 +45,7 @@ func (l *roster) remove(f *follower) {
 }
 
 // take empties the roster and returns what was in it.
-func (l *roster) take() []*follower {
+func (l *roster) take() []*Follower {
 	items := l.items
 	l.items = nil
 	for _, f := range items {

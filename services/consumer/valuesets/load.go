@@ -1,9 +1,10 @@
-package consumer
+package valuesets
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -13,26 +14,42 @@ import (
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/topology"
 	"github.com/shapebus/shapebus/pkg/wire"
-	"github.com/shapebus/shapebus/services/consumer/valuesets"
 )
 
-// errNoBase says that the materializer has not written a set's first base yet.
-var errNoBase = errors.New("waiting for the values that its subquery selects; is a materializer running?")
+// ErrNoBase says that the materializer has not written a set's first base yet.
+var ErrNoBase = errors.New("waiting for the values that its subquery selects; is a materializer running?")
+
+// PoisonedError says that a stored verdict cannot be understood, however often it is read.
+type PoisonedError struct {
+	seq uint64
+	err error
+}
+
+func (e *PoisonedError) Error() string {
+	return fmt.Sprintf("message %d of the verdicts cannot be read: %v; an operator has to remove it before the shape is created again", e.seq, e.err)
+}
+func (e *PoisonedError) Unwrap() error { return e.err }
+
+// The pauses between looks at what is stored.
+const (
+	firstPause = time.Millisecond
+	longPause  = 100 * time.Millisecond
+)
 
 // errReplaced says that a newer base came while one was read.
 var errReplaced = errors.New("the base was replaced while it was read")
 
-// loadSet reads a set's stored verdicts and its newest base, unless that has been
+// Load reads a set's stored verdicts and its newest base, unless that has been
 // done. The verdicts come first: those that were trimmed before are in every base
 // read after. It ends when the live reader takes over without a gap.
-func (s *session) loadSet(ctx context.Context, set *valueSet) error {
+func (s *Sets) Load(ctx context.Context, set *Set) error {
 	select {
 	case set.loading <- struct{}{}:
 		defer func() { <-set.loading }()
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-	if s.sets.loaded(set) {
+	if s.loaded(set) {
 		return nil
 	}
 	select {
@@ -40,12 +57,12 @@ func (s *session) loadSet(ctx context.Context, set *valueSet) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-	src, p := s.c.cfg.Source, set.from.Partition
-	var chain valuesets.Chain
+	src, p := s.cfg.Source, set.from.Partition
+	var chain Chain
 	var base *valueset.Set
 	var at change.Offset
-	r := stream.NewSubjectReader(s.js, src.VerdictStream(p), src.VerdictSubject(p, set.name), 1)
-	for look := firstLook; ; look = min(2*look, lastLook) {
+	r := stream.NewSubjectReader(s.cfg.JS, src.VerdictStream(p), src.VerdictSubject(p, set.name), 1)
+	for look := firstPause; ; look = min(2*look, longPause) {
 		broken, err := readChain(ctx, r, &chain)
 		if err != nil {
 			return fmt.Errorf("read the verdicts on %s: %w", set.name, topology.Explain(err))
@@ -59,8 +76,8 @@ func (s *session) loadSet(ctx context.Context, set *valueSet) error {
 				return err
 			}
 		}
-		if s.sets.load(set, base, at, chain) {
-			s.c.stats.Values.Add(int64(base.Len()))
+		if s.Begin(set, base, at, chain) {
+			s.cfg.Values.Add(int64(base.Len()))
 			return nil
 		}
 		service.WaitFor(ctx, look) // a replica may lag behind what the live reader was sent
@@ -72,7 +89,7 @@ func (s *session) loadSet(ctx context.Context, set *valueSet) error {
 
 // readChain adds the verdicts that are stored. Where some were trimmed while it
 // read, it begins with the first behind them, and says so.
-func readChain(ctx context.Context, r *stream.SubjectReader, chain *valuesets.Chain) (broken bool, err error) {
+func readChain(ctx context.Context, r *stream.SubjectReader, chain *Chain) (broken bool, err error) {
 	for {
 		m, ok, err := r.Next(ctx)
 		if err != nil || !ok {
@@ -80,31 +97,31 @@ func readChain(ctx context.Context, r *stream.SubjectReader, chain *valuesets.Ch
 		}
 		v, after, err := decodeVerdict(m.Header, m.Data)
 		if err != nil {
-			return broken, &final{fmt.Errorf("message %d of the verdicts cannot be read: %w; an operator has to remove it before the shape is created again", m.Seq, err)}
+			return broken, &PoisonedError{m.Seq, err}
 		}
 		if !chain.Add(v, after) {
-			*chain, broken = valuesets.Chain{}, true
+			*chain, broken = Chain{}, true
 			chain.Add(v, after)
 		}
 	}
 }
 
 // readBase reads the newest base of a set.
-func (s *session) readBase(ctx context.Context, set *valueSet) (*valueset.Set, change.Offset, error) {
-	src, p := s.c.cfg.Source, set.from.Partition
+func (s *Sets) readBase(ctx context.Context, set *Set) (*valueset.Set, change.Offset, error) {
+	src, p := s.cfg.Source, set.from.Partition
 	fail := func(err error) (*valueset.Set, change.Offset, error) {
 		return nil, change.Offset{}, fmt.Errorf("read the base of %s: %w", set.name, topology.Explain(err))
 	}
-	st, err := s.js.Stream(ctx, src.VerdictStream(p))
+	st, err := s.cfg.JS.Stream(ctx, src.VerdictStream(p))
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		return nil, change.Offset{}, errNoBase
+		return nil, change.Offset{}, ErrNoBase
 	}
 	if err != nil {
 		return fail(err)
 	}
 	m, err := st.GetLastMsgForSubject(ctx, src.BaseSubject(p, set.name))
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return nil, change.Offset{}, errNoBase
+		return nil, change.Offset{}, ErrNoBase
 	}
 	if err != nil {
 		return fail(err)
@@ -114,7 +131,7 @@ func (s *session) readBase(ctx context.Context, set *valueSet) (*valueset.Set, c
 		return fail(err)
 	}
 	base := &valueset.Set{}
-	r := stream.NewSubjectReader(s.js, src.VerdictStream(p), src.BaseValuesSubject(p, set.name, b.Number), 1)
+	r := stream.NewSubjectReader(s.cfg.JS, src.VerdictStream(p), src.BaseValuesSubject(p, set.name, b.Number), 1)
 	for range b.Messages {
 		m, ok, err := r.Next(ctx)
 		if err == nil && !ok {
@@ -138,14 +155,14 @@ func (s *session) readBase(ctx context.Context, set *valueSet) (*valueset.Set, c
 }
 
 // loaded reports whether a set is loaded.
-func (s *sets) loaded(set *valueSet) bool {
+func (s *Sets) loaded(set *Set) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return set.history.Loaded()
 }
 
-// load begins a set's history, unless the live reader has been sent more than was read.
-func (s *sets) load(set *valueSet, base *valueset.Set, at change.Offset, chain valuesets.Chain) bool {
+// Begin begins a set's history, unless the live reader has been sent more than was read.
+func (s *Sets) Begin(set *Set, base *valueset.Set, at change.Offset, chain Chain) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	chain.Begin(at)
@@ -157,8 +174,8 @@ func (s *sets) load(set *valueSet, base *valueset.Set, at change.Offset, chain v
 	return true
 }
 
-// unload has a set loaded again before it is used.
-func (s *sets) unload(set *valueSet) {
+// Unload has a set loaded again before it is used.
+func (s *Sets) Unload(set *Set) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	set.history.Unload()
@@ -167,7 +184,7 @@ func (s *sets) unload(set *valueSet) {
 
 // verdict takes a verdict; after is the offset of the one before it. It returns
 // false where one is missing in between, and has the set loaded again.
-func (s *sets) verdict(name string, v *wire.Verdict, after change.Offset) bool {
+func (s *Sets) verdict(name string, v *wire.Verdict, after change.Offset) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	set := s.byName[name]
