@@ -91,6 +91,7 @@ type session struct {
 	// tell that there are none any more, however idle the database is.
 	savedParked bool
 	pruning     bool
+	unpruned    bool // the last attempt to prune failed, which has been said
 }
 
 // openTxn is the transaction being read; zero between transactions.
@@ -159,6 +160,7 @@ func (s *session) main(ctx context.Context) error {
 				return err
 			}
 		case <-tick.C:
+			s.prune(ctx)
 			if s.moved() {
 				if err := s.checkpoint(ctx, nil); err != nil {
 					return err
@@ -418,14 +420,14 @@ func (s *session) prune(ctx context.Context) {
 	s.pruning = true
 	s.group.Go(func() error {
 		snap, err := s.c.currentSnapshot(ctx)
-		if err != nil && ctx.Err() == nil {
-			s.log.WarnContext(ctx, "cannot ask Postgres for a snapshot; the change log is trimmed later", slog.Any("error", err))
-		}
-		return ignoreEnd(ctx, s.onMain(ctx, func(context.Context) error {
+		return ignoreEnd(ctx, s.onMain(ctx, func(ctx context.Context) error {
 			s.pruning = false
 			if err == nil {
 				s.visibility.Prune(snap)
+			} else if !s.unpruned {
+				s.log.WarnContext(ctx, "cannot ask Postgres for a snapshot; until that works a restart reads more of the change log again, and it is trimmed later", slog.Any("error", err))
 			}
+			s.unpruned = err != nil
 			return nil
 		}))
 	})

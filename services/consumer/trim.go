@@ -51,9 +51,6 @@ func (s *session) trim(ctx context.Context) error {
 
 // trimChanges purges the change log below the lowest floor of all partitions.
 func (s *session) trimChanges(ctx context.Context, trimmer *changelog.Trimmer) error {
-	if err := s.onMain(ctx, func(ctx context.Context) error { s.prune(ctx); return nil }); err != nil {
-		return err
-	}
 	var low changelog.Place
 	for i, p := range s.parts {
 		c, ok, err := registry.ReadCheckpoint(ctx, s.js, s.c.cfg.Source, p.N)
