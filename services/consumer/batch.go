@@ -33,34 +33,34 @@ const (
 
 // batch is shapes that are created together. It belongs to its worker's goroutine.
 type batch struct {
-	s       *session
+	s       *creator
 	members []*parked
 	conn    *pgx.Conn // kept for the worker's next batch; nil before the first
 }
 
 // startBatches starts a worker for what waits, if there is none, or if it has
 // waited long and not all are busy. Runs on the main loop.
-func (s *session) startBatches() {
-	for len(s.waiting) > 0 && s.workers < s.c.cfg.Snapshots {
+func (s *creator) startBatches() {
+	for len(s.waiting) > 0 && s.workers < s.cfg.Snapshots {
 		if s.workers > 0 && time.Since(s.waiting[0].since) < overtake {
 			s.lookAgain()
 			return
 		}
 		s.workers++
 		members := s.nextBatch()
-		s.group.Go(func() error { return s.work(s.ctx, members) })
+		s.tasks.Go(func() error { return s.work(s.ctx, members) })
 	}
 }
 
 // lookAgain calls startBatches in a while. Runs on the main loop.
-func (s *session) lookAgain() {
+func (s *creator) lookAgain() {
 	if s.looking {
 		return
 	}
 	s.looking = true
-	s.group.Go(func() error {
+	s.tasks.Go(func() error {
 		service.WaitFor(s.ctx, overtake)
-		return ignoreOver(s.ctx, s.onMain(s.ctx, func(context.Context) error {
+		return service.IgnoreOver(s.ctx, s.onMain(s.ctx, func(context.Context) error {
 			s.looking = false
 			s.startBatches()
 			return nil
@@ -70,7 +70,7 @@ func (s *session) lookAgain() {
 
 // nextBatch takes out the shape that has waited longest and those that can be
 // created with it. Runs on the main loop.
-func (s *session) nextBatch() []*parked {
+func (s *creator) nextBatch() []*parked {
 	if len(s.waiting) == 0 {
 		return nil
 	}
@@ -98,13 +98,13 @@ func (p *parked) goesWith(o *parked) bool {
 }
 
 // work creates batch after batch while there are any.
-func (s *session) work(ctx context.Context, members []*parked) error {
+func (s *creator) work(ctx context.Context, members []*parked) error {
 	b := &batch{s: s}
 	defer b.disconnect(ctx)
 	for len(members) > 0 {
 		b.members = members
 		if err := b.create(ctx); err != nil {
-			return ignoreEnd(ctx, err)
+			return service.IgnoreEnd(ctx, err)
 		}
 		err := s.onMain(ctx, func(context.Context) error {
 			if members = s.nextBatch(); len(members) == 0 {
@@ -113,7 +113,7 @@ func (s *session) work(ctx context.Context, members []*parked) error {
 			return nil
 		})
 		if err != nil {
-			return ignoreOver(ctx, err)
+			return service.IgnoreOver(ctx, err)
 		}
 	}
 	return nil
@@ -208,7 +208,7 @@ func each(ctx context.Context, members []*parked, f func(*parked) error) (good [
 // segments, and returns those for whom it did.
 func (b *batch) begin(ctx context.Context, members []*parked, snap *snapshotOf) ([]*parked, error) {
 	members, err := each(ctx, members, func(p *parked) error {
-		b.s.c.cfg.Failpoint("after_snapshot_rows")
+		b.s.cfg.Failpoint("after_snapshot_rows")
 		return p.store(p.ctx, func(r *registry.Shape) {
 			r.Snapshot, r.SnapshotLSN = snap.held.String(), snap.held.LSN
 			r.StartLSN, r.StartSeq, r.History = snap.start.LSN, snap.start.Seq, b.s.changes.HistoryID()
@@ -225,7 +225,7 @@ func (b *batch) begin(ctx context.Context, members []*parked, snap *snapshotOf) 
 		if err := shapelog.IgnoreLost(b.s.parts[p.partition].Append(ctx, &p.f.Log)); err != nil {
 			return nil, err // the session is over
 		}
-		b.s.c.cfg.Failpoint("after_snapshot_entry")
+		b.s.cfg.Failpoint("after_snapshot_entry")
 		lives[p.writer] = true
 	}
 	for l := range lives {

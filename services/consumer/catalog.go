@@ -2,7 +2,6 @@ package consumer
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
@@ -56,7 +55,7 @@ func (s *session) checkTables(ctx context.Context) error {
 		return err
 	}
 	oids := slices.Collect(maps.Keys(asked))
-	conn, err := s.c.pool.Acquire(ctx)
+	conn, err := s.pg.pool.Acquire(ctx)
 	if err != nil {
 		return err
 	}
@@ -110,20 +109,13 @@ func (s *session) byTable(only uint32) map[uint32]*onTable {
 			on(oid).begun = shapes
 		}
 	}
-	for g := range s.groups {
-		if only != 0 && g.table != only {
-			continue
-		}
-		g.mu.Lock()
-		o := on(g.table)
-		o.begun = slices.AppendSeq(o.begun, maps.Values(g.members))
-		g.mu.Unlock()
+	for oid, members := range s.groups.members(only) {
+		o := on(oid)
+		o.begun = append(o.begun, members...)
 	}
-	for _, p := range s.parked {
-		if p.table != nil && (only == 0 || p.table.Relation.OID == only) { // else its record cannot be used, and it ends for that
-			o := on(p.table.Relation.OID)
-			o.parked = append(o.parked, p)
-		}
+	for _, p := range s.creator.creating(only) {
+		o := on(p.table.Relation.OID)
+		o.parked = append(o.parked, p)
 	}
 	return all
 }
@@ -135,7 +127,7 @@ func (s *session) endChanged(ctx context.Context, on *onTable, structure string,
 		if f.Structure == structure {
 			continue
 		}
-		if s.live[f.ID] != f && !s.hasGrouped(f) {
+		if s.live[f.ID] != f && !s.runsElsewhere(f) {
 			continue // it has ended meanwhile
 		}
 		if err := s.endRunning(ctx, f.ID, tableChanged(f.Table, now), true); err != nil {
@@ -143,10 +135,10 @@ func (s *session) endChanged(ctx context.Context, on *onTable, structure string,
 		}
 	}
 	for _, p := range on.parked {
-		if p.structure == structure || s.parked[p.id] != p {
+		if p.structure == structure || s.elsewhere[p.id] != owner(p) {
 			continue
 		}
-		if err := s.stop(ctx, p, tableChanged(p.table, now), true); err != nil {
+		if err := s.creator.stop(ctx, p, tableChanged(p.table, now), true); err != nil {
 			return err
 		}
 	}
@@ -173,15 +165,15 @@ func (s *session) endOnTable(ctx context.Context, oid uint32, reason string) err
 			return nil
 		}
 		for _, f := range on.begun {
-			if s.live[f.ID] == f || s.hasGrouped(f) {
+			if s.live[f.ID] == f || s.runsElsewhere(f) {
 				if err := s.endRunning(ctx, f.ID, reason, true); err != nil {
 					return err
 				}
 			}
 		}
 		for _, k := range on.parked {
-			if s.parked[k.id] == k {
-				if err := s.stop(ctx, k, reason, true); err != nil {
+			if s.elsewhere[k.id] == owner(k) {
+				if err := s.creator.stop(ctx, k, reason, true); err != nil {
 					return err
 				}
 			}
@@ -190,16 +182,8 @@ func (s *session) endOnTable(ctx context.Context, oid uint32, reason string) err
 	})
 }
 
-// hasGrouped reports whether a shape is in a group. Runs on the main loop.
-func (s *session) hasGrouped(f *follow.Follower) bool {
-	g := s.grouped[f.ID]
-	return g != nil && g.handleOf(f.ID) == f.Handle
-}
-
-// tableChanged says what changed. now is nil when the table is gone.
-func tableChanged(was, now *pg.TableInfo) string {
-	if d := was.Diff(now); d != "" {
-		return d
-	}
-	return fmt.Sprintf("table %s changed", was)
+// runsElsewhere reports whether a shape runs and is not live. Runs on the main loop.
+func (s *session) runsElsewhere(f *follow.Follower) bool {
+	o := s.elsewhere[f.ID]
+	return o != nil && o.Handle(f.ID) == f.Handle
 }

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"slices"
 
+	"github.com/shapebus/shapebus/internal/registry"
+	"github.com/shapebus/shapebus/internal/service"
 	"github.com/shapebus/shapebus/internal/stream"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/wire"
@@ -18,21 +20,21 @@ import (
 // change log to where the main loop is. They read it together: each passes over what its log
 // or its snapshot holds. It belongs to one goroutine, and to the main loop while that one waits for it.
 type pursuit struct {
-	s       *session
+	s       *creator
 	members []*parked
 	feed    *changelog.Feed
 	router  *follow.Router
-	back    *takeover // the members are a partition's that comes back; else nil
+	back    func(context.Context) error // raises the partition with which the members come back; else nil
 }
 
 // catchUp takes members whose logs have their beginning to the main loop.
 // known says that what their snapshots hold is noted already.
-func (s *session) catchUp(ctx context.Context, members []*parked, known bool) error {
+func (s *creator) catchUp(ctx context.Context, members []*parked, known bool) error {
 	members, err := each(ctx, members, func(p *parked) error {
 		if known {
 			return nil
 		}
-		held, err := shapelog.ReadSnapshot(p.ctx, s.js, s.c.cfg.Source, p.partition, p.handle)
+		held, err := shapelog.ReadSnapshot(p.ctx, s.js, s.cfg.Source, p.partition, p.handle)
 		if _, ok := errors.AsType[*shapelog.BeginningError](err); ok {
 			return &final{err}
 		}
@@ -48,7 +50,8 @@ func (s *session) catchUp(ctx context.Context, members []*parked, known bool) er
 	if err != nil || len(members) == 0 {
 		return err
 	}
-	q := &pursuit{s: s, members: members, feed: changelog.NewFeed(s.c.cfg.Source, s.relations), router: follow.NewRouter(nil)}
+	q := s.newPursuit(nil)
+	q.members = members
 	for _, p := range members {
 		q.router.Add(p.f)
 	}
@@ -56,6 +59,26 @@ func (s *session) catchUp(ctx context.Context, members []*parked, known bool) er
 	if err == nil {
 		return nil
 	}
+	return q.settle(ctx, err)
+}
+
+// newPursuit makes one without members. back raises the partition with which they come back, once
+// they are with the main loop; nil if they do not.
+func (s *creator) newPursuit(back func(context.Context) error) *pursuit {
+	return &pursuit{s: s, back: back, feed: changelog.NewFeed(s.cfg.Source, s.relations), router: follow.NewRouter(nil)}
+}
+
+// takeBack adds a shape that was live and catches up from a place. Runs on the main loop.
+func (q *pursuit) takeBack(ctx context.Context, rec *registry.Shape, tail wire.Tail, f *follow.Follower, from changelog.Place) {
+	p := q.s.newParked(ctx, rec, tail)
+	p.behind, p.from, p.f = true, from, f
+	q.s.elsewhere[p.id] = p
+	q.members = append(q.members, p)
+	q.router.Add(f)
+}
+
+// settle settles all members with one error.
+func (q *pursuit) settle(ctx context.Context, err error) error {
 	for _, p := range q.members {
 		q.router.Remove(p.f)
 	}
@@ -126,7 +149,7 @@ func (q *pursuit) run(ctx context.Context, known bool) error {
 // sequence that their checkpoint names may be that of another stream.
 func (q *pursuit) atMain(ctx context.Context) (at changelog.Place, ok bool, err error) {
 	err = q.s.onMain(ctx, func(context.Context) error {
-		at, ok = q.s.read, q.s.open.lsn == 0
+		at, ok = q.s.read, q.s.open == 0
 		for _, p := range q.members {
 			ok = ok && p.begins().LSN > at.LSN
 		}
@@ -187,7 +210,7 @@ func (q *pursuit) sweep(ctx context.Context) error {
 // whole reports whether all members still go on. Runs on the main loop.
 func (q *pursuit) whole() bool {
 	return !slices.ContainsFunc(q.members, func(p *parked) bool {
-		return q.s.parked[p.id] != p || p.f.Ended != "" || p.cause() != nil
+		return q.s.elsewhere[p.id] != owner(p) || p.f.Ended != "" || p.cause() != nil
 	})
 }
 
@@ -206,7 +229,7 @@ func (q *pursuit) replay(ctx context.Context, m stream.Received) (change.LSN, er
 		},
 		func(rel *change.Relation, f *change.Fragment) error {
 			for {
-				ended, err := q.router.Fragment(rel, f, q.s.c.cfg.PendingBytes, func() error { return q.flush(ctx) })
+				ended, err := q.router.Fragment(rel, f, q.s.cfg.PendingBytes, func() error { return q.flush(ctx) })
 				if err != nil {
 					return err
 				}
@@ -330,7 +353,7 @@ func (q *pursuit) joinNear(ctx context.Context) (joined bool, err error) {
 
 // meet brings parked shapes from where they are to where the main loop is, and
 // makes them live. Runs on the main loop.
-func (s *session) meet(ctx context.Context, q *pursuit, at changelog.Place) (bool, error) {
+func (s *creator) meet(ctx context.Context, q *pursuit, at changelog.Place) (bool, error) {
 	messages, ok := s.recent.From(at.Seq+1, nil)
 	if !ok {
 		return false, nil
@@ -359,7 +382,7 @@ func (s *session) meet(ctx context.Context, q *pursuit, at changelog.Place) (boo
 		}
 	}
 	if q.back != nil {
-		if err := s.raise(ctx, q.back); err != nil {
+		if err := q.back(ctx); err != nil {
 			return true, err
 		}
 	}
@@ -369,10 +392,10 @@ func (s *session) meet(ctx context.Context, q *pursuit, at changelog.Place) (boo
 		if len(members) == 0 {
 			continue
 		}
-		s.group.Go(func() error {
+		s.tasks.Go(func() error {
 			select {
 			case <-stored[n]:
-				return ignoreEnd(ctx, markAll(ctx, members))
+				return service.IgnoreEnd(ctx, markAll(ctx, members))
 			case <-members[0].writer.Done(): // whoever takes the shapes in again marks them
 				return nil
 			case <-ctx.Done():

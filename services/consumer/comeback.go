@@ -9,9 +9,9 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/shapebus/shapebus/internal/registry"
+	"github.com/shapebus/shapebus/internal/service"
 	"github.com/shapebus/shapebus/pkg/wire"
 	"github.com/shapebus/shapebus/services/consumer/changelog"
-	"github.com/shapebus/shapebus/services/consumer/follow"
 	"github.com/shapebus/shapebus/services/consumer/shapelog"
 )
 
@@ -44,7 +44,7 @@ func (s *session) bringBack(ctx context.Context, p *partition) error {
 	for p.pause.Wait(ctx) {
 		t, failed := s.lookAt(ctx, p)
 		if failed != nil && (errors.Is(failed, registry.ErrLeaseLost) || s.gone(ctx) != nil) {
-			return ignoreEnd(ctx, failed)
+			return service.IgnoreEnd(ctx, failed)
 		}
 		err := s.onMain(ctx, func(ctx context.Context) error {
 			if failed == nil {
@@ -58,7 +58,7 @@ func (s *session) bringBack(ctx context.Context, p *partition) error {
 			t.writer.Close()
 		}
 		if err != nil || failed == nil {
-			return ignoreOver(ctx, err)
+			return service.IgnoreOver(ctx, err)
 		}
 		s.log.DebugContext(ctx, "the partition is not back yet", slog.Int("partition", p.N), slog.Any("error", failed))
 	}
@@ -173,7 +173,7 @@ func (s *session) takeIn(ctx context.Context, t *takeover) error {
 	p.phase = catching
 	s.watchWriter(ctx, p, t.writer)
 	s.watchSets(ctx, t.records, t.tails)
-	q := &pursuit{s: s, back: t, feed: changelog.NewFeed(s.c.cfg.Source, s.relations), router: follow.NewRouter(nil)}
+	q := s.creator.newPursuit(func(ctx context.Context) error { return s.raise(ctx, t) })
 	for _, e := range t.entrants {
 		delete(s.finished, e.rec.Handle)
 		if e.f == nil {
@@ -192,21 +192,17 @@ func (s *session) takeIn(ctx context.Context, t *takeover) error {
 			continue
 		}
 		s.noteMarkers(e.f) // what it catches up with is noted again, as far as it was before
-		k := s.newParked(ctx, e.rec, e.tail)
-		k.behind, k.from, k.f = true, changelog.Place{LSN: e.f.After + 1, Seq: t.cp.Seq + 1}, e.f
-		s.parked[k.id] = k
-		q.members = append(q.members, k)
-		q.router.Add(e.f)
+		q.takeBack(ctx, e.rec, e.tail, e.f, changelog.Place{LSN: e.f.After + 1, Seq: t.cp.Seq + 1})
 	}
 	s.countParked()
-	s.group.Go(func() error { return ignoreEnd(ctx, s.comeBack(ctx, q)) })
+	s.tasks.Go(func() error { return service.IgnoreEnd(ctx, s.comeBack(ctx, t, q)) })
 	return nil
 }
 
 // superseded reports whether a shape has got another life, or none, since its
 // record was read. What that means is in the partition's missed records. Runs on the main loop.
 func (s *session) superseded(e *entrant) bool {
-	if s.live[e.rec.ID] != nil || s.parked[e.rec.ID] != nil || s.grouped[e.rec.ID] != nil {
+	if s.live[e.rec.ID] != nil || s.elsewhere[e.rec.ID] != nil {
 		return true
 	}
 	return e.course != courseEnd && s.records[e.rec.ID].handle != e.rec.Handle
@@ -214,15 +210,11 @@ func (s *session) superseded(e *entrant) bool {
 
 // comeBack takes a partition's plain shapes to the main loop, and the others
 // behind them. Not on the main loop.
-func (s *session) comeBack(ctx context.Context, q *pursuit) error {
-	t := q.back
+func (s *session) comeBack(ctx context.Context, t *takeover, q *pursuit) error {
 	if len(q.members) > 0 {
 		err := q.run(ctx, false)
 		if _, ok := errors.AsType[*final](err); ok { // no shape can go on
-			for _, p := range q.members {
-				q.router.Remove(p.f)
-			}
-			err = settleAll(ctx, q.members, err)
+			err = q.settle(ctx, err)
 		}
 		switch {
 		case ctx.Err() != nil || shapelog.IsLost(err) || t.writer.Over():
@@ -234,7 +226,7 @@ func (s *session) comeBack(ctx context.Context, q *pursuit) error {
 			return nil
 		}
 	}
-	return ignoreOver(ctx, s.onMain(ctx, func(ctx context.Context) error {
+	return service.IgnoreOver(ctx, s.onMain(ctx, func(ctx context.Context) error {
 		if t.done || t.p.writer.Load() != t.writer {
 			return nil
 		}

@@ -23,7 +23,7 @@ import (
 // main loop. While it waits for its batch it belongs to the main loop, in a
 // batch to the batch's goroutine.
 type parked struct {
-	s         *session
+	s         *creator
 	id        string
 	handle    string
 	partition int
@@ -78,30 +78,15 @@ type stopped struct {
 
 func (e *stopped) Error() string { return e.reason }
 
-// final is an error that no repetition cures: the shape ends with it.
-type final struct{ err error }
-
-func (e *final) Error() string { return e.err.Error() }
-func (e *final) Unwrap() error { return e.err }
-
-// finalIfPermanent sorts what Postgres says of a shape's table: an error that
-// only a person can cure ends the shape, with any other it is tried again.
-func finalIfPermanent(err error) error {
-	if pg.Permanent(err) {
-		return &final{err}
-	}
-	return err
-}
-
 // errAgain is no fault of the shape: it goes into another batch.
 var errAgain = errors.New("the batch ended before the shape's turn")
 
 // park starts the creation of a shape, or goes on with it after a restart.
 // fresh says that the record was stored in this session. Runs on the main loop.
-func (s *session) park(ctx context.Context, rec *registry.Shape, tail wire.Tail, fresh bool) {
+func (s *creator) park(ctx context.Context, rec *registry.Shape, tail wire.Tail, fresh bool) {
 	p := s.newParked(ctx, rec, tail)
 	p.fresh = fresh
-	s.parked[rec.ID] = p
+	s.elsewhere[rec.ID] = p
 	s.countParked()
 	if tail.Began { // the change log must not be trimmed before the batch runs
 		s.pins[rec.ID] = changelog.Place{LSN: rec.StartLSN, Seq: rec.StartSeq}
@@ -109,8 +94,22 @@ func (s *session) park(ctx context.Context, rec *registry.Shape, tail wire.Tail,
 	s.enqueue(p)
 }
 
+// Handle is that of the shape.
+func (p *parked) Handle(string) string { return p.handle }
+
+// State is StateCreating: no checkpoint covers the shape.
+func (p *parked) State(string) control.State { return control.StateCreating }
+
+// End ends the shape's creation.
+func (p *parked) End(ctx context.Context, _, reason string, keepRecord bool) error {
+	return p.s.stop(ctx, p, reason, keepRecord)
+}
+
+// Watch has nothing to do: the main loop looks who depends on the shape when it comes there.
+func (p *parked) Watch(string, string) bool { return false }
+
 // newParked prepares a shape that is on its way to the main loop. Runs on the main loop.
-func (s *session) newParked(ctx context.Context, rec *registry.Shape, tail wire.Tail) *parked {
+func (s *creator) newParked(ctx context.Context, rec *registry.Shape, tail wire.Tail) *parked {
 	ctx, cancel := context.WithCancelCause(ctx)
 	return &parked{
 		s: s, id: rec.ID, handle: rec.Handle, partition: rec.Partition, writer: s.parts[rec.Partition].writer.Load(),
@@ -121,14 +120,14 @@ func (s *session) newParked(ctx context.Context, rec *registry.Shape, tail wire.
 }
 
 // enqueue lets a parked shape wait for a batch. Runs on the main loop.
-func (s *session) enqueue(p *parked) {
+func (s *creator) enqueue(p *parked) {
 	p.waiting, p.since = true, time.Now()
 	s.waiting = append(s.waiting, p)
 	s.startBatches()
 }
 
 // stop ends a creation. Runs on the main loop.
-func (s *session) stop(ctx context.Context, p *parked, reason string, keepRecord bool) error {
+func (s *creator) stop(ctx context.Context, p *parked, reason string, keepRecord bool) error {
 	p.cancel(&stopped{reason, keepRecord})
 	if !p.waiting {
 		return nil // its batch does the rest
@@ -165,8 +164,8 @@ func (p *parked) settle(ctx context.Context, err error) error {
 	}
 	p.fresh = false
 	p.log.WarnContext(ctx, "creation of the shape is retried", slog.Any("error", err))
-	p.s.c.stats.LastError.Store(err.Error())
-	p.s.group.Go(func() error {
+	p.s.stats.LastError.Store(err.Error())
+	p.s.tasks.Go(func() error {
 		p.reason(p.ctx, err.Error())
 		p.pause.Wait(p.ctx)
 		return p.again(p.s.ctx) // the shape may have been stopped meanwhile, and is to end then
@@ -183,7 +182,7 @@ func (p *parked) again(ctx context.Context) error {
 		p.s.enqueue(p)
 		return nil
 	})
-	return ignoreOver(ctx, err)
+	return service.IgnoreOver(ctx, err)
 }
 
 // reason tells those who ask for the shape what its creation waits for.
@@ -195,15 +194,15 @@ func (p *parked) reason(ctx context.Context, reason string) {
 
 // end leaves the parked shapes and ends the shape.
 func (p *parked) end(ctx context.Context, reason string, keepRecord bool) error {
-	return ignoreOver(ctx, p.s.onMain(ctx, func(ctx context.Context) error {
+	return service.IgnoreOver(ctx, p.s.onMain(ctx, func(ctx context.Context) error {
 		return p.s.endParked(ctx, p, reason, keepRecord)
 	}))
 }
 
 // endParked ends a shape that no batch has. Runs on the main loop.
-func (s *session) endParked(ctx context.Context, p *parked, reason string, keepRecord bool) error {
+func (s *creator) endParked(ctx context.Context, p *parked, reason string, keepRecord bool) error {
 	p.cancel(nil)
-	if s.parked[p.id] == p {
+	if s.elsewhere[p.id] == owner(p) {
 		s.unpark(p.id)
 	}
 	if p.f != nil {
@@ -213,42 +212,20 @@ func (s *session) endParked(ctx context.Context, p *parked, reason string, keepR
 	return s.endLog(ctx, &l, reason, keepRecord)
 }
 
-// ignoreOver drops an error that only says that the session or ctx ended: the
-// next session comes to the same point.
-func ignoreOver(ctx context.Context, err error) error { return service.IgnoreOver(ctx, err) }
-
-func (s *session) unpark(id string) {
-	delete(s.parked, id)
+func (s *creator) unpark(id string) {
+	delete(s.elsewhere, id)
 	delete(s.pins, id)
 	s.countParked()
 }
 
-// store changes the record as it was last read, and reads it anew only if
-// somebody else has changed it since.
+// store changes the record as it was last read.
 func (p *parked) store(ctx context.Context, f func(*registry.Shape)) error {
-	rec := *p.rec
-	f(&rec)
-	rec.Changed = time.Now().UTC()
-	err := p.s.shapes.Put(ctx, &rec)
-	if err == nil {
-		p.rec = &rec
-		return nil
+	rec, err := p.s.store(ctx, p.rec, f)
+	if err == nil && rec != nil {
+		p.rec = rec
 	}
-	if !errors.Is(err, registry.ErrConflict) {
-		return err
-	}
-	return p.s.state(ctx, p.id, p.handle, func(r *registry.Shape) {
-		f(r)
-		p.rec = r
-	})
+	return err
 }
 
 // markLive says in the record that a checkpoint covers the shape.
-func (p *parked) markLive(ctx context.Context) error {
-	p.s.log.InfoContext(ctx, "shape is live", slog.String("shape", p.handle), slog.Int64("snapshot_rows", p.rec.SnapshotRows))
-	return p.store(ctx, func(r *registry.Shape) {
-		if r.State == control.StateCreating {
-			r.State, r.Reason = control.StateLive, ""
-		}
-	})
-}
+func (p *parked) markLive(ctx context.Context) error { return p.s.markLive(ctx, p.rec) }

@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"context"
+	"time"
 
 	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/internal/service"
@@ -17,12 +18,12 @@ import (
 // watchSet makes a value set known, and has the commit markers of its inner shape
 // noted. committed is the last one so far if the shape does not run yet, as
 // after a restart.
-func (s *session) watchSet(ctx context.Context, q registry.Subquery, committed *change.Offset) {
+func (s *mainLoop) watchSet(ctx context.Context, q registry.Subquery, committed *change.Offset) {
 	following := s.verdictsOf[q.Partition]
 	if following == nil {
 		following = make(chan struct{})
 		s.verdictsOf[q.Partition] = following
-		s.group.Go(func() error { return ignoreEnd(ctx, s.sets.ReadVerdicts(ctx, q.Partition, following)) })
+		s.tasks.Go(func() error { return service.IgnoreEnd(ctx, s.sets.ReadVerdicts(ctx, q.Partition, following)) })
 	}
 	if _, added := s.sets.Add(q, following); !added {
 		return
@@ -37,27 +38,16 @@ func (s *session) watchSet(ctx context.Context, q registry.Subquery, committed *
 		s.sets.Place(q.Handle, true, 0)
 		return
 	}
-	g := s.grouped[q.ID]
-	if g == nil {
-		return // addLive does it, or newGroup
-	}
-	g.mu.Lock()
-	f := g.members[q.ID]
-	is := f != nil && f.Handle == q.Handle
-	if is {
-		f.Inner.Store(true)
-	}
-	g.mu.Unlock()
-	if is {
-		since := max(s.open.lsn, s.read.LSN)
-		s.group.Go(func() error { return ignoreEnd(ctx, s.anchor(ctx, q, since)) })
+	if o := s.elsewhere[q.ID]; o != nil && o.Watch(q.ID, q.Handle) { // else addLive does it, or whoever takes it
+		since := max(s.open, s.read.LSN)
+		s.tasks.Go(func() error { return service.IgnoreEnd(ctx, s.anchor(ctx, q, since)) })
 	}
 }
 
 // anchor finds the last commit marker of the log of a group's member that may not
 // have been noted: when the group is at since, what it had gathered before is appended. Not
 // on the main loop.
-func (s *session) anchor(ctx context.Context, q registry.Subquery, since change.LSN) error {
+func (s *mainLoop) anchor(ctx context.Context, q registry.Subquery, since change.LSN) error {
 	gone, err := s.sets.AwaitLog(ctx, q.Handle, since)
 	if err != nil || gone {
 		return err
@@ -70,12 +60,12 @@ func (s *session) anchor(ctx context.Context, q registry.Subquery, since change.
 		if !shapelog.IsLost(err) {
 			return err
 		}
-		service.WaitFor(ctx, lastLook) // the partition may come back
+		service.WaitFor(ctx, partitionPause) // the partition may come back
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
 	}
-	tail, err := shapelog.ReadTail(ctx, s.js, s.c.cfg.Source, q.Partition, q.Handle)
+	tail, err := shapelog.ReadTail(ctx, s.js, s.cfg.Source, q.Partition, q.Handle)
 	if err != nil {
 		return err
 	}
@@ -83,8 +73,11 @@ func (s *session) anchor(ctx context.Context, q registry.Subquery, since change.
 	return nil
 }
 
+// partitionPause is the pause before the next look whether a partition is back.
+const partitionPause = 100 * time.Millisecond
+
 // missing says which inner shape of a record is not there, "" if all are.
-func (s *session) missing(rec *registry.Shape) string {
+func (s *mainLoop) missing(rec *registry.Shape) string {
 	for _, q := range rec.Subqueries {
 		if s.records[q.ID].handle != q.Handle || s.finished[q.Handle] {
 			return reasonInner
@@ -98,14 +91,14 @@ const reasonInner = "the shape that its subquery selects from has ended"
 
 // dirty makes the shapes that depend on inner shapes whose logs have just
 // changed leave the main loop, before they see any more of the transaction.
-func (s *session) dirty(ctx context.Context) {
+func (s *mainLoop) dirty(ctx context.Context) {
 	if fresh := s.sets.TakeFresh(); len(fresh) > 0 {
-		s.regroup(ctx, s.downstream(fresh))
+		s.above.Leave(ctx, s.downstream(fresh))
 	}
 }
 
 // downstream are the live shapes that depend on inner ones, at any depth, each once.
-func (s *session) downstream(inner []string) []*follow.Follower {
+func (s *mainLoop) downstream(inner []string) []*follow.Follower {
 	var all []*follow.Follower
 	taken, seen := map[*follow.Follower]bool{}, map[string]bool{}
 	for queue := inner; len(queue) > 0; queue = queue[1:] {
@@ -125,46 +118,9 @@ func (s *session) downstream(inner []string) []*follow.Follower {
 	return all
 }
 
-// regroup makes live shapes leave the main loop, in groups.
-func (s *session) regroup(ctx context.Context, leave []*follow.Follower) {
-	for _, g := range s.gather(leave) {
-		s.startGroup(ctx, g)
-	}
-}
-
-// gather takes live shapes from the main loop and makes groups of those that share a table and a
-// depth: an inner shape must not wait for the shapes that depend on it. The groups do not run yet.
-// Thousands of shapes may leave with one commit, so the cost must follow their number.
-func (s *session) gather(leave []*follow.Follower) []*group {
-	type kind struct {
-		table uint32
-		depth int
-	}
-	kinds := map[kind][]*follow.Follower{}
-	for _, f := range leave {
-		s.removeLive(f)
-		k := kind{f.Relation.OID, f.Outer.Depth}
-		kinds[k] = append(kinds[k], f)
-	}
-	groups := make([]*group, 0, len(kinds))
-	for _, members := range kinds {
-		g := s.newGroup(members, s.applied, nil)
-		for i, set := range g.sets {
-			g.since[i] = s.liveSets.of(set.Name()).version
-		}
-		groups = append(groups, g)
-	}
-	return groups
-}
-
-// startGroup runs a group.
-func (s *session) startGroup(ctx context.Context, g *group) {
-	s.group.Go(func() error { return g.run(ctx) })
-}
-
 // noteMarkers has the commit markers of a shape noted from now on if others depend
 // on it. It must not run: what it wrote so far is anchored.
-func (s *session) noteMarkers(f *follow.Follower) {
+func (s *mainLoop) noteMarkers(f *follow.Follower) {
 	watched := s.sets.Watched(f.Handle)
 	if before := f.Inner.Swap(watched); watched && !before {
 		s.sets.Anchor(f.Handle, f.Tail.Committed)
@@ -172,7 +128,7 @@ func (s *session) noteMarkers(f *follow.Follower) {
 }
 
 // addLive gives a shape to the main loop.
-func (s *session) addLive(f *follow.Follower) {
+func (s *mainLoop) addLive(f *follow.Follower) {
 	s.live[f.ID] = f
 	s.noteMarkers(f)
 	if f.Outer != nil {
@@ -187,19 +143,19 @@ func (s *session) addLive(f *follow.Follower) {
 	}
 	s.router.Add(f)
 	s.sets.Place(f.Handle, true, f.After)
-	s.c.stats.Live.Store(int64(len(s.live)))
+	s.stats.Live.Store(int64(len(s.live)))
 }
 
 // removeLive takes a shape from the main loop, and reports whether it was there. Sets that no
 // live shape selects by any more are not kept up to date there. The cost does not follow the
 // number of shapes: thousands may leave with one commit.
-func (s *session) removeLive(f *follow.Follower) bool {
+func (s *mainLoop) removeLive(f *follow.Follower) bool {
 	if s.live[f.ID] != f {
 		return false
 	}
 	s.router.Remove(f)
 	delete(s.live, f.ID)
-	s.c.stats.Live.Store(int64(len(s.live)))
+	s.stats.Live.Store(int64(len(s.live)))
 	s.sets.Place(f.Handle, false, s.applied.LSN)
 	if f.Outer == nil {
 		return true
@@ -214,12 +170,6 @@ func (s *session) removeLive(f *follow.Follower) bool {
 }
 
 // countParked keeps the figure of shapes that are not with the main loop.
-func (s *session) countParked() {
-	s.c.stats.Parked.Store(int64(len(s.parked) + len(s.grouped)))
-}
-
-// disband forgets a group without members.
-func (s *session) disband(g *group) {
-	delete(s.groups, g)
-	s.countParked()
+func (s *mainLoop) countParked() {
+	s.stats.Parked.Store(int64(len(s.elsewhere)))
 }

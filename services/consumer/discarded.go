@@ -13,8 +13,8 @@ const reasonDiscarded = "the change log discarded changes that this shape had no
 
 // discarded ends the live shapes that needed what the main loop has lost: all that
 // lay between its place and m. Those that have it already, from before a restart, go on.
-func (s *session) discarded(ctx context.Context, m *stream.Change) error {
-	s.open = openTxn{}
+func (s *mainLoop) discarded(ctx context.Context, m *stream.Change) error {
+	s.open = 0
 	s.recent.Clear()
 	ended := 0
 	for _, f := range s.followers() {

@@ -44,11 +44,11 @@ func (s *session) tellDown(ctx context.Context) {
 			list = append(list, Down{p.N, p.since, p.why.Error()})
 		}
 	}
-	d := &s.c.stats.Down
+	d := &s.c.down
 	d.mu.Lock()
 	d.list = list
 	d.mu.Unlock()
-	s.group.Go(func() error {
+	s.tasks.Go(func() error {
 		d.tells.Lock()
 		defer d.tells.Unlock()
 		var troubles []registry.Trouble

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/shapebus/shapebus/internal/registry"
+	"github.com/shapebus/shapebus/internal/service"
 	"github.com/shapebus/shapebus/pkg/control"
 	"github.com/shapebus/shapebus/pkg/wire"
 	"github.com/shapebus/shapebus/services/consumer/follow"
@@ -24,36 +25,33 @@ const endsAtOnce = 8
 // endLive ends a shape that the main loop knows as live: its readers are told why, its log and
 // segments go, and its record says so. The shape may have left since: then its group ends it, or
 // it has ended already, with a shape that it depends on. Runs on the main loop.
-func (s *session) endLive(ctx context.Context, f *follow.Follower, reason string) error {
+func (s *mainLoop) endLive(ctx context.Context, f *follow.Follower, reason string) error {
 	if s.removeLive(f) {
 		return s.endFollower(ctx, f, reason, true)
 	}
-	if g := s.grouped[f.ID]; g != nil && g.handleOf(f.ID) == f.Handle {
-		g.end(f.ID, reason, true) // its goroutine does the rest
+	if o := s.elsewhere[f.ID]; o != nil && o.Handle(f.ID) == f.Handle {
+		return o.End(ctx, f.ID, reason, true)
 	}
 	return nil
 }
 
 // endRunning ends the life of a shape that is live or parked. Runs on the main loop.
-func (s *session) endRunning(ctx context.Context, id, reason string, keepRecord bool) error {
+func (s *mainLoop) endRunning(ctx context.Context, id, reason string, keepRecord bool) error {
 	if f := s.live[id]; f != nil {
 		s.removeLive(f)
 		return s.endFollower(ctx, f, reason, keepRecord)
 	}
-	if g := s.grouped[id]; g != nil {
-		g.end(id, reason, keepRecord) // its goroutine does the rest
-	}
-	if p := s.parked[id]; p != nil {
-		return s.stop(ctx, p, reason, keepRecord)
+	if o := s.elsewhere[id]; o != nil {
+		return o.End(ctx, id, reason, keepRecord)
 	}
 	return nil
 }
 
 // endRecord ends a shape that nobody runs. tail is where its log stands; if that has its last word,
 // the record says the same.
-func (s *session) endRecord(ctx context.Context, rec *registry.Shape, tail wire.Tail, reason string) error {
+func (s *mainLoop) endRecord(ctx context.Context, rec *registry.Shape, tail wire.Tail, reason string) error {
 	if tail.Ended {
-		word, err := shapelog.LastWord(ctx, s.js, s.c.cfg.Source, rec)
+		word, err := shapelog.LastWord(ctx, s.js, s.cfg.Source, rec)
 		if err != nil {
 			return err
 		}
@@ -64,13 +62,13 @@ func (s *session) endRecord(ctx context.Context, rec *registry.Shape, tail wire.
 }
 
 // logOf is the log of a shape that nobody runs.
-func (s *session) logOf(partition int, handle string, tail wire.Tail) shapelog.Log {
+func (s *mainLoop) logOf(partition int, handle string, tail wire.Tail) shapelog.Log {
 	p := s.parts[partition]
 	return p.NewLog(handle, p.writer.Load(), tail)
 }
 
 // endFollower ends a shape that somebody ran.
-func (s *session) endFollower(ctx context.Context, f *follow.Follower, reason string, keepRecord bool) error {
+func (s *mainLoop) endFollower(ctx context.Context, f *follow.Follower, reason string, keepRecord bool) error {
 	f.Ended = reason
 	return s.endLog(ctx, &f.Log, reason, keepRecord)
 }
@@ -78,7 +76,7 @@ func (s *session) endFollower(ctx context.Context, f *follow.Follower, reason st
 // endLog appends a log's last word, once, and ends those that depend on it. The rest is
 // done aside: what is left undone by a crash is done by the next start. When the shape's partition
 // is lost nothing is done: whoever takes that in again comes upon the reason again.
-func (s *session) endLog(ctx context.Context, l *shapelog.Log, reason string, keepRecord bool) error {
+func (s *mainLoop) endLog(ctx context.Context, l *shapelog.Log, reason string, keepRecord bool) error {
 	first := !s.finished[l.Handle]
 	if first && !l.Appended.Ended {
 		l.End(reason)
@@ -88,7 +86,7 @@ func (s *session) endLog(ctx context.Context, l *shapelog.Log, reason string, ke
 	}
 	s.finished[l.Handle] = true
 	s.log.InfoContext(ctx, "shape ended", slog.String("shape", l.Handle), slog.String("reason", reason))
-	s.group.Go(func() error {
+	s.tasks.Go(func() error {
 		select {
 		case s.enders <- struct{}{}:
 			defer func() { <-s.enders }()
@@ -96,11 +94,11 @@ func (s *session) endLog(ctx context.Context, l *shapelog.Log, reason string, ke
 			return nil
 		}
 		if err := l.Writer.Flush(ctx); err != nil {
-			return ignoreEnd(ctx, shapelog.IgnoreLost(err))
+			return service.IgnoreEnd(ctx, shapelog.IgnoreLost(err))
 		}
 		if err := s.parts[l.Partition].Purge(ctx, l.Handle, 1); err != nil {
 			if s.gone(ctx) != nil {
-				return ignoreEnd(ctx, err)
+				return service.IgnoreEnd(ctx, err)
 			}
 			l.Writer.Kill(fmt.Errorf("purge log of shape %s: %w", l.Handle, err)) // and when the partition is back this is made up for
 			return nil
@@ -108,7 +106,7 @@ func (s *session) endLog(ctx context.Context, l *shapelog.Log, reason string, ke
 		if !keepRecord {
 			return nil
 		}
-		return ignoreEnd(ctx, s.closeRecord(ctx, shapelog.IDOf(l.Handle), l.Handle, reason))
+		return service.IgnoreEnd(ctx, s.closeRecord(ctx, shapelog.IDOf(l.Handle), l.Handle, reason))
 	})
 	if !first {
 		return nil
@@ -118,7 +116,7 @@ func (s *session) endLog(ctx context.Context, l *shapelog.Log, reason string, ke
 
 // closeRecord removes the record of a shape that was asked to go, and marks
 // that of any other as ended.
-func (s *session) closeRecord(ctx context.Context, id, handle, reason string) error {
+func (s *mainLoop) closeRecord(ctx context.Context, id, handle, reason string) error {
 	for {
 		rec, err := s.shapes.Get(ctx, id)
 		switch {

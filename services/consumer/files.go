@@ -10,6 +10,7 @@ import (
 
 	"github.com/shapebus/shapebus/internal/pg"
 	"github.com/shapebus/shapebus/internal/registry"
+	"github.com/shapebus/shapebus/internal/service"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/services/consumer/follow"
 )
@@ -68,12 +69,12 @@ func (s *session) judgeFiles(tables []*pg.TableInfo, at change.LSN) {
 		return
 	}
 	s.judging = true
-	s.group.Go(func() error {
+	s.tasks.Go(func() error {
 		err := s.passed(s.ctx)
 		if err != nil && s.ctx.Err() == nil {
 			s.log.WarnContext(s.ctx, "cannot tell yet whether partitions were truncated; it is tried again", slog.Any("error", err))
 		}
-		return ignoreOver(s.ctx, s.onMain(s.ctx, func(ctx context.Context) error {
+		return service.IgnoreOver(s.ctx, s.onMain(s.ctx, func(ctx context.Context) error {
 			s.judging = false
 			if err != nil {
 				return nil //nolint:nilerr // logged above
@@ -134,7 +135,7 @@ func (s *session) barrierRead(payload string) {
 func (s *session) judgeTable(ctx context.Context, on *onTable, now *pg.TableInfo, at change.LSN) error {
 	structure := now.Structure()
 	for _, f := range on.begun {
-		if f.Structure != structure || s.live[f.ID] != f && !s.hasGrouped(f) || !f.HasOtherFiles(now, at) {
+		if f.Structure != structure || s.live[f.ID] != f && !s.runsElsewhere(f) || !f.HasOtherFiles(now, at) {
 			continue
 		}
 		if reason := f.Files.DiffFiles(now, s.truncations.explain(now.Relation.OID)); reason != "" {
@@ -144,8 +145,8 @@ func (s *session) judgeTable(ctx context.Context, on *onTable, now *pg.TableInfo
 			continue
 		}
 		f.Files, f.FilesAt = now, at
-		s.group.Go(func() error { // a start that knows the old files only would end the shape
-			return ignoreEnd(s.ctx, s.state(s.ctx, f.ID, f.Handle, func(r *registry.Shape) { r.Table = now }))
+		s.tasks.Go(func() error { // a start that knows the old files only would end the shape
+			return service.IgnoreEnd(s.ctx, s.state(s.ctx, f.ID, f.Handle, func(r *registry.Shape) { r.Table = now }))
 		})
 	}
 	return nil

@@ -12,6 +12,7 @@ import (
 	"github.com/shapebus/shapebus/internal/stream"
 	"github.com/shapebus/shapebus/internal/valueset"
 	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/pkg/control"
 	"github.com/shapebus/shapebus/services/consumer/changelog"
 	"github.com/shapebus/shapebus/services/consumer/follow"
 	"github.com/shapebus/shapebus/services/consumer/reconcile"
@@ -29,7 +30,7 @@ import (
 // ends an attempt; the next one starts from the last place that counts, with what was
 // written behind it made void.
 type group struct {
-	s      *session
+	s      *groupSet
 	id     string
 	log    *slog.Logger
 	table  uint32
@@ -48,7 +49,7 @@ type group struct {
 	views  []*valueset.View // by set: as of at
 	cursor *changelog.Cursor
 	feed   *changelog.Feed
-	txn    openTxn    // the transaction being read
+	txn    change.LSN // of the transaction being read; 0 between transactions
 	begun  change.LSN // the last commit whose verdicts were taken
 	skip   bool       // it is put aside
 	unit   *unit      // nil outside of units
@@ -79,10 +80,10 @@ type ending struct {
 var errRegroup = errors.New("some shapes of the group end")
 
 // newGroup makes a group of followers at a place. It does not run yet.
-func (s *session) newGroup(members []*follow.Follower, at changelog.Place, aside []reconcile.Txn) *group {
-	s.lastGroup++
+func (s *groupSet) newGroup(members []*follow.Follower, at changelog.Place, aside []reconcile.Txn) *group {
+	s.last++
 	g := &group{
-		s: s, id: fmt.Sprintf("%s/%d/%d", s.c.cfg.Name, s.began, s.lastGroup), table: members[0].Relation.OID, router: follow.NewSettledRouter(),
+		s: s, id: fmt.Sprintf("%s/%d/%d", s.cfg.Name, s.began, s.last), table: members[0].Relation.OID, router: follow.NewSettledRouter(),
 		members: map[string]*follow.Follower{}, places: map[string]int{}, at: at, aside: aside, began: true,
 	}
 	g.log = s.log.With(slog.String("group", g.id), slog.String("table", members[0].Table.String()))
@@ -100,10 +101,10 @@ func (s *session) newGroup(members []*follow.Follower, at changelog.Place, aside
 			}
 			g.nested = g.nested || q.Unit
 		}
-		s.grouped[f.ID] = g
+		s.elsewhere[f.ID] = g
 		s.sets.Place(f.Handle, false, g.known())
 	}
-	s.groups[g] = true
+	s.all[g] = true
 	s.countParked()
 	return g
 }
@@ -134,7 +135,7 @@ func (g *group) run(ctx context.Context) error {
 		g.reset(ctx)
 		if ctx.Err() != nil || err == nil {
 			cancel(nil)
-			return ignoreEnd(ctx, err)
+			return service.IgnoreEnd(ctx, err)
 		}
 		var fin *final
 		switch {
@@ -146,15 +147,15 @@ func (g *group) run(ctx context.Context) error {
 			return g.over()
 		case shapelog.IsLost(err): // the others go on without those of the lost partition
 		default:
-			g.s.c.stats.Retries.Add(1)
-			g.s.c.stats.LastError.Store(err.Error())
+			g.s.stats.Retries.Add(1)
+			g.s.stats.LastError.Store(err.Error())
 			g.log.WarnContext(ctx, "shapes with subqueries are retried", slog.Any("error", err))
 			g.reason(ctx, err.Error())
 			pause.Wait(attempt) // a member that must end does not wait for it
 		}
 		cancel(nil)
 		if left, err := g.endSome(ctx); err != nil || !left {
-			return ignoreEnd(ctx, err)
+			return service.IgnoreEnd(ctx, err)
 		}
 	}
 }
@@ -189,7 +190,7 @@ func (g *group) reset(ctx context.Context) {
 	for i := range g.views {
 		g.s.sets.Release(g.sets[i])
 	}
-	g.views, g.cursor, g.skip, g.txn, g.begun = nil, nil, false, openTxn{}, 0
+	g.views, g.cursor, g.skip, g.txn, g.begun = nil, nil, false, 0, 0
 	g.gone = nil
 	if !g.began { // the next attempt chooses another place
 		g.mu.Lock()
@@ -198,14 +199,15 @@ func (g *group) reset(ctx context.Context) {
 	}
 }
 
-// end asks for the end of a member. Runs on the main loop.
-func (g *group) end(id, reason string, keepRecord bool) {
+// End asks for the end of a member; the group's goroutine does the rest. Runs on the main loop.
+func (g *group) End(_ context.Context, id, reason string, keepRecord bool) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.ending = append(g.ending, ending{id, reason, keepRecord})
 	if g.cancel != nil {
 		g.cancel(errRegroup)
 	}
+	return nil
 }
 
 func (g *group) endAll(reason string) {
@@ -253,7 +255,7 @@ func (g *group) endSome(ctx context.Context) (left bool, err error) {
 		}
 		return nil
 	})
-	if errors.Is(err, errOver) {
+	if errors.Is(err, service.ErrOver) {
 		return false, nil
 	}
 	return left, err
@@ -268,8 +270,8 @@ func (g *group) drop(id string) *follow.Follower {
 	g.mu.Unlock()
 	if f != nil {
 		g.router.Remove(f)
-		if g.s.grouped[id] == g {
-			delete(g.s.grouped, id)
+		if g.s.elsewhere[id] == owner(g) {
+			delete(g.s.elsewhere, id)
 		}
 		g.s.countParked()
 	}
@@ -280,7 +282,7 @@ func (g *group) drop(id string) *follow.Follower {
 // when all members have joined the main loop.
 func (g *group) attempt(ctx context.Context) error {
 	g.cursor = changelog.NewCursor(g.s.changes, g.s.recent)
-	g.feed = changelog.NewFeed(g.s.c.cfg.Source, g.s.relations)
+	g.feed = changelog.NewFeed(g.s.cfg.Source, g.s.relations)
 	for _, set := range g.sets {
 		if err := g.awaitBase(ctx, set); err != nil {
 			return err
@@ -371,7 +373,7 @@ func (g *group) voidOpen(ctx context.Context) error {
 		f.Forget()
 		if f.Tail.Open() {
 			f.Void()
-			g.s.c.stats.Voids.Add(1)
+			g.s.stats.Voids.Add(1)
 			if err := g.s.parts[f.Partition].Append(ctx, &f.Log); err != nil {
 				return err
 			}
@@ -394,12 +396,32 @@ func (g *group) reason(ctx context.Context, reason string) {
 	}
 }
 
-// handleOf is the handle of a member, "" if there is none with that id.
-func (g *group) handleOf(id string) string {
+// Handle is the handle of a member, "" if there is none with that id.
+func (g *group) Handle(id string) string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if f := g.members[id]; f != nil {
 		return f.Handle
 	}
 	return ""
+}
+
+// State is StateCreating for a group that is a shape being created.
+func (g *group) State(string) control.State {
+	if g.creating != nil {
+		return control.StateCreating
+	}
+	return control.StateLive
+}
+
+// Watch has the changes of a member's log noted, and reports whether there is that member.
+func (g *group) Watch(id, handle string) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	f := g.members[id]
+	if f == nil || f.Handle != handle {
+		return false
+	}
+	f.Inner.Store(true)
+	return true
 }

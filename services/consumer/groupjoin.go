@@ -2,16 +2,14 @@ package consumer
 
 import (
 	"context"
-	"log/slog"
 
-	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/services/consumer/follow"
 )
 
 // join hands the members to the main loop if the group has come to its place
 // and nothing is known that the sets' values wait for. Not on the main loop.
 func (g *group) join(ctx context.Context) error {
-	if g.unit != nil || g.txn.lsn != 0 {
+	if g.unit != nil || g.txn != 0 {
 		return nil
 	}
 	s := g.s
@@ -19,7 +17,7 @@ func (g *group) join(ctx context.Context) error {
 		g.mu.Lock()
 		blocked := len(g.ending) > 0 || g.hasLost()
 		g.mu.Unlock()
-		if blocked || s.again != nil || s.open.lsn != 0 || s.read.Seq >= g.cursor.Next || !g.current() {
+		if blocked || s.again != nil || s.open != 0 || s.read.Seq >= g.cursor.Next || !g.current() {
 			return nil
 		}
 		if g.creating != nil && s.applied.LSN < g.creating.rec.SnapshotLSN {
@@ -47,7 +45,7 @@ func (g *group) handOver() {
 	g.mu.Lock()
 	for _, f := range g.members {
 		members = append(members, f)
-		delete(s.grouped, f.ID)
+		delete(s.elsewhere, f.ID)
 	}
 	clear(g.members)
 	g.listed = nil
@@ -58,29 +56,6 @@ func (g *group) handOver() {
 		f.After = s.applied.LSN
 		s.addLive(f)
 	}
-}
-
-// coverAndMarkLive writes a checkpoint, and when that is stored says in a
-// shape's record that it is live.
-func (s *session) coverAndMarkLive(ctx context.Context, rec *registry.Shape) error {
-	covered := make(chan struct{})
-	l := s.parts[rec.Partition].writer.Load()
-	s.group.Go(func() error {
-		select {
-		case <-l.Done(): // whoever takes the shape in again marks it
-			return nil
-		case <-covered:
-			p := &parked{s: s, id: rec.ID, handle: rec.Handle, log: s.log.With(slog.String("shape", rec.Handle)), rec: rec}
-			return ignoreEnd(ctx, p.markLive(ctx))
-		case <-ctx.Done():
-			return nil
-		}
-	})
-	return s.checkpoint(ctx, func(partition int) {
-		if partition == rec.Partition {
-			close(covered)
-		}
-	})
 }
 
 // current reports whether every inner shape is with the main loop and no
@@ -97,7 +72,7 @@ func (g *group) current() bool {
 // idle waits at the main loop's place until there may be something to do.
 func (g *group) idle(ctx context.Context) error {
 	if g.unit != nil { // its barrier comes, whatever the sets are at
-		return g.cursor.Wait(ctx, g.s.c.cfg.Nudge, func() { g.s.nudge(ctx, g.unit.id) })
+		return g.cursor.Wait(ctx, g.s.cfg.Nudge, func() { g.s.nudge(ctx, g.unit.id) })
 	}
 	live := true
 	for _, set := range g.sets {
@@ -112,5 +87,5 @@ func (g *group) idle(ctx context.Context) error {
 			return err
 		}
 	}
-	return g.cursor.Wait(ctx, g.s.c.cfg.Nudge, nil)
+	return g.cursor.Wait(ctx, g.s.cfg.Nudge, nil)
 }

@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"iter"
 	"slices"
 	"strings"
 
@@ -9,11 +10,11 @@ import (
 	"github.com/shapebus/shapebus/services/consumer/reconcile"
 )
 
-// groupsAt lists the places of the groups for the checkpoints, by partition: each speaks of its
+// places lists the places of the groups for the checkpoints, by partition: each speaks of its
 // own shapes. Tens of thousands may be in groups, and a checkpoint is written every second.
-func (s *session) groupsAt() map[int][]wire.ParkedAt {
+func (s *groupSet) places() map[int][]wire.ParkedAt {
 	all := map[int][]wire.ParkedAt{}
-	for g := range s.groups {
+	for g := range s.all {
 		g.mu.Lock()
 		if g.began {
 			aside := wire.FormatAside(reconcile.LSNs(g.aside))
@@ -57,4 +58,15 @@ func (g *group) floorOf() (p changelog.Place, ok bool) {
 		return changelog.Place{LSN: g.aside[0].LSN, Seq: g.aside[0].First}, true
 	}
 	return changelog.Place{LSN: g.at.LSN + 1, Seq: g.at.Seq + 1}, g.at != changelog.Place{}
+}
+
+// floors are where the groups start to read the change log, of those that have chosen a place.
+func (s *groupSet) floors() iter.Seq[changelog.Place] {
+	return func(yield func(changelog.Place) bool) {
+		for g := range s.all {
+			if p, ok := g.floorOf(); ok && !yield(p) {
+				return
+			}
+		}
+	}
 }

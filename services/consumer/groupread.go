@@ -51,7 +51,7 @@ func (g *group) again(ctx context.Context, t reconcile.Txn) error {
 	c.Begin(t.LSN-1, t.First)
 	defer c.Close() //nolint:contextcheck // as in stream.Reader.Close
 	g.begun = 0     // it may be the one that was begun last, when it was put aside
-	fd := changelog.NewFeed(g.s.c.cfg.Source, g.s.relations)
+	fd := changelog.NewFeed(g.s.cfg.Source, g.s.relations)
 	for done, waited := false, false; !done; {
 		m, ok, err := c.Read(ctx)
 		if errors.Is(err, stream.ErrGap) {
@@ -62,7 +62,7 @@ func (g *group) again(ctx context.Context, t reconcile.Txn) error {
 		}
 		if !ok && !waited { // the main loop began further behind
 			waited = true
-			if err := c.Wait(ctx, g.s.c.cfg.Nudge, nil); err != nil {
+			if err := c.Wait(ctx, g.s.cfg.Nudge, nil); err != nil {
 				return err
 			}
 			continue
@@ -84,7 +84,7 @@ func (g *group) again(ctx context.Context, t reconcile.Txn) error {
 					return nil
 				}
 				err := g.fragment(ctx, fd.First(fr.LSN), rel, fr)
-				done = done || g.txn.lsn == 0
+				done = done || g.txn == 0
 				return err
 			})
 		if e, ok := errors.AsType[*changelog.PoisonError](err); ok { // the transaction cannot be had whole
@@ -131,7 +131,7 @@ func (g *group) message(ctx context.Context, m stream.Received) error {
 		return err
 	}
 	// What is told of a table may stand before the ops of a transaction: more of it follows.
-	if g.txn.lsn == 0 && !g.feed.More && g.unit == nil && lsn >= g.at.LSN {
+	if g.txn == 0 && !g.feed.More && g.unit == nil && lsn >= g.at.LSN {
 		g.advance(changelog.Place{LSN: lsn, Seq: m.Seq}, nil)
 	}
 	return nil
@@ -156,11 +156,11 @@ func (g *group) tellPlace() {
 
 // fragment takes a fragment of a transaction that the logs do not have. first is where the transaction begins.
 func (g *group) fragment(ctx context.Context, first uint64, rel *change.Relation, fr *change.Fragment) error {
-	if g.txn.lsn != fr.LSN {
+	if g.txn != fr.LSN {
 		if err := g.begin(ctx, reconcile.Txn{XID: fr.XID, LSN: fr.LSN, First: first}); err != nil {
 			return err
 		}
-		g.txn = openTxn{lsn: fr.LSN}
+		g.txn = fr.LSN
 	}
 	lsn, end := fr.LSN, fr.End // as they are in the change log
 	if !g.skip && rel.OID == g.table && !g.unit.idle() {
@@ -169,13 +169,13 @@ func (g *group) fragment(ctx context.Context, first uint64, rel *change.Relation
 			return err
 		}
 	}
-	if completes(rel.OID, fr) {
-		g.txn = openTxn{}
+	if changelog.Completes(rel.OID, fr) {
+		g.txn = 0
 		if !g.skip {
 			g.shift = reconcile.Passed(g.at.LSN, g.shift, lsn, end)
 		}
 	}
-	g.s.c.cfg.Failpoint("group_fragment")
+	g.s.cfg.Failpoint("group_fragment")
 	return nil
 }
 
@@ -195,7 +195,7 @@ func (g *group) relocate(fr *change.Fragment) {
 
 // offer offers a fragment to the members.
 func (g *group) offer(ctx context.Context, rel *change.Relation, fr *change.Fragment) error {
-	ended, err := g.router.Fragment(rel, fr, g.s.c.cfg.PendingBytes, func() error { return g.flush(ctx) })
+	ended, err := g.router.Fragment(rel, fr, g.s.cfg.PendingBytes, func() error { return g.flush(ctx) })
 	if err != nil {
 		return err
 	}
@@ -218,7 +218,7 @@ func (g *group) flush(ctx context.Context) error {
 			return err
 		}
 	}
-	g.s.c.stats.Ops.Add(g.router.TakeOps())
+	g.s.stats.Ops.Add(g.router.TakeOps())
 	return nil
 }
 

@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"fmt"
+	"iter"
 	"log/slog"
 	"runtime"
 	"testing"
@@ -12,6 +13,7 @@ import (
 	"github.com/shapebus/shapebus/internal/valueset"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/wire"
+	"github.com/shapebus/shapebus/services/consumer/changelog"
 	"github.com/shapebus/shapebus/services/consumer/follow"
 	"github.com/shapebus/shapebus/services/consumer/shapelog"
 	"github.com/shapebus/shapebus/services/consumer/valuesets"
@@ -19,13 +21,22 @@ import (
 
 const innerHandle = "0123456789abcdef-1"
 
-// outerCrowd is a session whose main loop has n shapes with a subquery, all on one inner shape.
-func outerCrowd(tb testing.TB, n int) *session {
+// crowdAbove is above a main loop with groups and nothing else.
+type crowdAbove struct {
+	nobody
+
+	groups *groupSet
+}
+
+func (a crowdAbove) Floors() iter.Seq[changelog.Place] { return a.groups.floors() }
+
+// outerCrowd is a main loop that has n shapes with a subquery, all on one inner shape.
+func outerCrowd(tb testing.TB, n int) *groupSet {
 	tb.Helper()
-	s := &session{
-		c: &Consumer{}, log: slog.New(slog.DiscardHandler), sets: valuesets.NewSets(valuesets.Config{}), liveSets: liveSets{}, live: map[string]*follow.Follower{},
-		dependents: map[string]map[*follow.Follower]bool{}, groups: map[*group]bool{}, grouped: map[string]*group{},
-	}
+	l := newMainLoop(&loopConfig{}, &stats{}, slog.New(slog.DiscardHandler))
+	l.sets = valuesets.NewSets(valuesets.Config{})
+	s := newGroupSet(l, nil)
+	l.above = crowdAbove{groups: s}
 	q := registry.Subquery{ID: "inner", Handle: innerHandle, Columns: []int{0}}
 	set, _ := s.sets.Add(q, nil)
 	base := &valueset.Set{}
@@ -33,7 +44,6 @@ func outerCrowd(tb testing.TB, n int) *session {
 	s.liveSets.of(set.Name()).main = valueset.NewView(base)
 	users := crowdTable()
 	users.Relation.OID, users.Relation.Name = 8, "users"
-	s.router = follow.NewRouter(s.liveSets.memberSets)
 	logs := shapelog.NewPartition(&shapelog.Config{Builders: shapelog.NewBuilders()}, 0)
 	for i := range n {
 		rec := crowdRecord(fmt.Sprint("h", i), fmt.Sprintf("title = 't%d' AND owner IN (SELECT id FROM users)", i), "id", "owner", "title")
@@ -49,7 +59,7 @@ func outerCrowd(tb testing.TB, n int) *session {
 
 // leaveAndReturn is one change of the inner shape: all shapes that depend on it leave the main
 // loop, in a group that looks up their sets, and return. It tells how long the main loop was busy.
-func leaveAndReturn(tb testing.TB, s *session, n int) (busy time.Duration) {
+func leaveAndReturn(tb testing.TB, s *groupSet, n int) (busy time.Duration) {
 	tb.Helper()
 	began := cpuUsed()
 	groups := s.gather(s.downstream([]string{innerHandle}))
@@ -71,8 +81,8 @@ func leaveAndReturn(tb testing.TB, s *session, n int) (busy time.Duration) {
 	set.arrive(g.views[0], g.since[0], g.touched[0])
 	g.handOver()
 	busy += cpuUsed() - began
-	if len(s.live) != n || len(s.groups) != 0 || len(s.grouped) != 0 {
-		tb.Fatalf("%d shapes are back, %d groups are left", len(s.live), len(s.groups))
+	if len(s.live) != n || len(s.all) != 0 || len(s.elsewhere) != 0 {
+		tb.Fatalf("%d shapes are back, %d groups are left", len(s.live), len(s.all))
 	}
 	return busy
 }

@@ -14,10 +14,7 @@ import (
 func TestWhatStandsStillIsNudged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		s := &session{
-			c: &Consumer{cfg: Config{Nudge: 3 * time.Second}}, loop: service.NewLoop(ctx),
-			groups: map[*group]bool{}, parked: map[string]*parked{},
-		}
+		s := &mainLoop{cfg: &loopConfig{Nudge: 3 * time.Second}, calls: service.NewLoop(ctx), elsewhere: map[string]owner{}}
 		main := func(f func()) {
 			if err := s.onMain(ctx, func(context.Context) error { f(); return nil }); err != nil {
 				t.Error(err)
@@ -26,7 +23,7 @@ func TestWhatStandsStillIsNudged(t *testing.T) {
 		go func() {
 			for {
 				select {
-				case f := <-s.loop.Calls():
+				case f := <-s.calls.Calls():
 					_ = f(ctx)
 				case <-ctx.Done():
 					return
@@ -43,9 +40,9 @@ func TestWhatStandsStillIsNudged(t *testing.T) {
 			want   int
 		}{
 			{"nobody waits", func() {}, false, 0},
-			{"a group waits", func() { s.groups[&group{}] = true }, false, 10},
+			{"a group waits", func() { s.elsewhere["in a group"] = nil }, false, 10},
 			{"the change log goes on", func() {}, true, 0},
-			{"a new shape waits", func() { clear(s.groups); s.parked["id"] = &parked{} }, false, 10},
+			{"a new shape waits", func() { clear(s.elsewhere); s.elsewhere["new"] = nil }, false, 10},
 		} {
 			main(c.change)
 			nudges.Store(0)

@@ -146,7 +146,7 @@ func (g *group) firstRows(ctx context.Context, u *unit, end *change.Fragment) er
 	if err != nil {
 		return finalIfPermanent(fmt.Errorf("snapshot of shape %s: %w", rec.Handle, err))
 	}
-	g.s.c.cfg.Failpoint("after_snapshot_rows")
+	g.s.cfg.Failpoint("after_snapshot_rows")
 	err = g.s.state(ctx, rec.ID, rec.Handle, func(r *registry.Shape) {
 		r.Snapshot, r.SnapshotLSN = u.snap.String(), u.snap.LSN
 		r.StartLSN, r.StartSeq, r.History = end.LSN, 0, g.s.changes.HistoryID()
@@ -197,7 +197,7 @@ func (g *group) sweepSegments(ctx context.Context) error {
 }
 
 // park starts the creation of a shape with subqueries, or goes on with it.
-func (s *session) parkOuter(ctx context.Context, rec *registry.Shape, tail wire.Tail) error {
+func (s *groupSet) parkOuter(ctx context.Context, rec *registry.Shape, tail wire.Tail) error {
 	f, err := s.follow(rec, tail)
 	if err != nil {
 		return s.endRecord(ctx, rec, tail, err.Error())

@@ -27,7 +27,7 @@ func BenchmarkCheckpointOfParkedShapes(b *testing.B) {
 	b.Run("write", func(b *testing.B) {
 		began := cpuUsed()
 		for b.Loop() {
-			for p, at := range s.groupsAt() {
+			for p, at := range s.places() {
 				data, err := wire.EncodeCheckpoint(wire.Checkpoint{LSN: 1, Parked: at})
 				if err != nil {
 					b.Fatal(err)
@@ -39,7 +39,7 @@ func BenchmarkCheckpointOfParkedShapes(b *testing.B) {
 	})
 	b.Run("recover", func(b *testing.B) {
 		var handles []string
-		for _, at := range s.groupsAt() {
+		for _, at := range s.places() {
 			for _, a := range at {
 				handles = append(handles, a.Handles...)
 			}

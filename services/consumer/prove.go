@@ -3,7 +3,6 @@ package consumer
 import (
 	"context"
 	"fmt"
-	"sync/atomic"
 	"time"
 
 	"github.com/shapebus/shapebus/pkg/change"
@@ -11,15 +10,15 @@ import (
 )
 
 // expect begins to look for the proof of a snapshot that is about to be opened. Runs on the main loop.
-func (s *session) expect() *changelog.Awaited {
+func (s *mainLoop) expect() *changelog.Awaited {
 	s.snapshots++
-	return s.proofs.Expect(fmt.Sprintf("%s/%d/snapshot/%d", s.c.cfg.Name, s.began, s.snapshots))
+	return s.proofs.Expect(fmt.Sprintf("%s/%d/snapshot/%d", s.cfg.Name, s.began, s.snapshots))
 }
 
 // prove waits until the change log has shown that it goes on with what a
 // snapshot saw, whose message's record ends at lsn. It fails with errUnproven if
 // the change log goes on without it.
-func (s *session) prove(ctx context.Context, a *changelog.Awaited, lsn change.LSN) error {
+func (s *mainLoop) prove(ctx context.Context, a *changelog.Awaited, lsn change.LSN) error {
 	err := s.onMain(ctx, func(context.Context) error {
 		s.proofs.Stands(a, lsn, s.read.LSN)
 		return nil
@@ -28,7 +27,7 @@ func (s *session) prove(ctx context.Context, a *changelog.Awaited, lsn change.LS
 		return err
 	}
 	s.failedToNudge(ctx, s.barrier(ctx, a.Nudge))
-	t := time.NewTicker(s.c.cfg.Nudge)
+	t := time.NewTicker(s.cfg.Nudge)
 	defer t.Stop()
 	for {
 		select {
@@ -46,27 +45,6 @@ func (s *session) prove(ctx context.Context, a *changelog.Awaited, lsn change.LS
 }
 
 // forget stops looking for a proof.
-func (s *session) forget(ctx context.Context, a *changelog.Awaited) {
+func (s *mainLoop) forget(ctx context.Context, a *changelog.Awaited) {
 	_ = s.onMain(ctx, func(context.Context) error { s.proofs.Forget(a); return nil }) // else the session is over
-}
-
-// whileAny is ctx until all members are stopped.
-func whileAny(ctx context.Context, members []*parked) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancel(ctx)
-	var left atomic.Int64
-	left.Store(int64(len(members)))
-	stops := make([]func() bool, 0, len(members))
-	for _, p := range members {
-		stops = append(stops, context.AfterFunc(p.ctx, func() {
-			if left.Add(-1) == 0 {
-				cancel()
-			}
-		}))
-	}
-	return ctx, func() {
-		for _, stop := range stops {
-			stop()
-		}
-		cancel()
-	}
 }

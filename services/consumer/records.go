@@ -2,7 +2,6 @@ package consumer
 
 import (
 	"context"
-	"errors"
 	"strings"
 	"time"
 
@@ -22,7 +21,7 @@ type record struct {
 
 // noteRecord keeps what matters of a record that is new or has changed; nil
 // when it was removed. Runs on the main loop.
-func (s *session) noteRecord(id string, rec *registry.Shape) {
+func (s *mainLoop) noteRecord(id string, rec *registry.Shape) {
 	for _, q := range s.records[id].subqueries {
 		if of := s.dependsOn[q.Handle]; of != nil {
 			if delete(of, id); len(of) == 0 {
@@ -63,7 +62,7 @@ func (s *session) noteRecord(id string, rec *registry.Shape) {
 
 // endDependents ends the shapes that depend on one that has ended, with the same reason. Runs on
 // the main loop.
-func (s *session) endDependents(ctx context.Context, handle, reason string) error {
+func (s *mainLoop) endDependents(ctx context.Context, handle, reason string) error {
 	var ids []string
 	for id := range s.dependsOn[handle] {
 		ids = append(ids, id)
@@ -84,46 +83,16 @@ func (s *session) endDependents(ctx context.Context, handle, reason string) erro
 
 // keepInner takes back the deletion of a shape that others depend on: nobody
 // asks for it any more, so it goes with the last of them.
-func (s *session) keepInner(ctx context.Context, rec *registry.Shape) error {
+func (s *mainLoop) keepInner(ctx context.Context, rec *registry.Shape) error {
 	state := control.StateCreating
 	if s.live[rec.ID] != nil {
 		state = control.StateLive
-	} else if g := s.grouped[rec.ID]; g != nil && g.creating == nil {
-		state = control.StateLive
+	} else if o := s.elsewhere[rec.ID]; o != nil {
+		state = o.State(rec.ID)
 	}
 	return s.state(ctx, rec.ID, rec.Handle, func(r *registry.Shape) {
 		if r.State == control.StateDeleting {
 			r.State, r.Unasked = state, true
 		}
 	})
-}
-
-// sweepInner removes the inner shapes that nobody needs any more. They are left
-// alone for a while: the shape that one was made for may be about to come.
-func (s *session) sweepInner(ctx context.Context) error {
-	var ids []string
-	err := s.onMain(ctx, func(context.Context) error {
-		for id, r := range s.records {
-			if r.unasked && len(s.dependsOn[r.handle]) == 0 && time.Since(r.changed) > s.c.cfg.InnerGrace {
-				ids = append(ids, id)
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	for _, id := range ids {
-		_, err := s.shapes.Change(ctx, id, func(r *registry.Shape) bool {
-			if !r.Unasked || !r.Alive() || time.Since(r.Changed) <= s.c.cfg.InnerGrace { // wanted meanwhile
-				return false
-			}
-			r.State = control.StateDeleting
-			return true
-		})
-		if err != nil && !errors.Is(err, registry.ErrNotFound) {
-			return err
-		}
-	}
-	return nil
 }

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/shapebus/shapebus/internal/registry"
-	"github.com/shapebus/shapebus/internal/stream"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/control"
 	"github.com/shapebus/shapebus/pkg/wire"
@@ -79,11 +78,11 @@ func (s *session) recover(ctx context.Context) (changelog.Place, error) {
 	for _, p := range s.parts {
 		if p.phase == down {
 			s.log.ErrorContext(ctx, "a partition cannot be used; its shapes wait, all others go on", slog.Int("partition", p.N), slog.Any("error", p.why))
-			s.group.Go(func() error { return s.bringBack(ctx, p) })
+			s.tasks.Go(func() error { return s.bringBack(ctx, p) })
 		}
 	}
 	s.tellDown(ctx)
-	s.log.InfoContext(ctx, "partitions taken over", slog.Int("live_shapes", len(s.live)), slog.Int("parked_shapes", len(s.parked)),
+	s.log.InfoContext(ctx, "partitions taken over", slog.Int("live_shapes", len(s.live)), slog.Int("parked_shapes", len(s.elsewhere)),
 		slog.String("from_lsn", start.LSN.String()), slog.Uint64("from_seq", start.Seq))
 	return start, nil
 }
@@ -107,7 +106,7 @@ func (s *session) readTailsAtStart(ctx context.Context, records []*registry.Shap
 		if p.writer.Load() == nil {
 			continue
 		}
-		err := shapelog.ReadTails(ctx, s.js, s.c.cfg.Source, of[p.N], &all)
+		err := shapelog.ReadTails(ctx, s.js, s.cfg.Source, of[p.N], &all)
 		switch {
 		case err == nil:
 			all.Partitions[p.N] = true
@@ -118,17 +117,6 @@ func (s *session) readTailsAtStart(ctx context.Context, records []*registry.Shap
 		}
 	}
 	return all, nil
-}
-
-// gone is nil unless no partition at all can be used.
-func (s *session) gone(ctx context.Context) error {
-	if err := context.Cause(ctx); err != nil {
-		return err
-	}
-	if !s.c.cfg.NATS.IsConnected() {
-		return stream.ErrDisconnected
-	}
-	return nil
 }
 
 // uncover says in the record that no checkpoint covers the shape.
@@ -156,7 +144,7 @@ func (s *session) readCheckpoints(ctx context.Context) (map[int]wire.Checkpoint,
 		if p.writer.Load() == nil {
 			continue
 		}
-		c, _, err := registry.ReadCheckpoint(ctx, s.js, s.c.cfg.Source, p.N)
+		c, _, err := registry.ReadCheckpoint(ctx, s.js, s.cfg.Source, p.N)
 		if err != nil {
 			if s.gone(ctx) != nil {
 				return nil, changelog.Place{}, err
@@ -177,7 +165,7 @@ func (s *session) readCheckpoints(ctx context.Context) (map[int]wire.Checkpoint,
 			s.applied = changelog.Place{LSN: change.LSN(c.LSN), Seq: c.Seq}
 		}
 	}
-	s.c.stats.Applied.Store(uint64(s.applied.LSN))
+	s.stats.Applied.Store(uint64(s.applied.LSN))
 	return all, start, nil
 }
 
@@ -187,7 +175,7 @@ func (s *session) watchShapes(ctx context.Context) ([]*registry.Shape, map[strin
 	unreadable := map[string]error{}
 	loaded := make(chan struct{})
 	isLoaded := false
-	s.group.Go(func() error {
+	s.tasks.Go(func() error {
 		return s.shapes.Watch(ctx, func(e registry.Event) {
 			e = registry.Within(e, len(s.parts))
 			if !isLoaded {
@@ -200,7 +188,7 @@ func (s *session) watchShapes(ctx context.Context) ([]*registry.Shape, map[strin
 				}
 				return
 			}
-			_ = s.loop.Send(ctx, func(ctx context.Context) error { return s.recordChanged(ctx, e) }) // else the session is over
+			_ = s.calls.Send(ctx, func(ctx context.Context) error { return s.recordChanged(ctx, e) }) // else the session is over
 		}, func() { isLoaded = true; close(loaded) })
 	})
 	select {
@@ -222,10 +210,8 @@ func (s *session) recordChanged(ctx context.Context, e registry.Event) error {
 	s.noteRecord(e.ID, e.Shape)
 	if f := s.live[e.ID]; f != nil {
 		handle = f.Handle
-	} else if g := s.grouped[e.ID]; g != nil {
-		handle = g.handleOf(e.ID)
-	} else if p := s.parked[e.ID]; p != nil {
-		handle = p.handle
+	} else if o := s.elsewhere[e.ID]; o != nil {
+		handle = o.Handle(e.ID)
 	}
 	rec := e.Shape
 	if rec != nil && rec.State == control.StateDeleting && len(s.dependsOn[rec.Handle]) > 0 {
@@ -246,11 +232,11 @@ func (s *session) recordChanged(ctx context.Context, e registry.Event) error {
 	switch {
 	case rec == nil || handle != "":
 	case rec.State == control.StateCreating && !s.finished[rec.Handle] && len(rec.Subqueries) > 0:
-		return s.parkOuter(ctx, rec, wire.Tail{})
+		return s.groups.parkOuter(ctx, rec, wire.Tail{})
 	case rec.State == control.StateCreating && !s.finished[rec.Handle]: // else an echo of this session's own writes
-		s.park(ctx, rec, wire.Tail{}, true)
+		s.creator.park(ctx, rec, wire.Tail{}, true)
 	case rec.State == control.StateDeleting:
-		tail, err := shapelog.ReadTail(ctx, s.js, s.c.cfg.Source, rec.Partition, rec.Handle)
+		tail, err := shapelog.ReadTail(ctx, s.js, s.cfg.Source, rec.Partition, rec.Handle)
 		if err != nil && s.gone(ctx) != nil {
 			return err
 		}

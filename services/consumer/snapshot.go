@@ -7,8 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/shapebus/shapebus/internal/pg"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/topology"
@@ -70,7 +68,7 @@ func (b *batch) snapshot(ctx context.Context, members []*parked, done func([]*pa
 	err = <-failed
 	if errors.Is(proven(), changelog.ErrUnproven) {
 		b.disconnect(ctx)
-		b.s.c.reconnect()
+		b.s.pg.reconnect()
 	}
 	return err
 }
@@ -97,7 +95,7 @@ func (b *batch) open(ctx context.Context, members []*parked) (*snapshotOf, *pg.S
 		return nil, nil, nil, settleAll(ctx, members, err)
 	}
 	if b.conn == nil || b.conn.IsClosed() {
-		conn, err := pg.Connect(ctx, b.s.c.pgConfig)
+		conn, err := pg.Connect(ctx, b.s.pg.config)
 		if err != nil {
 			return fail(err)
 		}
@@ -127,26 +125,13 @@ func (b *batch) open(ctx context.Context, members []*parked) (*snapshotOf, *pg.S
 		b.s.forget(ctx, proof)
 		return fail(err)
 	}
-	b.s.c.cfg.Failpoint("snapshot_open")
+	b.s.cfg.Failpoint("snapshot_open")
 	// What is wrong with the table is wrong for all of them, so they learn it together.
 	if err := open.Guard(ctx, table); err != nil {
 		b.s.forget(ctx, proof)
 		return fail(errors.Join(finalIfPermanent(err), open.Close(context.WithoutCancel(ctx))))
 	}
 	return &snapshotOf{held: open.Snapshot, start: start, table: table, proof: proof, mark: open.Mark}, open, members, nil
-}
-
-// fence makes sure that the stream carries the table whole.
-func (s *session) fence(ctx context.Context, conn *pgx.Conn, schema, name string) (*pg.TableInfo, error) {
-	cfg := &s.c.cfg
-	table, err := pg.LookupTable(ctx, conn, schema, name, cfg.Publication)
-	if err != nil {
-		return nil, finalIfPermanent(err)
-	}
-	if table, err = s.c.tables.Prepare(ctx, conn, table); err != nil {
-		return nil, finalIfPermanent(err)
-	}
-	return table, nil
 }
 
 // pin finds where the members start to read the change log: at the oldest
@@ -161,7 +146,7 @@ func (b *batch) pin(ctx context.Context, members []*parked) (start changelog.Pla
 		b.s.visibility.Prune(now)
 		start = b.s.start()
 		for _, p := range members {
-			if b.s.parked[p.id] == p { // else its id has a new life by now
+			if b.s.elsewhere[p.id] == owner(p) { // else its id has a new life by now
 				b.s.pins[p.id] = start
 			}
 		}
@@ -205,7 +190,7 @@ func (b *batch) copyAll(ctx context.Context, members []*parked, snap *snapshotOf
 			err = <-copying
 		}
 		slow.Stop()
-		b.s.c.cfg.Failpoint("rows_read")
+		b.s.cfg.Failpoint("rows_read")
 		if err != nil {
 			b.disconnect(ctx)
 			p.alone = true

@@ -138,13 +138,13 @@ func (s *session) admit(ctx context.Context, e *entrant, outers *[]*entrant) err
 		if err := s.uncover(ctx, e.rec); err != nil {
 			return err
 		}
-		s.park(ctx, e.rec, e.tail, false)
+		s.creator.park(ctx, e.rec, e.tail, false)
 	case courseCreate:
-		s.park(ctx, e.rec, e.tail, false)
+		s.creator.park(ctx, e.rec, e.tail, false)
 	case courseFollow:
 		s.addLive(e.f)
 	case courseBegin:
-		return s.parkOuter(ctx, e.rec, e.tail)
+		return s.groups.parkOuter(ctx, e.rec, e.tail)
 	case courseGroup:
 		if reason := s.missing(e.rec); reason != "" {
 			return s.endRecord(ctx, e.rec, e.tail, reason)
@@ -184,11 +184,11 @@ func (s *session) resume(ctx context.Context, all []*entrant) error {
 		for _, m := range members {
 			followers = append(followers, m.f)
 		}
-		g := s.newGroup(followers, members[0].place, members[0].put)
-		if rec := members[0].rec; k.id != "" {
-			g.creating = &creation{rec: rec, f: members[0].f}
+		if k.id != "" {
+			s.groups.goOnCreating(ctx, members[0].rec, members[0].f, members[0].place, members[0].put)
+			continue
 		}
-		s.startGroup(ctx, g)
+		s.groups.goOn(ctx, followers, members[0].place, members[0].put)
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -57,7 +58,7 @@ func (s *session) trimChanges(ctx context.Context, trimmer *changelog.Trimmer) e
 	var low changelog.Place
 	for i, p := range s.parts {
 		c, ok, err := registry.ReadCheckpoint(ctx, s.js, s.c.cfg.Source, p.N)
-		if err != nil && s.c.stats.Down.has(p.N) {
+		if err != nil && s.c.down.has(p.N) {
 			return nil // that has been said
 		}
 		if err != nil || !ok || c.FloorLSN == 0 || s.changes.Foreign(c.History) {
@@ -99,10 +100,40 @@ func (s *session) sweep(ctx context.Context) error {
 
 func (s *session) sweepLogs(ctx context.Context) error {
 	for _, p := range s.parts {
-		if s.c.stats.Down.has(p.N) {
+		if s.c.down.has(p.N) {
 			continue
 		}
 		if err := p.Sweep(ctx, s.c.cfg.Retention); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sweepInner removes the inner shapes that nobody needs any more. They are left
+// alone for a while: the shape that one was made for may be about to come.
+func (s *session) sweepInner(ctx context.Context) error {
+	var ids []string
+	err := s.onMain(ctx, func(context.Context) error {
+		for id, r := range s.records {
+			if r.unasked && len(s.dependsOn[r.handle]) == 0 && time.Since(r.changed) > s.c.cfg.InnerGrace {
+				ids = append(ids, id)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		_, err := s.shapes.Change(ctx, id, func(r *registry.Shape) bool {
+			if !r.Unasked || !r.Alive() || time.Since(r.Changed) <= s.c.cfg.InnerGrace { // wanted meanwhile
+				return false
+			}
+			r.State = control.StateDeleting
+			return true
+		})
+		if err != nil && !errors.Is(err, registry.ErrNotFound) {
 			return err
 		}
 	}

@@ -73,8 +73,8 @@ func (g *group) openUnit(ctx context.Context, t reconcile.Txn) error {
 		}
 		o.Member = o.Rule.Join(own)
 	}
-	g.s.c.stats.Units.Add(1)
-	g.s.c.cfg.Failpoint("unit_open")
+	g.s.stats.Units.Add(1)
+	g.s.cfg.Failpoint("unit_open")
 	return g.await(ctx, u)
 }
 
@@ -104,7 +104,7 @@ func (g *group) snapshot(ctx context.Context, t reconcile.Txn) (*unit, error) {
 			return nil
 		})
 		if err == nil && all {
-			g.s.c.cfg.Failpoint("snapshot_open")
+			g.s.cfg.Failpoint("snapshot_open")
 			return u, nil
 		}
 		u.close(context.WithoutCancel(ctx))
@@ -124,13 +124,13 @@ func (g *group) await(ctx context.Context, u *unit) error {
 	if err := g.s.barrier(ctx, u.id); err != nil {
 		return err
 	}
-	g.s.c.cfg.Failpoint("unit_waits")
+	g.s.cfg.Failpoint("unit_waits")
 	return nil
 }
 
 // unproven gives up the unit: its snapshot must not be used.
 func (g *group) unproven() error {
-	g.s.c.reconnect()
+	g.s.pg.reconnect()
 	return changelog.ErrUnproven
 }
 
@@ -148,7 +148,7 @@ func (g *group) closeUnit(ctx context.Context, m stream.Received, c wire.Control
 	} else if err := g.firstRows(ctx, u, end); err != nil {
 		return err
 	}
-	g.s.c.cfg.Failpoint("unit_restated")
+	g.s.cfg.Failpoint("unit_restated")
 	aside := u.aside.Take()
 	g.setAside(aside)
 	for _, f := range g.members {
@@ -161,7 +161,7 @@ func (g *group) closeUnit(ctx context.Context, m stream.Received, c wire.Control
 	}
 	g.router.Take()
 	g.router.Reopen()
-	g.s.c.cfg.Failpoint("unit_marked")
+	g.s.cfg.Failpoint("unit_marked")
 	for i, set := range u.sets {
 		g.views[i] = set.Running()
 		g.touch(i, set)
@@ -214,13 +214,13 @@ func (g *group) restate(ctx context.Context, u *unit, end *change.Fragment) erro
 			}
 		})
 		end.End += change.OpStep
-		g.s.c.cfg.Failpoint("unit_row")
-		if g.router.Size() > g.s.c.cfg.PendingBytes {
+		g.s.cfg.Failpoint("unit_row")
+		if g.router.Size() > g.s.cfg.PendingBytes {
 			return g.flush(ctx)
 		}
 		return nil
 	})
-	g.s.c.stats.Restated.Add(rows)
+	g.s.stats.Restated.Add(rows)
 	if err != nil {
 		return finalIfPermanent(fmt.Errorf("read the rows whose membership changed: %w", err))
 	}

@@ -27,18 +27,29 @@ type unitConn struct {
 
 func (c *unitConn) conn() *pgx.Conn { return c.pool.Conn() }
 
+// unitConns are the connections for the snapshots of units. Safe for concurrent use.
+type unitConns struct {
+	pool         *pgxpool.Pool
+	later, first *ladder // who may take one: for units of live shapes, and for those in which shapes begin
+}
+
+// newUnitConns takes connections from a pool of maxUnits + maxFirstUnits.
+func newUnitConns(pool *pgxpool.Pool) *unitConns {
+	return &unitConns{pool: pool, later: newLadder(maxUnits), first: newLadder(maxFirstUnits)}
+}
+
 // connect waits until the group may have a connection.
 func (g *group) connect(ctx context.Context) (*unitConn, error) {
-	c := g.s.c
-	ladder := c.units
+	conns := g.s.conns
+	ladder := conns.later
 	if !g.began {
-		ladder = c.firstUnits
+		ladder = conns.first
 	}
 	give, err := ladder.take(ctx, g.anyMember().Outer.Depth)
 	if err != nil {
 		return nil, err
 	}
-	conn, err := c.unitPool.Acquire(ctx)
+	conn, err := conns.pool.Acquire(ctx)
 	if err != nil {
 		give()
 		return nil, fmt.Errorf("connect to Postgres: %w", err)
