@@ -8,7 +8,9 @@ import (
 	"time"
 
 	"github.com/shapebus/shapebus/internal/pg"
+	"github.com/shapebus/shapebus/services/consumer/create"
 	"github.com/shapebus/shapebus/services/consumer/follow"
+	"github.com/shapebus/shapebus/services/consumer/live"
 )
 
 // lookSoon has the tables looked at now.
@@ -39,7 +41,7 @@ func (s *session) watchCatalog(ctx context.Context) error {
 			return nil
 		}
 		if err != nil && !failing {
-			s.log.WarnContext(ctx, "cannot look at the tables of shapes; changes of theirs show late", slog.Any("error", err))
+			s.Log.WarnContext(ctx, "cannot look at the tables of shapes; changes of theirs show late", slog.Any("error", err))
 		}
 		failing = err != nil
 	}
@@ -47,7 +49,7 @@ func (s *session) watchCatalog(ctx context.Context) error {
 
 func (s *session) checkTables(ctx context.Context) error {
 	var asked map[uint32]*onTable // shapes that come meanwhile may know more than the answer
-	err := s.onMain(ctx, func(context.Context) error {
+	err := s.OnMain(ctx, func(context.Context) error {
 		asked = s.byTable(0)
 		return nil
 	})
@@ -55,7 +57,7 @@ func (s *session) checkTables(ctx context.Context) error {
 		return err
 	}
 	oids := slices.Collect(maps.Keys(asked))
-	conn, err := s.pg.pool.Acquire(ctx)
+	conn, err := s.Postgres.Pool.Acquire(ctx)
 	if err != nil {
 		return err
 	}
@@ -72,7 +74,7 @@ func (s *session) checkTables(ctx context.Context) error {
 	for oid, t := range tables {
 		now[oid] = t.Structure()
 	}
-	return s.onMain(ctx, func(ctx context.Context) error {
+	return s.OnMain(ctx, func(ctx context.Context) error {
 		for oid, on := range asked {
 			if err := s.endChanged(ctx, on, now[oid], tables[oid]); err != nil {
 				return err
@@ -87,7 +89,7 @@ func (s *session) checkTables(ctx context.Context) error {
 // onTable is the shapes of one table.
 type onTable struct {
 	begun  []*follow.Follower // with the main loop or behind it, in groups
-	parked []*parked          // being created
+	parked []*create.Parked   // being created
 }
 
 // byTable lists all shapes by the oids of their tables, or those of one table unless it is 0. Inner
@@ -101,20 +103,20 @@ func (s *session) byTable(only uint32) map[uint32]*onTable {
 		return all[oid]
 	}
 	if only != 0 {
-		if shapes := s.router.On(only); len(shapes) > 0 {
+		if shapes := s.Router.On(only); len(shapes) > 0 {
 			on(only).begun = shapes
 		}
 	} else {
-		for oid, shapes := range s.router.All() {
+		for oid, shapes := range s.Router.All() {
 			on(oid).begun = shapes
 		}
 	}
-	for oid, members := range s.groups.members(only) {
+	for oid, members := range s.groups.Members(only) {
 		o := on(oid)
 		o.begun = append(o.begun, members...)
 	}
-	for _, p := range s.creator.creating(only) {
-		o := on(p.table.Relation.OID)
+	for _, p := range s.creator.Creating(only) {
+		o := on(p.Table.Relation.OID)
 		o.parked = append(o.parked, p)
 	}
 	return all
@@ -127,18 +129,18 @@ func (s *session) endChanged(ctx context.Context, on *onTable, structure string,
 		if f.Structure == structure {
 			continue
 		}
-		if s.live[f.ID] != f && !s.runsElsewhere(f) {
+		if s.Live[f.ID] != f && !s.runsElsewhere(f) {
 			continue // it has ended meanwhile
 		}
-		if err := s.endRunning(ctx, f.ID, tableChanged(f.Table, now), true); err != nil {
+		if err := s.EndRunning(ctx, f.ID, live.TableChanged(f.Table, now), true); err != nil {
 			return err
 		}
 	}
 	for _, p := range on.parked {
-		if p.structure == structure || s.elsewhere[p.id] != owner(p) {
+		if p.Structure == structure || s.Elsewhere[p.ID] != live.Owner(p) {
 			continue
 		}
-		if err := s.creator.stop(ctx, p, tableChanged(p.table, now), true); err != nil {
+		if err := s.creator.Stop(ctx, p, live.TableChanged(p.Table, now), true); err != nil {
 			return err
 		}
 	}
@@ -148,8 +150,8 @@ func (s *session) endChanged(ctx context.Context, on *onTable, structure string,
 // usedTables are the oids of the tables of all shapes that have not ended. Inner shapes are among them.
 func (s *session) usedTables(ctx context.Context) (map[uint32]bool, error) {
 	used := map[uint32]bool{}
-	err := s.onMain(ctx, func(context.Context) error {
-		for table := range s.shapesOn {
+	err := s.OnMain(ctx, func(context.Context) error {
+		for table := range s.ShapesOn {
 			used[table] = true
 		}
 		return nil
@@ -159,21 +161,21 @@ func (s *session) usedTables(ctx context.Context) (map[uint32]bool, error) {
 
 // endOnTable ends all shapes of a table.
 func (s *session) endOnTable(ctx context.Context, oid uint32, reason string) error {
-	return s.onMain(ctx, func(ctx context.Context) error {
+	return s.OnMain(ctx, func(ctx context.Context) error {
 		on := s.byTable(0)[oid]
 		if on == nil {
 			return nil
 		}
 		for _, f := range on.begun {
-			if s.live[f.ID] == f || s.runsElsewhere(f) {
-				if err := s.endRunning(ctx, f.ID, reason, true); err != nil {
+			if s.Live[f.ID] == f || s.runsElsewhere(f) {
+				if err := s.EndRunning(ctx, f.ID, reason, true); err != nil {
 					return err
 				}
 			}
 		}
 		for _, k := range on.parked {
-			if s.elsewhere[k.id] == owner(k) {
-				if err := s.creator.stop(ctx, k, reason, true); err != nil {
+			if s.Elsewhere[k.ID] == live.Owner(k) {
+				if err := s.creator.Stop(ctx, k, reason, true); err != nil {
 					return err
 				}
 			}
@@ -184,6 +186,6 @@ func (s *session) endOnTable(ctx context.Context, oid uint32, reason string) err
 
 // runsElsewhere reports whether a shape runs and is not live. Runs on the main loop.
 func (s *session) runsElsewhere(f *follow.Follower) bool {
-	o := s.elsewhere[f.ID]
+	o := s.Elsewhere[f.ID]
 	return o != nil && o.Handle(f.ID) == f.Handle
 }

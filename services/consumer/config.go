@@ -11,6 +11,8 @@ import (
 	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/internal/service"
 	"github.com/shapebus/shapebus/pkg/topology"
+	"github.com/shapebus/shapebus/services/consumer/group"
+	"github.com/shapebus/shapebus/services/consumer/live"
 	"github.com/shapebus/shapebus/services/consumer/tables"
 )
 
@@ -52,13 +54,13 @@ type Consumer struct {
 	cfg   Config
 	log   *slog.Logger
 	ready chan struct{}
-	stats stats
+	stats live.Stats
 	down  downs
 	harm  tables.Harm
 
 	// Set by Run before anything uses them.
-	pg     *postgres
-	conns  *unitConns
+	pg     *live.Postgres
+	conns  *group.Conns
 	shapes *registry.Shapes
 	tables *tables.Preparer
 

@@ -43,7 +43,7 @@ func (s *session) describedAgain(ctx context.Context, c wire.Control) error {
 	now, at, err := s.lookBehind(looking, c)
 	if err != nil {
 		if ctx.Err() == nil {
-			s.log.WarnContext(ctx, "cannot look at a table that may have changed; a change of it shows late", slog.Uint64("oid", uint64(c.OID)), slog.Any("error", err))
+			s.Log.WarnContext(ctx, "cannot look at a table that may have changed; a change of it shows late", slog.Uint64("oid", uint64(c.OID)), slog.Any("error", err))
 		}
 		s.blind = time.Now()
 		s.lookSoon()
@@ -62,7 +62,7 @@ func (s *session) describedAgain(ctx context.Context, c wire.Control) error {
 
 // lookBehind reads a table as it is at an LSN or later, behind the transaction that described it; nil when it is gone.
 func (s *session) lookBehind(ctx context.Context, c wire.Control) (*pg.TableInfo, change.LSN, error) {
-	conn, err := s.pg.pool.Acquire(ctx)
+	conn, err := s.Postgres.Pool.Acquire(ctx)
 	if err != nil {
 		return nil, 0, err
 	}

@@ -16,6 +16,9 @@ import (
 	"github.com/shapebus/shapebus/internal/service"
 	"github.com/shapebus/shapebus/pkg/topology"
 	"github.com/shapebus/shapebus/services/consumer/changelog"
+	"github.com/shapebus/shapebus/services/consumer/create"
+	"github.com/shapebus/shapebus/services/consumer/group"
+	"github.com/shapebus/shapebus/services/consumer/live"
 	"github.com/shapebus/shapebus/services/consumer/plane"
 	"github.com/shapebus/shapebus/services/consumer/shapelog"
 	"github.com/shapebus/shapebus/services/consumer/tables"
@@ -54,13 +57,13 @@ func (c *Consumer) Run(ctx context.Context) error {
 	defer pool.Close()
 	poolConfig = poolConfig.Copy()
 	poolConfig.ConnConfig = cfg
-	poolConfig.MaxConns, poolConfig.MaxConnIdleTime = maxUnits+maxFirstUnits, time.Minute
+	poolConfig.MaxConns, poolConfig.MaxConnIdleTime = group.MaxUnits+group.MaxFirstUnits, time.Minute
 	units, err := pgxpool.NewWithConfig(ctx, poolConfig)
 	if err != nil {
 		return fmt.Errorf("prepare the connection pool: %w", err)
 	}
 	defer units.Close()
-	c.pg, c.conns = newPostgres(cfg, pool, units), newUnitConns(units)
+	c.pg, c.conns = live.NewPostgres(cfg, pool, units), group.NewConns(units)
 	js, err := jetstream.New(c.cfg.NATS)
 	if err != nil {
 		return fmt.Errorf("consumer: %w", err)
@@ -74,13 +77,13 @@ func (c *Consumer) Run(ctx context.Context) error {
 		if err == nil {
 			break
 		}
-		if _, ok := errors.AsType[*final](err); ok || errors.Is(err, topology.ErrNoAtomicBatches) {
+		if _, ok := errors.AsType[*live.Final](err); ok || errors.Is(err, topology.ErrNoAtomicBatches) {
 			return err
 		}
 		c.stats.Retry(ctx, c.log, "get ready", err, &pause)
 	}
 	requests, err := plane.Serve(ctx, plane.Config{
-		Source: c.cfg.Source, NATS: c.cfg.NATS, JS: js, Pool: c.pg.pool, Shapes: c.shapes, Tables: c.tables, Publication: c.cfg.Publication,
+		Source: c.cfg.Source, NATS: c.cfg.NATS, JS: js, Pool: c.pg.Pool, Shapes: c.shapes, Tables: c.tables, Publication: c.cfg.Publication,
 		Slot: c.cfg.Slot, Partitions: c.cfg.Partitions, Version: c.cfg.Version, Log: c.log,
 	})
 	if err != nil {
@@ -110,12 +113,12 @@ func (c *Consumer) prepare(ctx context.Context, js jetstream.JetStream) error {
 		return err
 	}
 	c.tables = tables.NewPreparer(tables.Config{
-		Pool: c.pg.pool, Records: prepared, Publication: c.cfg.Publication, LockTimeout: c.cfg.LockTimeout, Grace: c.cfg.TableGrace,
+		Pool: c.pg.Pool, Records: prepared, Publication: c.cfg.Publication, LockTimeout: c.cfg.LockTimeout, Grace: c.cfg.TableGrace,
 		LookEvery: c.cfg.CatalogInterval, Harm: &c.harm, Log: c.log, Failpoint: c.cfg.Failpoint,
 	})
 	_, err = shapes.EnsureSource(ctx, registry.Source{Partitions: c.cfg.Partitions, Publication: c.cfg.Publication, Slot: c.cfg.Slot})
 	if errors.Is(err, registry.ErrSetUpOtherwise) {
-		return &final{err}
+		return &live.Final{Err: err}
 	}
 	if err != nil {
 		return err
@@ -176,33 +179,33 @@ func (c *Consumer) session(ctx context.Context, js jetstream.JetStream) error {
 	}()
 	defer func() { release(); <-held; cancel(nil) }()
 
-	l := newMainLoop(&loopConfig{
+	l := live.NewLoop(&live.Config{
 		Name: c.cfg.Name, Source: src, NATS: c.cfg.NATS, Checkpoint: c.cfg.Checkpoint, PendingBytes: c.cfg.PendingBytes, RecentBytes: c.cfg.RecentBytes,
 		Nudge: c.cfg.Nudge, Snapshots: c.cfg.Snapshots, Failpoint: c.cfg.Failpoint,
 	}, &c.stats, c.log)
-	l.js, l.changes, l.shapes, l.relations, l.preparer, l.pg = js, changelog.NewLog(js, changes), c.shapes, relations, c.tables, c.pg
-	l.feed = changelog.NewFeed(src, relations)
-	l.sets = valuesets.NewSets(valuesets.Config{
-		JS: js, Source: src, Replicas: c.cfg.ShapeLogs.Replicas, Log: c.log, Values: &c.stats.Values, Trouble: &c.stats.Trouble, Poisoned: l.poisonedSet,
+	l.JS, l.Changes, l.Shapes, l.Relations, l.Preparer, l.Postgres = js, changelog.NewLog(js, changes), c.shapes, relations, c.tables, c.pg
+	l.Feed = changelog.NewFeed(src, relations)
+	l.Sets = valuesets.NewSets(valuesets.Config{
+		JS: js, Source: src, Replicas: c.cfg.ShapeLogs.Replicas, Log: c.log, Values: &c.stats.Values, Trouble: &c.stats.Trouble, Poisoned: l.PoisonedSet,
 	})
 	s := &session{
-		mainLoop: l, c: c, lease: lease, creator: newCreator(l), groups: newGroupSet(l, c.conns),
+		Loop: l, c: c, lease: lease, creator: create.NewCreator(l), groups: group.NewGroups(l, c.conns),
 		look: make(chan struct{}, 1), truncations: truncations{}, barriers: map[string]chan struct{}{},
 	}
-	l.above = s
+	l.Above = s
 	s.keeper = c.tables.NewKeeper(s.usedTables, s.endOnTable)
 	logs := &shapelog.Config{
 		NATS: c.cfg.NATS, JS: js, Source: src, WindowBytes: c.cfg.WindowBytes, Stall: c.cfg.Stall, SegmentBytes: c.cfg.SnapshotBytes,
 		Builders: shapelog.NewBuilders(), Messages: &c.stats.Appended, Bytes: &c.stats.Bytes, Failpoint: c.cfg.Failpoint,
 	}
 	for n := range c.cfg.Partitions {
-		s.parts = append(s.parts, &partition{Partition: shapelog.NewPartition(logs, n), since: time.Now(), pause: service.Backoff{Most: maxReturn}})
+		s.Parts = append(s.Parts, &live.Partition{Partition: shapelog.NewPartition(logs, n), Since: time.Now(), Pause: service.Backoff{Most: maxReturn}})
 	}
 	if err := s.openParts(ctx); err != nil {
-		s.closeParts()
+		s.CloseParts()
 		return err
 	}
-	if err := s.run(ctx, s.main); err != nil {
+	if err := s.Run(ctx, s.main); err != nil {
 		return err
 	}
 	return context.Cause(ctx)
@@ -212,7 +215,7 @@ func (c *Consumer) session(ctx context.Context, js jetstream.JetStream) error {
 // what commits before, nobody will tell of: no snapshot may be older. A change log with a
 // message in it has had its slot.
 func (c *Consumer) slotIsThere(ctx context.Context) error {
-	conn, err := c.pg.pool.Acquire(ctx)
+	conn, err := c.pg.Pool.Acquire(ctx)
 	if err != nil {
 		return fmt.Errorf("connect to Postgres: %w", err)
 	}

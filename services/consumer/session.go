@@ -10,19 +10,22 @@ import (
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/wire"
 	"github.com/shapebus/shapebus/services/consumer/changelog"
+	"github.com/shapebus/shapebus/services/consumer/create"
 	"github.com/shapebus/shapebus/services/consumer/follow"
+	"github.com/shapebus/shapebus/services/consumer/group"
+	"github.com/shapebus/shapebus/services/consumer/live"
 	"github.com/shapebus/shapebus/services/consumer/tables"
 )
 
 // session is the time during which this process holds the lease: a main loop, and what is built on it.
 type session struct {
-	*mainLoop
+	*live.Loop
 
 	c       *Consumer
 	lease   *registry.Lease
 	keeper  *tables.Keeper
-	creator *creator
-	groups  *groupSet
+	creator *create.Creator
+	groups  *group.Groups
 	look    chan struct{} // asks for a look at the catalog before its time
 
 	// The main loop's.
@@ -41,43 +44,43 @@ func (s *session) main(ctx context.Context) error {
 		return err
 	}
 	messages := make(chan stream.Change, 1)
-	s.tasks.Go(func() error { return s.changes.Feed(ctx, start, messages) })
-	s.tasks.Go(func() error { return s.watchCatalog(ctx) })
-	s.tasks.Go(func() error { return s.keeper.Watch(ctx) })
-	s.tasks.Go(func() error { return s.keeper.WatchHarm(ctx) })
-	s.tasks.Go(func() error { return s.trim(ctx) })
-	s.tasks.Go(func() error {
-		return s.keepMoving(ctx, func(ctx context.Context) { s.nudge(ctx, "nudge") })
+	s.Tasks.Go(func() error { return s.Changes.Feed(ctx, start, messages) })
+	s.Tasks.Go(func() error { return s.watchCatalog(ctx) })
+	s.Tasks.Go(func() error { return s.keeper.Watch(ctx) })
+	s.Tasks.Go(func() error { return s.keeper.WatchHarm(ctx) })
+	s.Tasks.Go(func() error { return s.trim(ctx) })
+	s.Tasks.Go(func() error {
+		return s.KeepMoving(ctx, func(ctx context.Context) { s.Nudge(ctx, "nudge") })
 	})
-	for _, p := range s.parts {
-		s.tasks.Go(func() error { return p.PurgeCheckpoints(ctx, s.log) })
+	for _, p := range s.Parts {
+		s.Tasks.Go(func() error { return p.PurgeCheckpoints(ctx, s.Log) })
 	}
-	return s.serve(ctx, messages)
+	return s.Serve(ctx, messages)
 }
 
 // What the main loop asks and tells of what is built on it.
 
 // Leave puts shapes that have to leave the main loop into groups.
-func (s *session) Leave(ctx context.Context, shapes []*follow.Follower) { s.groups.leave(ctx, shapes) }
+func (s *session) Leave(ctx context.Context, shapes []*follow.Follower) { s.groups.Leave(ctx, shapes) }
 
 // Places are the places of the groups, by partition.
-func (s *session) Places() map[int][]wire.ParkedAt { return s.groups.places() }
+func (s *session) Places() map[int][]wire.ParkedAt { return s.groups.Places() }
 
 // Behind reports whether there are groups.
-func (s *session) Behind() bool { return len(s.groups.all) > 0 }
+func (s *session) Behind() bool { return len(s.groups.All) > 0 }
 
 // Floors are where the groups start to read.
-func (s *session) Floors() iter.Seq[changelog.Place] { return s.groups.floors() }
+func (s *session) Floors() iter.Seq[changelog.Place] { return s.groups.Floors() }
 
 // Lost takes out the shapes of a partition that cannot be written.
 func (s *session) Lost(partition int, why error) int {
-	return s.creator.lost(partition, why) + s.groups.lost(partition)
+	return s.creator.Lost(partition, why) + s.groups.Lost(partition)
 }
 
 // Down tries to bring a partition back.
-func (s *session) Down(ctx context.Context, p *partition) {
+func (s *session) Down(ctx context.Context, p *live.Partition) {
 	s.tellDown(ctx)
-	s.tasks.Go(func() error { return s.bringBack(ctx, p) })
+	s.Tasks.Go(func() error { return s.bringBack(ctx, p) })
 }
 
 // Fragment notes truncations, which may explain new files.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/pkg/topology"
+	"github.com/shapebus/shapebus/services/consumer/live"
 	"github.com/shapebus/shapebus/services/consumer/shapelog"
 )
 
@@ -14,26 +15,26 @@ import (
 // session would not know of it. Runs on the main loop.
 func (s *session) poisonedRecord(ctx context.Context, e registry.Event) error {
 	s.sayUnreadable(ctx, e)
-	s.noteRecord(e.ID, nil)
-	return s.endRunning(ctx, e.ID, fmt.Sprintf("%v; create it again once the record is removed", e.Err), false)
+	s.NoteRecord(e.ID, nil)
+	return s.EndRunning(ctx, e.ID, fmt.Sprintf("%v; create it again once the record is removed", e.Err), false)
 }
 
 // sayUnreadable says that a record cannot be read, and what to do about it.
 func (s *session) sayUnreadable(ctx context.Context, e registry.Event) {
-	s.log.ErrorContext(ctx, "a shape's record cannot be read; the shape ends", slog.String("shape", e.ID), slog.Any("error", e.Err),
+	s.Log.ErrorContext(ctx, "a shape's record cannot be read; the shape ends", slog.String("shape", e.ID), slog.Any("error", e.Err),
 		slog.String("fix", fmt.Sprintf("nats kv del %s %s", s.c.cfg.Source.ShapeBucket(), e.ID)))
-	s.stats.Poison.Add(1)
+	s.Stats.Poison.Add(1)
 }
 
 // endUnreadable gives their last word to the logs of shapes whose records cannot
 // be read: nobody follows them. Runs on the main loop, or before it.
-func (s *session) endUnreadable(ctx context.Context, parts []*partition, bad map[string]error) error {
+func (s *session) endUnreadable(ctx context.Context, parts []*live.Partition, bad map[string]error) error {
 	if len(bad) == 0 {
 		return nil
 	}
 	src := s.c.cfg.Source
 	for _, p := range parts {
-		if p.phase != up {
+		if p.Phase != live.Up {
 			continue
 		}
 		subjects, err := p.Logs(ctx)
@@ -46,12 +47,12 @@ func (s *session) endUnreadable(ctx context.Context, parts []*partition, bad map
 			if reason == nil {
 				continue
 			}
-			tail, err := shapelog.ReadTail(ctx, s.js, src, p.N, handle)
+			tail, err := shapelog.ReadTail(ctx, s.JS, src, p.N, handle)
 			if err != nil || tail.Ended {
 				continue // one without a readable end has no readers that could be told
 			}
-			l := s.logOf(p.N, handle, tail)
-			if err := s.endLog(ctx, &l, reason.Error()+"; create it again once the record is removed", false); err != nil {
+			l := s.LogOf(p.N, handle, tail)
+			if err := s.EndLog(ctx, &l, reason.Error()+"; create it again once the record is removed", false); err != nil {
 				return err
 			}
 		}
