@@ -175,7 +175,7 @@ func (s *session) takeIn(ctx context.Context, t *takeover) error {
 	p.Phase = live.Catching
 	s.WatchWriter(ctx, p, t.writer)
 	s.watchSets(ctx, t.records, t.tails)
-	q := s.creator.NewPursuit(func(ctx context.Context) error { return s.raise(ctx, t) })
+	q := s.creator.NewCatchUp(func(ctx context.Context) error { return s.raise(ctx, t) })
 	for _, e := range t.entrants {
 		delete(s.Finished, e.rec.Handle)
 		if e.f == nil {
@@ -212,7 +212,7 @@ func (s *session) superseded(e *entrant) bool {
 
 // comeBack takes a partition's plain shapes to the main loop, and the others
 // behind them. Not on the main loop.
-func (s *session) comeBack(ctx context.Context, t *takeover, q *create.Pursuit) error {
+func (s *session) comeBack(ctx context.Context, t *takeover, q *create.CatchUp) error {
 	if len(q.Members) > 0 {
 		err := q.Run(ctx, false)
 		if _, ok := errors.AsType[*live.Final](err); ok { // no shape can go on

@@ -93,8 +93,8 @@ func (s *session) Fragment(table uint32, f *change.Fragment) {
 // Described has harm looked for.
 func (s *session) Described() { s.keeper.Suspect() }
 
-// Barrier wakes who waits for a barrier, and looks at a table that Postgres has described again.
-func (s *session) Barrier(ctx context.Context, c wire.Control) error {
+// BarrierRead wakes who waits for a barrier, and looks at a table that Postgres has described again.
+func (s *session) BarrierRead(ctx context.Context, c wire.Control) error {
 	s.barrierRead(c.Payload)
 	if c.OID != 0 {
 		return s.describedAgain(ctx, c)

@@ -17,10 +17,10 @@ import (
 	"github.com/shapebus/shapebus/services/consumer/shapelog"
 )
 
-// Pursuit is parked shapes on their way from where they begin to read the
+// CatchUp is parked shapes on their way from where they begin to read the
 // change log to where the main loop is. They read it together: each passes over what its log
 // or its snapshot holds. It belongs to one goroutine, and to the main loop while that one waits for it.
-type Pursuit struct {
+type CatchUp struct {
 	s       *Creator
 	Members []*Parked
 	feed    *changelog.Feed
@@ -51,7 +51,7 @@ func (s *Creator) catchUp(ctx context.Context, members []*Parked, known bool) er
 	if err != nil || len(members) == 0 {
 		return err
 	}
-	q := s.NewPursuit(nil)
+	q := s.NewCatchUp(nil)
 	q.Members = members
 	for _, p := range members {
 		q.router.Add(p.f)
@@ -63,14 +63,14 @@ func (s *Creator) catchUp(ctx context.Context, members []*Parked, known bool) er
 	return q.Settle(ctx, err)
 }
 
-// NewPursuit makes one without members. back raises the partition with which they come back, once
+// NewCatchUp makes one without members. back raises the partition with which they come back, once
 // they are with the main loop; nil if they do not.
-func (s *Creator) NewPursuit(back func(context.Context) error) *Pursuit {
-	return &Pursuit{s: s, back: back, feed: changelog.NewFeed(s.Cfg.Source, s.Relations), router: follow.NewRouter(nil)}
+func (s *Creator) NewCatchUp(back func(context.Context) error) *CatchUp {
+	return &CatchUp{s: s, back: back, feed: changelog.NewFeed(s.Cfg.Source, s.Relations), router: follow.NewRouter(nil)}
 }
 
 // TakeBack adds a shape that was live and catches up from a place. Runs on the main loop.
-func (q *Pursuit) TakeBack(ctx context.Context, rec *registry.Shape, tail wire.Tail, f *follow.Follower, from changelog.Place) {
+func (q *CatchUp) TakeBack(ctx context.Context, rec *registry.Shape, tail wire.Tail, f *follow.Follower, from changelog.Place) {
 	p := q.s.newParked(ctx, rec, tail)
 	p.behind, p.from, p.f = true, from, f
 	q.s.Elsewhere[p.ID] = p
@@ -79,7 +79,7 @@ func (q *Pursuit) TakeBack(ctx context.Context, rec *registry.Shape, tail wire.T
 }
 
 // Settle settles all members with one error.
-func (q *Pursuit) Settle(ctx context.Context, err error) error {
+func (q *CatchUp) Settle(ctx context.Context, err error) error {
 	for _, p := range q.Members {
 		q.router.Remove(p.f)
 	}
@@ -88,7 +88,7 @@ func (q *Pursuit) Settle(ctx context.Context, err error) error {
 
 // Run settles those members that end on the way. An error is the others'.
 // known says that the members come from one snapshot of this session.
-func (q *Pursuit) Run(ctx context.Context, known bool) error {
+func (q *CatchUp) Run(ctx context.Context, known bool) error {
 	s := q.s
 	// The change log passes the snapshot's LSN soon, however idle the database is. It has
 	// passed it where that is known.
@@ -148,7 +148,7 @@ func (q *Pursuit) Run(ctx context.Context, known bool) error {
 
 // atMain is the main loop's place, if the members have all that it has read. The
 // sequence that their checkpoint names may be that of another stream.
-func (q *Pursuit) atMain(ctx context.Context) (at changelog.Place, ok bool, err error) {
+func (q *CatchUp) atMain(ctx context.Context) (at changelog.Place, ok bool, err error) {
 	err = q.s.OnMain(ctx, func(context.Context) error {
 		at, ok = q.s.Read, q.s.Open == 0
 		for _, p := range q.Members {
@@ -160,7 +160,7 @@ func (q *Pursuit) atMain(ctx context.Context) (at changelog.Place, ok bool, err 
 }
 
 // next waits for the next message, or for all members to be stopped.
-func (q *Pursuit) next(ctx context.Context, r *stream.Changes) (stream.Change, error) {
+func (q *CatchUp) next(ctx context.Context, r *stream.Changes) (stream.Change, error) {
 	ctx, cancel := whileAny(ctx, q.Members)
 	defer cancel()
 	return r.Next(ctx)
@@ -168,7 +168,7 @@ func (q *Pursuit) next(ctx context.Context, r *stream.Changes) (stream.Change, e
 
 // lost lets those members end that needed what the change log has lost between
 // the reader's place and m.
-func (q *Pursuit) lost(ctx context.Context, m *stream.Change) error {
+func (q *CatchUp) lost(ctx context.Context, m *stream.Change) error {
 	for _, p := range slices.Clone(q.Members) {
 		if max(p.has(), m.From.Whole()) >= m.Lost {
 			continue
@@ -185,14 +185,14 @@ func (q *Pursuit) lost(ctx context.Context, m *stream.Change) error {
 func (p *Parked) has() change.LSN { return max(p.rec.StartLSN, 1, p.f.Has()+1) - 1 }
 
 // leave settles a member that does not go on.
-func (q *Pursuit) leave(ctx context.Context, p *Parked, err error) error {
+func (q *CatchUp) leave(ctx context.Context, p *Parked, err error) error {
 	q.router.Remove(p.f)
 	q.Members = slices.DeleteFunc(q.Members, func(o *Parked) bool { return o == p })
 	return p.settle(ctx, err)
 }
 
 // sweep lets those members leave that have ended or were stopped.
-func (q *Pursuit) sweep(ctx context.Context) error {
+func (q *CatchUp) sweep(ctx context.Context) error {
 	for _, p := range slices.Clone(q.Members) {
 		var err error
 		switch {
@@ -209,7 +209,7 @@ func (q *Pursuit) sweep(ctx context.Context) error {
 }
 
 // whole reports whether all members still go on. Runs on the main loop.
-func (q *Pursuit) whole() bool {
+func (q *CatchUp) whole() bool {
 	return !slices.ContainsFunc(q.Members, func(p *Parked) bool {
 		return q.s.Elsewhere[p.ID] != live.Owner(p) || p.f.Ended != "" || p.cause() != nil
 	})
@@ -217,7 +217,7 @@ func (q *Pursuit) whole() bool {
 
 // replay offers one message to the members, and appends what comes of it. The
 // ended of those who cannot go on is set.
-func (q *Pursuit) replay(ctx context.Context, m stream.Received) (change.LSN, error) {
+func (q *CatchUp) replay(ctx context.Context, m stream.Received) (change.LSN, error) {
 	lsn, err := q.feed.Read(ctx, m,
 		func(c wire.Control) error {
 			for _, p := range q.Members {
@@ -257,7 +257,7 @@ func (q *Pursuit) replay(ctx context.Context, m stream.Received) (change.LSN, er
 	return lsn, nil
 }
 
-func (q *Pursuit) flush(ctx context.Context) error {
+func (q *CatchUp) flush(ctx context.Context) error {
 	for _, f := range q.router.Take() {
 		if f.Ended != "" {
 			continue
@@ -274,7 +274,7 @@ func (q *Pursuit) flush(ctx context.Context) error {
 // snapshots hold and the main loop has not gone too far beyond. If they are
 // further, they wait for the main loop to come: a checkpoint that covers a
 // shape must cover all that its snapshot held.
-func (q *Pursuit) join(ctx context.Context, at changelog.Place) (joined bool, err error) {
+func (q *CatchUp) join(ctx context.Context, at changelog.Place) (joined bool, err error) {
 	s := q.s
 	for _, p := range q.Members {
 		if p.f.Held != nil {
@@ -319,7 +319,7 @@ func (q *Pursuit) join(ctx context.Context, at changelog.Place) (joined bool, er
 // joinNear joins without a reader, which costs a hundred shapes, if the main
 // loop still holds all that the members have to read once it has passed their
 // snapshot. Where it does not, what they have read of it they pass over when they read it again.
-func (q *Pursuit) joinNear(ctx context.Context) (joined bool, err error) {
+func (q *CatchUp) joinNear(ctx context.Context) (joined bool, err error) {
 	s, first := q.s, q.Members[0].rec
 	for {
 		if err := q.sweep(ctx); err != nil || len(q.Members) == 0 {
@@ -354,7 +354,7 @@ func (q *Pursuit) joinNear(ctx context.Context) (joined bool, err error) {
 
 // meet brings parked shapes from where they are to where the main loop is, and
 // makes them live. Runs on the main loop.
-func (s *Creator) meet(ctx context.Context, q *Pursuit, at changelog.Place) (bool, error) {
+func (s *Creator) meet(ctx context.Context, q *CatchUp, at changelog.Place) (bool, error) {
 	messages, ok := s.Recent.From(at.Seq+1, nil)
 	if !ok {
 		return false, nil

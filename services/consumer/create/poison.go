@@ -8,7 +8,7 @@ import (
 )
 
 // spare lets the members end that a change log message concerns which cannot be read.
-func (q *Pursuit) spare(err error) error {
+func (q *CatchUp) spare(err error) error {
 	e, ok := errors.AsType[*changelog.PoisonError](err)
 	if !ok {
 		return err

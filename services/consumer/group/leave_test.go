@@ -24,7 +24,7 @@ const innerHandle = "0123456789abcdef-1"
 
 // crowdAbove is above a main loop with groups and nothing else.
 type crowdAbove struct {
-	live.Nobody
+	live.Above
 
 	groups *Groups
 }

@@ -99,7 +99,7 @@ func (s *Loop) drop(ctx context.Context, p *Partition, why error) {
 }
 
 // enter changes the partition's phase. Runs on the main loop.
-func (p *Partition) enter(to phase, why error) {
+func (p *Partition) enter(to Phase, why error) {
 	if to == Down && p.Phase != Down && p.Why != nil {
 		p.Phase, p.Why = to, why // since the first time: it has not been up in between
 		return

@@ -53,15 +53,15 @@ type Loop struct {
 	Ctx       context.Context //nolint:containedctx // ends with the session; for work that outlives what started it
 	enders    chan struct{}   // one token per ended shape that may be cleared away
 	Sets      *valuesets.Sets
-	Above     above
+	Above     Above // set before the loop runs
 	Began     int64 // when the session did; makes the names of what it makes differ from those of others
 
 	Calls *service.Loop // runs functions on the main loop, which owns everything below
 
 	verdictsOf map[int]chan struct{}                // closed when the verdicts of a partition are followed
 	dependents map[string]map[*follow.Follower]bool // live outer shapes, by the handle of an inner one
-	LiveSets   liveSets
-	Records    map[string]record          // by id, of shapes that have not ended
+	LiveSets   LiveSets
+	Records    map[string]Record          // by id, of shapes that have not ended
 	ShapesOn   map[uint32]int             // how many of records are on a table, by its oid
 	DependsOn  map[string]map[string]bool // ids of shapes, by the handle of an inner one
 	Ended      map[string]time.Time       // when the shapes ended whose records are kept, by id
@@ -93,7 +93,7 @@ type Loop struct {
 
 // NewLoop prepares a main loop. What is not of its own, the caller sets.
 func NewLoop(cfg *Config, stats *Stats, log *slog.Logger) *Loop {
-	live := liveSets{}
+	live := LiveSets{}
 	return &Loop{
 		Cfg: cfg, Stats: stats, Log: log,
 		enders:     make(chan struct{}, endsAtOnce),
@@ -101,7 +101,7 @@ func NewLoop(cfg *Config, stats *Stats, log *slog.Logger) *Loop {
 		LiveSets:   live,
 		verdictsOf: map[int]chan struct{}{},
 		dependents: map[string]map[*follow.Follower]bool{},
-		Records:    map[string]record{},
+		Records:    map[string]Record{},
 		ShapesOn:   map[uint32]int{},
 		DependsOn:  map[string]map[string]bool{},
 		Ended:      map[string]time.Time{},
@@ -112,7 +112,6 @@ func NewLoop(cfg *Config, stats *Stats, log *slog.Logger) *Loop {
 		proofs:     changelog.Proofs{},
 		Finished:   map[string]bool{},
 		Recent:     changelog.NewRecent(cfg.RecentBytes),
-		Above:      Nobody{},
 	}
 }
 

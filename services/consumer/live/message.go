@@ -135,7 +135,7 @@ func (s *Loop) control(ctx context.Context, c wire.Control) error {
 		if change.LSN(c.LSN) > s.Open {
 			s.Open = 0 // what began before it and is not complete has lost its beginning
 		}
-		return s.Above.Barrier(ctx, c)
+		return s.Above.BarrierRead(ctx, c)
 	}
 	return nil
 }

@@ -23,8 +23,8 @@ type Owner interface {
 	Watch(id, handle string) bool
 }
 
-// above is what the main loop asks and tells of what is built on it. It is called on the main loop.
-type above interface {
+// Above is what the main loop asks and tells of what is built on it. It is called on the main loop.
+type Above interface {
 	// Leave takes over shapes that have to leave the main loop.
 	Leave(ctx context.Context, shapes []*follow.Follower)
 	// Places are the places of shapes behind the main loop, for the checkpoints, by partition.
@@ -41,19 +41,6 @@ type above interface {
 	Fragment(table uint32, f *change.Fragment)
 	// Described is told that Postgres has described a table.
 	Described()
-	// Barrier sees each barrier.
-	Barrier(ctx context.Context, c wire.Control) error
+	// BarrierRead sees each barrier.
+	BarrierRead(ctx context.Context, c wire.Control) error
 }
-
-// Nobody is above a main loop that is by itself.
-type Nobody struct{}
-
-func (Nobody) Leave(context.Context, []*follow.Follower)   {}
-func (Nobody) Places() map[int][]wire.ParkedAt             { return nil }
-func (Nobody) Behind() bool                                { return false }
-func (Nobody) Floors() iter.Seq[changelog.Place]           { return func(func(changelog.Place) bool) {} }
-func (Nobody) Lost(int, error) int                         { return 0 }
-func (Nobody) Down(context.Context, *Partition)            {}
-func (Nobody) Fragment(uint32, *change.Fragment)           {}
-func (Nobody) Described()                                  {}
-func (Nobody) Barrier(context.Context, wire.Control) error { return nil }

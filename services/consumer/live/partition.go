@@ -24,7 +24,7 @@ type Partition struct {
 	Writer atomic.Pointer[shapelog.Writer] // nil while the stream cannot be written
 
 	// The main loop's.
-	Phase phase
+	Phase Phase
 	Why   error           // it is down
 	Since time.Time       // when the phase began
 	Pause service.Backoff // before the next attempt to come back
@@ -34,11 +34,12 @@ type Partition struct {
 	Missed map[string]registry.Event // changes of records that nobody acts on while it comes back, by id
 }
 
-// phase is how far a partition is in the session.
-type phase uint8
+// Phase is how far a partition is in the session.
+type Phase uint8
 
+// The phases.
 const (
-	Down     phase = iota // it cannot be written: its shapes wait where they are
+	Down     Phase = iota // it cannot be written: its shapes wait where they are
 	Catching              // its plain shapes are on their way to the main loop
 	Up                    // its checkpoint speaks of all its shapes
 )

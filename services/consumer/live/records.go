@@ -9,9 +9,9 @@ import (
 	"github.com/shapebus/shapebus/pkg/control"
 )
 
-// record is what the main loop keeps of a shape's record, to know which
+// Record is what the main loop keeps of a shape's record, to know which
 // shapes depend on which.
-type record struct {
+type Record struct {
 	Handle     string
 	table      uint32 // oid; 0 if it is not known
 	Unasked    bool
@@ -47,7 +47,7 @@ func (s *Loop) NoteRecord(id string, rec *registry.Shape) {
 	if rec.Table != nil {
 		table = rec.Table.Relation.OID
 	}
-	s.Records[id] = record{rec.Handle, table, rec.Unasked, rec.Changed, rec.Subqueries}
+	s.Records[id] = Record{rec.Handle, table, rec.Unasked, rec.Changed, rec.Subqueries}
 	s.ShapesOn[table]++
 	if rec.State == control.StateDeleting {
 		return

@@ -8,6 +8,7 @@ import (
 	"github.com/shapebus/shapebus/internal/stream"
 )
 
+// CloseParts ends the writing of all partitions.
 func (s *Loop) CloseParts() {
 	for _, p := range s.Parts {
 		if l := p.Writer.Load(); l != nil {
