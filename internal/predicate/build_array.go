@@ -1,8 +1,6 @@
 package predicate
 
 import (
-	"fmt"
-
 	pg_query "github.com/pganalyze/pg_query_go/v6"
 
 	"github.com/shapebus/shapebus/internal/predicate/value"
@@ -22,7 +20,7 @@ func (b *builder) containArrays(name string, left, right term, pos int) (term, *
 	var err *Error
 	switch {
 	case name != "@>" && name != "<@" && name != "&&":
-		return term{}, &Error{Pos: pos, Message: fmt.Sprintf("unknown binary operator %q", name)}
+		return term{}, b.noOperator(name, left, right, pos)
 	case left.k.IsArray():
 		right, err = b.resolve(right, left.k)
 	case right.k.IsArray():
@@ -196,6 +194,9 @@ func (b *builder) subscript(e *pg_query.A_Indirection, pos, depth int) (term, *E
 	t, err := b.term(e.Arg, depth+1)
 	if err != nil {
 		return term{}, err
+	}
+	if t.k == value.JSONB && len(e.Indirection) <= maxList {
+		return b.jsonSubscript(t, e.Indirection, pos, depth)
 	}
 	if !t.k.IsArray() || len(e.Indirection) > value.MaxDims {
 		return term{}, &Error{Pos: pos, Message: "cannot subscript type " + t.typeName(b) + " because it does not support subscripting"}

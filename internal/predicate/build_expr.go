@@ -98,7 +98,7 @@ func (b *builder) binary(name string, left, right term, pos int) (term, *Error) 
 		return b.likeTerm(name, left, right, pos)
 	case "||":
 		return b.concatenate(left, right, pos)
-	case "@>", "<@", "&&", "?", "?|", "?&", "->", "->>":
+	case "@>", "<@", "&&", "?", "?|", "?&", "->", "->>", "#>", "#>>":
 		return b.contain(name, left, right, pos)
 	case "+", "-", "*", "/", "%", "^", "&", "|", "#":
 	default:

@@ -3,7 +3,8 @@ package predicate
 import "github.com/shapebus/shapebus/internal/predicate/value"
 
 type (
-	// jsonGetExpr is jsonb -> key or ->> key, where the key is a text or an integer.
+	// jsonGetExpr is jsonb -> key or ->> key, where the key is a text or an integer, and #> or #>> with a path, which is an
+	// array of texts.
 	jsonGetExpr struct {
 		asText    bool
 		json, key scalar
@@ -26,9 +27,12 @@ func (e *jsonGetExpr) eval(row [][]byte) value.Datum {
 		return key
 	}
 	var found []byte
-	if e.key.k.IsInt() {
+	switch {
+	case e.key.k.IsArray():
+		found = value.JSONPath(d.Bytes, key.Array)
+	case e.key.k.IsInt():
 		found = value.JSONIndex(d.Bytes, key.Int)
-	} else {
+	default:
 		found = value.JSONKey(d.Bytes, string(key.Bytes))
 	}
 	if e.asText && found != nil {

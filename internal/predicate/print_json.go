@@ -3,11 +3,14 @@ package predicate
 func (e *jsonGetExpr) print(p *printer) {
 	p.WriteByte('(')
 	p.expr(e.json)
-	if e.asText {
-		p.WriteString(" ->> ")
-	} else {
-		p.WriteString(" -> ")
+	name := " ->"
+	if e.key.k.IsArray() {
+		name = " #>"
 	}
+	if e.asText {
+		name += ">"
+	}
+	p.WriteString(name + " ")
 	p.expr(e.key)
 	p.WriteByte(')')
 }

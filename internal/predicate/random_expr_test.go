@@ -60,6 +60,7 @@ func (g *generator) expression(kind string, depth int) string {
 			func() string { return both("abs(%s)", "int") },
 			func() string { return both("array_ndims(%s)", "int[]") },
 			func() string { return both("(%s ->> 'a')::int", "jsonb") },
+			func() string { return both("(%s #>> %s)::int", "jsonb", "path") },
 		})()
 	case "numeric":
 		return pick(g, []func() string{
@@ -92,10 +93,13 @@ func (g *generator) expression(kind string, depth int) string {
 				return both("(%s)::text", pick(g, []string{"int", "date", "timestamp", "time", "interval", "enum", "jsonb", "float8", "int[]"}[:8]))
 			},
 			func() string { return both("(%s ->> %s)", "jsonb", "key") },
+			func() string { return both("(%s #>> %s)", "jsonb", "path") },
 			func() string { return both("(%s)["+pick(g, []string{"0", "1", "2", "i2"})+"]", "text[]") },
 		})()
 	case "key":
 		return pick(g, []string{"'a'", "'b'", "0", "-1", "1", "'é'", "i2", "v"})
+	case "path":
+		return pick(g, []string{"'{a}'", "'{}'", "'{0}'", "'{a,b,2,c}'", "'{a,b,-2}'", "'{1,1}'", "'{b,NULL}'", "at", "ARRAY['a', v]", "ARRAY[t, 'a']", "'{\" +0\"}'", "'{0x0}'", "'{{a},{b}}'"})
 	case "date":
 		return pick(g, []func() string{
 			func() string { return both("(%s "+sign+" %s)", "date", "small") },
@@ -153,7 +157,13 @@ func (g *generator) expression(kind string, depth int) string {
 			func() string { return both("(%s)["+pick(g, []string{"1:2", ":2", ":1][1:"})+"]", "text[]") },
 		})()
 	case "jsonb":
-		return both("(%s -> %s)", "jsonb", "key")
+		return pick(g, []func() string{
+			func() string { return both("(%s -> %s)", "jsonb", "key") },
+			func() string { return both("(%s #> %s)", "jsonb", "path") },
+			func() string {
+				return both("(%s)"+pick(g, []string{"['a']", "[0]", "['a']['b'][-1]", "['0'][1]", "[NULL]", "[1]['a']"}), "jsonb")
+			},
+		})()
 	case "bool":
 		return g.test(depth)
 	}
@@ -260,6 +270,8 @@ func (g *generator) atom(kind string) string {
 		return pick(g, []string{"b", "b2", "true", "false"})
 	case "key":
 		return pick(g, []string{"'a'", "0"})
+	case "path":
+		return pick(g, []string{"'{a}'", "at"})
 	case "small":
 		return pick(g, []string{"1", "i2"})
 	}

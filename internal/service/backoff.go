@@ -27,8 +27,11 @@ func (b *Backoff) Next() time.Duration {
 	Default(&b.next, firstPause)
 	base := min(b.next, b.Most*2/3) // the jitter adds up to half
 	b.next = 2 * base
-	return base/2 + rand.N(base)
+	return Jitter(base)
 }
+
+// Jitter returns d give or take half of it.
+func Jitter(d time.Duration) time.Duration { return d/2 + rand.N(d) }
 
 // Wait pauses, or until ctx ends. It reports whether ctx goes on.
 func (b *Backoff) Wait(ctx context.Context) bool { return WaitFor(ctx, b.Next()) }

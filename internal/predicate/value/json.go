@@ -138,6 +138,40 @@ func JSONIndex(s []byte, at int64) (value []byte) {
 	return value
 }
 
+// JSONPath follows keys and places from the outside inwards; nil if the path leads nowhere, or has a NULL.
+func JSONPath(s []byte, path *Array) []byte {
+	for i := range path.Elements {
+		if path.Elements[i].Null {
+			return nil
+		}
+	}
+	for i := range path.Elements {
+		step := path.Elements[i].Bytes
+		switch jsonKind(s) {
+		case '{':
+			s = JSONKey(s, string(step))
+		case '[':
+			at, ok := jsonPlace(step)
+			if !ok {
+				return nil
+			}
+			s = JSONIndex(s, at)
+		default: // a scalar has no parts
+			return nil
+		}
+		if s == nil {
+			return nil
+		}
+	}
+	return s
+}
+
+// jsonPlace reads a place in an array as C's strtol does, which is how Postgres reads one in a path.
+func jsonPlace(step []byte) (at int64, ok bool) {
+	at, err := strconv.ParseInt(strings.TrimLeft(string(step), Space), 10, 32)
+	return at, err == nil
+}
+
 // JSONAsText is ->>: a string without its quotes, NULL (nil) for null, anything else as it is.
 func JSONAsText(s []byte) []byte {
 	switch jsonKind(s) {

@@ -2,6 +2,7 @@ package changelog
 
 import (
 	"slices"
+	"sort"
 	"sync"
 
 	"github.com/shapebus/shapebus/internal/stream"
@@ -93,12 +94,8 @@ func (r *Recent) Holds(next uint64) bool {
 
 // find is the index of the message with which from begins. Called with mu held.
 func (r *Recent) find(next uint64) (i int, ok bool) {
-	for i, m := range r.messages {
-		if m.First >= next {
-			return i, i > 0 || m.First == next
-		}
-	}
-	return len(r.messages), true
+	i = sort.Search(len(r.messages), func(i int) bool { return r.messages[i].First >= next })
+	return i, i > 0 || i == len(r.messages) || r.messages[i].First == next
 }
 
 // Wait returns what is closed when the main loop has read a message and all up to an LSN; nil if it has.
