@@ -229,20 +229,8 @@ func (q *CatchUp) replay(ctx context.Context, m stream.Received) (change.LSN, er
 			return nil
 		},
 		func(rel *change.Relation, f *change.Fragment) error {
-			for {
-				ended, err := q.router.Fragment(rel, f, q.s.Cfg.PendingBytes, func() error { return q.flush(ctx) })
-				if err != nil {
-					return err
-				}
-				changed := false
-				for _, e := range ended {
-					changed = changed || f.Relation != e.Fingerprint
-					q.router.Remove(e)
-				}
-				if !changed {
-					return nil
-				}
-			}
+			return q.router.Offer(rel, f, q.s.Cfg.PendingBytes, func() error { return q.flush(ctx) },
+				func(s *follow.Follower) error { q.router.Remove(s); return nil })
 		})
 	err = q.spare(err)
 	if err != nil {
@@ -257,17 +245,9 @@ func (q *CatchUp) replay(ctx context.Context, m stream.Received) (change.LSN, er
 	return lsn, nil
 }
 
+// flush appends what the members gathered. Those of a partition that is lost are about to be stopped.
 func (q *CatchUp) flush(ctx context.Context) error {
-	for _, f := range q.router.Take() {
-		if f.Ended != "" {
-			continue
-		}
-		// The members of a partition that is lost are about to be stopped.
-		if err := shapelog.IgnoreLost(q.s.Parts[f.Partition].Append(ctx, &f.Log)); err != nil {
-			return err
-		}
-	}
-	return nil
+	return q.s.AppendGathered(ctx, q.router, shapelog.IgnoreLost)
 }
 
 // join hands the members to the main loop, if they are past what their

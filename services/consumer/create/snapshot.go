@@ -139,20 +139,14 @@ func (b *batch) open(ctx context.Context, members []*Parked) (*snapshotOf, *pg.S
 // transaction that a snapshot taken from now on may not see. It keeps the
 // change log from being trimmed there, and has the main loop look for the snapshot's proof.
 func (b *batch) pin(ctx context.Context, members []*Parked) (start changelog.Place, proof *changelog.Awaited, err error) {
-	now, err := pg.CurrentSnapshot(ctx, b.conn)
-	if err != nil {
-		return changelog.Place{}, nil, err
-	}
-	err = b.s.OnMain(ctx, func(context.Context) error {
-		b.s.Visibility.Prune(now)
-		start = b.s.Start()
+	err = b.s.Begin(ctx, b.conn, func(at changelog.Place) {
+		start = at
 		for _, p := range members {
-			if b.s.Elsewhere[p.ID] == live.Owner(p) { // else its id has a new life by now
+			if b.s.Elsewhere[p.ID] == live.Owner(p) { // else its id has a new life
 				b.s.Pins[p.ID] = start
 			}
 		}
 		proof = b.s.Expect()
-		return nil
 	})
 	return start, proof, err
 }

@@ -99,20 +99,14 @@ func (g *group) start(ctx context.Context, conn *pgx.Conn) (changelog.Place, err
 	}
 }
 
-// pin finds where the shape starts to read, as parked.pin does, and keeps the
+// pin finds where the shape starts to read, and keeps the
 // change log from being trimmed there.
 func (g *group) pin(ctx context.Context, conn *pgx.Conn) (start changelog.Place, err error) {
-	now, err := pg.CurrentSnapshot(ctx, conn)
-	if err != nil {
-		return changelog.Place{}, err
-	}
-	err = g.s.OnMain(ctx, func(context.Context) error {
-		g.s.Visibility.Prune(now)
-		start = g.s.Start()
+	err = g.s.Begin(ctx, conn, func(at changelog.Place) {
+		start = at
 		g.mu.Lock()
 		g.at = changelog.Place{LSN: start.LSN - 1, Seq: start.Seq - 1}
 		g.mu.Unlock()
-		return nil
 	})
 	return start, err
 }
@@ -197,7 +191,7 @@ func (g *group) sweepSegments(ctx context.Context) error {
 	return g.s.Parts[f.Partition].PurgeSegments(ctx, f.Handle, g.creating.segment)
 }
 
-// park starts the creation of a shape with subqueries, or goes on with it.
+// ParkOuter starts the creation of a shape with subqueries, or goes on with it.
 func (s *Groups) ParkOuter(ctx context.Context, rec *registry.Shape, tail wire.Tail) error {
 	f, err := s.Follow(rec, tail)
 	if err != nil {

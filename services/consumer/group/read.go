@@ -214,10 +214,8 @@ func (g *group) offer(ctx context.Context, rel *change.Relation, fr *change.Frag
 
 // flush appends what the members gathered.
 func (g *group) flush(ctx context.Context) error {
-	for _, f := range g.router.Take() {
-		if err := g.s.Parts[f.Partition].Append(ctx, &f.Log); err != nil {
-			return err
-		}
+	if err := g.s.AppendGathered(ctx, g.router, func(err error) error { return err }); err != nil {
+		return err
 	}
 	g.s.Stats.Ops.Add(g.router.TakeOps())
 	return nil

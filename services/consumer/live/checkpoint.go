@@ -5,6 +5,9 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
+	"github.com/shapebus/shapebus/internal/pg"
 	"github.com/shapebus/shapebus/internal/service"
 	"github.com/shapebus/shapebus/pkg/wire"
 	"github.com/shapebus/shapebus/services/consumer/changelog"
@@ -45,8 +48,8 @@ func (s *Loop) moved() bool {
 	return s.Again == nil && (s.Saved != [2]changelog.Place{s.Applied, s.Floor()} || s.Above.Behind() || s.savedParked)
 }
 
-// Start is where a shape must begin to read whose snapshot is taken from now on.
-func (s *Loop) Start() changelog.Place {
+// start is where a shape must begin to read whose snapshot is taken from now on.
+func (s *Loop) start() changelog.Place {
 	start := changelog.Place{LSN: s.Applied.LSN + 1, Seq: s.Applied.Seq + 1}
 	if s.Again != nil && s.Again.LSN < start.LSN {
 		return changelog.Place{LSN: max(s.Again.LSN, 1), Seq: max(s.Again.Seq, 1)} // what is before a start is a place, too
@@ -57,9 +60,24 @@ func (s *Loop) Start() changelog.Place {
 	return start
 }
 
+// Begin finds out where a shape must begin to read whose snapshot is taken from now on: at the oldest
+// transaction that such a snapshot may not see. pin is called with that on the main loop, and sees to
+// it that the change log is not trimmed there.
+func (s *Loop) Begin(ctx context.Context, conn *pgx.Conn, pin func(start changelog.Place)) error {
+	now, err := pg.CurrentSnapshot(ctx, conn)
+	if err != nil {
+		return err
+	}
+	return s.OnMain(ctx, func(context.Context) error {
+		s.Visibility.Prune(now)
+		pin(s.start())
+		return nil
+	})
+}
+
 // Floor is the place below which the change log is not needed any more.
 func (s *Loop) Floor() changelog.Place {
-	floor := s.Start()
+	floor := s.start()
 	// Ingest goes on from the last transaction, so that stays.
 	if p, ok := s.Visibility.Last(); ok && p.LSN < floor.LSN {
 		floor = p

@@ -16,6 +16,7 @@ import (
 	"github.com/shapebus/shapebus/services/consumer/shapelog"
 )
 
+// ReasonDeleted ends shapes that nobody wants any more.
 const ReasonDeleted = "the shape was deleted"
 
 // endsAtOnce bounds the ended shapes that are cleared away at once. A dropped

@@ -63,23 +63,12 @@ func (s *Loop) fragment(ctx context.Context, rel *change.Relation, f *change.Fra
 	if s.Open != f.LSN {
 		s.Open = f.LSN
 	}
-	for {
-		ended, err := s.Router.Fragment(rel, f, s.Cfg.PendingBytes, func() error { return s.flush(ctx) })
-		if err != nil {
-			return err
-		}
-		changed := false
-		for _, e := range ended {
-			changed = changed || f.Relation != e.Fingerprint
-			if err := s.endLive(ctx, e, e.Ended); err != nil {
-				return err
-			}
-		}
-		s.dirty(ctx)
-		if !changed {
-			break
-		}
+	err := s.Router.Offer(rel, f, s.Cfg.PendingBytes, func() error { return s.flush(ctx) },
+		func(e *follow.Follower) error { return s.endLive(ctx, e, e.Ended) })
+	if err != nil {
+		return err
 	}
+	s.dirty(ctx)
 	if changelog.Completes(rel.OID, f) {
 		s.Router.CommitDeferred(f)
 		s.Open = 0
@@ -88,13 +77,19 @@ func (s *Loop) fragment(ctx context.Context, rel *change.Relation, f *change.Fra
 	return nil
 }
 
-// flush appends what the shapes gathered.
+// flush appends what the live shapes gathered.
 func (s *Loop) flush(ctx context.Context) error {
-	for _, f := range s.Router.Take() {
+	return s.AppendGathered(ctx, s.Router, s.noteLost)
+}
+
+// AppendGathered appends what the shapes of a router have gathered, but for those that cannot go on. spare
+// drops the errors that do not concern all of them.
+func (s *Loop) AppendGathered(ctx context.Context, r *follow.Router, spare func(error) error) error {
+	for _, f := range r.Take() {
 		if f.Ended != "" {
 			continue
 		}
-		if err := s.noteLost(s.Parts[f.Partition].Append(ctx, &f.Log)); err != nil {
+		if err := spare(s.Parts[f.Partition].Append(ctx, &f.Log)); err != nil {
 			return err
 		}
 	}
