@@ -9,9 +9,11 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/shapebus/shapebus/internal/registry"
+	"github.com/shapebus/shapebus/internal/service"
 	"github.com/shapebus/shapebus/pkg/wire"
 	"github.com/shapebus/shapebus/services/consumer/changelog"
-	"github.com/shapebus/shapebus/services/consumer/follow"
+	"github.com/shapebus/shapebus/services/consumer/create"
+	"github.com/shapebus/shapebus/services/consumer/live"
 	"github.com/shapebus/shapebus/services/consumer/shapelog"
 )
 
@@ -22,7 +24,7 @@ import (
 
 // takeover is what is known of a partition that can be written again.
 type takeover struct {
-	p        *partition
+	p        *live.Partition
 	writer   *shapelog.Writer
 	cp       wire.Checkpoint
 	records  []*registry.Shape
@@ -40,17 +42,17 @@ const probeStall = 10 * time.Second
 const lookTime = time.Minute
 
 // bringBack tries until a lost partition can be written again.
-func (s *session) bringBack(ctx context.Context, p *partition) error {
-	for p.pause.Wait(ctx) {
+func (s *session) bringBack(ctx context.Context, p *live.Partition) error {
+	for p.Pause.Wait(ctx) {
 		t, failed := s.lookAt(ctx, p)
-		if failed != nil && (errors.Is(failed, registry.ErrLeaseLost) || s.gone(ctx) != nil) {
-			return ignoreEnd(ctx, failed)
+		if failed != nil && (errors.Is(failed, registry.ErrLeaseLost) || s.Gone(ctx) != nil) {
+			return service.IgnoreEnd(ctx, failed)
 		}
-		err := s.onMain(ctx, func(ctx context.Context) error {
+		err := s.OnMain(ctx, func(ctx context.Context) error {
 			if failed == nil {
 				return s.takeIn(ctx, t)
 			}
-			p.why, p.missed = failed, nil
+			p.Why, p.Missed = failed, nil
 			s.tellDown(ctx)
 			return nil
 		})
@@ -58,9 +60,9 @@ func (s *session) bringBack(ctx context.Context, p *partition) error {
 			t.writer.Close()
 		}
 		if err != nil || failed == nil {
-			return ignoreOver(ctx, err)
+			return service.IgnoreOver(ctx, err)
 		}
-		s.log.DebugContext(ctx, "the partition is not back yet", slog.Int("partition", p.N), slog.Any("error", failed))
+		s.Log.DebugContext(ctx, "the partition is not back yet", slog.Int("partition", p.N), slog.Any("error", failed))
 	}
 	return nil
 }
@@ -70,12 +72,12 @@ const maxReturn = 5 * time.Second
 
 // lookAt begins to write a lost partition and reads where it and its shapes
 // stand. Until takeIn, nobody else knows of it.
-func (s *session) lookAt(ctx context.Context, p *partition) (t *takeover, err error) {
+func (s *session) lookAt(ctx context.Context, p *live.Partition) (t *takeover, err error) {
 	ctx, cancel := context.WithTimeout(ctx, lookTime)
 	defer cancel()
 	l, err := p.Open(ctx)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		if err = s.c.cfg.Source.EnsureShapeLog(ctx, s.js, p.N, s.c.cfg.ShapeLogs); err == nil {
+		if err = s.c.cfg.Source.EnsureShapeLog(ctx, s.JS, p.N, s.c.cfg.ShapeLogs); err == nil {
 			l, err = p.Open(ctx)
 		}
 	}
@@ -93,7 +95,7 @@ func (s *session) lookAt(ctx context.Context, p *partition) (t *takeover, err er
 		return nil, err
 	}
 	t = &takeover{p: p, writer: l}
-	if t.cp, _, err = registry.ReadCheckpoint(ctx, s.js, s.c.cfg.Source, p.N); err != nil {
+	if t.cp, _, err = registry.ReadCheckpoint(ctx, s.JS, s.c.cfg.Source, p.N); err != nil {
 		return nil, err
 	}
 	l.SetStall(probeStall)
@@ -106,9 +108,9 @@ func (s *session) lookAt(ctx context.Context, p *partition) (t *takeover, err er
 		return nil, err
 	}
 	l.SetStall(s.c.cfg.Stall)
-	p.floor.Store(floorIn(t.cp))
-	err = s.onMain(ctx, func(context.Context) error {
-		p.missed = map[string]registry.Event{}
+	p.Floor.Store(live.FloorIn(t.cp))
+	err = s.OnMain(ctx, func(context.Context) error {
+		p.Missed = map[string]registry.Event{}
 		return nil
 	})
 	if err != nil {
@@ -118,11 +120,11 @@ func (s *session) lookAt(ctx context.Context, p *partition) (t *takeover, err er
 		return nil, err
 	}
 	t.tails = shapelog.NewTails()
-	if err := shapelog.ReadTails(ctx, s.js, s.c.cfg.Source, t.records, &t.tails); err != nil {
+	if err := shapelog.ReadTails(ctx, s.JS, s.c.cfg.Source, t.records, &t.tails); err != nil {
 		return nil, err
 	}
 	t.tails.Partitions[p.N] = true
-	if err := s.onMain(ctx, func(ctx context.Context) error { return s.keepNeeded(ctx, t.records, t.tails) }); err != nil {
+	if err := s.OnMain(ctx, func(ctx context.Context) error { return s.keepNeeded(ctx, t.records, t.tails) }); err != nil {
 		return nil, err
 	}
 	if t.entrants, err = s.entrants(ctx, t.records, t.tails, map[int]wire.Checkpoint{p.N: t.cp}); err != nil {
@@ -139,8 +141,8 @@ func (s *session) recordsOf(ctx context.Context, partition int) ([]*registry.Sha
 	byID := map[string]*registry.Shape{}
 	bad := map[string]error{}
 	loaded := false
-	err := s.shapes.Watch(watch, func(e registry.Event) {
-		e = registry.Within(e, len(s.parts))
+	err := s.Shapes.Watch(watch, func(e registry.Event) {
+		e = registry.Within(e, len(s.Parts))
 		delete(bad, e.ID)
 		switch {
 		case loaded:
@@ -169,13 +171,13 @@ func (s *session) recordsOf(ctx context.Context, partition int) ([]*registry.Sha
 // takeIn begins to take a partition in. Runs on the main loop.
 func (s *session) takeIn(ctx context.Context, t *takeover) error {
 	p := t.p
-	p.writer.Store(t.writer)
-	p.phase = catching
-	s.watchWriter(ctx, p, t.writer)
+	p.Writer.Store(t.writer)
+	p.Phase = live.Catching
+	s.WatchWriter(ctx, p, t.writer)
 	s.watchSets(ctx, t.records, t.tails)
-	q := &pursuit{s: s, back: t, feed: changelog.NewFeed(s.c.cfg.Source, s.relations), router: follow.NewRouter(nil)}
+	q := s.creator.NewCatchUp(func(ctx context.Context) error { return s.raise(ctx, t) })
 	for _, e := range t.entrants {
-		delete(s.finished, e.rec.Handle)
+		delete(s.Finished, e.rec.Handle)
 		if e.f == nil {
 			continue
 		}
@@ -185,57 +187,49 @@ func (s *session) takeIn(ctx context.Context, t *takeover) error {
 			if len(e.put) > 0 {
 				from-- // what is aside is written at e.at
 			}
-			s.sets.Rewind(e.f.Handle, from, e.tail.Committed)
+			s.Sets.Rewind(e.f.Handle, from, e.tail.Committed)
 			continue
 		}
 		if s.superseded(e) {
 			continue
 		}
-		s.noteMarkers(e.f) // what it catches up with is noted again, as far as it was before
-		k := s.newParked(ctx, e.rec, e.tail)
-		k.behind, k.from, k.f = true, changelog.Place{LSN: e.f.After + 1, Seq: t.cp.Seq + 1}, e.f
-		s.parked[k.id] = k
-		q.members = append(q.members, k)
-		q.router.Add(e.f)
+		s.NoteMarkers(e.f) // what it catches up with is noted again, as far as it was before
+		q.TakeBack(ctx, e.rec, e.tail, e.f, changelog.Place{LSN: e.f.After + 1, Seq: t.cp.Seq + 1})
 	}
-	s.countParked()
-	s.group.Go(func() error { return ignoreEnd(ctx, s.comeBack(ctx, q)) })
+	s.CountElsewhere()
+	s.Tasks.Go(func() error { return service.IgnoreEnd(ctx, s.comeBack(ctx, t, q)) })
 	return nil
 }
 
 // superseded reports whether a shape has got another life, or none, since its
 // record was read. What that means is in the partition's missed records. Runs on the main loop.
 func (s *session) superseded(e *entrant) bool {
-	if s.live[e.rec.ID] != nil || s.parked[e.rec.ID] != nil || s.grouped[e.rec.ID] != nil {
+	if s.Live[e.rec.ID] != nil || s.Elsewhere[e.rec.ID] != nil {
 		return true
 	}
-	return e.course != courseEnd && s.records[e.rec.ID].handle != e.rec.Handle
+	return e.course != courseEnd && s.Records[e.rec.ID].Handle != e.rec.Handle
 }
 
 // comeBack takes a partition's plain shapes to the main loop, and the others
 // behind them. Not on the main loop.
-func (s *session) comeBack(ctx context.Context, q *pursuit) error {
-	t := q.back
-	if len(q.members) > 0 {
-		err := q.run(ctx, false)
-		if _, ok := errors.AsType[*final](err); ok { // no shape can go on
-			for _, p := range q.members {
-				q.router.Remove(p.f)
-			}
-			err = settleAll(ctx, q.members, err)
+func (s *session) comeBack(ctx context.Context, t *takeover, q *create.CatchUp) error {
+	if len(q.Members) > 0 {
+		err := q.Run(ctx, false)
+		if _, ok := errors.AsType[*live.Final](err); ok { // no shape can go on
+			err = q.Settle(ctx, err)
 		}
 		switch {
 		case ctx.Err() != nil || shapelog.IsLost(err) || t.writer.Over():
 			return shapelog.IgnoreLost(err)
-		case err != nil && s.gone(ctx) != nil:
+		case err != nil && s.Gone(ctx) != nil:
 			return err
 		case err != nil:
 			t.writer.Kill(err) // and the next attempt begins from the start
 			return nil
 		}
 	}
-	return ignoreOver(ctx, s.onMain(ctx, func(ctx context.Context) error {
-		if t.done || t.p.writer.Load() != t.writer {
+	return service.IgnoreOver(ctx, s.OnMain(ctx, func(ctx context.Context) error {
+		if t.done || t.p.Writer.Load() != t.writer {
 			return nil
 		}
 		return s.raise(ctx, t)
@@ -247,9 +241,9 @@ func (s *session) comeBack(ctx context.Context, q *pursuit) error {
 func (s *session) raise(ctx context.Context, t *takeover) error {
 	p := t.p
 	t.done = true
-	missed := p.missed
-	waited := time.Since(p.since)
-	p.phase, p.why, p.since, p.missed = up, nil, time.Now(), nil
+	missed := p.Missed
+	waited := time.Since(p.Since)
+	p.Phase, p.Why, p.Since, p.Missed = live.Up, nil, time.Now(), nil
 	var outers []*entrant
 	for _, e := range t.entrants {
 		if e.course == courseFollow || s.superseded(e) {
@@ -262,7 +256,7 @@ func (s *session) raise(ctx context.Context, t *takeover) error {
 	if err := s.resume(ctx, outers); err != nil {
 		return err
 	}
-	if err := s.endUnreadable(ctx, []*partition{p}, t.bad); err != nil {
+	if err := s.endUnreadable(ctx, []*live.Partition{p}, t.bad); err != nil {
 		return err
 	}
 	for _, e := range missed {
@@ -270,8 +264,8 @@ func (s *session) raise(ctx context.Context, t *takeover) error {
 			return err
 		}
 	}
-	s.saved = [2]changelog.Place{} // so that a checkpoint is written soon
-	s.log.InfoContext(ctx, "the partition is back", slog.Int("partition", p.N), slog.Int("shapes", len(t.records)), slog.Duration("after", waited))
+	s.Saved = [2]changelog.Place{} // so that a checkpoint is written soon
+	s.Log.InfoContext(ctx, "the partition is back", slog.Int("partition", p.N), slog.Int("shapes", len(t.records)), slog.Duration("after", waited))
 	s.tellDown(ctx)
 	return nil
 }
@@ -280,19 +274,19 @@ func (s *session) raise(ctx context.Context, t *takeover) error {
 // partition is not up. handle is that of the life that runs, if any. Runs on the main loop.
 func (s *session) missedBy(e registry.Event, handle string) bool {
 	if e.Shape == nil {
-		for _, p := range s.parts {
-			if p.missed != nil {
-				p.missed[e.ID] = e
+		for _, p := range s.Parts {
+			if p.Missed != nil {
+				p.Missed[e.ID] = e
 			}
 		}
 		return false
 	}
-	p := s.parts[e.Shape.Partition]
-	if p.phase == up || handle != "" {
+	p := s.Parts[e.Shape.Partition]
+	if p.Phase == live.Up || handle != "" {
 		return false
 	}
-	if p.missed != nil {
-		p.missed[e.ID] = e
+	if p.Missed != nil {
+		p.Missed[e.ID] = e
 	}
 	return true
 }
@@ -300,28 +294,28 @@ func (s *session) missedBy(e registry.Event, handle string) bool {
 // openParts begins to write the streams of all partitions that can be written.
 // It fails if there is none.
 func (s *session) openParts(ctx context.Context) error {
-	errs := make([]error, len(s.parts))
+	errs := make([]error, len(s.Parts))
 	done := make(chan struct{})
-	for i, p := range s.parts {
+	for i, p := range s.Parts {
 		go func() {
 			defer func() { done <- struct{}{} }()
 			var l *shapelog.Writer
 			if l, errs[i] = p.Open(ctx); errs[i] == nil {
-				p.writer.Store(l)
+				p.Writer.Store(l)
 			}
 		}()
 	}
-	for range s.parts {
+	for range s.Parts {
 		<-done
 	}
 	opened := 0
-	for i, p := range s.parts {
-		if p.why = errs[i]; p.why == nil {
+	for i, p := range s.Parts {
+		if p.Why = errs[i]; p.Why == nil {
 			opened++
 		}
 	}
 	if opened == 0 {
 		return errs[0]
 	}
-	return s.gone(ctx)
+	return s.Gone(ctx)
 }

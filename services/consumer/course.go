@@ -7,6 +7,7 @@ import (
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/control"
 	"github.com/shapebus/shapebus/pkg/wire"
+	"github.com/shapebus/shapebus/services/consumer/live"
 	"github.com/shapebus/shapebus/services/consumer/shapelog"
 )
 
@@ -50,7 +51,7 @@ func (s standing) route() route {
 	case s.bad != nil && rec.State == control.StateEnded: // readers find the reason in its record
 		return route{}
 	case s.bad != nil && rec.State == control.StateDeleting:
-		return end(reasonDeleted)
+		return end(live.ReasonDeleted)
 	case s.bad != nil:
 		return end(fmt.Sprintf("the end of the shape's log cannot be read (%v); create it again", s.bad))
 	case rec.State == control.StateEnded && tail.Ended:

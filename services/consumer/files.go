@@ -10,6 +10,7 @@ import (
 
 	"github.com/shapebus/shapebus/internal/pg"
 	"github.com/shapebus/shapebus/internal/registry"
+	"github.com/shapebus/shapebus/internal/service"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/services/consumer/follow"
 )
@@ -68,12 +69,12 @@ func (s *session) judgeFiles(tables []*pg.TableInfo, at change.LSN) {
 		return
 	}
 	s.judging = true
-	s.group.Go(func() error {
-		err := s.passed(s.ctx)
-		if err != nil && s.ctx.Err() == nil {
-			s.log.WarnContext(s.ctx, "cannot tell yet whether partitions were truncated; it is tried again", slog.Any("error", err))
+	s.Tasks.Go(func() error {
+		err := s.passed(s.Ctx)
+		if err != nil && s.Ctx.Err() == nil {
+			s.Log.WarnContext(s.Ctx, "cannot tell yet whether partitions were truncated; it is tried again", slog.Any("error", err))
 		}
-		return ignoreOver(s.ctx, s.onMain(s.ctx, func(ctx context.Context) error {
+		return service.IgnoreOver(s.Ctx, s.OnMain(s.Ctx, func(ctx context.Context) error {
 			s.judging = false
 			if err != nil {
 				return nil //nolint:nilerr // logged above
@@ -94,9 +95,9 @@ func (s *session) judgeFiles(tables []*pg.TableInfo, at change.LSN) {
 // passed waits until the main loop has read everything that is committed now.
 func (s *session) passed(ctx context.Context) error {
 	id, read := "", make(chan struct{})
-	err := s.onMain(ctx, func(context.Context) error {
+	err := s.OnMain(ctx, func(context.Context) error {
 		s.lastBarrier++
-		id = fmt.Sprintf("files/%d/%d", s.began, s.lastBarrier)
+		id = fmt.Sprintf("files/%d/%d", s.Began, s.lastBarrier)
 		s.barriers[id] = read
 		return nil
 	})
@@ -104,9 +105,9 @@ func (s *session) passed(ctx context.Context) error {
 		return err
 	}
 	defer func() {
-		_ = s.onMain(ctx, func(context.Context) error { delete(s.barriers, id); return nil }) // else the session is over
+		_ = s.OnMain(ctx, func(context.Context) error { delete(s.barriers, id); return nil }) // else the session is over
 	}()
-	if err := s.barrier(ctx, id); err != nil {
+	if err := s.Barrier(ctx, id); err != nil {
 		return err
 	}
 	limit := time.NewTimer(barrierPatience)
@@ -134,18 +135,18 @@ func (s *session) barrierRead(payload string) {
 func (s *session) judgeTable(ctx context.Context, on *onTable, now *pg.TableInfo, at change.LSN) error {
 	structure := now.Structure()
 	for _, f := range on.begun {
-		if f.Structure != structure || s.live[f.ID] != f && !s.hasGrouped(f) || !f.HasOtherFiles(now, at) {
+		if f.Structure != structure || s.Live[f.ID] != f && !s.runsElsewhere(f) || !f.HasOtherFiles(now, at) {
 			continue
 		}
 		if reason := f.Files.DiffFiles(now, s.truncations.explain(now.Relation.OID)); reason != "" {
-			if err := s.endRunning(ctx, f.ID, reason, true); err != nil {
+			if err := s.EndRunning(ctx, f.ID, reason, true); err != nil {
 				return err
 			}
 			continue
 		}
 		f.Files, f.FilesAt = now, at
-		s.group.Go(func() error { // a start that knows the old files only would end the shape
-			return ignoreEnd(s.ctx, s.state(s.ctx, f.ID, f.Handle, func(r *registry.Shape) { r.Table = now }))
+		s.Tasks.Go(func() error { // a start that knows the old files only would end the shape
+			return service.IgnoreEnd(s.Ctx, s.ChangeRecord(s.Ctx, f.ID, f.Handle, func(r *registry.Shape) { r.Table = now }))
 		})
 	}
 	return nil

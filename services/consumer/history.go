@@ -12,17 +12,17 @@ import (
 // foreignShape reports whether a shape whose log has begun belongs to another history.
 func (s *session) foreignShape(rec *registry.Shape, cp wire.Checkpoint) bool {
 	if rec.History != "" {
-		return s.changes.Foreign(rec.History)
+		return s.Changes.Foreign(rec.History)
 	}
-	return s.changes.Foreign(cp.History)
+	return s.Changes.Foreign(cp.History)
 }
 
 // sameHistory takes out of what is known of a shape what belongs to another history.
 func (s *session) sameHistory(st *standing) {
 	if s.foreignShape(st.rec, st.cp) {
-		st.other = s.changes.ReasonForeign()
+		st.other = s.Changes.ReasonForeign()
 	}
-	if s.changes.Foreign(st.cp.History) {
+	if s.Changes.Foreign(st.cp.History) {
 		st.cp, st.parked = wire.Checkpoint{}, nil
 	}
 }

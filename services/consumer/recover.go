@@ -8,11 +8,11 @@ import (
 	"time"
 
 	"github.com/shapebus/shapebus/internal/registry"
-	"github.com/shapebus/shapebus/internal/stream"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/control"
 	"github.com/shapebus/shapebus/pkg/wire"
 	"github.com/shapebus/shapebus/services/consumer/changelog"
+	"github.com/shapebus/shapebus/services/consumer/live"
 	"github.com/shapebus/shapebus/services/consumer/shapelog"
 )
 
@@ -34,7 +34,7 @@ func (s *session) recover(ctx context.Context) (changelog.Place, error) {
 		return changelog.Place{}, err
 	}
 	for _, rec := range records {
-		s.noteRecord(rec.ID, rec)
+		s.NoteRecord(rec.ID, rec)
 	}
 	tails, err := s.readTailsAtStart(ctx, records)
 	if err != nil {
@@ -49,10 +49,10 @@ func (s *session) recover(ctx context.Context) (changelog.Place, error) {
 	if err != nil {
 		return changelog.Place{}, err
 	}
-	for _, p := range s.parts {
+	for _, p := range s.Parts {
 		if tails.Partitions[p.N] {
-			p.phase, p.since = up, time.Now()
-			s.watchWriter(ctx, p, p.writer.Load())
+			p.Phase, p.Since = live.Up, time.Now()
+			s.WatchWriter(ctx, p, p.Writer.Load())
 		}
 	}
 	var outers []*entrant
@@ -61,39 +61,39 @@ func (s *session) recover(ctx context.Context) (changelog.Place, error) {
 			return changelog.Place{}, err
 		}
 	}
-	if err := s.endUnreadable(ctx, s.parts, unreadable); err != nil {
+	if err := s.endUnreadable(ctx, s.Parts, unreadable); err != nil {
 		return changelog.Place{}, err
 	}
 	// Stored sequences are hints: the stream may not be the one it was. Whether
 	// it has what the shapes need, the first message tells that comes.
-	start.Seq, err = s.changes.Seek(ctx, start.LSN, start.Seq)
+	start.Seq, err = s.Changes.Seek(ctx, start.LSN, start.Seq)
 	if err != nil {
 		return changelog.Place{}, err
 	}
-	if s.applied.Seq = start.Seq - 1; start.LSN <= s.applied.LSN {
-		s.again = &start
+	if s.Applied.Seq = start.Seq - 1; start.LSN <= s.Applied.LSN {
+		s.Again = &start
 	}
 	if err := s.resume(ctx, outers); err != nil {
 		return changelog.Place{}, err
 	}
-	for _, p := range s.parts {
-		if p.phase == down {
-			s.log.ErrorContext(ctx, "a partition cannot be used; its shapes wait, all others go on", slog.Int("partition", p.N), slog.Any("error", p.why))
-			s.group.Go(func() error { return s.bringBack(ctx, p) })
+	for _, p := range s.Parts {
+		if p.Phase == live.Down {
+			s.Log.ErrorContext(ctx, "a partition cannot be used; its shapes wait, all others go on", slog.Int("partition", p.N), slog.Any("error", p.Why))
+			s.Tasks.Go(func() error { return s.bringBack(ctx, p) })
 		}
 	}
 	s.tellDown(ctx)
-	s.log.InfoContext(ctx, "partitions taken over", slog.Int("live_shapes", len(s.live)), slog.Int("parked_shapes", len(s.parked)),
+	s.Log.InfoContext(ctx, "partitions taken over", slog.Int("live_shapes", len(s.Live)), slog.Int("parked_shapes", len(s.Elsewhere)),
 		slog.String("from_lsn", start.LSN.String()), slog.Uint64("from_seq", start.Seq))
 	return start, nil
 }
 
 // leaveOut says that a partition is not part of the start.
-func (s *session) leaveOut(p *partition, why error) {
-	if l := p.writer.Swap(nil); l != nil {
+func (s *session) leaveOut(p *live.Partition, why error) {
+	if l := p.Writer.Swap(nil); l != nil {
 		l.Close()
 	}
-	p.why = why
+	p.Why = why
 }
 
 // readTailsAtStart reads the ends of the logs of all partitions that can be read.
@@ -103,15 +103,15 @@ func (s *session) readTailsAtStart(ctx context.Context, records []*registry.Shap
 	for _, rec := range records {
 		of[rec.Partition] = append(of[rec.Partition], rec)
 	}
-	for _, p := range s.parts {
-		if p.writer.Load() == nil {
+	for _, p := range s.Parts {
+		if p.Writer.Load() == nil {
 			continue
 		}
-		err := shapelog.ReadTails(ctx, s.js, s.c.cfg.Source, of[p.N], &all)
+		err := shapelog.ReadTails(ctx, s.JS, s.Cfg.Source, of[p.N], &all)
 		switch {
 		case err == nil:
 			all.Partitions[p.N] = true
-		case s.gone(ctx) != nil:
+		case s.Gone(ctx) != nil:
 			return all, err
 		default:
 			s.leaveOut(p, err)
@@ -120,20 +120,9 @@ func (s *session) readTailsAtStart(ctx context.Context, records []*registry.Shap
 	return all, nil
 }
 
-// gone is nil unless no partition at all can be used.
-func (s *session) gone(ctx context.Context) error {
-	if err := context.Cause(ctx); err != nil {
-		return err
-	}
-	if !s.c.cfg.NATS.IsConnected() {
-		return stream.ErrDisconnected
-	}
-	return nil
-}
-
 // uncover says in the record that no checkpoint covers the shape.
 func (s *session) uncover(ctx context.Context, rec *registry.Shape) error {
-	return s.state(ctx, rec.ID, rec.Handle, func(r *registry.Shape) {
+	return s.ChangeRecord(ctx, rec.ID, rec.Handle, func(r *registry.Shape) {
 		if r.State == control.StateLive {
 			r.State = control.StateCreating
 		}
@@ -142,7 +131,7 @@ func (s *session) uncover(ctx context.Context, rec *registry.Shape) error {
 
 func reasonOf(rec *registry.Shape) string {
 	if rec.State == control.StateDeleting {
-		return reasonDeleted
+		return live.ReasonDeleted
 	}
 	return "the shape had ended before a restart"
 }
@@ -150,34 +139,34 @@ func reasonOf(rec *registry.Shape) string {
 // readCheckpoints returns the checkpoints of the partitions that can be read,
 // and the lowest floor.
 func (s *session) readCheckpoints(ctx context.Context) (map[int]wire.Checkpoint, changelog.Place, error) {
-	all := make(map[int]wire.Checkpoint, len(s.parts))
+	all := make(map[int]wire.Checkpoint, len(s.Parts))
 	var start changelog.Place
-	for _, p := range s.parts {
-		if p.writer.Load() == nil {
+	for _, p := range s.Parts {
+		if p.Writer.Load() == nil {
 			continue
 		}
-		c, _, err := registry.ReadCheckpoint(ctx, s.js, s.c.cfg.Source, p.N)
+		c, _, err := registry.ReadCheckpoint(ctx, s.JS, s.Cfg.Source, p.N)
 		if err != nil {
-			if s.gone(ctx) != nil {
+			if s.Gone(ctx) != nil {
 				return nil, changelog.Place{}, err
 			}
 			s.leaveOut(p, err)
 			continue
 		}
 		all[p.N] = c
-		if s.changes.Foreign(c.History) {
+		if s.Changes.Foreign(c.History) {
 			c = wire.Checkpoint{}
 		}
 		// Without a checkpoint the partition's shapes may need all there is.
-		p.floor.Store(floorIn(c))
+		p.Floor.Store(live.FloorIn(c))
 		if len(all) == 1 || change.LSN(c.FloorLSN) < start.LSN {
 			start = changelog.Place{LSN: change.LSN(c.FloorLSN), Seq: c.FloorSeq}
 		}
-		if change.LSN(c.LSN) > s.applied.LSN {
-			s.applied = changelog.Place{LSN: change.LSN(c.LSN), Seq: c.Seq}
+		if change.LSN(c.LSN) > s.Applied.LSN {
+			s.Applied = changelog.Place{LSN: change.LSN(c.LSN), Seq: c.Seq}
 		}
 	}
-	s.c.stats.Applied.Store(uint64(s.applied.LSN))
+	s.Stats.Applied.Store(uint64(s.Applied.LSN))
 	return all, start, nil
 }
 
@@ -187,9 +176,9 @@ func (s *session) watchShapes(ctx context.Context) ([]*registry.Shape, map[strin
 	unreadable := map[string]error{}
 	loaded := make(chan struct{})
 	isLoaded := false
-	s.group.Go(func() error {
-		return s.shapes.Watch(ctx, func(e registry.Event) {
-			e = registry.Within(e, len(s.parts))
+	s.Tasks.Go(func() error {
+		return s.Shapes.Watch(ctx, func(e registry.Event) {
+			e = registry.Within(e, len(s.Parts))
 			if !isLoaded {
 				if delete(unreadable, e.ID); e.Err != nil {
 					unreadable[e.ID] = e.Err
@@ -200,7 +189,7 @@ func (s *session) watchShapes(ctx context.Context) ([]*registry.Shape, map[strin
 				}
 				return
 			}
-			_ = s.loop.Send(ctx, func(ctx context.Context) error { return s.recordChanged(ctx, e) }) // else the session is over
+			_ = s.Calls.Send(ctx, func(ctx context.Context) error { return s.recordChanged(ctx, e) }) // else the session is over
 		}, func() { isLoaded = true; close(loaded) })
 	})
 	select {
@@ -219,20 +208,18 @@ func (s *session) recordChanged(ctx context.Context, e registry.Event) error {
 		return s.poisonedRecord(ctx, e)
 	}
 	handle := ""
-	s.noteRecord(e.ID, e.Shape)
-	if f := s.live[e.ID]; f != nil {
+	s.NoteRecord(e.ID, e.Shape)
+	if f := s.Live[e.ID]; f != nil {
 		handle = f.Handle
-	} else if g := s.grouped[e.ID]; g != nil {
-		handle = g.handleOf(e.ID)
-	} else if p := s.parked[e.ID]; p != nil {
-		handle = p.handle
+	} else if o := s.Elsewhere[e.ID]; o != nil {
+		handle = o.Handle(e.ID)
 	}
 	rec := e.Shape
-	if rec != nil && rec.State == control.StateDeleting && len(s.dependsOn[rec.Handle]) > 0 {
-		return s.keepInner(ctx, rec)
+	if rec != nil && rec.State == control.StateDeleting && len(s.DependsOn[rec.Handle]) > 0 {
+		return s.KeepInner(ctx, rec)
 	}
 	if handle != "" && (rec == nil || rec.Handle != handle || rec.State == control.StateDeleting) {
-		if err := s.endRunning(ctx, e.ID, reasonDeleted, rec != nil && rec.Handle == handle); err != nil {
+		if err := s.EndRunning(ctx, e.ID, live.ReasonDeleted, rec != nil && rec.Handle == handle); err != nil {
 			return err
 		}
 		if rec != nil && rec.Handle == handle {
@@ -245,20 +232,20 @@ func (s *session) recordChanged(ctx context.Context, e registry.Event) error {
 	}
 	switch {
 	case rec == nil || handle != "":
-	case rec.State == control.StateCreating && !s.finished[rec.Handle] && len(rec.Subqueries) > 0:
-		return s.parkOuter(ctx, rec, wire.Tail{})
-	case rec.State == control.StateCreating && !s.finished[rec.Handle]: // else an echo of this session's own writes
-		s.park(ctx, rec, wire.Tail{}, true)
+	case rec.State == control.StateCreating && !s.Finished[rec.Handle] && len(rec.Subqueries) > 0:
+		return s.groups.ParkOuter(ctx, rec, wire.Tail{})
+	case rec.State == control.StateCreating && !s.Finished[rec.Handle]: // else an echo of this session's own writes
+		s.creator.Park(ctx, rec, wire.Tail{}, true)
 	case rec.State == control.StateDeleting:
-		tail, err := shapelog.ReadTail(ctx, s.js, s.c.cfg.Source, rec.Partition, rec.Handle)
-		if err != nil && s.gone(ctx) != nil {
+		tail, err := shapelog.ReadTail(ctx, s.JS, s.Cfg.Source, rec.Partition, rec.Handle)
+		if err != nil && s.Gone(ctx) != nil {
 			return err
 		}
 		if err != nil { // whoever takes the partition over ends the shape
-			s.parts[rec.Partition].writer.Load().Kill(err)
+			s.Parts[rec.Partition].Writer.Load().Kill(err)
 			return nil
 		}
-		return s.endRecord(ctx, rec, tail, reasonDeleted)
+		return s.EndRecord(ctx, rec, tail, live.ReasonDeleted)
 	}
 	return nil
 }

@@ -47,7 +47,7 @@ func (s *session) entrants(ctx context.Context, records []*registry.Shape, tails
 			continue
 		}
 		var err error
-		if e.f, err = s.follow(rec, e.tail); err != nil { // it is the shape's end, not the session's
+		if e.f, err = s.Follow(rec, e.tail); err != nil { // it is the shape's end, not the session's
 			e.route = route{course: courseEnd, reason: err.Error()}
 			continue
 		}
@@ -74,13 +74,13 @@ func (s *session) locate(ctx context.Context, e *entrant) error {
 	if err != nil {
 		return fmt.Errorf("shape %s: %w", e.rec.Handle, err)
 	}
-	seq, err := s.changes.Seek(ctx, e.at+1, 0)
+	seq, err := s.Changes.Seek(ctx, e.at+1, 0)
 	if err != nil {
 		return err
 	}
 	e.place = changelog.Place{LSN: e.at, Seq: seq - 1}
 	for _, lsn := range lsns {
-		first, err := s.changes.Seek(ctx, lsn, 0)
+		first, err := s.Changes.Seek(ctx, lsn, 0)
 		if err != nil {
 			return err
 		}
@@ -93,10 +93,10 @@ func (s *session) locate(ctx context.Context, e *entrant) error {
 // the main loop.
 func (s *session) keepNeeded(ctx context.Context, records []*registry.Shape, tails shapelog.Tails) error {
 	for _, rec := range records {
-		if rec.State != control.StateDeleting || len(s.dependsOn[rec.Handle]) == 0 {
+		if rec.State != control.StateDeleting || len(s.DependsOn[rec.Handle]) == 0 {
 			continue
 		}
-		if err := s.keepInner(ctx, rec); err != nil {
+		if err := s.KeepInner(ctx, rec); err != nil {
 			return err
 		}
 		rec.State = control.StateCreating // until it has been looked at more closely
@@ -118,10 +118,10 @@ func (s *session) watchSets(ctx context.Context, records []*registry.Shape, tail
 		for _, q := range rec.Subqueries {
 			switch {
 			case !tails.Partitions[q.Partition]:
-				s.watchSet(ctx, q, nil)
+				s.WatchSet(ctx, q, nil)
 			case tails.Of[rec.Handle].Began || tails.Of[q.Handle].Began:
 				committed := tails.Of[q.Handle].Committed
-				s.watchSet(ctx, q, &committed)
+				s.WatchSet(ctx, q, &committed)
 			}
 		}
 	}
@@ -133,21 +133,21 @@ func (s *session) admit(ctx context.Context, e *entrant, outers *[]*entrant) err
 	switch e.course {
 	case courseNone:
 	case courseEnd:
-		return s.endRecord(ctx, e.rec, e.tail, e.reason)
+		return s.EndRecord(ctx, e.rec, e.tail, e.reason)
 	case courseUncover:
 		if err := s.uncover(ctx, e.rec); err != nil {
 			return err
 		}
-		s.park(ctx, e.rec, e.tail, false)
+		s.creator.Park(ctx, e.rec, e.tail, false)
 	case courseCreate:
-		s.park(ctx, e.rec, e.tail, false)
+		s.creator.Park(ctx, e.rec, e.tail, false)
 	case courseFollow:
-		s.addLive(e.f)
+		s.AddLive(e.f)
 	case courseBegin:
-		return s.parkOuter(ctx, e.rec, e.tail)
+		return s.groups.ParkOuter(ctx, e.rec, e.tail)
 	case courseGroup:
-		if reason := s.missing(e.rec); reason != "" {
-			return s.endRecord(ctx, e.rec, e.tail, reason)
+		if reason := s.Missing(e.rec); reason != "" {
+			return s.EndRecord(ctx, e.rec, e.tail, reason)
 		}
 		*outers = append(*outers, e)
 	}
@@ -167,13 +167,13 @@ func (s *session) resume(ctx context.Context, all []*entrant) error {
 	}
 	groups := map[kind][]*entrant{}
 	for _, e := range all {
-		if reason := s.missing(e.rec); reason != "" { // its inner shape ended just now
-			if err := s.endFollower(ctx, e.f, reason, true); err != nil {
+		if reason := s.Missing(e.rec); reason != "" { // its inner shape ended just now
+			if err := s.EndFollower(ctx, e.f, reason, true); err != nil {
 				return err
 			}
 			continue
 		}
-		k := kind{e.at, e.aside, e.f.Relation.OID, e.f.Outer.Depth, "", s.stuck(e.rec.Subqueries)}
+		k := kind{e.at, e.aside, e.f.Relation.OID, e.f.Outer.Depth, "", s.Stuck(e.rec.Subqueries)}
 		if e.rec.State == control.StateCreating {
 			k.id = e.f.ID
 		}
@@ -184,11 +184,11 @@ func (s *session) resume(ctx context.Context, all []*entrant) error {
 		for _, m := range members {
 			followers = append(followers, m.f)
 		}
-		g := s.newGroup(followers, members[0].place, members[0].put)
-		if rec := members[0].rec; k.id != "" {
-			g.creating = &creation{rec: rec, f: members[0].f}
+		if k.id != "" {
+			s.groups.GoOnCreating(ctx, members[0].rec, members[0].f, members[0].place, members[0].put)
+			continue
 		}
-		s.startGroup(ctx, g)
+		s.groups.GoOn(ctx, followers, members[0].place, members[0].put)
 	}
 	return nil
 }

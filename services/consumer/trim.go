@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -22,11 +23,11 @@ func (s *session) trim(ctx context.Context) error {
 	trimTick, sweepTick := time.NewTicker(min(trimEvery, s.c.cfg.SyncInterval)), time.NewTicker(sweepEvery)
 	defer trimTick.Stop()
 	defer sweepTick.Stop()
-	trimmer := s.changes.NewTrimmer(s.c.cfg.SyncInterval)
+	trimmer := s.Changes.NewTrimmer(s.c.cfg.SyncInterval)
 	for sweep := true; ; {
 		if sweep {
 			if err := s.sweep(ctx); err != nil && ctx.Err() == nil {
-				s.log.WarnContext(ctx, "ended shapes not swept", slog.Any("error", err))
+				s.Log.WarnContext(ctx, "ended shapes not swept", slog.Any("error", err))
 			}
 		}
 		select {
@@ -38,13 +39,13 @@ func (s *session) trim(ctx context.Context) error {
 			sweep = true
 		}
 		if err := s.sweepInner(ctx); err != nil && ctx.Err() == nil {
-			s.log.WarnContext(ctx, "inner shapes not swept", slog.Any("error", err))
+			s.Log.WarnContext(ctx, "inner shapes not swept", slog.Any("error", err))
 		}
 		if err := s.keeper.Sweep(ctx); err != nil && ctx.Err() == nil {
-			s.log.WarnContext(ctx, "tables without shapes not given back", slog.Any("error", err))
+			s.Log.WarnContext(ctx, "tables without shapes not given back", slog.Any("error", err))
 		}
 		if err := s.trimChanges(ctx, trimmer); err != nil && ctx.Err() == nil {
-			s.log.WarnContext(ctx, "change log not trimmed", slog.Any("error", err))
+			s.Log.WarnContext(ctx, "change log not trimmed", slog.Any("error", err))
 		}
 	}
 }
@@ -52,12 +53,12 @@ func (s *session) trim(ctx context.Context) error {
 // trimChanges purges the change log below the lowest floor of all partitions.
 func (s *session) trimChanges(ctx context.Context, trimmer *changelog.Trimmer) error {
 	var low changelog.Place
-	for i, p := range s.parts {
-		c, ok, err := registry.ReadCheckpoint(ctx, s.js, s.c.cfg.Source, p.N)
-		if err != nil && s.c.stats.Down.has(p.N) {
+	for i, p := range s.Parts {
+		c, ok, err := registry.ReadCheckpoint(ctx, s.JS, s.c.cfg.Source, p.N)
+		if err != nil && s.c.down.has(p.N) {
 			return nil // that has been said
 		}
-		if err != nil || !ok || c.FloorLSN == 0 || s.changes.Foreign(c.History) {
+		if err != nil || !ok || c.FloorLSN == 0 || s.Changes.Foreign(c.History) {
 			return err
 		}
 		if i == 0 || change.LSN(c.FloorLSN) < low.LSN {
@@ -71,8 +72,8 @@ func (s *session) trimChanges(ctx context.Context, trimmer *changelog.Trimmer) e
 // retention, so that their readers have had time to be told.
 func (s *session) sweep(ctx context.Context) error {
 	var ids []string
-	err := s.onMain(ctx, func(context.Context) error {
-		for id, at := range s.ended {
+	err := s.OnMain(ctx, func(context.Context) error {
+		for id, at := range s.Ended {
 			if time.Since(at) >= s.c.cfg.Retention {
 				ids = append(ids, id)
 			}
@@ -83,11 +84,11 @@ func (s *session) sweep(ctx context.Context) error {
 		return err
 	}
 	for _, id := range ids {
-		rec, err := s.shapes.Get(ctx, id)
+		rec, err := s.Shapes.Get(ctx, id)
 		if err != nil || rec.State != control.StateEnded || time.Since(rec.Changed) < s.c.cfg.Retention {
 			continue
 		}
-		if err := s.shapes.Delete(ctx, rec); err != nil {
+		if err := s.Shapes.Delete(ctx, rec); err != nil {
 			return err
 		}
 	}
@@ -95,11 +96,41 @@ func (s *session) sweep(ctx context.Context) error {
 }
 
 func (s *session) sweepLogs(ctx context.Context) error {
-	for _, p := range s.parts {
-		if s.c.stats.Down.has(p.N) {
+	for _, p := range s.Parts {
+		if s.c.down.has(p.N) {
 			continue
 		}
 		if err := p.Sweep(ctx, s.c.cfg.Retention); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sweepInner removes the inner shapes that nobody needs any more. They are left
+// alone for a while: the shape that one was made for may be about to come.
+func (s *session) sweepInner(ctx context.Context) error {
+	var ids []string
+	err := s.OnMain(ctx, func(context.Context) error {
+		for id, r := range s.Records {
+			if r.Unasked && len(s.DependsOn[r.Handle]) == 0 && time.Since(r.Changed) > s.c.cfg.InnerGrace {
+				ids = append(ids, id)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		_, err := s.Shapes.Change(ctx, id, func(r *registry.Shape) bool {
+			if !r.Unasked || !r.Alive() || time.Since(r.Changed) <= s.c.cfg.InnerGrace { // wanted meanwhile
+				return false
+			}
+			r.State = control.StateDeleting
+			return true
+		})
+		if err != nil && !errors.Is(err, registry.ErrNotFound) {
 			return err
 		}
 	}

@@ -182,6 +182,28 @@ func (r *Router) Fragment(rel *change.Relation, f *change.Fragment, limit int, f
 	return r.ended, nil
 }
 
+// Offer is Fragment for those who let the shapes that cannot go on end one by one: end is called with
+// each of them and takes it out of the router. When they end because their table is not what it was, the
+// fragment is offered to the others then.
+func (r *Router) Offer(rel *change.Relation, f *change.Fragment, limit int, flush func() error, end func(*Follower) error) error {
+	for {
+		ended, err := r.Fragment(rel, f, limit, flush)
+		if err != nil {
+			return err
+		}
+		again := false
+		for _, s := range ended {
+			again = again || s.Fingerprint != f.Relation
+			if err := end(s); err != nil {
+				return err
+			}
+		}
+		if !again {
+			return nil
+		}
+	}
+}
+
 func (r *Router) offer(t *Table, s *Follower, f *change.Fragment, op *change.Op) {
 	if s.Ended != "" || s.skips(f) {
 		return

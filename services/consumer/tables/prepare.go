@@ -32,6 +32,9 @@ type Preparer struct{ cfg Config }
 // NewPreparer makes a preparer.
 func NewPreparer(cfg Config) *Preparer { return &Preparer{cfg} }
 
+// Publication is the one into which tables are put.
+func (p *Preparer) Publication() string { return p.cfg.Publication }
+
 // Prepare makes sure that the stream carries a table whole, and returns its definition after
 // that. What the table was is stored before it is changed, and kept until it is given back
 // (giveback.go); the two exclude each other by a lock of Postgres and by the record's revision:
