@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/shapebus/shapebus/e2e/stack"
+	"github.com/shapebus/shapebus/internal/failpoint"
 	"github.com/shapebus/shapebus/pkg/client"
 	"github.com/shapebus/shapebus/pkg/control"
 	"github.com/shapebus/shapebus/pkg/pgtemp/pgtest"
@@ -25,7 +26,7 @@ func TestACommitThatIsNotSeenBeginsWithATableThatChanged(t *testing.T) {
 				t.Fatal(err)
 			}
 			s := stack.On(t, server.URL(name), projectSchema+`; CREATE TABLE notes (id int PRIMARY KEY, text text)`)
-			opened := newGate("unit_open")
+			opened := newGate(failpoint.UnitOpen)
 			s.Consumer.Failpoint = opened.pass
 			t.Cleanup(opened.open)
 			s.StartIngest()
@@ -79,7 +80,7 @@ func TestACommitThatIsNotSeenBeginsWithATableThatChanged(t *testing.T) {
 // shapes with subqueries are behind the main loop: what tells of the table is not the transaction's end.
 func TestATransactionBehindTheMainLoopBeginsWithATableThatChanged(t *testing.T) {
 	s := stack.New(t, projectSchema+`; CREATE TABLE notes (id int PRIMARY KEY, text text)`)
-	marked := newGate("unit_marked")
+	marked := newGate(failpoint.UnitMarked)
 	s.Consumer.Failpoint = marked.pass
 	t.Cleanup(marked.open)
 	s.StartIngest()

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/shapebus/shapebus/internal/failpoint"
 	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/internal/service"
 )
@@ -207,7 +208,7 @@ func each(ctx context.Context, members []*parked, f func(*parked) error) (good [
 // segments, and returns those for whom it did.
 func (b *batch) begin(ctx context.Context, members []*parked, snap *snapshotOf) ([]*parked, error) {
 	members, err := each(ctx, members, func(p *parked) error {
-		b.s.c.cfg.Failpoint("after_snapshot_rows")
+		b.s.c.cfg.Failpoint(failpoint.AfterSnapshotRows)
 		return p.store(p.ctx, func(r *registry.Shape) {
 			r.Snapshot, r.SnapshotLSN = snap.held.String(), snap.held.LSN
 			r.StartLSN, r.StartSeq, r.History = snap.start.lsn, snap.start.seq, b.s.history.ID
@@ -224,7 +225,7 @@ func (b *batch) begin(ctx context.Context, members []*parked, snap *snapshotOf) 
 		if err := ignoreLost(b.s.parts[p.partition].appendLog(ctx, p.f)); err != nil {
 			return nil, err // the session is over
 		}
-		b.s.c.cfg.Failpoint("after_snapshot_entry")
+		b.s.c.cfg.Failpoint(failpoint.AfterSnapshotEntry)
 		lives[p.life] = true
 	}
 	for l := range lives {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/shapebus/shapebus/internal/failpoint"
 	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/internal/stream"
 	"github.com/shapebus/shapebus/pkg/natsembed"
@@ -64,7 +65,7 @@ func (b *checkpointBench) ctx() context.Context {
 // partition opens the partition as its next owner does.
 func (b *checkpointBench) partition() *partition {
 	b.tb.Helper()
-	c := &Consumer{cfg: Config{Source: b.source, NATS: b.js.Conn(), Failpoint: func(string) {}, WindowBytes: 1 << 20}}
+	c := &Consumer{cfg: Config{Source: b.source, NATS: b.js.Conn(), Failpoint: failpoint.Never, WindowBytes: 1 << 20}}
 	p := c.newPartition(0, &sync.Pool{New: func() any { return wire.NewLogBuilder() }})
 	l, err := c.openLife(b.ctx(), 0)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/shapebus/shapebus/internal/failpoint"
 	"github.com/shapebus/shapebus/internal/pg"
 	"github.com/shapebus/shapebus/internal/registry"
 )
@@ -171,7 +172,7 @@ func (s *session) giveBack(ctx context.Context, p *registry.Prepared, wait time.
 	if err != nil {
 		return err
 	}
-	s.c.cfg.Failpoint("table_given_back")
+	s.c.cfg.Failpoint(failpoint.TableGivenBack)
 	what := []any{slog.String("table", p.String()), slog.String("why", why), slog.Bool("left_publication", done.Left), slog.String("identity_of", strings.Join(done.Restored, ", "))}
 	if done.Kept != "" {
 		what = append(what, slog.String("identity_kept", done.Kept))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/shapebus/shapebus/internal/failpoint"
 	"github.com/shapebus/shapebus/internal/stream"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/wire"
@@ -166,7 +167,7 @@ func (g *group) fragment(ctx context.Context, first uint64, rel *change.Relation
 			g.shift = reconcile.Passed(g.at.lsn, g.shift, lsn, end)
 		}
 	}
-	g.s.c.cfg.Failpoint("group_fragment")
+	g.s.c.cfg.Failpoint(failpoint.GroupFragment)
 	return nil
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/shapebus/shapebus/internal/failpoint"
 	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/internal/service"
 	"github.com/shapebus/shapebus/internal/stream"
@@ -27,7 +28,7 @@ import (
 type partition struct {
 	source    topology.Source
 	n         int
-	failpoint func(name string)
+	failpoint func(failpoint.Point)
 	messages  *atomic.Int64
 	bytes     *atomic.Int64
 	builders  *sync.Pool
@@ -195,7 +196,7 @@ func (p *partition) appendLog(ctx context.Context, f *follower) error {
 		f.appended = f.tail
 		p.messages.Add(1)
 		p.bytes.Add(int64(len(data)))
-		p.failpoint("after_append")
+		p.failpoint(failpoint.AfterAppend)
 	}
 	f.out.Reset()
 	p.builders.Put(f.out)

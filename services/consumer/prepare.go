@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/shapebus/shapebus/internal/failpoint"
 	"github.com/shapebus/shapebus/internal/pg"
 	"github.com/shapebus/shapebus/internal/registry"
 )
@@ -79,7 +80,7 @@ func (c *Consumer) changeTable(ctx context.Context, conn *pgx.Conn, table *pg.Ta
 		if err := c.tables.Put(ctx, next); err != nil {
 			return nil, err
 		}
-		c.cfg.Failpoint("table_noted")
+		c.cfg.Failpoint(failpoint.TableNoted)
 	}
 	changed, err := pg.EnsureTable(ctx, conn, c.cfg.Publication, now, c.cfg.LockTimeout)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/shapebus/shapebus/internal/failpoint"
 	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/wire"
@@ -52,7 +53,7 @@ func (w *segmentWriter) send(ctx context.Context) error {
 		return err
 	}
 	w.b.Reset()
-	w.s.c.cfg.Failpoint("mid_snapshot")
+	w.s.c.cfg.Failpoint(failpoint.MidSnapshot)
 	if time.Since(w.told) < progressEvery {
 		return nil
 	}

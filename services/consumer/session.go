@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/shapebus/shapebus/internal/failpoint"
 	"github.com/shapebus/shapebus/internal/pg"
 	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/internal/service"
@@ -280,7 +281,7 @@ func (s *session) fragment(ctx context.Context, rel *change.Relation, f *change.
 		s.router.commitDeferred(f)
 		s.open = openTxn{}
 	}
-	s.c.cfg.Failpoint("after_fragment")
+	s.c.cfg.Failpoint(failpoint.AfterFragment)
 	return nil
 }
 
@@ -364,7 +365,7 @@ func (s *session) checkpoint(ctx context.Context, stored func(partition int)) er
 			continue
 		}
 		c.Parked = parked[p.n]
-		s.c.cfg.Failpoint("before_checkpoint")
+		s.c.cfg.Failpoint(failpoint.BeforeCheckpoint)
 		err := p.checkpoint(ctx, c, func(uint64) {
 			if stored != nil {
 				stored(p.n)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/shapebus/shapebus/internal/failpoint"
 	"github.com/shapebus/shapebus/internal/pg"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/topology"
@@ -125,7 +126,7 @@ func (b *batch) open(ctx context.Context, members []*parked) (*snapshotOf, *pg.S
 		b.s.forget(ctx, proof)
 		return fail(err)
 	}
-	b.s.c.cfg.Failpoint("snapshot_open")
+	b.s.c.cfg.Failpoint(failpoint.SnapshotOpen)
 	// What is wrong with the table is wrong for all of them, so they learn it together.
 	if err := open.Guard(ctx, table); err != nil {
 		b.s.forget(ctx, proof)
@@ -203,7 +204,7 @@ func (b *batch) copyAll(ctx context.Context, members []*parked, snap *snapshotOf
 			err = <-copying
 		}
 		slow.Stop()
-		b.s.c.cfg.Failpoint("rows_read")
+		b.s.c.cfg.Failpoint(failpoint.RowsRead)
 		if err != nil {
 			b.disconnect(ctx)
 			p.alone = true

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/shapebus/shapebus/internal/failpoint"
 	"github.com/shapebus/shapebus/internal/pg"
 	"github.com/shapebus/shapebus/internal/predicate"
 	"github.com/shapebus/shapebus/internal/service"
@@ -71,7 +72,7 @@ func (g *group) openUnit(ctx context.Context, t reconcile.Txn) error {
 		o.member = o.rule.Join(own)
 	}
 	g.s.c.stats.Units.Add(1)
-	g.s.c.cfg.Failpoint("unit_open")
+	g.s.c.cfg.Failpoint(failpoint.UnitOpen)
 	return g.await(ctx, u)
 }
 
@@ -101,7 +102,7 @@ func (g *group) snapshot(ctx context.Context, t reconcile.Txn) (*unit, error) {
 			return nil
 		})
 		if err == nil && all {
-			g.s.c.cfg.Failpoint("snapshot_open")
+			g.s.c.cfg.Failpoint(failpoint.SnapshotOpen)
 			return u, nil
 		}
 		u.close(context.WithoutCancel(ctx))
@@ -121,7 +122,7 @@ func (g *group) await(ctx context.Context, u *unit) error {
 	if err := g.s.barrier(ctx, u.id); err != nil {
 		return err
 	}
-	g.s.c.cfg.Failpoint("unit_waits")
+	g.s.c.cfg.Failpoint(failpoint.UnitWaits)
 	return nil
 }
 
@@ -145,7 +146,7 @@ func (g *group) closeUnit(ctx context.Context, m stream.Received, c wire.Control
 	} else if err := g.firstRows(ctx, u, end); err != nil {
 		return err
 	}
-	g.s.c.cfg.Failpoint("unit_restated")
+	g.s.c.cfg.Failpoint(failpoint.UnitRestated)
 	aside := u.aside.Take()
 	g.setAside(aside)
 	for _, f := range g.members {
@@ -158,7 +159,7 @@ func (g *group) closeUnit(ctx context.Context, m stream.Received, c wire.Control
 	}
 	g.router.take()
 	g.router.reopen()
-	g.s.c.cfg.Failpoint("unit_marked")
+	g.s.c.cfg.Failpoint(failpoint.UnitMarked)
 	for i, set := range u.sets {
 		g.views[i] = set.Running()
 		g.touch(i, set)
@@ -211,7 +212,7 @@ func (g *group) restate(ctx context.Context, u *unit, end *change.Fragment) erro
 			}
 		})
 		end.End += change.OpStep
-		g.s.c.cfg.Failpoint("unit_row")
+		g.s.c.cfg.Failpoint(failpoint.UnitRow)
 		if g.router.pending > g.s.c.cfg.PendingBytes {
 			return g.flush(ctx)
 		}
