@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/shapebus/shapebus/e2e/stack"
+	"github.com/shapebus/shapebus/internal/failpoint"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/client"
 	"github.com/shapebus/shapebus/pkg/control"
@@ -28,7 +29,7 @@ func TestACommitThatIsNotSeenBeginsWithATableThatChanged(t *testing.T) {
 				t.Fatal(err)
 			}
 			s := stack.On(t, server.URL(name), projectSchema+`; CREATE TABLE notes (id int PRIMARY KEY, text text)`)
-			opened := newGate("unit_open")
+			opened := newGate(failpoint.UnitOpen)
 			s.Consumer.Failpoint = opened.pass
 			t.Cleanup(opened.open)
 			s.StartIngest()
@@ -82,7 +83,7 @@ func TestACommitThatIsNotSeenBeginsWithATableThatChanged(t *testing.T) {
 // shapes with subqueries are behind the main loop: what tells of the table is not the transaction's end.
 func TestATransactionBehindTheMainLoopBeginsWithATableThatChanged(t *testing.T) {
 	s := stack.New(t, projectSchema+`; CREATE TABLE notes (id int PRIMARY KEY, text text)`)
-	marked := newGate("unit_marked")
+	marked := newGate(failpoint.UnitMarked)
 	s.Consumer.Failpoint = marked.pass
 	t.Cleanup(marked.open)
 	s.StartIngest()
@@ -109,16 +110,16 @@ func TestATransactionBehindTheMainLoopBeginsWithATableThatChanged(t *testing.T) 
 func TestAGroupIsFurtherThanTheMainLoopAfterACrash(t *testing.T) {
 	s := stack.New(t, nestedSchema)
 	const grace = 500 * time.Millisecond // what a group that does not wait takes to fail
-	opened, marked, read := newGate("unit_open"), newGate("unit_marked"), newGate("after_fragment")
+	opened, marked, read := newGate(failpoint.UnitOpen), newGate(failpoint.UnitMarked), newGate(failpoint.AfterFragment)
 	var opens, marks atomic.Int64 // since the first toggle: the inner shape's unit comes first, then the outer one's
-	s.Consumer.Failpoint = func(name string) {
-		if name == "unit_open" && opens.Add(1) == 2 {
-			opened.pass(name)
+	s.Consumer.Failpoint = func(point failpoint.Point) {
+		if point == failpoint.UnitOpen && opens.Add(1) == 2 {
+			opened.pass(point)
 		}
-		if name == "unit_marked" && marks.Add(1) == 2 {
-			marked.pass(name)
+		if point == failpoint.UnitMarked && marks.Add(1) == 2 {
+			marked.pass(point)
 		}
-		read.pass(name)
+		read.pass(point)
 	}
 	s.Consumer.Checkpoint = time.Hour
 	for _, g := range []*gate{opened, marked, read} {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/shapebus/shapebus/internal/failpoint"
 	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/internal/service"
 	"github.com/shapebus/shapebus/pkg/topology"
@@ -46,7 +47,7 @@ type Config struct {
 	Log  *slog.Logger // default: none
 
 	// Failpoint, if not nil, is called at named points; crash tests die there.
-	Failpoint func(name string)
+	Failpoint func(failpoint.Point)
 }
 
 // Consumer is one process's part in filling shape logs. See New.
@@ -103,7 +104,7 @@ func New(cfg Config) (*Consumer, error) {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	if cfg.Failpoint == nil {
-		cfg.Failpoint = func(string) {}
+		cfg.Failpoint = failpoint.Never
 	}
 	log := cfg.Log.With(slog.String("service", "consumer"), slog.String("source", string(cfg.Source)))
 	return &Consumer{cfg: cfg, log: log, ready: make(chan struct{})}, nil

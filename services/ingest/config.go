@@ -8,6 +8,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/shapebus/shapebus/internal/failpoint"
 	"github.com/shapebus/shapebus/internal/service"
 	"github.com/shapebus/shapebus/pkg/topology"
 )
@@ -52,7 +53,7 @@ type Config struct {
 	// Failpoint, if not nil, is called at named places, for tests that crash
 	// the process there: between_fragments, after_publish, after_ack,
 	// before_confirm.
-	Failpoint func(name string)
+	Failpoint func(failpoint.Point)
 }
 
 // Defaults of Config.
@@ -75,7 +76,7 @@ func (c Config) withDefaults() Config {
 	}
 	c.Log = c.Log.With(slog.String("service", "ingest"), slog.String("source", string(c.Source)), slog.String("slot", c.Slot))
 	if c.Failpoint == nil {
-		c.Failpoint = func(string) {}
+		c.Failpoint = failpoint.Never
 	}
 	return c
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/shapebus/shapebus/internal/failpoint"
 	"github.com/shapebus/shapebus/internal/service"
 	"github.com/shapebus/shapebus/pkg/topology"
 )
@@ -32,7 +33,7 @@ type Config struct {
 	Log  *slog.Logger // default: none
 
 	// Failpoint, if not nil, is called at named points; crash tests die there.
-	Failpoint func(name string)
+	Failpoint func(failpoint.Point)
 }
 
 // Materializer is one process's part in following inner shapes. See New.
@@ -83,7 +84,7 @@ func New(cfg Config) (*Materializer, error) {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	if cfg.Failpoint == nil {
-		cfg.Failpoint = func(string) {}
+		cfg.Failpoint = failpoint.Never
 	}
 	return &Materializer{
 		cfg: cfg, log: cfg.Log.With(slog.String("service", "materializer"), slog.String("source", string(cfg.Source))),

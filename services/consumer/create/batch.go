@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/shapebus/shapebus/internal/failpoint"
 	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/internal/service"
 	"github.com/shapebus/shapebus/services/consumer/live"
@@ -209,7 +210,7 @@ func each(ctx context.Context, members []*Parked, f func(*Parked) error) (good [
 // segments, and returns those for whom it did.
 func (b *batch) begin(ctx context.Context, members []*Parked, snap *snapshotOf) ([]*Parked, error) {
 	members, err := each(ctx, members, func(p *Parked) error {
-		b.s.Cfg.Failpoint("after_snapshot_rows")
+		b.s.Cfg.Failpoint(failpoint.AfterSnapshotRows)
 		return p.store(p.ctx, func(r *registry.Shape) {
 			r.Snapshot, r.SnapshotLSN = snap.held.String(), snap.held.LSN
 			r.StartLSN, r.StartSeq, r.History = snap.start.LSN, snap.start.Seq, b.s.Changes.HistoryID()
@@ -226,7 +227,7 @@ func (b *batch) begin(ctx context.Context, members []*Parked, snap *snapshotOf) 
 		if err := shapelog.IgnoreLost(b.s.Parts[p.partition].Append(ctx, &p.f.Log)); err != nil {
 			return nil, err // the session is over
 		}
-		b.s.Cfg.Failpoint("after_snapshot_entry")
+		b.s.Cfg.Failpoint(failpoint.AfterSnapshotEntry)
 		lives[p.writer] = true
 	}
 	for l := range lives {

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/shapebus/shapebus/internal/failpoint"
 	"github.com/shapebus/shapebus/internal/pg"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/topology"
@@ -126,7 +127,7 @@ func (b *batch) open(ctx context.Context, members []*Parked) (*snapshotOf, *pg.S
 		b.s.Forget(ctx, proof)
 		return fail(err)
 	}
-	b.s.Cfg.Failpoint("snapshot_open")
+	b.s.Cfg.Failpoint(failpoint.SnapshotOpen)
 	// What is wrong with the table is wrong for all of them, so they learn it together.
 	if err := open.Guard(ctx, table); err != nil {
 		b.s.Forget(ctx, proof)
@@ -185,7 +186,7 @@ func (b *batch) copyAll(ctx context.Context, members []*Parked, snap *snapshotOf
 			err = <-copying
 		}
 		slow.Stop()
-		b.s.Cfg.Failpoint("rows_read")
+		b.s.Cfg.Failpoint(failpoint.RowsRead)
 		if err != nil {
 			b.disconnect(ctx)
 			p.alone = true

@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/shapebus/shapebus/internal/failpoint"
 	"github.com/shapebus/shapebus/internal/pg"
 	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/internal/service"
@@ -141,7 +142,7 @@ func (g *group) firstRows(ctx context.Context, u *unit, end *change.Fragment) er
 	if err != nil {
 		return live.FinalIfPermanent(fmt.Errorf("snapshot of shape %s: %w", rec.Handle, err))
 	}
-	g.s.Cfg.Failpoint("after_snapshot_rows")
+	g.s.Cfg.Failpoint(failpoint.AfterSnapshotRows)
 	err = g.s.ChangeRecord(ctx, rec.ID, rec.Handle, func(r *registry.Shape) {
 		r.Snapshot, r.SnapshotLSN = u.snap.String(), u.snap.LSN
 		r.StartLSN, r.StartSeq, r.History = end.LSN, 0, g.s.Changes.HistoryID()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/shapebus/shapebus/internal/failpoint"
 	"github.com/shapebus/shapebus/internal/stream"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/wire"
@@ -176,7 +177,7 @@ func (g *group) fragment(ctx context.Context, first uint64, rel *change.Relation
 			g.shift = reconcile.Passed(g.at.LSN, g.shift, lsn, end)
 		}
 	}
-	g.s.Cfg.Failpoint("group_fragment")
+	g.s.Cfg.Failpoint(failpoint.GroupFragment)
 	return nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/shapebus/shapebus/internal/failpoint"
 	"github.com/shapebus/shapebus/internal/pg"
 	"github.com/shapebus/shapebus/internal/predicate"
 	"github.com/shapebus/shapebus/internal/service"
@@ -75,7 +76,7 @@ func (g *group) openUnit(ctx context.Context, t reconcile.Txn) error {
 		o.Member = o.Rule.Join(own)
 	}
 	g.s.Stats.Units.Add(1)
-	g.s.Cfg.Failpoint("unit_open")
+	g.s.Cfg.Failpoint(failpoint.UnitOpen)
 	return g.await(ctx, u)
 }
 
@@ -105,7 +106,7 @@ func (g *group) snapshot(ctx context.Context, t reconcile.Txn) (*unit, error) {
 			return nil
 		})
 		if err == nil && all {
-			g.s.Cfg.Failpoint("snapshot_open")
+			g.s.Cfg.Failpoint(failpoint.SnapshotOpen)
 			return u, nil
 		}
 		u.close(context.WithoutCancel(ctx))
@@ -125,7 +126,7 @@ func (g *group) await(ctx context.Context, u *unit) error {
 	if err := g.s.Barrier(ctx, u.id); err != nil {
 		return err
 	}
-	g.s.Cfg.Failpoint("unit_waits")
+	g.s.Cfg.Failpoint(failpoint.UnitWaits)
 	return nil
 }
 
@@ -149,7 +150,7 @@ func (g *group) closeUnit(ctx context.Context, m stream.Received, c wire.Control
 	} else if err := g.firstRows(ctx, u, end); err != nil {
 		return err
 	}
-	g.s.Cfg.Failpoint("unit_restated")
+	g.s.Cfg.Failpoint(failpoint.UnitRestated)
 	aside := u.aside.Take()
 	g.setAside(aside)
 	for _, f := range g.members {
@@ -162,7 +163,7 @@ func (g *group) closeUnit(ctx context.Context, m stream.Received, c wire.Control
 	}
 	g.router.Take()
 	g.router.Reopen()
-	g.s.Cfg.Failpoint("unit_marked")
+	g.s.Cfg.Failpoint(failpoint.UnitMarked)
 	for i, set := range u.sets {
 		g.views[i] = set.Running()
 		g.touch(i, set)
@@ -215,7 +216,7 @@ func (g *group) restate(ctx context.Context, u *unit, end *change.Fragment) erro
 			}
 		})
 		end.End += change.OpStep
-		g.s.Cfg.Failpoint("unit_row")
+		g.s.Cfg.Failpoint(failpoint.UnitRow)
 		if g.router.Size() > g.s.Cfg.PendingBytes {
 			return g.flush(ctx)
 		}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/shapebus/shapebus/internal/failpoint"
 	"github.com/shapebus/shapebus/internal/pg"
 	"github.com/shapebus/shapebus/internal/service"
 	"github.com/shapebus/shapebus/pkg/wire"
@@ -28,7 +29,7 @@ func (s *Loop) Checkpoint(ctx context.Context, stored func(partition int)) error
 			continue
 		}
 		c.Parked = parked[p.N]
-		s.Cfg.Failpoint("before_checkpoint")
+		s.Cfg.Failpoint(failpoint.BeforeCheckpoint)
 		err := p.save(ctx, c, func(uint64) {
 			if stored != nil {
 				stored(p.N)

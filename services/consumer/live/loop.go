@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/shapebus/shapebus/internal/failpoint"
 	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/internal/service"
 	"github.com/shapebus/shapebus/pkg/change"
@@ -30,7 +31,7 @@ type Config struct {
 	RecentBytes  int           // change log kept in memory for shapes that join
 	Nudge        time.Duration // how long the change log may stand still before those who wait for it make Postgres write something
 	Snapshots    int           // batches of shapes created at once
-	Failpoint    func(name string)
+	Failpoint    func(failpoint.Point)
 }
 
 // Loop is the one goroutine that reads the change log for the live shapes, and what it owns. It

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/shapebus/shapebus/internal/failpoint"
 	"github.com/shapebus/shapebus/internal/stream"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/wire"
@@ -73,7 +74,7 @@ func (s *Loop) fragment(ctx context.Context, rel *change.Relation, f *change.Fra
 		s.Router.CommitDeferred(f)
 		s.Open = 0
 	}
-	s.Cfg.Failpoint("after_fragment")
+	s.Cfg.Failpoint(failpoint.AfterFragment)
 	return nil
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/shapebus/shapebus/internal/failpoint"
 	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/internal/stream"
 	"github.com/shapebus/shapebus/pkg/natsembed"
@@ -71,7 +72,7 @@ type written struct {
 // partition opens the partition as its next owner does.
 func (b *checkpointBench) partition() written {
 	b.tb.Helper()
-	p := NewPartition(&Config{NATS: b.js.Conn(), JS: b.js, Source: b.source, WindowBytes: 1 << 20, Failpoint: func(string) {}}, 0)
+	p := NewPartition(&Config{NATS: b.js.Conn(), JS: b.js, Source: b.source, WindowBytes: 1 << 20, Failpoint: failpoint.Never}, 0)
 	w, err := p.Open(b.ctx())
 	if err != nil {
 		b.tb.Fatal(err)

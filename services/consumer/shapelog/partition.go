@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/shapebus/shapebus/internal/failpoint"
 	"github.com/shapebus/shapebus/internal/stream"
 	"github.com/shapebus/shapebus/pkg/topology"
 	"github.com/shapebus/shapebus/pkg/wire"
@@ -26,7 +27,7 @@ type Config struct {
 	Builders     *sync.Pool    // see NewBuilders
 	Messages     *atomic.Int64 // shape log messages appended
 	Bytes        *atomic.Int64 // of them
-	Failpoint    func(name string)
+	Failpoint    func(failpoint.Point)
 }
 
 // NewBuilders makes the pool that logs take the memory from in which they gather entries.
@@ -80,7 +81,7 @@ func (p *Partition) Append(ctx context.Context, l *Log) error {
 		l.Appended = l.Tail
 		p.cfg.Messages.Add(1)
 		p.cfg.Bytes.Add(int64(len(data)))
-		p.cfg.Failpoint("after_append")
+		p.cfg.Failpoint(failpoint.AfterAppend)
 	}
 	l.Release()
 	return nil

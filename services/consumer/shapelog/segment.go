@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/shapebus/shapebus/internal/failpoint"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/wire"
 )
@@ -52,7 +53,7 @@ func (w *SegmentWriter) Send(ctx context.Context) error {
 		return err
 	}
 	w.b.Reset()
-	w.p.cfg.Failpoint("mid_snapshot")
+	w.p.cfg.Failpoint(failpoint.MidSnapshot)
 	if time.Since(w.told) < progressEvery {
 		return nil
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/shapebus/shapebus/internal/failpoint"
 	"github.com/shapebus/shapebus/internal/pg"
 	"github.com/shapebus/shapebus/internal/registry"
 )
@@ -114,7 +115,7 @@ func (k *Keeper) giveBack(ctx context.Context, p *registry.Prepared, wait time.D
 	if err != nil {
 		return err
 	}
-	k.cfg.Failpoint("table_given_back")
+	k.cfg.Failpoint(failpoint.TableGivenBack)
 	what := []any{slog.String("table", p.String()), slog.String("why", why), slog.Bool("left_publication", done.Left), slog.String("identity_of", strings.Join(done.Restored, ", "))}
 	if done.Kept != "" {
 		what = append(what, slog.String("identity_kept", done.Kept))

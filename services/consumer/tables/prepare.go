@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/shapebus/shapebus/internal/failpoint"
 	"github.com/shapebus/shapebus/internal/pg"
 	"github.com/shapebus/shapebus/internal/registry"
 )
@@ -23,7 +24,7 @@ type Config struct {
 	LookEvery   time.Duration // the longest time between looks for harm
 	Harm        *Harm
 	Log         *slog.Logger
-	Failpoint   func(name string)
+	Failpoint   func(failpoint.Point)
 }
 
 // Preparer makes tables ready for shapes. Safe for concurrent use.
@@ -103,7 +104,7 @@ func (p *Preparer) change(ctx context.Context, conn *pgx.Conn, table *pg.TableIn
 		if err := p.cfg.Records.Put(ctx, next); err != nil {
 			return nil, err
 		}
-		p.cfg.Failpoint("table_noted")
+		p.cfg.Failpoint(failpoint.TableNoted)
 	}
 	changed, err := pg.EnsureTable(ctx, conn, p.cfg.Publication, now, p.cfg.LockTimeout)
 	if err != nil {
