@@ -31,8 +31,8 @@ func TestAnOlderBackupOfTheChangeLogIsRestored(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, options{})
-			w.startIngest("", "--sync-interval", tt.confirm)
-			w.startConsumer("")
+			w.startIngest(nil, "--sync-interval", tt.confirm)
+			w.startConsumer(nil)
 			w.create()
 			w.traffic.run()
 			w.traffic.some(30)
@@ -68,7 +68,7 @@ func TestAnOlderBackupOfTheChangeLogIsRestored(t *testing.T) {
 			}
 			w.nats.start()
 			if tt.behind {
-				w.startConsumer("")
+				w.startConsumer(nil)
 			}
 			w.traffic.run()
 			w.traffic.some(30)

@@ -16,7 +16,7 @@ func TestConsumerThatSleptPastItsLeaseWritesNothing(t *testing.T) {
 	w.traffic.some(20)
 	first := w.consumer
 	until(t, "the first consumer owns the partitions", func() (bool, error) { return first.log.count(takenOver) == 1, nil })
-	w.startConsumer("")
+	w.startConsumer(nil)
 	second := w.consumer
 
 	// In the middle of a large transaction it has much to append when it wakes.

@@ -34,8 +34,8 @@ func TestNATSLosesPowerAndTheSlotCoversIt(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, options{})
 			// Postgres is told of nothing in the time that this takes.
-			w.startIngest("", "--sync-interval", "1h")
-			w.startConsumer("", "--sync-interval", "300ms") // after which it trims
+			w.startIngest(nil, "--sync-interval", "1h")
+			w.startConsumer(nil, "--sync-interval", "300ms") // after which it trims
 			w.create()
 			w.traffic.run()
 			w.traffic.some(50)
@@ -50,7 +50,7 @@ func TestNATSLosesPowerAndTheSlotCoversIt(t *testing.T) {
 			w.bigTransaction()
 			w.awaitStored()
 			w.loseChanges(c.most)
-			w.startConsumer("")
+			w.startConsumer(nil)
 			w.traffic.some(50)
 			w.verify()
 		})

@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/shapebus/shapebus/internal/failpoint"
 )
 
 // patience bounds every wait. Machines that run tests are slow at times.
@@ -103,7 +105,7 @@ func (p *process) signal(sig os.Signal) {
 
 // diesAt waits until the process has killed itself at a failpoint. It proves
 // that the fault fired: the process said so, and SIGKILL ended it, not a test.
-func (p *process) diesAt(point string) {
+func (p *process) diesAt(point failpoint.Point) {
 	p.tb.Helper()
 	select {
 	case <-p.done:
@@ -114,7 +116,7 @@ func (p *process) diesAt(point string) {
 	switch {
 	case p.ours:
 		p.tb.Fatalf("%s was ended by the test", p.name)
-	case !slices.Contains(p.log.lines(), "failpoint "+point):
+	case !slices.Contains(p.log.lines(), "failpoint "+point.String()):
 		p.tb.Fatalf("%s was killed, but not at %s", p.name, point)
 	}
 	p.tb.Logf("%s (process %d) died at %s", p.name, p.cmd.Process.Pid, point)

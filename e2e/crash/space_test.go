@@ -13,8 +13,8 @@ func TestJetStreamRunsOutOfSpaceAndNothingIsLost(t *testing.T) {
 	t.Run("the server's limit is reached, and raised", func(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t, options{natsStore: 8 << 20})
-		w.startIngest("", "--change-log-max-bytes=-1")
-		w.startConsumer("")
+		w.startIngest(nil, "--change-log-max-bytes=-1")
+		w.startConsumer(nil)
 		w.create()
 		w.traffic.run()
 		w.traffic.some(20)
@@ -31,15 +31,15 @@ func TestJetStreamRunsOutOfSpaceAndNothingIsLost(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t, options{})
 		limited := []string{"--change-log-max-bytes", "1MiB", "--hold-postgres"}
-		w.startIngest("", limited...)
-		w.startConsumer("")
+		w.startIngest(nil, limited...)
+		w.startConsumer(nil)
 		w.create()
 		w.consumer.stop()
 		for i := range 40 { // 3 MiB
 			w.exec(fmt.Sprintf("INSERT INTO items SELECT %d + g, 3, repeat('x', 60), true FROM generate_series(1, 1000) g", 10_000*(i+1)))
 		}
 		w.awaitSaid(outOfSpace)
-		w.startConsumer("", "--sync-interval", "300ms") // after which it trims
+		w.startConsumer(nil, "--sync-interval", "300ms") // after which it trims
 		w.traffic.run()
 		w.traffic.some(20)
 		w.verify()

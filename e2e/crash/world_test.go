@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/shapebus/shapebus/e2e/logcheck"
+	"github.com/shapebus/shapebus/internal/failpoint"
 	"github.com/shapebus/shapebus/internal/pg"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/client"
@@ -100,8 +101,8 @@ func newWorld(tb testing.TB, o options) *world {
 // start starts the services and makes the shapes.
 func (w *world) start() {
 	w.tb.Helper()
-	w.startIngest("")
-	w.startConsumer("")
+	w.startIngest(nil)
+	w.startConsumer(nil)
 	w.create()
 }
 
@@ -165,33 +166,33 @@ func (w *world) ask(def client.Definition) {
 }
 
 // startIngest starts ingest with a fragment size that is another one each
-// time. It dies at the failpoint, "<name>:<count>", if one is given.
-func (w *world) startIngest(failpoint string, args ...string) {
+// time. It is to die as given, if anything is.
+func (w *world) startIngest(death *failpoint.Death, args ...string) {
 	w.tb.Helper()
 	size := []string{"--fragment-bytes", strconv.Itoa(16<<10 + w.rng.IntN(48<<10))}
 	if w.rng.IntN(2) == 0 {
 		size = append(size, "--fragment-ops", strconv.Itoa(200+w.rng.IntN(1500)))
 	}
 	args = append(append([]string{"ingest", "--listen=", "--sync-interval", "300ms"}, size...), args...)
-	w.ingest = w.service("ingest", failpoint, args...)
+	w.ingest = w.service("ingest", death, args...)
 }
 
-func (w *world) startConsumer(failpoint string, args ...string) {
+func (w *world) startConsumer(death *failpoint.Death, args ...string) {
 	w.tb.Helper()
 	args = append([]string{"consumer", "--listen=", "--checkpoint", "100ms", "--catalog-interval", "1s"}, args...)
-	w.consumer = w.service("consumer", failpoint, args...)
+	w.consumer = w.service("consumer", death, args...)
 }
 
-func (w *world) service(name, failpoint string, args ...string) *process {
+func (w *world) service(name string, death *failpoint.Death, args ...string) *process {
 	w.tb.Helper()
-	w.tb.Logf("start %s %v %s", name, args[1:], failpoint)
+	w.tb.Logf("start %s %v %s", name, args[1:], death)
 	env := []string{
 		"SHAPEBUS_SOURCE=" + string(w.source),
 		"SHAPEBUS_DATABASE_URL=" + w.url,
 		"SHAPEBUS_NATS_URL=" + w.nats.url(),
 	}
-	if failpoint != "" {
-		env = append(env, "SHAPEBUS_FAILPOINT="+failpoint)
+	if death != nil {
+		env = append(env, "SHAPEBUS_FAILPOINT="+death.String())
 	}
 	return spawn(w.tb, name, environment(env...), built.binary(w.tb), args...)
 }
