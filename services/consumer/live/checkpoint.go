@@ -100,7 +100,7 @@ func (s *Loop) Floor() changelog.Place {
 	return floor
 }
 
-// Prune asks Postgres which transactions every new snapshot sees by now.
+// Prune asks Postgres which transactions every new snapshot sees.
 func (s *Loop) Prune(ctx context.Context) {
 	if s.pruning || s.Visibility.Empty() {
 		return
