@@ -52,9 +52,6 @@ func (s *session) trim(ctx context.Context) error {
 
 // trimChanges purges the change log below the lowest floor of all partitions.
 func (s *session) trimChanges(ctx context.Context, trimmer *changelog.Trimmer) error {
-	if err := s.OnMain(ctx, func(ctx context.Context) error { s.Prune(ctx); return nil }); err != nil {
-		return err
-	}
 	var low changelog.Place
 	for i, p := range s.Parts {
 		c, ok, err := registry.ReadCheckpoint(ctx, s.JS, s.c.cfg.Source, p.N)

@@ -100,22 +100,22 @@ func (s *Loop) Floor() changelog.Place {
 	return floor
 }
 
-// Prune asks Postgres which transactions every new snapshot sees.
-func (s *Loop) Prune(ctx context.Context) {
+// prune asks Postgres which transactions every new snapshot sees.
+func (s *Loop) prune(ctx context.Context) {
 	if s.pruning || s.Visibility.Empty() {
 		return
 	}
 	s.pruning = true
 	s.Tasks.Go(func() error {
 		snap, err := s.Postgres.currentSnapshot(ctx)
-		if err != nil && ctx.Err() == nil {
-			s.Log.WarnContext(ctx, "cannot ask Postgres for a snapshot; the change log is trimmed later", slog.Any("error", err))
-		}
-		return service.IgnoreEnd(ctx, s.OnMain(ctx, func(context.Context) error {
+		return service.IgnoreEnd(ctx, s.OnMain(ctx, func(ctx context.Context) error {
 			s.pruning = false
 			if err == nil {
 				s.Visibility.Prune(snap)
+			} else if !s.unpruned {
+				s.Log.WarnContext(ctx, "cannot ask Postgres for a snapshot; until that works a restart reads more of the change log again, and it is trimmed later", slog.Any("error", err))
 			}
+			s.unpruned = err != nil
 			return nil
 		}))
 	})

@@ -89,6 +89,7 @@ type Loop struct {
 	// tell that there are none any more, however idle the database is.
 	savedParked bool
 	pruning     bool
+	unpruned    bool // the last attempt to prune failed, which has been said
 }
 
 // NewLoop prepares a main loop. What is not of its own, the caller sets.

@@ -52,7 +52,7 @@ func (s *Loop) message(ctx context.Context, m stream.Change) error {
 	s.Stats.Unread.Store(m.Pending)
 	s.Stats.Ops.Add(s.Router.TakeOps())
 	if s.Visibility.Crowded() {
-		s.Prune(ctx)
+		s.prune(ctx)
 	}
 	return nil
 }

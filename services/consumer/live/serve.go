@@ -36,6 +36,7 @@ func (s *Loop) Serve(ctx context.Context, messages <-chan stream.Change) error {
 				return err
 			}
 		case <-tick.C:
+			s.prune(ctx)
 			if s.moved() {
 				if err := s.Checkpoint(ctx, nil); err != nil {
 					return err
