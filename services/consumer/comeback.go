@@ -215,7 +215,7 @@ func (s *session) superseded(e *entrant) bool {
 func (s *session) comeBack(ctx context.Context, t *takeover, q *create.CatchUp) error {
 	if len(q.Members) > 0 {
 		err := q.Run(ctx, false)
-		if _, ok := errors.AsType[*live.Final](err); ok { // no shape can go on
+		if _, ok := errors.AsType[*live.FinalError](err); ok { // no shape can go on
 			err = q.Settle(ctx, err)
 		}
 		switch {

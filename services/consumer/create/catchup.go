@@ -38,13 +38,13 @@ func (s *Creator) catchUp(ctx context.Context, members []*Parked, known bool) er
 		}
 		held, err := shapelog.ReadSnapshot(p.ctx, s.JS, s.Cfg.Source, p.partition, p.handle)
 		if _, ok := errors.AsType[*shapelog.BeginningError](err); ok {
-			return &live.Final{Err: err}
+			return &live.FinalError{Err: err}
 		}
 		if err != nil {
 			return err
 		}
 		if p.rec.Snapshot == "" { // the record was written before the log's first entry, but only the latter reached the disk
-			return &live.Final{Err: errors.New("the shape was being created when the server lost its last writes; create it again")}
+			return &live.FinalError{Err: errors.New("the shape was being created when the server lost its last writes; create it again")}
 		}
 		p.f.Held = held
 		return nil
@@ -174,7 +174,7 @@ func (q *CatchUp) lost(ctx context.Context, m *stream.Change) error {
 		if max(p.has(), m.From.Whole()) >= m.Lost {
 			continue
 		}
-		if err := q.leave(ctx, p, &live.Final{Err: errors.New(live.ReasonDiscarded)}); err != nil {
+		if err := q.leave(ctx, p, &live.FinalError{Err: errors.New(live.ReasonDiscarded)}); err != nil {
 			return err
 		}
 	}
@@ -198,7 +198,7 @@ func (q *CatchUp) sweep(ctx context.Context) error {
 		var err error
 		switch {
 		case p.f.Ended != "":
-			err = q.leave(ctx, p, &live.Final{Err: errors.New(p.f.Ended)})
+			err = q.leave(ctx, p, &live.FinalError{Err: errors.New(p.f.Ended)})
 		case p.cause() != nil:
 			err = q.leave(ctx, p, p.cause())
 		}

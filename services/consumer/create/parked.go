@@ -144,7 +144,7 @@ func (p *Parked) cause() error { return context.Cause(p.ctx) }
 // again. The error returned ends the session.
 func (p *Parked) settle(ctx context.Context, err error) error {
 	var stop *stopped
-	var fin *live.Final
+	var fin *live.FinalError
 	switch {
 	case err == nil:
 		return nil

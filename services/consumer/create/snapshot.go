@@ -111,7 +111,7 @@ func (b *batch) open(ctx context.Context, members []*Parked) (*snapshotOf, *pg.S
 	structure := table.Structure()
 	members, err = each(ctx, members, func(p *Parked) error {
 		if structure != p.rec.Structure {
-			return &live.Final{Err: errors.New(live.TableChanged(p.f.Table, table))}
+			return &live.FinalError{Err: errors.New(live.TableChanged(p.f.Table, table))}
 		}
 		return nil
 	})

@@ -138,7 +138,7 @@ func (g *group) run(ctx context.Context) error {
 			cancel(nil)
 			return service.IgnoreEnd(ctx, err)
 		}
-		var fin *live.Final
+		var fin *live.FinalError
 		switch {
 		case errors.As(err, &fin):
 			g.endAll(fin.Error())
@@ -310,7 +310,7 @@ func (g *group) attempt(ctx context.Context) error {
 	for {
 		m, ok, err := g.cursor.Read(ctx)
 		if errors.Is(err, stream.ErrGap) {
-			return &live.Final{Err: errors.New(live.ReasonDiscarded)}
+			return &live.FinalError{Err: errors.New(live.ReasonDiscarded)}
 		}
 		if err != nil {
 			return err
@@ -348,7 +348,7 @@ func (g *group) load(ctx context.Context) error {
 			v, err = g.s.Sets.View(ctx, set, g.at.LSN, aside)
 		}
 		if errors.Is(err, valuesets.ErrGone) && g.began {
-			return &live.Final{Err: errors.New(reasonForgotten)}
+			return &live.FinalError{Err: errors.New(reasonForgotten)}
 		}
 		if err != nil {
 			return err

@@ -36,7 +36,7 @@ func (s *Groups) gather(leave []*follow.Follower) []*group {
 	for _, members := range kinds {
 		g := s.newGroup(members, s.Applied, nil)
 		for i, set := range g.sets {
-			g.since[i] = s.LiveSets.Of(set.Name()).Version
+			g.since[i] = s.Selections.Of(set.Name()).Version
 		}
 		groups = append(groups, g)
 	}

@@ -132,13 +132,13 @@ func (s *Loop) AddLive(f *follow.Follower) {
 	s.Live[f.ID] = f
 	s.NoteMarkers(f)
 	if f.Outer != nil {
-		f.Outer.Look(s.LiveSets.View)
+		f.Outer.Look(s.Selections.View)
 		for _, q := range f.Outer.Subqueries {
 			if s.dependents[q.Handle] == nil {
 				s.dependents[q.Handle] = map[*follow.Follower]bool{}
 			}
 			s.dependents[q.Handle][f] = true
-			s.LiveSets.Of(q.ValueSet()).Selectors++
+			s.Selections.Of(q.ValueSet()).Selectors++
 		}
 	}
 	s.Router.Add(f)
@@ -164,7 +164,7 @@ func (s *Loop) RemoveLive(f *follow.Follower) bool {
 		if delete(s.dependents[q.Handle], f); len(s.dependents[q.Handle]) == 0 {
 			delete(s.dependents, q.Handle)
 		}
-		s.LiveSets.leave(q.ValueSet())
+		s.Selections.leave(q.ValueSet())
 	}
 	return true
 }

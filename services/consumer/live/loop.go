@@ -61,7 +61,7 @@ type Loop struct {
 
 	verdictsOf map[int]chan struct{}                // closed when the verdicts of a partition are followed
 	dependents map[string]map[*follow.Follower]bool // live outer shapes, by the handle of an inner one
-	LiveSets   LiveSets
+	Selections Selections
 	Records    map[string]Record          // by id, of shapes that have not ended
 	ShapesOn   map[uint32]int             // how many of records are on a table, by its oid
 	DependsOn  map[string]map[string]bool // ids of shapes, by the handle of an inner one
@@ -95,12 +95,12 @@ type Loop struct {
 
 // NewLoop prepares a main loop. What is not of its own, the caller sets.
 func NewLoop(cfg *Config, stats *Stats, log *slog.Logger) *Loop {
-	live := LiveSets{}
+	live := Selections{}
 	return &Loop{
 		Cfg: cfg, Stats: stats, Log: log,
 		enders:     make(chan struct{}, endsAtOnce),
 		Began:      time.Now().UnixNano(),
-		LiveSets:   live,
+		Selections: live,
 		verdictsOf: map[int]chan struct{}{},
 		dependents: map[string]map[*follow.Follower]bool{},
 		Records:    map[string]Record{},

@@ -76,7 +76,7 @@ func (s *Loop) endDependents(ctx context.Context, handle, reason string) error {
 		}
 	}
 	for _, set := range s.Sets.Forget(handle) {
-		s.LiveSets.forget(set.Name(), s.Router)
+		s.Selections.forget(set.Name(), s.Router)
 	}
 	return nil
 }
