@@ -179,7 +179,13 @@ func TestSubqueriesAreListedOnceInOneOrder(t *testing.T) {
 		{"flag", nil, ""},
 		{"id in " + active + " or flag", nil, `[0] public.projects[pid] where "active" [] true`},
 		{"id in " + active + " and not (id in (SELECT pid FROM public.projects where (active)))", nil, `[0] public.projects[pid] where "active" [] false`},
-		{"id in " + active + " is true", nil, `[0] public.projects[pid] where "active" [] false`},
+		{"id in " + active + " is true", nil, `[0] public.projects[pid] where "active" [] true`},
+		{"id in " + active + " is not true", nil, `[0] public.projects[pid] where "active" [] false`},
+		{
+			"exists (select 1 from projects p where p.pid = items.id and p.owner = $1)", []string{"7"},
+			`[0] public.projects[pid] where "\"owner\" = '7'::integer" [] true`,
+		},
+		{"not exists (select 1 from projects where pid = id and active)", nil, `[0] public.projects[pid] where "active" [] false`},
 		{"id in " + active + " = flag", nil, `[0] public.projects[pid] where "active" [] false`},
 		{
 			"i4 in (select owner from projects where active) or id in " + active, nil,
