@@ -53,16 +53,8 @@ func paramRefs(m protoreflect.Message, refs *[]*pg_query.Node) {
 		*refs = append(*refs, n)
 		return
 	}
-	m.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
-		switch {
-		case f.Kind() != protoreflect.MessageKind:
-		case f.IsList():
-			for i := range v.List().Len() {
-				paramRefs(v.List().Get(i).Message(), refs)
-			}
-		default:
-			paramRefs(v.Message(), refs)
-		}
+	parts(m, func(part protoreflect.Message) bool {
+		paramRefs(part, refs)
 		return true
 	})
 }
@@ -79,16 +71,8 @@ func asWritten(m protoreflect.Message) bool {
 		return n.Alias == nil
 	}
 	as := true
-	m.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
-		switch {
-		case f.Kind() != protoreflect.MessageKind:
-		case f.IsList():
-			for i := 0; as && i < v.List().Len(); i++ {
-				as = asWritten(v.List().Get(i).Message())
-			}
-		default:
-			as = asWritten(v.Message())
-		}
+	parts(m, func(part protoreflect.Message) bool {
+		as = asWritten(part)
 		return as
 	})
 	return as
