@@ -129,7 +129,7 @@ func (s *session) endChanged(ctx context.Context, on *onTable, structure string,
 		if f.Structure == structure {
 			continue
 		}
-		if s.Live[f.ID] != f && !s.runsElsewhere(f) {
+		if s.Live[f.ID] != f && !s.inGroup(f) {
 			continue // it has ended meanwhile
 		}
 		if err := s.EndRunning(ctx, f.ID, live.TableChanged(f.Table, now), true); err != nil {
@@ -167,7 +167,7 @@ func (s *session) endOnTable(ctx context.Context, oid uint32, reason string) err
 			return nil
 		}
 		for _, f := range on.begun {
-			if s.Live[f.ID] == f || s.runsElsewhere(f) {
+			if s.Live[f.ID] == f || s.inGroup(f) {
 				if err := s.EndRunning(ctx, f.ID, reason, true); err != nil {
 					return err
 				}
@@ -184,8 +184,11 @@ func (s *session) endOnTable(ctx context.Context, oid uint32, reason string) err
 	})
 }
 
-// runsElsewhere reports whether a shape runs and is not live. Runs on the main loop.
-func (s *session) runsElsewhere(f *follow.Follower) bool {
+// inGroup reports whether a shape is in a group. Runs on the main loop.
+func (s *session) inGroup(f *follow.Follower) bool {
 	o := s.Elsewhere[f.ID]
-	return o != nil && o.Handle(f.ID) == f.Handle
+	if _, parked := o.(*create.Parked); o == nil || parked {
+		return false
+	}
+	return o.Handle(f.ID) == f.Handle
 }

@@ -90,7 +90,7 @@ func (s *session) lookAt(ctx context.Context, p *live.Partition) (t *takeover, e
 		}
 	}()
 	// A process that slept past its lease must not write behind its successor:
-	// the life goes on from where the stream ended, and after that the lease was still ours.
+	// the writer goes on from where the stream ended, and after that the lease was still ours.
 	if err := s.lease.Verify(ctx); err != nil {
 		return nil, err
 	}
@@ -100,7 +100,7 @@ func (s *session) lookAt(ctx context.Context, p *live.Partition) (t *takeover, e
 	}
 	l.SetStall(probeStall)
 	// This shows that the stream can be written, and behind its fence nothing
-	// comes any more that an earlier life had on its way: what is read now is the end.
+	// comes any more that an earlier writer had on its way: what is read now is the end.
 	if err := p.Checkpoint(ctx, l, t.cp, nil); err != nil {
 		return nil, err
 	}

@@ -62,7 +62,7 @@
 // a set that it depends on may change. For it, between 3 and 4:
 //
 //	3a. entries of a unit, without a marker. A crash after some: the successor
-//	   writes a void entry and begins the unit's first transaction anew, at a
+//	   writes a void entry and begins again with the unit's first transaction, at a
 //	   snapshot of its own.
 //	3b. the unit's marker, whose tail names what was put aside. A crash after it:
 //	   the successor goes on with that, behind the unit's barrier.

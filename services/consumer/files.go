@@ -135,7 +135,7 @@ func (s *session) barrierRead(payload string) {
 func (s *session) judgeTable(ctx context.Context, on *onTable, now *pg.TableInfo, at change.LSN) error {
 	structure := now.Structure()
 	for _, f := range on.begun {
-		if f.Structure != structure || s.Live[f.ID] != f && !s.runsElsewhere(f) || !f.HasOtherFiles(now, at) {
+		if f.Structure != structure || s.Live[f.ID] != f && !s.inGroup(f) || !f.HasOtherFiles(now, at) {
 			continue
 		}
 		if reason := f.Files.DiffFiles(now, s.truncations.explain(now.Relation.OID)); reason != "" {

@@ -22,8 +22,8 @@ type Cursor struct {
 	looked int             // messages read from it since the last look into memory
 }
 
-// readOn is how many messages are read from the stream before the next look
-// whether the rest is in memory by now.
+// readOn is how many messages are read from the stream before checking again whether memory
+// holds the rest.
 const readOn = 32
 
 // NewCursor makes a cursor that reads nothing yet.

@@ -30,7 +30,7 @@ type readTxn struct {
 func (t readTxn) place() Place { return Place{LSN: t.lsn, Seq: t.first} }
 
 // maxListed bounds the list at 3 MB; askPruneAt is when it pays to ask
-// Postgres what is visible by now.
+// Postgres what has become visible.
 const (
 	maxListed  = 1 << 17
 	askPruneAt = 1 << 13

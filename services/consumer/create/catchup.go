@@ -19,7 +19,8 @@ import (
 
 // CatchUp is parked shapes on their way from where they begin to read the
 // change log to where the main loop is. They read it together: each passes over what its log
-// or its snapshot holds. It belongs to one goroutine, and to the main loop while that one waits for it.
+// or its snapshot holds. A goroutine owns it, and the main loop
+// while the goroutine waits for that.
 type CatchUp struct {
 	s       *Creator
 	Members []*Parked

@@ -87,8 +87,8 @@ func (s *Follower) applyOuter(f *change.Fragment, op *change.Op) {
 	}
 }
 
-// CommitUnit gathers the commit marker of a unit: f has its place and its
-// transaction. A shape whose log the unit left alone gets none, unless forced.
+// CommitUnit gathers the commit marker of a unit: f has its place and its transaction. Logs that the
+// unit did not write to get no marker unless forced is set.
 func (s *Follower) CommitUnit(f *change.Fragment, forced bool) {
 	if s.Tail.Open() || forced {
 		s.commitAt(f)

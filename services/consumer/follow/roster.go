@@ -1,7 +1,7 @@
 package follow
 
-// roster is a list of followers that one can be taken out of at once, however long it is: each follower knows its places in
-// the lists that it is in. The order is of no account. Owned by the main loop, or by whoever owns the router.
+// roster is an unordered set of followers with O(1) removal: each follower knows its places in the
+// rosters that it is in. Owned by whoever owns the router.
 type roster struct {
 	slot  rosterSlot
 	items []*Follower

@@ -259,7 +259,7 @@ func (r *Router) CommitDeferred(f *change.Fragment) {
 	}
 }
 
-// Reopen finds out anew which logs stand inside a transaction.
+// Reopen finds out again which logs stand inside a transaction.
 func (r *Router) Reopen() {
 	r.deferred.take()
 	for _, t := range r.tables {

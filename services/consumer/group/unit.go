@@ -183,7 +183,7 @@ func (g *group) closeUnit(ctx context.Context, m stream.Received, c wire.Control
 }
 
 // touch remembers which values of the i-th set a unit has changed, for the
-// filter index; beyond what an index holds it is made anew.
+// filter index; beyond what an index holds it is rebuilt.
 func (g *group) touch(i int, set *reconcile.Set) {
 	if g.since[i] == 0 {
 		return

@@ -101,7 +101,7 @@ func (s *Loop) Floor() changelog.Place {
 	return floor
 }
 
-// prune asks Postgres which transactions every new snapshot sees by now.
+// prune asks Postgres which transactions every new snapshot sees.
 func (s *Loop) prune(ctx context.Context) {
 	if s.pruning || s.Visibility.Empty() {
 		return

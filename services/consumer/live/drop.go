@@ -14,7 +14,7 @@ import (
 
 // A partition whose stream takes nothing more, or does not answer, leaves the
 // session. Its shapes stop where they are and nobody is told that they end: they
-// are taken in again when the stream can be written (comeback.go). Shapes of other
+// are taken in again when the stream can be written. Shapes of other
 // partitions go on, but for those that depend on one of its shapes: they leave the
 // main loop and wait, as they do for any inner shape that is behind.
 
@@ -42,7 +42,7 @@ func (s *Loop) dropLost(ctx context.Context) {
 	}
 }
 
-// WatchWriter waits for the end of a partition's life.
+// WatchWriter waits for the end of a partition's writer, and drops the partition then.
 func (s *Loop) WatchWriter(ctx context.Context, p *Partition, l *shapelog.Writer) {
 	s.Tasks.Go(func() error {
 		select {

@@ -105,7 +105,7 @@ func (l LiveSets) memberSets(f *follow.Follower, t *follow.Table) []*filter.Set[
 	return out
 }
 
-// rebuild makes the index's set anew.
+// rebuild fills the index's set from the start.
 func (m *memberSet) rebuild(set *LiveSet) {
 	m.set.Clear()
 	set.Main.Each(func(key string) bool {

@@ -19,7 +19,8 @@ type Owner interface {
 	State(id string) control.State
 	// End ends a shape, in a moment if not at once.
 	End(ctx context.Context, id, reason string, keepRecord bool) error
-	// Watch has the changes of a shape's log noted, and reports whether it has that life and they are.
+	// Watch has the changes of a shape's log noted from now on. It reports false if it does not have the
+	// shape, or whoever takes the shape next has them noted.
 	Watch(id, handle string) bool
 }
 

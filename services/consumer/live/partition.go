@@ -14,9 +14,8 @@ import (
 )
 
 // Partition is one of the session's partitions. While its stream can be
-// written it has a writer. When that fails, the
-// session goes on without the partition until there is another; see drop.go
-// and comeback.go. A shape's follower belongs to the writer with which the place of its log was
+// written it has a writer. When that fails, the session goes on without the partition until there is
+// another; see drop.go. A shape's follower belongs to the writer with which the place of its log was
 // read: with another one it would write at a place that it does not know.
 type Partition struct {
 	*shapelog.Partition

@@ -21,7 +21,7 @@ func (s *Loop) Follow(rec *registry.Shape, tail wire.Tail) (*follow.Follower, er
 	return follow.NewFollower(rec, s.LogOf(rec.Partition, rec.Handle, tail), s.Sets.Note)
 }
 
-// ChangeRecord changes a shape's record, unless it belongs to another life by now.
+// ChangeRecord changes a shape's record, unless the shape has been re-created meanwhile.
 func (s *Loop) ChangeRecord(ctx context.Context, id, handle string, f func(*registry.Shape)) error {
 	_, err := s.Shapes.Change(ctx, id, func(r *registry.Shape) bool {
 		if r.Handle != handle || r.State == control.StateEnded {

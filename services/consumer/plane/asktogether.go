@@ -5,10 +5,9 @@ import (
 	"sync"
 )
 
-// askTogether shares the answer to a question among those who ask it at the
-// same time. An answer is only for those who asked before the question was put: one
-// that was under way when somebody comes may not know what that one has just done. So at most one question per key is under way, and
-// the next is put for all who have come meanwhile.
+// askTogether shares the answer to a question among those who ask it at the same time. An answer is
+// only for those who asked before the question was put: a query already running may not see the
+// caller's own writes, so late callers wait for the next. At most one question per key is under way.
 type askTogether[T any] struct {
 	mu     sync.Mutex
 	asking map[string]*asking[T]

@@ -39,8 +39,8 @@ func (p *server) create(ctx context.Context, req control.CreateRequest) (any, er
 	return p.describe(ctx, rec)
 }
 
-// register stores the record of a new life, unless the shape is alive: then it
-// returns that one's. fresh says which of them.
+// register stores the record of a new life, unless the shape is alive: then it returns the record
+// that there is. fresh reports whether it stored one.
 func (p *server) register(ctx context.Context, rec *registry.Shape) (out *registry.Shape, fresh bool, err error) {
 	for {
 		have, err := p.cfg.Shapes.Get(ctx, rec.ID)

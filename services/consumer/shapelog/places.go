@@ -22,7 +22,7 @@ func ParkedIn(cp *wire.Checkpoint) Parked {
 
 // PlaceOf finds where an outer shape's log stands: by its last commit marker, or by a checkpoint
 // that says more. cp is the checkpoint's LSN, parked what it says of shapes that are elsewhere. ok
-// is false when nothing tells.
+// is false if neither the log nor a checkpoint says.
 func PlaceOf(rec *registry.Shape, live bool, tail wire.Tail, cp change.LSN, parked Parked) (at change.LSN, aside string, ok bool) {
 	at, aside, ok = tail.Committed.LSN, tail.Aside, tail.Committed.LSN != 0
 	if p := parked[rec.Handle]; p != nil {

@@ -36,7 +36,7 @@ type Sets struct {
 	waiting int           // goroutines waiting for news
 }
 
-// Set is one set of values. Its fields belong to sets.mu.
+// Set is one set of values. Its fields belong to Sets.mu.
 type Set struct {
 	name string
 	from registry.Subquery

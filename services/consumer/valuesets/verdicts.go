@@ -21,8 +21,7 @@ const lagMost = 1 << 12
 // from now on, until ctx ends. It closes following when none will be missed any
 // more; what was stored before is read with each set's base (load), and here
 // what a replica that is asked there may not have yet. Another stream under the name
-// ends it, and with it the session: what was read of the one before says nothing of
-// what that one will bring.
+// ends it, and with it the session: what was read of the old stream says nothing of the new one.
 func (s *Sets) ReadVerdicts(ctx context.Context, partition int, following chan<- struct{}) error {
 	r, err := s.awaitVerdicts(ctx, partition)
 	if err != nil {
