@@ -181,5 +181,5 @@ func (n *likeNode) access(want truth) access.Path {
 	return out
 }
 
-// Path returns how the clause's rows can be found.
+// Access returns how the clause's rows can be found.
 func (p *Predicate) Access() access.Path { return accessOf(p.root, isTrue) }

@@ -15,7 +15,7 @@ import (
 	"github.com/shapebus/shapebus/internal/predicate/value"
 )
 
-// covers is what an index does with an access, without its speed.
+// covers is what an index does with a path, without its speed.
 func covers(a access.Path, row [][]byte) bool {
 	switch a.Form {
 	case access.Scan:

@@ -101,6 +101,11 @@ func (b *builder) binary(name string, left, right term, pos int) (term, *Error) 
 	case "@>", "<@", "&&", "?", "?|", "?&", "->", "->>", "#>", "#>>":
 		return b.contain(name, left, right, pos)
 	case "+", "-", "*", "/", "%", "^", "&", "|", "#":
+	case "~", "~*", "!~", "!~*":
+		return term{}, &Error{
+			Pos: pos, Message: "regular expressions are not supported yet: Postgres' own are not those of other libraries in every case",
+			Hint: "write LIKE or ILIKE",
+		}
 	default:
 		return term{}, &Error{Pos: pos, Message: fmt.Sprintf("unknown binary operator %q", name)}
 	}

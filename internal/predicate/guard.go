@@ -233,16 +233,8 @@ func forgetLocations(m protoreflect.Message) {
 	if f := m.Descriptor().Fields().ByName("location"); f != nil && f.Kind() == protoreflect.Int32Kind {
 		m.Clear(f)
 	}
-	m.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
-		switch {
-		case f.Kind() != protoreflect.MessageKind:
-		case f.IsList():
-			for i := range v.List().Len() {
-				forgetLocations(v.List().Get(i).Message())
-			}
-		default:
-			forgetLocations(v.Message())
-		}
+	parts(m, func(part protoreflect.Message) bool {
+		forgetLocations(part)
 		return true
 	})
 }

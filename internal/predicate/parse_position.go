@@ -52,17 +52,32 @@ func location(m protoreflect.Message, depth int) int32 {
 			return found
 		}
 	}
-	m.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
-		switch {
-		case f.Kind() != protoreflect.MessageKind:
-		case f.IsList():
-			if v.List().Len() > 0 {
-				found = location(v.List().Get(0).Message(), depth+1)
-			}
-		default:
-			found = location(v.Message(), depth+1)
-		}
+	parts(m, func(part protoreflect.Message) bool {
+		found = location(part, depth+1)
 		return found <= 0
 	})
 	return found
+}
+
+// parts calls f with the messages right below m, until f returns false. Their order is always the same, so that an error
+// names the same place each time; that of protoreflect's Range is not.
+func parts(m protoreflect.Message, f func(protoreflect.Message) bool) {
+	fields := m.Descriptor().Fields()
+	for i := range fields.Len() {
+		field := fields.Get(i)
+		if field.Kind() != protoreflect.MessageKind || !m.Has(field) {
+			continue
+		}
+		if !field.IsList() {
+			if !f(m.Get(field).Message()) {
+				return
+			}
+			continue
+		}
+		for list, j := m.Get(field).List(), 0; j < list.Len(); j++ {
+			if !f(list.Get(j).Message()) {
+				return
+			}
+		}
+	}
 }

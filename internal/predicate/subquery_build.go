@@ -85,13 +85,19 @@ func (b *builder) subLink(s *pg_query.SubLink, depth int) (node, *Error) {
 		if root, err = inner.condition(where, "WHERE", depth+1); err != nil {
 			return nil, err
 		}
-		if q.Where, q.Params, err = inner.restate(where, typed, pos); err != nil {
-			return nil, err
-		}
 	}
 	b.joins, b.printed = inner.joins, inner.printed
 	if q.Inner, err = inner.finish(root); err != nil {
 		return nil, err
+	}
+	switch {
+	case where == nil:
+	case inner.sub.alias == "" && asWritten(where.ProtoReflect()):
+		if q.Where, q.Params, err = b.restate(where, typed, pos); err != nil {
+			return nil, err
+		}
+	default:
+		q.Where = q.Inner.SQL()
 	}
 	if err := b.leftSide(q, left, selected, pos); err != nil {
 		return nil, err

@@ -10,14 +10,10 @@ import (
 	"github.com/shapebus/shapebus/internal/predicate/value"
 )
 
-// restate writes the clause of a subquery, of which b is the builder, as one that stands alone, with the parameters that it
-// uses. A parameter that
+// restate writes the clause of a subquery as one that stands alone, with the parameters that it uses. A parameter that
 // had its type before the subquery began (typed has these) is cast to it there.
 func (b *builder) restate(where *pg_query.Node, typed []value.Kind, pos int) (string, []*string, *Error) {
 	where = proto.CloneOf(where)
-	if b.sub.alias != "" {
-		b.inFull(where.ProtoReflect())
-	}
 	var refs []*pg_query.Node
 	paramRefs(where.ProtoReflect(), &refs)
 	var numbers []int
@@ -57,45 +53,29 @@ func paramRefs(m protoreflect.Message, refs *[]*pg_query.Node) {
 		*refs = append(*refs, n)
 		return
 	}
-	m.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
-		switch {
-		case f.Kind() != protoreflect.MessageKind:
-		case f.IsList():
-			for i := range v.List().Len() {
-				paramRefs(v.List().Get(i).Message(), refs)
-			}
-		default:
-			paramRefs(v.Message(), refs)
-		}
+	parts(m, func(part protoreflect.Message) bool {
+		paramRefs(part, refs)
 		return true
 	})
 }
 
-// inFull names the table in full where m names it by its alias, which does not exist outside of the subquery.
-func (b *builder) inFull(m protoreflect.Message) {
+// asWritten reports whether a clause can stand alone as it is written: the table's alias exists only in its subquery, and
+// EXISTS, = ANY and <> ALL may mean another table there. Where it cannot, the clause that Inner prints is the same.
+func asWritten(m protoreflect.Message) bool {
 	switch n := m.Interface().(type) {
-	case *pg_query.ColumnRef:
-		if len(n.Fields) == 2 && n.Fields[0].GetString_().GetSval() == b.sub.alias {
-			n.Fields = append([]*pg_query.Node{pg_query.MakeStrNode(b.table.Schema), pg_query.MakeStrNode(b.table.Name)}, n.Fields[1])
+	case *pg_query.SubLink:
+		if n.SubLinkType == pg_query.SubLinkType_EXISTS_SUBLINK || len(n.OperName) > 0 {
+			return false
 		}
-		return
-	case *pg_query.SelectStmt:
-		if t := first(n.FromClause).GetRangeVar(); t.GetAlias().GetAliasname() == b.sub.alias || t.GetAlias() == nil && t.GetRelname() == b.sub.alias {
-			return // the name is another table's there
-		}
+	case *pg_query.RangeVar:
+		return n.Alias == nil
 	}
-	m.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
-		switch {
-		case f.Kind() != protoreflect.MessageKind:
-		case f.IsList():
-			for i := range v.List().Len() {
-				b.inFull(v.List().Get(i).Message())
-			}
-		default:
-			b.inFull(v.Message())
-		}
-		return true
+	as := true
+	parts(m, func(part protoreflect.Message) bool {
+		as = asWritten(part)
+		return as
 	})
+	return as
 }
 
 // typeNameOf is the grammar's own form of a type's name.

@@ -66,7 +66,8 @@ func TestSubqueriesPrintAsSQL(t *testing.T) {
 		{"id = any (select distinct p.pid as x from projects p where p.active)", nil, `"id" IN (SELECT "public"."projects"."pid" FROM "public"."projects" WHERE "public"."projects"."active")`},
 		{"id <> all (select pid from projects)", nil, `NOT ("id" IN (SELECT "public"."projects"."pid" FROM "public"."projects"))`},
 		{
-			"exists (select * from projects p where (p.active and p.pid = items.id) and i4 = p.owner and p.title > $1)", []string{"x"},
+			"exists (select * from projects p where (p.active and p.pid = items.id) and i4 = p.owner and p.title > $1)",
+			[]string{"x"},
 			`(("id", "i4") IN (SELECT "public"."projects"."pid", "public"."projects"."owner" FROM "public"."projects" WHERE ` +
 				`("public"."projects"."active" AND "public"."projects"."title" COLLATE "C" > 'x'::text))) IS TRUE`,
 		},
@@ -179,7 +180,14 @@ func TestSubqueriesAreListedOnceInOneOrder(t *testing.T) {
 		{"flag", nil, ""},
 		{"id in " + active + " or flag", nil, `[0] public.projects[pid] where "active" [] true`},
 		{"id in " + active + " and not (id in (SELECT pid FROM public.projects where (active)))", nil, `[0] public.projects[pid] where "active" [] false`},
-		{"id in " + active + " is true", nil, `[0] public.projects[pid] where "active" [] false`},
+		{"id in " + active + " is true", nil, `[0] public.projects[pid] where "active" [] true`},
+		{"id in " + active + " is not true", nil, `[0] public.projects[pid] where "active" [] false`},
+		{
+			"exists (select 1 from projects p where p.pid = items.id and p.owner = $1)",
+			[]string{"7"},
+			`[0] public.projects[pid] where "\"owner\" = '7'::integer" [] true`,
+		},
+		{"not exists (select 1 from projects where pid = id and active)", nil, `[0] public.projects[pid] where "active" [] false`},
 		{"id in " + active + " = flag", nil, `[0] public.projects[pid] where "active" [] false`},
 		{
 			"i4 in (select owner from projects where active) or id in " + active, nil,

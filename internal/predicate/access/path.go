@@ -22,7 +22,7 @@ type Path struct {
 	By  []Key // of Member: what the set's values are compared with
 }
 
-// Form is what an Path is.
+// Form is what a Path is.
 type Form uint8
 
 const (
@@ -34,11 +34,11 @@ const (
 	Keys
 	// Range covers the rows of whose keys one is between Low and High, in the order of bytes.
 	Range
-	// MemberOf covers the rows whose keys are, together, a member of a set that changes; see MemberOf.
+	// Member covers the rows whose keys are, together, a member of a set that changes; see MemberOf.
 	Member
-	// AllOf covers the rows that all arguments cover.
+	// All covers the rows that all arguments cover.
 	All
-	// AnyOf covers the rows that an argument covers.
+	// Any covers the rows that an argument covers.
 	Any
 )
 

@@ -207,6 +207,7 @@ func after(s []byte, segment [][]byte) []byte {
 	}
 }
 
+// Fold appends a text with its ASCII letters in lower case, which is what ILIKE compares.
 func Fold(dst, s []byte) []byte {
 	for _, c := range s {
 		if c >= 'A' && c <= 'Z' {
