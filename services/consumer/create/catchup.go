@@ -74,7 +74,7 @@ func (s *Creator) NewCatchUp(back func(context.Context) error) *CatchUp {
 func (q *CatchUp) TakeBack(ctx context.Context, rec *registry.Shape, tail wire.Tail, f *follow.Follower, from changelog.Place) {
 	p := q.s.newParked(ctx, rec, tail)
 	p.behind, p.from, p.f = true, from, f
-	q.s.Elsewhere[p.ID] = p
+	q.s.Hold(p.ID, p)
 	q.Members = append(q.Members, p)
 	q.router.Add(f)
 }
@@ -212,7 +212,7 @@ func (q *CatchUp) sweep(ctx context.Context) error {
 // whole reports whether all members still go on. Runs on the main loop.
 func (q *CatchUp) whole() bool {
 	return !slices.ContainsFunc(q.Members, func(p *Parked) bool {
-		return q.s.Elsewhere[p.ID] != live.Owner(p) || p.f.Ended != "" || p.cause() != nil
+		return !q.s.HeldBy(p.ID, p) || p.f.Ended != "" || p.cause() != nil
 	})
 }
 
@@ -355,7 +355,7 @@ func (s *Creator) meet(ctx context.Context, q *CatchUp, at changelog.Place) (boo
 	for _, p := range q.Members {
 		q.router.Remove(p.f)
 		p.f.After = s.Applied.LSN
-		s.unpark(p.ID)
+		s.unpark(p)
 		s.AddLive(p.f)
 		if p.behind {
 			p.cancel(nil)

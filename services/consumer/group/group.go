@@ -102,11 +102,10 @@ func (s *Groups) newGroup(members []*follow.Follower, at changelog.Place, aside 
 			}
 			g.nested = g.nested || q.Unit
 		}
-		s.Elsewhere[f.ID] = g
+		s.Hold(f.ID, g)
 		s.Sets.Place(f.Handle, false, g.known())
 	}
 	s.All[g] = true
-	s.CountElsewhere()
 	return g
 }
 
@@ -271,10 +270,7 @@ func (g *group) drop(id string) *follow.Follower {
 	g.mu.Unlock()
 	if f != nil {
 		g.router.Remove(f)
-		if g.s.Elsewhere[id] == live.Owner(g) {
-			delete(g.s.Elsewhere, id)
-		}
-		g.s.CountElsewhere()
+		g.s.LetGo(id, g)
 	}
 	return f
 }

@@ -45,7 +45,7 @@ func (g *group) handOver() {
 	g.mu.Lock()
 	for _, f := range g.members {
 		members = append(members, f)
-		delete(s.Elsewhere, f.ID)
+		s.LetGo(f.ID, g)
 	}
 	clear(g.members)
 	g.listed = nil

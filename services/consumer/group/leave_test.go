@@ -82,7 +82,7 @@ func leaveAndReturn(tb testing.TB, s *Groups, n int) (busy time.Duration) {
 	set.Arrive(g.views[0], g.since[0], g.touched[0])
 	g.handOver()
 	busy += cpuUsed() - began
-	if len(s.Live) != n || len(s.All) != 0 || len(s.Elsewhere) != 0 {
+	if len(s.Live) != n || len(s.All) != 0 || s.Stats.Parked.Load() != 0 {
 		tb.Fatalf("%d shapes are back, %d groups are left", len(s.Live), len(s.All))
 	}
 	return busy

@@ -70,7 +70,7 @@ type Loop struct {
 	Router     *follow.Router
 	Feed       *changelog.Feed
 	Live       map[string]*follow.Follower // by id
-	Elsewhere  map[string]Owner            // who holds a shape that is not live, by id
+	elsewhere  map[string]Owner            // who holds a shape that is not live, by id
 	Pins       map[string]changelog.Place  // where shapes that are being created start to read
 	Visibility changelog.Visibility
 	Recent     *changelog.Recent
@@ -109,7 +109,7 @@ func NewLoop(cfg *Config, stats *Stats, log *slog.Logger) *Loop {
 		Ended:      map[string]time.Time{},
 		Router:     follow.NewRouter(live.memberSets),
 		Live:       map[string]*follow.Follower{},
-		Elsewhere:  map[string]Owner{},
+		elsewhere:  map[string]Owner{},
 		Pins:       map[string]changelog.Place{},
 		proofs:     changelog.Proofs{},
 		Finished:   map[string]bool{},

@@ -39,7 +39,7 @@ func (s *Loop) KeepMoving(ctx context.Context, nudge func(context.Context)) erro
 		service.WaitFor(ctx, s.Cfg.Nudge)
 		stuck := false
 		err := s.OnMain(ctx, func(context.Context) error {
-			stuck = s.Read == before && len(s.Elsewhere) > 0
+			stuck = s.Read == before && len(s.elsewhere) > 0
 			before = s.Read
 			return nil
 		})

@@ -87,7 +87,7 @@ func (s *Loop) KeepInner(ctx context.Context, rec *registry.Shape) error {
 	state := control.StateCreating
 	if s.Live[rec.ID] != nil {
 		state = control.StateLive
-	} else if o := s.Elsewhere[rec.ID]; o != nil {
+	} else if o := s.elsewhere[rec.ID]; o != nil {
 		state = o.State(rec.ID)
 	}
 	return s.ChangeRecord(ctx, rec.ID, rec.Handle, func(r *registry.Shape) {

@@ -66,8 +66,3 @@ func (s *Loop) RemoveLive(f *follow.Follower) bool {
 	}
 	return true
 }
-
-// CountElsewhere keeps the figure of shapes that are not with the main loop.
-func (s *Loop) CountElsewhere() {
-	s.Stats.Parked.Store(int64(len(s.Elsewhere)))
-}
