@@ -263,7 +263,7 @@ func (s *session) raise(ctx context.Context, t *takeover) error {
 			return err
 		}
 	}
-	s.Saved = [2]changelog.Place{} // so that a checkpoint is written soon
+	s.CheckpointSoon()
 	s.Log.InfoContext(ctx, "the partition is back", slog.Int("partition", p.N), slog.Int("shapes", len(t.records)), slog.Duration("after", waited))
 	s.tellDown(ctx)
 	return nil

@@ -355,7 +355,7 @@ func (s *Creator) meet(ctx context.Context, q *CatchUp, at changelog.Place) (boo
 	for _, p := range q.Members {
 		q.router.Remove(p.f)
 		p.f.After = s.Applied.LSN
-		s.unpark(p)
+		s.LetGo(p.ID, p)
 		s.AddLive(p.f)
 		if p.behind {
 			p.cancel(nil)

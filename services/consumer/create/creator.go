@@ -24,7 +24,7 @@ func (s *Creator) Lost(partition int, why error) (shapes int) {
 	for _, o := range s.Held() {
 		if k, ok := o.(*Parked); ok && k.partition == partition {
 			k.cancel(why)
-			s.unpark(k)
+			s.LetGo(k.ID, k)
 			shapes++
 		}
 	}

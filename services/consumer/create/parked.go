@@ -89,7 +89,7 @@ func (s *Creator) Park(ctx context.Context, rec *registry.Shape, tail wire.Tail,
 	p.fresh = fresh
 	s.Hold(rec.ID, p)
 	if tail.Began { // the change log must not be trimmed before the batch runs
-		s.Pins[rec.ID] = changelog.Place{LSN: rec.StartLSN, Seq: rec.StartSeq}
+		s.Pin(rec.ID, changelog.Place{LSN: rec.StartLSN, Seq: rec.StartSeq})
 	}
 	s.enqueue(p)
 }
@@ -202,19 +202,12 @@ func (p *Parked) end(ctx context.Context, reason string, keepRecord bool) error 
 // endParked ends a shape that no batch has. Runs on the main loop.
 func (s *Creator) endParked(ctx context.Context, p *Parked, reason string, keepRecord bool) error {
 	p.cancel(nil)
-	s.unpark(p)
+	s.LetGo(p.ID, p)
 	if p.f != nil {
 		return s.EndFollower(ctx, p.f, reason, keepRecord)
 	}
 	l := s.Parts[p.partition].NewLog(p.handle, p.writer, p.tail)
 	return s.EndLog(ctx, &l, reason, keepRecord)
-}
-
-// unpark makes a shape leave the parked ones, unless its id has a new life. Runs on the main loop.
-func (s *Creator) unpark(p *Parked) {
-	if s.LetGo(p.ID, p) {
-		delete(s.Pins, p.ID)
-	}
 }
 
 // store changes the record as it was last read.

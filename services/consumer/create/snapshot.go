@@ -144,7 +144,7 @@ func (b *batch) pin(ctx context.Context, members []*Parked) (start changelog.Pla
 		start = at
 		for _, p := range members {
 			if b.s.HeldBy(p.ID, p) { // else its id has a new life
-				b.s.Pins[p.ID] = start
+				b.s.Pin(p.ID, start)
 			}
 		}
 		proof = b.s.Expect()

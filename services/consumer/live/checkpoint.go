@@ -39,14 +39,14 @@ func (s *Loop) Checkpoint(ctx context.Context, stored func(partition int)) error
 			return err
 		}
 	}
-	s.Saved, s.savedParked = [2]changelog.Place{s.Applied, floor}, len(parked) > 0
+	s.saved, s.savedParked = [2]changelog.Place{s.Applied, floor}, len(parked) > 0
 	s.Stats.Values.Store(s.Sets.Trim(floor.LSN, s.Applied.LSN, s.Selections.View))
 	return nil
 }
 
 // moved reports whether a checkpoint would say anything new, and true.
 func (s *Loop) moved() bool {
-	return s.Again == nil && (s.Saved != [2]changelog.Place{s.Applied, s.Floor()} || s.Above.Behind() || s.savedParked)
+	return s.Again == nil && (s.saved != [2]changelog.Place{s.Applied, s.Floor()} || s.Above.Behind() || s.savedParked)
 }
 
 // start is where a shape must begin to read whose snapshot is taken from now on.
@@ -83,7 +83,7 @@ func (s *Loop) Floor() changelog.Place {
 	if p, ok := s.Visibility.Last(); ok && p.LSN < floor.LSN {
 		floor = p
 	}
-	for _, p := range s.Pins {
+	for _, p := range s.pins {
 		if p.LSN < floor.LSN {
 			floor = p
 		}
@@ -121,3 +121,6 @@ func (s *Loop) prune(ctx context.Context) {
 		}))
 	})
 }
+
+// CheckpointSoon has the next checkpoint written even if nothing has moved.
+func (s *Loop) CheckpointSoon() { s.saved = [2]changelog.Place{} }

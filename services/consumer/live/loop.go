@@ -71,7 +71,7 @@ type Loop struct {
 	Feed       *changelog.Feed
 	Live       map[string]*follow.Follower // by id
 	elsewhere  map[string]Owner            // who holds a shape that is not live, by id
-	Pins       map[string]changelog.Place  // where shapes that are being created start to read
+	pins       map[string]changelog.Place  // where shapes that are being created start to read
 	Visibility changelog.Visibility
 	Recent     *changelog.Recent
 	Finished   map[string]bool // handles that ended in this session
@@ -85,7 +85,7 @@ type Loop struct {
 	// of shapes that had no part in that checkpoint; so none is written.
 	Again *changelog.Place
 	Open  change.LSN         // of the transaction being read; 0 between transactions
-	Saved [2]changelog.Place // applied and floor of the last checkpoint
+	saved [2]changelog.Place // applied and floor of the last checkpoint
 	// savedParked says that the last checkpoint named groups. One more has to
 	// tell that there are none any more, however idle the database is.
 	savedParked bool
@@ -110,7 +110,7 @@ func NewLoop(cfg *Config, stats *Stats, log *slog.Logger) *Loop {
 		Router:     follow.NewRouter(live.memberSets),
 		Live:       map[string]*follow.Follower{},
 		elsewhere:  map[string]Owner{},
-		Pins:       map[string]changelog.Place{},
+		pins:       map[string]changelog.Place{},
 		proofs:     changelog.Proofs{},
 		Finished:   map[string]bool{},
 		Recent:     changelog.NewRecent(cfg.RecentBytes),

@@ -53,15 +53,20 @@ func (s *Loop) Hold(id string, o Owner) {
 	s.Stats.Parked.Store(int64(len(s.elsewhere)))
 }
 
-// LetGo is told that an owner does not hold a shape any more, and reports whether it did.
+// LetGo is told that an owner does not hold a shape any more, and reports whether it did. The change log
+// is not kept for the shape then.
 func (s *Loop) LetGo(id string, o Owner) bool {
 	held := s.HeldBy(id, o)
 	if held {
 		delete(s.elsewhere, id)
+		delete(s.pins, id)
 		s.Stats.Parked.Store(int64(len(s.elsewhere)))
 	}
 	return held
 }
+
+// Pin keeps the change log from being trimmed at a place, for a shape that is not live.
+func (s *Loop) Pin(id string, at changelog.Place) { s.pins[id] = at }
 
 // HeldBy reports whether an owner holds a shape.
 func (s *Loop) HeldBy(id string, o Owner) bool { return s.elsewhere[id] == o }
