@@ -84,7 +84,6 @@ type stats struct {
 	Unread   atomic.Uint64
 	Live     atomic.Int64
 	Parked   atomic.Int64
-	Dropped  atomic.Int64 // unfinished messages dropped
 	Units    atomic.Int64 // opened
 	Voids    atomic.Int64 // logs whose open end was made void
 	Restated atomic.Int64 // rows read because their membership changed
@@ -152,7 +151,6 @@ type Status struct {
 	Appended   int64 // shape log messages
 	AppendedB  int64 // bytes of them
 	Retries    int64
-	Dropped    int64
 	Units      int64 // opened for shapes with subqueries
 	Voids      int64 // logs of which an unfinished unit or transaction was made void
 	Restated   int64 // rows read back because their membership may have changed
@@ -171,7 +169,7 @@ func (c *Consumer) Status() Status {
 		Owner: c.stats.Owner.Load(), Applied: c.stats.Applied.Load(), Unread: c.stats.Unread.Load(),
 		Live: c.stats.Live.Load(), Parked: c.stats.Parked.Load(), Messages: c.stats.Messages.Load(), Ops: c.stats.Ops.Load(),
 		Appended: c.stats.Appended.Load(), AppendedB: c.stats.Bytes.Load(), Retries: c.stats.Retries.Load(),
-		Dropped: c.stats.Dropped.Load(), Units: c.stats.Units.Load(), Voids: c.stats.Voids.Load(), Restated: c.stats.Restated.Load(), Values: c.stats.Values.Load(), LastError: c.stats.Last(), Partitions: c.cfg.Partitions,
+		Units: c.stats.Units.Load(), Voids: c.stats.Voids.Load(), Restated: c.stats.Restated.Load(), Values: c.stats.Values.Load(), LastError: c.stats.Last(), Partitions: c.cfg.Partitions,
 		Poison: c.stats.Poison.Load(), Drops: c.stats.Drops.Load(), Down: c.stats.Down.get(), Harm: c.stats.Harm.get(),
 	}
 }
