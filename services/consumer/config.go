@@ -4,17 +4,17 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync/atomic"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/nats-io/nats.go"
 
 	"github.com/shapebus/shapebus/internal/failpoint"
 	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/internal/service"
 	"github.com/shapebus/shapebus/pkg/topology"
+	"github.com/shapebus/shapebus/services/consumer/group"
+	"github.com/shapebus/shapebus/services/consumer/live"
+	"github.com/shapebus/shapebus/services/consumer/tables"
 )
 
 // Config is what a consumer needs. Zero values mean the defaults.
@@ -55,43 +55,17 @@ type Consumer struct {
 	cfg   Config
 	log   *slog.Logger
 	ready chan struct{}
-	stats stats
+	stats live.Stats
+	down  downs
+	harm  tables.Harm
 
 	// Set by Run before anything uses them.
-	pgConfig *pgx.ConnConfig
-	pool     *pgxpool.Pool
-	unitPool *pgxpool.Pool // for the snapshots of units; see unitConn
-	shapes   *registry.Shapes
-	tables   *registry.PreparedTables
+	pg     *live.Postgres
+	conns  *group.Conns
+	shapes *registry.Shapes
+	tables *tables.Preparer
 
 	applicant registry.Applicant // for the lease; Run's
-
-	units, firstUnits *ladder // who may take a connection from unitPool
-
-	nudging chan struct{} // has room for one who writes a barrier over a connection of its own
-}
-
-// stats are counters for metrics; safe for concurrent use.
-type stats struct {
-	service.Trouble
-
-	Owner    atomic.Bool
-	Messages atomic.Int64 // change log messages read by the main loop
-	Ops      atomic.Int64 // ops routed
-	Appended atomic.Int64 // shape log messages appended
-	Bytes    atomic.Int64 // of them
-	Applied  atomic.Uint64
-	Unread   atomic.Uint64
-	Live     atomic.Int64
-	Parked   atomic.Int64
-	Units    atomic.Int64 // opened
-	Voids    atomic.Int64 // logs whose open end was made void
-	Restated atomic.Int64 // rows read because their membership changed
-	Values   atomic.Int64 // in value sets
-	Drops    atomic.Int64 // partitions lost
-	Poison   atomic.Int64 // stored messages that cannot be understood
-	Down     downs
-	Harm     harmNow
 }
 
 // New checks the configuration and does nothing else.
@@ -133,7 +107,7 @@ func New(cfg Config) (*Consumer, error) {
 		cfg.Failpoint = failpoint.Never
 	}
 	log := cfg.Log.With(slog.String("service", "consumer"), slog.String("source", string(cfg.Source)))
-	return &Consumer{cfg: cfg, log: log, ready: make(chan struct{}), units: newLadder(maxUnits), firstUnits: newLadder(maxFirstUnits), nudging: make(chan struct{}, 1)}, nil
+	return &Consumer{cfg: cfg, log: log, ready: make(chan struct{})}, nil
 }
 
 // Ready is closed once the control plane answers.
@@ -170,6 +144,6 @@ func (c *Consumer) Status() Status {
 		Live: c.stats.Live.Load(), Parked: c.stats.Parked.Load(), Messages: c.stats.Messages.Load(), Ops: c.stats.Ops.Load(),
 		Appended: c.stats.Appended.Load(), AppendedB: c.stats.Bytes.Load(), Retries: c.stats.Retries.Load(),
 		Units: c.stats.Units.Load(), Voids: c.stats.Voids.Load(), Restated: c.stats.Restated.Load(), Values: c.stats.Values.Load(), LastError: c.stats.Last(), Partitions: c.cfg.Partitions,
-		Poison: c.stats.Poison.Load(), Drops: c.stats.Drops.Load(), Down: c.stats.Down.get(), Harm: c.stats.Harm.get(),
+		Poison: c.stats.Poison.Load(), Drops: c.stats.Drops.Load(), Down: c.down.get(), Harm: c.harm.Get(),
 	}
 }

@@ -17,6 +17,9 @@ import (
 const (
 	lookPatience = time.Second
 	lookPause    = 10 * time.Second
+	// The pauses between looks whether a transaction is visible.
+	behindFirst = time.Millisecond
+	behindLast  = 100 * time.Millisecond
 )
 
 // describedAgain looks at a table that Postgres has described again as it was: something about it
@@ -40,7 +43,7 @@ func (s *session) describedAgain(ctx context.Context, c wire.Control) error {
 	now, at, err := s.lookBehind(looking, c)
 	if err != nil {
 		if ctx.Err() == nil {
-			s.log.WarnContext(ctx, "cannot look at a table that may have changed; a change of it shows late", slog.Uint64("oid", uint64(c.OID)), slog.Any("error", err))
+			s.Log.WarnContext(ctx, "cannot look at a table that may have changed; a change of it shows late", slog.Uint64("oid", uint64(c.OID)), slog.Any("error", err))
 		}
 		s.blind = time.Now()
 		s.lookSoon()
@@ -59,12 +62,12 @@ func (s *session) describedAgain(ctx context.Context, c wire.Control) error {
 
 // lookBehind reads a table as it is at an LSN or later, behind the transaction that described it; nil when it is gone.
 func (s *session) lookBehind(ctx context.Context, c wire.Control) (*pg.TableInfo, change.LSN, error) {
-	conn, err := s.c.pool.Acquire(ctx)
+	conn, err := s.Postgres.Pool.Acquire(ctx)
 	if err != nil {
 		return nil, 0, err
 	}
 	defer conn.Release()
-	for look := firstLook; ; look = min(2*look, lastLook) {
+	for look := behindFirst; ; look = min(2*look, behindLast) {
 		snap, err := pg.CurrentSnapshot(ctx, conn.Conn())
 		if err != nil {
 			return nil, 0, err
