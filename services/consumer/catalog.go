@@ -137,7 +137,7 @@ func (s *session) endChanged(ctx context.Context, on *onTable, structure string,
 		}
 	}
 	for _, p := range on.parked {
-		if p.Structure == structure || s.Elsewhere[p.ID] != live.Owner(p) {
+		if p.Structure == structure || !s.HeldBy(p.ID, p) {
 			continue
 		}
 		if err := s.creator.Stop(ctx, p, live.TableChanged(p.Table, now), true); err != nil {
@@ -174,7 +174,7 @@ func (s *session) endOnTable(ctx context.Context, oid uint32, reason string) err
 			}
 		}
 		for _, k := range on.parked {
-			if s.Elsewhere[k.ID] == live.Owner(k) {
+			if s.HeldBy(k.ID, k) {
 				if err := s.creator.Stop(ctx, k, reason, true); err != nil {
 					return err
 				}
@@ -186,7 +186,7 @@ func (s *session) endOnTable(ctx context.Context, oid uint32, reason string) err
 
 // inGroup reports whether a shape is in a group. Runs on the main loop.
 func (s *session) inGroup(f *follow.Follower) bool {
-	o := s.Elsewhere[f.ID]
+	o := s.OwnerOf(f.ID)
 	if _, parked := o.(*create.Parked); o == nil || parked {
 		return false
 	}

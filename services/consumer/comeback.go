@@ -196,7 +196,6 @@ func (s *session) takeIn(ctx context.Context, t *takeover) error {
 		s.NoteMarkers(e.f) // what it catches up with is noted again, as far as it was before
 		q.TakeBack(ctx, e.rec, e.tail, e.f, changelog.Place{LSN: e.f.After + 1, Seq: t.cp.Seq + 1})
 	}
-	s.CountElsewhere()
 	s.Tasks.Go(func() error { return service.IgnoreEnd(ctx, s.comeBack(ctx, t, q)) })
 	return nil
 }
@@ -204,7 +203,7 @@ func (s *session) takeIn(ctx context.Context, t *takeover) error {
 // superseded reports whether a shape has got another life, or none, since its
 // record was read. What that means is in the partition's missed records. Runs on the main loop.
 func (s *session) superseded(e *entrant) bool {
-	if s.Live[e.rec.ID] != nil || s.Elsewhere[e.rec.ID] != nil {
+	if s.Live[e.rec.ID] != nil || s.OwnerOf(e.rec.ID) != nil {
 		return true
 	}
 	return e.course != courseEnd && s.Records[e.rec.ID].Handle != e.rec.Handle
@@ -215,7 +214,7 @@ func (s *session) superseded(e *entrant) bool {
 func (s *session) comeBack(ctx context.Context, t *takeover, q *create.CatchUp) error {
 	if len(q.Members) > 0 {
 		err := q.Run(ctx, false)
-		if _, ok := errors.AsType[*live.Final](err); ok { // no shape can go on
+		if _, ok := errors.AsType[*live.FinalError](err); ok { // no shape can go on
 			err = q.Settle(ctx, err)
 		}
 		switch {

@@ -83,7 +83,7 @@ func (s *session) recover(ctx context.Context) (changelog.Place, error) {
 		}
 	}
 	s.tellDown(ctx)
-	s.Log.InfoContext(ctx, "partitions taken over", slog.Int("live_shapes", len(s.Live)), slog.Int("parked_shapes", len(s.Elsewhere)),
+	s.Log.InfoContext(ctx, "partitions taken over", slog.Int("live_shapes", len(s.Live)), slog.Int64("parked_shapes", s.Stats.Parked.Load()),
 		slog.String("from_lsn", start.LSN.String()), slog.Uint64("from_seq", start.Seq))
 	return start, nil
 }
@@ -211,7 +211,7 @@ func (s *session) recordChanged(ctx context.Context, e registry.Event) error {
 	s.NoteRecord(e.ID, e.Shape)
 	if f := s.Live[e.ID]; f != nil {
 		handle = f.Handle
-	} else if o := s.Elsewhere[e.ID]; o != nil {
+	} else if o := s.OwnerOf(e.ID); o != nil {
 		handle = o.Handle(e.ID)
 	}
 	rec := e.Shape

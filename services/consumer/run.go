@@ -77,7 +77,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 		if err == nil {
 			break
 		}
-		if _, ok := errors.AsType[*live.Final](err); ok || errors.Is(err, topology.ErrNoAtomicBatches) {
+		if _, ok := errors.AsType[*live.FinalError](err); ok || errors.Is(err, topology.ErrNoAtomicBatches) {
 			return err
 		}
 		c.stats.Retry(ctx, c.log, "get ready", err, &pause)
@@ -118,7 +118,7 @@ func (c *Consumer) prepare(ctx context.Context, js jetstream.JetStream) error {
 	})
 	_, err = shapes.EnsureSource(ctx, registry.Source{Partitions: c.cfg.Partitions, Publication: c.cfg.Publication, Slot: c.cfg.Slot})
 	if errors.Is(err, registry.ErrSetUpOtherwise) {
-		return &live.Final{Err: err}
+		return &live.FinalError{Err: err}
 	}
 	if err != nil {
 		return err

@@ -138,7 +138,7 @@ func (b *batch) create(ctx context.Context) error {
 		}
 		switch {
 		case err != nil:
-			if err := p.settle(ctx, &live.Final{Err: err}); err != nil {
+			if err := p.settle(ctx, &live.FinalError{Err: err}); err != nil {
 				return err
 			}
 			continue

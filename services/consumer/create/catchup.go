@@ -38,13 +38,13 @@ func (s *Creator) catchUp(ctx context.Context, members []*Parked, known bool) er
 		}
 		held, err := shapelog.ReadSnapshot(p.ctx, s.JS, s.Cfg.Source, p.partition, p.handle)
 		if _, ok := errors.AsType[*shapelog.BeginningError](err); ok {
-			return &live.Final{Err: err}
+			return &live.FinalError{Err: err}
 		}
 		if err != nil {
 			return err
 		}
 		if p.rec.Snapshot == "" { // the record was written before the log's first entry, but only the latter reached the disk
-			return &live.Final{Err: errors.New("the shape was being created when the server lost its last writes; create it again")}
+			return &live.FinalError{Err: errors.New("the shape was being created when the server lost its last writes; create it again")}
 		}
 		p.f.Held = held
 		return nil
@@ -74,7 +74,7 @@ func (s *Creator) NewCatchUp(back func(context.Context) error) *CatchUp {
 func (q *CatchUp) TakeBack(ctx context.Context, rec *registry.Shape, tail wire.Tail, f *follow.Follower, from changelog.Place) {
 	p := q.s.newParked(ctx, rec, tail)
 	p.behind, p.from, p.f = true, from, f
-	q.s.Elsewhere[p.ID] = p
+	q.s.Hold(p.ID, p)
 	q.Members = append(q.Members, p)
 	q.router.Add(f)
 }
@@ -174,7 +174,7 @@ func (q *CatchUp) lost(ctx context.Context, m *stream.Change) error {
 		if max(p.has(), m.From.Whole()) >= m.Lost {
 			continue
 		}
-		if err := q.leave(ctx, p, &live.Final{Err: errors.New(live.ReasonDiscarded)}); err != nil {
+		if err := q.leave(ctx, p, &live.FinalError{Err: errors.New(live.ReasonDiscarded)}); err != nil {
 			return err
 		}
 	}
@@ -198,7 +198,7 @@ func (q *CatchUp) sweep(ctx context.Context) error {
 		var err error
 		switch {
 		case p.f.Ended != "":
-			err = q.leave(ctx, p, &live.Final{Err: errors.New(p.f.Ended)})
+			err = q.leave(ctx, p, &live.FinalError{Err: errors.New(p.f.Ended)})
 		case p.cause() != nil:
 			err = q.leave(ctx, p, p.cause())
 		}
@@ -212,7 +212,7 @@ func (q *CatchUp) sweep(ctx context.Context) error {
 // whole reports whether all members still go on. Runs on the main loop.
 func (q *CatchUp) whole() bool {
 	return !slices.ContainsFunc(q.Members, func(p *Parked) bool {
-		return q.s.Elsewhere[p.ID] != live.Owner(p) || p.f.Ended != "" || p.cause() != nil
+		return !q.s.HeldBy(p.ID, p) || p.f.Ended != "" || p.cause() != nil
 	})
 }
 
@@ -355,7 +355,7 @@ func (s *Creator) meet(ctx context.Context, q *CatchUp, at changelog.Place) (boo
 	for _, p := range q.Members {
 		q.router.Remove(p.f)
 		p.f.After = s.Applied.LSN
-		s.unpark(p.ID)
+		s.unpark(p)
 		s.AddLive(p.f)
 		if p.behind {
 			p.cancel(nil)

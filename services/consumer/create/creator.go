@@ -21,10 +21,10 @@ func NewCreator(l *live.Loop) *Creator { return &Creator{Loop: l} }
 // Lost takes out the shapes of a partition that cannot be written, and counts them. Runs on the main loop.
 func (s *Creator) Lost(partition int, why error) (shapes int) {
 	s.waiting = slices.DeleteFunc(s.waiting, func(k *Parked) bool { return k.partition == partition })
-	for id, o := range s.Elsewhere {
+	for _, o := range s.Held() {
 		if k, ok := o.(*Parked); ok && k.partition == partition {
 			k.cancel(why)
-			s.unpark(id)
+			s.unpark(k)
 			shapes++
 		}
 	}
@@ -33,7 +33,7 @@ func (s *Creator) Lost(partition int, why error) (shapes int) {
 
 // Creating are the shapes that are being created, or those of one table unless it is 0. Runs on the main loop.
 func (s *Creator) Creating(only uint32) (all []*Parked) {
-	for _, o := range s.Elsewhere {
+	for _, o := range s.Held() {
 		// Without a table its record cannot be used, and it ends for that.
 		if p, ok := o.(*Parked); ok && p.Table != nil && (only == 0 || p.Table.Relation.OID == only) {
 			all = append(all, p)

@@ -87,8 +87,7 @@ var errAgain = errors.New("the batch ended before the shape's turn")
 func (s *Creator) Park(ctx context.Context, rec *registry.Shape, tail wire.Tail, fresh bool) {
 	p := s.newParked(ctx, rec, tail)
 	p.fresh = fresh
-	s.Elsewhere[rec.ID] = p
-	s.CountElsewhere()
+	s.Hold(rec.ID, p)
 	if tail.Began { // the change log must not be trimmed before the batch runs
 		s.Pins[rec.ID] = changelog.Place{LSN: rec.StartLSN, Seq: rec.StartSeq}
 	}
@@ -144,7 +143,7 @@ func (p *Parked) cause() error { return context.Cause(p.ctx) }
 // again. The error returned ends the session.
 func (p *Parked) settle(ctx context.Context, err error) error {
 	var stop *stopped
-	var fin *live.Final
+	var fin *live.FinalError
 	switch {
 	case err == nil:
 		return nil
@@ -203,9 +202,7 @@ func (p *Parked) end(ctx context.Context, reason string, keepRecord bool) error 
 // endParked ends a shape that no batch has. Runs on the main loop.
 func (s *Creator) endParked(ctx context.Context, p *Parked, reason string, keepRecord bool) error {
 	p.cancel(nil)
-	if s.Elsewhere[p.ID] == live.Owner(p) {
-		s.unpark(p.ID)
-	}
+	s.unpark(p)
 	if p.f != nil {
 		return s.EndFollower(ctx, p.f, reason, keepRecord)
 	}
@@ -213,10 +210,11 @@ func (s *Creator) endParked(ctx context.Context, p *Parked, reason string, keepR
 	return s.EndLog(ctx, &l, reason, keepRecord)
 }
 
-func (s *Creator) unpark(id string) {
-	delete(s.Elsewhere, id)
-	delete(s.Pins, id)
-	s.CountElsewhere()
+// unpark makes a shape leave the parked ones, unless its id has a new life. Runs on the main loop.
+func (s *Creator) unpark(p *Parked) {
+	if s.LetGo(p.ID, p) {
+		delete(s.Pins, p.ID)
+	}
 }
 
 // store changes the record as it was last read.

@@ -111,7 +111,7 @@ func (b *batch) open(ctx context.Context, members []*Parked) (*snapshotOf, *pg.S
 	structure := table.Structure()
 	members, err = each(ctx, members, func(p *Parked) error {
 		if structure != p.rec.Structure {
-			return &live.Final{Err: errors.New(live.TableChanged(p.f.Table, table))}
+			return &live.FinalError{Err: errors.New(live.TableChanged(p.f.Table, table))}
 		}
 		return nil
 	})
@@ -143,7 +143,7 @@ func (b *batch) pin(ctx context.Context, members []*Parked) (start changelog.Pla
 	err = b.s.Begin(ctx, b.conn, func(at changelog.Place) {
 		start = at
 		for _, p := range members {
-			if b.s.Elsewhere[p.ID] == live.Owner(p) { // else its id has a new life
+			if b.s.HeldBy(p.ID, p) { // else its id has a new life
 				b.s.Pins[p.ID] = start
 			}
 		}

@@ -41,7 +41,7 @@ func (g *group) create(ctx context.Context) error {
 	}
 	table, err := g.s.Fence(ctx, conn.conn(), g.creating.rec.Definition.Schema, g.creating.rec.Definition.Table)
 	if err == nil && table.Structure() != g.creating.rec.Structure {
-		err = &live.Final{Err: errors.New(live.TableChanged(g.creating.f.Table, table))}
+		err = &live.FinalError{Err: errors.New(live.TableChanged(g.creating.f.Table, table))}
 	}
 	var start changelog.Place
 	if err == nil {
@@ -223,7 +223,7 @@ func (g *group) awaitBase(ctx context.Context, set *valuesets.Set) error {
 	for look := firstLook; ; look = min(2*look, lastLook) {
 		err := g.s.Sets.Load(ctx, set)
 		if p, ok := errors.AsType[*valuesets.PoisonedError](err); ok {
-			return &live.Final{Err: p}
+			return &live.FinalError{Err: p}
 		}
 		if !errors.Is(err, valuesets.ErrNoBase) {
 			return err

@@ -102,11 +102,10 @@ func (s *Groups) newGroup(members []*follow.Follower, at changelog.Place, aside 
 			}
 			g.nested = g.nested || q.Unit
 		}
-		s.Elsewhere[f.ID] = g
+		s.Hold(f.ID, g)
 		s.Sets.Place(f.Handle, false, g.known())
 	}
 	s.All[g] = true
-	s.CountElsewhere()
 	return g
 }
 
@@ -138,7 +137,7 @@ func (g *group) run(ctx context.Context) error {
 			cancel(nil)
 			return service.IgnoreEnd(ctx, err)
 		}
-		var fin *live.Final
+		var fin *live.FinalError
 		switch {
 		case errors.As(err, &fin):
 			g.endAll(fin.Error())
@@ -271,10 +270,7 @@ func (g *group) drop(id string) *follow.Follower {
 	g.mu.Unlock()
 	if f != nil {
 		g.router.Remove(f)
-		if g.s.Elsewhere[id] == live.Owner(g) {
-			delete(g.s.Elsewhere, id)
-		}
-		g.s.CountElsewhere()
+		g.s.LetGo(id, g)
 	}
 	return f
 }
@@ -310,7 +306,7 @@ func (g *group) attempt(ctx context.Context) error {
 	for {
 		m, ok, err := g.cursor.Read(ctx)
 		if errors.Is(err, stream.ErrGap) {
-			return &live.Final{Err: errors.New(live.ReasonDiscarded)}
+			return &live.FinalError{Err: errors.New(live.ReasonDiscarded)}
 		}
 		if err != nil {
 			return err
@@ -348,7 +344,7 @@ func (g *group) load(ctx context.Context) error {
 			v, err = g.s.Sets.View(ctx, set, g.at.LSN, aside)
 		}
 		if errors.Is(err, valuesets.ErrGone) && g.began {
-			return &live.Final{Err: errors.New(reasonForgotten)}
+			return &live.FinalError{Err: errors.New(reasonForgotten)}
 		}
 		if err != nil {
 			return err

@@ -24,7 +24,7 @@ func (g *group) join(ctx context.Context) error {
 			return nil
 		}
 		for i, set := range g.sets {
-			if live := s.LiveSets.Of(set.Name()); live.Main == nil {
+			if live := s.Selections.Of(set.Name()); live.Main == nil {
 				live.Arrive(g.views[i], g.since[i], g.touched[i])
 			}
 			s.Sets.Release(set)
@@ -45,7 +45,7 @@ func (g *group) handOver() {
 	g.mu.Lock()
 	for _, f := range g.members {
 		members = append(members, f)
-		delete(s.Elsewhere, f.ID)
+		s.LetGo(f.ID, g)
 	}
 	clear(g.members)
 	g.listed = nil

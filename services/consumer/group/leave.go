@@ -36,7 +36,7 @@ func (s *Groups) gather(leave []*follow.Follower) []*group {
 	for _, members := range kinds {
 		g := s.newGroup(members, s.Applied, nil)
 		for i, set := range g.sets {
-			g.since[i] = s.LiveSets.Of(set.Name()).Version
+			g.since[i] = s.Selections.Of(set.Name()).Version
 		}
 		groups = append(groups, g)
 	}
@@ -49,10 +49,7 @@ func (s *Groups) startGroup(ctx context.Context, g *group) {
 }
 
 // disband forgets a group without members.
-func (s *Groups) disband(g *group) {
-	delete(s.All, g)
-	s.CountElsewhere()
-}
+func (s *Groups) disband(g *group) { delete(s.All, g) }
 
 // GoOn runs a group of shapes that stand at a place.
 func (s *Groups) GoOn(ctx context.Context, members []*follow.Follower, at changelog.Place, aside []reconcile.Txn) {

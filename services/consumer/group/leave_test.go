@@ -42,7 +42,7 @@ func outerCrowd(tb testing.TB, n int) *Groups {
 	set, _ := s.Sets.Add(q, nil)
 	base := &valueset.Set{}
 	s.Sets.Begin(set, base, change.Offset{}, valuesets.Chain{})
-	s.LiveSets.Of(set.Name()).Main = valueset.NewView(base)
+	s.Selections.Of(set.Name()).Main = valueset.NewView(base)
 	users := crowdTable()
 	users.Relation.OID, users.Relation.Name = 8, "users"
 	logs := shapelog.NewPartition(&shapelog.Config{Builders: shapelog.NewBuilders()}, 0)
@@ -69,7 +69,7 @@ func leaveAndReturn(tb testing.TB, s *Groups, n int) (busy time.Duration) {
 		tb.Fatalf("%d groups, %d shapes left with the main loop", len(groups), len(s.Live))
 	}
 	g := groups[0]
-	set := s.LiveSets.Of(g.sets[0].Name())
+	set := s.Selections.Of(g.sets[0].Name())
 	if set.Main != nil || set.Selectors != 0 {
 		tb.Fatal("the main loop keeps a set up to date by which no live shape selects")
 	}
@@ -82,7 +82,7 @@ func leaveAndReturn(tb testing.TB, s *Groups, n int) (busy time.Duration) {
 	set.Arrive(g.views[0], g.since[0], g.touched[0])
 	g.handOver()
 	busy += cpuUsed() - began
-	if len(s.Live) != n || len(s.All) != 0 || len(s.Elsewhere) != 0 {
+	if len(s.Live) != n || len(s.All) != 0 || s.Stats.Parked.Load() != 0 {
 		tb.Fatalf("%d shapes are back, %d groups are left", len(s.Live), len(s.All))
 	}
 	return busy
@@ -121,7 +121,7 @@ func TestWhoLeavesWithAnInnerShape(t *testing.T) {
 	}
 	name := registry.Subquery{Handle: innerHandle, Columns: []int{0}}.ValueSet()
 	for i := range 3 {
-		if s.LiveSets.View(name) == nil {
+		if s.Selections.View(name) == nil {
 			t.Fatalf("the set is gone with %d shapes left", 3-i)
 		}
 		f := s.Live[fmt.Sprint("h", i)]
@@ -129,7 +129,7 @@ func TestWhoLeavesWithAnInnerShape(t *testing.T) {
 			t.Error("a shape leaves once")
 		}
 	}
-	if s.LiveSets.View(name) != nil {
+	if s.Selections.View(name) != nil {
 		t.Error("the set is kept up to date for nobody")
 	}
 }

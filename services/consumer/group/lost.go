@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/shapebus/shapebus/services/consumer/follow"
-	"github.com/shapebus/shapebus/services/consumer/live"
 )
 
 // lose makes a group give up its members in a partition, and returns them. Its
@@ -81,9 +80,7 @@ func (g *group) hasLost() bool {
 func (s *Groups) Lost(partition int) (shapes int) {
 	for g := range s.All {
 		for _, f := range g.lose(partition) {
-			if s.Elsewhere[f.ID] == live.Owner(g) {
-				delete(s.Elsewhere, f.ID)
-			}
+			s.LetGo(f.ID, g)
 			shapes++
 		}
 	}

@@ -16,7 +16,7 @@ func (g *group) spare(err error) error {
 	}
 	for _, f := range g.members {
 		if e.Control || g.s.Cfg.Source.ChangeSubject(f.Relation.Schema, f.Relation.Name) == e.Subject {
-			return &live.Final{Err: errors.New(e.Reason())}
+			return &live.FinalError{Err: errors.New(e.Reason())}
 		}
 	}
 	return nil

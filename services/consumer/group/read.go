@@ -57,7 +57,7 @@ func (g *group) again(ctx context.Context, t reconcile.Txn) error {
 	for done, waited := false, false; !done; {
 		m, ok, err := c.Read(ctx)
 		if errors.Is(err, stream.ErrGap) {
-			return &live.Final{Err: errors.New(live.ReasonDiscarded)}
+			return &live.FinalError{Err: errors.New(live.ReasonDiscarded)}
 		}
 		if err != nil {
 			return err
@@ -90,7 +90,7 @@ func (g *group) again(ctx context.Context, t reconcile.Txn) error {
 				return err
 			})
 		if e, ok := errors.AsType[*changelog.PoisonError](err); ok { // the transaction cannot be had whole
-			return &live.Final{Err: errors.New(e.Reason())}
+			return &live.FinalError{Err: errors.New(e.Reason())}
 		}
 		if err != nil {
 			return err
@@ -233,7 +233,7 @@ func (g *group) control(ctx context.Context, m stream.Received, c wire.Control) 
 	}
 	switch c.Kind {
 	case wire.ControlReset:
-		return &live.Final{Err: errors.New(c.Reason)}
+		return &live.FinalError{Err: errors.New(c.Reason)}
 	case wire.ControlRelation:
 		if c.OID != g.table {
 			return nil

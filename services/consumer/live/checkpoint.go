@@ -40,7 +40,7 @@ func (s *Loop) Checkpoint(ctx context.Context, stored func(partition int)) error
 		}
 	}
 	s.Saved, s.savedParked = [2]changelog.Place{s.Applied, floor}, len(parked) > 0
-	s.Stats.Values.Store(s.Sets.Trim(floor.LSN, s.Applied.LSN, s.LiveSets.View))
+	s.Stats.Values.Store(s.Sets.Trim(floor.LSN, s.Applied.LSN, s.Selections.View))
 	return nil
 }
 

@@ -38,7 +38,7 @@ func (s *Loop) WatchSet(ctx context.Context, q registry.Subquery, committed *cha
 		s.Sets.Place(q.Handle, true, 0)
 		return
 	}
-	if o := s.Elsewhere[q.ID]; o != nil && o.Watch(q.ID, q.Handle) { // else addLive does it, or whoever takes it
+	if o := s.elsewhere[q.ID]; o != nil && o.Watch(q.ID, q.Handle) { // else addLive does it, or whoever takes it
 		since := max(s.Open, s.Read.LSN)
 		s.Tasks.Go(func() error { return service.IgnoreEnd(ctx, s.anchor(ctx, q, since)) })
 	}
@@ -116,60 +116,4 @@ func (s *Loop) Downstream(inner []string) []*follow.Follower {
 		}
 	}
 	return all
-}
-
-// NoteMarkers has the commit markers of a shape noted from now on if others depend
-// on it. It must not run: what it wrote so far is anchored.
-func (s *Loop) NoteMarkers(f *follow.Follower) {
-	watched := s.Sets.Watched(f.Handle)
-	if before := f.Inner.Swap(watched); watched && !before {
-		s.Sets.Anchor(f.Handle, f.Tail.Committed)
-	}
-}
-
-// AddLive gives a shape to the main loop.
-func (s *Loop) AddLive(f *follow.Follower) {
-	s.Live[f.ID] = f
-	s.NoteMarkers(f)
-	if f.Outer != nil {
-		f.Outer.Look(s.LiveSets.View)
-		for _, q := range f.Outer.Subqueries {
-			if s.dependents[q.Handle] == nil {
-				s.dependents[q.Handle] = map[*follow.Follower]bool{}
-			}
-			s.dependents[q.Handle][f] = true
-			s.LiveSets.Of(q.ValueSet()).Selectors++
-		}
-	}
-	s.Router.Add(f)
-	s.Sets.Place(f.Handle, true, f.After)
-	s.Stats.Live.Store(int64(len(s.Live)))
-}
-
-// RemoveLive takes a shape from the main loop, and reports whether it was there. Sets that no
-// live shape selects by any more are not kept up to date there. The cost does not follow the
-// number of shapes: thousands may leave with one commit.
-func (s *Loop) RemoveLive(f *follow.Follower) bool {
-	if s.Live[f.ID] != f {
-		return false
-	}
-	s.Router.Remove(f)
-	delete(s.Live, f.ID)
-	s.Stats.Live.Store(int64(len(s.Live)))
-	s.Sets.Place(f.Handle, false, s.Applied.LSN)
-	if f.Outer == nil {
-		return true
-	}
-	for _, q := range f.Outer.Subqueries {
-		if delete(s.dependents[q.Handle], f); len(s.dependents[q.Handle]) == 0 {
-			delete(s.dependents, q.Handle)
-		}
-		s.LiveSets.leave(q.ValueSet())
-	}
-	return true
-}
-
-// CountElsewhere keeps the figure of shapes that are not with the main loop.
-func (s *Loop) CountElsewhere() {
-	s.Stats.Parked.Store(int64(len(s.Elsewhere)))
 }

@@ -85,7 +85,6 @@ func (s *Loop) drop(ctx context.Context, p *Partition, why error) {
 		}
 	}
 	shapes += s.Above.Lost(p.N, why)
-	s.CountElsewhere()
 	for handle := range s.dependents {
 		s.Sets.Recheck(handle)
 	}

@@ -30,7 +30,7 @@ func (s *Loop) endLive(ctx context.Context, f *follow.Follower, reason string) e
 	if s.RemoveLive(f) {
 		return s.EndFollower(ctx, f, reason, true)
 	}
-	if o := s.Elsewhere[f.ID]; o != nil && o.Handle(f.ID) == f.Handle {
+	if o := s.elsewhere[f.ID]; o != nil && o.Handle(f.ID) == f.Handle {
 		return o.End(ctx, f.ID, reason, true)
 	}
 	return nil
@@ -42,7 +42,7 @@ func (s *Loop) EndRunning(ctx context.Context, id, reason string, keepRecord boo
 		s.RemoveLive(f)
 		return s.EndFollower(ctx, f, reason, keepRecord)
 	}
-	if o := s.Elsewhere[id]; o != nil {
+	if o := s.elsewhere[id]; o != nil {
 		return o.End(ctx, id, reason, keepRecord)
 	}
 	return nil

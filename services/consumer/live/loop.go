@@ -61,7 +61,7 @@ type Loop struct {
 
 	verdictsOf map[int]chan struct{}                // closed when the verdicts of a partition are followed
 	dependents map[string]map[*follow.Follower]bool // live outer shapes, by the handle of an inner one
-	LiveSets   LiveSets
+	Selections Selections
 	Records    map[string]Record          // by id, of shapes that have not ended
 	ShapesOn   map[uint32]int             // how many of records are on a table, by its oid
 	DependsOn  map[string]map[string]bool // ids of shapes, by the handle of an inner one
@@ -70,7 +70,7 @@ type Loop struct {
 	Router     *follow.Router
 	Feed       *changelog.Feed
 	Live       map[string]*follow.Follower // by id
-	Elsewhere  map[string]Owner            // who holds a shape that is not live, by id
+	elsewhere  map[string]Owner            // who holds a shape that is not live, by id
 	Pins       map[string]changelog.Place  // where shapes that are being created start to read
 	Visibility changelog.Visibility
 	Recent     *changelog.Recent
@@ -95,12 +95,12 @@ type Loop struct {
 
 // NewLoop prepares a main loop. What is not of its own, the caller sets.
 func NewLoop(cfg *Config, stats *Stats, log *slog.Logger) *Loop {
-	live := LiveSets{}
+	live := Selections{}
 	return &Loop{
 		Cfg: cfg, Stats: stats, Log: log,
 		enders:     make(chan struct{}, endsAtOnce),
 		Began:      time.Now().UnixNano(),
-		LiveSets:   live,
+		Selections: live,
 		verdictsOf: map[int]chan struct{}{},
 		dependents: map[string]map[*follow.Follower]bool{},
 		Records:    map[string]Record{},
@@ -109,7 +109,7 @@ func NewLoop(cfg *Config, stats *Stats, log *slog.Logger) *Loop {
 		Ended:      map[string]time.Time{},
 		Router:     follow.NewRouter(live.memberSets),
 		Live:       map[string]*follow.Follower{},
-		Elsewhere:  map[string]Owner{},
+		elsewhere:  map[string]Owner{},
 		Pins:       map[string]changelog.Place{},
 		proofs:     changelog.Proofs{},
 		Finished:   map[string]bool{},

@@ -14,7 +14,7 @@ import (
 func TestWhatStandsStillIsNudged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		s := &Loop{Cfg: &Config{Nudge: 3 * time.Second}, Calls: service.NewLoop(ctx), Elsewhere: map[string]Owner{}}
+		s := &Loop{Cfg: &Config{Nudge: 3 * time.Second}, Calls: service.NewLoop(ctx), elsewhere: map[string]Owner{}}
 		main := func(f func()) {
 			if err := s.OnMain(ctx, func(context.Context) error { f(); return nil }); err != nil {
 				t.Error(err)
@@ -40,9 +40,9 @@ func TestWhatStandsStillIsNudged(t *testing.T) {
 			want   int
 		}{
 			{"nobody waits", func() {}, false, 0},
-			{"a group waits", func() { s.Elsewhere["in a group"] = nil }, false, 10},
+			{"a group waits", func() { s.elsewhere["in a group"] = nil }, false, 10},
 			{"the change log goes on", func() {}, true, 0},
-			{"a new shape waits", func() { clear(s.Elsewhere); s.Elsewhere["new"] = nil }, false, 10},
+			{"a new shape waits", func() { clear(s.elsewhere); s.elsewhere["new"] = nil }, false, 10},
 		} {
 			main(c.change)
 			nudges.Store(0)

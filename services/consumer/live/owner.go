@@ -3,6 +3,7 @@ package live
 import (
 	"context"
 	"iter"
+	"maps"
 
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/control"
@@ -45,3 +46,28 @@ type Above interface {
 	// BarrierRead sees each barrier.
 	BarrierRead(ctx context.Context, c wire.Control) error
 }
+
+// Hold notes who holds a shape that is not live. Who held it before does not any more.
+func (s *Loop) Hold(id string, o Owner) {
+	s.elsewhere[id] = o
+	s.Stats.Parked.Store(int64(len(s.elsewhere)))
+}
+
+// LetGo is told that an owner does not hold a shape any more, and reports whether it did.
+func (s *Loop) LetGo(id string, o Owner) bool {
+	held := s.HeldBy(id, o)
+	if held {
+		delete(s.elsewhere, id)
+		s.Stats.Parked.Store(int64(len(s.elsewhere)))
+	}
+	return held
+}
+
+// HeldBy reports whether an owner holds a shape.
+func (s *Loop) HeldBy(id string, o Owner) bool { return s.elsewhere[id] == o }
+
+// OwnerOf is who holds a shape that is not live, nil if nobody does.
+func (s *Loop) OwnerOf(id string) Owner { return s.elsewhere[id] }
+
+// Held gives the owners of all shapes that are not live, by id.
+func (s *Loop) Held() iter.Seq2[string, Owner] { return maps.All(s.elsewhere) }

@@ -28,7 +28,7 @@ func (h *holder) End(_ context.Context, id, reason string, keep bool) error {
 func TestAShapeIsEndedByWhoeverHoldsIt(t *testing.T) {
 	l := NewLoop(&Config{}, &Stats{}, slog.New(slog.DiscardHandler))
 	h := &holder{handle: "id-2"}
-	l.Elsewhere["id"] = h
+	l.elsewhere["id"] = h
 	follower := func(handle string) *follow.Follower {
 		return &follow.Follower{ID: "id", Log: shapelog.Log{Handle: handle}}
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/internal/service"
 	"github.com/shapebus/shapebus/pkg/control"
+	"github.com/shapebus/shapebus/services/consumer/shapelog"
 )
 
 // StoreRecord changes a record that was read before, and reads it again only if somebody else has changed
@@ -61,5 +62,27 @@ func (s *Loop) CoverAndMarkLive(ctx context.Context, rec *registry.Shape) error 
 		if partition == rec.Partition {
 			close(covered)
 		}
+	})
+}
+
+// ChangeRecord changes a shape's record, unless the shape has been re-created meanwhile.
+func (s *Loop) ChangeRecord(ctx context.Context, id, handle string, f func(*registry.Shape)) error {
+	_, err := s.Shapes.Change(ctx, id, func(r *registry.Shape) bool {
+		if r.Handle != handle || r.State == control.StateEnded {
+			return false
+		}
+		f(r)
+		return true
+	})
+	if errors.Is(err, registry.ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
+// NewSegment begins a segment of a shape, whose record tells how many rows it has.
+func (s *Loop) NewSegment(rec *registry.Shape, w *shapelog.Writer) *shapelog.SegmentWriter {
+	return s.Parts[rec.Partition].NewSegment(w, rec.Handle, func(ctx context.Context, rows uint64) error {
+		return s.ChangeRecord(ctx, rec.ID, rec.Handle, func(r *registry.Shape) { r.SnapshotRows = int64(rows) })
 	})
 }

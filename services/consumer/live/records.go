@@ -76,7 +76,7 @@ func (s *Loop) endDependents(ctx context.Context, handle, reason string) error {
 		}
 	}
 	for _, set := range s.Sets.Forget(handle) {
-		s.LiveSets.forget(set.Name(), s.Router)
+		s.Selections.forget(set.Name(), s.Router)
 	}
 	return nil
 }
@@ -87,7 +87,7 @@ func (s *Loop) KeepInner(ctx context.Context, rec *registry.Shape) error {
 	state := control.StateCreating
 	if s.Live[rec.ID] != nil {
 		state = control.StateLive
-	} else if o := s.Elsewhere[rec.ID]; o != nil {
+	} else if o := s.elsewhere[rec.ID]; o != nil {
 		state = o.State(rec.ID)
 	}
 	return s.ChangeRecord(ctx, rec.ID, rec.Handle, func(r *registry.Shape) {

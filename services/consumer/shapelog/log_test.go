@@ -22,14 +22,25 @@ func TestALogStandsWhereItsEntriesEnd(t *testing.T) {
 		want    wire.Tail
 		entries int
 	}{
-		{"it begins with its snapshot", wire.Tail{}, func(l *Log) { l.Begin(change.Snapshot{}, Copied{Segment: 1, messages: 2, Rows: 3}) },
-			wire.Tail{Began: true, Rows: 3, CommittedRows: 3}, 1},
-		{"an op opens a transaction", began, func(l *Log) { l.Op(first, 4, change.Insert, row, []int{0}) },
-			wire.Tail{Began: true, Last: change.Offset{LSN: 10, Op: 4}, Rows: 1}, 1},
+		{
+			"it begins with its snapshot",
+			wire.Tail{},
+			func(l *Log) { l.Begin(change.Snapshot{}, Copied{Segment: 1, messages: 2, Rows: 3}) },
+			wire.Tail{Began: true, Rows: 3, CommittedRows: 3},
+			1,
+		},
+		{
+			"an op opens a transaction", began, func(l *Log) { l.Op(first, 4, change.Insert, row, []int{0}) },
+			wire.Tail{Began: true, Last: change.Offset{LSN: 10, Op: 4}, Rows: 1},
+			1,
+		},
 		{"its marker closes it", began, func(l *Log) { l.Op(first, 4, change.Insert, row, []int{0}); l.Mark(first, "") }, committed, 1},
 		{"an op that it has is passed over", committed, func(l *Log) { l.Op(first, 4, change.Delete, row, []int{0}) }, committed, 0},
-		{"a truncation leaves no rows", committed, func(l *Log) { l.Op(unit, 0, change.Truncate, nil, nil) },
-			wire.Tail{Began: true, Last: change.Offset{LSN: 20}, Committed: first.Marker(), CommittedRows: 1}, 1},
+		{
+			"a truncation leaves no rows", committed, func(l *Log) { l.Op(unit, 0, change.Truncate, nil, nil) },
+			wire.Tail{Began: true, Last: change.Offset{LSN: 20}, Committed: first.Marker(), CommittedRows: 1},
+			1,
+		},
 		{"nobody knows the rows behind an upsert", committed, func(l *Log) {
 			l.Op(unit, 0, change.Upsert, row, []int{0})
 			l.Op(unit, 2, change.Insert, row, []int{0})
@@ -37,8 +48,10 @@ func TestALogStandsWhereItsEntriesEnd(t *testing.T) {
 		}, wire.Tail{Began: true, Last: unit.Marker(), Committed: unit.Marker(), Rows: rowsUnknown, CommittedRows: rowsUnknown, Aside: "0/5"}, 1},
 		{"what is void was never there", committed, func(l *Log) { l.Op(unit, 0, change.Upsert, row, []int{0}); l.Void() }, committed, 2},
 		{"what is forgotten neither", committed, func(l *Log) { l.Op(unit, 0, change.Insert, row, []int{0}); l.Forget() }, committed, 0},
-		{"its last word stands behind what was appended", committed, func(l *Log) { l.Op(unit, 0, change.Insert, row, []int{0}); l.End("why") },
-			func() wire.Tail { t := committed; t.Ended = true; return t }(), 1},
+		{
+			"its last word stands behind what was appended", committed, func(l *Log) { l.Op(unit, 0, change.Insert, row, []int{0}); l.End("why") },
+			func() wire.Tail { t := committed; t.Ended = true; return t }(), 1,
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			l := partition.NewLog("h", nil, tt.from)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/shapebus/shapebus/internal/registry"
+	"github.com/shapebus/shapebus/internal/service"
 )
 
 // Keeper looks after the prepared tables on behalf of the process that fills shape logs, for as
@@ -53,10 +54,7 @@ func (k *Keeper) Watch(ctx context.Context) error {
 		}
 		k.byKey[key] = p
 	})
-	if ctx.Err() != nil {
-		return nil
-	}
-	return err
+	return service.IgnoreEnd(ctx, err)
 }
 
 // all returns a copy of each record.

@@ -8,11 +8,11 @@ import (
 	"github.com/shapebus/shapebus/services/consumer/follow"
 )
 
-// LiveSets are the value sets by which live shapes select, by name. Owned by the main loop.
-type LiveSets map[string]*LiveSet
+// Selections are the value sets by which live shapes select, by name. Owned by the main loop.
+type Selections map[string]*Selection
 
-// LiveSet is a value set where the main loop is. It is kept while its shapes are away.
-type LiveSet struct {
+// Selection is a value set where the main loop is. It is kept while its shapes are away.
+type Selection struct {
 	Main      *valueset.View // nil when no live shape selects by it
 	Version   uint64         // counts what main has been
 	Selectors int            // subqueries of live shapes that select by it
@@ -20,17 +20,17 @@ type LiveSet struct {
 }
 
 // Of returns a set by its name.
-func (l LiveSets) Of(name string) *LiveSet {
+func (l Selections) Of(name string) *Selection {
 	set := l[name]
 	if set == nil {
-		set = &LiveSet{}
+		set = &Selection{}
 		l[name] = set
 	}
 	return set
 }
 
 // View is the main loop's view of a set; nil when no live shape selects by it.
-func (l LiveSets) View(name string) *valueset.View {
+func (l Selections) View(name string) *valueset.View {
 	if set := l[name]; set != nil {
 		return set.Main
 	}
@@ -39,7 +39,7 @@ func (l LiveSets) View(name string) *valueset.View {
 
 // leave is told that one subquery less selects by a set. One by which none selects any more is not
 // kept up to date.
-func (l LiveSets) leave(name string) {
+func (l Selections) leave(name string) {
 	set := l.Of(name)
 	if set.Selectors--; set.Selectors == 0 {
 		set.Main = nil
@@ -47,7 +47,7 @@ func (l LiveSets) leave(name string) {
 }
 
 // forget drops a set that is gone, with what the indexes of tables hold of it.
-func (l LiveSets) forget(name string, r *follow.Router) {
+func (l Selections) forget(name string, r *follow.Router) {
 	set := l[name]
 	if set == nil {
 		return
@@ -64,7 +64,7 @@ func (l LiveSets) forget(name string, r *follow.Router) {
 type memberSet struct {
 	table   *follow.Table
 	set     *filter.Set[*follow.Follower]
-	version uint64 // of LiveSet.Main that it equals; another one says that it is out of date
+	version uint64 // of Selection.Main that it equals; another one says that it is out of date
 }
 
 // Indexed is the size up to which a value set is put into the index. A larger
@@ -74,7 +74,7 @@ const Indexed = 10_000
 
 // memberSets returns the index's sets for a shape's subqueries, up to date; nil
 // for those that are not indexed.
-func (l LiveSets) memberSets(f *follow.Follower, t *follow.Table) []*filter.Set[*follow.Follower] {
+func (l Selections) memberSets(f *follow.Follower, t *follow.Table) []*filter.Set[*follow.Follower] {
 	if f.Outer == nil {
 		return nil
 	}
@@ -106,7 +106,7 @@ func (l LiveSets) memberSets(f *follow.Follower, t *follow.Table) []*filter.Set[
 }
 
 // rebuild fills the index's set from the start.
-func (m *memberSet) rebuild(set *LiveSet) {
+func (m *memberSet) rebuild(set *Selection) {
 	m.set.Clear()
 	set.Main.Each(func(key string) bool {
 		if cells, err := valueset.Components(key); err == nil {
@@ -118,7 +118,7 @@ func (m *memberSet) rebuild(set *LiveSet) {
 }
 
 // update brings the index's set from one version to the next.
-func (m *memberSet) update(set *LiveSet, touched map[string]struct{}) {
+func (m *memberSet) update(set *Selection, touched map[string]struct{}) {
 	for key := range touched {
 		cells, err := valueset.Components(key)
 		switch {
@@ -134,7 +134,7 @@ func (m *memberSet) update(set *LiveSet, touched map[string]struct{}) {
 
 // Arrive makes a view the main loop's. since is the version from which the
 // values in touched have changed, 0 if that is not known.
-func (v *LiveSet) Arrive(view *valueset.View, since uint64, touched map[string]struct{}) {
+func (v *Selection) Arrive(view *valueset.View, since uint64, touched map[string]struct{}) {
 	before := v.Version
 	v.Main = view
 	v.Version++
