@@ -37,8 +37,8 @@ func TestAnOlderBackupOfTheChangeLogIsRestored(t *testing.T) {
 			w.traffic.run()
 			w.traffic.some(30)
 			w.settle()
-			w.nats.proc.kill()
-			stream := filepath.Dir(w.nats.streamDir(w.source.ChangeStream()))
+			w.nats.Proc.Kill()
+			stream := filepath.Dir(w.nats.Messages(w.source.ChangeStream()))
 			backup := filepath.Join(t.TempDir(), "backup")
 			if err := os.CopyFS(backup, os.DirFS(stream)); err != nil {
 				t.Fatal(err)
@@ -47,7 +47,7 @@ func TestAnOlderBackupOfTheChangeLogIsRestored(t *testing.T) {
 			w.traffic.some(30)
 			w.settle()
 			if tt.behind {
-				w.consumer.kill()
+				w.consumer.Kill()
 			}
 			w.traffic.some(30)
 			w.bigTransaction()
@@ -59,7 +59,7 @@ func TestAnOlderBackupOfTheChangeLogIsRestored(t *testing.T) {
 			if tt.confirm != "1h" {
 				w.awaitConfirmed()
 			}
-			w.nats.proc.kill()
+			w.nats.Proc.Kill()
 			if err := os.RemoveAll(stream); err != nil {
 				t.Fatal(err)
 			}

@@ -18,7 +18,7 @@ func TestConsumerDiesAfterASnapshotDuringWhichALargeTransactionCame(t *testing.T
 	t.Parallel()
 	w := newWorld(t, options{})
 	w.start()
-	w.consumer.stop()
+	w.consumer.Stop()
 	w.startConsumer(failpoint.At(failpoint.AfterSnapshotEntry, 1))
 	watch, first, second := w.connect(), w.connect(), w.connect()
 	elsewhere := watch.Config()
@@ -66,7 +66,7 @@ func TestConsumerDiesAfterASnapshotDuringWhichALargeTransactionCame(t *testing.T
 	w.settleFirst(live)
 	t.Logf("the large transaction is in the other shapes; checkpoint at %s", change.LSN(w.checkpoint().LSN))
 	run(second, "ROLLBACK")
-	w.consumer.diesAt(failpoint.AfterSnapshotEntry)
+	w.consumer.DiesAt(failpoint.AfterSnapshotEntry)
 
 	w.startConsumer(nil)
 	w.awaitLive()

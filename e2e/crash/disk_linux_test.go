@@ -37,7 +37,7 @@ func TestTheDiskUnderJetStreamIsFullAndNothingIsLost(t *testing.T) {
 	}
 	// A NATS server whose disk was full may leave writes unanswered until it
 	// is started again; docs/OPERATIONS.md says so.
-	w.nats.proc.stop()
+	w.nats.Proc.Stop()
 	w.nats.start()
 	w.traffic.some(20)
 	w.verify()

@@ -47,9 +47,9 @@ func TestConsumerDiesWhileItPreparesATableOrGivesItBack(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second) // nobody will answer
 		defer cancel()
 		_, err := w.client.Create(ctx, def)
-		return w.consumer.gone(), err
+		return w.consumer.Gone(), err
 	})
-	w.consumer.diesAt(failpoint.TableNoted)
+	w.consumer.DiesAt(failpoint.TableNoted)
 	is("before it is changed", "d", false, true)
 
 	w.startConsumer(failpoint.At(failpoint.TableGivenBack, 1), flags...)
@@ -61,7 +61,7 @@ func TestConsumerDiesWhileItPreparesATableOrGivesItBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.shapes, w.asked = nil, nil
-	w.consumer.diesAt(failpoint.TableGivenBack)
+	w.consumer.DiesAt(failpoint.TableGivenBack)
 	is("before the record is removed", "d", false, true)
 
 	w.startConsumer(nil, flags...)

@@ -23,9 +23,9 @@ func TestIngestDiesAndEveryLogContinues(t *testing.T) {
 			w.start()
 			w.traffic.run()
 
-			w.ingest.stop()
+			w.ingest.Stop()
 			w.startIngest(failpoint.At(c.point, 1+w.rng.IntN(20)), "--fragment-ops", "2")
-			w.ingest.diesAt(c.point)
+			w.ingest.DiesAt(c.point)
 			w.startIngest(nil)
 			w.traffic.some(20)
 
@@ -56,9 +56,9 @@ func TestConsumerDiesAndEveryLogContinues(t *testing.T) {
 			w.start()
 			w.traffic.run()
 
-			w.consumer.stop()
+			w.consumer.Stop()
 			w.startConsumer(failpoint.At(c.point, 1+w.rng.IntN(c.small)))
-			w.consumer.diesAt(c.point)
+			w.consumer.DiesAt(c.point)
 			w.startConsumer(nil)
 			w.traffic.some(20)
 
@@ -74,11 +74,11 @@ func (w *world) killInBig(service string, point failpoint.Point, count int) {
 	w.tb.Helper()
 	w.traffic.stop()
 	w.settle()
-	proc, start := &w.ingest, func(death *failpoint.Death) { w.startIngest(death) }
+	victim, start := &w.ingest, func(death *failpoint.Death) { w.startIngest(death) }
 	if service == "consumer" {
-		proc, start = &w.consumer, func(death *failpoint.Death) { w.startConsumer(death) }
+		victim, start = &w.consumer, func(death *failpoint.Death) { w.startConsumer(death) }
 	}
-	(*proc).stop()
+	(*victim).Stop()
 	before := w.tail(0)
 	w.traffic.run()
 	w.traffic.some(5)
@@ -92,7 +92,7 @@ func (w *world) killInBig(service string, point failpoint.Point, count int) {
 	} else {
 		start(failpoint.At(point, count))
 	}
-	(*proc).diesAt(point)
+	(*victim).DiesAt(point)
 	at := w.tail(0)
 	w.tb.Logf("the log of shape 0 stands at %s, committed to %s", at.Last, at.Committed)
 	if at.CommittedRows-before.CommittedRows > bigRows/2 {
@@ -122,7 +122,7 @@ func TestConsumerDiesWhileItReadsASnapshot(t *testing.T) {
 			w.traffic.run()
 			w.startConsumer(failpoint.At(c.point, 1+w.rng.IntN(c.count)))
 			rest := w.requestFrom(w.consumer)
-			w.consumer.diesAt(c.point)
+			w.consumer.DiesAt(c.point)
 			w.bigTransaction()
 			w.traffic.some(50)
 			w.startConsumer(nil)

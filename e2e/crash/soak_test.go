@@ -52,22 +52,22 @@ func (w *world) fault() {
 	switch w.rng.IntN(9) {
 	case 0, 1:
 		w.tb.Log("ingest is killed")
-		w.ingest.kill()
+		w.ingest.Kill()
 		w.startIngest(at(failpoint.Of(failpoint.Ingest))) // it may die there again, or not
 	case 2:
 		w.tb.Log("ingest is stopped")
-		w.ingest.stop()
+		w.ingest.Stop()
 		w.startIngest(nil)
 	case 3, 4:
 		w.tb.Log("a consumer is killed")
 		w.consumer, w.spare = w.spare, w.consumer
-		w.consumer.kill()
+		w.consumer.Kill()
 		w.startConsumer(at([]failpoint.Point{failpoint.AfterFragment, failpoint.AfterAppend, failpoint.BeforeCheckpoint}))
 	case 5:
 		w.tb.Log("a consumer sleeps")
-		w.consumer.signal(syscall.SIGSTOP)
+		w.consumer.Signal(syscall.SIGSTOP)
 		w.pause(15 * time.Second)
-		w.consumer.signal(syscall.SIGCONT)
+		w.consumer.Signal(syscall.SIGCONT)
 	case 6:
 		w.killNATS("at any moment")
 	case 7:
@@ -76,12 +76,12 @@ func (w *world) fault() {
 	case 8:
 		w.bigTransaction()
 	}
-	if w.ingest.gone() {
-		w.ingest.wasKilled()
+	if w.ingest.Gone() {
+		w.ingest.WasKilled()
 		w.startIngest(nil)
 	}
-	if w.consumer.gone() {
-		w.consumer.wasKilled()
+	if w.consumer.Gone() {
+		w.consumer.WasKilled()
 		w.startConsumer(nil)
 	}
 }
@@ -89,9 +89,9 @@ func (w *world) fault() {
 // heal has the services run without failpoints.
 func (w *world) heal() {
 	w.tb.Helper()
-	w.ingest.stop()
-	w.consumer.stop()
-	w.spare.stop()
+	w.ingest.Stop()
+	w.consumer.Stop()
+	w.spare.Stop()
 	w.startIngest(nil)
 	w.startConsumer(nil)
 	w.spare = w.consumer

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/shapebus/shapebus/e2e/logcheck"
+	"github.com/shapebus/shapebus/e2e/proc"
 	"github.com/shapebus/shapebus/internal/failpoint"
 	"github.com/shapebus/shapebus/internal/pg"
 	"github.com/shapebus/shapebus/pkg/change"
@@ -48,8 +49,8 @@ type world struct {
 	source topology.Source
 	client *client.Client
 
-	ingest, consumer *process
-	spare            *process // a second consumer, in some tests
+	ingest, consumer *proc.Test
+	spare            *proc.Test // a second consumer, in some tests
 	shapes           []*client.Shape
 	asked            []client.Definition // of shapes
 	traffic          *traffic
@@ -131,13 +132,13 @@ func (w *world) request() {
 
 // requestFrom asks for the shapes until the consumer that answers is gone, and
 // returns what it has not answered.
-func (w *world) requestFrom(consumer *process) (rest []client.Definition) {
+func (w *world) requestFrom(consumer *proc.Test) (rest []client.Definition) {
 	w.tb.Helper()
 	all := definitions()
 	for i, def := range all {
 		var sh *client.Shape
 		until(w.tb, "the shape is created, or the consumer is gone", func() (_ bool, err error) {
-			if consumer.gone() {
+			if consumer.Gone() {
 				return true, nil
 			}
 			sh, err = w.client.Create(w.tb.Context(), def)
@@ -156,8 +157,8 @@ func (w *world) ask(def client.Definition) {
 	w.tb.Helper()
 	var sh *client.Shape
 	until(w.tb, "the shape is created", func() (_ bool, err error) {
-		if w.ingest.gone() {
-			w.tb.Fatalf("ingest did not start: %s", w.ingest.log.tail())
+		if w.ingest.Gone() {
+			w.tb.Fatalf("ingest did not start: %s", w.ingest.Log.Tail())
 		}
 		sh, err = w.client.Create(w.tb.Context(), def)
 		return err == nil, err
@@ -183,18 +184,18 @@ func (w *world) startConsumer(death *failpoint.Death, args ...string) {
 	w.consumer = w.service("consumer", death, args...)
 }
 
-func (w *world) service(name string, death *failpoint.Death, args ...string) *process {
+func (w *world) service(name string, death *failpoint.Death, args ...string) *proc.Test {
 	w.tb.Helper()
 	w.tb.Logf("start %s %v %s", name, args[1:], death)
 	env := []string{
 		"SHAPEBUS_SOURCE=" + string(w.source),
 		"SHAPEBUS_DATABASE_URL=" + w.url,
-		"SHAPEBUS_NATS_URL=" + w.nats.url(),
+		"SHAPEBUS_NATS_URL=" + w.nats.URL(),
 	}
 	if death != nil {
 		env = append(env, "SHAPEBUS_FAILPOINT="+death.String())
 	}
-	return spawn(w.tb, name, environment(env...), built.binary(w.tb), args...)
+	return proc.Spawn(w.tb, proc.Options{Name: name, Path: built.Binary(w.tb), Args: args, Env: proc.Environment(env...)})
 }
 
 // connect opens a connection to Postgres, which may be starting.

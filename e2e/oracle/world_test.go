@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -15,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/shapebus/shapebus/e2e/logcheck"
+	"github.com/shapebus/shapebus/e2e/proc"
 	"github.com/shapebus/shapebus/internal/failpoint"
 	"github.com/shapebus/shapebus/internal/pg"
 	"github.com/shapebus/shapebus/pkg/change"
@@ -42,11 +42,11 @@ type world struct {
 
 	source topology.Source
 	js     jetstream.JetStream
-	natsd  *natsServer
+	natsd  *proc.NATS
 	client *client.Client
 
 	services []*service
-	procs    []*process // all that were started
+	procs    []*proc.Test // all that were started
 	clauses  *clauses
 	wanted   []wish // whose inner shapes were asked for, so that the outer one can adopt them
 	shapes   []*living
@@ -83,7 +83,7 @@ type service struct {
 	points []failpoint.Point // where it can be made to die
 	args   func() []string
 	lease  bool
-	proc   *process
+	proc   *proc.Test
 	kills  int
 }
 
@@ -145,11 +145,11 @@ func (w *world) start(s *service, death *failpoint.Death) {
 	w.tb.Helper()
 	args := s.args()
 	w.note("start %s %v %s", s.name, args[1:], death)
-	env := []string{"SHAPEBUS_LOG_LEVEL=debug", "SHAPEBUS_SOURCE=" + string(w.source), "SHAPEBUS_DATABASE_URL=" + w.url, "SHAPEBUS_NATS_URL=" + w.natsd.url()}
+	env := []string{"SHAPEBUS_LOG_LEVEL=debug", "SHAPEBUS_SOURCE=" + string(w.source), "SHAPEBUS_DATABASE_URL=" + w.url, "SHAPEBUS_NATS_URL=" + w.natsd.URL()}
 	if death != nil {
 		env = append(env, "SHAPEBUS_FAILPOINT="+death.String())
 	}
-	s.proc = spawn(w.tb, s.name, environment(env...), built.binary(w.tb), args...)
+	s.proc = proc.Spawn(w.tb, proc.Options{Name: s.name, Path: program(w.tb), Args: args, Env: proc.Environment(env...)})
 	w.procs = append(w.procs, s.proc)
 }
 
@@ -157,9 +157,9 @@ func (w *world) start(s *service, death *failpoint.Death) {
 func (w *world) revive() {
 	w.tb.Helper()
 	for _, s := range w.services {
-		if s.proc.gone() {
-			if !s.proc.killed() {
-				w.tb.Fatalf("%s ended by itself, with %s:\n%s", s.name, s.proc.cmd.ProcessState, s.proc.log.tail())
+		if s.proc.Gone() {
+			if !s.proc.Killed() {
+				w.tb.Fatalf("%s ended by itself, with %s:\n%s", s.name, s.proc.State(), s.proc.Log.Tail())
 			}
 			w.note("%s died at a failpoint", s.name)
 			s.kills++
@@ -174,10 +174,10 @@ func (w *world) crash(s *service) {
 	w.tb.Helper()
 	if w.rng.IntN(4) == 0 {
 		s.goOn() // or it would not hear it
-		s.proc.end(syscall.SIGTERM)
+		s.proc.Stop()
 		w.note("%s was told to stop", s.name)
 	} else {
-		s.proc.end(syscall.SIGKILL)
+		s.proc.Kill()
 		s.kills++
 		w.note("%s was killed", s.name)
 	}
@@ -241,8 +241,8 @@ func (w *world) exec(sql string) {
 // until waits for something without which the run cannot go on.
 func (w *world) until(what string, ok func() (bool, error)) {
 	w.tb.Helper()
-	if err := w.await(patience, ok); err != nil {
-		w.tb.Fatalf("waited %s until %s; last error: %v\n%s", patience, what, err, (&Recording{Events: w.told()}).around(^change.LSN(0)))
+	if err := w.await(proc.Patience, ok); err != nil {
+		w.tb.Fatalf("waited %s until %s; last error: %v\n%s", proc.Patience, what, err, (&Recording{Events: w.told()}).around(^change.LSN(0)))
 	}
 }
 
@@ -394,7 +394,7 @@ func (w *world) settle() {
 	if w.rng.IntN(2) == 0 {
 		for _, s := range w.services {
 			s.goOn()
-			s.proc.end(syscall.SIGTERM)
+			s.proc.Stop()
 			w.expire(s)
 			w.start(s, nil)
 		}

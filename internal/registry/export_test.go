@@ -23,3 +23,6 @@ func SetWatchSilence(d time.Duration) (restore func()) {
 	watchSilence = d
 	return func() { watchSilence = old }
 }
+
+// Revision is the record's revision in the bucket.
+func (s *Shape) Revision() uint64 { return s.revision }

@@ -13,19 +13,19 @@ import (
 
 func TestALeaseHasOneHolder(t *testing.T) {
 	ctx, js, _ := open(t)
-	mine, err := new(registry.Applicant).Acquire(ctx, js, source, topology.PartitionKey(1), "me")
+	mine, err := new(registry.Applicant).Acquire(ctx, js, source, topology.MaterializerKey(1), "me")
 	ok(t, err)
-	if _, err := new(registry.Applicant).Acquire(ctx, js, source, topology.PartitionKey(1), "you"); !errors.Is(err, registry.ErrLeaseHeld) || !strings.Contains(err.Error(), "me") {
+	if _, err := new(registry.Applicant).Acquire(ctx, js, source, topology.MaterializerKey(1), "you"); !errors.Is(err, registry.ErrLeaseHeld) || !strings.Contains(err.Error(), "me") {
 		t.Errorf("%v, want ErrLeaseHeld with the holder's name", err)
 	}
-	_, err = new(registry.Applicant).Acquire(ctx, js, source, topology.PartitionKey(2), "you")
+	_, err = new(registry.Applicant).Acquire(ctx, js, source, topology.MaterializerKey(2), "you")
 	ok(t, err)
 
 	t.Log("a lease given back can be taken at once")
 	holding, release := context.WithCancel(ctx)
 	release()
 	ok(t, mine.Hold(holding))
-	yours, err := new(registry.Applicant).Acquire(ctx, js, source, topology.PartitionKey(1), "you")
+	yours, err := new(registry.Applicant).Acquire(ctx, js, source, topology.MaterializerKey(1), "you")
 	ok(t, err)
 	holding, release = context.WithCancel(ctx)
 	release()

@@ -125,7 +125,6 @@ type Status struct {
 	Appended   int64 // shape log messages
 	AppendedB  int64 // bytes of them
 	Retries    int64
-	Dropped    int64
 	Units      int64 // opened for shapes with subqueries
 	Voids      int64 // logs of which an unfinished unit or transaction was made void
 	Restated   int64 // rows read back because their membership may have changed
@@ -144,7 +143,7 @@ func (c *Consumer) Status() Status {
 		Owner: c.stats.Owner.Load(), Applied: c.stats.Applied.Load(), Unread: c.stats.Unread.Load(),
 		Live: c.stats.Live.Load(), Parked: c.stats.Parked.Load(), Messages: c.stats.Messages.Load(), Ops: c.stats.Ops.Load(),
 		Appended: c.stats.Appended.Load(), AppendedB: c.stats.Bytes.Load(), Retries: c.stats.Retries.Load(),
-		Dropped: c.stats.Dropped.Load(), Units: c.stats.Units.Load(), Voids: c.stats.Voids.Load(), Restated: c.stats.Restated.Load(), Values: c.stats.Values.Load(), LastError: c.stats.Last(), Partitions: c.cfg.Partitions,
+		Units: c.stats.Units.Load(), Voids: c.stats.Voids.Load(), Restated: c.stats.Restated.Load(), Values: c.stats.Values.Load(), LastError: c.stats.Last(), Partitions: c.cfg.Partitions,
 		Poison: c.stats.Poison.Load(), Drops: c.stats.Drops.Load(), Down: c.down.get(), Harm: c.harm.Get(),
 	}
 }

@@ -19,7 +19,6 @@ type Stats struct {
 	Unread   atomic.Uint64
 	Live     atomic.Int64
 	Parked   atomic.Int64
-	Dropped  atomic.Int64 // unfinished messages dropped
 	Units    atomic.Int64 // opened
 	Voids    atomic.Int64 // logs whose open end was made void
 	Restated atomic.Int64 // rows read because their membership changed

@@ -1,8 +1,8 @@
-package crash
+package proc
 
 import "syscall"
 
-// childAttr lets a child die with this process, however that ends.
+// childAttr has a child end when this process does, however that ends, and keeps a terminal's Ctrl-C from it.
 func childAttr() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }

@@ -1,6 +1,6 @@
 //go:build !race
 
-package oracle
+package proc
 
 // raceEnabled has the binary built with the race detector when the tests are.
 const raceEnabled = false

@@ -1,6 +1,6 @@
 //go:build unix && !linux
 
-package oracle
+package proc
 
 import "syscall"
 
