@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -51,13 +50,6 @@ type Set struct {
 // Name names the set; it is the same for all shapes that select by it.
 func (v *Set) Name() string { return v.name }
 
-// innerLog is how far the log of an inner shape is, as this process writes it.
-type innerLog struct {
-	live    bool       // with the main loop, so that it is as far as sets.scanned
-	known   change.LSN // when it is not live: up to where it has been written
-	markers Markers
-}
-
 // ErrGone says that what the verdicts say of a place is not held any more. The
 // set is loaded again before the next attempt.
 var ErrGone = errors.New("what the subquery selected at that place is not held any more")
@@ -79,61 +71,6 @@ func NewSets(cfg Config) *Sets {
 	return &Sets{cfg: cfg, byName: map[string]*Set{}, inner: map[string]*innerLog{}, news: make(chan struct{})}
 }
 
-// tell wakes everybody who waits. Called with mu held.
-func (s *Sets) tell() {
-	if s.waiting > 0 {
-		close(s.news)
-		s.news = make(chan struct{})
-	}
-}
-
-// wait waits until ok, called with mu held, says yes.
-func (s *Sets) wait(ctx context.Context, ok func() bool) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for !ok() {
-		news := s.news
-		s.waiting++
-		s.mu.Unlock()
-		select {
-		case <-news:
-		case <-ctx.Done():
-		}
-		s.mu.Lock()
-		s.waiting--
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-	}
-	return nil
-}
-
-// AwaitScan waits until the main loop has read everything up to a commit.
-func (s *Sets) AwaitScan(ctx context.Context, lsn change.LSN) error {
-	return s.wait(ctx, func() bool { return s.scanned >= lsn })
-}
-
-// AwaitLog waits until the log of an inner shape has been written up to a commit, or the shape is gone.
-func (s *Sets) AwaitLog(ctx context.Context, handle string, lsn change.LSN) (gone bool, err error) {
-	err = s.wait(ctx, func() bool {
-		l := s.inner[handle]
-		gone = l == nil
-		return gone || l.reaches(lsn, s.scanned)
-	})
-	return gone, err
-}
-
-// AwaitLive waits until the main loop has read more than everything up to a commit, or has the inner
-// shapes of all of these sets.
-func (s *Sets) AwaitLive(ctx context.Context, sets []*Set, lsn change.LSN) error {
-	return s.wait(ctx, func() bool {
-		return s.scanned > lsn || !slices.ContainsFunc(sets, func(set *Set) bool {
-			l := s.inner[set.from.Handle]
-			return l == nil || !l.live
-		})
-	})
-}
-
 // Add returns the set of a subquery, and whether it is new. The commits of a new
 // one's inner shape are to be noted from now on. following is closed when its verdicts are read.
 func (s *Sets) Add(q registry.Subquery, following <-chan struct{}) (set *Set, added bool) {
@@ -151,72 +88,6 @@ func (s *Sets) Add(q registry.Subquery, following <-chan struct{}) (set *Set, ad
 	return set, true
 }
 
-// Watched reports whether a shape is an inner one.
-func (s *Sets) Watched(handle string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.inner[handle] != nil
-}
-
-// Note is told that an inner shape's log changes with the commit at an offset,
-// before anything else is told of that commit.
-func (s *Sets) Note(handle string, at change.Offset) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	l := s.inner[handle]
-	if l == nil {
-		return
-	}
-	if len(s.fresh) == 0 || s.fresh[len(s.fresh)-1] != handle {
-		s.fresh = append(s.fresh, handle)
-		s.stale.Store(true)
-	}
-	l.markers.Note(at)
-}
-
-// TakeFresh returns the inner shapes whose logs changed since the last call.
-// It costs next to nothing when there are none.
-func (s *Sets) TakeFresh() []string {
-	if !s.stale.Load() {
-		return nil
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	fresh := s.fresh
-	s.fresh = nil
-	s.stale.Store(false)
-	return fresh
-}
-
-// Advance is told how far the main loop has read.
-func (s *Sets) Advance(scanned change.LSN) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.scanned = max(s.scanned, scanned)
-	s.tell()
-}
-
-// Place is told where an inner shape is: with the main loop, or else behind it.
-func (s *Sets) Place(handle string, live bool, known change.LSN) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if l := s.inner[handle]; l != nil {
-		l.live, l.known = live, known
-		s.tell()
-	}
-}
-
-// Anchor is told the last commit marker of an inner shape's log of those that
-// were not noted. Every later one is.
-func (s *Sets) Anchor(handle string, committed change.Offset) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if l := s.inner[handle]; l != nil {
-		l.markers.Anchor(committed)
-		s.tell()
-	}
-}
-
 // Forget drops an inner shape that has ended, with its sets, and returns these.
 func (s *Sets) Forget(handle string) (gone []*Set) {
 	s.mu.Lock()
@@ -230,12 +101,6 @@ func (s *Sets) Forget(handle string) (gone []*Set) {
 	}
 	s.tell()
 	return gone
-}
-
-// reaches reports whether an inner shape's log has been written up to a
-// commit. Called with mu held.
-func (l *innerLog) reaches(lsn, scanned change.LSN) bool {
-	return l != nil && (l.live && scanned >= lsn || l.known >= lsn)
 }
 
 // upTo is the marker whose verdict tells all up to a commit; see valuesets.Markers. ok

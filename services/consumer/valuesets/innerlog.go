@@ -1,0 +1,82 @@
+package valuesets
+
+import "github.com/shapebus/shapebus/pkg/change"
+
+// innerLog is how far the log of an inner shape is, as this process writes it.
+type innerLog struct {
+	live    bool       // with the main loop, so that it is as far as sets.scanned
+	known   change.LSN // when it is not live: up to where it has been written
+	markers Markers
+}
+
+// Watched reports whether a shape is an inner one.
+func (s *Sets) Watched(handle string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.inner[handle] != nil
+}
+
+// Note is told that an inner shape's log changes with the commit at an offset,
+// before anything else is told of that commit.
+func (s *Sets) Note(handle string, at change.Offset) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.inner[handle]
+	if l == nil {
+		return
+	}
+	if len(s.fresh) == 0 || s.fresh[len(s.fresh)-1] != handle {
+		s.fresh = append(s.fresh, handle)
+		s.stale.Store(true)
+	}
+	l.markers.Note(at)
+}
+
+// TakeFresh returns the inner shapes whose logs changed since the last call.
+// It costs next to nothing when there are none.
+func (s *Sets) TakeFresh() []string {
+	if !s.stale.Load() {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	fresh := s.fresh
+	s.fresh = nil
+	s.stale.Store(false)
+	return fresh
+}
+
+// Advance is told how far the main loop has read.
+func (s *Sets) Advance(scanned change.LSN) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.scanned = max(s.scanned, scanned)
+	s.tell()
+}
+
+// Place is told where an inner shape is: with the main loop, or else behind it.
+func (s *Sets) Place(handle string, live bool, known change.LSN) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if l := s.inner[handle]; l != nil {
+		l.live, l.known = live, known
+		s.tell()
+	}
+}
+
+// Anchor is told the last commit marker of an inner shape's log of those that
+// were not noted. Every later one is.
+func (s *Sets) Anchor(handle string, committed change.Offset) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if l := s.inner[handle]; l != nil {
+		l.markers.Anchor(committed)
+		s.tell()
+	}
+}
+
+// reaches reports whether an inner shape's log has been written up to a
+// commit. Called with mu held.
+func (l *innerLog) reaches(lsn, scanned change.LSN) bool {
+	return l != nil && (l.live && scanned >= lsn || l.known >= lsn)
+}
