@@ -72,7 +72,42 @@ var rules = []rule{
 	onlyIn("./pkg/pgtemp", "services are given a connection string and do not care whose server it is", "cmd", "internal/demo", "e2e", "pkg/pgtemp"),
 	onlyIn("./internal/demo", "the demo shows the product from outside; the product does not know it", "cmd", "internal/demo"),
 	onlyIn("./internal/term", "what is written for people is written by commands", "cmd", "internal/demo", "internal/term"),
-onlyIn("testing", "test helpers must not reach the binary", "e2e", "pkg/pgtemp/pgtest", "pkg/natsembed/natstest"),
+	{"a room of the consumer knows only the rooms below it, so that a row's way runs down: what two rooms share lies below both", func(f file, imported string) bool {
+		to, inside := strings.CutPrefix(imported, "./services/consumer")
+		from, room := strings.CutPrefix(f.pkg, "services/consumer/")
+		return room && inside && to != "/"+from && !slices.Contains(roomsBelow[from], strings.TrimPrefix(to, "/"))
+	}},
+	{"what becomes of a change is decided without I/O and without a clock, so that tests can drive it", func(f file, imported string) bool {
+		return !f.test && within(f.pkg, "services/consumer/follow", "services/consumer/filter", "services/consumer/reconcile") && within(imported, effects...)
+	}},
+	onlyIn("testing", "test helpers must not reach the binary", "e2e", "pkg/pgtemp/pgtest", "pkg/natsembed/natstest"),
+}
+
+// roomsBelow are the rooms of the consumer that each of its rooms may know, from the top down. The consumer itself knows
+// them all. A row's way is changelog → live → follow → shapelog.
+var roomsBelow = map[string][]string{
+	// It compiles clauses and reads back what is stored; it knows no shape that runs.
+	"plane": {"tables", "follow", "shapelog", "changelog"},
+	// Shapes with subqueries behind the main loop, and shapes that are being created: they do not know each other.
+	"group":  {"live", "follow", "valuesets", "shapelog", "changelog", "reconcile"},
+	"create": {"live", "follow", "shapelog", "changelog"},
+	// The main loop asks what is built on it through an interface.
+	"live": {"follow", "valuesets", "shapelog", "changelog", "filter", "tables"},
+	// It decides, and reads and writes nothing.
+	"follow": {"filter", "reconcile", "shapelog"},
+	// Each of these can be understood by itself.
+	"valuesets": {},
+	"shapelog":  {},
+	"changelog": {},
+	"tables":    {},
+	"filter":    {},
+	"reconcile": {},
+}
+
+// effects are what packages of pure decisions must not know.
+var effects = []string{
+	"time", "os", "net", "log/slog", "database/sql",
+	"github.com/nats-io/nats.go", "github.com/jackc/pgx/v5", "./internal/stream", "./internal/service",
 }
 
 // onlyIn is the rule that, outside of tests, a dependency is known to the given packages alone.
@@ -158,6 +193,22 @@ func TestRulesCatchWhatTheyForbid(t *testing.T) {
 		{pkg: "services/ingest", imported: "./pkg/pgtemp", broken: true},
 		{pkg: "services/ingest", imported: "./pkg/pgtemp/pgtest", test: true},
 		{pkg: "pkg/client", imported: "testing", broken: true},
+		{pkg: "services/consumer", imported: "./services/consumer/plane"},
+		{pkg: "services/consumer/plane", imported: "./services/consumer", broken: true},
+		{pkg: "services/consumer/plane", imported: "./services/consumer/shapelog"},
+		{pkg: "services/consumer/shapelog", imported: "./services/consumer/plane", broken: true},
+		{pkg: "services/consumer/tables", imported: "./services/consumer/follow", broken: true},
+		{pkg: "services/consumer/follow", imported: "./services/consumer/filter"},
+		{pkg: "services/consumer/follow", imported: "./internal/pg"},
+		{pkg: "services/consumer/follow", imported: "time", broken: true},
+		{pkg: "services/consumer/follow", imported: "time", test: true},
+		{pkg: "services/consumer/reconcile", imported: "github.com/nats-io/nats.go/jetstream", broken: true},
+		{pkg: "services/consumer/follow", imported: "./services/consumer/valuesets", broken: true},
+		{pkg: "services/consumer/create", imported: "./services/consumer/live"},
+		{pkg: "services/consumer/create", imported: "./services/consumer/group", broken: true},
+		{pkg: "services/consumer/group", imported: "./services/consumer/create", broken: true},
+		{pkg: "services/consumer/live", imported: "./services/consumer/group", broken: true},
+		{pkg: "services/consumer/live", imported: "./services/consumer/live", test: true},
 		{pkg: "cmd/shapebus", imported: "./internal/demo"},
 		{pkg: "services/ingest", imported: "./internal/term", broken: true},
 		{pkg: "internal/demo", imported: "./services/ingest", broken: true},

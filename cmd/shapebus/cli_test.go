@@ -12,6 +12,7 @@ import (
 	"github.com/alecthomas/kong"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/shapebus/shapebus/internal/failpoint"
 	"github.com/shapebus/shapebus/internal/pg"
 	"github.com/shapebus/shapebus/internal/term"
 	"github.com/shapebus/shapebus/pkg/change"
@@ -277,18 +278,18 @@ func TestValuesAreShownUnmistakably(t *testing.T) {
 }
 
 func TestFailpoint(t *testing.T) {
-	if f, err := failpoint("", nil); f != nil || err != nil {
+	if f, err := dieAt(failpoint.Ingest, "", nil); f != nil || err != nil {
 		t.Errorf("without a setting: %v", err)
 	}
-	for _, bad := range []string{"x:0", "x:y", "x:-1"} {
-		if _, err := failpoint(bad, nil); err == nil {
-			t.Errorf("%s is taken", bad)
+	for _, bad := range []string{"after_ack:0", "after_akc", failpoint.UnitOpen.String()} {
+		if _, err := dieAt(failpoint.Ingest, bad, nil); err == nil || !strings.Contains(err.Error(), failpointVariable) {
+			t.Errorf("%s: %v, want an error that names the variable", bad, err)
 		}
 	}
-	die, err := failpoint("after_ack:2", nil)
+	die, err := dieAt(failpoint.Ingest, "after_ack:2", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	die("other")
-	die("after_ack") // the second would end this process
+	die(failpoint.AfterPublish)
+	die(failpoint.AfterAck) // the second would end this process
 }

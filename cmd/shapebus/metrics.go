@@ -29,7 +29,6 @@ func consumerMetrics(s consumer.Status) []telemetry.Metric {
 		telemetry.Counter("shapebus_consumer_voids_total", "Logs of which an unfinished unit or transaction was made void.", s.Voids),
 		telemetry.Counter("shapebus_consumer_retries_total", "Sessions that ended in an error and were started again.", s.Retries),
 		telemetry.Gauge("shapebus_consumer_values", "Values that subqueries select.", float64(s.Values)),
-		telemetry.Counter("shapebus_consumer_dropped_total", "Unfinished messages of a crashed writer that were dropped.", s.Dropped),
 	}
 }
 

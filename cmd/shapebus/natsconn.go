@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/url"
@@ -113,11 +114,12 @@ func connectionOptions(log *slog.Logger, role string, closed, denied func(error)
 	}
 }
 
-// unreachable reports whether the error is a server that is not there (yet).
+// unreachable reports whether the error is a server that is not there (yet), or goes away while it is greeted.
 func unreachable(err error) bool {
 	_, isDNS := errors.AsType[*net.DNSError](err)
 	_, isOp := errors.AsType[*net.OpError](err)
-	return errors.Is(err, nats.ErrNoServers) || errors.Is(err, nats.ErrTimeout) || isDNS || isOp && !isTLS(err)
+	return errors.Is(err, nats.ErrNoServers) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, nats.ErrNoInfoReceived) || errors.Is(err, nats.ErrStaleConnection) || isDNS || isOp && !isTLS(err)
 }
 
 func isTLS(err error) bool {

@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/shapebus/shapebus/internal/failpoint"
 	"github.com/shapebus/shapebus/internal/pg"
 	"github.com/shapebus/shapebus/internal/telemetry"
 	"github.com/shapebus/shapebus/pkg/topology"
@@ -39,7 +40,7 @@ type dependencies struct {
 	database  string
 	nats      *nats.Conn
 	log       *slog.Logger
-	failpoint func(string)
+	failpoint func(failpoint.Point)
 }
 
 // service is a role while it runs: what it does and what it says of itself.
@@ -62,6 +63,9 @@ func (s service) run(ctx context.Context, out *console, flags streamFlags, datab
 		limitMemory()
 	}
 	deps, err := flags.dependencies(out, database)
+	if err == nil {
+		deps.failpoint, err = dieAt(failpoint.Service(s.role), os.Getenv(failpointVariable), out.stderr)
+	}
 	if err != nil {
 		return err
 	}
@@ -83,8 +87,7 @@ func (f streamFlags) dependencies(out *console, database func() (string, error))
 			return dependencies{}, err
 		}
 	}
-	die, err := failpoint(os.Getenv(failpointVariable), out.stderr)
-	return dependencies{source: topology.Source(f.Source), database: url, log: out.log, failpoint: die}, err
+	return dependencies{source: topology.Source(f.Source), database: url, log: out.log}, nil
 }
 
 // work serves health from the start, because waiting for NATS is no reason to be killed.

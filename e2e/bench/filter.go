@@ -43,7 +43,7 @@ func filter(ctx context.Context, env *common, period time.Duration, count, shape
 		pattern = append(pattern, strconv.Itoa(n))
 	}
 	args := []string{
-		"test", "github.com/shapebus/shapebus/services/consumer", "-short", "-run", "^$", "-timeout", "0",
+		"test", "github.com/shapebus/shapebus/services/consumer/follow", "-short", "-run", "^$", "-timeout", "0",
 		"-bench", "^BenchmarkFilter$/./^shapes=(" + strings.Join(pattern, "|") + ")$", "-benchtime", period.String(), "-count", strconv.Itoa(count),
 	}
 	env.say("go %s", strings.Join(args, " "))

@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 
+	"github.com/shapebus/shapebus/e2e/proc"
 	"github.com/shapebus/shapebus/pkg/change"
 )
 
@@ -28,15 +29,16 @@ func (l *lab) recvlogical(ctx context.Context) (string, error) {
 
 // startFloor starts what does the least that can be done with a slot: take what the walsender sends, up to end, and drop it.
 func (l *lab) startFloor(program, slot, publication string, end change.LSN) (*process, error) {
-	cmd := exec.Command(program, "--dbname", l.url, "--slot", slot, "--start", "--file", "/dev/null", "--no-loop", //nolint:noctx // stopped by close
-		"--endpos", end.String(), "--option", "proto_version=1", "--option", "publication_names="+publication)
-	return l.start("pg_recvlogical", cmd, nil)
+	return l.start(proc.Options{Name: "pg_recvlogical", Path: program, Args: []string{
+		"--dbname", l.url, "--slot", slot, "--start", "--file", "/dev/null", "--no-loop",
+		"--endpos", end.String(), "--option", "proto_version=1", "--option", "publication_names=" + publication,
+	}}, false)
 }
 
 // exitError is nil if the process ended well.
 func (p *process) exitError() error {
-	if p.err == nil {
-		return nil
+	if _, err := p.Ended(); err != nil {
+		return fmt.Errorf("%s: %w; its last words:\n%s", p.Name, err, p.Log.Tail())
 	}
-	return fmt.Errorf("%s: %w; its last words:\n%s", p.name, p.err, p.lastWords())
+	return nil
 }

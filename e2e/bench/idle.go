@@ -73,7 +73,7 @@ func (i *idle) run(ctx context.Context, env *common) (r *report, err error) {
 	if err != nil {
 		return nil, err
 	}
-	memory, err := residentMemory(o.consumer.pid())
+	memory, err := residentMemory(o.consumer.Pid())
 	if err != nil {
 		return nil, err
 	}

@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,6 +17,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/shapebus/shapebus/e2e/proc"
 	"github.com/shapebus/shapebus/pkg/pgtemp"
 	"github.com/shapebus/shapebus/pkg/topology"
 )
@@ -161,10 +161,10 @@ func (l *lab) service(ctx context.Context, source topology.Source, ready string,
 	}
 	starting, cancel := context.WithTimeout(ctx, startTime)
 	defer cancel()
-	err = poll(starting, pollEvery/5, p.name+" is ready", func() (bool, error) { return p.flag(ctx, ready), nil })
+	err = poll(starting, pollEvery/5, p.Name+" is ready", func() (bool, error) { return p.flag(ctx, ready), nil })
 	if err != nil {
 		p.stop()
-		return nil, fmt.Errorf("%w; the end of its log:\n%s", err, p.lastWords())
+		return nil, fmt.Errorf("%w; the end of its log:\n%s", err, p.Log.Tail())
 	}
 	return p, nil
 }
@@ -183,14 +183,8 @@ func (l *lab) launch(ctx context.Context, source topology.Source, args []string)
 		return nil, err
 	}
 	args = append(args, "--source", string(source), "--listen", address)
-	cmd := exec.Command(l.binary, args...) //nolint:noctx // stopped softly, by stop or close
-	for _, kv := range os.Environ() {
-		if !strings.HasPrefix(kv, "SHAPEBUS_") && !strings.HasPrefix(kv, "GOMEMLIMIT=") && !strings.HasPrefix(kv, "GOGC=") {
-			cmd.Env = append(cmd.Env, kv)
-		}
-	}
-	cmd.Env = append(cmd.Env, "SHAPEBUS_DATABASE_URL="+l.url, "SHAPEBUS_NATS_URL="+l.natsURL) // not every service reads both
-	p, err := l.start(args[0], cmd, l.failed)
+	env := proc.Environment("SHAPEBUS_DATABASE_URL="+l.url, "SHAPEBUS_NATS_URL="+l.natsURL) // not every service reads both
+	p, err := l.start(proc.Options{Name: args[0], Path: l.binary, Args: args, Env: env}, true)
 	if err == nil {
 		p.metrics = "http://" + address + "/metrics"
 	}
@@ -215,7 +209,7 @@ func (p *process) metric(ctx context.Context, name string) (float64, error) {
 	}
 	text, err := io.ReadAll(resp.Body)
 	if err := errors.Join(err, resp.Body.Close()); err != nil {
-		return 0, fmt.Errorf("read the metrics of %s: %w", p.name, err)
+		return 0, fmt.Errorf("read the metrics of %s: %w", p.Name, err)
 	}
 	for line := range strings.Lines(string(text)) {
 		if strings.HasPrefix(line, name+"{") {
@@ -223,5 +217,5 @@ func (p *process) metric(ctx context.Context, name string) (float64, error) {
 			return strconv.ParseFloat(fields[len(fields)-1], 64)
 		}
 	}
-	return 0, fmt.Errorf("%s has no metric %s", p.name, name)
+	return 0, fmt.Errorf("%s has no metric %s", p.Name, name)
 }

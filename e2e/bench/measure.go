@@ -44,7 +44,7 @@ func (l *lab) measure(ctx context.Context, w *workload, c *contender) (result, e
 	case kindFloor:
 		receiver, finished, err = l.runFloor(ctx, w, c)
 	case kindIngest:
-		m.procs[roleNATS] = l.nats.pid()
+		m.procs[roleNATS] = l.nats.Pid()
 		finished = func(ctx context.Context) (time.Time, bool, error) { return l.stored(ctx, w, c) }
 		receiver, err = l.launchIngest(ctx, c)
 	case kindEndToEnd:
@@ -54,7 +54,7 @@ func (l *lab) measure(ctx context.Context, w *workload, c *contender) (result, e
 			return result{}, cerr
 		}
 		defer consumer.stop()
-		m.procs[roleNATS], m.procs[roleConsumer] = l.nats.pid(), consumer.pid()
+		m.procs[roleNATS], m.procs[roleConsumer] = l.nats.Pid(), consumer.Pid()
 		c.shape.want = w.rows
 		finished = func(ctx context.Context) (time.Time, bool, error) { return l.complete(ctx, c.shape) }
 		receiver, err = l.launchIngest(ctx, c)
@@ -63,7 +63,7 @@ func (l *lab) measure(ctx context.Context, w *workload, c *contender) (result, e
 		return result{}, err
 	}
 	defer receiver.stop()
-	m.procs[roleReceiver] = receiver.pid()
+	m.procs[roleReceiver] = receiver.Pid()
 	return m.watch(ctx, l.db, c.slot, finished)
 }
 
@@ -79,8 +79,9 @@ func (l *lab) runFloor(ctx context.Context, w *workload, c *contender) (*process
 	p, err := l.startFloor(program, c.slot, publication, w.end)
 	return p, func(context.Context) (time.Time, bool, error) {
 		select {
-		case <-p.done:
-			return p.ended, true, p.exitError()
+		case <-p.Done():
+			at, _ := p.Ended()
+			return at, true, p.exitError()
 		default:
 			return time.Time{}, false, nil
 		}

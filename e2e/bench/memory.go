@@ -128,7 +128,7 @@ func (l *lab) memoryOf(ctx context.Context, name string, rows int) (peak, error)
 		of   *process
 		peak *float64
 	}{{ingest, &out.ingest}, {consumer, &out.consumer}, {l.nats, &out.nats}} {
-		if *p.peak, err = peakMemory(p.of.pid()); err != nil {
+		if *p.peak, err = peakMemory(p.of.Pid()); err != nil {
 			return peak{}, err
 		}
 	}

@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 
+	"github.com/shapebus/shapebus/e2e/proc"
 	"github.com/shapebus/shapebus/pkg/natsembed"
 )
 
@@ -44,16 +44,14 @@ func (l *lab) startNATS() (p *process, url string, err error) {
 		return nil, "", err
 	}
 	defer r.Close()
-	cmd := exec.Command(self, natsCommand, filepath.Join(l.dir, "nats")) //nolint:noctx // stopped by close, after its clients
-	cmd.Stdout = w
-	p, err = l.start("nats", cmd, l.failed)
+	p, err = l.start(proc.Options{Name: "nats", Path: self, Args: []string{natsCommand, filepath.Join(l.dir, "nats")}, Stdout: w}, true)
 	_ = w.Close() // the child has its own copy
 	if err != nil {
 		return nil, "", err
 	}
 	line, err := bufio.NewReader(r).ReadString('\n')
 	if err != nil {
-		return nil, "", fmt.Errorf("the NATS server did not start: %w\n%s", err, p.lastWords())
+		return nil, "", fmt.Errorf("the NATS server did not start: %w\n%s", err, p.Log.Tail())
 	}
 	return p, strings.TrimSpace(line), nil
 }

@@ -5,14 +5,13 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/shapebus/shapebus/e2e/proc"
 )
 
 // softStop is how long a process may take to end after SIGTERM.
@@ -20,82 +19,35 @@ const softStop = 20 * time.Second
 
 // process is a process that the bench has started.
 type process struct {
-	name     string
-	cmd      *exec.Cmd
-	log      string // file with what it writes to stderr
-	metrics  string // address of its /metrics; "" if it has none
-	stopping atomic.Bool
+	*proc.Process
 
-	done  chan struct{} // closed when it has ended
-	ended time.Time     // valid after done
-	err   error         // of Wait; valid after done
+	metrics string // address of its /metrics; "" if it has none
 }
 
-// start starts cmd. onEnd, if not nil, is called when it ends without having been asked to.
-func (l *lab) start(name string, cmd *exec.Cmd, onEnd func(*process)) (*process, error) {
+// start starts a process, whose log is a file. It must not end by itself if lasting.
+func (l *lab) start(o proc.Options, lasting bool) (*process, error) {
 	l.started++
-	p := &process{name: name, cmd: cmd, log: filepath.Join(l.dir, fmt.Sprintf("%d-%s.log", l.started, name)), done: make(chan struct{})}
-	file, err := os.Create(p.log)
+	o.LogFile = filepath.Join(l.dir, fmt.Sprintf("%d-%s.log", l.started, o.Name))
+	if lasting {
+		o.OnEnd = l.failed
+	}
+	started, err := proc.Start(o)
 	if err != nil {
 		return nil, err
 	}
-	defer file.Close()
-	cmd.Stderr = file
-	cmd.SysProcAttr = childAttr()
-	began := make(chan error)
-	go func() {
-		// The child is told of the death of the thread that made it, so that thread has to last.
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		err := cmd.Start()
-		began <- err
-		if err != nil {
-			return
-		}
-		p.err = cmd.Wait()
-		p.ended = time.Now()
-		close(p.done)
-		if onEnd != nil && !p.stopping.Load() {
-			onEnd(p)
-		}
-	}()
-	if err := <-began; err != nil {
-		return nil, fmt.Errorf("start %s: %w", name, err)
-	}
+	p := &process{Process: started}
 	l.procs = append(l.procs, p)
 	return p, nil
 }
 
 // failed ends the bench because a process has ended that should run.
-func (l *lab) failed(p *process) {
-	l.fail(fmt.Errorf("%s has ended and was not asked to (%s); its last words:\n%s", p.name, p.cmd.ProcessState, p.lastWords()))
+func (l *lab) failed(p *proc.Process) {
+	l.fail(fmt.Errorf("%s has ended and was not asked to (%s); its last words:\n%s", p.Name, p.State(), p.Log.Tail()))
 }
 
 // stop ends a process in an orderly way, or by force if that takes too long. One that has ended is fine.
 func (p *process) stop() {
-	p.stopping.Store(true)
-	timer := time.NewTimer(softStop)
-	defer timer.Stop()
-	_ = p.cmd.Process.Signal(syscall.SIGTERM) // fails on one that has ended
-	select {
-	case <-p.done:
-		return
-	case <-timer.C:
-	}
-	_ = p.cmd.Process.Kill() // as above
-	<-p.done
-}
-
-func (p *process) pid() int { return p.cmd.Process.Pid }
-
-// lastWords is the end of what the process has logged.
-func (p *process) lastWords() string {
-	const length = 2 << 10
-	text, err := os.ReadFile(p.log)
-	if err != nil {
-		return err.Error()
-	}
-	return strings.TrimSpace(string(text[max(0, len(text)-length):]))
+	_ = p.End(syscall.SIGTERM, softStop) // that it took force does not matter to a measurement
 }
 
 // peakMemory is the most memory that a process has had resident so far, in MiB.

@@ -2,12 +2,6 @@ package main
 
 import "syscall"
 
-// childAttr has a child end when this process dies, however it dies, and keeps a terminal's Ctrl-C from it, so that it ends
-// in its turn.
-func childAttr() *syscall.SysProcAttr {
-	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-}
-
 // freeSpace is what is free for this user on the disk that holds dir, in bytes.
 func freeSpace(dir string) (uint64, error) {
 	var s syscall.Statfs_t

@@ -112,7 +112,7 @@ func (m *manyShapes) run(ctx context.Context, env *common) (r *report, err error
 	r.add("shapes_latency_p99_ms", p99, "ms")
 	r.add("shapes_rows_per_s", trips.rate, "1/s")
 	r.add("shapes_consumer_cpu", (after["consumer"]-before["consumer"])/m.period.Seconds()*100, "%")
-	peak, err := peakMemory(consumer.pid())
+	peak, err := peakMemory(consumer.Pid())
 	if err != nil {
 		return nil, err
 	}
@@ -133,7 +133,7 @@ func (m *manyShapes) run(ctx context.Context, env *common) (r *report, err error
 		return nil, err
 	}
 	restart := time.Since(began).Seconds()
-	if peak, err = peakMemory(consumer.pid()); err != nil {
+	if peak, err = peakMemory(consumer.Pid()); err != nil {
 		return nil, err
 	}
 	if after, err = usages(map[string]*process{"NATS": l.nats, "consumer": consumer}); err != nil {
@@ -151,7 +151,7 @@ func (m *manyShapes) run(ctx context.Context, env *common) (r *report, err error
 func usages(procs map[string]*process) (map[string]float64, error) {
 	out := map[string]float64{}
 	for name, p := range procs {
-		s, err := cpuTime(p.pid())
+		s, err := cpuTime(p.Pid())
 		if err != nil {
 			return nil, err
 		}

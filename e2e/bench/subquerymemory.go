@@ -114,7 +114,7 @@ func (l *lab) outing(ctx context.Context, name string, set int, t outing) (p off
 		of   *process
 		peak *float64
 	}{{o.ingest, &p.ingest}, {o.consumer, &p.consumer}, {o.materializer, &p.materializer}} {
-		if *m.peak, err = peakMemory(m.of.pid()); err != nil {
+		if *m.peak, err = peakMemory(m.of.Pid()); err != nil {
 			return p, err
 		}
 	}
@@ -150,7 +150,7 @@ func (q *subqueries) perValue(ctx context.Context, env *common, r *report) (err 
 				*m.now, err = atRest(ctx, m.of)
 			}
 			if err == nil {
-				*m.peak, err = peakMemory(m.of.pid())
+				*m.peak, err = peakMemory(m.of.Pid())
 			}
 		}
 		o.close()
@@ -185,8 +185,8 @@ const (
 func atRest(ctx context.Context, p *process) (least float64, err error) {
 	began := time.Now()
 	since := began
-	err = poll(ctx, pollEvery, "the memory of "+p.name+" does not shrink any more", func() (bool, error) {
-		now, err := residentMemory(p.pid())
+	err = poll(ctx, pollEvery, "the memory of "+p.Name+" does not shrink any more", func() (bool, error) {
+		now, err := residentMemory(p.Pid())
 		if least == 0 || now < least-1 {
 			least, since = now, time.Now()
 		}

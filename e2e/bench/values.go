@@ -90,7 +90,7 @@ func (l *lab) valuesOf(ctx context.Context, name string, n, column int) (h held,
 	if err != nil {
 		return h, err
 	}
-	if h.idle, err = residentMemory(p.pid()); err != nil {
+	if h.idle, err = residentMemory(p.Pid()); err != nil {
 		return h, err
 	}
 	outer := &registry.Shape{ID: "outer", Handle: "outer-1", State: control.StateLive, Subqueries: []registry.Subquery{
@@ -102,10 +102,10 @@ func (l *lab) valuesOf(ctx context.Context, name string, n, column int) (h held,
 	if h.built, err = p.follows(ctx, n); err != nil {
 		return h, err
 	}
-	if h.now, err = residentMemory(p.pid()); err != nil {
+	if h.now, err = residentMemory(p.Pid()); err != nil {
 		return h, err
 	}
-	if h.peak, err = peakMemory(p.pid()); err != nil {
+	if h.peak, err = peakMemory(p.Pid()); err != nil {
 		return h, err
 	}
 	p.stop()
@@ -116,7 +116,7 @@ func (l *lab) valuesOf(ctx context.Context, name string, n, column int) (h held,
 	if h.restored, err = p.follows(ctx, n); err != nil {
 		return h, err
 	}
-	h.again, err = residentMemory(p.pid())
+	h.again, err = residentMemory(p.Pid())
 	return h, err
 }
 
@@ -184,7 +184,7 @@ func (l *lab) materializer(ctx context.Context, source topology.Source) (*proces
 // follows waits until the process holds a set of n values, and says how long that took.
 func (p *process) follows(ctx context.Context, n int) (seconds float64, err error) {
 	began := time.Now()
-	err = poll(ctx, pollEvery/10, p.name+" follows the set", func() (bool, error) {
+	err = poll(ctx, pollEvery/10, p.Name+" follows the set", func() (bool, error) {
 		held, err := p.metric(ctx, "shapebus_materializer_values")
 		return err == nil && held == float64(n), nil
 	})

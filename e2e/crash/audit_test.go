@@ -9,6 +9,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/shapebus/shapebus/e2e/proc"
 	"github.com/shapebus/shapebus/internal/stream"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/wire"
@@ -44,7 +45,7 @@ func (w *world) audit(from uint64) *audit {
 	if state.Msgs == 0 || from > state.LastSeq {
 		return a
 	}
-	ctx, cancel := context.WithTimeout(w.tb.Context(), patience)
+	ctx, cancel := context.WithTimeout(w.tb.Context(), proc.Patience)
 	defer cancel()
 	open := func(from uint64) *stream.Reader {
 		r, err := stream.OpenReader(ctx, w.nats.js, w.source.ChangeStream(), from)

@@ -31,14 +31,14 @@ func TestAnOlderBackupOfTheChangeLogIsRestored(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, options{})
-			w.startIngest("", "--sync-interval", tt.confirm)
-			w.startConsumer("")
+			w.startIngest(nil, "--sync-interval", tt.confirm)
+			w.startConsumer(nil)
 			w.create()
 			w.traffic.run()
 			w.traffic.some(30)
 			w.settle()
-			w.nats.proc.kill()
-			stream := filepath.Dir(w.nats.streamDir(w.source.ChangeStream()))
+			w.nats.Proc.Kill()
+			stream := filepath.Dir(w.nats.Messages(w.source.ChangeStream()))
 			backup := filepath.Join(t.TempDir(), "backup")
 			if err := os.CopyFS(backup, os.DirFS(stream)); err != nil {
 				t.Fatal(err)
@@ -47,7 +47,7 @@ func TestAnOlderBackupOfTheChangeLogIsRestored(t *testing.T) {
 			w.traffic.some(30)
 			w.settle()
 			if tt.behind {
-				w.consumer.kill()
+				w.consumer.Kill()
 			}
 			w.traffic.some(30)
 			w.bigTransaction()
@@ -59,7 +59,7 @@ func TestAnOlderBackupOfTheChangeLogIsRestored(t *testing.T) {
 			if tt.confirm != "1h" {
 				w.awaitConfirmed()
 			}
-			w.nats.proc.kill()
+			w.nats.Proc.Kill()
 			if err := os.RemoveAll(stream); err != nil {
 				t.Fatal(err)
 			}
@@ -68,7 +68,7 @@ func TestAnOlderBackupOfTheChangeLogIsRestored(t *testing.T) {
 			}
 			w.nats.start()
 			if tt.behind {
-				w.startConsumer("")
+				w.startConsumer(nil)
 			}
 			w.traffic.run()
 			w.traffic.some(30)

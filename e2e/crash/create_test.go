@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/shapebus/shapebus/internal/failpoint"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/client"
 )
@@ -17,8 +18,8 @@ func TestConsumerDiesAfterASnapshotDuringWhichALargeTransactionCame(t *testing.T
 	t.Parallel()
 	w := newWorld(t, options{})
 	w.start()
-	w.consumer.stop()
-	w.startConsumer("after_snapshot_entry")
+	w.consumer.Stop()
+	w.startConsumer(failpoint.At(failpoint.AfterSnapshotEntry, 1))
 	watch, first, second := w.connect(), w.connect(), w.connect()
 	elsewhere := watch.Config()
 	database := pgx.Identifier{elsewhere.Database}.Sanitize()
@@ -65,9 +66,9 @@ func TestConsumerDiesAfterASnapshotDuringWhichALargeTransactionCame(t *testing.T
 	w.settleFirst(live)
 	t.Logf("the large transaction is in the other shapes; checkpoint at %s", change.LSN(w.checkpoint().LSN))
 	run(second, "ROLLBACK")
-	w.consumer.diesAt("after_snapshot_entry")
+	w.consumer.DiesAt(failpoint.AfterSnapshotEntry)
 
-	w.startConsumer("")
+	w.startConsumer(nil)
 	w.awaitLive()
 	w.verify()
 }

@@ -25,8 +25,8 @@ func TestTheDiskUnderJetStreamIsFullAndNothingIsLost(t *testing.T) {
 		}
 	})
 	w := newWorld(t, options{natsDir: dir, natsStore: 1 << 40})
-	w.startIngest("", "--change-log-max-bytes=-1")
-	w.startConsumer("")
+	w.startIngest(nil, "--change-log-max-bytes=-1")
+	w.startConsumer(nil)
 	w.create()
 	w.traffic.run()
 	w.traffic.some(20)
@@ -37,7 +37,7 @@ func TestTheDiskUnderJetStreamIsFullAndNothingIsLost(t *testing.T) {
 	}
 	// A NATS server whose disk was full may leave writes unanswered until it
 	// is started again; docs/OPERATIONS.md says so.
-	w.nats.proc.stop()
+	w.nats.Proc.Stop()
 	w.nats.start()
 	w.traffic.some(20)
 	w.verify()

@@ -15,40 +15,40 @@ func TestConsumerThatSleptPastItsLeaseWritesNothing(t *testing.T) {
 	w.traffic.run()
 	w.traffic.some(20)
 	first := w.consumer
-	until(t, "the first consumer owns the partitions", func() (bool, error) { return first.log.count(takenOver) == 1, nil })
-	w.startConsumer("")
+	until(t, "the first consumer owns the partitions", func() (bool, error) { return first.Log.Count(takenOver) == 1, nil })
+	w.startConsumer(nil)
 	second := w.consumer
 
 	// In the middle of a large transaction it has much to append when it wakes.
 	w.bigTransaction()
 	w.awaitOpen(0)
-	first.signal(syscall.SIGSTOP)
+	first.Signal(syscall.SIGSTOP)
 	t.Log("the first consumer sleeps")
-	until(t, "the second consumer has taken over", func() (bool, error) { return second.log.count(takenOver) == 1, nil })
+	until(t, "the second consumer has taken over", func() (bool, error) { return second.Log.Count(takenOver) == 1, nil })
 	w.traffic.some(50)
-	first.signal(syscall.SIGCONT)
+	first.Signal(syscall.SIGCONT)
 	t.Log("the first consumer wakes")
 	until(t, "the first consumer has noticed", func() (bool, error) {
-		return strings.Contains(afterTakeOver(first.log.String()), `"WARN"`), nil
+		return strings.Contains(afterTakeOver(first.Log.String()), `"WARN"`), nil
 	})
 	w.traffic.some(50)
 	w.verify()
-	for _, line := range first.log.lines() {
+	for _, line := range first.Log.Lines() {
 		if strings.Contains(line, `"WARN"`) {
 			t.Log(line)
 		}
 	}
-	if n := first.log.count(takenOver); n != 1 {
+	if n := first.Log.Count(takenOver); n != 1 {
 		t.Errorf("the first consumer took over %d times; it is to stand by once it has slept", n)
 	}
 	// Had the first one written anything, the second would have been shut out.
-	if n := second.log.count(takenOver); n != 1 {
+	if n := second.Log.Count(takenOver); n != 1 {
 		t.Errorf("the second consumer took over %d times, want once", n)
 	}
 
 	t.Log("the second consumer dies, and the first takes over again")
-	second.kill()
-	until(t, "the first consumer has taken over", func() (bool, error) { return first.log.count(takenOver) == 2, nil })
+	second.Kill()
+	until(t, "the first consumer has taken over", func() (bool, error) { return first.Log.Count(takenOver) == 2, nil })
 	w.traffic.run()
 	w.traffic.some(20)
 	w.verify()

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/shapebus/shapebus/e2e/proc"
 	"github.com/shapebus/shapebus/pkg/client"
 )
 
@@ -48,7 +49,7 @@ func TestReadersSeeALargeTransactionWholeOrNotAtAll(t *testing.T) {
 			if err != nil {
 				t.Error(err)
 			}
-		case <-time.After(patience):
+		case <-time.After(proc.Patience):
 			t.Fatal("the readers have not seen the transaction")
 		}
 	}

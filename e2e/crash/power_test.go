@@ -34,8 +34,8 @@ func TestNATSLosesPowerAndTheSlotCoversIt(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, options{})
 			// Postgres is told of nothing in the time that this takes.
-			w.startIngest("", "--sync-interval", "1h")
-			w.startConsumer("", "--sync-interval", "300ms") // after which it trims
+			w.startIngest(nil, "--sync-interval", "1h")
+			w.startConsumer(nil, "--sync-interval", "300ms") // after which it trims
 			w.create()
 			w.traffic.run()
 			w.traffic.some(50)
@@ -45,12 +45,12 @@ func TestNATSLosesPowerAndTheSlotCoversIt(t *testing.T) {
 			if c.trimmed {
 				w.awaitTrim()
 			}
-			w.consumer.kill()
+			w.consumer.Kill()
 			w.traffic.some(50)
 			w.bigTransaction()
 			w.awaitStored()
 			w.loseChanges(c.most)
-			w.startConsumer("")
+			w.startConsumer(nil)
 			w.traffic.some(50)
 			w.verify()
 		})
@@ -102,7 +102,7 @@ func TestNATSLosesPowerAndTheChangeLogCoversIt(t *testing.T) {
 // loseShapeLogs kills NATS and lets every partition lose what lose says of the size of its newest file.
 func (w *world) loseShapeLogs(lose func(size int64) int64) {
 	w.tb.Helper()
-	w.nats.proc.kill()
+	w.nats.Proc.Kill()
 	const partitions = 8
 	for n := range partitions {
 		files := w.nats.blocks(w.source.ShapeStream(n))
@@ -119,7 +119,7 @@ func (w *world) loseShapeLogs(lose func(size int64) int64) {
 func (w *world) loseChanges(most int64) {
 	w.tb.Helper()
 	before := w.changes()
-	w.nats.proc.kill()
+	w.nats.Proc.Kill()
 	if most < 1<<40 {
 		most = 1 + w.rng.Int64N(most)
 	}
@@ -178,6 +178,6 @@ func (w *world) cut(stream string, bytes int64) {
 		}
 		w.tb.Logf("%s/%s: %d of %d bytes are left", stream, filepath.Base(files[i]), keep, info.Size())
 	}
-	_, err := os.Stat(filepath.Join(w.nats.streamDir(stream), "index.db"))
+	_, err := os.Stat(filepath.Join(w.nats.Messages(stream), "index.db"))
 	w.tb.Logf("the server's notes are there: %v", err == nil)
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/shapebus/shapebus/internal/failpoint"
 	"github.com/shapebus/shapebus/pkg/client"
 	"github.com/shapebus/shapebus/pkg/topology"
 )
@@ -39,19 +40,19 @@ func TestConsumerDiesWhileItPreparesATableOrGivesItBack(t *testing.T) {
 		}
 	}
 	flags := []string{"--table-grace", "1s", "--sync-interval", "500ms"}
-	w.startIngest("")
+	w.startIngest(nil)
 
-	w.startConsumer("table_noted", flags...)
+	w.startConsumer(failpoint.At(failpoint.TableNoted, 1), flags...)
 	until(t, "the consumer is gone", func() (bool, error) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second) // nobody will answer
 		defer cancel()
 		_, err := w.client.Create(ctx, def)
-		return w.consumer.gone(), err
+		return w.consumer.Gone(), err
 	})
-	w.consumer.diesAt("table_noted")
+	w.consumer.DiesAt(failpoint.TableNoted)
 	is("before it is changed", "d", false, true)
 
-	w.startConsumer("table_given_back", flags...)
+	w.startConsumer(failpoint.At(failpoint.TableGivenBack, 1), flags...)
 	w.ask(def)
 	w.awaitLive()
 	is("with a shape", "f", true, true)
@@ -60,10 +61,10 @@ func TestConsumerDiesWhileItPreparesATableOrGivesItBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.shapes, w.asked = nil, nil
-	w.consumer.diesAt("table_given_back")
+	w.consumer.DiesAt(failpoint.TableGivenBack)
 	is("before the record is removed", "d", false, true)
 
-	w.startConsumer("", flags...)
+	w.startConsumer(nil, flags...)
 	until(t, "the record is removed", func() (bool, error) {
 		_, _, noted := state()
 		return !noted, nil

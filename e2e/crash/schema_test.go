@@ -1,10 +1,10 @@
 package crash
 
 import (
-	"fmt"
 	"strings"
 	"testing"
 
+	"github.com/shapebus/shapebus/internal/failpoint"
 	"github.com/shapebus/shapebus/pkg/client"
 )
 
@@ -26,11 +26,11 @@ func TestConsumerDiesInATransactionThatChangesAnotherTable(t *testing.T) {
 	w.shapes, w.asked = w.shapes[:last], w.asked[:last]
 	w.settle()
 
-	w.consumer.stop()
+	w.consumer.Stop()
 	before := w.audit(w.checkpoint().FloorSeq).fragments
 	w.exec(strings.Replace(bigSQL(w.big), "BEGIN;", "BEGIN; ALTER TABLE extra ADD COLUMN note text; INSERT INTO extra VALUES (2, 'new');", 1))
-	w.startConsumer(fmt.Sprintf("after_fragment:%d", before+80+w.rng.IntN(30)), "--checkpoint", "10ms")
-	w.consumer.diesAt("after_fragment")
-	w.startConsumer("")
+	w.startConsumer(failpoint.At(failpoint.AfterFragment, before+80+w.rng.IntN(30)), "--checkpoint", "10ms")
+	w.consumer.DiesAt(failpoint.AfterFragment)
+	w.startConsumer(nil)
 	w.verify()
 }

@@ -30,7 +30,7 @@ func TestNATSDiesAndEveryLogContinues(t *testing.T) {
 
 func (w *world) killNATS(when string) {
 	w.tb.Helper()
-	w.nats.proc.kill()
+	w.nats.Proc.Kill()
 	w.tb.Logf("NATS was killed %s", when)
 	w.nats.start()
 }

@@ -1,17 +1,21 @@
 package crash
 
 import (
-	"fmt"
 	"testing"
+
+	"github.com/shapebus/shapebus/internal/failpoint"
 )
 
 func TestIngestDiesAndEveryLogContinues(t *testing.T) {
 	t.Parallel()
-	for _, c := range []struct{ name, point string }{
-		{"between two fragments of a transaction", "between_fragments"},
-		{"after publishing, before JetStream answers", "after_publish"},
-		{"after JetStream has answered", "after_ack"},
-		{"before it confirms to Postgres", "before_confirm"},
+	for _, c := range []struct {
+		name  string
+		point failpoint.Point
+	}{
+		{"between two fragments of a transaction", failpoint.BetweenFragments},
+		{"after publishing, before JetStream answers", failpoint.AfterPublish},
+		{"after JetStream has answered", failpoint.AfterAck},
+		{"before it confirms to Postgres", failpoint.BeforeConfirm},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -19,14 +23,14 @@ func TestIngestDiesAndEveryLogContinues(t *testing.T) {
 			w.start()
 			w.traffic.run()
 
-			w.ingest.stop()
-			w.startIngest(fmt.Sprintf("%s:%d", c.point, 1+w.rng.IntN(20)), "--fragment-ops", "2")
-			w.ingest.diesAt(c.point)
-			w.startIngest("")
+			w.ingest.Stop()
+			w.startIngest(failpoint.At(c.point, 1+w.rng.IntN(20)), "--fragment-ops", "2")
+			w.ingest.DiesAt(c.point)
+			w.startIngest(nil)
 			w.traffic.some(20)
 
 			count := 20 + w.rng.IntN(80)
-			if c.point == "before_confirm" { // the small transactions before the large one are confirmed while that is on its way
+			if c.point == failpoint.BeforeConfirm { // the small transactions before the large one are confirmed while that is on its way
 				count = 1
 			}
 			w.killInBig("ingest", c.point, count)
@@ -38,12 +42,13 @@ func TestIngestDiesAndEveryLogContinues(t *testing.T) {
 func TestConsumerDiesAndEveryLogContinues(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
-		name, point string
-		small, big  int // bounds of the count
+		name       string
+		point      failpoint.Point
+		small, big int // bounds of the count
 	}{
-		{"after a fragment", "after_fragment", 20, 100},
-		{"after an append, before a checkpoint", "after_append", 40, 100},
-		{"between the checkpoints of two partitions", "before_checkpoint", 40, 8},
+		{"after a fragment", failpoint.AfterFragment, 20, 100},
+		{"after an append, before a checkpoint", failpoint.AfterAppend, 40, 100},
+		{"between the checkpoints of two partitions", failpoint.BeforeCheckpoint, 40, 8},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -51,10 +56,10 @@ func TestConsumerDiesAndEveryLogContinues(t *testing.T) {
 			w.start()
 			w.traffic.run()
 
-			w.consumer.stop()
-			w.startConsumer(fmt.Sprintf("%s:%d", c.point, 1+w.rng.IntN(c.small)))
-			w.consumer.diesAt(c.point)
-			w.startConsumer("")
+			w.consumer.Stop()
+			w.startConsumer(failpoint.At(c.point, 1+w.rng.IntN(c.small)))
+			w.consumer.DiesAt(c.point)
+			w.startConsumer(nil)
 			w.traffic.some(20)
 
 			w.killInBig("consumer", c.point, 1+w.rng.IntN(c.big))
@@ -65,35 +70,35 @@ func TestConsumerDiesAndEveryLogContinues(t *testing.T) {
 
 // killInBig has a service die in the middle of a large transaction, and starts
 // it again with other fragment sizes while small transactions go on.
-func (w *world) killInBig(service, point string, count int) {
+func (w *world) killInBig(service string, point failpoint.Point, count int) {
 	w.tb.Helper()
 	w.traffic.stop()
 	w.settle()
-	proc, start := &w.ingest, func(failpoint string) { w.startIngest(failpoint) }
+	victim, start := &w.ingest, func(death *failpoint.Death) { w.startIngest(death) }
 	if service == "consumer" {
-		proc, start = &w.consumer, func(failpoint string) { w.startConsumer(failpoint) }
+		victim, start = &w.consumer, func(death *failpoint.Death) { w.startConsumer(death) }
 	}
-	(*proc).stop()
+	(*victim).Stop()
 	before := w.tail(0)
 	w.traffic.run()
 	w.traffic.some(5)
 	w.traffic.stop()
-	if point == "after_fragment" { // the consumer first reads again what is behind its checkpoint's floor
+	if point == failpoint.AfterFragment { // the consumer first reads again what is behind its checkpoint's floor
 		count += w.audit(w.checkpoint().FloorSeq).fragments
 	}
 	w.bigTransaction()
-	if point == "before_confirm" { // soon, while the large transaction is on its way
-		w.startIngest(fmt.Sprintf("%s:%d", point, count), "--sync-interval", "10ms")
+	if point == failpoint.BeforeConfirm { // soon, while the large transaction is on its way
+		w.startIngest(failpoint.At(point, count), "--sync-interval", "10ms")
 	} else {
-		start(fmt.Sprintf("%s:%d", point, count))
+		start(failpoint.At(point, count))
 	}
-	(*proc).diesAt(point)
+	(*victim).DiesAt(point)
 	at := w.tail(0)
 	w.tb.Logf("the log of shape 0 stands at %s, committed to %s", at.Last, at.Committed)
 	if at.CommittedRows-before.CommittedRows > bigRows/2 {
 		w.tb.Errorf("the large transaction was over when %s died; the fault is to come in its middle", service)
 	}
-	start("")
+	start(nil)
 	w.traffic.run()
 	w.traffic.some(50)
 }
@@ -101,25 +106,26 @@ func (w *world) killInBig(service, point string, count int) {
 func TestConsumerDiesWhileItReadsASnapshot(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
-		name, point string
-		count       int
+		name  string
+		point failpoint.Point
+		count int
 	}{
-		{"in the middle of the rows", "mid_snapshot", 8},
-		{"after the rows, before the log's first entry", "after_snapshot_rows", 5},
-		{"after the log's first entry", "after_snapshot_entry", 5},
+		{"in the middle of the rows", failpoint.MidSnapshot, 8},
+		{"after the rows, before the log's first entry", failpoint.AfterSnapshotRows, 5},
+		{"after the log's first entry", failpoint.AfterSnapshotEntry, 5},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, options{})
-			w.startIngest("")
+			w.startIngest(nil)
 			w.bigTransaction()
 			w.traffic.run()
-			w.startConsumer(fmt.Sprintf("%s:%d", c.point, 1+w.rng.IntN(c.count)))
+			w.startConsumer(failpoint.At(c.point, 1+w.rng.IntN(c.count)))
 			rest := w.requestFrom(w.consumer)
-			w.consumer.diesAt(c.point)
+			w.consumer.DiesAt(c.point)
 			w.bigTransaction()
 			w.traffic.some(50)
-			w.startConsumer("")
+			w.startConsumer(nil)
 			for _, def := range rest {
 				w.ask(def)
 			}

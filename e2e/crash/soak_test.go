@@ -1,11 +1,12 @@
 package crash
 
 import (
-	"fmt"
 	"os"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/shapebus/shapebus/internal/failpoint"
 )
 
 // soakEnv says how long TestSoak kills, such as 10m.
@@ -25,7 +26,7 @@ func TestSoak(t *testing.T) {
 	w := newWorld(t, options{ownPostgres: true})
 	w.start()
 	w.spare = w.consumer
-	w.startConsumer("")
+	w.startConsumer(nil)
 	w.traffic.run()
 	const verifyEvery = 12
 	end := time.Now().Add(long)
@@ -45,29 +46,28 @@ func TestSoak(t *testing.T) {
 // fault lets something bad happen.
 func (w *world) fault() {
 	w.tb.Helper()
-	points := []string{"between_fragments", "after_publish", "after_ack", "before_confirm"}
-	at := func(points []string) string {
-		return fmt.Sprintf("%s:%d", points[w.rng.IntN(len(points))], 1+w.rng.IntN(300))
+	at := func(points []failpoint.Point) *failpoint.Death {
+		return failpoint.At(points[w.rng.IntN(len(points))], 1+w.rng.IntN(300))
 	}
 	switch w.rng.IntN(9) {
 	case 0, 1:
 		w.tb.Log("ingest is killed")
-		w.ingest.kill()
-		w.startIngest(at(points)) // it may die there again, or not
+		w.ingest.Kill()
+		w.startIngest(at(failpoint.Of(failpoint.Ingest))) // it may die there again, or not
 	case 2:
 		w.tb.Log("ingest is stopped")
-		w.ingest.stop()
-		w.startIngest("")
+		w.ingest.Stop()
+		w.startIngest(nil)
 	case 3, 4:
 		w.tb.Log("a consumer is killed")
 		w.consumer, w.spare = w.spare, w.consumer
-		w.consumer.kill()
-		w.startConsumer(at([]string{"after_fragment", "after_append", "before_checkpoint"}))
+		w.consumer.Kill()
+		w.startConsumer(at([]failpoint.Point{failpoint.AfterFragment, failpoint.AfterAppend, failpoint.BeforeCheckpoint}))
 	case 5:
 		w.tb.Log("a consumer sleeps")
-		w.consumer.signal(syscall.SIGSTOP)
+		w.consumer.Signal(syscall.SIGSTOP)
 		w.pause(15 * time.Second)
-		w.consumer.signal(syscall.SIGCONT)
+		w.consumer.Signal(syscall.SIGCONT)
 	case 6:
 		w.killNATS("at any moment")
 	case 7:
@@ -76,24 +76,24 @@ func (w *world) fault() {
 	case 8:
 		w.bigTransaction()
 	}
-	if w.ingest.gone() {
-		w.ingest.wasKilled()
-		w.startIngest("")
+	if w.ingest.Gone() {
+		w.ingest.WasKilled()
+		w.startIngest(nil)
 	}
-	if w.consumer.gone() {
-		w.consumer.wasKilled()
-		w.startConsumer("")
+	if w.consumer.Gone() {
+		w.consumer.WasKilled()
+		w.startConsumer(nil)
 	}
 }
 
 // heal has the services run without failpoints.
 func (w *world) heal() {
 	w.tb.Helper()
-	w.ingest.stop()
-	w.consumer.stop()
-	w.spare.stop()
-	w.startIngest("")
-	w.startConsumer("")
+	w.ingest.Stop()
+	w.consumer.Stop()
+	w.spare.Stop()
+	w.startIngest(nil)
+	w.startConsumer(nil)
 	w.spare = w.consumer
-	w.startConsumer("")
+	w.startConsumer(nil)
 }

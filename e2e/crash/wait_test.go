@@ -5,13 +5,15 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/shapebus/shapebus/e2e/proc"
 )
 
 // until polls a condition of a system that has no signal for it, less often
 // the longer it takes: what it asks is work for the system.
 func until(tb testing.TB, what string, ok func() (bool, error)) {
 	tb.Helper()
-	deadline := time.Now().Add(patience)
+	deadline := time.Now().Add(proc.Patience)
 	const first, longest = 5 * time.Millisecond, 100 * time.Millisecond
 	pause := time.NewTimer(first)
 	defer pause.Stop()
@@ -21,7 +23,7 @@ func until(tb testing.TB, what string, ok func() (bool, error)) {
 			return
 		}
 		if time.Now().After(deadline) {
-			tb.Fatalf("waited %s until %s; last error: %v", patience, what, err)
+			tb.Fatalf("waited %s until %s; last error: %v", proc.Patience, what, err)
 		}
 		select {
 		case <-pause.C:

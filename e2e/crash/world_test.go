@@ -12,6 +12,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/shapebus/shapebus/e2e/logcheck"
+	"github.com/shapebus/shapebus/e2e/proc"
+	"github.com/shapebus/shapebus/internal/failpoint"
 	"github.com/shapebus/shapebus/internal/pg"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/client"
@@ -47,8 +49,8 @@ type world struct {
 	source topology.Source
 	client *client.Client
 
-	ingest, consumer *process
-	spare            *process // a second consumer, in some tests
+	ingest, consumer *proc.Test
+	spare            *proc.Test // a second consumer, in some tests
 	shapes           []*client.Shape
 	asked            []client.Definition // of shapes
 	traffic          *traffic
@@ -100,8 +102,8 @@ func newWorld(tb testing.TB, o options) *world {
 // start starts the services and makes the shapes.
 func (w *world) start() {
 	w.tb.Helper()
-	w.startIngest("")
-	w.startConsumer("")
+	w.startIngest(nil)
+	w.startConsumer(nil)
 	w.create()
 }
 
@@ -130,13 +132,13 @@ func (w *world) request() {
 
 // requestFrom asks for the shapes until the consumer that answers is gone, and
 // returns what it has not answered.
-func (w *world) requestFrom(consumer *process) (rest []client.Definition) {
+func (w *world) requestFrom(consumer *proc.Test) (rest []client.Definition) {
 	w.tb.Helper()
 	all := definitions()
 	for i, def := range all {
 		var sh *client.Shape
 		until(w.tb, "the shape is created, or the consumer is gone", func() (_ bool, err error) {
-			if consumer.gone() {
+			if consumer.Gone() {
 				return true, nil
 			}
 			sh, err = w.client.Create(w.tb.Context(), def)
@@ -155,8 +157,8 @@ func (w *world) ask(def client.Definition) {
 	w.tb.Helper()
 	var sh *client.Shape
 	until(w.tb, "the shape is created", func() (_ bool, err error) {
-		if w.ingest.gone() {
-			w.tb.Fatalf("ingest did not start: %s", w.ingest.log.tail())
+		if w.ingest.Gone() {
+			w.tb.Fatalf("ingest did not start: %s", w.ingest.Log.Tail())
 		}
 		sh, err = w.client.Create(w.tb.Context(), def)
 		return err == nil, err
@@ -165,35 +167,35 @@ func (w *world) ask(def client.Definition) {
 }
 
 // startIngest starts ingest with a fragment size that is another one each
-// time. It dies at the failpoint, "<name>:<count>", if one is given.
-func (w *world) startIngest(failpoint string, args ...string) {
+// time. It is to die as given, if anything is.
+func (w *world) startIngest(death *failpoint.Death, args ...string) {
 	w.tb.Helper()
 	size := []string{"--fragment-bytes", strconv.Itoa(16<<10 + w.rng.IntN(48<<10))}
 	if w.rng.IntN(2) == 0 {
 		size = append(size, "--fragment-ops", strconv.Itoa(200+w.rng.IntN(1500)))
 	}
 	args = append(append([]string{"ingest", "--listen=", "--sync-interval", "300ms"}, size...), args...)
-	w.ingest = w.service("ingest", failpoint, args...)
+	w.ingest = w.service("ingest", death, args...)
 }
 
-func (w *world) startConsumer(failpoint string, args ...string) {
+func (w *world) startConsumer(death *failpoint.Death, args ...string) {
 	w.tb.Helper()
 	args = append([]string{"consumer", "--listen=", "--checkpoint", "100ms", "--catalog-interval", "1s"}, args...)
-	w.consumer = w.service("consumer", failpoint, args...)
+	w.consumer = w.service("consumer", death, args...)
 }
 
-func (w *world) service(name, failpoint string, args ...string) *process {
+func (w *world) service(name string, death *failpoint.Death, args ...string) *proc.Test {
 	w.tb.Helper()
-	w.tb.Logf("start %s %v %s", name, args[1:], failpoint)
+	w.tb.Logf("start %s %v %s", name, args[1:], death)
 	env := []string{
 		"SHAPEBUS_SOURCE=" + string(w.source),
 		"SHAPEBUS_DATABASE_URL=" + w.url,
-		"SHAPEBUS_NATS_URL=" + w.nats.url(),
+		"SHAPEBUS_NATS_URL=" + w.nats.URL(),
 	}
-	if failpoint != "" {
-		env = append(env, "SHAPEBUS_FAILPOINT="+failpoint)
+	if death != nil {
+		env = append(env, "SHAPEBUS_FAILPOINT="+death.String())
 	}
-	return spawn(w.tb, name, environment(env...), built.binary(w.tb), args...)
+	return proc.Spawn(w.tb, proc.Options{Name: name, Path: built.Binary(w.tb), Args: args, Env: proc.Environment(env...)})
 }
 
 // connect opens a connection to Postgres, which may be starting.

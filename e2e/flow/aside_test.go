@@ -2,9 +2,13 @@ package flow
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/shapebus/shapebus/e2e/stack"
+	"github.com/shapebus/shapebus/internal/failpoint"
+	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/client"
 	"github.com/shapebus/shapebus/pkg/control"
 	"github.com/shapebus/shapebus/pkg/pgtemp/pgtest"
@@ -25,7 +29,7 @@ func TestACommitThatIsNotSeenBeginsWithATableThatChanged(t *testing.T) {
 				t.Fatal(err)
 			}
 			s := stack.On(t, server.URL(name), projectSchema+`; CREATE TABLE notes (id int PRIMARY KEY, text text)`)
-			opened := newGate("unit_open")
+			opened := newGate(failpoint.UnitOpen)
 			s.Consumer.Failpoint = opened.pass
 			t.Cleanup(opened.open)
 			s.StartIngest()
@@ -79,7 +83,7 @@ func TestACommitThatIsNotSeenBeginsWithATableThatChanged(t *testing.T) {
 // shapes with subqueries are behind the main loop: what tells of the table is not the transaction's end.
 func TestATransactionBehindTheMainLoopBeginsWithATableThatChanged(t *testing.T) {
 	s := stack.New(t, projectSchema+`; CREATE TABLE notes (id int PRIMARY KEY, text text)`)
-	marked := newGate("unit_marked")
+	marked := newGate(failpoint.UnitMarked)
 	s.Consumer.Failpoint = marked.pass
 	t.Cleanup(marked.open)
 	s.StartIngest()
@@ -98,4 +102,62 @@ func TestATransactionBehindTheMainLoopBeginsWithATableThatChanged(t *testing.T) 
 	marked.open()
 	s.Exec("UPDATE tasks SET title = 'later' WHERE id = 1")
 	s.Verify(plain, outer)
+}
+
+// After a crash a group knows more than the main loop has read: where it stands, and what it left aside, is in its
+// last marker, which is behind the last checkpoint. It waits for the main loop then, as often as it takes. Its inner
+// shape is in a group, too, which is even further, so nothing else makes it wait.
+func TestAGroupIsFurtherThanTheMainLoopAfterACrash(t *testing.T) {
+	s := stack.New(t, nestedSchema)
+	const grace = 500 * time.Millisecond // what a group that does not wait takes to fail
+	opened, marked, read := newGate(failpoint.UnitOpen), newGate(failpoint.UnitMarked), newGate(failpoint.AfterFragment)
+	var opens, marks atomic.Int64 // since the first toggle: the inner shape's unit comes first, then the outer one's
+	s.Consumer.Failpoint = func(point failpoint.Point) {
+		if point == failpoint.UnitOpen && opens.Add(1) == 2 {
+			opened.pass(point)
+		}
+		if point == failpoint.UnitMarked && marks.Add(1) == 2 {
+			marked.pass(point)
+		}
+		read.pass(point)
+	}
+	s.Consumer.Checkpoint = time.Hour
+	for _, g := range []*gate{opened, marked, read} {
+		t.Cleanup(g.open)
+	}
+	s.StartIngest()
+	crash := s.StartConsumerToCrash()
+	s.StartMaterializer()
+	inner, outer := s.Create(client.Definition{Table: "tasks", Columns: []string{"id"}, Where: ofProjects}), s.Create(client.Definition{Table: "comments", Where: ofTasks})
+	further := func(sh *client.Shape, than change.Offset) {
+		t.Helper()
+		s.Await(sh, "further", func(i control.Shape) bool { return than.Before(i.Offset) })
+	}
+	live := func(i control.Shape) bool { return i.State == control.StateLive }
+	wasInner, wasOuter := s.Await(inner, "live", live).Offset, s.Await(outer, "live", live).Offset
+	opens.Store(0)
+	marks.Store(0)
+	atOpen, atMark := opened.close(), marked.close()
+	s.Exec("UPDATE projects SET active = true WHERE id = 3")
+	await(t, "the outer shape's unit with its snapshot", atOpen)
+	s.Exec("UPDATE comments SET text = 'after the snapshot'")
+	opened.open()
+	await(t, "the end of the outer shape's unit", atMark)
+	further(outer, wasOuter)
+	further(inner, wasInner)
+	wasInner = s.Await(inner, "live", live).Offset
+	s.Exec("UPDATE projects SET active = true WHERE id = 7")
+	further(inner, wasInner)
+	go marked.open()
+	crash()
+	s.Consumer.Checkpoint = 0 // the default
+	atFirst := read.close()
+	again := s.StartConsumerService()
+	await(t, "the first of what the main loop reads again", atFirst)
+	<-time.After(grace)
+	read.open()
+	s.Verify(inner, outer)
+	if status := again.Status(); status.Retries != 0 {
+		t.Errorf("%d attempts failed, the last one with %q", status.Retries, status.LastError)
+	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/shapebus/shapebus/e2e/stack"
+	"github.com/shapebus/shapebus/internal/failpoint"
 	"github.com/shapebus/shapebus/pkg/client"
 	"github.com/shapebus/shapebus/pkg/control"
 )
@@ -145,8 +146,8 @@ func TestACopyThatTakesLongEndsNobodyElse(t *testing.T) {
 	s.StartIngest()
 	reached, release := make(chan struct{}), make(chan struct{})
 	var hold atomic.Bool
-	s.Consumer.Failpoint = func(name string) {
-		if name == "after_snapshot_entry" && hold.CompareAndSwap(true, false) {
+	s.Consumer.Failpoint = func(p failpoint.Point) {
+		if p == failpoint.AfterSnapshotEntry && hold.CompareAndSwap(true, false) {
 			close(reached)
 			<-release
 		}

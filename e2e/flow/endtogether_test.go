@@ -102,7 +102,7 @@ func TestNoHandleOfAShapeWhoseLogHasEnded(t *testing.T) {
 	}
 	stop()
 
-	lease, err := registry.AcquireLease(t.Context(), s.JS, s.Source, "consumer", "the one that dies")
+	lease, err := new(registry.Applicant).Acquire(t.Context(), s.JS, s.Source, "consumer", "the one that dies")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/shapebus/shapebus/e2e/stack"
+	"github.com/shapebus/shapebus/internal/failpoint"
 	"github.com/shapebus/shapebus/internal/pg"
 	"github.com/shapebus/shapebus/internal/stream"
 	"github.com/shapebus/shapebus/pkg/client"
@@ -16,12 +17,12 @@ import (
 var lostServers = []struct {
 	name string
 	ends bool
-	unit string // where a unit is then
+	unit failpoint.Point // where a unit is then
 }{
-	{"that ends, with the barrier", true, "unit_waits"},
-	{"that ends before the barrier", true, "snapshot_open"},
-	{"that some stay connected to", false, "snapshot_open"},
-	{"that some stay connected to, with the barrier", false, "unit_waits"},
+	{"that ends, with the barrier", true, failpoint.UnitWaits},
+	{"that ends before the barrier", true, failpoint.SnapshotOpen},
+	{"that some stay connected to", false, failpoint.SnapshotOpen},
+	{"that some stay connected to, with the barrier", false, failpoint.UnitWaits},
 }
 
 // lost is what only the lost server commits, and kept what the other one does; its WAL gets further.
@@ -48,7 +49,7 @@ func TestAShapeIsMadeWhilePostgresFailsOver(t *testing.T) {
 			p := newPair(t)
 			s := stack.On(t, p.url, projectSchema)
 			s.Consumer.Nudge = 500 * time.Millisecond
-			point := newGate("rows_read")
+			point := newGate(failpoint.RowsRead)
 			defer point.open()
 			s.Consumer.Failpoint = point.pass
 			stopIngest := s.StartIngest()

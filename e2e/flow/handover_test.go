@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/shapebus/shapebus/e2e/stack"
+	"github.com/shapebus/shapebus/internal/failpoint"
 	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/pkg/client"
 	"github.com/shapebus/shapebus/pkg/control"
@@ -25,8 +26,8 @@ func TestTheLeaseIsGivenBackBehindTheLastCheckpoint(t *testing.T) {
 	taken := make(chan struct{})
 	const grace = 300 * time.Millisecond // what a lease that is given back too early takes to be taken
 	var once sync.Once
-	s.Consumer.Failpoint = func(name string) {
-		if name != "before_checkpoint" || !stopping.Load() {
+	s.Consumer.Failpoint = func(p failpoint.Point) {
+		if p != failpoint.BeforeCheckpoint || !stopping.Load() {
 			return
 		}
 		once.Do(func() {
@@ -48,7 +49,7 @@ func TestTheLeaseIsGivenBackBehindTheLastCheckpoint(t *testing.T) {
 	go func() {
 		defer close(taken)
 		for {
-			_, err := registry.AcquireLease(t.Context(), s.JS, s.Source, "consumer", "the successor")
+			_, err := new(registry.Applicant).Acquire(t.Context(), s.JS, s.Source, "consumer", "the successor")
 			if err == nil {
 				found <- ends(t, s)
 				return

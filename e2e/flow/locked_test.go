@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/shapebus/shapebus/e2e/stack"
+	"github.com/shapebus/shapebus/internal/failpoint"
 	"github.com/shapebus/shapebus/pkg/client"
 	"github.com/shapebus/shapebus/pkg/control"
 )
@@ -60,8 +61,8 @@ func TestALockedTableHoldsUpNobodyElse(t *testing.T) {
 func TestALockedTableHoldsUpNoOtherNewShape(t *testing.T) {
 	s := stack.New(t, nestedSchema)
 	var gate atomic.Pointer[chan struct{}]
-	s.Consumer.Failpoint = func(name string) {
-		if g := gate.Load(); g != nil && name == "snapshot_open" {
+	s.Consumer.Failpoint = func(p failpoint.Point) {
+		if g := gate.Load(); g != nil && p == failpoint.SnapshotOpen {
 			<-*g
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/shapebus/shapebus/e2e/stack"
+	"github.com/shapebus/shapebus/internal/failpoint"
 	"github.com/shapebus/shapebus/pkg/client"
 	"github.com/shapebus/shapebus/pkg/control"
 )
@@ -16,8 +17,8 @@ import (
 func atSnapshots(s *stack.Stack, next func() string) (rest func()) {
 	conn := s.Connect()
 	var mu sync.Mutex
-	s.Consumer.Failpoint = func(name string) {
-		if name != "snapshot_open" {
+	s.Consumer.Failpoint = func(p failpoint.Point) {
+		if p != failpoint.SnapshotOpen {
 			return
 		}
 		mu.Lock()

@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/shapebus/shapebus/e2e/stack"
+	"github.com/shapebus/shapebus/internal/failpoint"
 	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/pkg/client"
 	"github.com/shapebus/shapebus/pkg/control"
@@ -24,12 +25,12 @@ func TestCreationResumedBehindTheCheckpoint(t *testing.T) {
 	s.StartIngest()
 	var hold, slow atomic.Bool
 	reached, release := make(chan struct{}), make(chan struct{})
-	s.Consumer.Failpoint = func(name string) {
+	s.Consumer.Failpoint = func(p failpoint.Point) {
 		switch {
-		case name == "after_snapshot_entry" && hold.CompareAndSwap(true, false):
+		case p == failpoint.AfterSnapshotEntry && hold.CompareAndSwap(true, false):
 			close(reached)
 			<-release
-		case name == "after_fragment" && slow.Load():
+		case p == failpoint.AfterFragment && slow.Load():
 			time.Sleep(time.Millisecond) // so that the shape finds the main loop behind the checkpoint
 		}
 	}
@@ -104,8 +105,8 @@ func TestCheckpointsNeverRunAheadOfTheirPartition(t *testing.T) {
 
 	cfg := s.Consumer
 	s.Consumer.Checkpoint = time.Millisecond
-	s.Consumer.Failpoint = func(name string) {
-		if name == "after_fragment" {
+	s.Consumer.Failpoint = func(p failpoint.Point) {
+		if p == failpoint.AfterFragment {
 			time.Sleep(time.Millisecond) // so that there is time for a checkpoint too early
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/shapebus/shapebus/e2e/stack"
+	"github.com/shapebus/shapebus/internal/failpoint"
 	"github.com/shapebus/shapebus/internal/pg"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/client"
@@ -22,17 +23,17 @@ const activeTasks = "project_id IN (SELECT id FROM projects WHERE active)"
 
 // gate holds a service at a named point while it is shut.
 type gate struct {
-	point string
+	point failpoint.Point
 	mu    sync.Mutex
 	shut  chan struct{} // nil while it is open; closed when it opens
 	held  chan struct{} // closed when somebody is held
 }
 
-func newGate(point string) *gate { return &gate{point: point} }
+func newGate(point failpoint.Point) *gate { return &gate{point: point} }
 
 // pass is a failpoint.
-func (g *gate) pass(name string) {
-	if name != g.point {
+func (g *gate) pass(p failpoint.Point) {
+	if p != g.point {
 		return
 	}
 	g.mu.Lock()
@@ -144,7 +145,7 @@ func TestASetThatIsWantedAgainIsNotStale(t *testing.T) {
 		t.Run(map[bool]string{true: "an app asked for the inner shape, too", false: "nobody asked for the inner shape"}[asked], func(t *testing.T) {
 			s := stack.New(t, projectSchema)
 			s.Consumer.InnerGrace = time.Minute
-			verdicts := newGate("before_verdict")
+			verdicts := newGate(failpoint.BeforeVerdict)
 			s.Materializer.Failpoint = verdicts.pass
 			t.Cleanup(verdicts.open)
 			s.StartIngest()
@@ -223,7 +224,7 @@ func TestASecondSetOfAKnownInnerShapeIsNotStale(t *testing.T) {
 		INSERT INTO members SELECT i, i FROM generate_series(1, 10) i;
 		INSERT INTO tasks SELECT i, i % 12 FROM generate_series(1, 100) i;
 		INSERT INTO users SELECT i, 'user ' || i FROM generate_series(1, 100) i`)
-	verdicts := newGate("before_verdict")
+	verdicts := newGate(failpoint.BeforeVerdict)
 	s.Materializer.Failpoint = verdicts.pass
 	t.Cleanup(verdicts.open)
 	s.StartIngest()
@@ -259,7 +260,7 @@ func TestAVerdictOnWhatWasAsideIsWaitedFor(t *testing.T) {
 	s := stack.On(t, server.URL("aside"), projectSchema+`;
 		CREATE TABLE comments (id int PRIMARY KEY, task_id int, text text);
 		INSERT INTO comments SELECT i, i % 210, 'comment ' || i FROM generate_series(1, 500) i`)
-	marked, verdicts := newGate("unit_marked"), newGate("before_verdict")
+	marked, verdicts := newGate(failpoint.UnitMarked), newGate(failpoint.BeforeVerdict)
 	s.Consumer.Failpoint, s.Materializer.Failpoint = marked.pass, verdicts.pass
 	t.Cleanup(marked.open)
 	t.Cleanup(verdicts.open)

@@ -40,13 +40,13 @@ var telling = []string{
 func (w *world) told() []Event {
 	all := slices.Clone(w.events)
 	for _, p := range w.procs {
-		for line := range strings.Lines(p.log.String()) {
+		for line := range strings.Lines(p.Log.String()) {
 			at, rest, ok := strings.Cut(strings.TrimPrefix(line, `{"time":"`), `",`)
 			t, err := time.Parse(time.RFC3339Nano, at)
 			if !ok || err != nil || !slices.ContainsFunc(telling, func(word string) bool { return strings.Contains(rest, word) }) {
 				continue
 			}
-			all = append(all, Event{At: t, Text: p.name + ": " + strings.TrimSpace(rest)})
+			all = append(all, Event{At: t, Text: p.Name + ": " + strings.TrimSpace(rest)})
 		}
 	}
 	slices.SortStableFunc(all, func(a, b Event) int { return a.At.Compare(b.At) })

@@ -57,9 +57,7 @@ func (s *service) pause() { s.signal(syscall.SIGSTOP) }
 func (s *service) goOn()  { s.signal(syscall.SIGCONT) }
 
 func (s *service) signal(sig syscall.Signal) {
-	if !s.proc.gone() {
-		_ = s.proc.cmd.Process.Signal(sig) // it may have died at a failpoint just now
-	}
+	s.proc.Signal(sig) // nothing happens if it has died at a failpoint
 }
 
 func (w *world) service(name string) *service {

@@ -34,6 +34,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/shapebus/shapebus/e2e/proc"
 	"github.com/shapebus/shapebus/pkg/pgtemp/pgtest"
 )
 
@@ -49,23 +50,26 @@ const (
 	binaryEnv      = "ORACLE_BINARY" // of another build of shapebus than this tree's
 )
 
-// patience bounds every wait. Machines that run tests are slow at times.
-const patience = 2 * time.Minute
-
 // requestTime bounds one request, of which the next may be answered by another process.
 const requestTime = 6 * time.Second
 
 func TestMain(m *testing.M) {
-	if dir := os.Getenv(natsDirEnv); dir != "" {
-		if err := serveNATS(dir); err != nil {
-			_, _ = os.Stderr.WriteString(err.Error() + "\n") // nobody is left to tell
-			os.Exit(1)
-		}
-		os.Exit(0)
-	}
+	proc.ServeNATS()
 	code := pgtest.Main(m)
-	built.remove()
+	built.Remove()
 	os.Exit(code)
+}
+
+// built is package state because a test binary is what it belongs to.
+var built proc.Build
+
+// program is the binary to test.
+func program(tb testing.TB) string {
+	tb.Helper()
+	if other := os.Getenv(binaryEnv); other != "" {
+		return other
+	}
+	return built.Binary(tb)
 }
 
 func formatSeed(seed uint64) string { return strconv.FormatUint(seed, 10) }

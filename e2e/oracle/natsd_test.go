@@ -1,74 +1,24 @@
 package oracle
 
 import (
-	"fmt"
-	"log/slog"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
-	"testing"
-	"time"
 
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
-
+	"github.com/shapebus/shapebus/e2e/proc"
 	"github.com/shapebus/shapebus/pkg/client"
-	"github.com/shapebus/shapebus/pkg/natsembed"
-	"github.com/shapebus/shapebus/pkg/natsembed/natstest"
 )
-
-// With natsDirEnv in its environment this test binary is a NATS server, so
-// that there is a process to kill.
-const (
-	natsDirEnv  = "ORACLE_NATS_DIR"
-	natsPortEnv = "ORACLE_NATS_PORT"
-)
-
-func serveNATS(dir string) error {
-	port, err := strconv.Atoi(os.Getenv(natsPortEnv))
-	if err != nil {
-		return err
-	}
-	s, err := natsembed.Start(natsembed.Options{
-		Dir: dir, Port: port, SyncInterval: time.Minute,
-		Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
-	})
-	if err != nil {
-		return err
-	}
-	defer s.Stop()
-	end := make(chan os.Signal, 1)
-	signal.Notify(end, syscall.SIGTERM)
-	<-end
-	return nil
-}
-
-// natsServer is a NATS server in a process of its own, always on one port.
-type natsServer struct {
-	dir  string
-	port int
-	proc *process
-}
-
-func (n *natsServer) url() string { return fmt.Sprintf("nats://127.0.0.1:%d", n.port) }
 
 // startNATS starts the server, and what the test itself has of it.
 func (w *world) startNATS() {
 	w.tb.Helper()
-	w.natsd = &natsServer{dir: w.tb.TempDir(), port: freePort(w.tb)}
+	w.natsd = proc.NewNATS(w.tb, w.tb.TempDir())
 	w.runNATS()
-	nc, err := nats.Connect(w.natsd.url(), nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond))
-	if err != nil {
-		w.tb.Fatal(err)
-	}
-	w.tb.Cleanup(nc.Close)
-	if w.js, err = jetstream.New(nc); err != nil {
-		w.tb.Fatal(err)
-	}
+	nc, js := w.natsd.Connect(w.tb)
+	w.js = js
+	var err error
 	if w.client, err = client.New(nc, string(w.source)); err != nil {
 		w.tb.Fatal(err)
 	}
@@ -77,22 +27,9 @@ func (w *world) startNATS() {
 // runNATS starts the process, on what the one before left, and waits until it answers.
 func (w *world) runNATS() {
 	w.tb.Helper()
-	n := w.natsd
-	n.proc = spawn(w.tb, "nats", environment(natsDirEnv+"="+n.dir, natsPortEnv+"="+strconv.Itoa(n.port)), os.Args[0])
+	w.natsd.Start(w.tb)
 	w.until("NATS answers", func() (bool, error) {
-		if n.proc.gone() {
-			w.tb.Fatalf("NATS did not start: %s", n.proc.log)
-		}
-		nc, err := nats.Connect(n.url())
-		if err != nil {
-			return false, err
-		}
-		defer nc.Close()
-		js, err := jetstream.New(nc)
-		if err != nil {
-			return false, err
-		}
-		_, err = js.AccountInfo(w.tb.Context())
+		err := w.natsd.Answers(w.tb.Context())
 		return err == nil, err
 	})
 }
@@ -101,7 +38,7 @@ func (w *world) runNATS() {
 // in the plan, and starts it again.
 func (w *world) killNATS() {
 	w.tb.Helper()
-	w.natsd.proc.end(syscall.SIGKILL)
+	w.natsd.Proc.Kill()
 	w.note("NATS was killed")
 	if w.plan.has(natsLoses) {
 		w.cut(w.source.ChangeStream(), w.rng.Int64N(1<<[]int{10, 16, 22}[w.rng.IntN(3)]))
@@ -113,7 +50,7 @@ func (w *world) killNATS() {
 // loses power with what was acknowledged and not yet synced.
 func (w *world) cut(stream string, bytes int64) {
 	w.tb.Helper()
-	files, err := filepath.Glob(filepath.Join(w.natsd.dir, "jetstream", "$G", "streams", stream, "msgs", "*.blk"))
+	files, err := filepath.Glob(filepath.Join(w.natsd.Messages(stream), "*.blk"))
 	if err != nil {
 		w.tb.Fatal(err)
 	}
@@ -141,13 +78,4 @@ func blockNumber(name string) int {
 		return -1 // it is no block
 	}
 	return n
-}
-
-func freePort(tb testing.TB) int {
-	tb.Helper()
-	port, err := natstest.FreePort(tb.Context())
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return port
 }

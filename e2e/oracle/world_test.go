@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -15,6 +14,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/shapebus/shapebus/e2e/logcheck"
+	"github.com/shapebus/shapebus/e2e/proc"
+	"github.com/shapebus/shapebus/internal/failpoint"
 	"github.com/shapebus/shapebus/internal/pg"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/client"
@@ -41,11 +42,11 @@ type world struct {
 
 	source topology.Source
 	js     jetstream.JetStream
-	natsd  *natsServer
+	natsd  *proc.NATS
 	client *client.Client
 
 	services []*service
-	procs    []*process // all that were started
+	procs    []*proc.Test // all that were started
 	clauses  *clauses
 	wanted   []wish // whose inner shapes were asked for, so that the outer one can adopt them
 	shapes   []*living
@@ -79,10 +80,10 @@ type living struct {
 // service is one of the processes, and how it is started again.
 type service struct {
 	name   string
-	points []string // where it can be made to die
+	points []failpoint.Point // where it can be made to die
 	args   func() []string
 	lease  bool
-	proc   *process
+	proc   *proc.Test
 	kills  int
 }
 
@@ -121,34 +122,34 @@ func newWorld(tb testing.TB, rng *rand.Rand, plan *plan, subqueries bool) *world
 	w.exec("SELECT pg_create_logical_replication_slot('" + slotName + "', 'pgoutput')")
 	w.startNATS()
 	w.services = []*service{
-		{name: "ingest", args: w.ingestArgs, points: []string{"between_fragments", "after_publish", "after_ack", "before_confirm"}},
-		{name: "consumer", args: w.consumerArgs, lease: true, points: []string{
-			"after_fragment", "after_append", "before_checkpoint", "mid_snapshot", "after_snapshot_rows", "after_snapshot_entry",
-			"group_fragment", "unit_open", "unit_row", "unit_restated", "unit_marked",
+		{name: "ingest", args: w.ingestArgs, points: failpoint.Of(failpoint.Ingest)},
+		{name: "consumer", args: w.consumerArgs, lease: true, points: []failpoint.Point{
+			failpoint.AfterFragment, failpoint.AfterAppend, failpoint.BeforeCheckpoint, failpoint.MidSnapshot, failpoint.AfterSnapshotRows, failpoint.AfterSnapshotEntry,
+			failpoint.GroupFragment, failpoint.UnitOpen, failpoint.UnitRow, failpoint.UnitRestated, failpoint.UnitMarked,
 		}},
 	}
 	if subqueries {
 		w.services = append(w.services, &service{name: "materializer", args: w.materializerArgs, lease: true, points: materializerPoints})
 	}
 	for _, s := range w.services {
-		w.start(s, "")
+		w.start(s, nil)
 	}
 	return w
 }
 
 // materializerPoints are where the materializer can be made to die.
-var materializerPoints = []string{"after_verdict", "before_base", "after_base_values", "after_base"}
+var materializerPoints = []failpoint.Point{failpoint.AfterVerdict, failpoint.BeforeBase, failpoint.AfterBaseValues, failpoint.AfterBase}
 
-// start starts a service; it dies at the failpoint, "<name>:<count>", if one is given.
-func (w *world) start(s *service, failpoint string) {
+// start starts a service. It is to die as given, if anything is.
+func (w *world) start(s *service, death *failpoint.Death) {
 	w.tb.Helper()
 	args := s.args()
-	w.note("start %s %v %s", s.name, args[1:], failpoint)
-	env := []string{"SHAPEBUS_LOG_LEVEL=debug", "SHAPEBUS_SOURCE=" + string(w.source), "SHAPEBUS_DATABASE_URL=" + w.url, "SHAPEBUS_NATS_URL=" + w.natsd.url()}
-	if failpoint != "" {
-		env = append(env, "SHAPEBUS_FAILPOINT="+failpoint)
+	w.note("start %s %v %s", s.name, args[1:], death)
+	env := []string{"SHAPEBUS_LOG_LEVEL=debug", "SHAPEBUS_SOURCE=" + string(w.source), "SHAPEBUS_DATABASE_URL=" + w.url, "SHAPEBUS_NATS_URL=" + w.natsd.URL()}
+	if death != nil {
+		env = append(env, "SHAPEBUS_FAILPOINT="+death.String())
 	}
-	s.proc = spawn(w.tb, s.name, environment(env...), built.binary(w.tb), args...)
+	s.proc = proc.Spawn(w.tb, proc.Options{Name: s.name, Path: program(w.tb), Args: args, Env: proc.Environment(env...)})
 	w.procs = append(w.procs, s.proc)
 }
 
@@ -156,14 +157,14 @@ func (w *world) start(s *service, failpoint string) {
 func (w *world) revive() {
 	w.tb.Helper()
 	for _, s := range w.services {
-		if s.proc.gone() {
-			if !s.proc.killed() {
-				w.tb.Fatalf("%s ended by itself, with %s:\n%s", s.name, s.proc.cmd.ProcessState, s.proc.log.tail())
+		if s.proc.Gone() {
+			if !s.proc.Killed() {
+				w.tb.Fatalf("%s ended by itself, with %s:\n%s", s.name, s.proc.State(), s.proc.Log.Tail())
 			}
 			w.note("%s died at a failpoint", s.name)
 			s.kills++
 			w.expire(s)
-			w.start(s, "")
+			w.start(s, nil)
 		}
 	}
 }
@@ -173,19 +174,19 @@ func (w *world) crash(s *service) {
 	w.tb.Helper()
 	if w.rng.IntN(4) == 0 {
 		s.goOn() // or it would not hear it
-		s.proc.end(syscall.SIGTERM)
+		s.proc.Stop()
 		w.note("%s was told to stop", s.name)
 	} else {
-		s.proc.end(syscall.SIGKILL)
+		s.proc.Kill()
 		s.kills++
 		w.note("%s was killed", s.name)
 	}
 	w.expire(s)
-	failpoint := ""
+	var death *failpoint.Death
 	if len(s.points) > 0 && w.rng.IntN(3) > 0 {
-		failpoint = fmt.Sprintf("%s:%d", s.points[w.rng.IntN(len(s.points))], 1+w.rng.IntN([]int{5, 100}[w.rng.IntN(2)]))
+		death = failpoint.At(s.points[w.rng.IntN(len(s.points))], 1+w.rng.IntN([]int{5, 100}[w.rng.IntN(2)]))
 	}
-	w.start(s, failpoint)
+	w.start(s, death)
 }
 
 // expire ends the lease of a process that is dead for certain, which would
@@ -240,8 +241,8 @@ func (w *world) exec(sql string) {
 // until waits for something without which the run cannot go on.
 func (w *world) until(what string, ok func() (bool, error)) {
 	w.tb.Helper()
-	if err := w.await(patience, ok); err != nil {
-		w.tb.Fatalf("waited %s until %s; last error: %v\n%s", patience, what, err, (&Recording{Events: w.told()}).around(^change.LSN(0)))
+	if err := w.await(proc.Patience, ok); err != nil {
+		w.tb.Fatalf("waited %s until %s; last error: %v\n%s", proc.Patience, what, err, (&Recording{Events: w.told()}).around(^change.LSN(0)))
 	}
 }
 
@@ -393,9 +394,9 @@ func (w *world) settle() {
 	if w.rng.IntN(2) == 0 {
 		for _, s := range w.services {
 			s.goOn()
-			s.proc.end(syscall.SIGTERM)
+			s.proc.Stop()
 			w.expire(s)
-			w.start(s, "")
+			w.start(s, nil)
 		}
 	}
 	floor := w.everywhere()

@@ -171,18 +171,25 @@ func (s *Stack) StartIngest() (stop func()) {
 // StartConsumer starts a consumer and waits until it answers. stop ends it.
 func (s *Stack) StartConsumer() (stop func()) {
 	s.TB.Helper()
-	_, stop = s.consumer()
+	_, stop, _ = s.consumer()
 	return stop
+}
+
+// StartConsumerToCrash is StartConsumer for a test that has it lose its connection and end, which stores nothing more.
+func (s *Stack) StartConsumerToCrash() (crash func()) {
+	s.TB.Helper()
+	_, _, crash = s.consumer()
+	return crash
 }
 
 // StartConsumerService is StartConsumer for a test that asks the consumer itself.
 func (s *Stack) StartConsumerService() *consumer.Consumer {
 	s.TB.Helper()
-	svc, _ := s.consumer()
+	svc, _, _ := s.consumer()
 	return svc
 }
 
-func (s *Stack) consumer() (svc *consumer.Consumer, stop func()) {
+func (s *Stack) consumer() (svc *consumer.Consumer, stop, crash func()) {
 	s.TB.Helper()
 	cfg := s.Consumer
 	cfg.NATS = s.dial()
@@ -190,7 +197,8 @@ func (s *Stack) consumer() (svc *consumer.Consumer, stop func()) {
 	if err != nil {
 		s.TB.Fatal(err)
 	}
-	return svc, s.run("consumer", svc.Run, svc.Ready())
+	stop = s.run("consumer", svc.Run, svc.Ready())
+	return svc, stop, func() { cfg.NATS.Close(); stop() }
 }
 
 // StartMaterializer starts a materializer and waits until it takes part. A

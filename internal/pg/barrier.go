@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/shapebus/shapebus/pkg/change"
 )
@@ -31,38 +30,4 @@ func EmitBarrier(ctx context.Context, conn *pgx.Conn, prefix, payload string) (c
 		return 0, fmt.Errorf("emit barrier: %w", err)
 	}
 	return change.ParseLSN(text)
-}
-
-// SystemID returns the identifier that initdb gave the cluster. It tells
-// apart servers behind the same address: LSNs of two of them are not comparable.
-func SystemID(ctx context.Context, conn *pgx.Conn) (string, error) {
-	var id string
-	err := conn.QueryRow(ctx, "SELECT system_identifier::text FROM pg_catalog.pg_control_system()").Scan(&id)
-	if sqlState(err) == "42501" {
-		id, err = identifySystem(ctx, &conn.Config().Config)
-	}
-	if err != nil {
-		return "", fmt.Errorf("read the system identifier: %w", err)
-	}
-	return id, nil
-}
-
-// identifySystem asks over a replication connection, which needs no right to
-// call functions.
-func identifySystem(ctx context.Context, cfg *pgconn.Config) (id string, err error) {
-	cfg = cfg.Copy()
-	setParam(cfg.RuntimeParams, "replication", "database")
-	conn, err := pgconn.ConnectConfig(ctx, cfg)
-	if err != nil {
-		return "", newConnectError(cfg, err)
-	}
-	defer func() { err = errors.Join(err, conn.Close(context.WithoutCancel(ctx))) }()
-	results, err := conn.Exec(ctx, "IDENTIFY_SYSTEM").ReadAll()
-	if err != nil {
-		return "", err
-	}
-	if len(results) == 0 || len(results[0].Rows) == 0 || len(results[0].Rows[0]) == 0 {
-		return "", errors.New("IDENTIFY_SYSTEM returned nothing")
-	}
-	return string(results[0].Rows[0][0]), nil
 }

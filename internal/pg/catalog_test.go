@@ -32,8 +32,8 @@ func TestLookupTableDescribesTheTable(t *testing.T) {
 			Columns: []change.Column{{Name: "b", Type: 25, TypeMod: -1}, {Name: "a", Type: 23, TypeMod: -1}, {Name: "code", Type: 1043, TypeMod: 24}, {Name: "price", Type: 1700, TypeMod: 655366}, {Name: "feeling", Type: info.Columns[4].Type, TypeMod: -1}},
 		},
 		Columns: []ColumnInfo{
-			{Name: "b", Type: 25, TypeMod: -1, TypeName: "text", NotNull: true, Deterministic: true},
-			{Name: "a", Type: 23, TypeMod: -1, TypeName: "integer", NotNull: true, Deterministic: true},
+			{Name: "b", Type: 25, TypeMod: -1, TypeName: "text", Deterministic: true},
+			{Name: "a", Type: 23, TypeMod: -1, TypeName: "integer", Deterministic: true},
 			{Name: "code", Type: 1043, TypeMod: 24, TypeName: "character varying(20)"},
 			{Name: "price", Type: 1700, TypeMod: 655366, TypeName: "numeric(10,2)", Deterministic: true},
 			{Name: "feeling", Type: info.Columns[4].Type, TypeMod: -1, TypeName: "mood", Deterministic: true, Enum: []string{"sad", "ok", "it's \"fine\""}},
@@ -152,7 +152,7 @@ func TestHostileNamesWorkEverywhere(t *testing.T) {
 			if changed, err := EnsureTable(t.Context(), conn, publication, info, 0); err != nil || !changed {
 				t.Fatalf("changed %t, %v", changed, err)
 			}
-			if in, err := InPublication(t.Context(), conn, publication, info.Relation.OID); err != nil || !in {
+			if in, err := inPublication(t.Context(), conn, publication, info.Relation.OID); err != nil || !in {
 				t.Fatalf("in the publication: %t, %v", in, err)
 			}
 			rows := copyAll(t, conn, info, []string{name}, Ident(name)+" = "+Literal(name))

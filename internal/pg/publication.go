@@ -124,15 +124,3 @@ func lookupPublication(ctx context.Context, conn *pgx.Conn, name string) (*publi
 	}
 	return &publicationState{Owner: owner, AllTables: all, Options: strings.Join(options, ", "), LeavesOut: gencols != "s"}, nil
 }
-
-// InPublication reports whether a publication carries a table: by name, with
-// its schema, or with all tables. A publication that does not exist carries
-// nothing.
-func InPublication(ctx context.Context, conn *pgx.Conn, name string, oid uint32) (bool, error) {
-	tables, err := LookupTables(ctx, conn, []uint32{oid}, name)
-	if err != nil {
-		return false, fmt.Errorf("look into publication %s: %w", name, err)
-	}
-	t := tables[oid]
-	return t != nil && t.published(name), nil
-}

@@ -108,21 +108,6 @@ func TestSlotsAndBarriers(t *testing.T) {
 	}
 }
 
-func TestSystemID(t *testing.T) {
-	url := pgtest.Database(t)
-	admin := dial(t, url)
-	want, err := SystemID(t.Context(), admin)
-	if err != nil || want == "" {
-		t.Fatalf("%q, %v", want, err)
-	}
-	userURL, role := as(t, admin, url, "REPLICATION")
-	exec(t, admin, "REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC")
-	got, err := SystemID(t.Context(), dial(t, userURL))
-	if err != nil || got != want {
-		t.Errorf("as %s, without the function: %q, %v, want %q", role, got, err, want)
-	}
-}
-
 // finding returns the one of a name.
 func finding(t *testing.T, list []Finding, name string) Finding {
 	t.Helper()

@@ -5,56 +5,70 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
+
+	"github.com/shapebus/shapebus/internal/predicate/access"
+	"github.com/shapebus/shapebus/internal/predicate/value"
 )
 
-// covers is what an index does with an access, without its speed.
-func (a *Access) covers(row [][]byte) bool {
+// covers is what an index does with a path, without its speed.
+func covers(a access.Path, row [][]byte) bool {
 	switch a.Form {
-	case AccessScan:
+	case access.Scan:
 		return true
-	case AccessNone:
+	case access.None:
 		return false
-	case AccessAll:
-		return !slices.ContainsFunc(a.Args, func(arg Access) bool { return !arg.covers(row) })
-	case AccessAny:
-		return slices.ContainsFunc(a.Args, func(arg Access) bool { return arg.covers(row) })
-	case AccessKeys, AccessRange:
-		var b KeyBuffer
+	case access.All:
+		return !slices.ContainsFunc(a.Args, func(arg access.Path) bool { return !covers(arg, row) })
+	case access.Any:
+		return slices.ContainsFunc(a.Args, func(arg access.Path) bool { return covers(arg, row) })
+	case access.Keys, access.Range:
+		var b access.KeyBuffer
 		a.Key.AppendTo(&b, cell(row, a.Key.Column()))
 		for i := range b.Len() {
-			at := Bound{Set: true, Value: string(b.At(i))}
-			if a.Form == AccessKeys && slices.Contains(a.Values, at.Value) ||
-				a.Form == AccessRange && (!a.Low.Set || CompareLow(a.Low, at) <= 0) && (!a.High.Set || CompareHigh(at, a.High) <= 0) {
+			at := access.Bound{Set: true, Value: string(b.At(i))}
+			if a.Form == access.Keys && slices.Contains(a.Values, at.Value) ||
+				a.Form == access.Range && (!a.Low.Set || access.CompareLow(a.Low, at) <= 0) && (!a.High.Set || access.CompareHigh(at, a.High) <= 0) {
 				return true
 			}
 		}
-	case AccessMember: // no clause has one yet
+	case access.Member: // no clause has one yet
 	}
 	return false
 }
 
 // describe prints an access for a person.
-func (a *Access) describe() string {
+func describe(a access.Path) string {
 	var args []string
 	for _, arg := range a.Args {
-		args = append(args, arg.describe())
+		args = append(args, describe(arg))
 	}
-	name := fmt.Sprintf("%s%d", [...]string{"", "value ", "null ", "element of "}[a.Key.form], a.Key.column)
+	name, binary := "value ", true
+	switch k := a.Key; {
+	case k.Text():
+		name, binary = "", false
+	case k.Null():
+		name, binary = "null ", false
+	case k.Elements():
+		name, binary = "element of ", slices.ContainsFunc(a.Values, func(v string) bool { return !utf8.ValidString(v) })
+	}
+	name += strconv.Itoa(a.Key.Column())
 	switch a.Form {
-	case AccessScan:
+	case access.Scan:
 		return "scan"
-	case AccessNone:
+	case access.None:
 		return "none"
-	case AccessKeys:
-		if a.Key.form == keyValue || a.Key.Elements() && a.Key.read.domain != domainBytes {
+	case access.Keys:
+		if binary {
 			return fmt.Sprintf("%s=%x", name, a.Values)
 		}
 		return fmt.Sprintf("%s=%s", name, a.Values)
-	case AccessRange:
-		end := func(b Bound, in, out string) string {
+	case access.Range:
+		end := func(b access.Bound, in, out string) string {
 			switch {
 			case !b.Set:
 				return "…"
@@ -64,9 +78,9 @@ func (a *Access) describe() string {
 			return in
 		}
 		return end(a.Low, "[", "(") + name + end(a.High, "]", ")")
-	case AccessAll:
+	case access.All:
 		return "all(" + strings.Join(args, " ") + ")"
-	case AccessAny:
+	case access.Any:
 		return "any(" + strings.Join(args, " ") + ")"
 	default:
 		return "?"
@@ -161,7 +175,7 @@ func TestAccessOfClauses(t *testing.T) {
 		{"id::text = '5'", "scan"},
 	} {
 		a := compile(t, c.where).Access()
-		if got := a.describe(); got != c.want {
+		if got := describe(a); got != c.want {
 			t.Errorf("%s: %s, want %s", c.where, got, c.want)
 		}
 	}
@@ -198,24 +212,24 @@ func TestAccessCoversEveryMatchingRow(t *testing.T) {
 		if ofArrays {
 			clause = g.arrayClause(g.IntN(3))
 		}
-		p, err := Compile(clause, g.params, table)
+		p, err := Compile(clause, g.params, table, nil)
 		if err != nil {
 			continue
 		}
 		a := p.Access()
-		if a.Form != AccessScan {
+		if a.Form != access.Scan {
 			indexed++
 		}
 		for range 40 {
 			row := pick(g, rows)
-			match, cover := p.Match(row), a.covers(row)
+			match, cover := p.Match(row), covers(a, row)
 			if match && !cover {
-				t.Fatalf("%s is true of %q and not covered by %s", p.SQL(), row, a.describe())
+				t.Fatalf("%s is true of %q and not covered by %s", p.SQL(), row, describe(a))
 			}
-			if a.Form != AccessScan && ofArrays {
+			if a.Form != access.Scan && ofArrays {
 				arrays += int(truthOf(match)) / 2
 			}
-			if a.Form != AccessScan {
+			if a.Form != access.Scan {
 				matches += int(truthOf(match)) / 2
 				covered += int(truthOf(cover)) / 2
 			}
@@ -239,7 +253,7 @@ func (g *generator) arrayClause(depth int) string {
 	}
 	array := pick(g, g.columns)
 	for {
-		if k, ok := kindOfOID(array.oid); ok && k.isArray() {
+		if k, ok := value.KindOfOID(array.oid); ok && k.IsArray() {
 			break
 		}
 		array = pick(g, g.columns)
@@ -275,10 +289,10 @@ func (g *generator) row() [][]byte {
 			continue
 		}
 		text := pick(g, c.pool)
-		k, _ := kindOfOID(c.oid)
-		if k != kindNumeric && !k.isFloat() {
-			if v, err := parseConstant(k, text); err == nil {
-				text = v.text // of the kinds that can be looked up
+		k, _ := value.KindOfOID(c.oid)
+		if k != value.Numeric && !k.IsFloat() {
+			if v, err := value.ParseConstant(k, text); err == nil {
+				text = v.Text // of the kinds that can be looked up
 			}
 		}
 		row[i] = []byte(text)
@@ -289,8 +303,8 @@ func (g *generator) row() [][]byte {
 // TestKeysAreInTheOrderOfValues compares all pairs of the pools.
 func TestKeysAreInTheOrderOfValues(t *testing.T) {
 	for _, c := range testColumns() {
-		k, _ := kindOfOID(c.oid)
-		if k == kindBool {
+		k, _ := value.KindOfOID(c.oid)
+		if k == value.Bool {
 			continue
 		}
 		plan, ok := planComparison(k, k)
@@ -299,12 +313,12 @@ func TestKeysAreInTheOrderOfValues(t *testing.T) {
 		}
 		for _, a := range c.pool {
 			for _, b := range c.pool {
-				var av, bv value
-				if !plan.left.read([]byte(a), &av) || !plan.left.read([]byte(b), &bv) {
+				var av, bv value.Operand
+				if !plan.left.Read([]byte(a), &av) || !plan.left.Read([]byte(b), &bv) {
 					continue // a constant's spelling that columns do not have
 				}
-				ka, kb := appendValue(nil, plan.domain, &av), appendValue(nil, plan.domain, &bv)
-				if got, want := bytes.Compare(ka, kb), plan.domain.compare(&av, &bv); got != want {
+				ka, kb := value.AppendOrdered(nil, plan.domain, &av), value.AppendOrdered(nil, plan.domain, &bv)
+				if got, want := bytes.Compare(ka, kb), plan.domain.Compare(&av, &bv); got != want {
 					t.Errorf("%s: %q and %q compare as %d, their keys as %d", k, a, b, want, got)
 				}
 			}
@@ -337,7 +351,7 @@ func TestMemberKeysOfEqualValuesAreEqual(t *testing.T) {
 		if !ok {
 			continue
 		}
-		var a, b KeyBuffer
+		var a, b access.KeyBuffer
 		outer.AppendTo(&a, []byte(c.a))
 		inner.AppendTo(&b, []byte(c.b))
 		if outer.Column() != 3 || inner.Column() != 0 || bytes.Equal(a.At(0), b.At(0)) != c.equal {

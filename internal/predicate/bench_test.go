@@ -1,6 +1,10 @@
 package predicate
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/shapebus/shapebus/internal/predicate/value"
+)
 
 func BenchmarkMatch(b *testing.B) {
 	for _, bench := range []struct{ name, where string }{
@@ -36,7 +40,7 @@ func BenchmarkCompile(b *testing.B) {
 	table := sample()
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := Compile("id = $1 and flag and t <> 'x'", given("42"), table); err != nil {
+		if _, err := Compile("id = $1 and flag and t <> 'x'", given("42"), table, nil); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -48,7 +52,7 @@ func numbers(n int) string {
 		if i > 0 {
 			out = append(out, ',')
 		}
-		out = append(out, intConstant(int64(1000+i)).text...)
+		out = append(out, value.IntConstant(int64(1000+i)).Text...)
 	}
 	return string(out)
 }

@@ -5,6 +5,8 @@ import (
 	"slices"
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
+
+	"github.com/shapebus/shapebus/internal/predicate/value"
 )
 
 // builder turns the grammar's tree into ours. It walks in the order Postgres does, because the first use of a
@@ -13,7 +15,7 @@ type builder struct {
 	where     string
 	table     *Table
 	params    []*string // nil for NULL
-	paramKind []kind
+	paramKind []value.Kind
 	paramUsed []bool
 	sub       subqueryBuilder
 	joins     int // texts joined so far
@@ -30,13 +32,13 @@ func (b *builder) condition(n *pg_query.Node, what string, depth int) (node, *Er
 }
 
 func (b *builder) asCondition(t term, what string) (node, *Error) {
-	if t.k == kindUnknown {
+	if t.k == value.Unknown {
 		var err *Error
-		if t, err = b.resolve(t, kindBool); err != nil {
+		if t, err = b.resolve(t, value.Bool); err != nil {
 			return nil, err
 		}
 	}
-	if t.k != kindBool {
+	if t.k != value.Bool {
 		return nil, &Error{Pos: t.pos, Message: fmt.Sprintf("argument of %s must be type boolean, not type %s", what, t.typeName(b))}
 	}
 	switch t.form {
@@ -47,10 +49,10 @@ func (b *builder) asCondition(t term, what string) (node, *Error) {
 	case formColumn:
 		return &boolColumnNode{t.column}, nil
 	default: // a constant: resolve has made one of a parameter
-		if t.c.null {
+		if t.c.Null {
 			return &literalNode{isUnknown}, nil
 		}
-		return &literalNode{truthOf(t.c.text == "t")}, nil
+		return &literalNode{truthOf(t.c.Text == "t")}, nil
 	}
 }
 
@@ -59,7 +61,7 @@ func (t *term) typeName(b *builder) string {
 	if t.enum != nil {
 		return t.enum.name
 	}
-	if t.k == kindOpaque {
+	if t.k == value.Opaque {
 		return b.table.Columns[t.column.index].typeName()
 	}
 	return t.k.String()
@@ -82,68 +84,11 @@ func (b *builder) boolean(n *pg_query.Node, depth int) (node, *Error) {
 	return nil, b.unsupported(n)
 }
 
-func (b *builder) boolExpr(e *pg_query.BoolExpr, depth int) (node, *Error) {
-	var name string
-	switch e.Boolop {
-	case pg_query.BoolExprType_AND_EXPR:
-		name = "AND"
-	case pg_query.BoolExprType_OR_EXPR:
-		name = "OR"
-	default:
-		name = "NOT"
-	}
-	args := make([]node, 0, len(e.Args))
-	for _, a := range e.Args {
-		arg, err := b.condition(a, name, depth+1)
-		if err != nil {
-			return nil, err
-		}
-		args = append(args, arg)
-	}
-	switch name {
-	case "AND":
-		return b.conjunction(args...), nil
-	case "OR":
-		return b.disjunction(args...), nil
-	}
-	return &notNode{args[0]}, nil
-}
-
-func (b *builder) nullTest(e *pg_query.NullTest, depth int) (node, *Error) {
-	t, err := b.term(e.Arg, depth+1)
-	if err != nil {
-		return nil, err
-	}
-	return b.isNull(t, e.Nulltesttype == pg_query.NullTestType_IS_NOT_NULL)
-}
-
 func (b *builder) undetermined(t term) *Error {
 	return &Error{
 		Pos: t.pos, Message: fmt.Sprintf("could not determine the type of parameter $%d", t.param),
 		Hint: fmt.Sprintf("cast it: $%d::text", t.param),
 	}
-}
-
-func (b *builder) booleanTest(e *pg_query.BooleanTest, depth int) (node, *Error) {
-	n := &isNode{}
-	var name string
-	switch e.Booltesttype {
-	case pg_query.BoolTestType_IS_TRUE:
-		n.want, name = isTrue, "IS TRUE"
-	case pg_query.BoolTestType_IS_NOT_TRUE:
-		n.want, n.not, name = isTrue, true, "IS NOT TRUE"
-	case pg_query.BoolTestType_IS_FALSE:
-		n.want, name = isFalse, "IS FALSE"
-	case pg_query.BoolTestType_IS_NOT_FALSE:
-		n.want, n.not, name = isFalse, true, "IS NOT FALSE"
-	case pg_query.BoolTestType_IS_UNKNOWN:
-		n.want, name = isUnknown, "IS UNKNOWN"
-	default:
-		n.want, n.not, name = isUnknown, true, "IS NOT UNKNOWN"
-	}
-	var err *Error
-	n.arg, err = b.condition(e.Arg, name, depth+1)
-	return n, err
 }
 
 // checkParams refuses parameters that the clause does not use: one that is left over is a mistake in numbering.

@@ -1,9 +1,9 @@
 package predicate
 
 import (
-	"fmt"
-
 	pg_query "github.com/pganalyze/pg_query_go/v6"
+
+	"github.com/shapebus/shapebus/internal/predicate/value"
 )
 
 // relateArrays compares arrays of one type.
@@ -11,7 +11,7 @@ func (b *builder) relateArrays(op string, r relation, left, right term, pos int)
 	if r.left.k != r.right.k {
 		return relation{}, b.noOperator(op, left, right, pos)
 	}
-	r.compare, r.ordered = equalArrays(r.left.k.element()), false
+	r.compare, r.ordered = value.EqualArrays(r.left.k.Element()), false
 	return r, nil
 }
 
@@ -20,31 +20,31 @@ func (b *builder) containArrays(name string, left, right term, pos int) (term, *
 	var err *Error
 	switch {
 	case name != "@>" && name != "<@" && name != "&&":
-		return term{}, &Error{Pos: pos, Message: fmt.Sprintf("unknown binary operator %q", name)}
-	case left.k.isArray():
+		return term{}, b.noOperator(name, left, right, pos)
+	case left.k.IsArray():
 		right, err = b.resolve(right, left.k)
-	case right.k.isArray():
+	case right.k.IsArray():
 		left, err = b.resolve(left, right.k)
 	}
 	if err != nil {
 		return term{}, err
 	}
-	if left.k != right.k || !left.k.isArray() {
+	if left.k != right.k || !left.k.IsArray() {
 		return term{}, b.noOperator(name, left, right, pos)
 	}
 	if name == "<@" {
 		left, right = right, left
 	}
-	e := left.k.element()
-	return conditionTerm(&containNode{name == "&&", b.scalar(left), b.scalar(right), comparator(e, e)}, pos), nil
+	e := left.k.Element()
+	return conditionTerm(&containNode{name == "&&", b.scalar(left), b.scalar(right), value.Comparator(e, e)}, pos), nil
 }
 
 // joinArrays builds || on arrays: of two, or of one and an element.
 func (b *builder) joinArrays(left, right term, pos int) (term, *Error) {
 	var err *Error
-	if left.k == kindUnknown {
+	if left.k == value.Unknown {
 		left, err = b.resolve(left, right.k)
-	} else if right.k == kindUnknown {
+	} else if right.k == value.Unknown {
 		right, err = b.resolve(right, left.k)
 	}
 	if err != nil {
@@ -54,7 +54,7 @@ func (b *builder) joinArrays(left, right term, pos int) (term, *Error) {
 }
 
 func (b *builder) joinTyped(left, right term, pos int) (term, *Error) {
-	element, ok := commonKind([]kind{left.k.element(), right.k.element()})
+	element, ok := value.CommonKind([]value.Kind{left.k.Element(), right.k.Element()})
 	if !ok {
 		return term{}, b.noOperator("||", left, right, pos)
 	}
@@ -62,14 +62,14 @@ func (b *builder) joinTyped(left, right term, pos int) (term, *Error) {
 	for i, t := range []term{left, right} {
 		s, to := b.scalar(t), element
 		switch {
-		case t.k.isArray():
+		case t.k.IsArray():
 			if c, ok := s.expr.(*constExpr); ok && !isFlat(s) {
-				c.c.null, c.value = true, nullDatum
+				c.c.Null, c.value = true, value.Null
 			} else if !isFlat(s) {
 				s = scalar{expr: &flatExpr{s}, k: s.k}
 			}
-			to |= kindArray
-		case to.isInt() && (s.k == kindNumeric || s.k.isInt() && s.k > to):
+			to |= value.ArrayOf
+		case to.IsInt() && (s.k == value.Numeric || s.k.IsInt() && s.k > to):
 			s = narrowToType(s, to)
 		}
 		var err *Error
@@ -77,13 +77,13 @@ func (b *builder) joinTyped(left, right term, pos int) (term, *Error) {
 			return term{}, err
 		}
 	}
-	return exprTerm(scalar{expr: &joinExpr{sides[0], sides[1]}, k: element | kindArray}, pos), nil
+	return exprTerm(scalar{expr: &joinExpr{sides[0], sides[1]}, k: element | value.ArrayOf}, pos), nil
 }
 
 func isFlat(s scalar) bool {
 	switch e := s.expr.(type) {
 	case *constExpr:
-		return e.c.null || len(e.value.a.dims) == 0 || len(e.value.a.dims) == 1 && between(int64(e.value.a.dims[0].lower), flatLower)
+		return e.c.Null || len(e.value.Array.Dims) == 0 || len(e.value.Array.Dims) == 1 && between(int64(e.value.Array.Dims[0].Lower), flatLower)
 	case *arrayExpr, *joinExpr, *flatExpr:
 		return true
 	case *castExpr:
@@ -95,12 +95,12 @@ func isFlat(s scalar) bool {
 func (b *builder) arrayFunction(c call) (term, *Error) {
 	switch c.name {
 	case "array_ndims":
-		if !c.args[0].k.isArray() {
+		if !c.args[0].k.IsArray() {
 			return term{}, b.noFunction(c)
 		}
-		return exprTerm(scalar{expr: &dimsExpr{b.scalar(c.args[0])}, k: kindInt4, bounds: bounds{hi: 3}}, c.pos), nil
+		return exprTerm(scalar{expr: &dimsExpr{b.scalar(c.args[0])}, k: value.Int4, bounds: bounds{hi: 3}}, c.pos), nil
 	case "array_cat":
-		if !c.args[0].k.isArray() && !c.args[1].k.isArray() {
+		if !c.args[0].k.IsArray() && !c.args[1].k.IsArray() {
 			return term{}, b.noFunction(c)
 		}
 		return b.joinArrays(c.args[0], c.args[1], c.pos)
@@ -109,11 +109,11 @@ func (b *builder) arrayFunction(c call) (term, *Error) {
 	if c.name == "array_prepend" {
 		a, e = 1, 0
 	}
-	if !c.args[a].k.isArray() || c.args[e].k.isArray() {
+	if !c.args[a].k.IsArray() || c.args[e].k.IsArray() {
 		return term{}, b.noFunction(c)
 	}
 	var err *Error
-	if c.args[e], err = b.resolve(c.args[e], c.args[a].k.element()); err != nil {
+	if c.args[e], err = b.resolve(c.args[e], c.args[a].k.Element()); err != nil {
 		return term{}, err
 	}
 	return b.joinTyped(c.args[0], c.args[1], c.pos)
@@ -132,63 +132,61 @@ func (b *builder) arrayTerm(e *pg_query.A_ArrayExpr, pos, depth int) (term, *Err
 	if err != nil {
 		return term{}, err
 	}
-	if _, ok := arrayTypes[k.element()]; !ok {
+	if _, ok := arrayTypes[k.Element()]; !ok {
 		return term{}, &Error{Pos: pos, Message: "arrays of type " + k.String() + " are not supported"}
 	}
-	elements := make([]datum, len(args))
+	elements := make([]value.Datum, len(args))
 	constants := true
 	for i := range args {
 		c, ok := args[i].expr.(*constExpr)
 		if constants = constants && ok; ok {
 			elements[i] = c.value
 		}
-		if k.isInt() && args[i].k != k {
+		if k.IsInt() && args[i].k != k {
 			args[i] = narrowToType(args[i], k)
 		}
 	}
 	switch {
-	case constants && k.isArray():
+	case constants && k.IsArray():
 		return b.nestedArray(k, elements, pos)
 	case constants:
-		return exprTermConst(constant{k: k | kindArray, text: arrayText(k, newArray(elements))}, pos), nil
-	case k.isArray():
+		return exprTermConst(value.Constant{Kind: k | value.ArrayOf, Text: value.ArrayText(k, value.NewArray(elements))}, pos), nil
+	case k.IsArray():
 		return term{}, &Error{Pos: pos, Message: "ARRAY of arrays is supported for constants only"}
 	}
-	return exprTerm(scalar{expr: &arrayExpr{args}, k: k | kindArray}, pos), nil
+	return exprTerm(scalar{expr: &arrayExpr{args}, k: k | value.ArrayOf}, pos), nil
 }
 
 // arrayTypes are the kinds that there are arrays of.
-var arrayTypes = func() map[kind]struct{} {
-	out := make(map[kind]struct{})
-	for k := kindBool; k <= kindInterval; k++ {
+var arrayTypes = func() map[value.Kind]struct{} {
+	out := make(map[value.Kind]struct{})
+	for k := value.Bool; k <= value.Interval; k++ {
 		out[k] = struct{}{}
 	}
 	return out
 }()
 
-func exprTermConst(c constant, pos int) term { return term{form: formConst, k: c.k, c: c, pos: pos} }
-
-func (b *builder) nestedArray(k kind, rows []datum, pos int) (term, *Error) {
+func (b *builder) nestedArray(k value.Kind, rows []value.Datum, pos int) (term, *Error) {
 	refused := &Error{Pos: pos, Message: "multidimensional arrays must have array expressions with matching dimensions"}
-	out := &array{}
+	out := &value.Array{}
 	for i, d := range rows {
-		if d.null || len(d.a.dims) != len(rows[0].a.dims) || len(d.a.dims) == maxDims {
+		if d.Null || len(d.Array.Dims) != len(rows[0].Array.Dims) || len(d.Array.Dims) == value.MaxDims {
 			return term{}, refused
 		}
-		for j, dim := range d.a.dims {
-			if dim.lower != 1 || dim != rows[0].a.dims[j] {
+		for j, dim := range d.Array.Dims {
+			if dim.Lower != 1 || dim != rows[0].Array.Dims[j] {
 				return term{}, refused
 			}
 		}
 		if i == 0 {
-			out.dims = append([]dimension{{1, len(rows)}}, d.a.dims...)
+			out.Dims = append([]value.Dimension{{Lower: 1, Length: len(rows)}}, d.Array.Dims...)
 		}
-		out.elements = append(out.elements, d.a.elements...)
+		out.Elements = append(out.Elements, d.Array.Elements...)
 	}
-	if len(out.elements) == 0 {
-		out = &array{}
+	if len(out.Elements) == 0 {
+		out = &value.Array{}
 	}
-	return exprTermConst(constant{k: k, text: arrayText(k.element(), out)}, pos), nil
+	return exprTermConst(value.Constant{Kind: k, Text: value.ArrayText(k.Element(), out)}, pos), nil
 }
 
 // subscript builds array[i] and array[l:u].
@@ -197,7 +195,10 @@ func (b *builder) subscript(e *pg_query.A_Indirection, pos, depth int) (term, *E
 	if err != nil {
 		return term{}, err
 	}
-	if !t.k.isArray() || len(e.Indirection) > maxDims {
+	if t.k == value.JSONB && len(e.Indirection) <= maxList {
+		return b.jsonSubscript(t, e.Indirection, pos, depth)
+	}
+	if !t.k.IsArray() || len(e.Indirection) > value.MaxDims {
 		return term{}, &Error{Pos: pos, Message: "cannot subscript type " + t.typeName(b) + " because it does not support subscripting"}
 	}
 	x := &subscriptExpr{array: b.scalar(t)}
@@ -215,7 +216,7 @@ func (b *builder) subscript(e *pg_query.A_Indirection, pos, depth int) (term, *E
 		case i.Lidx != nil:
 			lower, err = b.subscriptBound(i.Lidx, depth)
 		case x.slice && !i.IsSlice:
-			lower = newConst(constant{k: kindInt4, text: "1"})
+			lower = newConst(value.Constant{Kind: value.Int4, Text: "1"})
 		}
 		if err != nil {
 			return term{}, err
@@ -230,8 +231,8 @@ func (b *builder) subscript(e *pg_query.A_Indirection, pos, depth int) (term, *E
 	}
 	out := scalar{expr: x, k: t.k}
 	if !x.slice {
-		out.k = t.k.element()
-		if out.bounds = boundsOfKind(out.k); out.k.isTemporal() {
+		out.k = t.k.Element()
+		if out.bounds = boundsOfKind(out.k); out.k.IsTemporal() {
 			out.bounds.hi = 20*maxReach + 1 // may be anything, and cannot be guarded
 		}
 	}
@@ -243,125 +244,15 @@ func (b *builder) subscriptBound(n *pg_query.Node, depth int) (scalar, *Error) {
 	if err != nil {
 		return scalar{}, err
 	}
-	if t, err = b.resolve(t, kindInt4); err != nil {
+	if t, err = b.resolve(t, value.Int4); err != nil {
 		return scalar{}, err
 	}
 	s := b.scalar(t)
 	switch {
-	case t.k != kindInt2 && t.k != kindInt4:
+	case t.k != value.Int2 && t.k != value.Int4:
 		return scalar{}, &Error{Pos: t.pos, Message: "array subscript must have type integer"}
-	case s.k != kindInt2 && s.k != kindInt4:
-		s = narrow(s, kindInt4, -subscriptEnds, subscriptEnds)
+	case s.k != value.Int2 && s.k != value.Int4:
+		s = narrow(s, value.Int4, -subscriptEnds, subscriptEnds)
 	}
 	return s, nil
-}
-
-// quantified builds left op ANY (array) and ALL.
-func (b *builder) quantified(e *pg_query.A_Expr, pos, depth int) (node, *Error) {
-	name, all := operatorName(e), e.Kind == pg_query.A_Expr_Kind_AEXPR_OP_ALL
-	left, right, err := b.pair(e.Lexpr, e.Rexpr, depth)
-	if err != nil {
-		return nil, err
-	}
-	if right.k == kindUnknown {
-		k := left.k
-		if k == kindUnknown || k == kindVarchar {
-			k = kindText
-		}
-		if _, ok := arrayTypes[k]; !ok {
-			return nil, &Error{Pos: right.pos, Message: "arrays of type " + left.typeName(b) + " are not supported"}
-		}
-		if right, err = b.resolve(right, k|kindArray); err != nil {
-			return nil, err
-		}
-	}
-	if !right.k.isArray() {
-		return nil, &Error{Pos: right.pos, Message: "argument of ANY must be an array"}
-	}
-	if left, err = b.resolve(left, right.k.element()); err != nil {
-		return nil, err
-	}
-	if name == "~~" || name == "!~~" || name == "~~*" || name == "!~~*" {
-		return b.likeQuantified(name, all, left, right)
-	}
-	op, ok := operatorOf(name)
-	if !ok {
-		return nil, &Error{Pos: pos, Message: "operator " + name + " is not supported with ANY and ALL"}
-	}
-	if n, err := b.quantifiedConst(op, all, left, right, pos); n != nil || err != nil {
-		return n, err
-	}
-	a := b.scalar(right)
-	element := scalar{expr: &subscriptExpr{}, k: a.k.element(), bounds: boundsOfKind(a.k.element())}
-	r, err := b.relate(name, left, exprTerm(element, right.pos), pos)
-	switch {
-	case err != nil:
-		return nil, err
-	case !r.ordered && !op.isEquality():
-		return nil, b.noOperator(name, left, right, pos)
-	case r.right.k != element.k:
-		if a, err = a.convert(r.right.k|kindArray, right.pos); err != nil {
-			return nil, err
-		}
-		if c, ok := a.expr.(*constExpr); ok { // a constant of the other type is the list that it prints as
-			if n, err := b.quantifiedConst(op, all, left, exprTermConst(c.c, right.pos), pos); n != nil || err != nil {
-				return n, err
-			}
-		}
-	}
-	compare := r.compare
-	return &quantifiedNode{name: name, all: all, left: r.left, array: a, test: func(l, e *datum) bool { return op.holds(compare(l, e)) }}, nil
-}
-
-// quantifiedConst makes lists of = ANY and <> ALL of array constants, as IN and NOT IN would be.
-func (b *builder) quantifiedConst(op operator, all bool, left, right term, pos int) (node, *Error) {
-	k := right.k.element()
-	if right.form != formConst || right.c.null || left.form != formColumn || left.k != k || op != opEqual && op != opNotEqual || (op == opNotEqual) != all {
-		return nil, nil
-	}
-	a, ok := arrayFromText(k, []byte(right.c.text))
-	if !ok || len(a.elements) == 0 {
-		return nil, nil
-	}
-	var members []term
-	for i := range a.elements {
-		c := constant{k: k, null: a.elements[i].null}
-		if !c.null {
-			var err error
-			if c, err = parseConstant(k, string(datumText(k, &a.elements[i]))); err != nil {
-				return nil, inputAt(err, right.pos, right.param)
-			}
-		}
-		members = append(members, exprTermConst(c, right.pos))
-	}
-	return b.inTerms(left, members, op == opNotEqual, pos)
-}
-
-func (b *builder) likeQuantified(name string, all bool, left, right term) (node, *Error) {
-	a := b.scalar(right)
-	c, ok := a.expr.(*constExpr)
-	if !ok || c.c.null || !a.k.element().isText() || a.k.element() == kindBpchar || !left.k.isText() {
-		return nil, &Error{Pos: right.pos, Message: "LIKE with ANY and ALL takes an array constant of text patterns"}
-	}
-	patterns := make(map[string]likePattern)
-	for _, e := range c.value.a.elements {
-		if e.null {
-			continue
-		}
-		p, err := compileLike(string(e.b), name[len(name)-1] == '*')
-		if err != nil {
-			return nil, inputAt(err, right.pos, right.param)
-		}
-		patterns[string(e.b)] = p
-	}
-	var err *Error
-	if a, err = a.convert(kindText|kindArray, right.pos); err != nil {
-		return nil, err
-	}
-	var buffers foldBuffers
-	not := name[0] == '!'
-	return &quantifiedNode{name: name, all: all, left: b.scalar(left), array: a, test: func(l, e *datum) bool {
-		p := patterns[string(e.b)]
-		return p.match(l.b, &buffers) != not
-	}}, nil
 }

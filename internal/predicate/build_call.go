@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
+
+	"github.com/shapebus/shapebus/internal/predicate/value"
 )
 
 // call builds a function call.
@@ -32,7 +34,7 @@ func (b *builder) call(f *pg_query.FuncCall, pos, depth int) (term, *Error) {
 		}
 		args = append(args, t)
 	}
-	if k, ok := kindOfName(name); ok && len(args) == 1 && name != "interval" && name != "time" && name != "timestamp" {
+	if k, ok := value.KindOfName(name); ok && len(args) == 1 && name != "interval" && name != "time" && name != "timestamp" {
 		return b.cast(args[0], k, pos)
 	}
 	build, ok := functions[function{name, len(args)}]
@@ -84,56 +86,6 @@ func (b *builder) noFunction(c call) *Error {
 	return &Error{Pos: c.pos, Message: fmt.Sprintf("Could not select a function overload for %s(%s)", c.name, b.typeNames(c.args, ", "))}
 }
 
-func (b *builder) numberFunction(c call) (term, *Error) {
-	for i := range c.args {
-		k := kindFloat8
-		if c.name == "div" || c.name == "mod" {
-			k = kindNumeric
-			if other := c.args[len(c.args)-1-i].k; c.name == "mod" && other != kindUnknown {
-				k = other
-			}
-		}
-		var err *Error
-		if c.args[i], err = b.resolve(c.args[i], k); err != nil {
-			return term{}, err
-		}
-		if !c.args[i].k.isNumber() || len(c.args) == 2 && c.args[i].k.isFloat() {
-			return term{}, b.noFunction(c)
-		}
-	}
-	switch c.name {
-	case "abs":
-		return b.unary("@", c.args[0], c.pos)
-	case "sqrt":
-		if c.args[0].k == kindNumeric {
-			return term{}, b.noFunction(c).withHint("cast to double precision")
-		}
-		return b.unary("|/", c.args[0], c.pos)
-	case "mod":
-		return b.arithmetic('%', c.args[0], c.args[1], c.pos)
-	}
-	for i := range c.args {
-		s, err := b.scalar(c.args[i]).guarded().convert(kindNumeric, c.args[i].pos)
-		if err != nil {
-			return term{}, err
-		}
-		c.args[i] = exprTerm(s, c.args[i].pos)
-	}
-	return b.arithmetic('d', c.args[0], c.args[1], c.pos)
-}
-
-type (
-	// coalesceExpr is the first argument that is not NULL.
-	coalesceExpr struct{ args []scalar }
-
-	// extremeExpr is GREATEST or LEAST of the arguments that are not NULL.
-	extremeExpr struct {
-		least   bool
-		args    []scalar
-		compare func(a, b *datum) int
-	}
-)
-
 func (b *builder) terms(nodes []*pg_query.Node, depth int) ([]term, *Error) {
 	if len(nodes) > maxList {
 		return nil, &Error{Pos: b.position(nodes[0]), Message: fmt.Sprintf("%d members, at most %d are allowed", len(nodes), maxList)}
@@ -177,10 +129,10 @@ func (b *builder) extreme(e *pg_query.MinMaxExpr, pos, depth int) (term, *Error)
 		return term{}, err
 	}
 	p := args[0].k
-	if p.isArray() || p == kindJSONB || p == kindEnum {
+	if p.IsArray() || p == value.JSONB || p == value.Enum {
 		return term{}, &Error{Pos: pos, Message: fmt.Sprintf("%s is not supported on %s", name, args[0].typeName())}
 	}
-	t := exprTerm(scalar{expr: &extremeExpr{least, args, comparator(p, p)}, k: p, bounds: joint(args)}, pos)
+	t := exprTerm(scalar{expr: &extremeExpr{least, args, value.Comparator(p, p)}, k: p, bounds: joint(args)}, pos)
 	t.k = k
 	return t, nil
 }
@@ -195,66 +147,12 @@ func (b *builder) nullif(e *pg_query.A_Expr, pos, depth int) (term, *Error) {
 	if err != nil {
 		return term{}, err
 	}
-	if r.left.k.isArray() || left.k.isText() && r.left.k != left.k || left.k != kindUnknown && !left.k.isInt() && r.left.k != left.k {
+	if r.left.k.IsArray() || left.k.IsText() && r.left.k != left.k || left.k != value.Unknown && !left.k.IsInt() && r.left.k != left.k {
 		return term{}, &Error{Pos: pos, Message: "NULLIF takes two values of one type"}
 	}
 	t := exprTerm(scalar{expr: &nullifExpr{r}, k: r.left.k, bounds: r.left.bounds, enum: r.left.enum}, pos)
-	if t.enum = r.left.enum; left.k.isInt() && r.left.k.isInt() {
+	if t.enum = r.left.enum; left.k.IsInt() && r.left.k.IsInt() {
 		t.k = left.k
 	}
 	return t, nil
-}
-
-func (e *coalesceExpr) eval(row [][]byte) datum {
-	for _, a := range e.args {
-		if d := a.eval(row); !d.null {
-			return d
-		}
-	}
-	return nullDatum
-}
-
-func (e *extremeExpr) eval(row [][]byte) datum {
-	best := nullDatum
-	for _, a := range e.args {
-		d := a.eval(row)
-		if d.null {
-			continue
-		}
-		if best.null {
-			best = d
-			continue
-		}
-		if c := e.compare(&d, &best); c != 0 && (c < 0) == e.least {
-			best = d
-		}
-	}
-	return best
-}
-
-func columnsOf(args []scalar, add func(int)) {
-	for _, a := range args {
-		a.columns(add)
-	}
-}
-
-func (e *coalesceExpr) columns(add func(int)) { columnsOf(e.args, add) }
-func (e *extremeExpr) columns(add func(int))  { columnsOf(e.args, add) }
-func (e *coalesceExpr) print(p *printer)      { p.call("COALESCE", e.args...) }
-
-func (e *extremeExpr) print(p *printer) {
-	if e.least {
-		p.WriteString("LEAST(")
-	} else {
-		p.WriteString("GREATEST(")
-	}
-	for i, a := range e.args {
-		if i == 0 {
-			p.collated(a)
-			continue
-		}
-		p.WriteString(", ")
-		p.expr(a)
-	}
-	p.WriteByte(')')
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
+
+	"github.com/shapebus/shapebus/internal/predicate/value"
 )
 
 // operatorName returns the operator of an expression, "" if it is qualified with a schema other than Postgres' own.
@@ -125,14 +127,14 @@ func (b *builder) compare(op operator, left, right term, pos int) (node, *Error)
 	if left, right, err = b.unify(left, right); err != nil {
 		return nil, err
 	}
-	if left.k == kindBool && right.k == kindBool {
+	if left.k == value.Bool && right.k == value.Bool {
 		return b.compareBooleans(op, left, right)
 	}
 	plan, ok := planComparison(left.k, right.k)
-	if left.form == formExpr || right.form == formExpr || !ok || left.k == kindEnum && (left.form == right.form || !op.isEquality()) {
+	if left.form == formExpr || right.form == formExpr || !ok || left.k == value.Enum && (left.form == right.form || !op.isEquality()) {
 		return b.compareExprs(op, left, right, pos)
 	}
-	if left.c.null && left.form == formConst || right.c.null && right.form == formConst {
+	if left.c.Null && left.form == formConst || right.c.Null && right.form == formConst {
 		return &literalNode{isUnknown}, nil
 	}
 	if err := b.checkFloatRange(plan.domain, left, right); err != nil {
@@ -152,25 +154,25 @@ func (b *builder) compare(op operator, left, right term, pos int) (node, *Error)
 		}
 		return n, nil
 	}
-	var l, r value
-	if err := left.c.read(&l, plan.left); err != nil {
+	var l, r value.Operand
+	if err := left.c.Read(&l, plan.left); err != nil {
 		return nil, inputAt(err, left.pos, left.param)
 	}
-	if err := right.c.read(&r, plan.right); err != nil {
+	if err := right.c.Read(&r, plan.right); err != nil {
 		return nil, inputAt(err, right.pos, right.param)
 	}
-	return &literalNode{truthOf(op.holds(plan.domain.compare(&l, &r)))}, nil
+	return &literalNode{truthOf(op.holds(plan.domain.Compare(&l, &r)))}, nil
 }
 
 // unify lets an untyped side take the type of the other one; two untyped sides are text.
 func (b *builder) unify(left, right term) (l, r term, err *Error) {
 	k := max(left.k, right.k)
 	switch {
-	case left.k != kindUnknown && right.k != kindUnknown, k == kindOpaque:
+	case left.k != value.Unknown && right.k != value.Unknown, k == value.Opaque:
 		return left, right, nil
-	case k == kindUnknown, k == kindVarchar:
-		k = kindText
-	case k == kindEnum:
+	case k == value.Unknown, k == value.Varchar:
+		k = value.Text
+	case k == value.Enum:
 		if left, err = b.resolveEnum(left, right.enum); err == nil {
 			right, err = b.resolveEnum(right, left.enum)
 		}
@@ -197,37 +199,21 @@ func (b *builder) compareBooleans(op operator, left, right term) (node, *Error) 
 func (b *builder) noOperator(op string, left, right term, pos int) *Error {
 	err := &Error{Pos: pos, Message: fmt.Sprintf("operator does not exist: %s %s %s", left.typeName(b), op, right.typeName(b))}
 	switch {
-	case left.k == kindOpaque || right.k == kindOpaque:
+	case left.k == value.Opaque || right.k == value.Opaque:
 		err.Hint = "columns of this type can only be tested with IS NULL"
-	case left.k.isTime() && right.k.isTime():
+	case left.k.IsTime() && right.k.IsTime():
 		err.Message = fmt.Sprintf("cannot compare %s with %s", left.k, right.k)
 		err.Hint = "the result would depend on the session's time zone"
 	}
 	return err
 }
 
-// mirrored is the operator for swapped operands.
-func (o operator) mirrored() operator {
-	switch o {
-	case opLess:
-		return opGreater
-	case opLessEqual:
-		return opGreaterEqual
-	case opGreater:
-		return opLess
-	case opGreaterEqual:
-		return opLessEqual
-	default: // equality is symmetric
-		return o
-	}
-}
-
 // checkFloatRange refuses to compare a numeric column with floats unless its precision keeps it in their range: for
 // other values Postgres raises an error, in the middle of a snapshot.
-func (b *builder) checkFloatRange(d domain, terms ...term) *Error {
+func (b *builder) checkFloatRange(d value.Domain, terms ...term) *Error {
 	const safeDigits = 300
 	for _, t := range terms {
-		if d != domainFloat || t.form != formColumn || t.k != kindNumeric {
+		if d != value.DomainFloat || t.form != formColumn || t.k != value.Numeric {
 			continue
 		}
 		mod := b.table.Columns[t.column.index].TypeMod - 4
@@ -240,4 +226,65 @@ func (b *builder) checkFloatRange(d domain, terms ...term) *Error {
 		}
 	}
 	return nil
+}
+
+// compareExprs builds left op right for operands that the specialised nodes do not serve.
+func (b *builder) compareExprs(op operator, left, right term, pos int) (node, *Error) {
+	r, err := b.relate(op.String(), left, right, pos)
+	if err != nil {
+		return nil, err
+	}
+	if !r.ordered && !op.isEquality() {
+		return nil, &Error{Pos: pos, Message: fmt.Sprintf("operator %s is not supported on %s", op, r.left.typeName()), Hint: "only = and <> are"}
+	}
+	if isNullConst(r.left) || isNullConst(r.right) {
+		return &literalNode{isUnknown}, nil
+	}
+	return &compareExprNode{r, op}, nil
+}
+
+func isNullConst(s scalar) bool {
+	c, ok := s.expr.(*constExpr)
+	return ok && c.c.Null
+}
+
+// distinct builds IS [NOT] DISTINCT FROM.
+func (b *builder) distinct(left, right term, not bool, pos int) (node, *Error) {
+	if left.form == formBool || right.form == formBool || left.k == value.Bool || right.k == value.Bool {
+		var err *Error
+		if left, err = b.resolve(left, value.Bool); err != nil {
+			return nil, err
+		}
+		if right, err = b.resolve(right, value.Bool); err != nil {
+			return nil, err
+		}
+	}
+	for _, side := range [][2]*term{{&left, &right}, {&right, &left}} {
+		if err := b.nullOf(side[1], side[0]); err != nil {
+			return nil, err
+		}
+	}
+	for _, side := range [][2]term{{left, right}, {right, left}} {
+		if side[1].form == formConst && side[1].c.Null && side[0].k != value.Unknown {
+			return b.isNull(side[0], !not)
+		}
+	}
+	r, err := b.relate("=", left, right, pos)
+	if err != nil {
+		return nil, err
+	}
+	return &distinctNode{r, not}, nil
+}
+
+// nullOf makes a parameter that is NULL a NULL of the type of what it is compared with.
+func (b *builder) nullOf(t, other *term) (err *Error) {
+	if t.form != formParam || t.k != value.Unknown || b.params[t.param-1] != nil || other.k == value.Unknown {
+		return nil
+	}
+	if other.enum != nil {
+		*t, err = b.resolveEnum(*t, other.enum)
+	} else {
+		*t, err = b.resolve(*t, other.k)
+	}
+	return err
 }

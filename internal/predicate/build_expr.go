@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
+
+	"github.com/shapebus/shapebus/internal/predicate/value"
 )
 
 // exprTerm makes an operand of an expression.
@@ -18,24 +20,24 @@ func (b *builder) scalar(t term) scalar {
 	case formColumn:
 		c := &b.table.Columns[t.column.index]
 		s := scalar{expr: &columnExpr{column: t.column}, k: t.k, bounds: boundsOfKind(t.k), enum: t.enum}
-		if mod := c.TypeMod - 4; t.k == kindNumeric && mod >= 0 {
+		if mod := c.TypeMod - 4; t.k == value.Numeric && mod >= 0 {
 			precision, scale := numericMod(mod)
 			s.bounds = bounds{hi: bitsOfDigits(max(precision-scale, 0)), lo: -bitsOfDigits(max(scale, 0))}
 		}
-		if t.k.isTemporal() {
+		if t.k.IsTemporal() {
 			s.bounds = bounds{}
 		}
 		return s
 	case formBool:
-		return scalar{expr: &conditionExpr{t.bool}, k: kindBool}
+		return scalar{expr: &conditionExpr{t.bool}, k: value.Bool}
 	case formExpr:
 		return t.x
 	default: // a constant: whoever asks has resolved parameters
-		if t.c.k == kindBool && !t.c.null {
-			return scalar{expr: &conditionExpr{&literalNode{truthOf(t.c.text == "t")}}, k: kindBool}
+		if t.c.Kind == value.Bool && !t.c.Null {
+			return scalar{expr: &conditionExpr{&literalNode{truthOf(t.c.Text == "t")}}, k: value.Bool}
 		}
-		if t.c.k == kindUnknown {
-			t.c.k = kindText
+		if t.c.Kind == value.Unknown {
+			t.c.Kind = value.Text
 		}
 		s := newConst(t.c)
 		s.enum = t.enum
@@ -69,19 +71,22 @@ func (b *builder) prefixOperation(name string, arg term, pos int) (term, *Error)
 	default:
 		return term{}, &Error{Pos: pos, Message: "unknown unary operator " + name}
 	}
-	if arg.k == kindUnknown {
+	if arg.k == value.Unknown {
 		return term{}, &Error{Pos: arg.pos, Message: "operator is not unique: " + name + " unknown", Hint: "cast the operand to the type that is meant"}
 	}
-	if arg.k == kindInterval && name == "-" {
+	if arg.k == value.Interval && name == "-" {
 		return b.negateInterval(arg, pos)
 	}
-	if (name == "+" || name == "-") && arg.form == formConst && arg.k.isNumber() && !arg.c.null {
+	if (name == "+" || name == "-") && arg.form == formConst && arg.k.IsNumber() && !arg.c.Null {
 		if name == "+" {
 			return arg, nil
 		}
-		var err *Error
-		arg.c, err = negated(arg.c, pos)
-		return arg, err
+		c, err := value.Negated(arg.c)
+		if err != nil {
+			return term{}, inputAt(err, pos, 0)
+		}
+		arg.c = c
+		return arg, nil
 	}
 	return b.unary(name, arg, pos)
 }
@@ -93,9 +98,14 @@ func (b *builder) binary(name string, left, right term, pos int) (term, *Error) 
 		return b.likeTerm(name, left, right, pos)
 	case "||":
 		return b.concatenate(left, right, pos)
-	case "@>", "<@", "&&", "?", "?|", "?&", "->", "->>":
+	case "@>", "<@", "&&", "?", "?|", "?&", "->", "->>", "#>", "#>>":
 		return b.contain(name, left, right, pos)
 	case "+", "-", "*", "/", "%", "^", "&", "|", "#":
+	case "~", "~*", "!~", "!~*":
+		return term{}, &Error{
+			Pos: pos, Message: "regular expressions are not supported yet: Postgres' own are not those of other libraries in every case",
+			Hint: "write LIKE or ILIKE",
+		}
 	default:
 		return term{}, &Error{Pos: pos, Message: fmt.Sprintf("unknown binary operator %q", name)}
 	}
@@ -104,9 +114,9 @@ func (b *builder) binary(name string, left, right term, pos int) (term, *Error) 
 		return term{}, err
 	}
 	switch {
-	case left.k.isNumber() && right.k.isNumber():
+	case left.k.IsNumber() && right.k.IsNumber():
 		return b.arithmetic(name[0], left, right, pos)
-	case left.k.isTemporal() || right.k.isTemporal():
+	case left.k.IsTemporal() || right.k.IsTemporal():
 		return b.temporal(name, left, right, pos)
 	}
 	return term{}, b.noOperator(name, left, right, pos)
@@ -114,20 +124,20 @@ func (b *builder) binary(name string, left, right term, pos int) (term, *Error) 
 
 // unifyArithmetic gives an untyped operand the type of the other one, or the only type that Postgres would find for it.
 func (b *builder) unifyArithmetic(name string, left, right term, pos int) (l, r term, err *Error) {
-	if left.k != kindUnknown && right.k != kindUnknown {
+	if left.k != value.Unknown && right.k != value.Unknown {
 		return left, right, nil
 	}
 	ambiguous := &Error{Pos: pos, Message: "operator is not unique: " + left.typeName(b) + " " + name + " " + right.typeName(b), Hint: "cast the operand to the type that is meant"}
-	known, k := max(left.k, right.k), kindUnknown
+	known, k := max(left.k, right.k), value.Unknown
 	switch {
-	case known.isNumber():
+	case known.IsNumber():
 		k = known
-	case known.isStamp() && name == "+" && right.k == kindUnknown:
-		k = kindInterval
-	case (known.isTime() || known == kindInterval) && name == "-", known == kindInterval && name == "+":
+	case known.IsStamp() && name == "+" && right.k == value.Unknown:
+		k = value.Interval
+	case (known.IsTime() || known == value.Interval) && name == "-", known == value.Interval && name == "+":
 		k = known
 	}
-	if k == kindUnknown {
+	if k == value.Unknown {
 		return left, right, ambiguous
 	}
 	if left, err = b.resolve(left, k); err == nil {
@@ -137,8 +147,8 @@ func (b *builder) unifyArithmetic(name string, left, right term, pos int) (l, r 
 }
 
 // commonTerms brings arguments to the type that Postgres chooses for all of them.
-func (b *builder) commonTerms(what string, terms []term, pos int) (out []scalar, k kind, err *Error) {
-	kinds := make([]kind, 0, len(terms))
+func (b *builder) commonTerms(what string, terms []term, pos int) (out []scalar, k value.Kind, err *Error) {
+	kinds := make([]value.Kind, 0, len(terms))
 	var enum *enumType
 	for _, t := range terms {
 		kinds = append(kinds, t.k)
@@ -146,13 +156,13 @@ func (b *builder) commonTerms(what string, terms []term, pos int) (out []scalar,
 			enum = t.enum
 		}
 	}
-	k, ok := commonKind(kinds)
-	if !ok || k == kindOpaque {
+	k, ok := value.CommonKind(kinds)
+	if !ok || k == value.Opaque {
 		return nil, 0, &Error{Pos: pos, Message: fmt.Sprintf("%s types %s cannot be matched", what, b.typeNames(terms, " and "))}
 	}
 	physical := k
 	for i := range terms {
-		if k == kindEnum {
+		if k == value.Enum {
 			terms[i], err = b.resolveEnum(terms[i], enum)
 			if err == nil && terms[i].enum.oid != enum.oid {
 				err = &Error{Pos: pos, Message: fmt.Sprintf("%s types %s cannot be matched", what, b.typeNames(terms, " and "))}
@@ -164,7 +174,7 @@ func (b *builder) commonTerms(what string, terms []term, pos int) (out []scalar,
 			return nil, 0, err
 		}
 		s := b.scalar(terms[i])
-		if k.isInt() && s.k > physical {
+		if k.IsInt() && s.k > physical {
 			physical = s.k // wider than it is in the text
 		}
 		out = append(out, s)
@@ -184,41 +194,3 @@ func (b *builder) typeNames(terms []term, between string) string {
 	}
 	return strings.Join(names, between)
 }
-
-// joint bounds one of several values.
-func joint(args []scalar) bounds {
-	out := args[0].bounds
-	for _, a := range args[1:] {
-		out = bounds{max(out.hi, a.bounds.hi), min(out.lo, a.bounds.lo)}
-	}
-	return out
-}
-
-// isNull builds term IS [NOT] NULL.
-func (b *builder) isNull(t term, not bool) (node, *Error) {
-	switch t.form {
-	case formColumn:
-		return &nullNode{t.column, not}, nil
-	case formBool:
-		return &isNode{t.bool, isUnknown, not}, nil
-	case formParam:
-		return nil, b.undetermined(t)
-	case formExpr:
-		return &nullExprNode{t.x, not}, nil
-	default: // a constant
-		return &literalNode{truthOf(t.c.null != not)}, nil
-	}
-}
-
-func (n *nullExprNode) print(p *printer) {
-	p.expr(n.arg)
-	p.WriteString(" IS ")
-	if n.not {
-		p.WriteString("NOT ")
-	}
-	p.WriteString("NULL")
-}
-
-func (e *constExpr) print(p *printer)     { p.constant(e.c) }
-func (e *conditionExpr) print(p *printer) { p.enclosed(e.arg) }
-func (n *exprCondition) print(p *printer) { p.expr(n.arg) }

@@ -13,6 +13,26 @@
 // A clause may test membership in what a subquery selects. Who evaluates it says what that is (MatchIn); the package
 // reads no other table than the row's, and knows nothing of how a set comes about.
 //
+// # Where to look
+//
+// The first word of a file's name says what it does, the second with what (logic, compare, in, like, text, number, time,
+// array, json, cast):
+//
+//	parse      the grammar's tree, limits of a clause, places of errors
+//	type       operands and their types: columns, constants, parameters, casts, what is compared with what and how
+//	build      from the grammar's tree to nodes and exprs; what is refused, and why
+//	eval       nodes and exprs: their evaluation on a row
+//	guard      what makes an error of Postgres a NULL on both sides
+//	print      SQL, which is a clause again and its identity
+//	access     by which keys an index finds the rows of a node
+//	subquery   membership in what a subquery selects
+//	value      (package) values of Postgres' types: their texts, order, conversion and arithmetic
+//	like       (package) patterns of LIKE
+//	access     (package) paths and keys that an index follows
+//
+// LIKE, for example: build_expr.go and build_compare.go find it in the grammar's tree, build_like.go types it and picks a
+// node, eval_like.go evaluates that with package like, print_like.go prints it, access_node.go looks up its prefix.
+//
 // The package assumes the text forms of a session with TimeZone=UTC, DateStyle=ISO, extra_float_digits >= 1,
 // client_encoding=UTF8 and a UTF8 database. It reads no rows and keeps no state: a Predicate is immutable.
 //

@@ -7,6 +7,8 @@ import (
 	pg_query "github.com/pganalyze/pg_query_go/v6"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/shapebus/shapebus/internal/predicate/value"
 )
 
 // Postgres raises an error where arithmetic leaves the range of its type, in the middle of a snapshot if need be. Instead
@@ -27,26 +29,25 @@ const (
 	maxFloat8Bits   = 1020
 	maxFloat4Bits   = 124
 	maxNumericBits  = 400_000
-	microsPerHour   = 3_600_000_000
 	guardDayLiteral = `'0001-01-01'::date AND '9999-12-31'::date`
 )
 
 // withinGuard tells whether a guarded column keeps the value.
-func withinGuard(k kind, d *datum) bool {
+func withinGuard(k value.Kind, d *value.Datum) bool {
 	switch k {
-	case kindNumeric:
-		var dec decimal
-		return parseDecimal(d.b, &dec) && dec.exp <= guardDigits
-	case kindFloat8:
-		return withinMagnitudes(d.f, 1/guardFloat8, guardFloat8)
-	case kindFloat4:
-		return withinMagnitudes(d.f, float64(float32(1/guardFloat4)), float64(float32(guardFloat4)))
-	case kindDate:
-		return d.i >= firstGuardDay && d.i <= lastGuardDay || isInfinite(d.i)
-	case kindTimestamp, kindTimestamptz:
-		return d.i >= firstGuardDay*microsPerDay && d.i < (lastGuardDay+1)*microsPerDay || isInfinite(d.i)
-	case kindInterval:
-		return between(int64(d.months)/12, guardYears) && between(int64(d.days), guardDays) && between(d.i/microsPerHour, guardHours)
+	case value.Numeric:
+		var dec value.Decimal
+		return value.ParseDecimal(d.Bytes, &dec) && dec.Exp <= guardDigits
+	case value.Float8:
+		return withinMagnitudes(d.Float, 1/guardFloat8, guardFloat8)
+	case value.Float4:
+		return withinMagnitudes(d.Float, float64(float32(1/guardFloat4)), float64(float32(guardFloat4)))
+	case value.Date:
+		return d.Int >= firstGuardDay && d.Int <= lastGuardDay || value.IsInfinite(d.Int)
+	case value.Timestamp, value.Timestamptz:
+		return d.Int >= firstGuardDay*value.MicrosPerDay && d.Int < (lastGuardDay+1)*value.MicrosPerDay || value.IsInfinite(d.Int)
+	case value.Interval:
+		return between(int64(d.Months)/12, guardYears) && between(int64(d.Days), guardDays) && between(d.Int/value.MicrosPerHour, guardHours)
 	default: // every value is fine
 		return true
 	}
@@ -57,13 +58,12 @@ func withinMagnitudes(f, least, most float64) bool {
 	return a >= least && a <= most || f == 0 || f != f || math.IsInf(f, 0)
 }
 
-func isInfinite(i int64) bool     { return i == infinity || i == minusInfinity }
 func between(n, limit int64) bool { return n >= -limit && n <= limit }
-func (k kind) needsGuard() bool {
-	return k == kindNumeric || k.isFloat() || k.isTime() || k == kindInterval
+
+func needsGuard(k value.Kind) bool {
+	return k == value.Numeric || k.IsFloat() || k.IsTime() || k == value.Interval
 }
-func (k kind) isStamp() bool    { return k == kindTimestamp || k == kindTimestamptz }
-func (k kind) isTemporal() bool { return k.isTime() || k == kindTime || k == kindInterval }
+
 func (e *columnExpr) print(p *printer) {
 	if !e.guarded {
 		p.column(e.column)
@@ -80,21 +80,21 @@ func (e *columnExpr) print(p *printer) {
 func (p *printer) guard(c column) {
 	name := quoteIdent(c.name)
 	switch c.k {
-	case kindNumeric:
+	case value.Numeric:
 		p.WriteString(name + ` > '-1e1000'::numeric AND ` + name + ` < '1e1000'::numeric OR ` + name +
 			` IN ('-Infinity'::numeric, 'Infinity'::numeric, 'NaN'::numeric)`)
-	case kindFloat8:
+	case value.Float8:
 		p.WriteString(`abs(` + name + `) BETWEEN '1e-100'::double precision AND '1e+100'::double precision OR ` + name +
 			` IN ('-Infinity'::double precision, '0'::double precision, 'Infinity'::double precision, 'NaN'::double precision)`)
-	case kindFloat4:
+	case value.Float4:
 		p.WriteString(`abs(` + name + `) BETWEEN '1e-18'::real AND '1e+18'::real OR ` + name +
 			` IN ('-Infinity'::real, '0'::real, 'Infinity'::real, 'NaN'::real)`)
-	case kindDate:
+	case value.Date:
 		p.WriteString(name + ` BETWEEN ` + guardDayLiteral + ` OR ` + name + ` IN ('-infinity'::date, 'infinity'::date)`)
-	case kindTimestamp:
+	case value.Timestamp:
 		p.WriteString(name + ` BETWEEN '0001-01-01'::timestamp AND '9999-12-31 23:59:59.999999'::timestamp OR ` + name +
 			` IN ('-infinity'::timestamp, 'infinity'::timestamp)`)
-	case kindTimestamptz:
+	case value.Timestamptz:
 		p.WriteString(name + ` BETWEEN '0001-01-01 00:00:00+00'::timestamptz AND '9999-12-31 23:59:59.999999+00'::timestamptz OR ` + name +
 			` IN ('-infinity'::timestamptz, 'infinity'::timestamptz)`)
 	default: // interval
@@ -105,12 +105,12 @@ func (p *printer) guard(c column) {
 
 // guarded makes a value safe to compute with, by guarding the columns that it may be; what is computed already is safe.
 func (s scalar) guarded() scalar {
-	if !s.k.needsGuard() {
+	if !needsGuard(s.k) {
 		return s
 	}
 	switch e := s.expr.(type) {
 	case *columnExpr:
-		if e.guarded || s.k == kindNumeric && s.bounds.hi < maxFloat8Bits {
+		if e.guarded || s.k == value.Numeric && s.bounds.hi < maxFloat8Bits {
 			return s
 		}
 		s.expr = &columnExpr{column: e.column, guarded: true}
@@ -137,15 +137,15 @@ func guardedAll(args []scalar) []scalar {
 	return out
 }
 
-func guardBounds(k kind) bounds {
+func guardBounds(k value.Kind) bounds {
 	switch k {
-	case kindNumeric:
-		return bounds{hi: bitsOfDigits(guardDigits), lo: -bitsOfDigits(numericScale)}
-	case kindFloat8:
+	case value.Numeric:
+		return bounds{hi: bitsOfDigits(guardDigits), lo: -bitsOfDigits(value.NumericScale)}
+	case value.Float8:
 		return bounds{hi: 333, lo: -333}
-	case kindFloat4:
+	case value.Float4:
 		return bounds{hi: 60, lo: -60}
-	case kindInterval:
+	case value.Interval:
 		return bounds{hi: intervalReach}
 	default: // dates: not moved yet
 		return bounds{}
@@ -208,23 +208,23 @@ func (b *builder) guardCandidates(result *pg_query.Node, depth int) ([]term, *Er
 		if err != nil {
 			return nil, err
 		}
-		if arg.k != kindUnknown {
+		if arg.k != value.Unknown {
 			for _, s := range castGuards(b.scalar(arg), k) {
 				out = append(out, exprTerm(s, arg.pos))
 			}
 		}
 	}
 	t, err := b.term(result, depth+1)
-	if err != nil || t.k == kindUnknown {
+	if err != nil || t.k == value.Unknown {
 		return nil, err
 	}
 	s := b.scalar(t)
 	out = append(out, exprTerm(s.guarded(), t.pos))
-	if s.k.isArray() {
+	if s.k.IsArray() {
 		out = append(out, exprTerm(scalar{expr: &flatExpr{s}, k: s.k}, t.pos))
 	}
-	if s.k.isText() {
-		out = append(out, exprTerm(scalar{expr: &patternExpr{arg: s}, k: kindText}, t.pos))
+	if s.k.IsText() {
+		out = append(out, exprTerm(scalar{expr: &patternExpr{arg: s}, k: value.Text}, t.pos))
 	}
 	return out, nil
 }
@@ -233,16 +233,8 @@ func forgetLocations(m protoreflect.Message) {
 	if f := m.Descriptor().Fields().ByName("location"); f != nil && f.Kind() == protoreflect.Int32Kind {
 		m.Clear(f)
 	}
-	m.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
-		switch {
-		case f.Kind() != protoreflect.MessageKind:
-		case f.IsList():
-			for i := range v.List().Len() {
-				forgetLocations(v.List().Get(i).Message())
-			}
-		default:
-			forgetLocations(v.Message())
-		}
+	parts(m, func(part protoreflect.Message) bool {
+		forgetLocations(part)
 		return true
 	})
 }

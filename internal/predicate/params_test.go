@@ -31,14 +31,14 @@ func TestNullParameters(t *testing.T) {
 	for _, where := range []string{
 		"id = %", "id <> %", "id IN (%, 7)", "id NOT IN (%, 7)", "t LIKE %", "flag AND %::boolean IS NULL", "coalesce(%::int4, i4) = 5", "i4 BETWEEN % AND 9", "tags = %",
 	} {
-		p, err := Compile(strings.ReplaceAll(where, "%", "$1"), []*string{nil}, sample())
+		p, err := Compile(strings.ReplaceAll(where, "%", "$1"), []*string{nil}, sample(), nil)
 		if err != nil {
-			if _, literal := Compile(strings.ReplaceAll(where, "%", "NULL"), nil, sample()); literal == nil {
+			if _, literal := Compile(strings.ReplaceAll(where, "%", "NULL"), nil, sample(), nil); literal == nil {
 				t.Errorf("%s: %v", where, err)
 			}
 			continue
 		}
-		q, err := Compile(strings.ReplaceAll(where, "%", "NULL"), nil, sample())
+		q, err := Compile(strings.ReplaceAll(where, "%", "NULL"), nil, sample(), nil)
 		if err != nil {
 			t.Errorf("only the literal is refused in %s: %v", where, err)
 			continue

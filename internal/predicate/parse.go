@@ -6,7 +6,6 @@ import (
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
 	"github.com/pganalyze/pg_query_go/v6/parser"
-	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
 // prefix makes a statement of a clause. The grammar's positions count from its start.
@@ -45,21 +44,22 @@ func extraClause(s *pg_query.SelectStmt) string {
 	if s.Op != pg_query.SetOperation_SETOP_NONE {
 		return "UNION, INTERSECT or EXCEPT"
 	}
-	extra := ""
-	s.ProtoReflect().Range(func(f protoreflect.FieldDescriptor, _ protoreflect.Value) bool {
-		switch f.Name() {
-		case "target_list", "where_clause", "op":
-		case "limit_option":
+	m := s.ProtoReflect()
+	for i := range m.Descriptor().Fields().Len() { // in their order; see parts
+		f := m.Descriptor().Fields().Get(i)
+		switch {
+		case !m.Has(f):
+		case f.Name() == "target_list", f.Name() == "where_clause", f.Name() == "op":
+		case f.Name() == "limit_option":
 			if s.LimitOption != pg_query.LimitOption_LIMIT_OPTION_DEFAULT {
-				extra = "LIMIT"
+				return "LIMIT"
 			}
 		default:
 			name, _, _ := strings.Cut(string(f.Name()), "_")
-			extra = strings.ToUpper(name)
+			return strings.ToUpper(name)
 		}
-		return extra == ""
-	})
-	return extra
+	}
+	return ""
 }
 
 func syntaxError(err error) *Error {

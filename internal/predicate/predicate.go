@@ -2,31 +2,27 @@ package predicate
 
 import (
 	"strings"
+
+	"github.com/shapebus/shapebus/internal/predicate/value"
 )
 
 // Predicate is a checked where clause of one table. It is immutable and safe for concurrent use.
 type Predicate struct {
 	root    node
-	columns []int
 	sql     string
 	members members
 }
 
 // Compile parses a where clause and checks it against the table. An empty clause (blanks only) matches every row.
-// params[0] is $1, nil for NULL; each parameter must be used, and takes its type from its first use, as in Postgres. The error is
-// always an *Error. Subqueries are refused; CompileWith allows them.
-func Compile(where string, params []*string, table Table) (*Predicate, error) {
-	return CompileWith(where, params, table, nil)
-}
-
-// CompileWith is Compile for clauses with subqueries on tables that catalog finds. An error that is no *Error is the
-// catalog's.
-func CompileWith(where string, params []*string, table Table, catalog Catalog) (*Predicate, error) {
+// params[0] is $1, nil for NULL; each parameter must be used, and takes its type from its first use, as in Postgres.
+// Subqueries select from tables that catalog finds; without a catalog they are refused. An error that is no *Error is
+// the catalog's.
+func Compile(where string, params []*string, table Table, catalog Catalog) (*Predicate, error) {
 	var l *lookup
 	if catalog != nil {
 		l = &lookup{catalog: catalog, tables: make(map[[2]string]*Table)}
 	}
-	p, err := compileWith(where, params, &table, l)
+	p, err := compileClause(where, params, &table, l)
 	if err == nil {
 		err = checkRestated(p, l)
 	}
@@ -39,7 +35,7 @@ func CompileWith(where string, params []*string, table Table, catalog Catalog) (
 	return p, nil
 }
 
-func compileWith(where string, params []*string, table *Table, l *lookup) (*Predicate, *Error) {
+func compileClause(where string, params []*string, table *Table, l *lookup) (*Predicate, *Error) {
 	p, err := compileOnce(where, params, table, l)
 	if err != nil {
 		return nil, err
@@ -62,7 +58,7 @@ func compileOnce(where string, params []*string, table *Table, l *lookup) (*Pred
 	}
 	b := &builder{
 		where: where, table: table, params: params,
-		paramKind: make([]kind, len(params)), paramUsed: make([]bool, len(params)), sub: subqueryBuilder{lookup: l},
+		paramKind: make([]value.Kind, len(params)), paramUsed: make([]bool, len(params)), sub: subqueryBuilder{lookup: l},
 	}
 	root, err := b.root()
 	if err != nil {
@@ -116,9 +112,6 @@ func isBlank(s string) bool {
 // value that is not of its column's type (from a session with other settings than the package asks for) as NULL. Of a
 // clause with subqueries it takes each of them as unknown: MatchIn is for these.
 func (p *Predicate) Match(row [][]byte) bool { return p.root.eval(row) == isTrue }
-
-// Columns returns the indexes of the columns that the clause reads, ascending. The caller must not change it.
-func (p *Predicate) Columns() []int { return p.columns }
 
 // SQL returns the clause as a self-contained boolean expression over the table's columns, "true" for an empty clause.
 // It is itself a clause, which prints as it is, and is printed from the checked tree: constants are typed literals, columns are quoted, there are no parameters.

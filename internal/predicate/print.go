@@ -1,6 +1,10 @@
 package predicate
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/shapebus/shapebus/internal/predicate/value"
+)
 
 // printer writes the tree as SQL. Compound expressions are always in parentheses, so precedence never matters.
 type printer struct {
@@ -21,9 +25,6 @@ func (p *printer) expr(e expr) {
 }
 
 const byteOrder = ` COLLATE "C"`
-
-func (n *andNode) print(p *printer) { p.join(n.args, " AND ") }
-func (n *orNode) print(p *printer)  { p.join(n.args, " OR ") }
 
 func (p *printer) join(args []node, between string) {
 	p.WriteByte('(')
@@ -47,90 +48,6 @@ func (p *printer) enclosed(n node) {
 	}
 }
 
-func (n *notNode) print(p *printer) {
-	p.WriteString("NOT ")
-	p.enclosed(n.arg)
-}
-
-func (n *literalNode) print(p *printer) {
-	p.WriteString([...]string{"false", "NULL::boolean", "true"}[n.value])
-}
-
-func (n *boolColumnNode) print(p *printer) { p.column(n.column) }
-
-func (n *isNode) print(p *printer) {
-	p.enclosed(n.arg)
-	p.WriteString(" IS ")
-	if n.not {
-		p.WriteString("NOT ")
-	}
-	p.WriteString([...]string{"FALSE", "UNKNOWN", "TRUE"}[n.want])
-}
-
-func (n *nullNode) print(p *printer) {
-	p.column(n.column)
-	p.WriteString(" IS ")
-	if n.not {
-		p.WriteString("NOT ")
-	}
-	p.WriteString("NULL")
-}
-
-func (n *boolCompareNode) print(p *printer) {
-	p.enclosed(n.left)
-	p.operator(n.op)
-	p.enclosed(n.right)
-}
-
-func (n *compareConstNode) print(p *printer) {
-	p.column(n.column)
-	// Equality keeps the column's own collation where that changes nothing, so that indexes serve it.
-	if n.read.k.isText() && (!n.op.isEquality() || n.column.nonDeterministic) {
-		p.WriteString(byteOrder)
-	}
-	p.operator(n.op)
-	p.constant(n.c)
-}
-
-func (n *compareColumnsNode) print(p *printer) {
-	p.column(n.left)
-	if n.readLeft.k.isText() {
-		p.WriteString(byteOrder) // also for equality: two columns may have different collations
-	}
-	p.operator(n.op)
-	p.column(n.right)
-}
-
-func (n *likeNode) print(p *printer) {
-	p.column(n.column)
-	p.WriteString(byteOrder)
-	if n.match.fold {
-		p.WriteString(" ILIKE ")
-	} else {
-		p.WriteString(" LIKE ")
-	}
-	p.constant(constant{k: kindText, text: n.pattern})
-}
-
-func (n *inNode) print(p *printer) {
-	p.column(n.column)
-	if n.read.k.isText() && n.column.nonDeterministic {
-		p.WriteString(byteOrder)
-	}
-	p.WriteString(" IN (")
-	for i, item := range n.items {
-		if i > 0 {
-			p.WriteString(", ")
-		}
-		p.constant(item)
-	}
-	if n.hasNull {
-		p.WriteString(", ")
-		p.constant(constant{k: n.items[0].k, null: true})
-	}
-	p.WriteByte(')')
-}
-
 func (p *printer) column(c column) { p.WriteString(p.qualifier + quoteIdent(c.name)) }
 
 func (p *printer) operator(o operator) {
@@ -139,15 +56,41 @@ func (p *printer) operator(o operator) {
 	p.WriteByte(' ')
 }
 
-func (p *printer) constant(c constant) {
-	if c.null {
+func (p *printer) constant(c value.Constant) {
+	if c.Null {
 		p.WriteString("NULL")
 	} else {
-		p.WriteString(quoteLiteral(c.text))
+		p.WriteString(quoteLiteral(c.Text))
 	}
-	if c.k == kindEnum {
+	if c.Kind == value.Enum {
 		return // takes the type of the other operand
 	}
 	p.WriteString("::")
-	p.WriteString(c.k.String())
+	p.WriteString(c.Kind.String())
+}
+
+func (p *printer) call(name string, args ...scalar) {
+	p.WriteString(name)
+	p.WriteByte('(')
+	for i, a := range args {
+		if i > 0 {
+			p.WriteString(", ")
+		}
+		p.expr(a)
+	}
+	p.WriteByte(')')
+}
+
+// quoteIdent quotes a name for SQL, always, so that the result never depends on the list of keywords.
+func quoteIdent(name string) string {
+	return `"` + strings.ReplaceAll(name, `"`, `""`) + `"`
+}
+
+// quoteLiteral quotes a value for SQL. The E form makes backslashes independent of standard_conforming_strings.
+func quoteLiteral(s string) string {
+	quoted := `'` + strings.ReplaceAll(s, `'`, `''`) + `'`
+	if strings.Contains(s, `\`) {
+		quoted = "E" + strings.ReplaceAll(quoted, `\`, `\\`)
+	}
+	return quoted
 }

@@ -1,6 +1,9 @@
 package predicate
 
-import "github.com/shapebus/shapebus/internal/valueset"
+import (
+	"github.com/shapebus/shapebus/internal/predicate/value"
+	"github.com/shapebus/shapebus/internal/valueset"
+)
 
 // Catalog finds the table that a subquery selects from. Its error is passed on as it is; no table and no error mean that
 // there is no such table.
@@ -21,7 +24,7 @@ type Subquery struct {
 
 	Inner *Predicate // over Table; may have subqueries of its own
 
-	// Monotone: in every use of the test only TRUE matters, since nothing but AND and OR stands above it. Whether it is
+	// Monotone: in every use of the test only TRUE matters, since nothing but AND, OR and IS TRUE stands above it. Whether it is
 	// FALSE or unknown changes no result, and so neither do NULLs in the set, nor its being empty.
 	Monotone bool
 
@@ -36,7 +39,7 @@ type Subquery struct {
 // AppendKey appends the key of an outer row's left side, by which a Set knows its values.
 func (q *Subquery) AppendKey(key []byte, row [][]byte) []byte {
 	for i, c := range q.Columns {
-		key = valueset.AppendComponent(key, canonicalCell(q.Keyer.kinds[i], cell(row, c)))
+		key = valueset.AppendComponent(key, value.CanonicalText(q.Keyer.kinds[i], cell(row, c)))
 	}
 	return key
 }
@@ -99,7 +102,7 @@ func (q *Subquery) print(p *printer) {
 			p.WriteString(", ")
 		}
 		p.column(c)
-		if c.k.isText() {
+		if c.k.IsText() {
 			p.WriteString(byteOrder) // the two columns may have different collations
 		}
 	}

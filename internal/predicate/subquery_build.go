@@ -21,6 +21,7 @@ type subqueryBuilder struct {
 	outer  *builder
 	depth  int
 	nodes  []*memberNode
+	alias  string // the only name of the table in this subquery, if it has one
 }
 
 // lookup asks the catalog once for each table, for all levels.
@@ -44,7 +45,8 @@ func (b *builder) subLink(s *pg_query.SubLink, depth int) (node, *Error) {
 	if b.sub.lookup == nil {
 		return nil, &Error{Pos: pos, Message: "subqueries are not supported yet"}
 	}
-	if err := subLinkForm(s, pos); err != nil {
+	form, err := subLinkForm(s, pos)
+	if err != nil {
 		return nil, err
 	}
 	switch l := b.sub.lookup; {
@@ -66,17 +68,21 @@ func (b *builder) subLink(s *pg_query.SubLink, depth int) (node, *Error) {
 	}
 	q := &Subquery{Schema: table.Schema, Table: table.Name, table: table}
 	inner := b.inside(table)
+	inner.sub.alias = from.GetAlias().GetAliasname()
 	typed := slices.Clone(b.paramKind) // before the inner clause types its own
-	selected, err := inner.selectList(statement, pos)
+	var selected []term
+	left, where := leftParts(s.Testexpr), statement.WhereClause
+	if form == linkExists {
+		left, selected, where, err = inner.correlation(statement, pos)
+	} else {
+		selected, err = inner.selectList(statement, pos)
+	}
 	if err != nil {
 		return nil, err
 	}
 	var root node = &literalNode{isTrue}
-	if statement.WhereClause != nil {
-		if root, err = inner.condition(statement.WhereClause, "WHERE", depth+1); err != nil {
-			return nil, err
-		}
-		if q.Where, q.Params, err = b.restate(statement.WhereClause, typed, pos); err != nil {
+	if where != nil {
+		if root, err = inner.condition(where, "WHERE", depth+1); err != nil {
 			return nil, err
 		}
 	}
@@ -84,12 +90,36 @@ func (b *builder) subLink(s *pg_query.SubLink, depth int) (node, *Error) {
 	if q.Inner, err = inner.finish(root); err != nil {
 		return nil, err
 	}
-	if err := b.leftSide(q, s.Testexpr, selected, pos); err != nil {
+	switch {
+	case where == nil:
+	case inner.sub.alias == "" && asWritten(where.ProtoReflect()):
+		if q.Where, q.Params, err = b.restate(where, typed, pos); err != nil {
+			return nil, err
+		}
+	default:
+		q.Where = q.Inner.SQL()
+	}
+	if err := b.leftSide(q, left, selected, pos); err != nil {
 		return nil, err
 	}
 	n := &memberNode{subquery: q}
 	b.sub.nodes = append(b.sub.nodes, n)
-	return n, nil
+	switch form {
+	case linkNotIn:
+		return &notNode{n}, nil
+	case linkExists: // which is never unknown
+		return &isNode{arg: n, want: isTrue}, nil
+	default: // IN
+		return n, nil
+	}
+}
+
+// leftParts are the operands before IN.
+func leftParts(n *pg_query.Node) []*pg_query.Node {
+	if row := n.GetRowExpr(); row != nil {
+		return row.Args
+	}
+	return []*pg_query.Node{n}
 }
 
 // inside returns a builder for the clause of a subquery on the table. It shares the parameters.
@@ -123,11 +153,7 @@ func (b *builder) findTable(from *pg_query.RangeVar) (*Table, *Error) {
 }
 
 // leftSide checks the columns before IN against the selected ones.
-func (b *builder) leftSide(q *Subquery, n *pg_query.Node, selected []term, pos int) *Error {
-	parts := []*pg_query.Node{n}
-	if row := n.GetRowExpr(); row != nil {
-		parts = row.Args
-	}
+func (b *builder) leftSide(q *Subquery, parts []*pg_query.Node, selected []term, pos int) *Error {
 	if len(parts) != len(selected) {
 		return &Error{Pos: pos, Message: fmt.Sprintf("the subquery selects %s, for %d before IN", countOf(len(selected), "column"), len(parts))}
 	}
@@ -189,7 +215,7 @@ func countOf(n int, what string) string {
 // correlated says what is wrong with a column that was not found, when it is one of a clause further out.
 func (b *builder) correlated(err *Error, names []string, pos int) *Error {
 	for outer := b.sub.outer; outer != nil; outer = outer.sub.outer {
-		if _, notThere := outer.table.column(names, pos); notThere == nil {
+		if _, notThere := outer.findColumn(names, pos); notThere == nil {
 			return &Error{
 				Pos: pos, Message: fmt.Sprintf("correlated subqueries are not supported: %q is a column of %s.%s, outside of the subquery", strings.Join(names, "."), outer.table.Schema, outer.table.Name),
 				Hint: fmt.Sprintf("the subquery may only name columns of %s.%s", b.table.Schema, b.table.Name),
@@ -203,13 +229,6 @@ func (b *builder) correlated(err *Error, names []string, pos int) *Error {
 func (b *builder) finish(root node) (*Predicate, *Error) {
 	p := &Predicate{root: root}
 	p.members = b.members(root)
-	root.columns(func(column int) {
-		if column < p.members.width {
-			p.columns = append(p.columns, column)
-		}
-	})
-	slices.Sort(p.columns)
-	p.columns = slices.Compact(p.columns)
 	var out printer
 	root.print(&out)
 	p.sql = out.String()
@@ -263,7 +282,7 @@ func allOf(nodes []node) node {
 	return &andNode{nodes}
 }
 
-// findMonotone clears the mark of the tests that something else than AND and OR stands above.
+// findMonotone clears the mark of the tests that something else than AND, OR and IS TRUE stands above.
 func (m *members) findMonotone(n node) {
 	switch n := n.(type) {
 	case *andNode:
@@ -274,6 +293,12 @@ func (m *members) findMonotone(n node) {
 		for _, a := range n.args {
 			m.findMonotone(a)
 		}
+	case *isNode:
+		if n.want != isTrue || n.not {
+			m.dependsOn(n, func(q *Subquery) { q.Monotone = false })
+			return
+		}
+		m.findMonotone(n.arg)
 	case *memberNode:
 	default:
 		m.dependsOn(n, func(q *Subquery) { q.Monotone = false })

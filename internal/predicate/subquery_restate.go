@@ -6,11 +6,13 @@ import (
 	pg_query "github.com/pganalyze/pg_query_go/v6"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/shapebus/shapebus/internal/predicate/value"
 )
 
 // restate writes the clause of a subquery as one that stands alone, with the parameters that it uses. A parameter that
 // had its type before the subquery began (typed has these) is cast to it there.
-func (b *builder) restate(where *pg_query.Node, typed []kind, pos int) (string, []*string, *Error) {
+func (b *builder) restate(where *pg_query.Node, typed []value.Kind, pos int) (string, []*string, *Error) {
 	where = proto.CloneOf(where)
 	var refs []*pg_query.Node
 	paramRefs(where.ProtoReflect(), &refs)
@@ -25,7 +27,7 @@ func (b *builder) restate(where *pg_query.Node, typed []kind, pos int) (string, 
 		k := typed[ref.Number-1]
 		i, _ := slices.BinarySearch(numbers, int(ref.Number))
 		ref.Number = int32(i + 1)
-		if k == kindUnknown {
+		if k == value.Unknown {
 			continue
 		}
 		name, err := typeNameOf(k)
@@ -51,22 +53,33 @@ func paramRefs(m protoreflect.Message, refs *[]*pg_query.Node) {
 		*refs = append(*refs, n)
 		return
 	}
-	m.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
-		switch {
-		case f.Kind() != protoreflect.MessageKind:
-		case f.IsList():
-			for i := range v.List().Len() {
-				paramRefs(v.List().Get(i).Message(), refs)
-			}
-		default:
-			paramRefs(v.Message(), refs)
-		}
+	parts(m, func(part protoreflect.Message) bool {
+		paramRefs(part, refs)
 		return true
 	})
 }
 
+// asWritten reports whether a clause can stand alone as it is written: the table's alias exists only in its subquery, and
+// EXISTS, = ANY and <> ALL may mean another table there. Where it cannot, the clause that Inner prints is the same.
+func asWritten(m protoreflect.Message) bool {
+	switch n := m.Interface().(type) {
+	case *pg_query.SubLink:
+		if n.SubLinkType == pg_query.SubLinkType_EXISTS_SUBLINK || len(n.OperName) > 0 {
+			return false
+		}
+	case *pg_query.RangeVar:
+		return n.Alias == nil
+	}
+	as := true
+	parts(m, func(part protoreflect.Message) bool {
+		as = asWritten(part)
+		return as
+	})
+	return as
+}
+
 // typeNameOf is the grammar's own form of a type's name.
-func typeNameOf(k kind) (*pg_query.TypeName, error) {
+func typeNameOf(k value.Kind) (*pg_query.TypeName, error) {
 	tree, err := pg_query.Parse("SELECT NULL::" + k.String())
 	if err != nil {
 		return nil, err
@@ -94,7 +107,7 @@ func checkRestated(p *Predicate, l *lookup) *Error {
 			return &Error{Message: "a subquery's clause cannot be used by itself: " + err.Error()}
 		case alone.Canonical() != q.Inner.Canonical():
 			return &Error{
-				Message: "a subquery's clause means something else by itself: " + quoteShort(q.Where), Hint: "please report this clause",
+				Message: "a subquery's clause means something else by itself: " + value.QuoteShort(q.Where), Hint: "please report this clause",
 			}
 		}
 		if err := checkRestated(q.Inner, l); err != nil {

@@ -8,28 +8,37 @@ import (
 
 const subqueryForms = "write column IN (SELECT column FROM table WHERE …)"
 
-// subLinkForm refuses every use of a subquery but IN.
-func subLinkForm(s *pg_query.SubLink, pos int) *Error {
+// linkForm is how a subquery is used.
+type linkForm uint8
+
+const (
+	linkIn     linkForm = iota // IN, = ANY
+	linkNotIn                  // <> ALL
+	linkExists                 // EXISTS
+)
+
+// subLinkForm refuses every use of a subquery that means no membership.
+func subLinkForm(s *pg_query.SubLink, pos int) (linkForm, *Error) {
 	err := &Error{Pos: pos, Hint: subqueryForms}
 	switch s.SubLinkType {
 	case pg_query.SubLinkType_ANY_SUBLINK:
-		if len(s.OperName) == 0 {
-			return nil
+		if len(s.OperName) == 0 || lastName(s.OperName) == "=" {
+			return linkIn, nil
 		}
 		err.Message = lastName(s.OperName) + " ANY (SELECT …) is not supported"
 	case pg_query.SubLinkType_ALL_SUBLINK:
-		err.Message = lastName(s.OperName) + " ALL (SELECT …) is not supported"
 		if lastName(s.OperName) == "<>" {
-			err.Hint = "write column NOT IN (SELECT column FROM table WHERE …)"
+			return linkNotIn, nil
 		}
+		err.Message = lastName(s.OperName) + " ALL (SELECT …) is not supported"
 	case pg_query.SubLinkType_EXISTS_SUBLINK:
-		err.Message = "EXISTS is not supported"
+		return linkExists, nil
 	case pg_query.SubLinkType_ARRAY_SUBLINK:
 		err.Message = "ARRAY (SELECT …) is not supported"
 	default:
 		err.Message = "a subquery as a value is not supported"
 	}
-	return err
+	return linkIn, err
 }
 
 // fromTable checks everything of a subquery but its select list and its clause, and returns the table's name.
@@ -45,7 +54,8 @@ func (b *builder) fromTable(s *pg_query.SelectStmt, pos int) (*pg_query.RangeVar
 		{s.Op != pg_query.SetOperation_SETOP_NONE, "UNION, INTERSECT or EXCEPT", nil},
 		{s.WithClause != nil, "WITH", nil},
 		{len(s.ValuesLists) > 0, "VALUES", nil},
-		{len(s.DistinctClause) > 0, "DISTINCT", nil},
+		// DISTINCT alone changes no membership; DISTINCT ON chooses rows.
+		{first(s.DistinctClause).GetNode() != nil, "DISTINCT ON", first(s.DistinctClause)},
 		{s.IntoClause != nil, "INTO", nil},
 		{len(s.GroupClause) > 0, "GROUP BY", first(s.GroupClause)},
 		{s.HavingClause != nil, "HAVING", s.HavingClause},
@@ -81,9 +91,8 @@ func (b *builder) fromTable(s *pg_query.SelectStmt, pos int) (*pg_query.RangeVar
 		err.Message = "the table of a subquery is written as table or schema.table"
 	case !t.Inh:
 		err.Message = "ONLY is not supported in a subquery"
-	case t.Alias != nil:
-		err.Message = fmt.Sprintf("the alias %q is not supported: a subquery has one table", t.Alias.Aliasname)
-		err.Hint = "name its columns by themselves, or by the table: " + quoteIdent(t.Relname) + ".column"
+	case t.Alias != nil && len(t.Alias.Colnames) > 0:
+		err.Message = fmt.Sprintf("other names for the columns of %q are not supported", t.Relname)
 	default:
 		return t, nil
 	}
@@ -112,8 +121,6 @@ func (b *builder) selectList(s *pg_query.SelectStmt, pos int) ([]term, *Error) {
 			return nil, &Error{Pos: at, Message: "aggregates and functions are not supported in the select list of a subquery", Hint: subqueryForms}
 		case ref == nil:
 			return nil, &Error{Pos: at, Message: "expressions are not supported in the select list of a subquery", Hint: subqueryForms}
-		case target.Name != "":
-			return nil, &Error{Pos: at, Message: fmt.Sprintf("the name %q for a selected column is not supported", target.Name), Hint: "leave AS out"}
 		case ref.Fields[len(ref.Fields)-1].GetAStar() != nil:
 			return nil, &Error{Pos: at, Message: "* is not supported in the select list of a subquery", Hint: "name the column"}
 		}

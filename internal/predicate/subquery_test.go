@@ -39,9 +39,9 @@ var errCatalog = errors.New("the catalog cannot be read")
 
 func compileIn(tb testing.TB, where string, params ...string) *Predicate {
 	tb.Helper()
-	p, err := CompileWith(where, given(params...), sample(), sampleCatalog)
+	p, err := Compile(where, given(params...), sample(), sampleCatalog)
 	if err != nil {
-		tb.Fatalf("CompileWith(%q): %v", where, err)
+		tb.Fatalf("Compile(%q): %v", where, err)
 	}
 	return p
 }
@@ -63,13 +63,26 @@ func TestSubqueriesPrintAsSQL(t *testing.T) {
 			[]string{"7"},
 			`("flag" AND ("i4", "i2") IN (SELECT "Other"."People"."who", "Other"."People"."Level" FROM "Other"."People" WHERE "Other"."People"."who" > '7'::integer))`,
 		},
+		{"id = any (select distinct p.pid as x from projects p where p.active)", nil, `"id" IN (SELECT "public"."projects"."pid" FROM "public"."projects" WHERE "public"."projects"."active")`},
+		{"id <> all (select pid from projects)", nil, `NOT ("id" IN (SELECT "public"."projects"."pid" FROM "public"."projects"))`},
+		{
+			"exists (select * from projects p where (p.active and p.pid = items.id) and i4 = p.owner and p.title > $1)",
+			[]string{"x"},
+			`(("id", "i4") IN (SELECT "public"."projects"."pid", "public"."projects"."owner" FROM "public"."projects" WHERE ` +
+				`("public"."projects"."active" AND "public"."projects"."title" COLLATE "C" > 'x'::text))) IS TRUE`,
+		},
+		{
+			"not exists (select 1 from items x where x.i4 = items.i4 and exists (select from items where items.id = x.id))", nil,
+			`NOT (("i4" IN (SELECT "public"."items"."i4" FROM "public"."items" WHERE ("public"."items"."id" IN ` +
+				`(SELECT "public"."items"."id" FROM "public"."items")) IS TRUE)) IS TRUE)`,
+		},
 		{
 			"t in (select title from projects where owner in (select i4 from items where t = 'x'))", nil,
 			`"t" COLLATE "C" IN (SELECT "public"."projects"."title" FROM "public"."projects" WHERE "public"."projects"."owner" IN ` +
 				`(SELECT "public"."items"."i4" FROM "public"."items" WHERE "public"."items"."t" = 'x'::text))`,
 		},
 	} {
-		p, err := CompileWith(test.where, given(test.params...), sample(), sampleCatalog)
+		p, err := Compile(test.where, given(test.params...), sample(), sampleCatalog)
 		if err != nil {
 			t.Errorf("%s\n got  error %v\n want %s", test.where, err, test.sql)
 			continue
@@ -87,13 +100,18 @@ func TestSubqueryErrorsSayWhatIsWrongAndWhere(t *testing.T) {
 		nested = "id in (select pid from projects where owner in (select i4 from items where " + nested + "))"
 	}
 	for _, test := range []struct{ where, want string }{
-		{"flag and exists (select 1 from projects)", `where clause, position 10: EXISTS is not supported` + form},
+		{"flag and exists (select 1 from projects)", `where clause, position 10: EXISTS does not say which rows belong together (write EXISTS (SELECT 1 FROM table WHERE table.column = outer.column AND …))`},
+		{"exists (select count(*) from projects where pid = id)", `where clause, position 16: expressions are not supported in the select list of EXISTS (write EXISTS (SELECT 1 FROM table WHERE table.column = outer.column AND …))`},
+		{"exists (select nope from projects where pid = id)", `where clause, position 16: column "nope" does not exist in table public.projects`},
+		{"exists (select 1 from projects where pid > id)", `where clause, position 1: EXISTS does not say which rows belong together (write EXISTS (SELECT 1 FROM table WHERE table.column = outer.column AND …))`},
+		{"exists (select 1 from projects where pid = id and owner < i4)", `where clause, position 59: correlated subqueries are not supported: "i4" is a column of public.items, outside of the subquery (the subquery may only name columns of public.projects)`},
+		{"exists (select 1 from projects where pid = id limit 0)", `where clause, position 53: LIMIT is not supported in a subquery` + form},
 		{"id = (select pid from projects)", `where clause, position 6: a subquery as a value is not supported` + form},
-		{"id = any (select pid from projects)", `where clause, position 4: = ANY (SELECT …) is not supported` + form},
-		{"id <> all (select pid from projects)", `where clause, position 4: <> ALL (SELECT …) is not supported (write column NOT IN (SELECT column FROM table WHERE …))`},
+		{"id > any (select pid from projects)", `where clause, position 4: > ANY (SELECT …) is not supported` + form},
+		{"id = all (select pid from projects)", `where clause, position 4: = ALL (SELECT …) is not supported` + form},
 		{"id in (select pid from projects limit 1)", `where clause, position 39: LIMIT is not supported in a subquery` + form},
 		{"id in (select pid from projects offset 1)", `where clause, position 40: OFFSET is not supported in a subquery` + form},
-		{"id in (select distinct pid from projects)", `where clause, position 4: DISTINCT is not supported in a subquery` + form},
+		{"id in (select distinct on (owner) pid from projects)", `where clause, position 28: DISTINCT ON is not supported in a subquery` + form},
 		{"id in (select pid from projects order by owner)", `where clause, position 42: ORDER BY is not supported in a subquery` + form},
 		{"id in (select pid from projects group by pid)", `where clause, position 42: GROUP BY is not supported in a subquery` + form},
 		{"id in (select pid from projects union select pid from projects)", `where clause, position 4: UNION, INTERSECT or EXCEPT is not supported in a subquery` + form},
@@ -103,11 +121,11 @@ func TestSubqueryErrorsSayWhatIsWrongAndWhere(t *testing.T) {
 		{"id in (select max(pid) from projects)", `where clause, position 15: aggregates and functions are not supported in the select list of a subquery` + form},
 		{"id in (select pid + 1 from projects)", `where clause, position 15: expressions are not supported in the select list of a subquery` + form},
 		{"id in (select * from projects)", `where clause, position 15: * is not supported in the select list of a subquery (name the column)`},
-		{"id in (select pid as id from projects)", `where clause, position 15: the name "id" for a selected column is not supported (leave AS out)`},
 		{"id in (select 1)", `where clause, position 4: the subquery selects from no table` + form},
 		{"id in (select pid from projects, items)", `where clause, position 34: joins are not supported in a subquery (use a subquery inside the subquery: … WHERE column IN (SELECT …))`},
 		{"id in (select pid from projects join items on true)", `where clause, position 24: joins are not supported in a subquery (use a subquery inside the subquery: … WHERE column IN (SELECT …))`},
-		{"id in (select pid from projects p)", `where clause, position 24: the alias "p" is not supported: a subquery has one table (name its columns by themselves, or by the table: "projects".column)`},
+		{"id in (select pid from projects p (a))", `where clause, position 24: other names for the columns of "projects" are not supported`},
+		{"id in (select pid from projects p where projects.active)", `where clause, position 41: unknown table "projects" (in this subquery the table is called "p")`},
 		{"id in (select pid from only projects)", `where clause, position 29: ONLY is not supported in a subquery`},
 		{"id in (select pid from a.b.projects)", `where clause, position 24: the table of a subquery is written as table or schema.table`},
 		{"id in (select pid from (select 1) x)", `where clause, position 32: a subquery must select from a table` + form},
@@ -127,7 +145,7 @@ func TestSubqueryErrorsSayWhatIsWrongAndWhere(t *testing.T) {
 		{nested, `where clause, position 304: subqueries are nested too deeply: at most 8 levels are allowed`},
 		{strings.Repeat("id in (select pid from projects) or ", 40) + "flag", `where clause, position 1156: too many subqueries: at most 32 are allowed`},
 	} {
-		p, err := CompileWith(test.where, nil, sample(), sampleCatalog)
+		p, err := Compile(test.where, nil, sample(), sampleCatalog)
 		var e *Error
 		if err == nil || !errors.As(err, &e) {
 			t.Errorf("%s\n got %v, %v, want an *Error", test.where, p, err)
@@ -137,10 +155,10 @@ func TestSubqueryErrorsSayWhatIsWrongAndWhere(t *testing.T) {
 			t.Errorf("%s\n got  %s\n want %s", test.where, got, test.want)
 		}
 	}
-	if _, err := CompileWith("doc in (select doc from projects)", nil, sample(), sampleCatalog); err == nil || !strings.Contains(err.Error(), `column "doc" cannot be looked up in a subquery`) {
+	if _, err := Compile("doc in (select doc from projects)", nil, sample(), sampleCatalog); err == nil || !strings.Contains(err.Error(), `column "doc" cannot be looked up in a subquery`) {
 		t.Errorf("a type without keys: %v", err)
 	}
-	if _, err := CompileWith("id in (select x from broken)", nil, sample(), sampleCatalog); !errors.Is(err, errCatalog) {
+	if _, err := Compile("id in (select x from broken)", nil, sample(), sampleCatalog); !errors.Is(err, errCatalog) {
 		t.Errorf("the catalog's error becomes %v", err)
 	}
 }
@@ -162,7 +180,14 @@ func TestSubqueriesAreListedOnceInOneOrder(t *testing.T) {
 		{"flag", nil, ""},
 		{"id in " + active + " or flag", nil, `[0] public.projects[pid] where "active" [] true`},
 		{"id in " + active + " and not (id in (SELECT pid FROM public.projects where (active)))", nil, `[0] public.projects[pid] where "active" [] false`},
-		{"id in " + active + " is true", nil, `[0] public.projects[pid] where "active" [] false`},
+		{"id in " + active + " is true", nil, `[0] public.projects[pid] where "active" [] true`},
+		{"id in " + active + " is not true", nil, `[0] public.projects[pid] where "active" [] false`},
+		{
+			"exists (select 1 from projects p where p.pid = items.id and p.owner = $1)",
+			[]string{"7"},
+			`[0] public.projects[pid] where "\"owner\" = '7'::integer" [] true`,
+		},
+		{"not exists (select 1 from projects where pid = id and active)", nil, `[0] public.projects[pid] where "active" [] false`},
 		{"id in " + active + " = flag", nil, `[0] public.projects[pid] where "active" [] false`},
 		{
 			"i4 in (select owner from projects where active) or id in " + active, nil,

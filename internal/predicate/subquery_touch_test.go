@@ -25,7 +25,7 @@ func touchTable(t *testing.T, create string, columns ...Column) (truths func(sql
 		return strings.Join(out, "\n")
 	}
 	compile = func(where string) *Subquery {
-		p, err := CompileWith(where, nil, table, catalog)
+		p, err := Compile(where, nil, table, catalog)
 		if err != nil {
 			t.Fatal(err)
 		}

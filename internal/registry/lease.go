@@ -37,9 +37,25 @@ type Lease struct {
 	asked  chan chan error // for Verify
 }
 
-// AcquireLease takes a lease that nobody holds, in the name of me, or returns
+// Applicant asks for one lease from time to time, until it has it. Owned by one goroutine; the zero value is ready.
+//
+// The server drops the key of a holder that is gone. A server that lost its latest writes may not know any more
+// that it has to, so a key that nobody renews while the applicant looks at it for silence is nobody's, too.
+type Applicant struct {
+	held  uint64    // revision of the key, when it was looked at last
+	since time.Time // when the key was seen at that revision first
+}
+
+// silence is half as long again as a holder may go without a renewal.
+const silence = topology.LeaseTTL * 3 / 2
+
+// Acquire takes a lease that nobody holds, in the name of me, or returns
 // ErrLeaseHeld with the holder's name in the text.
-func AcquireLease(ctx context.Context, js jetstream.JetStream, source topology.Source, key, me string) (*Lease, error) {
+func (a *Applicant) Acquire(ctx context.Context, js jetstream.JetStream, source topology.Source, key, me string) (*Lease, error) {
+	return a.acquire(ctx, js, source, key, me, time.Now())
+}
+
+func (a *Applicant) acquire(ctx context.Context, js jetstream.JetStream, source topology.Source, key, me string, now time.Time) (*Lease, error) {
 	kv, err := js.KeyValue(ctx, source.LeaseBucket())
 	if err != nil {
 		return nil, fmt.Errorf("open bucket %s: %w", source.LeaseBucket(), err)
@@ -56,10 +72,24 @@ func AcquireLease(ctx context.Context, js jetstream.JetStream, source topology.S
 		return l, nil
 	case !errors.Is(err, jetstream.ErrKeyExists):
 		return nil, fmt.Errorf("acquire lease %s: %w", key, topology.Explain(err))
-	case readErr == nil:
-		return nil, fmt.Errorf("lease %s: %w: %s", key, ErrLeaseHeld, holder(e))
+	case readErr != nil:
+		return nil, fmt.Errorf("lease %s: %w: unknown", key, ErrLeaseHeld)
 	}
-	return nil, fmt.Errorf("lease %s: %w: unknown", key, ErrLeaseHeld)
+	if a.silent(e.Revision(), now) {
+		l.rev = e.Revision()
+		if err := l.renew(ctx); err == nil {
+			return l, nil
+		}
+	}
+	return nil, fmt.Errorf("lease %s: %w: %s", key, ErrLeaseHeld, holder(e))
+}
+
+// silent reports whether the key has not been renewed for silence.
+func (a *Applicant) silent(revision uint64, now time.Time) bool {
+	if a.held != revision {
+		a.held, a.since = revision, now
+	}
+	return now.Sub(a.since) >= silence
 }
 
 func holder(e jetstream.KeyValueEntry) string {

@@ -88,7 +88,7 @@ func TestALostAnswerDoesNotCostTheLease(t *testing.T) {
 	t.Run("of a renewal", func(t *testing.T) {
 		t.Parallel()
 		d := &deaf{JetStream: js}
-		l, err := registry.AcquireLease(ctx, d, source, "renewal", "me")
+		l, err := new(registry.Applicant).Acquire(ctx, d, source, "renewal", "me")
 		ok(t, err)
 		d.publish.Store(1)
 		hold(t, l, "renewal", 3)
@@ -97,26 +97,26 @@ func TestALostAnswerDoesNotCostTheLease(t *testing.T) {
 		t.Parallel()
 		d := &deaf{JetStream: js}
 		d.create.Store(1)
-		l, err := registry.AcquireLease(ctx, d, source, "acquisition", "me")
+		l, err := new(registry.Applicant).Acquire(ctx, d, source, "acquisition", "me")
 		ok(t, err)
 		hold(t, l, "acquisition", 1)
 	})
 	t.Run("of the last renewal before it is given back", func(t *testing.T) {
 		t.Parallel()
 		d := &deaf{JetStream: js}
-		l, err := registry.AcquireLease(ctx, d, source, "last", "me")
+		l, err := new(registry.Applicant).Acquire(ctx, d, source, "last", "me")
 		ok(t, err)
 		d.publish.Store(1)
 		hold(t, l, "last", 1)
 	})
 	t.Run("another life of the same name is somebody else", func(t *testing.T) {
 		t.Parallel()
-		was, err := registry.AcquireLease(ctx, js, source, "namesake", "me")
+		was, err := new(registry.Applicant).Acquire(ctx, js, source, "namesake", "me")
 		ok(t, err)
 		ok(t, kv.Purge(ctx, "namesake"))
-		_, err = registry.AcquireLease(ctx, js, source, "namesake", "me")
+		_, err = new(registry.Applicant).Acquire(ctx, js, source, "namesake", "me")
 		ok(t, err)
-		if _, err := registry.AcquireLease(ctx, js, source, "namesake", "me"); !errors.Is(err, registry.ErrLeaseHeld) {
+		if _, err := new(registry.Applicant).Acquire(ctx, js, source, "namesake", "me"); !errors.Is(err, registry.ErrLeaseHeld) {
 			t.Errorf("taken twice: %v", err)
 		}
 		began := time.Now()

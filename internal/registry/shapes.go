@@ -82,9 +82,6 @@ type Subquery struct {
 // ValueSet is the name of the set of values; see topology.ValueSet.
 func (q Subquery) ValueSet() string { return topology.ValueSet(q.Handle, q.Columns) }
 
-// Revision is the record's revision in the bucket.
-func (s *Shape) Revision() uint64 { return s.revision }
-
 // Shapes is the bucket of shapes. Safe for concurrent use.
 type Shapes struct {
 	js     jetstream.JetStream

@@ -31,10 +31,11 @@ type Changes struct {
 }
 
 // OpenChanges starts behind a place. seq is where to begin, as Seek found it in
-// the stream of that epoch; it may be lower. It fails with ErrReplaced if the stream is another one.
-func OpenChanges(ctx context.Context, js jetstream.JetStream, log jetstream.Stream, epoch Epoch, at Place, seq uint64) (*Changes, error) {
+// the stream of that epoch; it may be lower. ahead is how many bytes the server may send in advance: ReadAhead, or a
+// share of it (see Aheads). It fails with ErrReplaced if the stream is another one.
+func OpenChanges(ctx context.Context, js jetstream.JetStream, log jetstream.Stream, epoch Epoch, at Place, seq uint64, ahead int) (*Changes, error) {
 	name := log.CachedInfo().Config.Name
-	r, err := OpenReader(ctx, js, name, seq)
+	r, err := openReader(ctx, js, name, seq, ahead)
 	if err != nil {
 		return nil, err
 	}

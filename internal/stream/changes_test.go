@@ -32,7 +32,7 @@ func (b *bench) changes(at stream.Place, seq uint64) *stream.Changes {
 	b.tb.Helper()
 	info, err := b.stream.Info(b.ctx())
 	ok(b.tb, err)
-	c, err := stream.OpenChanges(b.ctx(), b.js, b.stream, stream.EpochOf(info), at, seq)
+	c, err := stream.OpenChanges(b.ctx(), b.js, b.stream, stream.EpochOf(info), at, seq, stream.ReadAhead)
 	ok(b.tb, err)
 	b.tb.Cleanup(c.Close)
 	return c

@@ -73,7 +73,6 @@ type Assembler struct {
 	parts   bytes.Buffer
 	next    int
 	count   int
-	dropped int
 }
 
 // Add takes the next message as it is stored. It returns the whole message's
@@ -105,16 +104,10 @@ func (a *Assembler) Add(subject string, h nats.Header, data []byte) (whole []byt
 	return whole, true, nil
 }
 
-// Dropped counts the unfinished sets of parts that were dropped.
-func (a *Assembler) Dropped() int { return a.dropped }
-
 // Pending reports whether some parts wait for the rest.
 func (a *Assembler) Pending() bool { return a.next > 0 }
 
 func (a *Assembler) drop() {
-	if a.next > 0 {
-		a.dropped++
-	}
 	a.parts = bytes.Buffer{}
 	a.subject, a.next, a.count = "", 0, 0
 }

@@ -21,9 +21,11 @@ import (
 // message is larger than what it asks for.
 
 const (
-	// pullMessages bounds the messages that come with one request. It is about
-	// memory: a small message takes several times its size.
-	pullMessages = 4096
+	// pullMessages bounds the messages that come with one request, and so does bytesPerMessage, which is how much
+	// of the window there has to be for each. It is about memory: a small message takes several times its size.
+	pullMessages    = 4096
+	bytesPerMessage = 256
+	leastMessages   = 64
 	// pullHeartbeat is how often the server says that a request still stands.
 	pullHeartbeat = 5 * time.Second
 	// pullExpiry is how long a request stands by default.
@@ -34,7 +36,7 @@ const (
 var errNoConsumer = errors.New("the server does not have the consumer any more")
 
 // puller asks a consumer on the server for messages and keeps what has come
-// until it is taken. One request stands at a time, for at most pullMessages
+// until it is taken. One request stands at a time, for at most a number of
 // messages and at most window bytes. The next one follows when it has ended and less
 // than half of that is left to take. A message larger than the window is asked for by itself.
 //
@@ -43,6 +45,7 @@ type puller struct {
 	nc      *nats.Conn
 	subject string // where requests go
 	window  int
+	most    int // messages in a request
 	expiry  time.Duration
 	beat    time.Duration
 	sub     *nats.Subscription
@@ -69,7 +72,7 @@ type request struct {
 func newPuller(js jetstream.JetStream, streamName, consumer string, window int, expiry time.Duration) (*puller, error) {
 	p := &puller{
 		nc: js.Conn(), subject: fmt.Sprintf("%sCONSUMER.MSG.NEXT.%s.%s", apiPrefix(js.Options()), streamName, consumer),
-		window: window, expiry: expiry, beat: min(pullHeartbeat, expiry/2), wake: make(chan struct{}, 1),
+		window: window, most: min(pullMessages, max(window/bytesPerMessage, leastMessages)), expiry: expiry, beat: min(pullHeartbeat, expiry/2), wake: make(chan struct{}, 1),
 	}
 	p.back = p.nc.StatusChanged(nats.CONNECTED, nats.CLOSED)
 	var err error
@@ -153,10 +156,10 @@ func (p *puller) askAgain() {
 
 // askLocked asks for more if no request stands and there is room.
 func (p *puller) askLocked() {
-	if p.err != nil || p.asked.messages > 0 || len(p.queue) > pullMessages/2 || p.bytes > p.window/2 {
+	if p.err != nil || p.asked.messages > 0 || len(p.queue) > p.most/2 || p.bytes > p.window/2 {
 		return
 	}
-	r := request{messages: pullMessages, bytes: p.window}
+	r := request{messages: p.most, bytes: p.window}
 	if p.barren {
 		r = request{messages: 1, any: true}
 	}

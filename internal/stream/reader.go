@@ -37,20 +37,17 @@ type Reader struct {
 	jumps bool   // sequences may jump; see Changes
 }
 
-const (
-	// readAhead is how many bytes of the change log a Reader lets the server send in advance.
-	readAhead = 4 << 20
-	// readAheadOnSubjects is the same for readers of subjects, of which a process has one per partition.
-	readAheadOnSubjects = 1 << 20
-)
-
 // OpenReader starts with the first message that begins at sequence from (at
 // least 1) or later: where that is in the middle of a message's parts, as when
 // the stream has discarded the ones before, the rest of it is passed over.
 // Close it to free its consumer on the server.
 func OpenReader(ctx context.Context, js jetstream.JetStream, streamName string, from uint64) (*Reader, error) {
+	return openReader(ctx, js, streamName, from, ReadAhead)
+}
+
+func openReader(ctx context.Context, js jetstream.JetStream, streamName string, from uint64, ahead int) (*Reader, error) {
 	from = max(from, 1)
-	in, err := openOrdered(ctx, js, streamName, "", from, readAhead)
+	in, err := openOrdered(ctx, js, streamName, "", from, ahead)
 	if err != nil {
 		return nil, fmt.Errorf("read stream %s from %d: %w", streamName, from, err)
 	}

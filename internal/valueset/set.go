@@ -40,18 +40,8 @@ func (s *Set) Add(key string, n int64) {
 	}
 }
 
-// Count is how often the set holds a value.
-func (s *Set) Count(key string) int64 { return s.counts[key] }
-
 // Len is the number of distinct values.
 func (s *Set) Len() int { return len(s.counts) }
-
-// All calls f with every value and its count, in no order.
-func (s *Set) All(f func(key string, count int64)) {
-	for k, c := range s.counts {
-		f(k, c)
-	}
-}
 
 // Deltas are changes of counts, netted by value: none of them is zero.
 type Deltas map[string]int64

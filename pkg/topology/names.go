@@ -241,9 +241,6 @@ func PreparedKey(oid uint32) string { return "prepared." + strconv.FormatUint(ui
 // PreparedKeys matches every PreparedKey.
 const PreparedKeys = "prepared.*"
 
-// PartitionKey is the key of a partition's lease.
-func PartitionKey(p int) string { return "partition." + strconv.Itoa(p) }
-
 // ControlPlane is the subject prefix of the source's request endpoints.
 func (s Source) ControlPlane() string { return "shapebus." + string(s) }
 

@@ -84,7 +84,6 @@ func TestNamesAreStable(t *testing.T) {
 		s.LeaseBucket():                                  "SB-Shop-1-leases",
 		topology.OIDKey(16385):                           "oid.16385",
 		topology.PreparedKey(16385):                      "prepared.16385",
-		topology.PartitionKey(3):                         "partition.3",
 		s.ControlPlane():                                 "shapebus.Shop-1",
 		s.Publication():                                  "shapebus_shop_1_274ed63e", // what Postgres allows without quotes, and no other source has
 		s.Slot() + " (slot)":                             "shapebus_shop_1_274ed63e (slot)",

@@ -94,9 +94,6 @@ func (b *ChangeBuilder) Add(head *change.Fragment, ops *FragmentBuilder) {
 // Len is the size of the message so far in bytes, Fragments their number.
 func (b *ChangeBuilder) Len() int { return len(b.w.b) }
 
-// Fragments is the number of fragments so far.
-func (b *ChangeBuilder) Fragments() int { return b.n }
-
 // Bytes returns the message, valid until the next Add or Reset.
 func (b *ChangeBuilder) Bytes() []byte { return b.w.b }
 

@@ -2,13 +2,15 @@ package consumer
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
 	"time"
 
 	"github.com/shapebus/shapebus/internal/pg"
+	"github.com/shapebus/shapebus/services/consumer/create"
+	"github.com/shapebus/shapebus/services/consumer/follow"
+	"github.com/shapebus/shapebus/services/consumer/live"
 )
 
 // lookSoon has the tables looked at now.
@@ -39,7 +41,7 @@ func (s *session) watchCatalog(ctx context.Context) error {
 			return nil
 		}
 		if err != nil && !failing {
-			s.log.WarnContext(ctx, "cannot look at the tables of shapes; changes of theirs show late", slog.Any("error", err))
+			s.Log.WarnContext(ctx, "cannot look at the tables of shapes; changes of theirs show late", slog.Any("error", err))
 		}
 		failing = err != nil
 	}
@@ -47,7 +49,7 @@ func (s *session) watchCatalog(ctx context.Context) error {
 
 func (s *session) checkTables(ctx context.Context) error {
 	var asked map[uint32]*onTable // shapes that come meanwhile may know more than the answer
-	err := s.onMain(ctx, func(context.Context) error {
+	err := s.OnMain(ctx, func(context.Context) error {
 		asked = s.byTable(0)
 		return nil
 	})
@@ -55,7 +57,7 @@ func (s *session) checkTables(ctx context.Context) error {
 		return err
 	}
 	oids := slices.Collect(maps.Keys(asked))
-	conn, err := s.c.pool.Acquire(ctx)
+	conn, err := s.Postgres.Pool.Acquire(ctx)
 	if err != nil {
 		return err
 	}
@@ -72,7 +74,7 @@ func (s *session) checkTables(ctx context.Context) error {
 	for oid, t := range tables {
 		now[oid] = t.Structure()
 	}
-	return s.onMain(ctx, func(ctx context.Context) error {
+	return s.OnMain(ctx, func(ctx context.Context) error {
 		for oid, on := range asked {
 			if err := s.endChanged(ctx, on, now[oid], tables[oid]); err != nil {
 				return err
@@ -86,8 +88,8 @@ func (s *session) checkTables(ctx context.Context) error {
 
 // onTable is the shapes of one table.
 type onTable struct {
-	begun  []*follower // with the main loop or behind it, in groups
-	parked []*parked   // being created
+	begun  []*follow.Follower // with the main loop or behind it, in groups
+	parked []*create.Parked   // being created
 }
 
 // byTable lists all shapes by the oids of their tables, or those of one table unless it is 0. Inner
@@ -100,25 +102,22 @@ func (s *session) byTable(only uint32) map[uint32]*onTable {
 		}
 		return all[oid]
 	}
-	for oid, t := range s.router.tables {
-		if only == 0 || oid == only {
-			on(oid).begun = slices.Clone(t.shapes.items)
+	if only != 0 {
+		if shapes := s.Router.On(only); len(shapes) > 0 {
+			on(only).begun = shapes
+		}
+	} else {
+		for oid, shapes := range s.Router.All() {
+			on(oid).begun = shapes
 		}
 	}
-	for g := range s.groups {
-		if only != 0 && g.table != only {
-			continue
-		}
-		g.mu.Lock()
-		o := on(g.table)
-		o.begun = slices.AppendSeq(o.begun, maps.Values(g.members))
-		g.mu.Unlock()
+	for oid, members := range s.groups.Members(only) {
+		o := on(oid)
+		o.begun = append(o.begun, members...)
 	}
-	for _, p := range s.parked {
-		if p.table != nil && (only == 0 || p.table.Relation.OID == only) { // else its record cannot be used, and it ends for that
-			o := on(p.table.Relation.OID)
-			o.parked = append(o.parked, p)
-		}
+	for _, p := range s.creator.Creating(only) {
+		o := on(p.Table.Relation.OID)
+		o.parked = append(o.parked, p)
 	}
 	return all
 }
@@ -127,37 +126,69 @@ func (s *session) byTable(only uint32) map[uint32]*onTable {
 // is nil, and structure "", when it is gone. Runs on the main loop.
 func (s *session) endChanged(ctx context.Context, on *onTable, structure string, now *pg.TableInfo) error {
 	for _, f := range on.begun {
-		if f.structure == structure {
+		if f.Structure == structure {
 			continue
 		}
-		if s.live[f.id] != f && !s.hasGrouped(f) {
+		if s.Live[f.ID] != f && !s.inGroup(f) {
 			continue // it has ended meanwhile
 		}
-		if err := s.endRunning(ctx, f.id, tableChanged(f.table, now), true); err != nil {
+		if err := s.EndRunning(ctx, f.ID, live.TableChanged(f.Table, now), true); err != nil {
 			return err
 		}
 	}
 	for _, p := range on.parked {
-		if p.structure == structure || s.parked[p.id] != p {
+		if p.Structure == structure || !s.HeldBy(p.ID, p) {
 			continue
 		}
-		if err := s.stop(ctx, p, tableChanged(p.table, now), true); err != nil {
+		if err := s.creator.Stop(ctx, p, live.TableChanged(p.Table, now), true); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// hasGrouped reports whether a shape is in a group. Runs on the main loop.
-func (s *session) hasGrouped(f *follower) bool {
-	g := s.grouped[f.id]
-	return g != nil && g.handleOf(f.id) == f.handle
+// usedTables are the oids of the tables of all shapes that have not ended. Inner shapes are among them.
+func (s *session) usedTables(ctx context.Context) (map[uint32]bool, error) {
+	used := map[uint32]bool{}
+	err := s.OnMain(ctx, func(context.Context) error {
+		for table := range s.ShapesOn {
+			used[table] = true
+		}
+		return nil
+	})
+	return used, err
 }
 
-// tableChanged says what changed. now is nil when the table is gone.
-func tableChanged(was, now *pg.TableInfo) string {
-	if d := was.Diff(now); d != "" {
-		return d
+// endOnTable ends all shapes of a table.
+func (s *session) endOnTable(ctx context.Context, oid uint32, reason string) error {
+	return s.OnMain(ctx, func(ctx context.Context) error {
+		on := s.byTable(0)[oid]
+		if on == nil {
+			return nil
+		}
+		for _, f := range on.begun {
+			if s.Live[f.ID] == f || s.inGroup(f) {
+				if err := s.EndRunning(ctx, f.ID, reason, true); err != nil {
+					return err
+				}
+			}
+		}
+		for _, k := range on.parked {
+			if s.HeldBy(k.ID, k) {
+				if err := s.creator.Stop(ctx, k, reason, true); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+}
+
+// inGroup reports whether a shape is in a group. Runs on the main loop.
+func (s *session) inGroup(f *follow.Follower) bool {
+	o := s.OwnerOf(f.ID)
+	if _, parked := o.(*create.Parked); o == nil || parked {
+		return false
 	}
-	return fmt.Sprintf("table %s changed", was)
+	return o.Handle(f.ID) == f.Handle
 }

@@ -9,7 +9,12 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/shapebus/shapebus/internal/registry"
+	"github.com/shapebus/shapebus/internal/service"
 	"github.com/shapebus/shapebus/pkg/wire"
+	"github.com/shapebus/shapebus/services/consumer/changelog"
+	"github.com/shapebus/shapebus/services/consumer/create"
+	"github.com/shapebus/shapebus/services/consumer/live"
+	"github.com/shapebus/shapebus/services/consumer/shapelog"
 )
 
 // A partition that was lost comes back in two steps. First its plain shapes
@@ -19,11 +24,11 @@ import (
 
 // takeover is what is known of a partition that can be written again.
 type takeover struct {
-	p        *partition
-	life     *life
+	p        *live.Partition
+	writer   *shapelog.Writer
 	cp       wire.Checkpoint
 	records  []*registry.Shape
-	tails    tails
+	tails    shapelog.Tails
 	entrants []*entrant
 	bad      map[string]error // records that cannot be read, by id
 	done     bool             // the partition is up
@@ -37,27 +42,27 @@ const probeStall = 10 * time.Second
 const lookTime = time.Minute
 
 // bringBack tries until a lost partition can be written again.
-func (s *session) bringBack(ctx context.Context, p *partition) error {
-	for p.pause.waitAtMost(ctx, maxReturn) {
+func (s *session) bringBack(ctx context.Context, p *live.Partition) error {
+	for p.Pause.Wait(ctx) {
 		t, failed := s.lookAt(ctx, p)
-		if failed != nil && (errors.Is(failed, registry.ErrLeaseLost) || s.gone(ctx) != nil) {
-			return ignoreEnd(ctx, failed)
+		if failed != nil && (errors.Is(failed, registry.ErrLeaseLost) || s.Gone(ctx) != nil) {
+			return service.IgnoreEnd(ctx, failed)
 		}
-		err := s.onMain(ctx, func(ctx context.Context) error {
+		err := s.OnMain(ctx, func(ctx context.Context) error {
 			if failed == nil {
 				return s.takeIn(ctx, t)
 			}
-			p.why, p.missed = failed, nil
+			p.Why, p.Missed = failed, nil
 			s.tellDown(ctx)
 			return nil
 		})
 		if err != nil && t != nil {
-			t.life.out.Close()
+			t.writer.Close()
 		}
 		if err != nil || failed == nil {
-			return ignoreOver(ctx, err)
+			return service.IgnoreOver(ctx, err)
 		}
-		s.log.DebugContext(ctx, "the partition is not back yet", slog.Int("partition", p.n), slog.Any("error", failed))
+		s.Log.DebugContext(ctx, "the partition is not back yet", slog.Int("partition", p.N), slog.Any("error", failed))
 	}
 	return nil
 }
@@ -67,13 +72,13 @@ const maxReturn = 5 * time.Second
 
 // lookAt begins to write a lost partition and reads where it and its shapes
 // stand. Until takeIn, nobody else knows of it.
-func (s *session) lookAt(ctx context.Context, p *partition) (t *takeover, err error) {
+func (s *session) lookAt(ctx context.Context, p *live.Partition) (t *takeover, err error) {
 	ctx, cancel := context.WithTimeout(ctx, lookTime)
 	defer cancel()
-	l, err := s.c.openLife(ctx, p.n)
+	l, err := p.Open(ctx)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		if err = s.c.cfg.Source.EnsureShapeLog(ctx, s.js, p.n, s.c.cfg.ShapeLogs); err == nil {
-			l, err = s.c.openLife(ctx, p.n)
+		if err = s.c.cfg.Source.EnsureShapeLog(ctx, s.JS, p.N, s.c.cfg.ShapeLogs); err == nil {
+			l, err = p.Open(ctx)
 		}
 	}
 	if err != nil {
@@ -81,48 +86,48 @@ func (s *session) lookAt(ctx context.Context, p *partition) (t *takeover, err er
 	}
 	defer func() {
 		if err != nil {
-			l.out.Close()
+			l.Close()
 		}
 	}()
 	// A process that slept past its lease must not write behind its successor:
-	// the life goes on from where the stream ended, and after that the lease was still ours.
+	// the writer goes on from where the stream ended, and after that the lease was still ours.
 	if err := s.lease.Verify(ctx); err != nil {
 		return nil, err
 	}
-	t = &takeover{p: p, life: l}
-	if t.cp, _, err = registry.ReadCheckpoint(ctx, s.js, s.c.cfg.Source, p.n); err != nil {
+	t = &takeover{p: p, writer: l}
+	if t.cp, _, err = registry.ReadCheckpoint(ctx, s.JS, s.c.cfg.Source, p.N); err != nil {
 		return nil, err
 	}
-	l.out.SetStall(probeStall)
+	l.SetStall(probeStall)
 	// This shows that the stream can be written, and behind its fence nothing
-	// comes any more that an earlier life had on its way: what is read now is the end.
-	if err := p.checkpointIn(ctx, l, t.cp, nil); err != nil {
+	// comes any more that an earlier writer had on its way: what is read now is the end.
+	if err := p.Checkpoint(ctx, l, t.cp, nil); err != nil {
 		return nil, err
 	}
-	if err := l.flush(ctx); err != nil {
+	if err := l.Flush(ctx); err != nil {
 		return nil, err
 	}
-	l.out.SetStall(s.c.cfg.Stall)
-	p.floor.Store(floorIn(t.cp))
-	err = s.onMain(ctx, func(context.Context) error {
-		p.missed = map[string]registry.Event{}
+	l.SetStall(s.c.cfg.Stall)
+	p.Floor.Store(live.FloorIn(t.cp))
+	err = s.OnMain(ctx, func(context.Context) error {
+		p.Missed = map[string]registry.Event{}
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	if t.records, t.bad, err = s.recordsOf(ctx, p.n); err != nil {
+	if t.records, t.bad, err = s.recordsOf(ctx, p.N); err != nil {
 		return nil, err
 	}
-	t.tails = newTails()
-	if err := readTails(ctx, s.js, s.c.cfg.Source, t.records, &t.tails); err != nil {
+	t.tails = shapelog.NewTails()
+	if err := shapelog.ReadTails(ctx, s.JS, s.c.cfg.Source, t.records, &t.tails); err != nil {
 		return nil, err
 	}
-	t.tails.partitions[p.n] = true
-	if err := s.onMain(ctx, func(ctx context.Context) error { return s.keepNeeded(ctx, t.records, t.tails) }); err != nil {
+	t.tails.Partitions[p.N] = true
+	if err := s.OnMain(ctx, func(ctx context.Context) error { return s.keepNeeded(ctx, t.records, t.tails) }); err != nil {
 		return nil, err
 	}
-	if t.entrants, err = s.entrants(ctx, t.records, t.tails, map[int]wire.Checkpoint{p.n: t.cp}); err != nil {
+	if t.entrants, err = s.entrants(ctx, t.records, t.tails, map[int]wire.Checkpoint{p.N: t.cp}); err != nil {
 		return nil, err
 	}
 	return t, nil
@@ -136,8 +141,8 @@ func (s *session) recordsOf(ctx context.Context, partition int) ([]*registry.Sha
 	byID := map[string]*registry.Shape{}
 	bad := map[string]error{}
 	loaded := false
-	err := s.shapes.Watch(watch, func(e registry.Event) {
-		e = within(e, len(s.parts))
+	err := s.Shapes.Watch(watch, func(e registry.Event) {
+		e = registry.Within(e, len(s.Parts))
 		delete(bad, e.ID)
 		switch {
 		case loaded:
@@ -166,73 +171,64 @@ func (s *session) recordsOf(ctx context.Context, partition int) ([]*registry.Sha
 // takeIn begins to take a partition in. Runs on the main loop.
 func (s *session) takeIn(ctx context.Context, t *takeover) error {
 	p := t.p
-	p.life.Store(t.life)
-	p.phase = catching
-	s.watchLife(ctx, p, t.life)
+	p.Writer.Store(t.writer)
+	p.Phase = live.Catching
+	s.WatchWriter(ctx, p, t.writer)
 	s.watchSets(ctx, t.records, t.tails)
-	q := &pursuit{s: s, back: t, feed: &feed{source: s.c.cfg.Source, relations: s.relations}, router: newRouter()}
+	q := s.creator.NewCatchUp(func(ctx context.Context) error { return s.raise(ctx, t) })
 	for _, e := range t.entrants {
-		delete(s.finished, e.rec.Handle)
+		delete(s.Finished, e.rec.Handle)
 		if e.f == nil {
 			continue
 		}
-		e.f.life = t.life
+		e.f.Writer = t.writer
 		if e.course == courseGroup {
 			from := e.at
 			if len(e.put) > 0 {
 				from-- // what is aside is written at e.at
 			}
-			s.sets.rewind(e.f.handle, from, e.tail.Committed)
+			s.Sets.Rewind(e.f.Handle, from, e.tail.Committed)
 			continue
 		}
 		if s.superseded(e) {
 			continue
 		}
-		s.noteMarkers(e.f) // what it catches up with is noted again, as far as it was before
-		k := s.newParked(ctx, e.rec, e.tail)
-		k.behind, k.from, k.f = true, place{e.f.after + 1, t.cp.Seq + 1}, e.f
-		s.parked[k.id] = k
-		q.members = append(q.members, k)
-		q.router.add(e.f)
+		s.NoteMarkers(e.f) // what it catches up with is noted again, as far as it was before
+		q.TakeBack(ctx, e.rec, e.tail, e.f, changelog.Place{LSN: e.f.After + 1, Seq: t.cp.Seq + 1})
 	}
-	s.countParked()
-	s.group.Go(func() error { return ignoreEnd(ctx, s.comeBack(ctx, q)) })
+	s.Tasks.Go(func() error { return service.IgnoreEnd(ctx, s.comeBack(ctx, t, q)) })
 	return nil
 }
 
 // superseded reports whether a shape has got another life, or none, since its
 // record was read. What that means is in the partition's missed records. Runs on the main loop.
 func (s *session) superseded(e *entrant) bool {
-	if s.live[e.rec.ID] != nil || s.parked[e.rec.ID] != nil || s.grouped[e.rec.ID] != nil {
+	if s.Live[e.rec.ID] != nil || s.OwnerOf(e.rec.ID) != nil {
 		return true
 	}
-	return e.course != courseEnd && s.records[e.rec.ID].handle != e.rec.Handle
+	return e.course != courseEnd && s.Records[e.rec.ID].Handle != e.rec.Handle
 }
 
 // comeBack takes a partition's plain shapes to the main loop, and the others
 // behind them. Not on the main loop.
-func (s *session) comeBack(ctx context.Context, q *pursuit) error {
-	t := q.back
-	if len(q.members) > 0 {
-		err := q.run(ctx, false)
-		if _, ok := errors.AsType[*final](err); ok { // no shape can go on
-			for _, p := range q.members {
-				q.router.remove(p.f)
-			}
-			err = settleAll(ctx, q.members, err)
+func (s *session) comeBack(ctx context.Context, t *takeover, q *create.CatchUp) error {
+	if len(q.Members) > 0 {
+		err := q.Run(ctx, false)
+		if _, ok := errors.AsType[*live.FinalError](err); ok { // no shape can go on
+			err = q.Settle(ctx, err)
 		}
 		switch {
-		case ctx.Err() != nil || isLost(err) || t.life.over():
-			return ignoreLost(err)
-		case err != nil && s.gone(ctx) != nil:
+		case ctx.Err() != nil || shapelog.IsLost(err) || t.writer.Over():
+			return shapelog.IgnoreLost(err)
+		case err != nil && s.Gone(ctx) != nil:
 			return err
 		case err != nil:
-			t.life.kill(err) // and the next attempt begins from the start
+			t.writer.Kill(err) // and the next attempt begins from the start
 			return nil
 		}
 	}
-	return ignoreOver(ctx, s.onMain(ctx, func(ctx context.Context) error {
-		if t.done || t.p.life.Load() != t.life {
+	return service.IgnoreOver(ctx, s.OnMain(ctx, func(ctx context.Context) error {
+		if t.done || t.p.Writer.Load() != t.writer {
 			return nil
 		}
 		return s.raise(ctx, t)
@@ -244,9 +240,9 @@ func (s *session) comeBack(ctx context.Context, q *pursuit) error {
 func (s *session) raise(ctx context.Context, t *takeover) error {
 	p := t.p
 	t.done = true
-	missed := p.missed
-	waited := time.Since(p.since)
-	p.phase, p.why, p.since, p.missed = up, nil, time.Now(), nil
+	missed := p.Missed
+	waited := time.Since(p.Since)
+	p.Phase, p.Why, p.Since, p.Missed = live.Up, nil, time.Now(), nil
 	var outers []*entrant
 	for _, e := range t.entrants {
 		if e.course == courseFollow || s.superseded(e) {
@@ -259,7 +255,7 @@ func (s *session) raise(ctx context.Context, t *takeover) error {
 	if err := s.resume(ctx, outers); err != nil {
 		return err
 	}
-	if err := s.endUnreadable(ctx, []*partition{p}, t.bad); err != nil {
+	if err := s.endUnreadable(ctx, []*live.Partition{p}, t.bad); err != nil {
 		return err
 	}
 	for _, e := range missed {
@@ -267,8 +263,8 @@ func (s *session) raise(ctx context.Context, t *takeover) error {
 			return err
 		}
 	}
-	s.saved = [2]place{} // so that a checkpoint is written soon
-	s.log.InfoContext(ctx, "the partition is back", slog.Int("partition", p.n), slog.Int("shapes", len(t.records)), slog.Duration("after", waited))
+	s.Saved = [2]changelog.Place{} // so that a checkpoint is written soon
+	s.Log.InfoContext(ctx, "the partition is back", slog.Int("partition", p.N), slog.Int("shapes", len(t.records)), slog.Duration("after", waited))
 	s.tellDown(ctx)
 	return nil
 }
@@ -277,19 +273,19 @@ func (s *session) raise(ctx context.Context, t *takeover) error {
 // partition is not up. handle is that of the life that runs, if any. Runs on the main loop.
 func (s *session) missedBy(e registry.Event, handle string) bool {
 	if e.Shape == nil {
-		for _, p := range s.parts {
-			if p.missed != nil {
-				p.missed[e.ID] = e
+		for _, p := range s.Parts {
+			if p.Missed != nil {
+				p.Missed[e.ID] = e
 			}
 		}
 		return false
 	}
-	p := s.parts[e.Shape.Partition]
-	if p.phase == up || handle != "" {
+	p := s.Parts[e.Shape.Partition]
+	if p.Phase == live.Up || handle != "" {
 		return false
 	}
-	if p.missed != nil {
-		p.missed[e.ID] = e
+	if p.Missed != nil {
+		p.Missed[e.ID] = e
 	}
 	return true
 }
@@ -297,28 +293,28 @@ func (s *session) missedBy(e registry.Event, handle string) bool {
 // openParts begins to write the streams of all partitions that can be written.
 // It fails if there is none.
 func (s *session) openParts(ctx context.Context) error {
-	errs := make([]error, len(s.parts))
+	errs := make([]error, len(s.Parts))
 	done := make(chan struct{})
-	for i, p := range s.parts {
+	for i, p := range s.Parts {
 		go func() {
 			defer func() { done <- struct{}{} }()
-			var l *life
-			if l, errs[i] = s.c.openLife(ctx, p.n); errs[i] == nil {
-				p.life.Store(l)
+			var l *shapelog.Writer
+			if l, errs[i] = p.Open(ctx); errs[i] == nil {
+				p.Writer.Store(l)
 			}
 		}()
 	}
-	for range s.parts {
+	for range s.Parts {
 		<-done
 	}
 	opened := 0
-	for i, p := range s.parts {
-		if p.why = errs[i]; p.why == nil {
+	for i, p := range s.Parts {
+		if p.Why = errs[i]; p.Why == nil {
 			opened++
 		}
 	}
 	if opened == 0 {
 		return errs[0]
 	}
-	return s.gone(ctx)
+	return s.Gone(ctx)
 }

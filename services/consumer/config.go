@@ -1,21 +1,20 @@
 package consumer
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
-	"os"
-	"sync/atomic"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/nats-io/nats.go"
 
+	"github.com/shapebus/shapebus/internal/failpoint"
 	"github.com/shapebus/shapebus/internal/registry"
+	"github.com/shapebus/shapebus/internal/service"
 	"github.com/shapebus/shapebus/pkg/topology"
+	"github.com/shapebus/shapebus/services/consumer/group"
+	"github.com/shapebus/shapebus/services/consumer/live"
+	"github.com/shapebus/shapebus/services/consumer/tables"
 )
 
 // Config is what a consumer needs. Zero values mean the defaults.
@@ -48,7 +47,7 @@ type Config struct {
 	Log  *slog.Logger // default: none
 
 	// Failpoint, if not nil, is called at named points; crash tests die there.
-	Failpoint func(name string)
+	Failpoint func(failpoint.Point)
 }
 
 // Consumer is one process's part in filling shape logs. See New.
@@ -56,42 +55,17 @@ type Consumer struct {
 	cfg   Config
 	log   *slog.Logger
 	ready chan struct{}
-	stats stats
+	stats live.Stats
+	down  downs
+	harm  tables.Harm
 
 	// Set by Run before anything uses them.
-	pgConfig *pgx.ConnConfig
-	pool     *pgxpool.Pool
-	unitPool *pgxpool.Pool // for the snapshots of units; see unitConn
-	shapes   *registry.Shapes
-	tables   *registry.PreparedTables
+	pg     *live.Postgres
+	conns  *group.Conns
+	shapes *registry.Shapes
+	tables *tables.Preparer
 
-	units, firstUnits *ladder // who may take a connection from unitPool
-
-	nudging chan struct{} // has room for one who writes a barrier over a connection of its own
-}
-
-// stats are counters for metrics; safe for concurrent use.
-type stats struct {
-	Owner     atomic.Bool
-	Messages  atomic.Int64 // change log messages read by the main loop
-	Ops       atomic.Int64 // ops routed
-	Appended  atomic.Int64 // shape log messages appended
-	Bytes     atomic.Int64 // of them
-	Retries   atomic.Int64 // sessions that ended in an error
-	Applied   atomic.Uint64
-	Unread    atomic.Uint64
-	Live      atomic.Int64
-	Parked    atomic.Int64
-	Dropped   atomic.Int64 // unfinished messages dropped
-	Units     atomic.Int64 // opened
-	Voids     atomic.Int64 // logs whose open end was made void
-	Restated  atomic.Int64 // rows read because their membership changed
-	Values    atomic.Int64 // in value sets
-	Drops     atomic.Int64 // partitions lost
-	Poison    atomic.Int64 // stored messages that cannot be understood
-	Down      downs
-	Harm      harmNow
-	LastError atomic.Value // string
+	applicant registry.Applicant // for the lease; Run's
 }
 
 // New checks the configuration and does nothing else.
@@ -108,45 +82,32 @@ func New(cfg Config) (*Consumer, error) {
 	if cfg.Partitions < 0 || cfg.Partitions > 256 {
 		return nil, fmt.Errorf("consumer: %d partitions; want 1 to 256", cfg.Partitions)
 	}
-	def(&cfg.Publication, cfg.Source.Publication())
-	def(&cfg.Slot, cfg.Source.Slot())
-	def(&cfg.Partitions, 8)
-	def(&cfg.Snapshots, 4)
-	def(&cfg.SnapshotBytes, 256<<10)
-	def(&cfg.WindowBytes, 1<<20)
-	def(&cfg.Stall, 3*time.Second)
-	def(&cfg.PendingBytes, 2<<20)
-	def(&cfg.RecentBytes, 2<<20)
-	def(&cfg.Checkpoint, time.Second)
-	def(&cfg.CatalogInterval, 5*time.Second)
-	def(&cfg.Retention, 24*time.Hour)
-	def(&cfg.LockTimeout, 5*time.Second)
-	def(&cfg.Nudge, 3*time.Second)
-	def(&cfg.InnerGrace, 30*time.Second)
-	def(&cfg.TableGrace, time.Hour)
-	def(&cfg.SyncInterval, 130*time.Second)
-	if cfg.Name == "" {
-		host, err := os.Hostname()
-		if err != nil {
-			host = "unknown"
-		}
-		cfg.Name = fmt.Sprintf("%s-%d-%04x", host, os.Getpid(), rand.Uint32()&0xffff)
-	}
+	service.Default(&cfg.Publication, cfg.Source.Publication())
+	service.Default(&cfg.Slot, cfg.Source.Slot())
+	service.Default(&cfg.Partitions, 8)
+	service.Default(&cfg.Snapshots, 4)
+	service.Default(&cfg.SnapshotBytes, 256<<10)
+	service.Default(&cfg.WindowBytes, 1<<20)
+	service.Default(&cfg.Stall, 3*time.Second)
+	service.Default(&cfg.PendingBytes, 2<<20)
+	service.Default(&cfg.RecentBytes, 2<<20)
+	service.Default(&cfg.Checkpoint, time.Second)
+	service.Default(&cfg.CatalogInterval, 5*time.Second)
+	service.Default(&cfg.Retention, 24*time.Hour)
+	service.Default(&cfg.LockTimeout, 5*time.Second)
+	service.Default(&cfg.Nudge, 3*time.Second)
+	service.Default(&cfg.InnerGrace, 30*time.Second)
+	service.Default(&cfg.TableGrace, time.Hour)
+	service.Default(&cfg.SyncInterval, 130*time.Second)
+	service.Default(&cfg.Name, service.ProcessName())
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	if cfg.Failpoint == nil {
-		cfg.Failpoint = func(string) {}
+		cfg.Failpoint = failpoint.Never
 	}
 	log := cfg.Log.With(slog.String("service", "consumer"), slog.String("source", string(cfg.Source)))
-	return &Consumer{cfg: cfg, log: log, ready: make(chan struct{}), units: newLadder(maxUnits), firstUnits: newLadder(maxFirstUnits), nudging: make(chan struct{}, 1)}, nil
-}
-
-func def[T comparable](field *T, value T) {
-	var zero T
-	if *field == zero {
-		*field = value
-	}
+	return &Consumer{cfg: cfg, log: log, ready: make(chan struct{})}, nil
 }
 
 // Ready is closed once the control plane answers.
@@ -164,7 +125,6 @@ type Status struct {
 	Appended   int64 // shape log messages
 	AppendedB  int64 // bytes of them
 	Retries    int64
-	Dropped    int64
 	Units      int64 // opened for shapes with subqueries
 	Voids      int64 // logs of which an unfinished unit or transaction was made void
 	Restated   int64 // rows read back because their membership may have changed
@@ -179,44 +139,11 @@ type Status struct {
 
 // Status returns the present figures. It is cheap.
 func (c *Consumer) Status() Status {
-	last, _ := c.stats.LastError.Load().(string)
 	return Status{
 		Owner: c.stats.Owner.Load(), Applied: c.stats.Applied.Load(), Unread: c.stats.Unread.Load(),
 		Live: c.stats.Live.Load(), Parked: c.stats.Parked.Load(), Messages: c.stats.Messages.Load(), Ops: c.stats.Ops.Load(),
 		Appended: c.stats.Appended.Load(), AppendedB: c.stats.Bytes.Load(), Retries: c.stats.Retries.Load(),
-		Dropped: c.stats.Dropped.Load(), Units: c.stats.Units.Load(), Voids: c.stats.Voids.Load(), Restated: c.stats.Restated.Load(), Values: c.stats.Values.Load(), LastError: last, Partitions: c.cfg.Partitions,
-		Poison: c.stats.Poison.Load(), Drops: c.stats.Drops.Load(), Down: c.stats.Down.get(), Harm: c.stats.Harm.get(),
+		Units: c.stats.Units.Load(), Voids: c.stats.Voids.Load(), Restated: c.stats.Restated.Load(), Values: c.stats.Values.Load(), LastError: c.stats.Last(), Partitions: c.cfg.Partitions,
+		Poison: c.stats.Poison.Load(), Drops: c.stats.Drops.Load(), Down: c.down.get(), Harm: c.harm.Get(),
 	}
 }
-
-// backoff is a jittered, growing pause between attempts.
-type backoff struct{ next time.Duration }
-
-const (
-	firstPause = 100 * time.Millisecond
-	maxPause   = 10 * time.Second
-)
-
-// wait pauses, longer each time, or until ctx ends.
-func (b *backoff) wait(ctx context.Context) {
-	if b.next == 0 {
-		b.next = firstPause
-	}
-	t := time.NewTimer(b.next/2 + rand.N(b.next))
-	defer t.Stop()
-	b.next = min(2*b.next, maxPause)
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-	}
-}
-
-// waitAtMost is wait with a bound on how long the pause grows. It reports
-// whether ctx goes on.
-func (b *backoff) waitAtMost(ctx context.Context, most time.Duration) bool {
-	b.next = min(b.next, most*2/3)
-	b.wait(ctx)
-	return ctx.Err() == nil
-}
-
-func (b *backoff) reset() { b.next = 0 }

@@ -7,6 +7,8 @@ import (
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/control"
 	"github.com/shapebus/shapebus/pkg/wire"
+	"github.com/shapebus/shapebus/services/consumer/live"
+	"github.com/shapebus/shapebus/services/consumer/shapelog"
 )
 
 // course is how a shape goes on when its partition is taken over.
@@ -27,7 +29,7 @@ type standing struct {
 	rec    *registry.Shape
 	tail   wire.Tail
 	cp     wire.Checkpoint // of its partition
-	parked parkedPlaces    // of cp, by handle; nil where there is no need to look them up for many shapes
+	parked shapelog.Parked // of cp, by handle; nil where there is no need to look them up for many shapes
 	other  string          // why the shape is of another history, whose LSNs mean nothing here
 	bad    error           // the tail cannot be read
 }
@@ -49,7 +51,7 @@ func (s standing) route() route {
 	case s.bad != nil && rec.State == control.StateEnded: // readers find the reason in its record
 		return route{}
 	case s.bad != nil && rec.State == control.StateDeleting:
-		return end(reasonDeleted)
+		return end(live.ReasonDeleted)
 	case s.bad != nil:
 		return end(fmt.Sprintf("the end of the shape's log cannot be read (%v); create it again", s.bad))
 	case rec.State == control.StateEnded && tail.Ended:
@@ -83,7 +85,7 @@ func (s standing) route() route {
 // place finds where the log of a shape with subqueries stands.
 func (s standing) place() (at change.LSN, aside string, ok bool) {
 	if s.parked == nil {
-		s.parked = placesIn(&s.cp)
+		s.parked = shapelog.ParkedIn(&s.cp)
 	}
-	return placeOf(s.rec, s.rec.State == control.StateLive, s.tail, change.LSN(s.cp.LSN), s.parked)
+	return shapelog.PlaceOf(s.rec, s.rec.State == control.StateLive, s.tail, change.LSN(s.cp.LSN), s.parked)
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/control"
 	"github.com/shapebus/shapebus/pkg/wire"
+	"github.com/shapebus/shapebus/services/consumer/live"
 )
 
 func TestHowAShapeGoesOnWhenItsPartitionIsTakenOver(t *testing.T) {
@@ -39,7 +40,7 @@ func TestHowAShapeGoesOnWhenItsPartitionIsTakenOver(t *testing.T) {
 		{"one whose checkpoint is gone catches up", standing{rec: plain(control.StateLive), tail: began, cp: wire.Checkpoint{LSN: 40}}, route{course: courseUncover}},
 		{"a new shape begins", standing{rec: plain(control.StateCreating), cp: cp}, route{course: courseCreate}},
 		{"a shape with its rows catches up", standing{rec: plain(control.StateCreating), tail: began, cp: cp}, route{course: courseCreate}},
-		{"a shape that is to go ends", standing{rec: plain(control.StateDeleting), tail: began, cp: cp}, route{course: courseEnd, reason: reasonDeleted}},
+		{"a shape that is to go ends", standing{rec: plain(control.StateDeleting), tail: began, cp: cp}, route{course: courseEnd, reason: live.ReasonDeleted}},
 		{"a last word without the record's end is completed", standing{rec: plain(control.StateLive), tail: wire.Tail{Began: true, Ended: true}, cp: cp}, route{course: courseEnd, reason: "the shape had ended before a restart"}},
 		{"a record's end without a last word is completed", standing{rec: plain(control.StateEnded), tail: began, cp: cp}, route{course: courseEnd, reason: "why"}},
 		{"what has ended stays so", standing{rec: plain(control.StateEnded), tail: wire.Tail{Ended: true}, cp: cp}, route{}},
@@ -50,7 +51,7 @@ func TestHowAShapeGoesOnWhenItsPartitionIsTakenOver(t *testing.T) {
 		{"one that is being created, at its marker", standing{rec: outer(control.StateCreating), tail: at(110, ""), cp: cp}, route{course: courseGroup, at: 110}},
 		{"an outer shape without a place ends", standing{rec: outer(control.StateCreating), tail: began}, route{course: courseEnd, reason: reasonLost}},
 		{"an outer shape whose log is gone ends", standing{rec: outer(control.StateLive), cp: cp}, route{course: courseEnd, reason: reasonLost}},
-		{"a shape that is to go ends whatever its log's end is", standing{rec: plain(control.StateDeleting), bad: errors.New("x"), cp: cp}, route{course: courseEnd, reason: reasonDeleted}},
+		{"a shape that is to go ends whatever its log's end is", standing{rec: plain(control.StateDeleting), bad: errors.New("x"), cp: cp}, route{course: courseEnd, reason: live.ReasonDeleted}},
 		{"what has ended stays so whatever its log's end is", standing{rec: plain(control.StateEnded), bad: errors.New("x"), cp: cp}, route{}},
 	}
 	for _, test := range tests {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/shapebus/shapebus/internal/pg"
+	"github.com/shapebus/shapebus/internal/service"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/wire"
 )
@@ -16,6 +17,9 @@ import (
 const (
 	lookPatience = time.Second
 	lookPause    = 10 * time.Second
+	// The pauses between looks whether a transaction is visible.
+	behindFirst = time.Millisecond
+	behindLast  = 100 * time.Millisecond
 )
 
 // describedAgain looks at a table that Postgres has described again as it was: something about it
@@ -39,7 +43,7 @@ func (s *session) describedAgain(ctx context.Context, c wire.Control) error {
 	now, at, err := s.lookBehind(looking, c)
 	if err != nil {
 		if ctx.Err() == nil {
-			s.log.WarnContext(ctx, "cannot look at a table that may have changed; a change of it shows late", slog.Uint64("oid", uint64(c.OID)), slog.Any("error", err))
+			s.Log.WarnContext(ctx, "cannot look at a table that may have changed; a change of it shows late", slog.Uint64("oid", uint64(c.OID)), slog.Any("error", err))
 		}
 		s.blind = time.Now()
 		s.lookSoon()
@@ -58,12 +62,12 @@ func (s *session) describedAgain(ctx context.Context, c wire.Control) error {
 
 // lookBehind reads a table as it is at an LSN or later, behind the transaction that described it; nil when it is gone.
 func (s *session) lookBehind(ctx context.Context, c wire.Control) (*pg.TableInfo, change.LSN, error) {
-	conn, err := s.c.pool.Acquire(ctx)
+	conn, err := s.Postgres.Pool.Acquire(ctx)
 	if err != nil {
 		return nil, 0, err
 	}
 	defer conn.Release()
-	for look := firstLook; ; look = min(2*look, lastLook) {
+	for look := behindFirst; ; look = min(2*look, behindLast) {
 		snap, err := pg.CurrentSnapshot(ctx, conn.Conn())
 		if err != nil {
 			return nil, 0, err
@@ -72,7 +76,7 @@ func (s *session) lookBehind(ctx context.Context, c wire.Control) (*pg.TableInfo
 			tables, err := pg.LookupTables(ctx, conn.Conn(), []uint32{c.OID}, s.c.cfg.Publication)
 			return tables[c.OID], snap.LSN, err
 		}
-		waitFor(ctx, look) // a commit is in the change log before it is visible
+		service.WaitFor(ctx, look) // a commit is in the change log before it is visible
 		if ctx.Err() != nil {
 			return nil, 0, fmt.Errorf("transaction %d is not visible yet: %w", c.XID, ctx.Err())
 		}

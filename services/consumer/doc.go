@@ -2,21 +2,31 @@
 // snapshots, routes every op by table and predicate, appends fragment by
 // fragment with commit markers, and serves the control plane.
 //
-// A row's way through the files: reader (session.go) → message (feed.go) →
-// router.go, which asks package filter → shape.go → partition.go. A shape's way:
-// create.go → batch.go → snapshot.go → catchup.go → the main loop.
+// It is made of rooms, which architecture_test.go lists with the directions between them:
+//
+//	changelog   reading the change log
+//	live        the main loop: live shapes, checkpoints, who holds which shape
+//	follow      what becomes of a change in a shape's log; pure
+//	shapelog    one shape's log
+//	valuesets   what inner shapes select
+//	create      shapes that are being created
+//	group       shapes with subqueries, behind the main loop
+//	plane       the control plane
+//	tables      tables made ready for shapes, and given back
+//	filter      finds the shapes that a change may concern; pure
+//	reconcile   what is written while value sets change; pure
+//
+// A row's way is changelog → live → follow → shapelog; a new shape's is plane → create → live.
+// What is left here takes the lease (run.go), wires the rooms (session.go), finds out how shapes go on
+// (recover.go, course.go, takein.go, comeback.go) and looks after the catalog.
 //
 // # Who owns what
 //
 // One process at a time holds the source's lease and writes; others wait for
 // it and serve the control plane. Within the process one goroutine, the main
-// loop in session.go, owns the live shapes. A shape that is being created is
-// parked: it waits (create.go) and then belongs to a batch (batch.go) of shapes
-// of its table, with a goroutine that takes them all to the main loop. A shape
-// with many rows does not hold up its batch: those before it go on, those behind
-// it go into another one.
+// loop, owns the live shapes; every other shape has an owner (live.Owner).
 //
-// A partition whose stream cannot be written leaves the session (drop.go): its
+// A partition whose stream cannot be written leaves the session (live/drop.go): its
 // shapes stop where they are. When it can be written again it comes back
 // (comeback.go). How a shape goes on then is decided as at a start (course.go,
 // takein.go), which is the same for all partitions at once.
@@ -26,7 +36,7 @@
 //  1. the shape's record (registry): where its creation starts to read the
 //     change log, and what its snapshot sees. A crash after it: the log is
 //     empty, so the successor takes a new snapshot. It is written once the change log has shown
-//     that it goes on with what the snapshot saw (proof.go): a log that has begun needs no proof.
+//     that it goes on with what the snapshot saw (changelog/proof.go): a log that has begun needs no proof.
 //  2. segment messages, then the log's first entry, which refers to them. A
 //     crash before that entry leaves a segment nobody refers to; the successor
 //     writes another and purges it. A crash after it: the successor goes on
@@ -48,11 +58,11 @@
 // successor to do the rest, and the control plane not to hand it out. The lease is given
 // back last, when a last checkpoint is stored and the appenders are closed.
 //
-// A shape with subqueries leaves the main loop in a group (group.go) whenever
+// A shape with subqueries leaves the main loop in a group (package group) whenever
 // a set that it depends on may change. For it, between 3 and 4:
 //
 //	3a. entries of a unit, without a marker. A crash after some: the successor
-//	   writes a void entry and begins the unit's first transaction anew, at a
+//	   writes a void entry and begins again with the unit's first transaction, at a
 //	   snapshot of its own.
 //	3b. the unit's marker, whose tail names what was put aside. A crash after it:
 //	   the successor goes on with that, behind the unit's barrier.

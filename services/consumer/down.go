@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/shapebus/shapebus/internal/registry"
+	"github.com/shapebus/shapebus/services/consumer/live"
 )
 
 // Down is a partition that cannot be written at present.
@@ -39,24 +40,24 @@ func (d *downs) has(partition int) bool {
 // way of the registry, for whoever answers requests. Runs on the main loop.
 func (s *session) tellDown(ctx context.Context) {
 	var list []Down
-	for _, p := range s.parts {
-		if p.phase != up && p.why != nil {
-			list = append(list, Down{p.n, p.since, p.why.Error()})
+	for _, p := range s.Parts {
+		if p.Phase != live.Up && p.Why != nil {
+			list = append(list, Down{p.N, p.Since, p.Why.Error()})
 		}
 	}
-	d := &s.c.stats.Down
+	d := &s.c.down
 	d.mu.Lock()
 	d.list = list
 	d.mu.Unlock()
-	s.group.Go(func() error {
+	s.Tasks.Go(func() error {
 		d.tells.Lock()
 		defer d.tells.Unlock()
 		var troubles []registry.Trouble
 		for _, t := range d.get() {
 			troubles = append(troubles, registry.Trouble(t))
 		}
-		if err := registry.PutTroubles(ctx, s.js, s.c.cfg.Source, troubles); err != nil && ctx.Err() == nil {
-			s.log.WarnContext(ctx, "which partitions are down is not stored; shapebus status may not show it", slog.Any("error", err))
+		if err := registry.PutTroubles(ctx, s.JS, s.c.cfg.Source, troubles); err != nil && ctx.Err() == nil {
+			s.Log.WarnContext(ctx, "which partitions are down is not stored; shapebus status may not show it", slog.Any("error", err))
 		}
 		return nil
 	})

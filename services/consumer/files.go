@@ -10,7 +10,9 @@ import (
 
 	"github.com/shapebus/shapebus/internal/pg"
 	"github.com/shapebus/shapebus/internal/registry"
+	"github.com/shapebus/shapebus/internal/service"
 	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/services/consumer/follow"
 )
 
 // Postgres tells nobody of the TRUNCATE of a partition, only its file changes. The TRUNCATE of the whole
@@ -44,12 +46,6 @@ func (t truncations) explain(table uint32) func(xid string) bool {
 // barrierPatience bounds the wait for a barrier, in case the change log has lost it.
 const barrierPatience = time.Minute
 
-// hasOtherFiles reports whether a look at the catalog, from at or later, found other files than the shape
-// knows. Runs on the main loop.
-func (s *follower) hasOtherFiles(now *pg.TableInfo, at change.LSN) bool {
-	return at >= s.filesAt && s.files.DiffFiles(now, never) != ""
-}
-
 // moved returns those tables of whose leaves some shape knows other files. Runs on the main loop.
 func moved(asked map[uint32]*onTable, tables map[uint32]*pg.TableInfo, at change.LSN) []*pg.TableInfo {
 	var all []*pg.TableInfo
@@ -58,14 +54,12 @@ func moved(asked map[uint32]*onTable, tables map[uint32]*pg.TableInfo, at change
 		if now == nil || len(now.Partitions) == 0 {
 			continue
 		}
-		if slices.ContainsFunc(on.begun, func(f *follower) bool { return f.hasOtherFiles(now, at) }) {
+		if slices.ContainsFunc(on.begun, func(f *follow.Follower) bool { return f.HasOtherFiles(now, at) }) {
 			all = append(all, now)
 		}
 	}
 	return all
 }
-
-func never(string) bool { return false }
 
 // judgeFiles ends the shapes of tables with files that nothing explains, once the main loop has
 // read what was committed before the tables were looked at. It returns at once; one judgement is
@@ -75,12 +69,12 @@ func (s *session) judgeFiles(tables []*pg.TableInfo, at change.LSN) {
 		return
 	}
 	s.judging = true
-	s.group.Go(func() error {
-		err := s.passed(s.ctx)
-		if err != nil && s.ctx.Err() == nil {
-			s.log.WarnContext(s.ctx, "cannot tell yet whether partitions were truncated; it is tried again", slog.Any("error", err))
+	s.Tasks.Go(func() error {
+		err := s.passed(s.Ctx)
+		if err != nil && s.Ctx.Err() == nil {
+			s.Log.WarnContext(s.Ctx, "cannot tell yet whether partitions were truncated; it is tried again", slog.Any("error", err))
 		}
-		return ignoreOver(s.ctx, s.onMain(s.ctx, func(ctx context.Context) error {
+		return service.IgnoreOver(s.Ctx, s.OnMain(s.Ctx, func(ctx context.Context) error {
 			s.judging = false
 			if err != nil {
 				return nil //nolint:nilerr // logged above
@@ -101,9 +95,9 @@ func (s *session) judgeFiles(tables []*pg.TableInfo, at change.LSN) {
 // passed waits until the main loop has read everything that is committed now.
 func (s *session) passed(ctx context.Context) error {
 	id, read := "", make(chan struct{})
-	err := s.onMain(ctx, func(context.Context) error {
+	err := s.OnMain(ctx, func(context.Context) error {
 		s.lastBarrier++
-		id = fmt.Sprintf("files/%d/%d", s.began, s.lastBarrier)
+		id = fmt.Sprintf("files/%d/%d", s.Began, s.lastBarrier)
 		s.barriers[id] = read
 		return nil
 	})
@@ -111,9 +105,9 @@ func (s *session) passed(ctx context.Context) error {
 		return err
 	}
 	defer func() {
-		_ = s.onMain(ctx, func(context.Context) error { delete(s.barriers, id); return nil }) // else the session is over
+		_ = s.OnMain(ctx, func(context.Context) error { delete(s.barriers, id); return nil }) // else the session is over
 	}()
-	if err := s.barrier(ctx, id); err != nil {
+	if err := s.Barrier(ctx, id); err != nil {
 		return err
 	}
 	limit := time.NewTimer(barrierPatience)
@@ -141,18 +135,18 @@ func (s *session) barrierRead(payload string) {
 func (s *session) judgeTable(ctx context.Context, on *onTable, now *pg.TableInfo, at change.LSN) error {
 	structure := now.Structure()
 	for _, f := range on.begun {
-		if f.structure != structure || s.live[f.id] != f && !s.hasGrouped(f) || !f.hasOtherFiles(now, at) {
+		if f.Structure != structure || s.Live[f.ID] != f && !s.inGroup(f) || !f.HasOtherFiles(now, at) {
 			continue
 		}
-		if reason := f.files.DiffFiles(now, s.truncations.explain(now.Relation.OID)); reason != "" {
-			if err := s.endRunning(ctx, f.id, reason, true); err != nil {
+		if reason := f.Files.DiffFiles(now, s.truncations.explain(now.Relation.OID)); reason != "" {
+			if err := s.EndRunning(ctx, f.ID, reason, true); err != nil {
 				return err
 			}
 			continue
 		}
-		f.files, f.filesAt = now, at
-		s.group.Go(func() error { // a start that knows the old files only would end the shape
-			return ignoreEnd(s.ctx, s.state(s.ctx, f.id, f.handle, func(r *registry.Shape) { r.Table = now }))
+		f.Files, f.FilesAt = now, at
+		s.Tasks.Go(func() error { // a start that knows the old files only would end the shape
+			return service.IgnoreEnd(s.Ctx, s.ChangeRecord(s.Ctx, f.ID, f.Handle, func(r *registry.Shape) { r.Table = now }))
 		})
 	}
 	return nil

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -14,10 +13,16 @@ import (
 
 	"github.com/shapebus/shapebus/internal/pg"
 	"github.com/shapebus/shapebus/internal/registry"
-	"github.com/shapebus/shapebus/internal/stream"
-	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/internal/service"
 	"github.com/shapebus/shapebus/pkg/topology"
-	"github.com/shapebus/shapebus/pkg/wire"
+	"github.com/shapebus/shapebus/services/consumer/changelog"
+	"github.com/shapebus/shapebus/services/consumer/create"
+	"github.com/shapebus/shapebus/services/consumer/group"
+	"github.com/shapebus/shapebus/services/consumer/live"
+	"github.com/shapebus/shapebus/services/consumer/plane"
+	"github.com/shapebus/shapebus/services/consumer/shapelog"
+	"github.com/shapebus/shapebus/services/consumer/tables"
+	"github.com/shapebus/shapebus/services/consumer/valuesets"
 )
 
 // role names the process in Postgres' application_name.
@@ -36,7 +41,6 @@ func (c *Consumer) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c.pgConfig = cfg
 	poolConfig, err := pgxpool.ParseConfig("")
 	if err != nil {
 		return fmt.Errorf("prepare the connection pool: %w", err)
@@ -45,25 +49,26 @@ func (c *Consumer) Run(ctx context.Context) error {
 	// A request asks Postgres about its clause, which waits for tables that somebody has locked.
 	poolConfig.ConnConfig.RuntimeParams["lock_timeout"] = strconv.FormatInt(c.cfg.LockTimeout.Milliseconds(), 10)
 	// The consumer's own questions must find a connection beside the requests.
-	poolConfig.MaxConns, poolConfig.MinConns = maxAsking+4, 0
-	c.pool, err = pgxpool.NewWithConfig(ctx, poolConfig)
+	poolConfig.MaxConns, poolConfig.MinConns = plane.MaxAsking+4, 0
+	pool, err := pgxpool.NewWithConfig(ctx, poolConfig)
 	if err != nil {
 		return fmt.Errorf("prepare the connection pool: %w", err)
 	}
-	defer c.pool.Close()
+	defer pool.Close()
 	poolConfig = poolConfig.Copy()
 	poolConfig.ConnConfig = cfg
-	poolConfig.MaxConns, poolConfig.MaxConnIdleTime = maxUnits+maxFirstUnits, time.Minute
-	c.unitPool, err = pgxpool.NewWithConfig(ctx, poolConfig)
+	poolConfig.MaxConns, poolConfig.MaxConnIdleTime = group.MaxUnits+group.MaxFirstUnits, time.Minute
+	units, err := pgxpool.NewWithConfig(ctx, poolConfig)
 	if err != nil {
 		return fmt.Errorf("prepare the connection pool: %w", err)
 	}
-	defer c.unitPool.Close()
+	defer units.Close()
+	c.pg, c.conns = live.NewPostgres(cfg, pool, units), group.NewConns(units)
 	js, err := jetstream.New(c.cfg.NATS)
 	if err != nil {
 		return fmt.Errorf("consumer: %w", err)
 	}
-	var pause backoff
+	var pause service.Backoff
 	for {
 		err := c.prepare(ctx, js)
 		if ctx.Err() != nil {
@@ -72,54 +77,22 @@ func (c *Consumer) Run(ctx context.Context) error {
 		if err == nil {
 			break
 		}
-		if _, ok := errors.AsType[*final](err); ok || errors.Is(err, topology.ErrNoAtomicBatches) {
+		if _, ok := errors.AsType[*live.FinalError](err); ok || errors.Is(err, topology.ErrNoAtomicBatches) {
 			return err
 		}
-		c.retry(ctx, "get ready", err, &pause)
+		c.stats.Retry(ctx, c.log, "get ready", err, &pause)
 	}
-	plane, err := c.serve(ctx, js)
+	requests, err := plane.Serve(ctx, plane.Config{
+		Source: c.cfg.Source, NATS: c.cfg.NATS, JS: js, Pool: c.pg.Pool, Shapes: c.shapes, Tables: c.tables, Publication: c.cfg.Publication,
+		Slot: c.cfg.Slot, Partitions: c.cfg.Partitions, Version: c.cfg.Version, Log: c.log,
+	})
 	if err != nil {
 		return err
 	}
-	defer plane.Stop() //nolint:errcheck // the connection is about to close
+	defer requests.Stop() //nolint:errcheck // the connection is about to close
 	close(c.ready)
-	pause.reset()
-	for ctx.Err() == nil {
-		began := time.Now()
-		err := c.session(ctx, js)
-		if ctx.Err() != nil {
-			break
-		}
-		if time.Since(began) > maxPause {
-			pause.reset()
-		}
-		if errors.Is(err, registry.ErrLeaseHeld) {
-			c.log.DebugContext(ctx, "standing by", slog.Any("reason", err))
-			waitFor(ctx, time.Second)
-			continue
-		}
-		c.retry(ctx, "fill shape logs", err, &pause)
-	}
+	c.stats.Keep(ctx, c.log, "fill shape logs", time.Second, func(ctx context.Context) error { return c.session(ctx, js) })
 	return nil
-}
-
-func (c *Consumer) retry(ctx context.Context, what string, err error, pause *backoff) {
-	if err == nil {
-		err = errors.New("it ended by itself")
-	}
-	c.stats.Retries.Add(1)
-	c.stats.LastError.Store(err.Error())
-	c.log.WarnContext(ctx, "trying again", slog.String("to", what), slog.Any("error", err))
-	pause.wait(ctx)
-}
-
-func waitFor(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-	}
 }
 
 // prepare creates what must be there before anything can be asked for.
@@ -135,12 +108,17 @@ func (c *Consumer) prepare(ctx context.Context, js jetstream.JetStream) error {
 	if err := src.EnsureRelations(ctx, js, c.cfg.ShapeLogs.Replicas); err != nil {
 		return err
 	}
-	if c.tables, err = registry.OpenPrepared(ctx, js, src); err != nil {
+	prepared, err := registry.OpenPrepared(ctx, js, src)
+	if err != nil {
 		return err
 	}
+	c.tables = tables.NewPreparer(tables.Config{
+		Pool: c.pg.Pool, Records: prepared, Publication: c.cfg.Publication, LockTimeout: c.cfg.LockTimeout, Grace: c.cfg.TableGrace,
+		LookEvery: c.cfg.CatalogInterval, Harm: &c.harm, Log: c.log, Failpoint: c.cfg.Failpoint,
+	})
 	_, err = shapes.EnsureSource(ctx, registry.Source{Partitions: c.cfg.Partitions, Publication: c.cfg.Publication, Slot: c.cfg.Slot})
 	if errors.Is(err, registry.ErrSetUpOtherwise) {
-		return &final{err}
+		return &live.FinalError{Err: err}
 	}
 	if err != nil {
 		return err
@@ -186,7 +164,7 @@ func (c *Consumer) session(ctx context.Context, js jetstream.JetStream) error {
 	if err != nil {
 		return err
 	}
-	lease, err := registry.AcquireLease(ctx, js, src, leaseKey, c.cfg.Name)
+	lease, err := c.applicant.Acquire(ctx, js, src, leaseKey, c.cfg.Name)
 	if err != nil {
 		return err
 	}
@@ -201,44 +179,33 @@ func (c *Consumer) session(ctx context.Context, js jetstream.JetStream) error {
 	}()
 	defer func() { release(); <-held; cancel(nil) }()
 
+	l := live.NewLoop(&live.Config{
+		Name: c.cfg.Name, Source: src, NATS: c.cfg.NATS, Checkpoint: c.cfg.Checkpoint, PendingBytes: c.cfg.PendingBytes, RecentBytes: c.cfg.RecentBytes,
+		Nudge: c.cfg.Nudge, Snapshots: c.cfg.Snapshots, Failpoint: c.cfg.Failpoint,
+	}, &c.stats, c.log)
+	l.JS, l.Changes, l.Shapes, l.Relations, l.Preparer, l.Postgres = js, changelog.NewLog(js, changes), c.shapes, relations, c.tables, c.pg
+	l.Feed = changelog.NewFeed(src, relations)
+	l.Sets = valuesets.NewSets(valuesets.Config{
+		JS: js, Source: src, Replicas: c.cfg.ShapeLogs.Replicas, Log: c.log, Values: &c.stats.Values, Trouble: &c.stats.Trouble, Poisoned: l.PoisonedSet,
+	})
 	s := &session{
-		c: c, log: c.log, js: js, changes: changes, shapes: c.shapes, relations: relations, lease: lease,
-		epoch: stream.EpochOf(changes.CachedInfo()), history: topology.HistoryOf(changes.CachedInfo().Config),
-		builders:   &sync.Pool{New: func() any { return wire.NewLogBuilder() }},
-		enders:     make(chan struct{}, endsAtOnce),
-		do:         make(chan func(context.Context) error),
-		began:      time.Now().UnixNano(),
-		sets:       newSets(),
-		verdictsOf: map[int]chan struct{}{},
-		dependents: map[string]map[*follower]bool{},
-		selectors:  map[string]int{},
-		groups:     map[*group]bool{},
-		grouped:    map[string]*group{},
-		records:    map[string]record{},
-		shapesOn:   map[uint32]int{},
-		dependsOn:  map[string]map[string]bool{},
-		ended:      map[string]time.Time{},
-
-		router:   newRouter(),
-		feed:     &feed{source: src, relations: relations},
-		live:     map[string]*follower{},
-		parked:   map[string]*parked{},
-		pins:     map[string]place{},
-		proofs:   map[*awaited]bool{},
-		finished: map[string]bool{},
-		look:     make(chan struct{}, 1), truncations: truncations{}, barriers: map[string]chan struct{}{},
-		recent:   window{limit: c.cfg.RecentBytes},
-		suspect:  make(chan struct{}, 1),
-		prepared: preparedTables{byKey: map[string]*registry.Prepared{}, trial: map[uint32]*trial{}},
+		Loop: l, c: c, lease: lease, creator: create.NewCreator(l), groups: group.NewGroups(l, c.conns),
+		look: make(chan struct{}, 1), truncations: truncations{}, barriers: map[string]chan struct{}{},
+	}
+	l.Above = s
+	s.keeper = c.tables.NewKeeper(s.usedTables, s.endOnTable)
+	logs := &shapelog.Config{
+		NATS: c.cfg.NATS, JS: js, Source: src, WindowBytes: c.cfg.WindowBytes, Stall: c.cfg.Stall, SegmentBytes: c.cfg.SnapshotBytes,
+		Builders: shapelog.NewBuilders(), Messages: &c.stats.Appended, Bytes: &c.stats.Bytes, Failpoint: c.cfg.Failpoint,
 	}
 	for n := range c.cfg.Partitions {
-		s.parts = append(s.parts, c.newPartition(n, s.builders))
+		s.Parts = append(s.Parts, &live.Partition{Partition: shapelog.NewPartition(logs, n), Since: time.Now(), Pause: service.Backoff{Most: maxReturn}})
 	}
 	if err := s.openParts(ctx); err != nil {
-		s.closeParts()
+		s.CloseParts()
 		return err
 	}
-	if err := s.run(ctx); err != nil {
+	if err := s.Run(ctx, s.main); err != nil {
 		return err
 	}
 	return context.Cause(ctx)
@@ -248,7 +215,7 @@ func (c *Consumer) session(ctx context.Context, js jetstream.JetStream) error {
 // what commits before, nobody will tell of: no snapshot may be older. A change log with a
 // message in it has had its slot.
 func (c *Consumer) slotIsThere(ctx context.Context) error {
-	conn, err := c.pool.Acquire(ctx)
+	conn, err := c.pg.Pool.Acquire(ctx)
 	if err != nil {
 		return fmt.Errorf("connect to Postgres: %w", err)
 	}
@@ -258,14 +225,4 @@ func (c *Consumer) slotIsThere(ctx context.Context) error {
 		err = fmt.Errorf("the change log is empty and there is no replication slot %s yet; ingest makes it when the transactions that are writing now have ended", c.cfg.Slot)
 	}
 	return err
-}
-
-// currentSnapshot asks Postgres what a new snapshot sees.
-func (c *Consumer) currentSnapshot(ctx context.Context) (change.Snapshot, error) {
-	conn, err := c.pool.Acquire(ctx)
-	if err != nil {
-		return change.Snapshot{}, fmt.Errorf("connect to Postgres: %w", err)
-	}
-	defer conn.Release()
-	return pg.CurrentSnapshot(ctx, conn.Conn())
 }

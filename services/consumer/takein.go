@@ -8,7 +8,10 @@ import (
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/control"
 	"github.com/shapebus/shapebus/pkg/wire"
+	"github.com/shapebus/shapebus/services/consumer/changelog"
+	"github.com/shapebus/shapebus/services/consumer/follow"
 	"github.com/shapebus/shapebus/services/consumer/reconcile"
+	"github.com/shapebus/shapebus/services/consumer/shapelog"
 )
 
 // entrant is a shape whose partition is being taken over.
@@ -16,27 +19,27 @@ type entrant struct {
 	standing
 	route
 
-	f     *follower       // of courseFollow and courseGroup
-	place place           // of courseGroup, in the change log
-	put   []reconcile.Txn // what is aside
+	f     *follow.Follower // of courseFollow and courseGroup
+	place changelog.Place  // of courseGroup, in the change log
+	put   []reconcile.Txn  // what is aside
 }
 
 // entrants finds out how shapes go on. It looks up places in the change log,
 // and does nothing else that others could see. Not on the main loop of a session
 // that runs.
-func (s *session) entrants(ctx context.Context, records []*registry.Shape, tails tails, checkpoints map[int]wire.Checkpoint) ([]*entrant, error) {
+func (s *session) entrants(ctx context.Context, records []*registry.Shape, tails shapelog.Tails, checkpoints map[int]wire.Checkpoint) ([]*entrant, error) {
 	all := make([]*entrant, 0, len(records))
 	type spot struct {
 		at    change.LSN
 		aside string
 	}
-	parked := map[int]parkedPlaces{}
+	parked := map[int]shapelog.Parked{}
 	for p, cp := range checkpoints {
-		parked[p] = placesIn(&cp)
+		parked[p] = shapelog.ParkedIn(&cp)
 	}
 	spots := map[spot]*entrant{} // shapes often stand at the same place
 	for _, rec := range records {
-		e := &entrant{standing: standing{rec: rec, tail: tails.of[rec.Handle], cp: checkpoints[rec.Partition], parked: parked[rec.Partition], bad: tails.bad[rec.Handle]}}
+		e := &entrant{standing: standing{rec: rec, tail: tails.Of[rec.Handle], cp: checkpoints[rec.Partition], parked: parked[rec.Partition], bad: tails.Bad[rec.Handle]}}
 		s.sameHistory(&e.standing)
 		e.route = e.standing.route()
 		all = append(all, e)
@@ -44,12 +47,12 @@ func (s *session) entrants(ctx context.Context, records []*registry.Shape, tails
 			continue
 		}
 		var err error
-		if e.f, err = s.follow(rec, e.tail); err != nil { // it is the shape's end, not the session's
+		if e.f, err = s.Follow(rec, e.tail); err != nil { // it is the shape's end, not the session's
 			e.route = route{course: courseEnd, reason: err.Error()}
 			continue
 		}
 		if e.course == courseFollow {
-			e.f.after = change.LSN(e.cp.LSN)
+			e.f.After = change.LSN(e.cp.LSN)
 			continue
 		}
 		at := spot{e.at, e.aside}
@@ -71,13 +74,13 @@ func (s *session) locate(ctx context.Context, e *entrant) error {
 	if err != nil {
 		return fmt.Errorf("shape %s: %w", e.rec.Handle, err)
 	}
-	seq, err := s.seek(ctx, e.at+1, 0)
+	seq, err := s.Changes.Seek(ctx, e.at+1, 0)
 	if err != nil {
 		return err
 	}
-	e.place = place{e.at, seq - 1}
+	e.place = changelog.Place{LSN: e.at, Seq: seq - 1}
 	for _, lsn := range lsns {
-		first, err := s.seek(ctx, lsn, 0)
+		first, err := s.Changes.Seek(ctx, lsn, 0)
 		if err != nil {
 			return err
 		}
@@ -88,16 +91,16 @@ func (s *session) locate(ctx context.Context, e *entrant) error {
 
 // keepNeeded takes back the deletion of shapes that others depend on. Runs on
 // the main loop.
-func (s *session) keepNeeded(ctx context.Context, records []*registry.Shape, tails tails) error {
+func (s *session) keepNeeded(ctx context.Context, records []*registry.Shape, tails shapelog.Tails) error {
 	for _, rec := range records {
-		if rec.State != control.StateDeleting || len(s.dependsOn[rec.Handle]) == 0 {
+		if rec.State != control.StateDeleting || len(s.DependsOn[rec.Handle]) == 0 {
 			continue
 		}
-		if err := s.keepInner(ctx, rec); err != nil {
+		if err := s.KeepInner(ctx, rec); err != nil {
 			return err
 		}
 		rec.State = control.StateCreating // until it has been looked at more closely
-		if tails.of[rec.Handle].Began {
+		if tails.Of[rec.Handle].Began {
 			rec.State = control.StateLive
 		}
 	}
@@ -107,18 +110,18 @@ func (s *session) keepNeeded(ctx context.Context, records []*registry.Shape, tai
 // watchSets makes the value sets known that entrants select from. Of an inner
 // shape that is not among those whose tails were read, the end is found out later.
 // Runs on the main loop.
-func (s *session) watchSets(ctx context.Context, records []*registry.Shape, tails tails) {
+func (s *session) watchSets(ctx context.Context, records []*registry.Shape, tails shapelog.Tails) {
 	for _, rec := range records {
 		if rec.State != control.StateLive && rec.State != control.StateCreating {
 			continue
 		}
 		for _, q := range rec.Subqueries {
 			switch {
-			case !tails.partitions[q.Partition]:
-				s.watchSet(ctx, q, nil)
-			case tails.of[rec.Handle].Began || tails.of[q.Handle].Began:
-				committed := tails.of[q.Handle].Committed
-				s.watchSet(ctx, q, &committed)
+			case !tails.Partitions[q.Partition]:
+				s.WatchSet(ctx, q, nil)
+			case tails.Of[rec.Handle].Began || tails.Of[q.Handle].Began:
+				committed := tails.Of[q.Handle].Committed
+				s.WatchSet(ctx, q, &committed)
 			}
 		}
 	}
@@ -130,21 +133,21 @@ func (s *session) admit(ctx context.Context, e *entrant, outers *[]*entrant) err
 	switch e.course {
 	case courseNone:
 	case courseEnd:
-		return s.endRecord(ctx, e.rec, e.tail, e.reason)
+		return s.EndRecord(ctx, e.rec, e.tail, e.reason)
 	case courseUncover:
 		if err := s.uncover(ctx, e.rec); err != nil {
 			return err
 		}
-		s.park(ctx, e.rec, e.tail, false)
+		s.creator.Park(ctx, e.rec, e.tail, false)
 	case courseCreate:
-		s.park(ctx, e.rec, e.tail, false)
+		s.creator.Park(ctx, e.rec, e.tail, false)
 	case courseFollow:
-		s.addLive(e.f)
+		s.AddLive(e.f)
 	case courseBegin:
-		return s.parkOuter(ctx, e.rec, e.tail)
+		return s.groups.ParkOuter(ctx, e.rec, e.tail)
 	case courseGroup:
-		if reason := s.missing(e.rec); reason != "" {
-			return s.endRecord(ctx, e.rec, e.tail, reason)
+		if reason := s.Missing(e.rec); reason != "" {
+			return s.EndRecord(ctx, e.rec, e.tail, reason)
 		}
 		*outers = append(*outers, e)
 	}
@@ -164,28 +167,28 @@ func (s *session) resume(ctx context.Context, all []*entrant) error {
 	}
 	groups := map[kind][]*entrant{}
 	for _, e := range all {
-		if reason := s.missing(e.rec); reason != "" { // its inner shape ended just now
-			if err := s.endFollower(ctx, e.f, reason, true); err != nil {
+		if reason := s.Missing(e.rec); reason != "" { // its inner shape ended just now
+			if err := s.EndFollower(ctx, e.f, reason, true); err != nil {
 				return err
 			}
 			continue
 		}
-		k := kind{e.at, e.aside, e.f.relation.OID, e.f.outer.depth, "", s.stuck(e.rec.Subqueries)}
+		k := kind{e.at, e.aside, e.f.Relation.OID, e.f.Outer.Depth, "", s.Stuck(e.rec.Subqueries)}
 		if e.rec.State == control.StateCreating {
-			k.id = e.f.id
+			k.id = e.f.ID
 		}
 		groups[k] = append(groups[k], e)
 	}
 	for k, members := range groups {
-		followers := make([]*follower, 0, len(members))
+		followers := make([]*follow.Follower, 0, len(members))
 		for _, m := range members {
 			followers = append(followers, m.f)
 		}
-		g := s.newGroup(followers, members[0].place, members[0].put)
-		if rec := members[0].rec; k.id != "" {
-			g.creating = &creation{rec: rec, f: members[0].f}
+		if k.id != "" {
+			s.groups.GoOnCreating(ctx, members[0].rec, members[0].f, members[0].place, members[0].put)
+			continue
 		}
-		s.startGroup(ctx, g)
+		s.groups.GoOn(ctx, followers, members[0].place, members[0].put)
 	}
 	return nil
 }

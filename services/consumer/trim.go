@@ -2,24 +2,19 @@ package consumer
 
 import (
 	"context"
+	"errors"
 	"log/slog"
-	"slices"
 	"time"
-
-	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/control"
-	"github.com/shapebus/shapebus/pkg/topology"
-	"github.com/shapebus/shapebus/pkg/wire"
+	"github.com/shapebus/shapebus/services/consumer/changelog"
 )
 
 const (
 	trimEvery  = 5 * time.Second
 	sweepEvery = time.Hour
-	// trimLeast is how many messages make a trim worth while in a log with plenty of room.
-	trimLeast = 64
 )
 
 // trim removes what nobody needs any more: the change log below every
@@ -28,11 +23,11 @@ func (s *session) trim(ctx context.Context) error {
 	trimTick, sweepTick := time.NewTicker(min(trimEvery, s.c.cfg.SyncInterval)), time.NewTicker(sweepEvery)
 	defer trimTick.Stop()
 	defer sweepTick.Stop()
-	var floors floors
+	trimmer := s.Changes.NewTrimmer(s.c.cfg.SyncInterval)
 	for sweep := true; ; {
 		if sweep {
 			if err := s.sweep(ctx); err != nil && ctx.Err() == nil {
-				s.log.WarnContext(ctx, "ended shapes not swept", slog.Any("error", err))
+				s.Log.WarnContext(ctx, "ended shapes not swept", slog.Any("error", err))
 			}
 		}
 		select {
@@ -44,84 +39,41 @@ func (s *session) trim(ctx context.Context) error {
 			sweep = true
 		}
 		if err := s.sweepInner(ctx); err != nil && ctx.Err() == nil {
-			s.log.WarnContext(ctx, "inner shapes not swept", slog.Any("error", err))
+			s.Log.WarnContext(ctx, "inner shapes not swept", slog.Any("error", err))
 		}
-		if err := s.sweepTables(ctx); err != nil && ctx.Err() == nil {
-			s.log.WarnContext(ctx, "tables without shapes not given back", slog.Any("error", err))
+		if err := s.keeper.Sweep(ctx); err != nil && ctx.Err() == nil {
+			s.Log.WarnContext(ctx, "tables without shapes not given back", slog.Any("error", err))
 		}
-		if err := s.trimChanges(ctx, &floors); err != nil && ctx.Err() == nil {
-			s.log.WarnContext(ctx, "change log not trimmed", slog.Any("error", err))
+		if err := s.trimChanges(ctx, trimmer); err != nil && ctx.Err() == nil {
+			s.Log.WarnContext(ctx, "change log not trimmed", slog.Any("error", err))
 		}
 	}
 }
 
-// floors are stored floors that may not be on disk yet. Should the server lose
-// them with its power, the change log must still reach down to the ones before.
-type floors []storedFloor
-
-type storedFloor struct {
-	at    time.Time
-	floor place
-}
-
-// add notes a floor and returns the highest one that is older than sync. A
-// floor below ones before it says that those are not true any more.
-func (f *floors) add(now time.Time, floor place, sync time.Duration) (safe place) {
-	*f = append(slices.DeleteFunc(*f, func(o storedFloor) bool { return o.floor.lsn > floor.lsn }), storedFloor{now, floor})
-	for len(*f) > 0 && now.Sub((*f)[0].at) >= sync {
-		safe = (*f)[0].floor
-		*f = (*f)[1:]
-	}
-	return safe
-}
-
-// trimChanges purges the change log below the lowest floor that is on disk.
-func (s *session) trimChanges(ctx context.Context, floors *floors) error {
-	if err := s.onMain(ctx, func(ctx context.Context) error { s.prune(ctx); return nil }); err != nil {
-		return err
-	}
-	var low place
-	for i, p := range s.parts {
-		c, ok, err := registry.ReadCheckpoint(ctx, s.js, s.c.cfg.Source, p.n)
-		if err != nil && s.c.stats.Down.has(p.n) {
+// trimChanges purges the change log below the lowest floor of all partitions.
+func (s *session) trimChanges(ctx context.Context, trimmer *changelog.Trimmer) error {
+	var low changelog.Place
+	for i, p := range s.Parts {
+		c, ok, err := registry.ReadCheckpoint(ctx, s.JS, s.c.cfg.Source, p.N)
+		if err != nil && s.c.down.has(p.N) {
 			return nil // that has been said
 		}
-		if err != nil || !ok || c.FloorLSN == 0 || s.foreign(c.History) {
+		if err != nil || !ok || c.FloorLSN == 0 || s.Changes.Foreign(c.History) {
 			return err
 		}
-		if i == 0 || change.LSN(c.FloorLSN) < low.lsn {
-			low = place{change.LSN(c.FloorLSN), c.FloorSeq}
+		if i == 0 || change.LSN(c.FloorLSN) < low.LSN {
+			low = changelog.Place{LSN: change.LSN(c.FloorLSN), Seq: c.FloorSeq}
 		}
 	}
-	low = floors.add(time.Now(), low, s.c.cfg.SyncInterval)
-	if low.lsn == 0 {
-		return nil
-	}
-	floor, err := s.seek(ctx, low.lsn, low.seq) // the stored sequence may be that of another stream
-	if err != nil {
-		return err
-	}
-	info, err := s.changes.Info(ctx)
-	if err != nil {
-		return err
-	}
-	if floor > info.State.LastSeq || floor <= info.State.FirstSeq {
-		return nil
-	}
-	// A log near its limit needs all the room it can get: it may be holding Postgres back.
-	limit := info.Config.MaxBytes
-	if floor < info.State.FirstSeq+trimLeast && (limit <= 0 || info.State.Bytes < uint64(limit)/2) {
-		return nil
-	}
-	return s.changes.Purge(ctx, jetstream.WithPurgeSequence(floor))
+	return trimmer.Trim(ctx, low)
 }
 
 // sweep removes the records and logs of shapes that ended longer ago than the
 // retention, so that their readers have had time to be told.
 func (s *session) sweep(ctx context.Context) error {
 	var ids []string
-	err := s.onMain(ctx, func(context.Context) error {
-		for id, at := range s.ended {
+	err := s.OnMain(ctx, func(context.Context) error {
+		for id, at := range s.Ended {
 			if time.Since(at) >= s.c.cfg.Retention {
 				ids = append(ids, id)
 			}
@@ -132,11 +84,11 @@ func (s *session) sweep(ctx context.Context) error {
 		return err
 	}
 	for _, id := range ids {
-		rec, err := s.shapes.Get(ctx, id)
+		rec, err := s.Shapes.Get(ctx, id)
 		if err != nil || rec.State != control.StateEnded || time.Since(rec.Changed) < s.c.cfg.Retention {
 			continue
 		}
-		if err := s.shapes.Delete(ctx, rec); err != nil {
+		if err := s.Shapes.Delete(ctx, rec); err != nil {
 			return err
 		}
 	}
@@ -144,33 +96,42 @@ func (s *session) sweep(ctx context.Context) error {
 }
 
 func (s *session) sweepLogs(ctx context.Context) error {
-	for _, p := range s.parts {
-		if s.c.stats.Down.has(p.n) {
+	for _, p := range s.Parts {
+		if s.c.down.has(p.N) {
 			continue
 		}
-		st, err := s.js.Stream(ctx, s.c.cfg.Source.ShapeStream(p.n))
-		if err != nil {
+		if err := p.Sweep(ctx, s.c.cfg.Retention); err != nil {
 			return err
 		}
-		info, err := st.Info(ctx, jetstream.WithSubjectFilter(s.c.cfg.Source.LogSubjects(p.n)))
-		if err != nil {
-			return err
+	}
+	return nil
+}
+
+// sweepInner removes the inner shapes that nobody needs any more. They are left
+// alone for a while: the shape that one was made for may be about to come.
+func (s *session) sweepInner(ctx context.Context) error {
+	var ids []string
+	err := s.OnMain(ctx, func(context.Context) error {
+		for id, r := range s.Records {
+			if r.Unasked && len(s.DependsOn[r.Handle]) == 0 && time.Since(r.Changed) > s.c.cfg.InnerGrace {
+				ids = append(ids, id)
+			}
 		}
-		for subject, messages := range info.State.Subjects {
-			if messages != 1 { // an ended shape's log is purged down to its last word
-				continue
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		_, err := s.Shapes.Change(ctx, id, func(r *registry.Shape) bool {
+			if !r.Unasked || !r.Alive() || time.Since(r.Changed) <= s.c.cfg.InnerGrace { // wanted meanwhile
+				return false
 			}
-			m, err := st.GetLastMsgForSubject(ctx, subject)
-			if err != nil {
-				return err
-			}
-			tail, err := wire.ParseTail(m.Header.Get(topology.HeaderTail))
-			if err != nil || !tail.Ended || time.Since(m.Time) < s.c.cfg.Retention {
-				continue
-			}
-			if err := st.Purge(ctx, jetstream.WithPurgeSubject(subject)); err != nil {
-				return err
-			}
+			r.State = control.StateDeleting
+			return true
+		})
+		if err != nil && !errors.Is(err, registry.ErrNotFound) {
+			return err
 		}
 	}
 	return nil

@@ -5,6 +5,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/shapebus/shapebus/internal/failpoint"
 )
 
 // A message that is not transactional stands where it was emitted, whatever transactions are open
@@ -57,8 +59,8 @@ func TestBarriersOutsideOfTransactions(t *testing.T) {
 			started, died := make(chan struct{}), make(chan struct{})
 			var published atomic.Int32
 			r = b.start(func(cfg *Config) {
-				cfg.Failpoint = func(name string) {
-					if name == "after_publish" && published.Add(1) == 1 {
+				cfg.Failpoint = func(p failpoint.Point) {
+					if p == failpoint.AfterPublish && published.Add(1) == 1 {
 						<-started
 						r.cancel()
 						close(died)

@@ -1,7 +1,6 @@
 package ingest
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -9,6 +8,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/shapebus/shapebus/internal/failpoint"
+	"github.com/shapebus/shapebus/internal/service"
 	"github.com/shapebus/shapebus/pkg/topology"
 )
 
@@ -52,7 +53,7 @@ type Config struct {
 	// Failpoint, if not nil, is called at named places, for tests that crash
 	// the process there: between_fragments, after_publish, after_ack,
 	// before_confirm.
-	Failpoint func(name string)
+	Failpoint func(failpoint.Point)
 }
 
 // Defaults of Config.
@@ -64,18 +65,18 @@ const (
 )
 
 func (c Config) withDefaults() Config {
-	c.Publication = cmp.Or(c.Publication, c.Source.Publication())
-	c.Slot = cmp.Or(c.Slot, c.Source.Slot())
-	c.SyncInterval = cmp.Or(c.SyncInterval, defaultSyncInterval)
-	c.FragmentBytes = cmp.Or(c.FragmentBytes, defaultFragmentBytes)
-	c.WindowBytes = cmp.Or(c.WindowBytes, defaultWindowBytes)
-	c.MaxBackPressure = cmp.Or(c.MaxBackPressure, defaultMaxBackPressure)
+	service.Default(&c.Publication, c.Source.Publication())
+	service.Default(&c.Slot, c.Source.Slot())
+	service.Default(&c.SyncInterval, defaultSyncInterval)
+	service.Default(&c.FragmentBytes, defaultFragmentBytes)
+	service.Default(&c.WindowBytes, defaultWindowBytes)
+	service.Default(&c.MaxBackPressure, defaultMaxBackPressure)
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	c.Log = c.Log.With(slog.String("service", "ingest"), slog.String("source", string(c.Source)), slog.String("slot", c.Slot))
 	if c.Failpoint == nil {
-		c.Failpoint = func(string) {}
+		c.Failpoint = failpoint.Never
 	}
 	return c
 }

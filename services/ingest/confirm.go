@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pglogrepl"
 
+	"github.com/shapebus/shapebus/internal/failpoint"
 	"github.com/shapebus/shapebus/pkg/change"
 )
 
@@ -131,7 +132,7 @@ func (c *confirmer) update(ctx context.Context, now time.Time, force, wantReply 
 		return nil
 	}
 	if news {
-		c.s.g.cfg.Failpoint("before_confirm")
+		c.s.g.cfg.Failpoint(failpoint.BeforeConfirm)
 		c.confirmed = lsn
 	}
 	// Never 0: the library would turn that into "flushed up to the write

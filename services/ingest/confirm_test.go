@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/shapebus/shapebus/internal/failpoint"
 	"github.com/shapebus/shapebus/pkg/pgtemp/pgtest"
 )
 
@@ -56,8 +57,8 @@ func TestConfirm(t *testing.T) {
 		var hold sync.Mutex
 		r := b.start(func(c *Config) {
 			c.WindowBytes = 1 << 20
-			c.Failpoint = func(name string) {
-				if name == "after_ack" {
+			c.Failpoint = func(p failpoint.Point) {
+				if p == failpoint.AfterAck {
 					hold.Lock() // waits as long as the test holds it
 					defer hold.Unlock()
 				}
@@ -180,8 +181,8 @@ func TestPacking(t *testing.T) {
 	b.publish("a", "b")
 	var hold sync.Mutex
 	r := b.start(func(c *Config) {
-		c.Failpoint = func(name string) {
-			if name == "after_publish" {
+		c.Failpoint = func(p failpoint.Point) {
+			if p == failpoint.AfterPublish {
 				hold.Lock() // waits as long as the test holds it
 				defer hold.Unlock()
 			}

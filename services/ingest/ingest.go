@@ -5,9 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"sync"
 	"time"
+
+	"github.com/shapebus/shapebus/internal/service"
 )
 
 // Ingest is the service; see the package comment. New makes one, Run runs it once.
@@ -58,12 +59,7 @@ func fatal(err error) error { return &fatalError{err} }
 // Waits before another session.
 const (
 	standbyWait      = time.Second
-	firstWait        = 200 * time.Millisecond
-	longestWait      = 15 * time.Second
 	backPressureWait = 5 * time.Second
-	// healthyAfter is how long a session must have lasted for the next
-	// trouble to count as the first.
-	healthyAfter = 30 * time.Second
 )
 
 // Run streams until ctx ends, then publishes what it has, confirms what it may
@@ -72,7 +68,7 @@ const (
 // fix; the error says how. Cancelling leaves nothing to repair.
 func (g *Ingest) Run(ctx context.Context) error {
 	defer g.counters.become(StateStopped)
-	wait := firstWait
+	var wait service.Backoff
 	for {
 		started := time.Now()
 		err := g.session(ctx)
@@ -82,33 +78,23 @@ func (g *Ingest) Run(ctx context.Context) error {
 		if f, ok := errors.AsType[*fatalError](err); ok {
 			return fmt.Errorf("ingest of source %s: %w", g.cfg.Source, f.err)
 		}
-		if time.Since(started) > healthyAfter {
-			wait = firstWait
-		}
-		pause := wait
-		switch {
-		case errors.Is(err, errStandby):
+		wait.Lasted(time.Since(started))
+		pause := service.Jitter(standbyWait)
+		if errors.Is(err, errStandby) {
 			if g.counters.become(StateStandby) {
 				g.cfg.Log.InfoContext(ctx, "standing by: another process has the replication slot")
 			}
-			pause = standbyWait
-		default:
+		} else {
+			pause = wait.Next()
 			if errors.Is(err, errBackPressure) {
-				pause = max(pause, backPressureWait)
+				pause = max(pause, service.Jitter(backPressureWait))
 			}
-			wait = min(2*wait, longestWait)
-			g.counters.failed(err)
+			g.counters.Note(err)
 			g.counters.become(StateBackOff)
 			g.cfg.Log.WarnContext(ctx, "replication session ended, trying again", slog.Any("error", err), slog.Duration("pause", pause))
 		}
-		// Jitter keeps several processes from coming back in step.
-		pause = pause/2 + rand.N(pause)
-		timer := time.NewTimer(pause)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
+		if !service.WaitFor(ctx, pause) {
 			return nil
-		case <-timer.C:
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/shapebus/shapebus/internal/failpoint"
 	"github.com/shapebus/shapebus/internal/stream"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/topology"
@@ -26,7 +27,7 @@ type publisher struct {
 	controlTo string
 	fullBytes int // what a message with several fragments may have
 	counters  *counters
-	failpoint func(string)
+	failpoint func(failpoint.Point)
 
 	// mu orders messages: whoever holds it may append. It is held while an
 	// append waits for room, so nobody who must not block may take it.
@@ -133,7 +134,7 @@ func (p *publisher) fragment(t *table, head *change.Fragment, ops *wire.Fragment
 	p.counters.rows.Add(uint64(rows))
 	p.counters.fragments.Add(1)
 	if !head.Last {
-		p.failpoint("between_fragments")
+		p.failpoint(failpoint.BetweenFragments)
 	}
 	return nil
 }
@@ -225,7 +226,7 @@ func (p *publisher) send(subject string, lsn change.LSN, more bool, body []byte,
 	p.counters.published.Store(uint64(lsn))
 	p.counters.messages.Add(1)
 	p.counters.bytes.Add(uint64(len(body)))
-	p.failpoint("after_publish")
+	p.failpoint(failpoint.AfterPublish)
 	return nil
 }
 
@@ -236,7 +237,7 @@ func (p *publisher) stored(lsn change.LSN) {
 		p.window.last = lsn
 		p.counters.acked.Store(uint64(w.acked()))
 	})
-	p.failpoint("after_ack")
+	p.failpoint(failpoint.AfterAck)
 	if p.appender.InFlight() == 0 {
 		select {
 		case p.idle <- struct{}{}:

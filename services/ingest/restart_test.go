@@ -11,6 +11,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/shapebus/shapebus/internal/failpoint"
 	"github.com/shapebus/shapebus/internal/stream"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/pgtemp/pgtest"
@@ -111,8 +112,8 @@ func TestRestart(t *testing.T) {
 					started := make(chan struct{})
 					r = b.start(func(cfg *Config) {
 						cfg.FragmentOps = ops
-						cfg.Failpoint = func(name string) {
-							if name == "between_fragments" && dies && calls.Add(1) == 3 {
+						cfg.Failpoint = func(p failpoint.Point) {
+							if p == failpoint.BetweenFragments && dies && calls.Add(1) == 3 {
 								<-started
 								r.cancel()
 								close(died)
@@ -311,8 +312,8 @@ func TestRestart(t *testing.T) {
 		var calls atomic.Int32
 		zombie := b.start(func(c *Config) {
 			c.FragmentOps = 5
-			c.Failpoint = func(name string) {
-				if name == "between_fragments" && calls.Add(1) == 4 {
+			c.Failpoint = func(p failpoint.Point) {
+				if p == failpoint.BetweenFragments && calls.Add(1) == 4 {
 					close(paused)
 					<-wake
 				}

@@ -4,6 +4,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/shapebus/shapebus/internal/service"
 	"github.com/shapebus/shapebus/pkg/change"
 )
 
@@ -31,7 +32,7 @@ type Status struct {
 	Bytes                                 uint64 // of message bodies
 	Transactions                          uint64 // received with a commit, those left out included
 	InFlight                              int    // messages without an answer
-	Retries                               uint64 // sessions that ended with trouble
+	Retries                               int64  // sessions that ended with trouble
 	LastError                             string // of the last of them; "" while there was none
 	// Waiting is what Postgres waits for before it sends more, as it says; "" if it does not.
 	Waiting string
@@ -39,15 +40,15 @@ type Status struct {
 
 // counters is the part of the status that the hot path updates.
 type counters struct {
+	service.Trouble
+
 	received, published, acked, confirmed  atomic.Uint64
 	rows, fragments, messages, bytes, txns atomic.Uint64
-	retries                                atomic.Uint64
 	inFlight                               atomic.Pointer[func() int]
 
-	mu        sync.Mutex
-	state     State
-	lastError string
-	waiting   string
+	mu      sync.Mutex
+	state   State
+	waiting string
 }
 
 // waits notes what Postgres waits for, "" for nothing, and reports whether that is news.
@@ -68,13 +69,6 @@ func (c *counters) become(s State) bool {
 	return was != s
 }
 
-func (c *counters) failed(err error) {
-	c.retries.Add(1)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.lastError = err.Error()
-}
-
 func (c *counters) status() Status {
 	s := Status{
 		Received:     change.LSN(c.received.Load()),
@@ -86,13 +80,14 @@ func (c *counters) status() Status {
 		Messages:     c.messages.Load(),
 		Bytes:        c.bytes.Load(),
 		Transactions: c.txns.Load(),
-		Retries:      c.retries.Load(),
+		Retries:      c.Retries.Load(),
+		LastError:    c.Last(),
 	}
 	if f := c.inFlight.Load(); f != nil {
 		s.InFlight = (*f)()
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s.State, s.LastError, s.Waiting = c.state, c.lastError, c.waiting
+	s.State, s.Waiting = c.state, c.waiting
 	return s
 }

@@ -1,17 +1,15 @@
 package materializer
 
 import (
-	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"math/rand/v2"
-	"os"
 	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/shapebus/shapebus/internal/failpoint"
+	"github.com/shapebus/shapebus/internal/service"
 	"github.com/shapebus/shapebus/pkg/topology"
 )
 
@@ -35,7 +33,7 @@ type Config struct {
 	Log  *slog.Logger // default: none
 
 	// Failpoint, if not nil, is called at named points; crash tests die there.
-	Failpoint func(name string)
+	Failpoint func(failpoint.Point)
 }
 
 // Materializer is one process's part in following inner shapes. See New.
@@ -49,6 +47,8 @@ type Materializer struct {
 
 // stats are counters for metrics; safe for concurrent use.
 type stats struct {
+	service.Trouble
+
 	Partitions atomic.Int64
 	Live       atomic.Int64
 	Parked     atomic.Int64
@@ -59,8 +59,6 @@ type stats struct {
 	Bases      atomic.Int64
 	Bytes      atomic.Int64
 	Misfits    atomic.Int64
-	Retries    atomic.Int64
-	LastError  atomic.Value // string
 }
 
 // New checks the configuration and does nothing else.
@@ -71,40 +69,27 @@ func New(cfg Config) (*Materializer, error) {
 	if cfg.NATS == nil {
 		return nil, errors.New("materializer: a NATS connection is needed")
 	}
-	def(&cfg.Replicas, 1)
-	def(&cfg.WindowBytes, 1<<20)
-	def(&cfg.ReadBytes, 2<<20)
-	def(&cfg.BaseBytes, 256<<10)
-	def(&cfg.BaseLeast, 1<<20)
-	def(&cfg.Builds, 4)
-	def(&cfg.AckInterval, 200*time.Millisecond)
-	def(&cfg.TrimInterval, 5*time.Second)
-	def(&cfg.Retention, 24*time.Hour)
-	def(&cfg.SyncInterval, 130*time.Second)
-	if cfg.Name == "" {
-		host, err := os.Hostname()
-		if err != nil {
-			host = "unknown"
-		}
-		cfg.Name = fmt.Sprintf("%s-%d-%04x", host, os.Getpid(), rand.Uint32()&0xffff)
-	}
+	service.Default(&cfg.Replicas, 1)
+	service.Default(&cfg.WindowBytes, 1<<20)
+	service.Default(&cfg.ReadBytes, 2<<20)
+	service.Default(&cfg.BaseBytes, 256<<10)
+	service.Default(&cfg.BaseLeast, 1<<20)
+	service.Default(&cfg.Builds, 4)
+	service.Default(&cfg.AckInterval, 200*time.Millisecond)
+	service.Default(&cfg.TrimInterval, 5*time.Second)
+	service.Default(&cfg.Retention, 24*time.Hour)
+	service.Default(&cfg.SyncInterval, 130*time.Second)
+	service.Default(&cfg.Name, service.ProcessName())
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	if cfg.Failpoint == nil {
-		cfg.Failpoint = func(string) {}
+		cfg.Failpoint = failpoint.Never
 	}
 	return &Materializer{
 		cfg: cfg, log: cfg.Log.With(slog.String("service", "materializer"), slog.String("source", string(cfg.Source))),
 		ready: make(chan struct{}), builds: make(chan struct{}, cfg.Builds),
 	}, nil
-}
-
-func def[T comparable](field *T, value T) {
-	var zero T
-	if *field == zero {
-		*field = value
-	}
 }
 
 // Ready is closed once the process takes part in sharing the partitions.
@@ -128,38 +113,9 @@ type Status struct {
 
 // Status returns the present figures. It is cheap.
 func (m *Materializer) Status() Status {
-	last, _ := m.stats.LastError.Load().(string)
 	return Status{
 		Partitions: m.stats.Partitions.Load(), Live: m.stats.Live.Load(), Parked: m.stats.Parked.Load(), Values: m.stats.Values.Load(),
 		Unread: m.stats.Unread.Load(), Messages: m.stats.Messages.Load(), Verdicts: m.stats.Verdicts.Load(), Bases: m.stats.Bases.Load(),
-		Bytes: m.stats.Bytes.Load(), Misfits: m.stats.Misfits.Load(), Retries: m.stats.Retries.Load(), LastError: last,
-	}
-}
-
-// backoff is a jittered, growing pause between attempts.
-type backoff struct{ next time.Duration }
-
-const (
-	firstPause = 100 * time.Millisecond
-	maxPause   = 10 * time.Second
-)
-
-// wait pauses, longer each time, or until ctx ends.
-func (b *backoff) wait(ctx context.Context) {
-	if b.next == 0 {
-		b.next = firstPause
-	}
-	waitFor(ctx, b.next/2+rand.N(b.next))
-	b.next = min(2*b.next, maxPause)
-}
-
-func (b *backoff) reset() { b.next = 0 }
-
-func waitFor(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
+		Bytes: m.stats.Bytes.Load(), Misfits: m.stats.Misfits.Load(), Retries: m.stats.Retries.Load(), LastError: m.stats.Last(),
 	}
 }

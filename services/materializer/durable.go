@@ -8,6 +8,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/shapebus/shapebus/internal/service"
 	"github.com/shapebus/shapebus/internal/stream"
 	"github.com/shapebus/shapebus/pkg/topology"
 )
@@ -37,7 +38,7 @@ func (s *session) read(ctx context.Context, messages chan<- *stream.Delivery) er
 		for {
 			m, err := in.Next(ctx)
 			if err != nil {
-				return ignoreEnd(ctx, err)
+				return service.IgnoreEnd(ctx, err)
 			}
 			select {
 			case messages <- m:

@@ -8,6 +8,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/shapebus/shapebus/internal/failpoint"
 	"github.com/shapebus/shapebus/internal/stream"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/topology"
@@ -96,7 +97,7 @@ func TestASuccessorGoesOnBehindAnyMessage(t *testing.T) {
 func TestASuccessorGoesOnBehindAnyStep(t *testing.T) {
 	t.Parallel()
 	messages, verdicts := story()
-	for _, point := range []string{"before_verdict", "after_verdict", "before_base", "after_base_values", "after_base"} {
+	for _, point := range failpoint.Of(failpoint.Materializer) {
 		for _, count := range []int{1, 2, 5} {
 			t.Run(fmt.Sprintf("%s %d", point, count), func(t *testing.T) {
 				l := newLab(t, 1)
@@ -110,10 +111,10 @@ func TestASuccessorGoesOnBehindAnyStep(t *testing.T) {
 				p := l.run("one", func(cfg *materializer.Config) {
 					nc := cfg.NATS
 					die = func() { nc.Close(); close(died) }
-					cfg.Failpoint = func(name string) {
+					cfg.Failpoint = func(at failpoint.Point) {
 						mu.Lock()
 						defer mu.Unlock()
-						if name == point {
+						if at == point {
 							if passes++; passes == count {
 								die()
 							}
@@ -207,8 +208,8 @@ func TestWhoSleptPastItsLeaseWritesNothing(t *testing.T) {
 	var once sync.Once
 	wakeUp := sync.OnceFunc(func() { close(awake) })
 	sleeper := l.run("sleeper", func(cfg *materializer.Config) {
-		cfg.Failpoint = func(name string) {
-			if name == "before_verdict" {
+		cfg.Failpoint = func(p failpoint.Point) {
+			if p == failpoint.BeforeVerdict {
 				once.Do(func() { close(asleep) })
 				<-awake
 			}

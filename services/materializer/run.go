@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/shapebus/shapebus/internal/registry"
+	"github.com/shapebus/shapebus/internal/service"
 	"github.com/shapebus/shapebus/pkg/topology"
 )
 
@@ -34,42 +35,23 @@ func (m *Materializer) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("materializer: %w", err)
 	}
-	var pause backoff
-	for ctx.Err() == nil {
-		began := time.Now()
-		err := m.share(ctx, js, partitions, shapes)
-		if time.Since(began) > maxPause {
-			pause.reset()
-		}
-		m.retry(ctx, "share the partitions", err, &pause)
-	}
+	m.stats.Keep(ctx, m.log, "share the partitions", leasePoll, func(ctx context.Context) error {
+		return m.share(ctx, js, partitions, shapes)
+	})
 	return nil
 }
 
 // await prepares until that succeeds or ctx ends, or a person must act.
 func (m *Materializer) await(ctx context.Context, js jetstream.JetStream) (partitions int, shapes *registry.Shapes, err error) {
-	var pause backoff
+	var pause service.Backoff
 	for ctx.Err() == nil {
 		source, shapes, err := m.prepare(ctx, js)
 		if err == nil || errors.Is(err, topology.ErrNoAtomicBatches) {
 			return source.Partitions, shapes, err
 		}
-		m.retry(ctx, "get ready", err, &pause)
+		m.stats.Retry(ctx, m.log, "get ready", err, &pause)
 	}
 	return 0, nil, nil
-}
-
-func (m *Materializer) retry(ctx context.Context, what string, err error, pause *backoff) {
-	if ctx.Err() != nil {
-		return
-	}
-	if err == nil {
-		err = errors.New("it ended by itself")
-	}
-	m.stats.Retries.Add(1)
-	m.stats.LastError.Store(err.Error())
-	m.log.WarnContext(ctx, "trying again", slog.String("to", what), slog.Any("error", err))
-	pause.wait(ctx)
 }
 
 // prepare waits for the source to be set up, which its first consumer does, and
@@ -107,7 +89,7 @@ func (m *Materializer) share(ctx context.Context, js jetstream.JetStream, partit
 	w := newWants()
 	loaded, joined := make(chan struct{}), make(chan struct{})
 	group.Go(func() error {
-		return endless(ctx, shapes.Watch(ctx, func(e registry.Event) {
+		return service.Endless(ctx, shapes.Watch(ctx, func(e registry.Event) {
 			if e.Err != nil {
 				m.log.ErrorContext(ctx, "a shape's record is passed over", slog.String("shape", e.ID), slog.Any("error", e.Err))
 				return
@@ -116,7 +98,7 @@ func (m *Materializer) share(ctx context.Context, js jetstream.JetStream, partit
 		}, func() { close(loaded) }))
 	})
 	group.Go(func() error {
-		return endless(ctx, members.Hold(ctx, role, m.cfg.Name, func() { close(joined) }))
+		return service.Endless(ctx, members.Hold(ctx, role, m.cfg.Name, func() { close(joined) }))
 	})
 	group.Go(func() error {
 		for _, c := range []chan struct{}{loaded, joined} {
@@ -136,14 +118,6 @@ func (m *Materializer) share(ctx context.Context, js jetstream.JetStream, partit
 	return group.Wait()
 }
 
-// endless turns the end of something that should not end into an error.
-func endless(ctx context.Context, err error) error {
-	if err == nil && ctx.Err() == nil {
-		return errors.New("it ended by itself")
-	}
-	return err
-}
-
 // distribute runs a worker for each partition that is this process's.
 func (m *Materializer) distribute(ctx context.Context, js jetstream.JetStream, members *registry.Members, partitions int, shapes *registry.Shapes, w *wants) error {
 	var workers sync.WaitGroup
@@ -154,7 +128,7 @@ func (m *Materializer) distribute(ctx context.Context, js jetstream.JetStream, m
 			stop()
 		}
 	}()
-	return endless(ctx, members.Watch(ctx, role, m.cfg.Name, func(names []string) {
+	return service.Endless(ctx, members.Watch(ctx, role, m.cfg.Name, func(names []string) {
 		for p := range partitions {
 			stop, runs := running[p]
 			switch mine := owner(names, p) == m.cfg.Name; {
@@ -173,20 +147,8 @@ func (m *Materializer) distribute(ctx context.Context, js jetstream.JetStream, m
 
 // work owns a partition until ctx ends, as soon as its lease is free.
 func (m *Materializer) work(ctx context.Context, js jetstream.JetStream, partition int, shapes *registry.Shapes, w *wants) {
-	var pause backoff
-	for ctx.Err() == nil {
-		began := time.Now()
-		err := m.own(ctx, js, partition, shapes, w)
-		switch {
-		case ctx.Err() != nil:
-			return
-		case errors.Is(err, registry.ErrLeaseHeld):
-			m.log.DebugContext(ctx, "standing by", slog.Any("reason", err))
-			waitFor(ctx, leasePoll)
-			continue
-		case time.Since(began) > maxPause:
-			pause.reset()
-		}
-		m.retry(ctx, fmt.Sprintf("follow partition %d", partition), err, &pause)
-	}
+	var applicant registry.Applicant
+	m.stats.Keep(ctx, m.log, fmt.Sprintf("follow partition %d", partition), leasePoll, func(ctx context.Context) error {
+		return m.own(ctx, js, &applicant, partition, shapes, w)
+	})
 }

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/shapebus/shapebus/internal/registry"
+	"github.com/shapebus/shapebus/internal/service"
 	"github.com/shapebus/shapebus/internal/stream"
 	"github.com/shapebus/shapebus/pkg/topology"
 	"github.com/shapebus/shapebus/pkg/wire"
@@ -32,9 +33,7 @@ type session struct {
 	group  *errgroup.Group
 	stored atomic.Uint64 // verdicts of the main loop that JetStream has
 
-	// do runs functions on the main loop, which owns everything below.
-	do   chan func(context.Context) error
-	over <-chan struct{} // closed when the main loop ends
+	loop *service.Loop // runs functions on the main loop, which owns everything below
 
 	sets      map[string]*set          // by name
 	handles   map[string][]*set        // by handle
@@ -55,8 +54,8 @@ type session struct {
 type shown struct{ live, parked, values, unread int64 }
 
 // own takes the lease of a partition and follows it until something ends that.
-func (m *Materializer) own(ctx context.Context, js jetstream.JetStream, p int, shapes *registry.Shapes, w *wants) error {
-	lease, err := registry.AcquireLease(ctx, js, m.cfg.Source, topology.MaterializerKey(p), m.cfg.Name)
+func (m *Materializer) own(ctx context.Context, js jetstream.JetStream, applicant *registry.Applicant, p int, shapes *registry.Shapes, w *wants) error {
+	lease, err := applicant.Acquire(ctx, js, m.cfg.Source, topology.MaterializerKey(p), m.cfg.Name)
 	if err != nil {
 		return err
 	}
@@ -79,7 +78,7 @@ func (m *Materializer) own(ctx context.Context, js jetstream.JetStream, p int, s
 	defer out.out.Close()
 	s := &session{
 		m: m, log: m.log.With(slog.Int("partition", p)), js: js, source: m.cfg.Source, p: p, shapes: shapes, wants: w, store: out,
-		do: make(chan func(context.Context) error), sets: map[string]*set{}, handles: map[string][]*set{},
+		sets: map[string]*set{}, handles: map[string][]*set{},
 		open: map[*set]struct{}{}, lingering: map[string]time.Time{}, ending: map[string]chan struct{}{},
 	}
 	if err := s.run(ctx); err != nil {
@@ -90,7 +89,7 @@ func (m *Materializer) own(ctx context.Context, js jetstream.JetStream, p int, s
 
 func (s *session) run(ctx context.Context) error {
 	s.group, ctx = errgroup.WithContext(ctx)
-	s.over = ctx.Done()
+	s.loop = service.NewLoop(ctx)
 	s.group.Go(func() error { return s.main(ctx) })
 	s.group.Go(func() error { return s.trim(ctx) })
 	s.group.Go(func() error { return s.store.Watch(ctx) })
@@ -113,12 +112,12 @@ func (s *session) main(ctx context.Context) error {
 	wanted := s.wants.Of(s.p)
 	stored, err := s.store.Stored(ctx, func(set string) bool { _, ok := wanted[set]; return !ok })
 	if err != nil {
-		return ignoreEnd(ctx, err)
+		return service.IgnoreEnd(ctx, err)
 	}
 	s.lingering = stored
 	messages := make(chan *stream.Delivery, 1)
 	if err := s.want(ctx, messages); err != nil {
-		return ignoreEnd(ctx, err)
+		return service.IgnoreEnd(ctx, err)
 	}
 	s.log.InfoContext(ctx, "partition taken over", slog.Int("sets", len(s.sets)))
 	ack, look := time.NewTicker(s.m.cfg.AckInterval), time.NewTicker(lookEvery)
@@ -133,7 +132,7 @@ func (s *session) main(ctx context.Context) error {
 			err = s.want(ctx, messages)
 		case m := <-messages:
 			err = s.message(ctx, m)
-		case f := <-s.do:
+		case f := <-s.loop.Calls():
 			err = f(ctx)
 		case <-ack.C:
 			err = s.ack()
@@ -146,7 +145,7 @@ func (s *session) main(ctx context.Context) error {
 			}
 		}
 		if err != nil {
-			return ignoreEnd(ctx, err)
+			return service.IgnoreEnd(ctx, err)
 		}
 	}
 }
@@ -162,23 +161,6 @@ func (s *session) leave(ctx context.Context) error {
 		_ = s.js.Conn().FlushWithContext(ctx) // the acknowledgement is a hint
 	}
 	return nil
-}
-
-// errOver says that the main loop does not run any more.
-var errOver = errors.New("this process stops following the partition")
-
-// onMain runs f on the main loop and waits for it. When ctx or the session
-// ends before f has begun, it does not run.
-func (s *session) onMain(ctx context.Context, f func(context.Context) error) error {
-	done := make(chan error, 1)
-	select {
-	case s.do <- func(ctx context.Context) error { done <- f(ctx); return nil }:
-		return <-done // what f shares with the caller is the caller's again
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-s.over:
-		return errOver
-	}
 }
 
 // want follows the sets that shapes depend on, and no others.

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/shapebus/shapebus/internal/registry"
+	"github.com/shapebus/shapebus/internal/service"
 	"github.com/shapebus/shapebus/internal/stream"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/topology"
@@ -64,33 +65,32 @@ func (s *session) tend(ctx context.Context, f *set) error {
 		<-f.after // its context has ended
 		f.after = nil
 	}
-	var pause backoff
+	var pause service.Backoff
 	for {
 		err := s.catchUp(ctx, f)
 		switch {
 		case ctx.Err() != nil:
-			return ignoreEnd(ctx, err)
+			return service.IgnoreEnd(ctx, err)
 		case err == nil:
 			joined := false
-			if err := s.onMain(ctx, func(context.Context) error { joined = s.join(f); return nil }); err != nil || joined {
-				return ignoreEnd(ctx, err)
+			if err := s.loop.Do(ctx, func(context.Context) error { joined = s.join(f); return nil }); err != nil || joined {
+				return service.IgnoreEnd(ctx, err)
 			}
-			waitFor(ctx, joinPause) // what the durable delivered is not seen by direct gets yet
+			service.WaitFor(ctx, joinPause) // what the durable delivered is not seen by direct gets yet
 		case errors.Is(err, errEmpty):
-			return ignoreEnd(ctx, s.onMain(ctx, func(ctx context.Context) error { s.wait(ctx, f); return nil }))
+			return service.IgnoreEnd(ctx, s.loop.Do(ctx, func(ctx context.Context) error { s.wait(ctx, f); return nil }))
 		case errors.Is(err, errEnded):
-			return ignoreEnd(ctx, s.onMain(ctx, func(context.Context) error { s.forget(f); return nil }))
+			return service.IgnoreEnd(ctx, s.loop.Do(ctx, func(context.Context) error { s.forget(f); return nil }))
 		case s.store.out.Err() != nil:
 			return s.store.out.Err()
 		default:
 			f.replica = nil // whatever it is, begin again with what is stored
 			s.log.WarnContext(ctx, "a value set is built anew", slog.String("set", f.name), slog.Any("error", err))
-			s.m.stats.Retries.Add(1)
-			s.m.stats.LastError.Store(err.Error())
-			if err := s.onMain(ctx, func(context.Context) error { s.release(f); return nil }); err != nil {
-				return ignoreEnd(ctx, err)
+			s.m.stats.Note(err)
+			if err := s.loop.Do(ctx, func(context.Context) error { s.release(f); return nil }); err != nil {
+				return service.IgnoreEnd(ctx, err)
 			}
-			pause.wait(ctx)
+			pause.Wait(ctx)
 		}
 	}
 }
@@ -318,12 +318,4 @@ func (s *session) writeBase(ctx context.Context, f *set) error {
 
 func parseTail(h nats.Header) (wire.Tail, error) {
 	return wire.ParseTail(h.Get(topology.HeaderTail))
-}
-
-// ignoreEnd drops an error that only says that ctx ended.
-func ignoreEnd(ctx context.Context, err error) error {
-	if ctx.Err() == nil {
-		return err
-	}
-	return nil
 }

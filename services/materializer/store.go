@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/shapebus/shapebus/internal/failpoint"
 	"github.com/shapebus/shapebus/internal/stream"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/topology"
@@ -54,7 +55,7 @@ func (s *store) Watch(ctx context.Context) error {
 
 // Verdict appends a verdict behind the one before it, at prev.
 func (s *store) Verdict(ctx context.Context, set string, prev change.Offset, v *wire.Verdict, stored func(uint64)) error {
-	s.m.cfg.Failpoint("before_verdict")
+	s.m.cfg.Failpoint(failpoint.BeforeVerdict)
 	data := wire.EncodeVerdict(v)
 	header := stream.Header(topology.HeaderVerdict, v.Offset.String())
 	header.Set(topology.HeaderVerdictAfter, prev.String())
@@ -70,7 +71,7 @@ func (s *store) Verdict(ctx context.Context, set string, prev change.Offset, v *
 	}
 	s.m.stats.Verdicts.Add(1)
 	s.m.stats.Bytes.Add(int64(len(data)))
-	s.m.cfg.Failpoint("after_verdict")
+	s.m.cfg.Failpoint(failpoint.AfterVerdict)
 	return nil
 }
 
@@ -164,7 +165,7 @@ func (s *store) each(ctx context.Context, subject string, messages uint64, f fun
 // WriteBase writes a base of what a replica holds, which must not be inside a
 // transaction. It returns once JetStream has all of it.
 func (s *store) WriteBase(ctx context.Context, set string, r *replica) (wire.Base, error) {
-	s.m.cfg.Failpoint("before_base")
+	s.m.cfg.Failpoint(failpoint.BeforeBase)
 	b := wire.Base{
 		// Larger than that of every base before, and of every one that was not finished:
 		// what those wrote stands in the stream by now.
@@ -177,7 +178,7 @@ func (s *store) WriteBase(ctx context.Context, set string, r *replica) (wire.Bas
 	if err := s.writeValues(ctx, set, r, &b); err != nil {
 		return b, err
 	}
-	s.m.cfg.Failpoint("after_base_values")
+	s.m.cfg.Failpoint(failpoint.AfterBaseValues)
 	data, err := wire.EncodeBase(b)
 	if err != nil {
 		return b, err
@@ -194,7 +195,7 @@ func (s *store) WriteBase(ctx context.Context, set string, r *replica) (wire.Bas
 		return b, context.Cause(ctx)
 	}
 	s.m.stats.Bases.Add(1)
-	s.m.cfg.Failpoint("after_base")
+	s.m.cfg.Failpoint(failpoint.AfterBase)
 	return b, nil
 }
 

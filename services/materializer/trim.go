@@ -24,7 +24,7 @@ func (s *session) trim(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
-		err := s.onMain(ctx, s.dropLingering)
+		err := s.loop.Do(ctx, s.dropLingering)
 		if err == nil {
 			err = s.trimVerdicts(ctx, &floors, trimmed)
 		}
@@ -60,7 +60,7 @@ type limit struct {
 // the earliest, and needs the verdicts from there on.
 func (s *session) trimVerdicts(ctx context.Context, floors *floors, trimmed map[string]limit) error {
 	bases := map[string]change.Offset{}
-	err := s.onMain(ctx, func(context.Context) error {
+	err := s.loop.Do(ctx, func(context.Context) error {
 		for name, f := range s.sets {
 			if f.stage == live && f.based && !f.dropped {
 				bases[name] = f.base.Offset()

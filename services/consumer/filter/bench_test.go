@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/shapebus/shapebus/internal/predicate"
+	"github.com/shapebus/shapebus/internal/predicate/access"
 )
 
 // BenchmarkSet is what a change of a value set costs, and what a row of its table costs, beside the shapes attached and the
@@ -17,11 +18,11 @@ func BenchmarkSet(b *testing.B) {
 	}
 	for _, n := range []int{1, 1000, 100_000} {
 		x := New[int]()
-		shared := x.NewSet([]predicate.Key{outer}, []predicate.Key{inner})
+		shared := x.NewSet([]access.Key{outer}, []access.Key{inner})
 		for i := range n { // a shape each, and a set of one value each beside the one they share
-			own := x.NewSet([]predicate.Key{outer}, []predicate.Key{inner})
+			own := x.NewSet([]access.Key{outer}, []access.Key{inner})
 			own.Put([]byte(strconv.Itoa(i)))
-			x.Add(i, predicate.Member(0, outer), own)
+			x.Add(i, access.MemberOf(0, outer), own)
 			shared.Put([]byte(strconv.Itoa(-1 - i)))
 		}
 		value := []byte("500")
@@ -56,9 +57,9 @@ func BenchmarkAdd(b *testing.B) {
 		for _, n := range []int{1, 100_000} {
 			b.Run(fmt.Sprintf("%s/shapes=%d", clause, n), func(b *testing.B) {
 				x := New[int]()
-				var last predicate.Access
+				var last access.Path
 				for i := range n {
-					p, err := predicate.Compile(clause, []*string{new(strconv.Itoa(i))}, testTable)
+					p, err := predicate.Compile(clause, []*string{new(strconv.Itoa(i))}, testTable, nil)
 					if err != nil {
 						b.Fatal(err)
 					}

@@ -1,7 +1,7 @@
 // Package filter finds the shapes that a change of a row may concern, at a cost that follows the number of shapes found and not
 // of those that exist.
 //
-// An Index holds the shapes of one table. Each is added with the predicate.Access of its clause, which says how its rows can
+// An Index holds the shapes of one table. Each is added with the access.Path of its clause, which says how its rows can
 // be looked up, and the index chooses one way:
 //
 //   - by keys: a hash over the values of one column, or of several together (space.go);

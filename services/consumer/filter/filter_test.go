@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/shapebus/shapebus/internal/predicate"
+	"github.com/shapebus/shapebus/internal/predicate/access"
 )
 
 // The table of these tests: small domains, so that clauses and rows meet.
@@ -147,13 +148,13 @@ func TestExactlyTheMatchingShapesAreFound(t *testing.T) {
 			case what < 4:
 				s := &testShape{clause: drawClause(t, rapid.IntRange(0, 3).Draw(t, "depth"))}
 				var err error
-				if s.pred, err = predicate.Compile(s.clause, nil, testTable); err != nil {
+				if s.pred, err = predicate.Compile(s.clause, nil, testTable, nil); err != nil {
 					t.Fatal(err)
 				}
 				a := s.pred.Access()
 				if i := rapid.IntRange(-3, len(sets)-1).Draw(t, "set"); i >= 0 {
 					s.set = sets[i]
-					a = predicate.All(a, predicate.Member(i, s.set.outer...))
+					a = access.AllOf(a, access.MemberOf(i, s.set.outer...))
 				}
 				s.entry = x.Add(s, a, sets[0].Set, sets[1].Set, sets[2].Set)
 				shapes[s] = true
@@ -211,7 +212,7 @@ func check(t *rapid.T, x *Index[*testShape], shapes map[*testShape]bool, before,
 
 func newTestSet(t *rapid.T, x *Index[*testShape], columns ...int) *testSet {
 	s := &testSet{columns: columns, values: map[string][][]byte{}}
-	var outer, inner []predicate.Key
+	var outer, inner []access.Key
 	for i, c := range columns {
 		o, in, ok := predicate.MemberKeys(predicate.KeyColumn{Index: c, TypeOID: testTable.Columns[c].TypeOID},
 			predicate.KeyColumn{Index: i, TypeOID: testTable.Columns[c].TypeOID})
@@ -262,7 +263,7 @@ func add(tb testing.TB, x *Index[string], clause string, params ...string) *Entr
 	for i := range params {
 		values[i] = &params[i]
 	}
-	p, err := predicate.Compile(clause, values, testTable)
+	p, err := predicate.Compile(clause, values, testTable, nil)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -324,9 +325,9 @@ func TestASetLeadsToTheShapesAttachedToIt(t *testing.T) {
 	if !ok {
 		t.Fatal("bigint and numeric do not compare")
 	}
-	mine := x.NewSet([]predicate.Key{outer}, []predicate.Key{inner})
-	theirs := x.NewSet([]predicate.Key{outer}, []predicate.Key{inner})
-	member := predicate.Member(0, outer)
+	mine := x.NewSet([]access.Key{outer}, []access.Key{inner})
+	theirs := x.NewSet([]access.Key{outer}, []access.Key{inner})
+	member := access.MemberOf(0, outer)
 	a := x.Add("a", member, mine)
 	x.Add("b", member, mine)
 	x.Add("c", member, theirs)

@@ -1,6 +1,6 @@
 package filter
 
-import "github.com/shapebus/shapebus/internal/predicate"
+import "github.com/shapebus/shapebus/internal/predicate/access"
 
 // Index finds shapes of type S of one table. Use New.
 type Index[S any] struct {
@@ -14,7 +14,7 @@ type Index[S any] struct {
 	found []S
 
 	// Scratch memory of Find and of Set.
-	before, after, other, cell predicate.KeyBuffer
+	before, after, other, cell access.KeyBuffer
 }
 
 // New returns an empty index.
@@ -66,7 +66,7 @@ func (x *Index[S]) Unindexed() int { return len(x.rest.items) }
 
 // Add adds a shape that is found as a says. sets are the sets that a's members are numbered by. The cost follows the number
 // of keys in a. The entry is for Remove.
-func (x *Index[S]) Add(s S, a predicate.Access, sets ...*Set[S]) *Entry[S] {
+func (x *Index[S]) Add(s S, a access.Path, sets ...*Set[S]) *Entry[S] {
 	e := &Entry[S]{shape: s}
 	x.size++
 	c := x.choose(&a, sets)

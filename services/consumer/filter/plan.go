@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"slices"
 
-	"github.com/shapebus/shapebus/internal/predicate"
+	"github.com/shapebus/shapebus/internal/predicate/access"
 )
 
 const (
@@ -34,9 +34,9 @@ const (
 // path is one of the ways that together find a shape.
 type path[S any] struct {
 	rank      rank
-	keys      []predicate.Key // byKeys: ascending; byInterval, byHalfLine: one
-	values    []string        // byKeys
-	low, high predicate.Bound
+	keys      []access.Key // byKeys: ascending; byInterval, byHalfLine: one
+	values    []string     // byKeys
+	low, high access.Bound
 	set       *Set[S] // byKeys, instead of values
 }
 
@@ -62,35 +62,35 @@ func single[S any](p path[S], load int) choice[S] {
 func scan[S any]() choice[S] { return single(path[S]{rank: asked}, 0) }
 
 // choose decides how a shape is found, by what is in the index now.
-func (x *Index[S]) choose(a *predicate.Access, sets []*Set[S]) choice[S] {
+func (x *Index[S]) choose(a *access.Path, sets []*Set[S]) choice[S] {
 	switch a.Form {
-	case predicate.AccessNone:
+	case access.None:
 		return choice[S]{}
-	case predicate.AccessKeys:
+	case access.Keys:
 		if len(a.Values) > maxKeys {
 			return scan[S]()
 		}
-		return x.lookup([]predicate.Key{a.Key}, a.Values)
-	case predicate.AccessRange:
-		p := path[S]{rank: byInterval, keys: []predicate.Key{a.Key}, low: a.Low, high: a.High}
+		return x.lookup([]access.Key{a.Key}, a.Values)
+	case access.Range:
+		p := path[S]{rank: byInterval, keys: []access.Key{a.Key}, low: a.Low, high: a.High}
 		if !a.Low.Set || !a.High.Set {
 			p.rank = byHalfLine
 		}
 		return single(p, 0)
-	case predicate.AccessMember:
+	case access.Member:
 		if a.Set < len(sets) && sets[a.Set] != nil {
 			return single(path[S]{rank: byKeys, set: sets[a.Set]}, sets[a.Set].Shapes())
 		}
-	case predicate.AccessAny:
+	case access.Any:
 		return x.each(a.Args, sets)
-	case predicate.AccessAll:
+	case access.All:
 		return x.best(a.Args, sets)
-	case predicate.AccessScan:
+	case access.Scan:
 	}
 	return scan[S]()
 }
 
-func (x *Index[S]) lookup(keys []predicate.Key, values []string) choice[S] {
+func (x *Index[S]) lookup(keys []access.Key, values []string) choice[S] {
 	p := path[S]{rank: byKeys, keys: keys, values: values}
 	if len(keys) == 1 && keys[0].Null() {
 		p.rank = byNull
@@ -107,7 +107,7 @@ func (x *Index[S]) lookup(keys []predicate.Key, values []string) choice[S] {
 }
 
 // each follows all arms of a disjunction.
-func (x *Index[S]) each(arms []predicate.Access, sets []*Set[S]) choice[S] {
+func (x *Index[S]) each(arms []access.Path, sets []*Set[S]) choice[S] {
 	var out choice[S]
 	for i := range arms {
 		c := x.choose(&arms[i], sets)
@@ -121,7 +121,7 @@ func (x *Index[S]) each(arms []predicate.Access, sets []*Set[S]) choice[S] {
 }
 
 // best follows one argument of a conjunction, or several lookups at once.
-func (x *Index[S]) best(args []predicate.Access, sets []*Set[S]) choice[S] {
+func (x *Index[S]) best(args []access.Path, sets []*Set[S]) choice[S] {
 	choices := make([]choice[S], len(args))
 	for i := range args {
 		choices[i] = x.choose(&args[i], sets)
@@ -160,8 +160,8 @@ func (x *Index[S]) together(choices []choice[S]) (choice[S], bool) {
 		return choice[S]{}, false
 	}
 	slices.SortFunc(of, func(a, b *path[S]) int { return a.keys[0].Compare(b.keys[0]) })
-	var keys []predicate.Key
-	var a, b predicate.KeyBuffer
+	var keys []access.Key
+	var a, b access.KeyBuffer
 	for i, p := range of {
 		keys = append(keys, p.keys[0])
 		b.Reset()

@@ -4,7 +4,7 @@ import (
 	"math/rand/v2"
 	"slices"
 
-	"github.com/shapebus/shapebus/internal/predicate"
+	"github.com/shapebus/shapebus/internal/predicate/access"
 )
 
 // ranges finds the intervals of one column that hold a key. It is a treap in the order of the lower ends, with a bucket per
@@ -12,7 +12,7 @@ import (
 // O(log n).
 type ranges[S any] struct {
 	x    *Index[S]
-	key  predicate.Key
+	key  access.Key
 	root *node[S]
 }
 
@@ -20,13 +20,13 @@ type node[S any] struct {
 	bucket[S]
 
 	ranges      *ranges[S]
-	low, high   predicate.Bound
+	low, high   access.Bound
 	priority    uint32 // not below that of the children
 	left, right *node[S]
 	furthest    *node[S] // in the subtree
 }
 
-func (x *Index[S]) makeRanges(key predicate.Key) *ranges[S] {
+func (x *Index[S]) makeRanges(key access.Key) *ranges[S] {
 	for _, r := range x.ranges {
 		if r.key == key {
 			return r
@@ -38,7 +38,7 @@ func (x *Index[S]) makeRanges(key predicate.Key) *ranges[S] {
 }
 
 // bucket returns the bucket of an interval and makes it if need be.
-func (r *ranges[S]) bucket(low, high predicate.Bound) *bucket[S] {
+func (r *ranges[S]) bucket(low, high access.Bound) *bucket[S] {
 	for n := r.root; n != nil; {
 		switch c := n.compare(low, high); {
 		case c == 0:
@@ -65,17 +65,17 @@ func (n *node[S]) drop(*bucket[S]) {
 	}
 }
 
-func (n *node[S]) compare(low, high predicate.Bound) int {
-	if c := predicate.CompareLow(n.low, low); c != 0 {
+func (n *node[S]) compare(low, high access.Bound) int {
+	if c := access.CompareLow(n.low, low); c != 0 {
 		return c
 	}
-	return predicate.CompareHigh(n.high, high)
+	return access.CompareHigh(n.high, high)
 }
 
 func (n *node[S]) update() {
 	n.furthest = n
 	for _, child := range [...]*node[S]{n.left, n.right} {
-		if child != nil && predicate.CompareHigh(child.furthest.high, n.furthest.high) > 0 {
+		if child != nil && access.CompareHigh(child.furthest.high, n.furthest.high) > 0 {
 			n.furthest = child.furthest
 		}
 	}
@@ -178,10 +178,10 @@ func (n *node[S]) stab(x *Index[S], key []byte) {
 	}
 }
 
-func endsBefore(high predicate.Bound, key []byte) bool {
+func endsBefore(high access.Bound, key []byte) bool {
 	return high.Set && (high.Value < string(key) || high.Exclusive && high.Value == string(key))
 }
 
-func beginsAfter(low predicate.Bound, key []byte) bool {
+func beginsAfter(low access.Bound, key []byte) bool {
 	return low.Set && (low.Value > string(key) || low.Exclusive && low.Value == string(key))
 }

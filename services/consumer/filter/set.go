@@ -3,7 +3,7 @@ package filter
 import (
 	"slices"
 
-	"github.com/shapebus/shapebus/internal/predicate"
+	"github.com/shapebus/shapebus/internal/predicate/access"
 )
 
 // Set is the values that some columns of the table may have: what a subquery selects. Shapes that Add was given it for are found by
@@ -11,8 +11,8 @@ import (
 // costs the same however many values there are. A set belongs to its index's goroutine.
 type Set[S any] struct {
 	x        *Index[S]
-	outer    []predicate.Key // of the table's rows, ascending
-	inner    []predicate.Key // of the values, in the order of outer
+	outer    []access.Key // of the table's rows, ascending
+	inner    []access.Key // of the values, in the order of outer
 	attached bucket[S]
 	members  map[string]*member[S]
 }
@@ -26,7 +26,7 @@ type member[S any] struct {
 
 // NewSet makes an empty set over the columns that outer reads, which is not empty. inner[i] reads the value that outer[i] is compared
 // with; predicate.MemberKeys makes such pairs. The column of an inner key is the value's place among those that Put is given.
-func (x *Index[S]) NewSet(outer, inner []predicate.Key) *Set[S] {
+func (x *Index[S]) NewSet(outer, inner []access.Key) *Set[S] {
 	order := make([]int, len(outer))
 	for i := range order {
 		order[i] = i

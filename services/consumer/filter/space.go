@@ -4,19 +4,19 @@ import (
 	"bytes"
 	"slices"
 
-	"github.com/shapebus/shapebus/internal/predicate"
+	"github.com/shapebus/shapebus/internal/predicate/access"
 )
 
 // space is a hash over the keys of some columns: of one, or of several together.
 type space[S any] struct {
 	x       *Index[S]
-	keys    []predicate.Key // in ascending order
+	keys    []access.Key // in ascending order
 	buckets map[string]*bucket[S]
 	text    bool // one column, whose text is the key
 }
 
 // space returns the space of some keys, which are in ascending order, or nil if there is none.
-func (x *Index[S]) space(keys []predicate.Key) *space[S] {
+func (x *Index[S]) space(keys []access.Key) *space[S] {
 	for _, s := range x.spaces {
 		if slices.Equal(s.keys, keys) {
 			return s
@@ -25,7 +25,7 @@ func (x *Index[S]) space(keys []predicate.Key) *space[S] {
 	return nil
 }
 
-func (x *Index[S]) makeSpace(keys []predicate.Key) *space[S] {
+func (x *Index[S]) makeSpace(keys []access.Key) *space[S] {
 	if s := x.space(keys); s != nil {
 		return s
 	}
@@ -99,7 +99,7 @@ func sameCell(a, b []byte) bool { return (a == nil) == (b == nil) && bytes.Equal
 
 // appendKeys sets b to the keys of a row: each combination of the columns' keys, which is one where every column has one, and
 // none where a column has none.
-func appendKeys[S any](x *Index[S], b *predicate.KeyBuffer, keys []predicate.Key, row [][]byte) {
+func appendKeys[S any](x *Index[S], b *access.KeyBuffer, keys []access.Key, row [][]byte) {
 	b.Reset()
 	for i, k := range keys {
 		if len(keys) == 1 {

@@ -1,7 +1,6 @@
 package reconcile
 
 import (
-	"bytes"
 	"iter"
 
 	"github.com/shapebus/shapebus/internal/predicate"
@@ -62,29 +61,18 @@ func (s *Shape) matches(row change.Row, sets []Members) bool {
 // plain is an op that finds the shape exact: was says whether the old row is
 // in it, is whether the new one belongs there.
 func (s *Shape) plain(op *change.Op, was, is bool, emit Emit) {
-	switch {
-	case was && is:
-		switch {
-		case !same(op.Old, op.New, s.Key): // another row to readers
-			emit(op.Index, change.Delete, op.Old)
-			emit(op.Index+1, change.Insert, op.New)
-		case !same(op.Old, op.New, s.Columns):
-			emit(op.Index, change.Update, op.New)
-		}
-	case was:
-		emit(op.Index, change.Delete, op.Old)
-	case is:
+	switch Decide(op, was, is, s.Key, s.Columns) {
+	case Nothing:
+	case Insert:
 		emit(op.Index, change.Insert, op.New)
+	case Update:
+		emit(op.Index, change.Update, op.New)
+	case Delete:
+		emit(op.Index, change.Delete, op.Old)
+	case Replace:
+		emit(op.Index, change.Delete, op.Old)
+		emit(op.Index+1, change.Insert, op.New)
 	}
-}
-
-func same(a, b change.Row, columns []int) bool {
-	for _, c := range columns {
-		if (a[c] == nil) != (b[c] == nil) || !bytes.Equal(a[c], b[c]) {
-			return false
-		}
-	}
-	return true
 }
 
 // Member is a shape in a unit. It is owned by one goroutine, the one that owns
@@ -161,7 +149,7 @@ func (m *Member) Op(op *change.Op, emit Emit) {
 	// match under the frozen sets.
 	is = is && m.shape.matches(op.New, m.running)
 	index := op.Index
-	if was && (!is || !same(op.Old, op.New, m.shape.Key)) {
+	if was && (!is || !Same(op.Old, op.New, m.shape.Key)) {
 		emit(index, change.Discard, op.Old)
 		index++
 	}

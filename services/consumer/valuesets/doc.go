@@ -12,6 +12,7 @@
 // the verdict on the last marker up to there has been read, and on no other grounds: that a
 // base is further says nothing of the verdicts before it.
 //
-// The package does no I/O and knows no clock. Its types are not safe for
-// concurrent use.
+// Markers, Chain and History do no I/O and know no clock; they are not safe for concurrent use. Sets
+// holds those of a session: it reads what is stored of a set (Load) and what comes (ReadVerdicts), and
+// lets others wait until an answer is certain. It is safe for concurrent use.
 package valuesets

@@ -1,7 +1,0 @@
-//go:build unix && !linux
-
-package crash
-
-import "syscall"
-
-func childAttr() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }

@@ -1,0 +1,127 @@
+package failpoint
+
+// The points of ingest. Steps are those of the list in the package comment of services/ingest.
+const (
+	_ Point = iota // the zero value is no point
+
+	// BetweenFragments is in step 3, after a fragment that is not the last of its transaction was
+	// handed to the appender. The change log ends inside a transaction: ingest must continue it at
+	// the op behind the last that is stored, even if it cuts the fragments otherwise now.
+	BetweenFragments
+	// AfterPublish is in step 3, after a message was handed to the appender, whose answer nobody has
+	// seen. Any prefix of the messages in flight may be stored: ingest must read the tail and leave
+	// out exactly what is there.
+	AfterPublish
+	// AfterAck is after step 4. The change log is ahead of the slot: ingest must read from Postgres
+	// what is stored already and must not publish it again.
+	AfterAck
+	// BeforeConfirm is after step 6, when an LSN may be confirmed and is not. The slot stays where it
+	// was: ingest must be sent everything behind it again and leave out what is stored.
+	BeforeConfirm
+)
+
+// The points of the consumer. Steps are those of the list in the package comment of services/consumer.
+const (
+	// TableNoted is after the record of what a table was like before shapes, before the table is
+	// changed. The consumer must prepare the table, or give it back, as if the record were new.
+	TableNoted Point = iota + BeforeConfirm + 1
+	// TableGivenBack is after a table is as it was before shapes, before its record is deleted. The
+	// consumer must find nothing left to give back, and delete the record.
+	TableGivenBack
+	// AfterFragment is in step 3, after the main loop has read a fragment and before what it became
+	// is flushed. The logs may lack what was gathered: the consumer must read the fragment again.
+	AfterFragment
+	// AfterAppend is in step 3, after a log's message was handed to the appender. Some logs have the
+	// transaction, others not or a part of it: the consumer must skip in each log what it has, to the op.
+	AfterAppend
+	// BeforeCheckpoint is before step 4 for one of the partitions. The checkpoints disagree: the
+	// consumer must go on from the oldest one and skip what the logs of the others have.
+	BeforeCheckpoint
+	// SnapshotOpen is when a snapshot is open, of a shape that is created or of a group's unit, and
+	// nothing of it is used. The consumer must take another one; nothing is stored that knows of it.
+	SnapshotOpen
+	// RowsRead is when the rows of one shape of a batch have been read, before step 1. The consumer
+	// must create the shape from the beginning.
+	RowsRead
+	// MidSnapshot is in step 2, between two messages of a segment. The log is empty: the consumer
+	// must take another snapshot, write another segment, and purge this one, to which nothing refers.
+	MidSnapshot
+	// AfterSnapshotRows is when all rows are in a segment, before step 1. As at MidSnapshot.
+	AfterSnapshotRows
+	// AfterSnapshotEntry is after the log's first entry was handed to the appender, in step 2. If it
+	// is stored, the consumer must keep the snapshot and catch up from the place in the record; if it
+	// is not, as at MidSnapshot.
+	AfterSnapshotEntry
+	// GroupFragment is in step 3, after a group of shapes with subqueries has read a fragment. The
+	// consumer must begin the group again at its place in the checkpoint, or in the tail of its last
+	// marker if that is later, and skip what the logs have.
+	GroupFragment
+	// UnitOpen is when a group's unit has its snapshot and frozen sets, and no barrier. The logs hold
+	// nothing of the unit that counts: the consumer must begin the unit again at a snapshot of its own.
+	UnitOpen
+	// UnitWaits is when the unit's barrier is written and not read. The consumer must begin the unit
+	// again and let the barrier pass, which belongs to nobody.
+	UnitWaits
+	// UnitRow is in step 3a, after a row was read back, whose entry may be stored. The log has an open
+	// end: the consumer must void it and begin the unit again. No reader may have shown the row.
+	UnitRow
+	// UnitRestated is in step 3a, when all rows are read back and no marker is written. As at UnitRow.
+	UnitRestated
+	// UnitMarked is after step 3b: the markers were handed to the appenders. Where one is stored, the
+	// consumer must go on behind the unit's barrier with what the tail says was put aside; where it is
+	// not, as at UnitRow.
+	UnitMarked
+)
+
+// The points of the materializer. Steps are those of the list in the package comment of
+// services/materializer.
+const (
+	// BeforeVerdict is in step 2, when a verdict is decided and not sent. The materializer must come
+	// to the same verdict from the base and the log.
+	BeforeVerdict Point = iota + UnitMarked + 1
+	// AfterVerdict is in step 2, after a verdict was handed to the appender. The materializer must
+	// publish it if it is not stored, and must not publish it twice.
+	AfterVerdict
+	// BeforeBase is before step 1 or 4. The base before it counts: the materializer must start from
+	// it, and write this one when it is due.
+	BeforeBase
+	// AfterBaseValues is in step 1 or 4, when the values of a base are stored and its announcement is
+	// not. As at BeforeBase; nobody may read the values, and the next base must purge them.
+	AfterBaseValues
+	// AfterBase is after step 1 or 4, before step 5. The new base counts: the materializer must start
+	// from it, and the next base must purge the old one too.
+	AfterBase
+)
+
+var points = [...]struct {
+	service Service
+	name    string
+}{
+	BetweenFragments: {Ingest, "between_fragments"},
+	AfterPublish:     {Ingest, "after_publish"},
+	AfterAck:         {Ingest, "after_ack"},
+	BeforeConfirm:    {Ingest, "before_confirm"},
+
+	TableNoted:         {Consumer, "table_noted"},
+	TableGivenBack:     {Consumer, "table_given_back"},
+	AfterFragment:      {Consumer, "after_fragment"},
+	AfterAppend:        {Consumer, "after_append"},
+	BeforeCheckpoint:   {Consumer, "before_checkpoint"},
+	SnapshotOpen:       {Consumer, "snapshot_open"},
+	RowsRead:           {Consumer, "rows_read"},
+	MidSnapshot:        {Consumer, "mid_snapshot"},
+	AfterSnapshotRows:  {Consumer, "after_snapshot_rows"},
+	AfterSnapshotEntry: {Consumer, "after_snapshot_entry"},
+	GroupFragment:      {Consumer, "group_fragment"},
+	UnitOpen:           {Consumer, "unit_open"},
+	UnitWaits:          {Consumer, "unit_waits"},
+	UnitRow:            {Consumer, "unit_row"},
+	UnitRestated:       {Consumer, "unit_restated"},
+	UnitMarked:         {Consumer, "unit_marked"},
+
+	BeforeVerdict:   {Materializer, "before_verdict"},
+	AfterVerdict:    {Materializer, "after_verdict"},
+	BeforeBase:      {Materializer, "before_base"},
+	AfterBaseValues: {Materializer, "after_base_values"},
+	AfterBase:       {Materializer, "after_base"},
+}

@@ -1,0 +1,146 @@
+package value
+
+import (
+	"bytes"
+	"math"
+	"strconv"
+)
+
+// Conversion is Postgres' cast between two kinds, where it has one that cannot fail and depends on no setting. A nil
+// function with ok means that the value stays as it is.
+func Conversion(from, to Kind) (convert func(Datum) Datum, ok bool) {
+	if from.IsArray() && to.IsArray() {
+		return arrayConversion(from.Element(), to.Element())
+	}
+	switch {
+	case from == to:
+		return nil, true
+	case from.IsInt():
+		return fromInt(from, to)
+	case from == Numeric && to.IsFloat():
+		return func(d Datum) Datum { return Datum{Float: FloatOf(to, d.Bytes)} }, true
+	case from == Float4 && to == Float8:
+		return nil, true
+	case from.IsFloat() && to == Numeric:
+		return func(d Datum) Datum { return Datum{Bytes: floatToNumeric(from, d.Float)} }, true
+	case from.IsText() && to.IsText():
+		if from == Bpchar {
+			return func(d Datum) Datum { return Datum{Bytes: TrimBlanks(d.Bytes)} }, true
+		}
+		return nil, true
+	case to.IsText():
+		return toText(from)
+	case from == Bool && to == Int4:
+		return nil, true
+	case from == Date && to == Timestamp:
+		return func(d Datum) Datum { return Datum{Int: dayToMicros(d.Int)} }, true
+	case from == Timestamp && to == Date:
+		return func(d Datum) Datum { return Datum{Int: dayOfMicros(d.Int)} }, true
+	case from == Time && to == Interval:
+		return nil, true
+	}
+	return nil, false
+}
+
+func fromInt(from, to Kind) (func(Datum) Datum, bool) {
+	switch {
+	case to.IsInt():
+		return nil, to > from
+	case to == Numeric, to.IsText():
+		return func(d Datum) Datum { return Datum{Bytes: strconv.AppendInt(nil, d.Int, 10)} }, true
+	case to == Float8:
+		return func(d Datum) Datum { return Datum{Float: float64(d.Int)} }, true
+	case to == Float4:
+		return func(d Datum) Datum { return Datum{Float: float64(float32(d.Int))} }, true
+	case to == Bool && from == Int4:
+		return func(d Datum) Datum {
+			if d.Int != 0 {
+				d.Int = 1
+			}
+			return d
+		}, true
+	}
+	return nil, false
+}
+
+func toText(from Kind) (func(Datum) Datum, bool) {
+	switch from {
+	case Numeric, UUID, Enum, JSONB:
+		return nil, true
+	case Float4, Float8:
+		return func(d Datum) Datum { return Datum{Bytes: printFloat(from, d.Float)} }, true
+	case Bool:
+		return func(d Datum) Datum { return Datum{Bytes: strconv.AppendBool(nil, d.Int != 0)} }, true
+	case Date, Timestamp, Time, Interval:
+		return func(d Datum) Datum { return Datum{Bytes: temporalText(from, &d)} }, true
+	default: // a timestamptz has no text without a time zone
+		return nil, false
+	}
+}
+
+// FloatOf reads a number as a float of the kind.
+func FloatOf(k Kind, text []byte) float64 {
+	f, _ := strconv.ParseFloat(string(text), FloatBits(k))
+	return f
+}
+
+// printFloat is float8out and float4out with extra_float_digits >= 1: the shortest digits that read back.
+func printFloat(k Kind, f float64) []byte {
+	switch {
+	case math.IsInf(f, 1):
+		return []byte("Infinity")
+	case math.IsInf(f, -1):
+		return []byte("-Infinity")
+	case f == 0 || f != f:
+		if math.Signbit(f) && f == 0 {
+			return []byte("-0")
+		}
+		return strconv.AppendFloat(nil, f, 'g', -1, 64)
+	}
+	digits := 15
+	if k == Float4 {
+		digits = 6
+	}
+	out := strconv.AppendFloat(nil, f, 'e', -1, FloatBits(k))
+	exp, _ := strconv.Atoi(string(out[bytes.IndexByte(out, 'e')+1:]))
+	if exp >= -4 && exp < digits {
+		return strconv.AppendFloat(nil, f, 'f', -1, FloatBits(k))
+	}
+	return out
+}
+
+// floatToNumeric keeps the digits that any float of the kind keeps.
+func floatToNumeric(k Kind, f float64) []byte {
+	switch {
+	case f != f:
+		return []byte("NaN")
+	case math.IsInf(f, 0):
+		return printFloat(k, f)
+	}
+	digits := 15
+	if k == Float4 {
+		digits = 6
+	}
+	return PlainNumeric(strconv.AppendFloat(nil, f, 'g', digits, 64))
+}
+
+// arrayConversion converts element by element.
+func arrayConversion(from, to Kind) (func(Datum) Datum, bool) {
+	convert, ok := Conversion(from, to)
+	switch {
+	case !ok, from == Numeric && to.IsFloat(), from == Date && to == Timestamp, from.IsArray(), to.IsArray():
+		return nil, false
+	case convert == nil:
+		return nil, true
+	}
+	return func(d Datum) Datum {
+		out := &Array{Dims: d.Array.Dims, Elements: make([]Datum, len(d.Array.Elements))}
+		for i, e := range d.Array.Elements {
+			if !e.Null {
+				e = convert(e)
+			}
+			out.Elements[i] = e
+		}
+		return Datum{Array: out}
+	}, true
+}

@@ -1,0 +1,64 @@
+package group
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// How many connections to Postgres units may have at once. Live shapes have
+// theirs and shapes that are being created have others: reading all rows of new shapes,
+// however large, must not hold up a revocation.
+//
+// Each must be as many as subqueries may be nested deep (package predicate): every depth needs
+// one that deeper shapes cannot take; see ladder.
+const (
+	MaxUnits      = 8
+	MaxFirstUnits = 8
+)
+
+// unitConn is a connection for a unit's snapshot.
+type unitConn struct {
+	pool *pgxpool.Conn
+	give func()
+}
+
+func (c *unitConn) conn() *pgx.Conn { return c.pool.Conn() }
+
+// Conns are the connections for the snapshots of units. Safe for concurrent use.
+type Conns struct {
+	pool         *pgxpool.Pool
+	later, first *ladder // who may take one: for units of live shapes, and for those in which shapes begin
+}
+
+// NewConns takes connections from a pool of maxUnits + maxFirstUnits.
+func NewConns(pool *pgxpool.Pool) *Conns {
+	return &Conns{pool: pool, later: newLadder(MaxUnits), first: newLadder(MaxFirstUnits)}
+}
+
+// connect waits until the group may have a connection.
+func (g *group) connect(ctx context.Context) (*unitConn, error) {
+	conns := g.s.conns
+	ladder := conns.later
+	if !g.began {
+		ladder = conns.first
+	}
+	give, err := ladder.take(ctx, g.anyMember().Outer.Depth)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := conns.pool.Acquire(ctx)
+	if err != nil {
+		give()
+		return nil, fmt.Errorf("connect to Postgres: %w", err)
+	}
+	return &unitConn{conn, give}, nil
+}
+
+// close gives the connection back.
+func (c *unitConn) close() {
+	c.pool.Release()
+	c.give()
+}

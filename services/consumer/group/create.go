@@ -1,0 +1,241 @@
+package group
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/shapebus/shapebus/internal/failpoint"
+	"github.com/shapebus/shapebus/internal/pg"
+	"github.com/shapebus/shapebus/internal/registry"
+	"github.com/shapebus/shapebus/internal/service"
+	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/pkg/wire"
+	"github.com/shapebus/shapebus/services/consumer/changelog"
+	"github.com/shapebus/shapebus/services/consumer/follow"
+	"github.com/shapebus/shapebus/services/consumer/live"
+	"github.com/shapebus/shapebus/services/consumer/reconcile"
+	"github.com/shapebus/shapebus/services/consumer/valuesets"
+)
+
+// creation is a shape with subqueries that is being created, as a group of its
+// own. Its beginning is a unit with nothing frozen: a snapshot, a barrier, the
+// sets as they stand in the snapshot, and then all its rows.
+type creation struct {
+	rec     *registry.Shape
+	f       *follow.Follower
+	segment uint64        // of its first rows
+	table   *pg.TableInfo // as it was right before the snapshot
+}
+
+// create opens the unit in which the shape begins. What is left is done when
+// its barrier comes.
+func (g *group) create(ctx context.Context) error {
+	conn, err := g.connect(ctx)
+	if err != nil {
+		return err
+	}
+	table, err := g.s.Fence(ctx, conn.conn(), g.creating.rec.Definition.Schema, g.creating.rec.Definition.Table)
+	if err == nil && table.Structure() != g.creating.rec.Structure {
+		err = &live.FinalError{Err: errors.New(live.TableChanged(g.creating.f.Table, table))}
+	}
+	var start changelog.Place
+	if err == nil {
+		start, err = g.start(ctx, conn.conn())
+	}
+	var now change.Snapshot
+	if err == nil {
+		now, err = pg.CurrentSnapshot(ctx, conn.conn())
+	}
+	conn.close()
+	if err == nil {
+		err = g.s.OnMain(ctx, func(context.Context) error {
+			g.creating.table, g.creating.f.Files, g.creating.f.FilesAt = table, table, now.LSN
+			return nil
+		})
+	}
+	if err != nil {
+		return err
+	}
+	// Everything before start is visible to whatever snapshot comes now.
+	if err := g.load(ctx); err != nil {
+		return err
+	}
+	u, err := g.snapshot(ctx, reconcile.Txn{LSN: g.at.LSN})
+	if err != nil {
+		return err
+	}
+	u.first = true
+	g.unit = u
+	for _, v := range g.views {
+		u.sets = append(u.sets, reconcile.Freeze(v))
+	}
+	g.cursor.Begin(start.LSN-1, start.Seq)
+	return g.await(ctx, u)
+}
+
+// start finds where the shape starts to read: at the oldest commit that a
+// snapshot taken from now on may not see, as far as the sets are known back to there.
+func (g *group) start(ctx context.Context, conn *pgx.Conn) (changelog.Place, error) {
+	for look := firstLook; ; look = min(2*look, lastLook) {
+		start, err := g.pin(ctx, conn)
+		if err != nil {
+			return changelog.Place{}, err
+		}
+		short := slices.IndexFunc(g.sets, func(set *valuesets.Set) bool { return !g.s.Sets.Holds(set, start.LSN-1) })
+		if short < 0 {
+			return start, nil
+		}
+		if err := g.loadAgain(ctx, g.sets[short]); err != nil {
+			return changelog.Place{}, err
+		}
+		service.WaitFor(ctx, look) // Postgres does not tell when a transaction becomes visible
+		if ctx.Err() != nil {
+			return changelog.Place{}, context.Cause(ctx)
+		}
+	}
+}
+
+// pin finds where the shape starts to read, and keeps the
+// change log from being trimmed there.
+func (g *group) pin(ctx context.Context, conn *pgx.Conn) (start changelog.Place, err error) {
+	err = g.s.Begin(ctx, conn, func(at changelog.Place) {
+		start = at
+		g.mu.Lock()
+		g.at = changelog.Place{LSN: start.LSN - 1, Seq: start.Seq - 1}
+		g.mu.Unlock()
+	})
+	return start, err
+}
+
+// firstRows reads the shape's rows into its first segment and begins the log.
+func (g *group) firstRows(ctx context.Context, u *unit, end *change.Fragment) error {
+	f, rec := g.creating.f, g.creating.rec
+	table := f.Table
+	columns := make([]string, 0, len(table.Relation.Columns))
+	for _, c := range table.Relation.Columns {
+		columns = append(columns, c.Name)
+	}
+	where, err := u.selects(ctx, f, rec)
+	if err != nil {
+		return err
+	}
+	sets := u.running(g, f.Outer)
+	w := g.s.NewSegment(rec, f.Writer)
+	picked := make(change.Row, len(f.Project))
+	_, err = u.snap.CopyRows(ctx, table, columns, where, func(row change.Row) error {
+		if !f.Outer.Match(row, sets) {
+			return nil
+		}
+		for i, c := range f.Project {
+			picked[i] = row[c]
+		}
+		return w.Add(ctx, picked)
+	})
+	if err == nil {
+		err = w.Send(ctx)
+	}
+	if err != nil {
+		return live.FinalIfPermanent(fmt.Errorf("snapshot of shape %s: %w", rec.Handle, err))
+	}
+	g.s.Cfg.Failpoint(failpoint.AfterSnapshotRows)
+	err = g.s.ChangeRecord(ctx, rec.ID, rec.Handle, func(r *registry.Shape) {
+		r.Snapshot, r.SnapshotLSN = u.snap.String(), u.snap.LSN
+		r.StartLSN, r.StartSeq, r.History = end.LSN, 0, g.s.Changes.HistoryID()
+		r.SnapshotRows, r.Reason, r.Table = int64(w.Rows), "", g.creating.table
+		g.creating.rec = r
+	})
+	if err != nil {
+		return err
+	}
+	f.Begin(u.snap.Snapshot, w.Copied)
+	g.creating.segment = w.Segment
+	return nil
+}
+
+// selects is the condition for the first rows of a shape with subqueries. The
+// sets decide on each row, so it may be true of more rows than the clause, but
+// not of fewer.
+//
+// Postgres evaluates the subqueries as of the snapshot, which is what the sets
+// are as well; but sets of inner shapes with subqueries of their own may lag.
+// And an inner table may have been truncated since the snapshot was opened, or be
+// locked: then its subquery is not asked, and all rows that it decides on are read.
+func (u *unit) selects(ctx context.Context, f *follow.Follower, rec *registry.Shape) (string, error) {
+	if f.Outer.Nested() {
+		return f.Pred.FixedSQL(), nil
+	}
+	for _, t := range rec.InnerTables {
+		err := u.snap.Guard(ctx, t)
+		_, locked := errors.AsType[*pg.LockedError](err)
+		switch {
+		case err == nil:
+		case locked, errors.Is(err, pg.ErrSnapshotStale), pg.Permanent(err):
+			return f.Pred.FixedSQL(), nil
+		default:
+			return "", err
+		}
+	}
+	return f.Pred.SQL(), nil
+}
+
+// sweepSegments removes what earlier attempts left, once the log has its beginning.
+func (g *group) sweepSegments(ctx context.Context) error {
+	f := g.creating.f
+	if err := f.Writer.Flush(ctx); err != nil {
+		return err
+	}
+	return g.s.Parts[f.Partition].PurgeSegments(ctx, f.Handle, g.creating.segment)
+}
+
+// ParkOuter starts the creation of a shape with subqueries, or goes on with it.
+func (s *Groups) ParkOuter(ctx context.Context, rec *registry.Shape, tail wire.Tail) error {
+	f, err := s.Follow(rec, tail)
+	if err != nil {
+		return s.EndRecord(ctx, rec, tail, err.Error())
+	}
+	if reason := s.Missing(rec); reason != "" {
+		return s.EndRecord(ctx, rec, tail, reason)
+	}
+	for _, q := range rec.Subqueries {
+		s.WatchSet(ctx, q, nil)
+	}
+	g := s.newGroup([]*follow.Follower{f}, changelog.Place{}, nil)
+	g.creating = &creation{rec: rec, f: f}
+	g.began = false
+	s.startGroup(ctx, g)
+	return nil
+}
+
+// loadAgain loads a set that does not reach back to where the group stands.
+func (g *group) loadAgain(ctx context.Context, set *valuesets.Set) error {
+	g.s.Sets.Unload(set)
+	return g.awaitBase(ctx, set)
+}
+
+// awaitBase waits until the materializer has written a first base of the set.
+func (g *group) awaitBase(ctx context.Context, set *valuesets.Set) error {
+	told := false
+	for look := firstLook; ; look = min(2*look, lastLook) {
+		err := g.s.Sets.Load(ctx, set)
+		if p, ok := errors.AsType[*valuesets.PoisonedError](err); ok {
+			return &live.FinalError{Err: p}
+		}
+		if !errors.Is(err, valuesets.ErrNoBase) {
+			return err
+		}
+		if !told && look == lastLook {
+			told = true
+			g.reason(ctx, err.Error())
+			g.log.InfoContext(ctx, "shapes with subqueries wait", slog.Any("for", err))
+		}
+		service.WaitFor(ctx, look)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+	}
+}

@@ -1,0 +1,89 @@
+package group
+
+import (
+	"context"
+
+	"github.com/shapebus/shapebus/services/consumer/follow"
+)
+
+// lose makes a group give up its members in a partition, and returns them. Its
+// goroutine goes on with the others. Runs on the main loop.
+func (g *group) lose(partition int) (lost []*follow.Follower) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, f := range g.members {
+		if f.Partition == partition {
+			lost = append(lost, f)
+		}
+	}
+	g.listed = nil
+	if len(lost) > 0 && g.cancel != nil {
+		g.cancel(errRegroup)
+	}
+	return lost
+}
+
+// findMixed makes groups part in which some members depend on shapes of
+// partitions that are down and others do not: these would wait with them. Runs on
+// the main loop.
+func (s *Groups) findMixed() {
+	for g := range s.All {
+		g.mu.Lock()
+		stuck := 0
+		for _, f := range g.members {
+			if s.Stuck(f.Outer.Subqueries) {
+				stuck++
+			}
+		}
+		if g.mixed = stuck > 0 && stuck < len(g.members); g.mixed && g.cancel != nil {
+			g.cancel(errRegroup)
+		}
+		g.mu.Unlock()
+	}
+}
+
+// split puts the members of a group in two new ones that stand where it stands.
+// Runs on the main loop, while the group's goroutine waits for it.
+func (s *Groups) split(ctx context.Context, g *group) {
+	g.mu.Lock()
+	g.mixed = false
+	g.mu.Unlock()
+	parted := map[bool][]*follow.Follower{}
+	for _, f := range g.members {
+		stuck := s.Stuck(f.Outer.Subqueries)
+		parted[stuck] = append(parted[stuck], f)
+	}
+	if len(parted) < 2 {
+		return // the partition has come back
+	}
+	for _, members := range parted {
+		for _, f := range members {
+			g.drop(f.ID)
+		}
+		s.startGroup(ctx, s.newGroup(members, g.at, g.aside))
+	}
+}
+
+// hasLost reports whether some member's partition has been lost. Called by the
+// group's goroutine, or on the main loop while that waits for it.
+func (g *group) hasLost() bool {
+	for _, f := range g.members {
+		if f.Writer.Over() {
+			return true
+		}
+	}
+	return false
+}
+
+// Lost makes the groups give up their members in a partition that cannot be written, and counts them.
+// Runs on the main loop.
+func (s *Groups) Lost(partition int) (shapes int) {
+	for g := range s.All {
+		for _, f := range g.lose(partition) {
+			s.LetGo(f.ID, g)
+			shapes++
+		}
+	}
+	s.findMixed()
+	return shapes
+}

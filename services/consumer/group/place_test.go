@@ -1,0 +1,31 @@
+package group
+
+import (
+	"testing"
+
+	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/services/consumer/changelog"
+	"github.com/shapebus/shapebus/services/consumer/reconcile"
+)
+
+// What a group may need again stays in the change log, and nobody takes its logs for further than they are.
+func TestWhereAGroupStands(t *testing.T) {
+	at := changelog.Place{LSN: 100, Seq: 10}
+	aside := []reconcile.Txn{{LSN: 80, First: 7}, {LSN: 90, First: 8}}
+	for _, tt := range []struct {
+		name  string
+		g     *group
+		floor changelog.Place
+		ok    bool
+		known change.LSN
+	}{
+		{"it has not chosen a place", &group{}, changelog.Place{LSN: 1, Seq: 1}, false, 0},
+		{"it has all up to its place", &group{at: at}, changelog.Place{LSN: 101, Seq: 11}, true, 100},
+		{"but what is aside", &group{at: at, aside: aside}, changelog.Place{LSN: 80, Seq: 7}, true, 99},
+	} {
+		floor, ok := tt.g.floorOf()
+		if floor != tt.floor || ok != tt.ok || tt.g.known() != tt.known {
+			t.Errorf("%s: floor %+v, %t, known to %s", tt.name, floor, ok, tt.g.known())
+		}
+	}
+}

@@ -1,0 +1,23 @@
+package group
+
+import (
+	"errors"
+
+	"github.com/shapebus/shapebus/services/consumer/changelog"
+	"github.com/shapebus/shapebus/services/consumer/live"
+)
+
+// spare drops the error of a change log message that does not concern a group's
+// table, and makes that of one that does the end of its shapes.
+func (g *group) spare(err error) error {
+	e, ok := errors.AsType[*changelog.PoisonError](err)
+	if !ok {
+		return err
+	}
+	for _, f := range g.members {
+		if e.Control || g.s.Cfg.Source.ChangeSubject(f.Relation.Schema, f.Relation.Name) == e.Subject {
+			return &live.FinalError{Err: errors.New(e.Reason())}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,146 @@
+package live
+
+import (
+	"fmt"
+
+	"github.com/shapebus/shapebus/internal/valueset"
+	"github.com/shapebus/shapebus/services/consumer/filter"
+	"github.com/shapebus/shapebus/services/consumer/follow"
+)
+
+// Selections are the value sets by which live shapes select, by name. Owned by the main loop.
+type Selections map[string]*Selection
+
+// Selection is a value set where the main loop is. It is kept while its shapes are away.
+type Selection struct {
+	Main      *valueset.View // nil when no live shape selects by it
+	Version   uint64         // counts what main has been
+	Selectors int            // subqueries of live shapes that select by it
+	indexes   map[string]*memberSet
+}
+
+// Of returns a set by its name.
+func (l Selections) Of(name string) *Selection {
+	set := l[name]
+	if set == nil {
+		set = &Selection{}
+		l[name] = set
+	}
+	return set
+}
+
+// View is the main loop's view of a set; nil when no live shape selects by it.
+func (l Selections) View(name string) *valueset.View {
+	if set := l[name]; set != nil {
+		return set.Main
+	}
+	return nil
+}
+
+// leave is told that one subquery less selects by a set. One by which none selects any more is not
+// kept up to date.
+func (l Selections) leave(name string) {
+	set := l.Of(name)
+	if set.Selectors--; set.Selectors == 0 {
+		set.Main = nil
+	}
+}
+
+// forget drops a set that is gone, with what the indexes of tables hold of it.
+func (l Selections) forget(name string, r *follow.Router) {
+	set := l[name]
+	if set == nil {
+		return
+	}
+	for _, m := range set.indexes {
+		r.DropSet(m.table, m.set)
+	}
+	delete(l, name)
+}
+
+// memberSet is a value set in the main loop's filter index of a table: it
+// finds the shapes that select rows by it from a row's value. It is kept while its
+// shapes are away, and brought up to date by what changed meanwhile. Owned by the main loop.
+type memberSet struct {
+	table   *follow.Table
+	set     *filter.Set[*follow.Follower]
+	version uint64 // of Selection.Main that it equals; another one says that it is out of date
+}
+
+// Indexed is the size up to which a value set is put into the index. A larger
+// one is looked into by each of its shapes instead: an index entry takes several
+// times the memory of a value.
+const Indexed = 10_000
+
+// memberSets returns the index's sets for a shape's subqueries, up to date; nil
+// for those that are not indexed.
+func (l Selections) memberSets(f *follow.Follower, t *follow.Table) []*filter.Set[*follow.Follower] {
+	if f.Outer == nil {
+		return nil
+	}
+	out := make([]*filter.Set[*follow.Follower], len(f.Outer.Subqueries))
+	for i, q := range f.Pred.Subqueries() {
+		set := l.Of(f.Outer.Subqueries[i].ValueSet())
+		if set.Main == nil || set.Main.Len() > Indexed {
+			continue
+		}
+		name := fmt.Sprint(f.Relation.OID, q.Columns)
+		m := set.indexes[name]
+		if m == nil {
+			outer, inner, ok := q.MemberKeys()
+			if !ok {
+				continue
+			}
+			m = &memberSet{table: t, set: t.NewSet(outer, inner)}
+			if set.indexes == nil {
+				set.indexes = map[string]*memberSet{}
+			}
+			set.indexes[name] = m
+		}
+		if m.version != set.Version {
+			m.rebuild(set)
+		}
+		out[i] = m.set
+	}
+	return out
+}
+
+// rebuild fills the index's set from the start.
+func (m *memberSet) rebuild(set *Selection) {
+	m.set.Clear()
+	set.Main.Each(func(key string) bool {
+		if cells, err := valueset.Components(key); err == nil {
+			m.set.Put(cells...)
+		}
+		return true
+	})
+	m.version = set.Version
+}
+
+// update brings the index's set from one version to the next.
+func (m *memberSet) update(set *Selection, touched map[string]struct{}) {
+	for key := range touched {
+		cells, err := valueset.Components(key)
+		switch {
+		case err != nil:
+		case set.Main.Has([]byte(key)):
+			m.set.Put(cells...)
+		default:
+			m.set.Drop(cells...)
+		}
+	}
+	m.version = set.Version
+}
+
+// Arrive makes a view the main loop's. since is the version from which the
+// values in touched have changed, 0 if that is not known.
+func (v *Selection) Arrive(view *valueset.View, since uint64, touched map[string]struct{}) {
+	before := v.Version
+	v.Main = view
+	v.Version++
+	for _, m := range v.indexes {
+		if since != 0 && m.version == since && since == before {
+			m.update(v, touched)
+		}
+	}
+}

@@ -1,0 +1,99 @@
+package plane
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/shapebus/shapebus/internal/pg"
+	"github.com/shapebus/shapebus/internal/predicate"
+	"github.com/shapebus/shapebus/internal/registry"
+	"github.com/shapebus/shapebus/pkg/control"
+	"github.com/shapebus/shapebus/services/consumer/follow"
+)
+
+// innerTables looks up the tables that a clause's subqueries select from, and
+// keeps them for the shape's record. It serves one request.
+type innerTables struct {
+	ctx    context.Context //nolint:containedctx // that of the request, for find, whose form is given
+	plane  *server
+	tables []*pg.TableInfo
+}
+
+// find is a predicate.Catalog.
+func (t *innerTables) find(schema, name string) (*predicate.Table, error) {
+	info, err := t.plane.lookup(t.ctx, schema, name)
+	if err != nil {
+		return nil, err
+	}
+	t.tables = append(t.tables, info)
+	pt := follow.ColumnsOf(info)
+	return &pt, nil
+}
+
+// same reports whether the tables are those that the inner shapes were made for.
+func (t *innerTables) same(made []*pg.TableInfo) bool {
+	structures := map[uint32]string{}
+	for _, m := range made {
+		structures[m.Relation.OID] = m.Structure()
+	}
+	return !slices.ContainsFunc(t.tables, func(found *pg.TableInfo) bool { return structures[found.Relation.OID] != found.Structure() })
+}
+
+// subqueries finds or registers the inner shapes of a clause: for each
+// subquery the shape of its rows, with the key's columns and the selected ones. tables are those that
+// these are made for, at every depth.
+func (p *server) subqueries(ctx context.Context, pred *predicate.Predicate) (out []registry.Subquery, tables []*pg.TableInfo, err error) {
+	for _, q := range pred.Subqueries() {
+		table, err := p.lookup(ctx, q.Schema, q.Table)
+		if err != nil {
+			return nil, nil, err
+		}
+		columns := slices.Clone(q.Select)
+		for _, k := range table.PrimaryKey {
+			if !slices.Contains(columns, k) {
+				columns = append(columns, k)
+			}
+		}
+		slices.Sort(columns)
+		rec, err := p.define(ctx, control.CreateRequest{
+			Table: pg.Ident(q.Schema) + "." + pg.Ident(q.Table), Columns: slices.Compact(columns), Where: q.Where, Params: q.Params,
+		})
+		if err != nil {
+			return nil, nil, err
+		}
+		rec.Unasked = true
+		rec, fresh, err := p.register(ctx, rec)
+		if err != nil {
+			return nil, nil, err
+		}
+		if !fresh {
+			if err := p.want(ctx, rec); err != nil {
+				return nil, nil, err
+			}
+		}
+		sub := registry.Subquery{ID: rec.ID, Handle: rec.Handle, Partition: rec.Partition, Unit: len(rec.Subqueries) > 0}
+		for _, c := range q.Select {
+			sub.Columns = append(sub.Columns, slices.Index(rec.Definition.Columns, c))
+		}
+		out, tables = append(out, sub), append(append(tables, rec.Table), rec.InnerTables...)
+	}
+	return out, tables, nil
+}
+
+// want marks an inner shape as wanted now, so that it is not removed as one that nobody needs
+// before the record of the outer shape is there.
+func (p *server) want(ctx context.Context, rec *registry.Shape) error {
+	now, err := p.cfg.Shapes.Change(ctx, rec.ID, func(r *registry.Shape) bool {
+		return r.Handle == rec.Handle && r.Unasked && r.Alive()
+	})
+	switch {
+	case errors.Is(err, registry.ErrNotFound):
+	case err != nil:
+		return err
+	case now.Handle == rec.Handle && now.Alive():
+		return nil
+	}
+	return &requestError{control.CodeConflict, fmt.Sprintf("shape %s, from which the subquery selects, is being removed; try again in a moment", rec.Handle)}
+}

@@ -1,0 +1,136 @@
+package plane
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/shapebus/shapebus/internal/registry"
+	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/pkg/control"
+	"github.com/shapebus/shapebus/pkg/wire"
+	"github.com/shapebus/shapebus/services/consumer/changelog"
+	"github.com/shapebus/shapebus/services/consumer/shapelog"
+)
+
+const listPage = 500
+
+func (p *server) get(ctx context.Context, req control.ShapeRequest) (any, error) {
+	rec, err := p.cfg.Shapes.Get(ctx, shapelog.IDOf(req.Shape))
+	if err != nil {
+		return nil, err
+	}
+	if !names(req.Shape, rec) {
+		return nil, &requestError{control.CodeNotFound, fmt.Sprintf("shape %s: it has ended; its successor is %s", req.Shape, rec.Handle)}
+	}
+	return p.describe(ctx, rec)
+}
+
+func (p *server) list(ctx context.Context, req control.ListRequest) (any, error) {
+	if req.Limit <= 0 || req.Limit > listPage {
+		req.Limit = listPage
+	}
+	ids, err := p.cfg.Shapes.IDs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	from, found := slices.BinarySearch(ids, req.After)
+	if found {
+		from++
+	}
+	ids = ids[from:]
+	out := control.ListResponse{More: len(ids) > req.Limit, Shapes: []control.Shape{}}
+	// Those left out were removed meanwhile, or they end, and the log says so.
+	records, err := p.cfg.Shapes.GetAll(ctx, ids[:min(len(ids), req.Limit)])
+	if err != nil {
+		return nil, err
+	}
+	shapes, err := p.describeAll(ctx, records)
+	if err != nil {
+		return nil, err
+	}
+	out.Shapes = append(out.Shapes, shapes...)
+	return out, nil
+}
+
+func (p *server) describe(ctx context.Context, rec *registry.Shape) (*control.Shape, error) {
+	shapes, err := p.describeAll(ctx, []*registry.Shape{rec})
+	if err != nil {
+		return nil, err
+	}
+	return &shapes[0], nil
+}
+
+// describeAll adds to records what their logs, the checkpoints and the change log say.
+func (p *server) describeAll(ctx context.Context, records []*registry.Shape) ([]control.Shape, error) {
+	tails := shapelog.NewTails()
+	for n := range p.cfg.Partitions {
+		of := slices.DeleteFunc(slices.Clone(records), func(rec *registry.Shape) bool { return rec.Partition != n })
+		// Of a partition that is down nothing may be known, which is no reason to say nothing of the others.
+		if err := shapelog.ReadTails(ctx, p.cfg.JS, p.cfg.Source, of, &tails); err != nil && !p.isDown(ctx, n) {
+			return nil, err
+		}
+	}
+	head, err := changelog.Head(ctx, p.cfg.JS, p.cfg.Source)
+	if err != nil {
+		return nil, err
+	}
+	type checkpoint struct {
+		at     change.LSN
+		parked shapelog.Parked
+	}
+	checkpoints := map[int]checkpoint{}
+	out := make([]control.Shape, 0, len(records))
+	for _, rec := range records {
+		if e := registry.Within(registry.Event{ID: rec.ID, Shape: rec}, p.cfg.Partitions); e.Err != nil {
+			out = append(out, control.Shape{ID: rec.ID, Handle: rec.Handle, Partition: rec.Partition, State: control.StateEnded, Reason: e.Err.Error()})
+			continue
+		}
+		cp, ok := checkpoints[rec.Partition]
+		if !ok {
+			c, _, err := registry.ReadCheckpoint(ctx, p.cfg.JS, p.cfg.Source, rec.Partition)
+			if err != nil && !p.isDown(ctx, rec.Partition) {
+				return nil, err
+			}
+			cp = checkpoint{change.LSN(c.LSN), shapelog.ParkedIn(&c)}
+			checkpoints[rec.Partition] = cp
+		}
+		s := summary(rec, tails.Of[rec.Handle])
+		if rec.State == control.StateLive {
+			applied, _, _ := shapelog.PlaceOf(rec, true, tails.Of[rec.Handle], cp.at, cp.parked)
+			if s.Applied = applied; head.LSN > applied {
+				s.LagBytes = int64(head.LSN - applied)
+			}
+		}
+		if tails.Of[rec.Handle].Ended && s.State != control.StateEnded && s.State != control.StateDeleting {
+			s.State = control.StateEnded // the record follows in a moment
+			if s.Reason, err = shapelog.LastWord(ctx, p.cfg.JS, p.cfg.Source, rec); err != nil {
+				return nil, err
+			}
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}
+
+// summary is what a shape's record and log say of it.
+func summary(rec *registry.Shape, tail wire.Tail) control.Shape {
+	d := rec.Definition
+	s := control.Shape{
+		ID: rec.ID, Handle: rec.Handle, Partition: rec.Partition, State: rec.State, Reason: rec.Reason,
+		Schema: d.Schema, Table: d.Table, Where: d.Where, Params: d.Params,
+		HasKey: len(rec.Table.PrimaryKey) > 0, WriteUnit: control.WriteUnit, Created: rec.Created,
+		Inner: rec.Unasked, Offset: tail.Committed, Rows: tail.CommittedRows, LogBytes: tail.Bytes, SnapshotRows: rec.SnapshotRows,
+	}
+	for _, q := range rec.Subqueries {
+		s.Subqueries = append(s.Subqueries, q.Handle)
+	}
+	for _, c := range rec.Table.Columns {
+		if slices.Contains(d.Columns, c.Name) {
+			s.Columns = append(s.Columns, control.Column{
+				Name: c.Name, Type: c.Type, TypeName: c.TypeName, Key: !s.HasKey || slices.Contains(rec.Table.PrimaryKey, c.Name),
+			})
+		}
+	}
+	return s
+}

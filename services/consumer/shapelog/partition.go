@@ -1,0 +1,95 @@
+package shapelog
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/shapebus/shapebus/internal/failpoint"
+	"github.com/shapebus/shapebus/internal/stream"
+	"github.com/shapebus/shapebus/pkg/topology"
+	"github.com/shapebus/shapebus/pkg/wire"
+)
+
+// Config is what writing the logs of all partitions needs.
+type Config struct {
+	NATS         *nats.Conn
+	JS           jetstream.JetStream
+	Source       topology.Source
+	WindowBytes  int           // in flight per partition
+	Stall        time.Duration // how long others wait for a stream that answers nothing
+	SegmentBytes int           // of a segment's messages
+	Builders     *sync.Pool    // see NewBuilders
+	Messages     *atomic.Int64 // shape log messages appended
+	Bytes        *atomic.Int64 // of them
+	Failpoint    func(failpoint.Point)
+}
+
+// NewBuilders makes the pool that logs take the memory from in which they gather entries.
+func NewBuilders() *sync.Pool { return &sync.Pool{New: func() any { return wire.NewLogBuilder() }} }
+
+// Partition is the stream of one partition, with the logs of its shapes. Safe for concurrent
+// use; who writes has a writer.
+type Partition struct {
+	N         int
+	cfg       *Config
+	outdated  atomic.Uint64 // the first sequence of the last checkpoint in parts
+	purgeable chan struct{} // there are checkpoints before that
+}
+
+// NewPartition prepares a partition.
+func NewPartition(cfg *Config, n int) *Partition {
+	return &Partition{N: n, cfg: cfg, purgeable: make(chan struct{}, 1)}
+}
+
+// Open begins to write the partition's stream. It sends nothing.
+func (p *Partition) Open(ctx context.Context) (*Writer, error) {
+	out, err := stream.OpenAppender(ctx, p.cfg.NATS, p.cfg.Source.ShapeStream(p.N), stream.AppenderConfig{WindowBytes: p.cfg.WindowBytes, Stall: p.cfg.Stall, PurgeFence: true})
+	if err != nil {
+		return nil, topology.Explain(err)
+	}
+	return &Writer{n: p.N, out: out, began: time.Now()}, nil
+}
+
+// NewLog is the log of a shape that stands at tail, for its writer.
+func (p *Partition) NewLog(handle string, w *Writer, tail wire.Tail) Log {
+	return Log{Handle: handle, Partition: p.N, Writer: w, Tail: tail, Appended: tail, builders: p.cfg.Builders}
+}
+
+// Append appends what a log has gathered, if anything.
+func (p *Partition) Append(ctx context.Context, l *Log) error {
+	if l.out == nil {
+		return nil
+	}
+	data := l.Finish()
+	if len(data) > 0 {
+		l.Tail.Bytes += int64(len(data))
+		err := l.Writer.append(ctx, stream.Message{
+			Subject:    p.cfg.Source.LogSubject(p.N, l.Handle),
+			Header:     tailHeader(l.Tail),
+			PartHeader: tailHeader(l.Appended),
+			Data:       data,
+		}, nil)
+		if err != nil {
+			return fmt.Errorf("shape %s: %w", l.Handle, err)
+		}
+		l.Appended = l.Tail
+		p.cfg.Messages.Add(1)
+		p.cfg.Bytes.Add(int64(len(data)))
+		p.cfg.Failpoint(failpoint.AfterAppend)
+	}
+	l.Release()
+	return nil
+}
+
+func tailHeader(t wire.Tail) nats.Header { return stream.Header(topology.HeaderTail, t.String()) }
+
+// appendSegment appends rows of a shape's segment.
+func (p *Partition) appendSegment(ctx context.Context, w *Writer, handle string, segment uint64, rows []byte) error {
+	return w.append(ctx, stream.Message{Subject: p.cfg.Source.SegmentSubject(p.N, handle, segment), Data: rows}, nil)
+}

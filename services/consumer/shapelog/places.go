@@ -1,0 +1,38 @@
+package shapelog
+
+import (
+	"github.com/shapebus/shapebus/internal/registry"
+	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/pkg/wire"
+)
+
+// Parked are the places that a checkpoint names, by handle.
+type Parked map[string]*wire.ParkedAt
+
+// ParkedIn lists the places that a checkpoint names.
+func ParkedIn(cp *wire.Checkpoint) Parked {
+	all := Parked{}
+	for i := range cp.Parked {
+		for _, h := range cp.Parked[i].Handles {
+			all[h] = &cp.Parked[i]
+		}
+	}
+	return all
+}
+
+// PlaceOf finds where an outer shape's log stands: by its last commit marker, or by a checkpoint
+// that says more. cp is the checkpoint's LSN, parked what it says of shapes that are elsewhere. ok
+// is false if neither the log nor a checkpoint says.
+func PlaceOf(rec *registry.Shape, live bool, tail wire.Tail, cp change.LSN, parked Parked) (at change.LSN, aside string, ok bool) {
+	at, aside, ok = tail.Committed.LSN, tail.Aside, tail.Committed.LSN != 0
+	if p := parked[rec.Handle]; p != nil {
+		if change.LSN(p.LSN) > at || change.LSN(p.LSN) == at && len(p.Aside) < len(aside) {
+			at, aside, ok = change.LSN(p.LSN), p.Aside, true
+		}
+		return at, aside, ok
+	}
+	if live && cp >= at {
+		at, aside, ok = cp, "", true
+	}
+	return at, aside, ok
+}

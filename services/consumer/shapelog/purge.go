@@ -1,0 +1,105 @@
+package shapelog
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/shapebus/shapebus/pkg/topology"
+	"github.com/shapebus/shapebus/pkg/wire"
+)
+
+// Purge removes a shape's log but for the last keep messages, and its segments: in this order, so
+// that no log refers to rows that are gone.
+func (p *Partition) Purge(ctx context.Context, handle string, keep uint64) error {
+	st, err := p.stream(ctx)
+	if err != nil {
+		return err
+	}
+	if err := st.Purge(ctx, jetstream.WithPurgeSubject(p.cfg.Source.LogSubject(p.N, handle)), jetstream.WithPurgeKeep(keep)); err != nil {
+		return err
+	}
+	return p.PurgeSegments(ctx, handle, 0)
+}
+
+// PurgeSegments removes a shape's segments but for one.
+func (p *Partition) PurgeSegments(ctx context.Context, handle string, keep uint64) error {
+	src := p.cfg.Source
+	st, err := p.stream(ctx)
+	if err != nil {
+		return err
+	}
+	info, err := st.Info(ctx, jetstream.WithSubjectFilter(src.SegmentSubjects(p.N, handle)))
+	if err != nil {
+		return err
+	}
+	for subject := range info.State.Subjects {
+		if subject == src.SegmentSubject(p.N, handle, keep) {
+			continue
+		}
+		if err := st.Purge(ctx, jetstream.WithPurgeSubject(subject)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// stream looks up the partition's stream.
+func (p *Partition) stream(ctx context.Context) (jetstream.Stream, error) {
+	return p.cfg.JS.Stream(ctx, p.cfg.Source.ShapeStream(p.N))
+}
+
+// Logs returns the subjects of the partition's logs.
+func (p *Partition) Logs(ctx context.Context) ([]string, error) {
+	sizes, err := p.sizes(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list the logs of partition %d: %w", p.N, err)
+	}
+	return slices.Collect(maps.Keys(sizes)), nil
+}
+
+// sizes are the numbers of messages of the partition's logs, by subject.
+func (p *Partition) sizes(ctx context.Context) (map[string]uint64, error) {
+	st, err := p.stream(ctx)
+	if err != nil {
+		return nil, err
+	}
+	info, err := st.Info(ctx, jetstream.WithSubjectFilter(p.cfg.Source.LogSubjects(p.N)))
+	if err != nil {
+		return nil, err
+	}
+	return info.State.Subjects, nil
+}
+
+// Sweep removes the logs of shapes that ended longer ago than the retention.
+func (p *Partition) Sweep(ctx context.Context, retention time.Duration) error {
+	sizes, err := p.sizes(ctx)
+	if err != nil {
+		return err
+	}
+	st, err := p.stream(ctx)
+	if err != nil {
+		return err
+	}
+	for subject, messages := range sizes {
+		if messages != 1 { // an ended shape's log is purged down to its last word
+			continue
+		}
+		m, err := st.GetLastMsgForSubject(ctx, subject)
+		if err != nil {
+			return err
+		}
+		tail, err := wire.ParseTail(m.Header.Get(topology.HeaderTail))
+		if err != nil || !tail.Ended || time.Since(m.Time) < retention {
+			continue
+		}
+		if err := st.Purge(ctx, jetstream.WithPurgeSubject(subject)); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,62 @@
+package shapelog
+
+import (
+	"context"
+	"time"
+
+	"github.com/shapebus/shapebus/internal/failpoint"
+	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/pkg/wire"
+)
+
+// Copied is a segment that was written.
+type Copied struct{ Segment, messages, Rows uint64 }
+
+// SegmentWriter appends rows of a shape's segment in messages of some size.
+type SegmentWriter struct {
+	Copied
+
+	p      *Partition
+	w      *Writer
+	handle string
+	b      *wire.SegmentBuilder
+	tell   func(ctx context.Context, rows uint64) error
+	told   time.Time
+}
+
+// progressEvery is how often the number of rows read is told.
+const progressEvery = time.Second
+
+// NewSegment begins a segment with a number of its own. tell is told from time to time how many rows it has.
+func (p *Partition) NewSegment(w *Writer, handle string, tell func(ctx context.Context, rows uint64) error) *SegmentWriter {
+	now := time.Now()
+	return &SegmentWriter{p: p, w: w, handle: handle, b: wire.NewSegmentBuilder(), tell: tell, told: now, Copied: Copied{Segment: uint64(now.UnixMicro())}}
+}
+
+// Add adds a row, which is copied.
+func (w *SegmentWriter) Add(ctx context.Context, row change.Row) error {
+	w.b.Add(row)
+	if w.b.Len() < w.p.cfg.SegmentBytes {
+		return nil
+	}
+	return w.Send(ctx)
+}
+
+// Send appends the rows gathered, if any.
+func (w *SegmentWriter) Send(ctx context.Context) error {
+	if w.b.Rows() == 0 {
+		return nil
+	}
+	w.messages++
+	w.Rows += uint64(w.b.Rows())
+	if err := w.p.appendSegment(ctx, w.w, w.handle, w.Segment, w.b.Bytes()); err != nil {
+		return err
+	}
+	w.b.Reset()
+	w.p.cfg.Failpoint(failpoint.MidSnapshot)
+	if time.Since(w.told) < progressEvery {
+		return nil
+	}
+	w.told = time.Now()
+	return w.tell(ctx, w.Rows)
+}

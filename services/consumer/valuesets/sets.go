@@ -1,0 +1,355 @@
+package valuesets
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/shapebus/shapebus/internal/registry"
+	"github.com/shapebus/shapebus/internal/service"
+	"github.com/shapebus/shapebus/internal/valueset"
+	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/pkg/topology"
+	"github.com/shapebus/shapebus/pkg/wire"
+)
+
+// Sets are the value sets that the session's outer shapes select from, and
+// how far their inner shapes are. It answers two questions of those who go
+// through the change log: what a commit changed in a set, and what a set is at a
+// place. It waits until the answer is certain. Safe for concurrent use.
+type Sets struct {
+	cfg    Config
+	mu     sync.Mutex
+	byName map[string]*Set
+	inner  map[string]*innerLog // by handle
+	// scanned is the last transaction that the main loop has read whole: what
+	// it says of inner shapes that are live holds up to there.
+	scanned change.LSN
+	fresh   []string      // inner shapes whose logs changed since the main loop last asked
+	stale   atomic.Bool   // fresh is not empty
+	news    chan struct{} // closed and replaced when anything here changes
+	waiting int           // goroutines waiting for news
+}
+
+// Set is one set of values. Its fields belong to Sets.mu.
+type Set struct {
+	name string
+	from registry.Subquery
+
+	history   History
+	latest    change.Offset   // of the last verdict that came before the history was loaded
+	following <-chan struct{} // closed when no verdict will be missed any more
+	loading   chan struct{}   // holds a token while somebody loads the history
+	users     int             // who hold views of the history's base
+}
+
+// Name names the set; it is the same for all shapes that select by it.
+func (v *Set) Name() string { return v.name }
+
+// innerLog is how far the log of an inner shape is, as this process writes it.
+type innerLog struct {
+	live    bool       // with the main loop, so that it is as far as sets.scanned
+	known   change.LSN // when it is not live: up to where it has been written
+	markers Markers
+}
+
+// ErrGone says that what the verdicts say of a place is not held any more. The
+// set is loaded again before the next attempt.
+var ErrGone = errors.New("what the subquery selected at that place is not held any more")
+
+// Config is what reading the sets needs.
+type Config struct {
+	JS       jetstream.JetStream
+	Source   topology.Source
+	Replicas int // of the stream of verdicts, which is made if there is none yet
+	Log      *slog.Logger
+	Values   *atomic.Int64 // in the sets, which grows by what is loaded
+	Trouble  *service.Trouble
+	// Poisoned is told of a verdict on a set that cannot be understood.
+	Poisoned func(ctx context.Context, set string, err error) error
+}
+
+// NewSets makes sets of which none is known yet.
+func NewSets(cfg Config) *Sets {
+	return &Sets{cfg: cfg, byName: map[string]*Set{}, inner: map[string]*innerLog{}, news: make(chan struct{})}
+}
+
+// tell wakes everybody who waits. Called with mu held.
+func (s *Sets) tell() {
+	if s.waiting > 0 {
+		close(s.news)
+		s.news = make(chan struct{})
+	}
+}
+
+// wait waits until ok, called with mu held, says yes.
+func (s *Sets) wait(ctx context.Context, ok func() bool) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for !ok() {
+		news := s.news
+		s.waiting++
+		s.mu.Unlock()
+		select {
+		case <-news:
+		case <-ctx.Done():
+		}
+		s.mu.Lock()
+		s.waiting--
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
+
+// AwaitScan waits until the main loop has read everything up to a commit.
+func (s *Sets) AwaitScan(ctx context.Context, lsn change.LSN) error {
+	return s.wait(ctx, func() bool { return s.scanned >= lsn })
+}
+
+// AwaitLog waits until the log of an inner shape has been written up to a commit, or the shape is gone.
+func (s *Sets) AwaitLog(ctx context.Context, handle string, lsn change.LSN) (gone bool, err error) {
+	err = s.wait(ctx, func() bool {
+		l := s.inner[handle]
+		gone = l == nil
+		return gone || l.reaches(lsn, s.scanned)
+	})
+	return gone, err
+}
+
+// AwaitLive waits until the main loop has read more than everything up to a commit, or has the inner
+// shapes of all of these sets.
+func (s *Sets) AwaitLive(ctx context.Context, sets []*Set, lsn change.LSN) error {
+	return s.wait(ctx, func() bool {
+		return s.scanned > lsn || !slices.ContainsFunc(sets, func(set *Set) bool {
+			l := s.inner[set.from.Handle]
+			return l == nil || !l.live
+		})
+	})
+}
+
+// Add returns the set of a subquery, and whether it is new. The commits of a new
+// one's inner shape are to be noted from now on. following is closed when its verdicts are read.
+func (s *Sets) Add(q registry.Subquery, following <-chan struct{}) (set *Set, added bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	name := q.ValueSet()
+	if set := s.byName[name]; set != nil {
+		return set, false
+	}
+	set = &Set{name: name, from: q, following: following, loading: make(chan struct{}, 1)}
+	s.byName[name] = set
+	if s.inner[q.Handle] == nil {
+		s.inner[q.Handle] = &innerLog{}
+	}
+	return set, true
+}
+
+// Watched reports whether a shape is an inner one.
+func (s *Sets) Watched(handle string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.inner[handle] != nil
+}
+
+// Note is told that an inner shape's log changes with the commit at an offset,
+// before anything else is told of that commit.
+func (s *Sets) Note(handle string, at change.Offset) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.inner[handle]
+	if l == nil {
+		return
+	}
+	if len(s.fresh) == 0 || s.fresh[len(s.fresh)-1] != handle {
+		s.fresh = append(s.fresh, handle)
+		s.stale.Store(true)
+	}
+	l.markers.Note(at)
+}
+
+// TakeFresh returns the inner shapes whose logs changed since the last call.
+// It costs next to nothing when there are none.
+func (s *Sets) TakeFresh() []string {
+	if !s.stale.Load() {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	fresh := s.fresh
+	s.fresh = nil
+	s.stale.Store(false)
+	return fresh
+}
+
+// Advance is told how far the main loop has read.
+func (s *Sets) Advance(scanned change.LSN) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.scanned = max(s.scanned, scanned)
+	s.tell()
+}
+
+// Place is told where an inner shape is: with the main loop, or else behind it.
+func (s *Sets) Place(handle string, live bool, known change.LSN) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if l := s.inner[handle]; l != nil {
+		l.live, l.known = live, known
+		s.tell()
+	}
+}
+
+// Anchor is told the last commit marker of an inner shape's log of those that
+// were not noted. Every later one is.
+func (s *Sets) Anchor(handle string, committed change.Offset) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if l := s.inner[handle]; l != nil {
+		l.markers.Anchor(committed)
+		s.tell()
+	}
+}
+
+// Forget drops an inner shape that has ended, with its sets, and returns these.
+func (s *Sets) Forget(handle string) (gone []*Set) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.inner, handle)
+	for name, set := range s.byName {
+		if set.from.Handle == handle {
+			gone = append(gone, set)
+			delete(s.byName, name)
+		}
+	}
+	s.tell()
+	return gone
+}
+
+// reaches reports whether an inner shape's log has been written up to a
+// commit. Called with mu held.
+func (l *innerLog) reaches(lsn, scanned change.LSN) bool {
+	return l != nil && (l.live && scanned >= lsn || l.known >= lsn)
+}
+
+// upTo is the marker whose verdict tells all up to a commit; see valuesets.Markers. ok
+// is false while that is not known. Called with mu held.
+func (s *Sets) upTo(set *Set, lsn change.LSN) (last change.Offset, ok bool) {
+	l := s.inner[set.from.Handle]
+	if !l.reaches(lsn, s.scanned) {
+		return change.Offset{}, false
+	}
+	return l.markers.UpTo(lsn)
+}
+
+// Verdicts waits until all is known about what the commit at lsn does to a
+// set, and returns the verdicts on it. None means that it does not change the
+// inner shape. That a verdict comes is certain, unless the inner shape ends: then
+// ctx must end. It fails with errGone when the set has to be loaded again.
+func (s *Sets) Verdicts(ctx context.Context, set *Set, lsn change.LSN) (verdicts []*wire.Verdict, err error) {
+	var answer Answer
+	err = s.wait(ctx, func() bool {
+		last, ok := s.upTo(set, lsn)
+		if !ok || s.scanned < lsn {
+			return false
+		}
+		verdicts, answer = set.history.On(lsn, last)
+		return answer != Wait || !set.history.Loaded()
+	})
+	if err == nil && answer != Known {
+		err = ErrGone
+	}
+	return verdicts, err
+}
+
+// View waits until a set is known as it stands after every commit up to lsn but
+// those aside, for a group that gives it back with release. It fails with errGone
+// when the set has to be loaded again.
+func (s *Sets) View(ctx context.Context, set *Set, lsn change.LSN, aside []change.LSN) (v *valueset.View, err error) {
+	var answer Answer
+	err = s.wait(ctx, func() bool {
+		last, ok := s.upTo(set, lsn)
+		if !ok {
+			return false
+		}
+		if answer = set.history.At(lsn, aside, last); answer == Known {
+			set.users++
+			v = set.history.View(lsn, aside)
+		}
+		return answer != Wait || !set.history.Loaded()
+	})
+	if err == nil && answer != Known {
+		err = ErrGone
+	}
+	return v, err
+}
+
+// Holds reports whether what is held of a set reaches back to a place, as far as
+// can be said: what is yet to come may tell.
+func (s *Sets) Holds(set *Set, lsn change.LSN) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.inner[set.from.Handle]
+	if l == nil || !set.history.Loaded() {
+		return false
+	}
+	last, _ := l.markers.UpTo(lsn)
+	return set.history.At(lsn, nil, last) != Gone
+}
+
+// Release gives back a view.
+func (s *Sets) Release(set *Set) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	set.users--
+}
+
+// Behind reports whether a commit behind lsn is known to have changed the set's inner shape.
+func (s *Sets) Behind(set *Set, lsn change.LSN) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.inner[set.from.Handle]
+	return l != nil && l.markers.Behind(lsn) || set.history.Latest(lsn)
+}
+
+// Trim drops what nobody needs who has everything up to floor, and folds the
+// main loop's views into their bases where nobody else looks at these. Runs on
+// the main loop; main is how far that is, and view its view of a set, nil if it has none.
+// It returns the number of values.
+func (s *Sets) Trim(floor, main change.LSN, view func(set string) *valueset.View) (values int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range s.inner {
+		l.markers.Trim(floor)
+	}
+	for _, set := range s.byName {
+		values += int64(set.history.Len())
+		// What the main loop has yet to be told of may be missing in its view.
+		if v := view(set.name); set.users == 0 && v != nil && v.Differs() > 0 && len(s.fresh) == 0 {
+			set.history.Fold(v, main)
+		}
+		set.history.Trim(floor)
+	}
+	return values
+}
+
+// Get returns a set that is known.
+func (s *Sets) Get(name string) *Set {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.byName[name]
+}
+
+// IsLive reports whether the set's inner shape is with the main loop.
+func (s *Sets) IsLive(set *Set) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.inner[set.from.Handle]
+	return l != nil && l.live
+}
