@@ -31,7 +31,7 @@ func (t *Table) SQL() string { return t.sql }
 func (t *Table) Predicate() predicate.Table { return clauseTable(t.record.Table) }
 
 func newTable(rec *registry.Shape) (*Table, error) {
-	p, err := predicate.CompileWith(rec.Definition.Where, rec.Definition.Params, clauseTable(rec.Table), func(schema, name string) (*predicate.Table, error) {
+	p, err := predicate.Compile(rec.Definition.Where, rec.Definition.Params, clauseTable(rec.Table), func(schema, name string) (*predicate.Table, error) {
 		for _, t := range rec.InnerTables {
 			if t.Relation.Schema == schema && t.Relation.Name == name {
 				inner := clauseTable(t)
