@@ -35,7 +35,7 @@ func TestAServiceWaitsForAServerThatGoesAway(t *testing.T) {
 				_ = conn.Close()
 				_ = first.Close()
 			}()
-			addr := first.Addr().(*net.TCPAddr)
+			addr := first.Addr().(*net.TCPAddr) //nolint:errcheck // it listens on TCP
 			served := make(chan error, 1)
 			go func() {
 				<-met

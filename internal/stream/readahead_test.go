@@ -3,10 +3,10 @@ package stream_test
 import (
 	"testing"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/shapebus/shapebus/internal/stream"
 	"github.com/shapebus/shapebus/pkg/natsembed"
-
-	"github.com/nats-io/nats.go/jetstream"
 )
 
 // After a restart there are as many readers of the change log as there are groups of shapes behind the main loop.
