@@ -132,7 +132,7 @@ func (a *answer) subsetQuery() (where, order string, err error) {
 	if visible != nil {
 		columns.Columns = slices.DeleteFunc(columns.Columns, func(c predicate.Column) bool { return !slices.Contains(visible, c.Name) })
 	}
-	p, err := predicate.Compile(sub.Where, sub.Params, columns)
+	p, err := predicate.Compile(sub.Where, sub.Params, columns, nil)
 	if e, ok := errors.AsType[*predicate.Error](err); ok {
 		position := ""
 		if e.Pos > 0 {
