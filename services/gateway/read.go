@@ -96,7 +96,7 @@ func (g *Gateway) successor(ctx context.Context, req *protocol.Request, old stri
 func (a *answer) log(ctx context.Context) error {
 	o := a.req.Offset
 	if o.Now {
-		body, err := a.shape.Empty(ctx)
+		body, err := a.shape.Empty(ctx, o)
 		if err != nil {
 			return a.later(err)
 		}
@@ -134,13 +134,23 @@ func (a *answer) log(ctx context.Context) error {
 	if pause := a.shape.Answered(); pause > 0 {
 		a.sleep(ctx, pause)
 	}
-	if body, err = a.shape.Read(ctx, o); err == nil && body == nil {
-		body, err = a.shape.Empty(ctx)
+	return a.now(ctx)
+}
+
+// now answers with what stands behind the place asked for, or that nothing does, without waiting.
+func (a *answer) now(ctx context.Context) error {
+	for {
+		body, err := a.shape.Read(ctx, a.req.Offset)
+		if err == nil && body == nil {
+			body, err = a.shape.Empty(ctx, a.req.Offset)
+		}
+		switch {
+		case err != nil:
+			return a.later(err)
+		case body != nil:
+			return a.send(body)
+		}
 	}
-	if err != nil {
-		return a.later(err)
-	}
-	return a.send(body)
 }
 
 // later asks the client to come again when what there is cannot be told now.
@@ -191,14 +201,7 @@ func (a *answer) nothing(ctx context.Context, within time.Duration) error {
 	if within != a.g.cfg.LongPoll {
 		return errTimeout
 	}
-	body, err := a.shape.Empty(ctx)
-	if err != nil {
-		if errors.Is(err, shapes.ErrStalled) {
-			return protocol.Unavailable("Timeout waiting for the shape to be readable", 10)
-		}
-		return err
-	}
-	return a.send(body)
+	return a.now(ctx)
 }
 
 func (a *answer) sleep(ctx context.Context, d time.Duration) {

@@ -161,14 +161,17 @@ func (s *Shape) Read(ctx context.Context, from protocol.Offset) (*Body, error) {
 // maxBodies bounds the answers that are kept for who asks from the same place until the tail moves.
 const maxBodies = 32
 
-// Empty is the answer that there is nothing behind the tail, with the LSN up to which that is known.
-func (s *Shape) Empty(ctx context.Context) (*Body, error) {
+// Empty is the answer that there is nothing behind a place, with the LSN up to which that is known. It is nil when something has
+// come meanwhile: the answer names the tail, and who goes on there would miss it.
+func (s *Shape) Empty(ctx context.Context, from protocol.Offset) (*Body, error) {
 	lsn := s.Applied(ctx)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case s.err != nil:
 		return nil, s.err
+	case !from.Now && place(from).Before(s.tail):
+		return nil, nil
 	case s.stalled != nil:
 		return nil, fmt.Errorf("%w: %w", ErrStalled, s.stalled)
 	case !s.whole:

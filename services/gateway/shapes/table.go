@@ -88,10 +88,9 @@ func describe(rec *registry.Shape) (*protocol.Encoder, string, error) {
 	infos := columnsByName(rec.Table)
 	columns := make([]protocol.Column, 0, len(rec.Definition.Columns))
 	for _, name := range rec.Definition.Columns {
-		c := infos[name]
-		columns = append(columns, protocol.Column{
-			Name: name, TypeName: c.TypeName, TypeMod: c.TypeMod, NotNull: c.NotNull, Key: slices.Index(rec.Table.PrimaryKey, name),
-		})
+		c, key := infos[name], slices.Index(rec.Table.PrimaryKey, name)
+		// Of other columns a constraint may go while the shape lives on, and clients do not take a NULL that was said not to come.
+		columns = append(columns, protocol.Column{Name: name, TypeName: c.TypeName, TypeMod: c.TypeMod, NotNull: key >= 0, Key: key})
 	}
 	schema, err := protocol.Schema(columns)
 	return protocol.NewEncoder(rec.Definition.Schema, rec.Definition.Table, rec.Definition.Columns, rec.Table.PrimaryKey), schema, err

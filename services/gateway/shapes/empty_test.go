@@ -1,0 +1,28 @@
+package shapes
+
+import (
+	"testing"
+	"time"
+
+	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/services/gateway/protocol"
+)
+
+// That there is nothing may only be said of the place that was asked for: what comes while the answer is made would be passed over.
+func TestNothingIsSaidOfAPlaceBeforeTheTail(t *testing.T) {
+	s := &Shape{tail: change.Offset{LSN: 80, Op: 2}, whole: true, asked: time.Now().Add(time.Hour), changed: make(chan struct{})}
+	at := func(lsn change.LSN, op uint64) protocol.Offset {
+		return protocol.Offset{Offset: change.Offset{LSN: lsn, Op: op}}
+	}
+	for _, c := range []struct {
+		from    protocol.Offset
+		nothing bool
+	}{
+		{at(80, 2), true}, {at(80, 4), true}, {at(81, 0), true}, {at(80, 0), false}, {at(72, 9), false}, {at(0, 0), false}, {protocol.Offset{Now: true}, true},
+	} {
+		b, err := s.Empty(t.Context(), c.from)
+		if err != nil || (b != nil) != c.nothing {
+			t.Errorf("behind %s: %+v %v", c.from, b, err)
+		}
+	}
+}
