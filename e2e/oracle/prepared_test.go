@@ -2,11 +2,13 @@ package oracle
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/shapebus/shapebus/internal/pg"
 )
@@ -30,9 +32,22 @@ func (t *traffic) prepare(ctx context.Context, load *workload) {
 		if load.rng.IntN(5) == 0 {
 			verb = "ROLLBACK"
 		}
+		conn = t.settle(ctx, load, conn, verb+" PREPARED '"+name+"'")
+	}
+}
+
+// settle ends a prepared transaction, also when ctx has ended: others wait for its locks as long as it is there. It tries
+// again while the server is away.
+func (t *traffic) settle(ctx context.Context, load *workload, conn *pgx.Conn, sql string) *pgx.Conn {
+	ctx = context.WithoutCancel(ctx)
+	for {
 		if conn = t.session(ctx, conn); conn != nil {
-			t.run(ctx, conn, verb+" PREPARED '"+name+"'")
+			err := t.try(ctx, conn, sql)
+			if _, answered := errors.AsType[*pgconn.PgError](err); err == nil || answered && !conn.IsClosed() {
+				return conn
+			}
 		}
+		pause(ctx, load.rng, 100*time.Millisecond)
 	}
 }
 

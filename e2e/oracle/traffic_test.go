@@ -91,6 +91,11 @@ func closeConn(ctx context.Context, conn *pgx.Conn) {
 
 // run runs a script that is one transaction. A transaction that failed is over.
 func (t *traffic) run(ctx context.Context, conn *pgx.Conn, script string) {
+	_ = t.try(ctx, conn, script) // it is counted
+}
+
+// try is run for whoever has to know what came of it.
+func (t *traffic) try(ctx context.Context, conn *pgx.Conn, script string) error {
 	// The session outlives ctx: a cancelled statement would leave its fate open.
 	ctx = context.WithoutCancel(ctx)
 	t.gate.RLock()
@@ -98,9 +103,10 @@ func (t *traffic) run(ctx context.Context, conn *pgx.Conn, script string) {
 	if _, err := conn.PgConn().Exec(ctx, script).ReadAll(); err != nil {
 		t.failed.Add(1)
 		_, _ = conn.PgConn().Exec(ctx, "ROLLBACK").ReadAll() // a broken connection is replaced
-		return
+		return err
 	}
 	t.done.Add(1)
+	return nil
 }
 
 // hang runs transactions whose commits wait for a standby that does not exist:
