@@ -58,7 +58,6 @@ type ColumnInfo struct {
 	Type     uint32 // pg_type oid
 	TypeMod  int32  // pg_attribute.atttypmod; -1 without one
 	TypeName string // as format_type prints it, such as character varying(20)
-	NotNull  bool
 	// Generated columns that are not in the stream: virtual ones, and stored ones where the
 	// publications looked up do not carry them (before Postgres 18 none can).
 	Generated bool

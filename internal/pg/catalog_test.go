@@ -32,8 +32,8 @@ func TestLookupTableDescribesTheTable(t *testing.T) {
 			Columns: []change.Column{{Name: "b", Type: 25, TypeMod: -1}, {Name: "a", Type: 23, TypeMod: -1}, {Name: "code", Type: 1043, TypeMod: 24}, {Name: "price", Type: 1700, TypeMod: 655366}, {Name: "feeling", Type: info.Columns[4].Type, TypeMod: -1}},
 		},
 		Columns: []ColumnInfo{
-			{Name: "b", Type: 25, TypeMod: -1, TypeName: "text", NotNull: true, Deterministic: true},
-			{Name: "a", Type: 23, TypeMod: -1, TypeName: "integer", NotNull: true, Deterministic: true},
+			{Name: "b", Type: 25, TypeMod: -1, TypeName: "text", Deterministic: true},
+			{Name: "a", Type: 23, TypeMod: -1, TypeName: "integer", Deterministic: true},
 			{Name: "code", Type: 1043, TypeMod: 24, TypeName: "character varying(20)"},
 			{Name: "price", Type: 1700, TypeMod: 655366, TypeName: "numeric(10,2)", Deterministic: true},
 			{Name: "feeling", Type: info.Columns[4].Type, TypeMod: -1, TypeName: "mood", Deterministic: true, Enum: []string{"sad", "ok", "it's \"fine\""}},

@@ -34,7 +34,6 @@ type tableRow struct {
 		Type          uint32 `json:"type"`
 		TypeMod       int32  `json:"type_mod"`
 		TypeName      string `json:"type_name"`
-		NotNull       bool   `json:"not_null"`
 		Collation     uint32 `json:"collation"`
 		Deterministic bool   `json:"deterministic"`
 		Generated     bool   `json:"generated"`
@@ -123,7 +122,7 @@ func (r *tableRow) table(types typeRows, known map[uint32]string) *TableInfo {
 	}
 	for _, c := range r.Columns {
 		info := ColumnInfo{
-			Name: c.Name, Type: c.Type, TypeMod: c.TypeMod, TypeName: c.TypeName, NotNull: c.NotNull, Generated: c.Generated, Deterministic: c.Deterministic,
+			Name: c.Name, Type: c.Type, TypeMod: c.TypeMod, TypeName: c.TypeName, Generated: c.Generated, Deterministic: c.Deterministic,
 			Number: c.Number, Collation: c.Collation, Expression: c.Expression, Written: c.Written,
 		}
 		if y := types[c.Type]; y != nil {

@@ -47,7 +47,7 @@ SELECT pg_catalog.json_build_object(
 	'parent', c.relkind = 'r' AND EXISTS (SELECT FROM pg_catalog.pg_inherits i WHERE i.inhparent = c.oid),
 	'columns', (
 		SELECT pg_catalog.json_agg(pg_catalog.json_build_object('number', a.attnum, 'name', a.attname, 'type', a.atttypid::bigint,
-			'type_mod', a.atttypmod, 'type_name', pg_catalog.format_type(a.atttypid, a.atttypmod), 'not_null', a.attnotnull,
+			'type_mod', a.atttypmod, 'type_name', pg_catalog.format_type(a.atttypid, a.atttypmod),
 			'collation', a.attcollation::bigint, 'deterministic', coalesce(l.collisdeterministic, true),
 			'expression', CASE WHEN a.attgenerated <> '' THEN (
 				SELECT d.oid || '@' || d.xmin FROM pg_catalog.pg_attrdef d WHERE d.adrelid = c.oid AND d.adnum = a.attnum) END,

@@ -31,7 +31,6 @@ type Begin struct {
 type Change struct {
 	Kind   Kind
 	Offset Offset // the zero Offset for rows of the snapshot
-	XID    XID    // of its transaction, also inside a unit; 0 for rows of the snapshot
 	// Row holds the shape's columns after an insert, update or upsert and the
 	// key columns only for a delete or discard. It is empty for a truncate, which
 	// removes all rows. It is valid until the iteration goes on; see Row.Clone.
