@@ -32,12 +32,16 @@ func run(t *testing.T, name string, r *reader) *running {
 	ctx, cancel := context.WithCancel(context.Background())
 	var done sync.WaitGroup
 	t.Cleanup(func() { cancel(); done.Wait() })
+	r.shown = func() {
+		out.mu.Lock()
+		defer out.mu.Unlock()
+		out.rows, out.seen = r.rows, r.upToDate
+	}
 	done.Go(func() {
 		for ctx.Err() == nil {
 			err := r.step(ctx)
 			_, broken := errors.AsType[*url.Error](err)
 			out.mu.Lock()
-			out.rows, out.seen = r.rows, r.upToDate
 			if err != nil && !broken && !errors.Is(err, errAgain) && ctx.Err() == nil {
 				out.err = fmt.Errorf("%s: %w", name, err)
 				out.mu.Unlock()

@@ -8,10 +8,16 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/shapebus/shapebus/e2e/proc"
 	"github.com/shapebus/shapebus/pkg/pgtemp/pgtest"
 )
 
-func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
+func TestMain(m *testing.M) {
+	proc.ServeNATS()
+	code := pgtest.Main(m)
+	built.Remove()
+	os.Exit(code)
+}
 
 // listenAgain listens where a gateway was that has stopped.
 func listenAgain(tb testing.TB, base string) net.Listener {

@@ -110,6 +110,7 @@ type reader struct {
 	last                   string                                         // offset of the last change, to see that they rise
 	lsn                    uint64                                         // of the last up-to-date message
 	check                  func(rows map[string]map[string]*string) error // of the rows at each up-to-date message; nil for none
+	shown                  func()                                         // called when rows are others; nil for nobody
 	refetches              int
 	requests               int
 	upToDate               int
@@ -249,6 +250,9 @@ func (r *reader) apply(m *message) error {
 		}
 		r.lsn = lsn
 		r.upToDate++
+		if r.shown != nil {
+			r.shown()
+		}
 		if r.check != nil {
 			return r.check(r.rows)
 		}
