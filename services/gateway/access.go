@@ -186,8 +186,8 @@ func (p *principal) bind(d *protocol.Definition) error {
 	if len(p.gate.tables) > 0 && !slices.Contains(p.gate.tables, table) {
 		return errForbidden
 	}
-	if p.grants == nil {
-		return nil
+	if err := p.bindInner(d); err != nil || p.grants == nil {
+		return err
 	}
 	for _, g := range p.grants {
 		schema, name, err := protocol.Table(g.Table)
@@ -209,6 +209,31 @@ func (p *principal) bind(d *protocol.Definition) error {
 		return nil
 	}
 	return errForbidden
+}
+
+// bindInner refuses a clause whose subqueries select from tables that who asks may not see as a whole: which rows come would
+// tell what is in them. The condition of a grant may, as it is not the client's.
+func (p *principal) bindInner(d *protocol.Definition) error {
+	if len(p.gate.tables) == 0 && p.grants == nil {
+		return nil
+	}
+	inner, err := d.Inner()
+	if err != nil {
+		return protocol.Invalid("where", err.Error())
+	}
+	for _, t := range inner {
+		table := qualified(t[0], t[1])
+		if len(p.gate.tables) > 0 && !slices.Contains(p.gate.tables, table) || p.grants != nil && !slices.ContainsFunc(p.grants, func(g grant) bool { return g.isWhole(table) }) {
+			return errForbidden
+		}
+	}
+	return nil
+}
+
+// isWhole reports whether all rows and columns of a table may be seen.
+func (g grant) isWhole(table string) bool {
+	schema, name, err := protocol.Table(g.Table)
+	return err == nil && qualified(schema, name) == table && g.Where == "" && len(g.Columns) == 0
 }
 
 // covers reports whether the columns asked for may be seen. Those that a clause reads count too: it would tell what is in them.

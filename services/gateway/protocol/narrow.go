@@ -7,6 +7,9 @@ import (
 	"strings"
 
 	pgquery "github.com/pganalyze/pg_query_go/v6"
+	"google.golang.org/protobuf/reflect/protopath"
+	"google.golang.org/protobuf/reflect/protorange"
+	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
 // Narrow adds a condition to the clause: rows must match both. The clause comes from a client and the condition
@@ -46,6 +49,33 @@ func shift(where string, by int) string {
 	}
 	b.WriteString(where[at:])
 	return b.String()
+}
+
+// Inner returns the tables that the clause's subqueries select from, as schema and name. It fails if the clause cannot be parsed.
+func (d *Definition) Inner() (tables [][2]string, err error) {
+	if d.Where == "" {
+		return nil, nil
+	}
+	if err := whole(d.Where); err != nil {
+		return nil, err
+	}
+	tree, err := pgquery.Parse("SELECT 1 WHERE " + d.Where)
+	if err != nil {
+		return nil, fmt.Errorf("syntax error: %w", err)
+	}
+	err = protorange.Range(tree.ProtoReflect(), func(p protopath.Values) error {
+		if m, ok := p.Index(-1).Value.Interface().(protoreflect.Message); ok {
+			if t, ok := m.Interface().(*pgquery.RangeVar); ok {
+				schema := t.GetSchemaname()
+				if schema == "" {
+					schema = "public" // as for the shape's own table
+				}
+				tables = append(tables, [2]string{schema, t.GetRelname()})
+			}
+		}
+		return nil
+	})
+	return tables, err
 }
 
 // errClause is the text for a clause that is none.

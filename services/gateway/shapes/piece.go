@@ -37,6 +37,7 @@ func (s *Shape) piece(ctx context.Context, from change.Offset) (*Body, error) {
 	_, refetch := errors.AsType[*client.MustRefetchError](err)
 	switch {
 	case errors.Is(err, errPieceDone):
+		s.saw(max(p.to.LSN, p.cut.LSN), protocol.Offset{})
 		return p.body(), nil
 	case errors.Is(err, errTruncated):
 		s.forget(ctx)

@@ -52,6 +52,7 @@ type Shape struct {
 	err      error         // what ended it
 	stalled  error
 	lsn      change.LSN // known to be applied up to here
+	seen     change.LSN // something is there, perhaps behind the tail
 	asked    time.Time  // when that was learned
 	bodies   map[change.Offset]*Body
 	used     time.Time
@@ -337,13 +338,27 @@ func (s *Shape) signalLocked() {
 	clear(s.bodies)
 }
 
-// InBounds reports whether a place can be one of the shape's: those that clients go on from after quiet times are behind
-// its tail.
+// InBounds reports whether a place can be one of the shape's. The log may have been read beyond the tail for other answers, and clients
+// go on from LSNs of quiet times; so the control plane is asked before a place is taken for none. When it cannot be, the place counts.
 func (s *Shape) InBounds(ctx context.Context, o protocol.Offset) bool {
+	if s.saw(0, o) {
+		return true
+	}
+	ctx, cancel := context.WithTimeout(ctx, getTimeout)
+	defer cancel()
+	info, err := s.shape.Refresh(ctx)
+	if err != nil {
+		return true
+	}
+	return s.saw(max(info.Applied, info.Offset.LSN), o)
+}
+
+// saw takes note of an LSN that there is, and reports whether a place is not beyond all that are known.
+func (s *Shape) saw(lsn change.LSN, o protocol.Offset) bool {
 	s.mu.Lock()
-	within := o.LSN <= s.tail.LSN+1
-	s.mu.Unlock()
-	return within || o.LSN <= s.Applied(ctx)+1
+	defer s.mu.Unlock()
+	s.seen = max(s.seen, lsn, s.tail.LSN, s.lsn)
+	return o.LSN <= s.seen || o.LSN == s.seen+1
 }
 
 func (s *Shape) log() *slog.Logger {
