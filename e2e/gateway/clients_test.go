@@ -36,7 +36,7 @@ func selectIDs(t *testing.T, s *stack.Stack, query string) []string {
 		t.Fatal(err)
 	}
 	defer rows.Close()
-	var out []string
+	out := []string{}
 	for rows.Next() {
 		var text string
 		if err := rows.Scan(&text); err != nil {

@@ -139,6 +139,7 @@ func (a *answer) log(ctx context.Context) error {
 
 // now answers with what stands behind the place asked for, or that nothing does, without waiting.
 func (a *answer) now(ctx context.Context) error {
+	a.shape.Reach(ctx, a.req.Offset)
 	for {
 		body, err := a.shape.Read(ctx, a.req.Offset)
 		if err == nil && body == nil {

@@ -173,12 +173,44 @@ func (s *Shape) Empty(ctx context.Context, from protocol.Offset) (*Body, error) 
 		return nil, s.err
 	case !from.Now && place(from).Before(s.tail):
 		return nil, nil
+	case !from.Now && !reached(place(from), s.tail):
+		return nil, ErrStalled
 	case s.stalled != nil:
 		return nil, fmt.Errorf("%w: %w", ErrStalled, s.stalled)
 	case !s.whole:
 		return nil, ErrStalled
 	}
 	return &Body{Next: protocol.Behind(s.tail), UpToDate: true, LSN: max(lsn, s.tail.LSN)}, nil
+}
+
+// reached reports whether everything up to a place is before the tail. An answer may have been read from the log ahead of it, and have
+// ended inside of a transaction.
+func reached(at, tail change.Offset) bool {
+	return !tail.Before(at) || at.Op == math.MaxUint64 && at.LSN == tail.LSN
+}
+
+// reachWithin is how long a place may be ahead of the tail.
+const reachWithin = 5 * time.Second
+
+// Reach waits until the tail has come to a place, or for a while.
+func (s *Shape) Reach(ctx context.Context, from protocol.Offset) {
+	timer := time.NewTimer(reachWithin)
+	defer timer.Stop()
+	for {
+		s.mu.Lock()
+		done, changed := s.err != nil || from.Now || reached(place(from), s.tail), s.changed
+		s.mu.Unlock()
+		if done {
+			return
+		}
+		select {
+		case <-changed:
+		case <-timer.C:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // appliedFor is how long what was learned from the control plane is good enough.
