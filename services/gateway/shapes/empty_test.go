@@ -18,9 +18,14 @@ func TestNothingIsSaidOfAPlaceBeforeTheTail(t *testing.T) {
 		from           protocol.Offset
 		nothing, ahead bool
 	}{
-		{at(80, 2), true, false}, {at(81, 0), true, false}, {at(80, 0), false, false}, {at(72, 9), false, false}, {at(0, 0), false, false},
+		{at(80, 2), true, false},
+		{at(81, 0), true, false},
+		{at(80, 0), false, false},
+		{at(72, 9), false, false},
+		{at(0, 0), false, false},
 		{protocol.Offset{Now: true}, true, false},
-		{at(80, 4), false, true}, {at(88, 2), false, true}, // read ahead of the tail, perhaps up to the middle of a transaction
+		{at(80, 4), false, true},
+		{at(88, 2), false, true}, // read ahead of the tail, perhaps up to the middle of a transaction
 	} {
 		b, err := s.Empty(t.Context(), c.from)
 		if (err != nil) != c.ahead || (b != nil) != c.nothing {
