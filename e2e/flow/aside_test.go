@@ -161,3 +161,38 @@ func TestAGroupIsFurtherThanTheMainLoopAfterACrash(t *testing.T) {
 		t.Errorf("%d attempts failed, the last one with %q", status.Retries, status.LastError)
 	}
 }
+
+// What a unit leaves aside may change nothing in the log when it comes, and then no marker says that it has come.
+func TestWhatWasLeftAsideAndChangesNothingHasCome(t *testing.T) {
+	s := stack.New(t, projectSchema)
+	opened := newGate(failpoint.UnitOpen)
+	s.Consumer.Failpoint = opened.pass
+	t.Cleanup(opened.open)
+	s.StartIngest()
+	s.StartConsumer()
+	s.StartMaterializer()
+	outer := s.Create(client.Definition{Table: "tasks", Where: activeTasks})
+	s.Verify(outer)
+	view := outer.View(client.ViewOptions{})
+	t.Cleanup(view.Close)
+	held := opened.close()
+	s.Exec("UPDATE projects SET active = true WHERE id = 3")
+	await(t, "a unit with its snapshot", held)
+	s.Exec("INSERT INTO tasks VALUES (9001, 9001, false, 'of no project')")
+	opened.open()
+	var text string
+	if err := s.DB.QueryRow(t.Context(), "SELECT pg_current_wal_insert_lsn()").Scan(&text); err != nil {
+		t.Fatal(err)
+	}
+	lsn, err := change.ParseLSN(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Exec("INSERT INTO projects VALUES (9001, false)") // the change log goes past lsn
+	ctx, cancel := context.WithTimeout(t.Context(), stack.Timeout)
+	defer cancel()
+	if err := view.Wait(ctx, lsn); err != nil {
+		t.Errorf("the view does not come to %s: %v", lsn, err)
+	}
+	s.Verify(outer)
+}

@@ -50,7 +50,8 @@ type Commit struct {
 	// Passed is the LSN up to which nothing is missing: every transaction that
 	// committed up to it has come. 0 says that it is not known here: after the
 	// snapshot, or when a later Commit will tell. It is less than LSN while some
-	// transactions are put aside by the unit before, to come after it.
+	// transactions are put aside by the unit before, to come after it. Those may change
+	// nothing here, and then no later Commit says that they came; a View's Wait learns it.
 	Passed LSN
 }
 

@@ -97,7 +97,7 @@ func (p *server) describeAll(ctx context.Context, records []*registry.Shape) ([]
 		}
 		s := summary(rec, tails.Of[rec.Handle])
 		if rec.State == control.StateLive {
-			applied, _, _ := shapelog.PlaceOf(rec, true, tails.Of[rec.Handle], cp.at, cp.parked)
+			applied := shapelog.WholeTo(rec, tails.Of[rec.Handle], cp.at, cp.parked)
 			if s.Applied = applied; head.LSN > applied {
 				s.LagBytes = int64(head.LSN - applied)
 			}

@@ -36,3 +36,13 @@ func PlaceOf(rec *registry.Shape, live bool, tail wire.Tail, cp change.LSN, park
 	}
 	return at, aside, ok
 }
+
+// WholeTo is the LSN up to which a live shape's log has every transaction, as PlaceOf tells: what was left aside there is
+// missing, whatever the last marker says of what has come since and changed nothing.
+func WholeTo(rec *registry.Shape, tail wire.Tail, cp change.LSN, parked Parked) change.LSN {
+	at, aside, _ := PlaceOf(rec, true, tail, cp, parked)
+	if missing, err := wire.ParseAside(aside); err == nil && len(missing) > 0 {
+		return min(at, missing[0]-1)
+	}
+	return at
+}
