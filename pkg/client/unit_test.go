@@ -87,7 +87,7 @@ func TestUnits(t *testing.T) {
 	t.Run("a view shows them whole, and waits for what is aside", func(t *testing.T) {
 		l := b.newLog(columns, true)
 		info := l.info
-		info.State, info.Applied = control.StateLive, change.LSN(112)
+		info.State, info.Applied = control.StateLive, change.LSN(109) // what is aside has not been applied
 		b.know(info)
 		v := l.open().View(client.ViewOptions{})
 		defer v.Close()
@@ -116,6 +116,8 @@ func TestUnits(t *testing.T) {
 		l.commitOf(120, 1100, 6)
 		l.tail.Aside = ""
 		l.write()
+		info.Applied = 112
+		b.know(info)
 		ok(t, v.Wait(t.Context(), 112))
 	})
 }
