@@ -2,7 +2,7 @@
 // Failpoint of its Config there; what happens then is the caller's decision. Each point says what
 // the death leaves and what recovery must do, and so what a test that uses it has to prove.
 //
-// The points are numbers and no texts, so that one which does not exist does not compile. Their
+// The points are numbers, not texts, so that a misspelt point does not compile. Their
 // texts are for people, the environment variable SHAPEBUS_FAILPOINT and logs.
 package failpoint
 

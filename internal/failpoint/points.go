@@ -68,7 +68,7 @@ const (
 	// UnitRestated is in step 3a, when all rows are read back and no marker is written. As at UnitRow.
 	UnitRestated
 	// UnitMarked is after step 3b: the markers were handed to the appenders. Where one is stored, the
-	// consumer must go on behind the unit's barrier with what the tail says was put aside; where it is
+	// consumer must go on behind the unit's barrier with the transactions that the tail names; where it is
 	// not, as at UnitRow.
 	UnitMarked
 )

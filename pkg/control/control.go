@@ -101,7 +101,7 @@ type Shape struct {
 
 	// Offset is the last commit marker in the log; it does not move while
 	// nothing that concerns the shape happens. Applied is the LSN up to which
-	// the whole change log has been seen on the shape's behalf.
+	// the log has every transaction that concerns the shape.
 	Offset  change.Offset `json:"offset"`
 	Applied change.LSN    `json:"applied"` // as text
 	// LagBytes is the distance in WAL bytes from Applied to the end of the change log.

@@ -108,7 +108,7 @@ func (s *session) sweepLogs(ctx context.Context) error {
 }
 
 // sweepInner removes the inner shapes that nobody needs any more. They are left
-// alone for a while: the shape that one was made for may be about to come.
+// alone for a while: the shape for which one was made may be about to come.
 func (s *session) sweepInner(ctx context.Context) error {
 	var ids []string
 	err := s.OnMain(ctx, func(context.Context) error {

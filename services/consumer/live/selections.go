@@ -37,8 +37,8 @@ func (l Selections) View(name string) *valueset.View {
 	return nil
 }
 
-// leave is told that one subquery less selects by a set. One by which none selects any more is not
-// kept up to date.
+// leave is told that a subquery no longer selects by a set. A set by which none selects is not kept up
+// to date.
 func (l Selections) leave(name string) {
 	set := l.Of(name)
 	if set.Selectors--; set.Selectors == 0 {
