@@ -10,7 +10,8 @@ import (
 // consumerMetrics are a consumer's figures under their names; docs/OPERATIONS.md says what to watch.
 func consumerMetrics(s consumer.Status) []telemetry.Metric {
 	return []telemetry.Metric{
-		telemetry.Flag("shapebus_consumer_owner", "1 on the consumer that holds the lease and writes shape logs.", s.Owner),
+		telemetry.Gauge("shapebus_consumer_partitions", "Partitions whose shape logs this consumer writes.", float64(s.Owned)),
+		telemetry.Counter("shapebus_consumer_partition_moves_total", "Partitions taken from others or free, and handed over to others.", s.Moves),
 		telemetry.Gauge("shapebus_consumer_applied_lsn", "LSN in bytes up to which the change log has been applied.", float64(s.Applied)),
 		telemetry.Gauge("shapebus_consumer_unread_messages", "Change log messages not read yet.", float64(s.Unread)),
 		telemetry.Gauge("shapebus_consumer_partitions_down", "Partitions that cannot be written; their shapes wait.", float64(len(s.Down))),
@@ -55,6 +56,7 @@ func ingestMetrics(s ingest.Status) []telemetry.Metric {
 func materializerMetrics(s materializer.Status) []telemetry.Metric {
 	return []telemetry.Metric{
 		telemetry.Gauge("shapebus_materializer_partitions", "Partitions that this materializer owns.", float64(s.Partitions)),
+		telemetry.Counter("shapebus_materializer_partition_moves_total", "Partitions taken from others or free, and handed over to others.", s.Moves),
 		telemetry.Gauge("shapebus_materializer_sets_live", "Value sets that are followed.", float64(s.Live)),
 		telemetry.Gauge("shapebus_materializer_sets_parked", "Value sets that are being built, or whose shape has no log yet.", float64(s.Parked)),
 		telemetry.Gauge("shapebus_materializer_values", "Distinct values held.", float64(s.Values)),

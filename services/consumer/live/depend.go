@@ -38,6 +38,10 @@ func (s *Loop) WatchSet(ctx context.Context, q registry.Subquery, committed *cha
 		s.Sets.Place(q.Handle, true, 0)
 		return
 	}
+	if !s.Parts[q.Partition].Mine() {
+		s.Shadow(ctx, q)
+		return
+	}
 	if o := s.elsewhere[q.ID]; o != nil && o.Watch(q.ID, q.Handle) { // else addLive does it, or whoever takes it
 		since := max(s.Open, s.Read.LSN)
 		s.Tasks.Go(func() error { return service.IgnoreEnd(ctx, s.anchor(ctx, q, since)) })

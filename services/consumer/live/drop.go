@@ -9,6 +9,7 @@ import (
 	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/internal/service"
 	"github.com/shapebus/shapebus/internal/stream"
+	"github.com/shapebus/shapebus/services/consumer/follow"
 	"github.com/shapebus/shapebus/services/consumer/shapelog"
 )
 
@@ -36,7 +37,7 @@ func (s *Loop) dropLost(ctx context.Context) {
 	}
 	s.lost = false
 	for _, p := range s.Parts {
-		if err := p.Writer.Load().Err(); p.Phase != Down && shapelog.IsLost(err) {
+		if err := p.Writer.Load().Err(); p.Phase > Down && shapelog.IsLost(err) {
 			s.drop(ctx, p, err)
 		}
 	}
@@ -97,6 +98,57 @@ func (s *Loop) drop(ctx context.Context, p *Partition, why error) {
 	s.Above.Down(ctx, p)
 }
 
+// GiveAway goes on without a partition that another process goes on with, and returns how many shapes it has here. Their
+// inner shapes are followed as shadows as far as others depend on them here. Runs on the main loop.
+func (s *Loop) GiveAway(ctx context.Context, p *Partition, why error) (shapes int) {
+	if l := p.Writer.Swap(nil); l != nil {
+		l.Kill(why)
+	}
+	p.Phase, p.Why, p.Missed = Elsewhere, nil, nil
+	p.Floor.Store(nil)
+	var inner []*follow.Follower
+	for _, f := range s.Live {
+		if f.Partition != p.N {
+			continue
+		}
+		s.RemoveLive(f)
+		shapes++
+		if f.Outer == nil && s.Sets.Watched(f.Handle) {
+			inner = append(inner, f)
+		}
+	}
+	shapes += s.Above.Lost(p.N, why)
+	wanted := s.wantedInner()
+	for _, f := range inner {
+		if q, ok := wanted[f.Handle]; ok {
+			s.shadowFrom(q, f)
+		}
+	}
+	for _, handle := range s.Sets.Inner() {
+		switch q, ok := wanted[handle]; {
+		case !ok: // nobody here selects from it any more
+			s.dropShadow(handle)
+			s.forgetSets(handle)
+		case q.Partition == p.N:
+			s.Shadow(s.Ctx, q)
+		}
+	}
+	return shapes
+}
+
+// wantedInner are the inner shapes that shapes of this process' partitions select from, by handle.
+func (s *Loop) wantedInner() map[string]registry.Subquery {
+	all := map[string]registry.Subquery{}
+	for _, r := range s.Records {
+		if s.Parts[r.Partition].Mine() {
+			for _, q := range r.Subqueries {
+				all[q.Handle] = q
+			}
+		}
+	}
+	return all
+}
+
 // enter changes the partition's phase. Runs on the main loop.
 func (p *Partition) enter(to Phase, why error) {
 	if to == Down && p.Phase != Down && p.Why != nil {
@@ -110,7 +162,8 @@ func (p *Partition) enter(to Phase, why error) {
 // itself, is in a partition that is not up. Runs on the main loop.
 func (s *Loop) Stuck(subqueries []registry.Subquery) bool {
 	return slices.ContainsFunc(subqueries, func(q registry.Subquery) bool {
-		return s.Parts[q.Partition].Phase != Up || s.Stuck(s.Records[q.ID].subqueries)
+		phase := s.Parts[q.Partition].Phase
+		return phase == Down || phase == Catching || s.Stuck(s.Records[q.ID].Subqueries)
 	})
 }
 

@@ -29,6 +29,7 @@ func (s *Loop) NoteMarkers(f *follow.Follower) {
 func (s *Loop) AddLive(f *follow.Follower) {
 	s.Live[f.ID] = f
 	s.NoteMarkers(f)
+	s.dropShadow(f.Handle)
 	if f.Outer != nil {
 		f.Outer.Look(s.Selections.View)
 		for _, q := range f.Outer.Subqueries {

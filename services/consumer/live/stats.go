@@ -10,7 +10,8 @@ import (
 type Stats struct {
 	service.Trouble
 
-	Owner    atomic.Bool
+	Owned    atomic.Int64 // partitions held
+	Moves    atomic.Int64 // partitions taken and handed over
 	Messages atomic.Int64 // change log messages read by the main loop
 	Ops      atomic.Int64 // ops routed
 	Appended atomic.Int64 // shape log messages appended

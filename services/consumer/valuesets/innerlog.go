@@ -1,6 +1,11 @@
 package valuesets
 
-import "github.com/shapebus/shapebus/pkg/change"
+import (
+	"maps"
+	"slices"
+
+	"github.com/shapebus/shapebus/pkg/change"
+)
 
 // innerLog is how far the log of an inner shape is, as this process writes it.
 type innerLog struct {
@@ -14,6 +19,13 @@ func (s *Sets) Watched(handle string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.inner[handle] != nil
+}
+
+// Inner are the handles of the inner shapes whose sets are known.
+func (s *Sets) Inner() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Keys(s.inner))
 }
 
 // Note is told that an inner shape's log changes with the commit at an offset,
