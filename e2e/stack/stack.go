@@ -185,6 +185,20 @@ func (s *Stack) StartConsumerService() *consumer.Consumer {
 	return svc
 }
 
+// StartConsumerToAsk is StartConsumer for a test that asks the consumer itself, and stops it.
+func (s *Stack) StartConsumerToAsk() (svc *consumer.Consumer, stop func()) {
+	s.TB.Helper()
+	svc, stop, _ = s.consumer()
+	return svc, stop
+}
+
+// StartConsumerToAskAndCrash is StartConsumerToCrash for a test that asks the consumer itself.
+func (s *Stack) StartConsumerToAskAndCrash() (svc *consumer.Consumer, crash func()) {
+	s.TB.Helper()
+	svc, _, crash = s.consumer()
+	return svc, crash
+}
+
 func (s *Stack) consumer() (svc *consumer.Consumer, stop, crash func()) {
 	s.TB.Helper()
 	cfg := s.Consumer

@@ -71,6 +71,9 @@ func (s *session) Places() map[int][]wire.ParkedAt { return s.groups.Places() }
 // Behind reports whether there are groups.
 func (s *session) Behind() bool { return len(s.groups.All) > 0 }
 
+// Selecting are the inner shapes that the groups know.
+func (s *session) Selecting() map[string]bool { return s.groups.Selecting() }
+
 // Floors are where the groups start to read.
 func (s *session) Floors() iter.Seq[changelog.Place] { return s.groups.Floors() }
 

@@ -41,7 +41,12 @@ func (s *session) trim(ctx context.Context) error {
 			sweep = true
 		}
 		first := false
-		if err := s.OnMain(ctx, func(context.Context) error { first = s.first(); return nil }); err != nil {
+		err := s.OnMain(ctx, func(context.Context) error {
+			s.ForgetUnwanted()
+			first = s.first()
+			return nil
+		})
+		if err != nil {
 			return service.IgnoreOver(ctx, err)
 		}
 		if !first { // another process does this for all

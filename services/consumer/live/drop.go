@@ -125,15 +125,22 @@ func (s *Loop) GiveAway(ctx context.Context, p *Partition, why error) (shapes in
 		}
 	}
 	for _, handle := range s.Sets.Inner() {
-		switch q, ok := wanted[handle]; {
-		case !ok: // nobody here selects from it any more
-			s.dropShadow(handle)
-			s.forgetSets(handle)
-		case q.Partition == p.N:
+		if q, ok := wanted[handle]; ok && q.Partition == p.N {
 			s.Shadow(s.Ctx, q)
 		}
 	}
 	return shapes
+}
+
+// ForgetUnwanted forgets the sets by which no shape of this process' partitions selects any more. Runs on the main loop.
+func (s *Loop) ForgetUnwanted() {
+	wanted, used := s.wantedInner(), s.Above.Selecting()
+	for _, handle := range s.Sets.Inner() {
+		if _, ok := wanted[handle]; !ok && !used[handle] {
+			s.dropShadow(handle)
+			s.forgetSets(handle)
+		}
+	}
 }
 
 // wantedInner are the inner shapes that shapes of this process' partitions select from, by handle.
