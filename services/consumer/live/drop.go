@@ -9,7 +9,6 @@ import (
 	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/internal/service"
 	"github.com/shapebus/shapebus/internal/stream"
-	"github.com/shapebus/shapebus/services/consumer/follow"
 	"github.com/shapebus/shapebus/services/consumer/shapelog"
 )
 
@@ -98,34 +97,28 @@ func (s *Loop) drop(ctx context.Context, p *Partition, why error) {
 	s.Above.Down(ctx, p)
 }
 
-// GiveAway goes on without a partition that another process goes on with, and returns how many shapes it has here. Their
-// inner shapes are followed as shadows as far as others depend on them here. Runs on the main loop.
+// GiveAway goes on without a partition that another process goes on with, and returns how many shapes it has here. The
+// inner shapes among them are followed as shadows, until nobody here selects from them. Runs on the main loop.
 func (s *Loop) GiveAway(ctx context.Context, p *Partition, why error) (shapes int) {
 	if l := p.Writer.Swap(nil); l != nil {
 		l.Kill(why)
 	}
 	p.Phase, p.Why, p.Missed = Elsewhere, nil, nil
 	p.Floor.Store(nil)
-	var inner []*follow.Follower
+	inner := s.Sets.Inner()
 	for _, f := range s.Live {
 		if f.Partition != p.N {
 			continue
 		}
 		s.RemoveLive(f)
 		shapes++
-		if f.Outer == nil && s.Sets.Watched(f.Handle) {
-			inner = append(inner, f)
-		}
-	}
-	shapes += s.Above.Lost(p.N, why)
-	wanted := s.wantedInner()
-	for _, f := range inner {
-		if q, ok := wanted[f.Handle]; ok {
+		if q, ok := inner[f.Handle]; ok && f.Outer == nil {
 			s.shadowFrom(q, f)
 		}
 	}
-	for _, handle := range s.Sets.Inner() {
-		if q, ok := wanted[handle]; ok && q.Partition == p.N {
+	shapes += s.Above.Lost(p.N, why)
+	for _, q := range inner {
+		if q.Partition == p.N {
 			s.Shadow(s.Ctx, q)
 		}
 	}
@@ -135,21 +128,21 @@ func (s *Loop) GiveAway(ctx context.Context, p *Partition, why error) (shapes in
 // ForgetUnwanted forgets the sets by which no shape of this process' partitions selects any more. Runs on the main loop.
 func (s *Loop) ForgetUnwanted() {
 	wanted, used := s.wantedInner(), s.Above.Selecting()
-	for _, handle := range s.Sets.Inner() {
-		if _, ok := wanted[handle]; !ok && !used[handle] {
+	for handle := range s.Sets.Inner() {
+		if !wanted[handle] && !used[handle] {
 			s.dropShadow(handle)
 			s.forgetSets(handle)
 		}
 	}
 }
 
-// wantedInner are the inner shapes that shapes of this process' partitions select from, by handle.
-func (s *Loop) wantedInner() map[string]registry.Subquery {
-	all := map[string]registry.Subquery{}
+// wantedInner are the handles of the inner shapes from which shapes of this process' partitions select.
+func (s *Loop) wantedInner() map[string]bool {
+	all := map[string]bool{}
 	for _, r := range s.Records {
 		if s.Parts[r.Partition].Mine() {
 			for _, q := range r.Subqueries {
-				all[q.Handle] = q
+				all[q.Handle] = true
 			}
 		}
 	}

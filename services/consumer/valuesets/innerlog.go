@@ -1,9 +1,7 @@
 package valuesets
 
 import (
-	"maps"
-	"slices"
-
+	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/pkg/change"
 )
 
@@ -21,11 +19,15 @@ func (s *Sets) Watched(handle string) bool {
 	return s.inner[handle] != nil
 }
 
-// Inner are the handles of the inner shapes whose sets are known.
-func (s *Sets) Inner() []string {
+// Inner are the inner shapes whose sets are known, by handle: one of the subqueries that select from each.
+func (s *Sets) Inner() map[string]registry.Subquery {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.Collect(maps.Keys(s.inner))
+	all := map[string]registry.Subquery{}
+	for _, set := range s.byName {
+		all[set.from.Handle] = set.from
+	}
+	return all
 }
 
 // Note is told that an inner shape's log changes with the commit at an offset,
