@@ -1,4 +1,4 @@
-package ingest
+package coalesce
 
 import (
 	"bufio"
@@ -29,14 +29,14 @@ const (
 	littleBytes, plentyBytes = 32 << 10, 128 << 10
 )
 
-// coalescer is a connection that, while data keeps coming, lets some gather
+// Conn is a connection that, while data keeps coming, lets some gather
 // before each read. It stands below TLS, which reads record by record. One
 // goroutine may read while others write.
-type coalescer struct {
+type Conn struct {
 	net.Conn
 
-	// drained, if set, is called before each read, which may wait.
-	drained func() error
+	// Drained, if set, is called before each read, which may wait.
+	Drained func() error
 
 	buffer *bufio.Reader // reads through read
 	socket *socket       // nil where the system or the connection has no such thing
@@ -46,8 +46,8 @@ type coalescer struct {
 	heard  atomic.Int64
 }
 
-func newCoalescer(conn net.Conn) *coalescer {
-	c := &coalescer{Conn: conn, socket: newSocket(conn), timer: time.NewTimer(0)}
+func newConn(conn net.Conn) *Conn {
+	c := &Conn{Conn: conn, socket: newSocket(conn), timer: time.NewTimer(0)}
 	<-c.timer.C
 	c.buffer = bufio.NewReaderSize(readerFunc(c.read), readBuffer)
 	c.heard.Store(time.Now().UnixNano())
@@ -55,11 +55,11 @@ func newCoalescer(conn net.Conn) *coalescer {
 }
 
 // Read reads what has gathered.
-func (c *coalescer) Read(p []byte) (int, error) { return c.buffer.Read(p) }
+func (c *Conn) Read(p []byte) (int, error) { return c.buffer.Read(p) }
 
-func (c *coalescer) read(p []byte) (int, error) {
-	if c.drained != nil {
-		if err := c.drained(); err != nil {
+func (c *Conn) read(p []byte) (int, error) {
+	if c.Drained != nil {
+		if err := c.Drained(); err != nil {
 			return 0, err
 		}
 	}
@@ -82,7 +82,7 @@ func (c *coalescer) read(p []byte) (int, error) {
 }
 
 // readBurst lets data gather and takes it. Without any it ends the burst.
-func (c *coalescer) readBurst(p []byte) (int, error) {
+func (c *Conn) readBurst(p []byte) (int, error) {
 	c.timer.Reset(c.delay)
 	<-c.timer.C
 	n, err := c.socket.tryRead(p)
@@ -100,23 +100,23 @@ func (c *coalescer) readBurst(p []byte) (int, error) {
 	return n, err
 }
 
-// lastHeard is when the server sent something last.
-func (c *coalescer) lastHeard() time.Time { return time.Unix(0, c.heard.Load()) }
+// LastHeard is when the server sent something last.
+func (c *Conn) LastHeard() time.Time { return time.Unix(0, c.heard.Load()) }
 
 type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
-// coalesceReads makes connections of cfg coalescers. made is called with each,
-// the one in use last.
-func coalesceReads(cfg *pgconn.Config, made func(*coalescer)) {
+// Reads makes each connection of cfg a Conn. made is called with each, the
+// one in use last.
+func Reads(cfg *pgconn.Config, made func(*Conn)) {
 	dial := cfg.DialFunc
 	cfg.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
 		conn, err := dial(ctx, network, addr)
 		if err != nil {
 			return nil, err
 		}
-		c := newCoalescer(conn)
+		c := newConn(conn)
 		made(c)
 		return c, nil
 	}

@@ -1,4 +1,4 @@
-package ingest
+package pgoutput
 
 import (
 	"encoding/binary"
