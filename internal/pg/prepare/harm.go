@@ -1,4 +1,4 @@
-package pg
+package prepare
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/shapebus/shapebus/internal/pg"
 	"github.com/shapebus/shapebus/pkg/change"
 )
 
@@ -60,9 +61,9 @@ func (h Harm) String() string {
 func (h Harm) Fix() string {
 	switch h.Kind {
 	case HarmColumnList:
-		return fmt.Sprintf("ALTER PUBLICATION %s DROP TABLE … and ADD TABLE … without a column list, if its subscribers can do with all columns", Ident(h.Publication))
+		return fmt.Sprintf("ALTER PUBLICATION %s DROP TABLE … and ADD TABLE … without a column list, if its subscribers can do with all columns", pg.Ident(h.Publication))
 	case HarmGenerated:
-		return publishStoredSQL(h.Publication)
+		return PublishStoredSQL(h.Publication)
 	case HarmVirtual:
 		return "ALTER TABLE … DROP COLUMN …, and add it as a STORED one"
 	case HarmNoIdentity:
@@ -72,11 +73,11 @@ func (h Harm) Fix() string {
 }
 
 // needs is the refusal of a table on which FULL would do harm.
-func (h Harm) needs(t *TableInfo) error {
+func (h Harm) needs(t *pg.TableInfo) error {
 	if h.Kind == HarmVirtual {
-		return &UnsupportedError{Schema: t.Relation.Schema, Name: t.Relation.Name, Reason: fmt.Sprintf("cannot be prepared for shapes: %s; %s", h, h.Fix())}
+		return &pg.UnsupportedError{Schema: t.Relation.Schema, Name: t.Relation.Name, Reason: fmt.Sprintf("cannot be prepared for shapes: %s; %s", h, h.Fix())}
 	}
-	return &NeedsError{
+	return &pg.NeedsError{
 		What:      fmt.Sprintf("table %s cannot be prepared for shapes: %s", t, h),
 		As:        fmt.Sprintf("the owner of the publication (role %s)", h.Owner),
 		Statement: h.Fix(),
@@ -90,7 +91,7 @@ func (h Harm) needs(t *TableInfo) error {
 // partitions are checked one by one, each with the publications of its ancestors; with
 // publish_via_partition_root it is the topmost ancestor in the publication whose list counts.
 func harms(ctx context.Context, conn *pgx.Conn, oids []uint32, publication string, wouldBeFull bool) ([]Harm, error) {
-	rows, err := conn.Query(ctx, harmSQL(Major(conn)), oids, publication, wouldBeFull)
+	rows, err := conn.Query(ctx, harmSQL(pg.Major(conn)), oids, publication, wouldBeFull)
 	if err != nil {
 		return nil, fmt.Errorf("look for harm to the application's writes: %w", err)
 	}
@@ -100,8 +101,8 @@ func harms(ctx context.Context, conn *pgx.Conn, oids []uint32, publication strin
 	var unidentified, listed bool
 	var stored, virtual []string
 	_, err = pgx.ForEachRow(rows, []any{&root, &leaf, &schema, &name, &pubname, &owner, &identity, &unidentified, &listed, &stored, &virtual}, func() error {
-		h := Harm{Table: root, Leaf: leaf, Publication: pubname, Owner: owner, Relation: display(schema, name)}
-		full := wouldBeFull || change.Identity(letter(identity)) == change.IdentityFull
+		h := Harm{Table: root, Leaf: leaf, Publication: pubname, Owner: owner, Relation: pg.Display(schema, name)}
+		full := wouldBeFull || identityOf(identity) == change.IdentityFull
 		switch {
 		case full && listed:
 			h.Kind = HarmColumnList

@@ -1,10 +1,14 @@
-package pg
+package preflight
 
 import (
 	"context"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/shapebus/shapebus/internal/pg"
+	"github.com/shapebus/shapebus/internal/pg/prepare"
+	"github.com/shapebus/shapebus/internal/pg/slots"
 )
 
 // checkHarm looks at every table in the publication for writes of the application that fail because
@@ -15,7 +19,7 @@ func checkHarm(ctx context.Context, conn *pgx.Conn, publication string) []Findin
 	if err != nil {
 		return []Finding{fail(name, "", "%s", err)}
 	}
-	found, err := Harms(ctx, conn, oids, publication)
+	found, err := prepare.Harms(ctx, conn, oids, publication)
 	if err != nil {
 		return []Finding{fail(name, "", "%s", err)}
 	}
@@ -28,12 +32,12 @@ func checkHarm(ctx context.Context, conn *pgx.Conn, publication string) []Findin
 
 // Problems are what a person has to mend while everything runs, in words: writes of the
 // application that fail because of what Shapebus prepared, a slot that is lost or waits for a standby.
-func Problems(ctx context.Context, conn *pgx.Conn, publication string, slot SlotInfo) ([]string, error) {
+func Problems(ctx context.Context, conn *pgx.Conn, publication string, slot slots.Info) ([]string, error) {
 	oids, err := publishedTables(ctx, conn, publication)
 	if err != nil {
 		return nil, err
 	}
-	found, err := Harms(ctx, conn, oids, publication)
+	found, err := prepare.Harms(ctx, conn, oids, publication)
 	if err != nil {
 		return nil, err
 	}
@@ -44,7 +48,7 @@ func Problems(ctx context.Context, conn *pgx.Conn, publication string, slot Slot
 	if reason := slot.LostReason(); reason != "" {
 		problems = append(problems, reason+"; ingest makes a new one when it starts, and all shapes are fetched again")
 	}
-	standbys, err := standbysDown(ctx, conn, slot)
+	standbys, err := slots.StandbysDown(ctx, conn, slot)
 	return append(problems, standbys...), err
 }
 
@@ -52,7 +56,7 @@ func Problems(ctx context.Context, conn *pgx.Conn, publication string, slot Slot
 func publishedTables(ctx context.Context, conn *pgx.Conn, publication string) ([]uint32, error) {
 	// Not the view pg_publication_tables, which from 16 on waits for whoever has one of the tables locked.
 	bySchema := "false"
-	if Major(conn) >= 15 {
+	if pg.Major(conn) >= 15 {
 		bySchema = "EXISTS (SELECT FROM pg_catalog.pg_publication_namespace s WHERE s.pnpubid = p.oid AND s.pnnspid = c.relnamespace)"
 	}
 	rows, err := conn.Query(ctx, `

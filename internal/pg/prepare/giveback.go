@@ -1,4 +1,4 @@
-package pg
+package prepare
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/shapebus/shapebus/internal/pg"
 	"github.com/shapebus/shapebus/pkg/change"
 )
 
@@ -59,14 +60,14 @@ func GiveBack(ctx context.Context, conn *pgx.Conn, publication string, p *Prior,
 	case refused != nil:
 		return GivenBack{}, refused
 	}
-	switch sqlState(err) {
+	switch pg.SQLState(err) {
 	case "42501":
-		return GivenBack{}, &NeedsError{
+		return GivenBack{}, &pg.NeedsError{
 			What: fmt.Sprintf("this role may not put table %s back as it was before shapes (its replica identity, and its place in publication %s)", p, publication),
 			As:   "the owner of the table, who must own the publication too, or a superuser", Statement: giveBackSQL(publication, p), Err: err,
 		}
 	case "55P03", "40P01":
-		return GivenBack{}, &LockedError{Table: p.String(), Timeout: lockTimeout, Err: err}
+		return GivenBack{}, &pg.LockedError{Table: p.String(), Timeout: lockTimeout, Err: err}
 	}
 	return GivenBack{}, fmt.Errorf("put table %s back as it was: %w", p, err)
 }
@@ -96,7 +97,7 @@ func (g *giveBack) look(ctx context.Context) error {
 	for _, i := range g.prior.Identities {
 		oids = append(oids, i.OID)
 	}
-	tables, err := LookupTables(ctx, g.tx.Conn(), oids, g.publication)
+	tables, err := pg.LookupTables(ctx, g.tx.Conn(), oids, g.publication)
 	if err != nil {
 		return err
 	}
@@ -107,7 +108,7 @@ func (g *giveBack) look(ctx context.Context) error {
 			return nil // in a database that was loaded again, another table may have the oid
 		}
 		if g.prior.Added && member != 0 && (g.prior.Member == 0 || g.prior.Member == member) {
-			g.drop = fmt.Sprintf("ALTER PUBLICATION %s DROP TABLE %s", Ident(g.publication), t.from())
+			g.drop = fmt.Sprintf("ALTER PUBLICATION %s DROP TABLE %s", pg.Ident(g.publication), t.From())
 		}
 		if err := g.written(ctx, t); err != nil {
 			return err
@@ -123,7 +124,7 @@ func (g *giveBack) look(ctx context.Context) error {
 			return err
 		}
 		if back != "" {
-			g.restore = append(g.restore, relation{oid: i.OID, name: t.sql(), back: back})
+			g.restore = append(g.restore, relation{oid: i.OID, name: t.SQL(), back: back})
 		}
 	}
 	return nil
@@ -131,7 +132,7 @@ func (g *giveBack) look(ctx context.Context) error {
 
 // clause is how an identity is written, "" if it cannot be had any more.
 func (g *giveBack) clause(ctx context.Context, i PriorIdentity) (string, error) {
-	switch change.Identity(letter(i.Identity)) {
+	switch identityOf(i.Identity) {
 	case change.IdentityDefault:
 		return "DEFAULT", nil
 	case change.IdentityNothing:
@@ -143,28 +144,28 @@ func (g *giveBack) clause(ctx context.Context, i PriorIdentity) (string, error) 
 		if errors.Is(err, pgx.ErrNoRows) {
 			return "", nil
 		}
-		return "USING INDEX " + Ident(name), err
+		return "USING INDEX " + pg.Ident(name), err
 	case change.IdentityFull:
 	}
 	return "", nil
 }
 
 // written finds what an application's statements on the table write: itself, or its leaves.
-func (g *giveBack) written(ctx context.Context, t *TableInfo) error {
+func (g *giveBack) written(ctx context.Context, t *pg.TableInfo) error {
 	rows, err := g.tx.Query(ctx, `
 		SELECT c.oid, n.nspname::text, c.relname::text, coalesce((SELECT a.attname::text FROM pg_catalog.pg_attribute a
 			WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '' AND a.attidentity <> 'a' ORDER BY a.attnum LIMIT 1), '')
 		FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-		WHERE c.oid = ANY ($1::oid[]) AND c.relkind = 'r'`, t.oids())
+		WHERE c.oid = ANY ($1::oid[]) AND c.relkind = 'r'`, t.OIDs())
 	if err != nil {
 		return err
 	}
 	var r relation
 	var schema, name, column string
 	_, err = pgx.ForEachRow(rows, []any{&r.oid, &schema, &name, &column}, func() error {
-		r.name, r.column = Qualified(schema, name), ""
+		r.name, r.column = pg.Qualified(schema, name), ""
 		if column != "" {
-			r.column = Ident(column)
+			r.column = pg.Ident(column)
 		}
 		g.leaves = append(g.leaves, r)
 		return nil
@@ -246,7 +247,7 @@ func (g *giveBack) probe(ctx context.Context, tx pgx.Tx) (refusal string, err er
 			if back := sub.Rollback(ctx); back != nil {
 				return "", errors.Join(err, back)
 			}
-			switch sqlState(err) {
+			switch pg.SQLState(err) {
 			case "55000", "42P10": // no replica identity; columns that it or the publication lacks
 				return err.Error(), nil
 			case "":
@@ -259,8 +260,16 @@ func (g *giveBack) probe(ctx context.Context, tx pgx.Tx) (refusal string, err er
 	return "", nil
 }
 
+// identityOf is the identity of pg_class.relreplident.
+func identityOf(letter string) change.Identity {
+	if letter == "" {
+		return 0
+	}
+	return change.Identity(letter[0])
+}
+
 // giveBackSQL is GiveBack as statements for a person.
 func giveBackSQL(publication string, p *Prior) string {
 	return fmt.Sprintf("BEGIN; ALTER PUBLICATION %s DROP TABLE %s; ALTER TABLE %s REPLICA IDENTITY DEFAULT; COMMIT (or another identity, and the same for its partitions)",
-		Ident(publication), Qualified(p.Schema, p.Name), Qualified(p.Schema, p.Name))
+		pg.Ident(publication), pg.Qualified(p.Schema, p.Name), pg.Qualified(p.Schema, p.Name))
 }

@@ -1,22 +1,24 @@
-package pg
+package slots
 
 import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/shapebus/shapebus/internal/pg"
 )
 
 // slotLook is the time between looks at a slot that somebody still reads.
 const slotLook = 100 * time.Millisecond
 
-// DropFreedSlot drops a slot whose reader has just gone, which its walsender may not have noticed yet: it waits for that until ctx
+// DropFreed drops a slot whose reader has just gone, which its walsender may not have noticed yet: it waits for that until ctx
 // ends. That there is no slot is fine.
-func DropFreedSlot(ctx context.Context, url, slot string) error {
-	cfg, err := ParseConfig(url, "drop slot")
+func DropFreed(ctx context.Context, url, slot string) error {
+	cfg, err := pg.ParseConfig(url, "drop slot")
 	if err != nil {
 		return err
 	}
-	conn, err := Connect(ctx, cfg)
+	conn, err := pg.Connect(ctx, cfg)
 	if err != nil {
 		return err
 	}
@@ -24,12 +26,12 @@ func DropFreedSlot(ctx context.Context, url, slot string) error {
 	tick := time.NewTicker(slotLook)
 	defer tick.Stop()
 	for {
-		info, err := LookupSlot(ctx, conn, slot)
+		info, err := Lookup(ctx, conn, slot)
 		if err != nil || !info.Exists {
 			return err
 		}
 		if !info.Active {
-			return DropSlot(ctx, conn, slot)
+			return Drop(ctx, conn, slot)
 		}
 		select {
 		case <-ctx.Done():

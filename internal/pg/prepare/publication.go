@@ -1,4 +1,4 @@
-package pg
+package prepare
 
 import (
 	"context"
@@ -7,10 +7,12 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/shapebus/shapebus/internal/pg"
 )
 
-// publicationState is what pg_publication says about one publication.
-type publicationState struct {
+// Publication is what pg_publication says about one publication.
+type Publication struct {
 	Owner, Options string // Options as they would be written in SET (…), "" when they are as they should be
 	AllTables      bool
 	// LeavesOut says that it could carry stored generated columns (Postgres 18 on) and does not.
@@ -27,33 +29,33 @@ type publicationState struct {
 // Errors: *NeedsError when the role may not create it, and when an existing one
 // leaves out operations or publishes partitions under their own names.
 func EnsurePublication(ctx context.Context, conn *pgx.Conn, name string) error {
-	state, err := lookupPublication(ctx, conn, name)
+	state, err := LookupPublication(ctx, conn, name)
 	if err != nil {
 		return err
 	}
 	if state == nil {
-		_, err := conn.Exec(ctx, createPublicationSQL(Major(conn), name))
-		switch code := sqlState(err); {
+		_, err := conn.Exec(ctx, createPublicationSQL(pg.Major(conn), name))
+		switch code := pg.SQLState(err); {
 		case err == nil:
 			return nil
 		case code == "42501":
-			return needsPublication(conn, name, err)
+			return NeedsPublication(conn, name, err)
 		case code != "42710" && code != "23505":
 			return fmt.Errorf("create publication %s: %w", name, err)
 		}
 		// Another process created it in between; its options are checked like any other's.
-		if state, err = lookupPublication(ctx, conn, name); err != nil {
+		if state, err = LookupPublication(ctx, conn, name); err != nil {
 			return err
 		}
 		if state == nil {
 			return fmt.Errorf("publication %s is being created and dropped at the same time", name)
 		}
 	}
-	if needs := state.check(name); needs != nil {
+	if needs := state.Check(name); needs != nil {
 		return needs
 	}
 	if state.LeavesOut {
-		if _, err := conn.Exec(ctx, publishStoredSQL(name)); err != nil && sqlState(err) != "42501" {
+		if _, err := conn.Exec(ctx, PublishStoredSQL(name)); err != nil && pg.SQLState(err) != "42501" {
 			return fmt.Errorf("have publication %s carry stored generated columns: %w", name, err)
 		}
 	}
@@ -65,42 +67,43 @@ func createPublicationSQL(major int, name string) string {
 	if major >= 18 {
 		stored = ", publish_generated_columns = stored"
 	}
-	return "CREATE PUBLICATION " + Ident(name) +
+	return "CREATE PUBLICATION " + pg.Ident(name) +
 		" WITH (publish = 'insert, update, delete, truncate', publish_via_partition_root = true" + stored + ")"
 }
 
-// publishStoredSQL is for Postgres 18 and later.
-func publishStoredSQL(name string) string {
-	return fmt.Sprintf("ALTER PUBLICATION %s SET (publish_generated_columns = stored)", Ident(name))
+// PublishStoredSQL has a publication carry stored generated columns; for Postgres 18 and later.
+func PublishStoredSQL(name string) string {
+	return fmt.Sprintf("ALTER PUBLICATION %s SET (publish_generated_columns = stored)", pg.Ident(name))
 }
 
-func needsPublication(conn *pgx.Conn, name string, err error) *NeedsError {
+// NeedsPublication is the refusal of a role that may not create the publication; err is the server's, or nil.
+func NeedsPublication(conn *pgx.Conn, name string, err error) *pg.NeedsError {
 	cfg := conn.Config()
-	return &NeedsError{
+	return &pg.NeedsError{
 		What: fmt.Sprintf("role %s may not create the publication %s in database %s", cfg.User, name, cfg.Database),
 		As:   "the owner of the database or a superuser",
-		Statement: fmt.Sprintf("GRANT CREATE ON DATABASE %s TO %s", Ident(cfg.Database), Ident(cfg.User)) +
-			" (or create it for Shapebus: " + createPublicationSQL(Major(conn), name) + ")",
+		Statement: fmt.Sprintf("GRANT CREATE ON DATABASE %s TO %s", pg.Ident(cfg.Database), pg.Ident(cfg.User)) +
+			" (or create it for Shapebus: " + createPublicationSQL(pg.Major(conn), name) + ")",
 		Err: err,
 	}
 }
 
-// check is nil if the publication's options are those that shapes need.
-func (s *publicationState) check(name string) *NeedsError {
+// Check is nil if the publication's options are those that shapes need.
+func (s *Publication) Check(name string) *pg.NeedsError {
 	if s.Options == "" {
 		return nil
 	}
-	return &NeedsError{
+	return &pg.NeedsError{
 		What:      fmt.Sprintf("publication %s exists, but not with the options that Shapebus needs", name),
 		As:        fmt.Sprintf("its owner (role %s)", s.Owner),
-		Statement: fmt.Sprintf("ALTER PUBLICATION %s SET (%s)", Ident(name), s.Options),
+		Statement: fmt.Sprintf("ALTER PUBLICATION %s SET (%s)", pg.Ident(name), s.Options),
 	}
 }
 
-// lookupPublication returns nil without an error if there is none of this name.
-func lookupPublication(ctx context.Context, conn *pgx.Conn, name string) (*publicationState, error) {
+// LookupPublication returns nil without an error if there is none of this name.
+func LookupPublication(ctx context.Context, conn *pgx.Conn, name string) (*Publication, error) {
 	generated := "'s'"
-	if Major(conn) >= 18 {
+	if pg.Major(conn) >= 18 {
 		generated = "pubgencols::text"
 	}
 	var all, operations, root bool
@@ -122,5 +125,5 @@ func lookupPublication(ctx context.Context, conn *pgx.Conn, name string) (*publi
 	if !root {
 		options = append(options, "publish_via_partition_root = true")
 	}
-	return &publicationState{Owner: owner, AllTables: all, Options: strings.Join(options, ", "), LeavesOut: gencols != "s"}, nil
+	return &Publication{Owner: owner, AllTables: all, Options: strings.Join(options, ", "), LeavesOut: gencols != "s"}, nil
 }

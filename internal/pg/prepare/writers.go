@@ -1,4 +1,4 @@
-package pg
+package prepare
 
 import (
 	"context"
@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/shapebus/shapebus/internal/pg"
 )
 
 // writersPoll is how often awaitEarlyWriters looks.
@@ -18,7 +20,7 @@ const writersPoll = 50 * time.Millisecond
 //
 // It cannot see a writer that began while the adding transaction was open, so
 // the statements handed to people hold the fence's lock throughout.
-func awaitEarlyWriters(ctx context.Context, conn *pgx.Conn, publication string, t *TableInfo, timeout time.Duration) error {
+func awaitEarlyWriters(ctx context.Context, conn *pgx.Conn, publication string, t *pg.TableInfo, timeout time.Duration) error {
 	var xids []string
 	for _, m := range t.Memberships {
 		if m.Publication == publication && m.Filter == "" && m.Columns == "" {
@@ -49,7 +51,7 @@ func awaitEarlyWriters(ctx context.Context, conn *pgx.Conn, publication string, 
 		case <-ctx.Done():
 			return fmt.Errorf("wait for writers of table %s: %w", t, ctx.Err())
 		case <-limit.C:
-			return &LockedError{Table: t.String(), Timeout: timeout, Holders: holders}
+			return &pg.LockedError{Table: t.String(), Timeout: timeout, Holders: holders}
 		case <-tick.C:
 		}
 	}
@@ -57,7 +59,7 @@ func awaitEarlyWriters(ctx context.Context, conn *pgx.Conn, publication string, 
 
 // lockHolders describes who has written to the table or has it locked, for an
 // error text; nothing if that cannot be found out.
-func lockHolders(ctx context.Context, conn *pgx.Conn, t *TableInfo) []string {
+func lockHolders(ctx context.Context, conn *pgx.Conn, t *pg.TableInfo) []string {
 	holders, err := holderTexts(ctx, conn, "", t)
 	if err != nil {
 		return nil
@@ -67,7 +69,7 @@ func lockHolders(ctx context.Context, conn *pgx.Conn, t *TableInfo) []string {
 
 // holderTexts lists the other transactions that hold locks on the table or its
 // leaves (only writers' locks when a join narrows them down), for people.
-func holderTexts(ctx context.Context, conn *pgx.Conn, join string, t *TableInfo, args ...any) ([]string, error) {
+func holderTexts(ctx context.Context, conn *pgx.Conn, join string, t *pg.TableInfo, args ...any) ([]string, error) {
 	writers := ""
 	if join != "" {
 		writers = "AND l.mode = 'RowExclusiveLock'"
@@ -80,7 +82,7 @@ func holderTexts(ctx context.Context, conn *pgx.Conn, join string, t *TableInfo,
 		WHERE l.locktype = 'relation' AND l.relation = ANY ($1::oid[]) AND l.granted `+writers+`
 			AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
 			AND l.pid IS DISTINCT FROM pg_catalog.pg_backend_pid()
-		ORDER BY 1 LIMIT 5`, append([]any{t.oids()}, args...)...)
+		ORDER BY 1 LIMIT 5`, append([]any{t.OIDs()}, args...)...)
 	if err != nil {
 		return nil, err
 	}

@@ -1,4 +1,4 @@
-package pg
+package preflight
 
 import (
 	"context"
@@ -7,6 +7,10 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/shapebus/shapebus/internal/pg"
+	"github.com/shapebus/shapebus/internal/pg/prepare"
+	"github.com/shapebus/shapebus/internal/pg/slots"
 )
 
 // MinMajor is the oldest server version that works: the first whose pgoutput
@@ -44,9 +48,9 @@ func fail(name, fix, detail string, args ...any) Finding {
 	return Finding{Name: name, Level: LevelFail, Detail: fmt.Sprintf(detail, args...), Fix: fix}
 }
 
-// CheckOptions says what to check beyond the server itself. Empty fields are
+// Options says what to check beyond the server itself. Empty fields are
 // left out.
-type CheckOptions struct {
+type Options struct {
 	Publication string
 	Slot        string
 	// Tables are names as SQL writes them: items, public.items, "My Schema"."my.table".
@@ -64,9 +68,9 @@ type server struct {
 // Check finds out whether this server, role, publication, slot and tables are
 // ready for Shapebus. It changes nothing. It never fails as a whole: what could
 // not be found out is a finding.
-func Check(ctx context.Context, conn *pgx.Conn, o CheckOptions) []Finding {
+func Check(ctx context.Context, conn *pgx.Conn, o Options) []Finding {
 	version := conn.PgConn().ParameterStatus("server_version")
-	if major := Major(conn); major < MinMajor {
+	if major := pg.Major(conn); major < MinMajor {
 		return []Finding{fail("version", fmt.Sprintf("upgrade to Postgres %d or later", MinMajor),
 			"the server is Postgres %s, too old for logical messages", version)}
 	}
@@ -76,9 +80,9 @@ func Check(ctx context.Context, conn *pgx.Conn, o CheckOptions) []Finding {
 		return append(list, fail("server settings", "", "cannot be read: %s", err))
 	}
 	list = append(list, s.checkPrimary(), s.checkWALLevel(), s.checkEncoding(), s.checkRole())
-	slot := SlotInfo{}
+	slot := slots.Info{}
 	if o.Slot != "" {
-		if slot, err = LookupSlot(ctx, conn, o.Slot); err != nil {
+		if slot, err = slots.Lookup(ctx, conn, o.Slot); err != nil {
 			list = append(list, fail("slot "+o.Slot, "", "cannot be read: %s", err))
 		} else {
 			list = append(list, s.checkSlot(o.Slot, slot))
@@ -125,7 +129,7 @@ func (s *server) checkPrimary() Finding {
 func (s *server) checkWALLevel() Finding {
 	const name = "wal_level"
 	if s.walLevel != "logical" {
-		return fail(name, walLevelSQL+"; then restart the server (managed services have a parameter for it, such as rds.logical_replication = 1)",
+		return fail(name, slots.WALLevelSQL+"; then restart the server (managed services have a parameter for it, such as rds.logical_replication = 1)",
 			"wal_level is %s: changes cannot be decoded from the WAL", s.walLevel)
 	}
 	return ok(name, "logical")
@@ -143,18 +147,18 @@ func (s *server) checkEncoding() Finding {
 func (s *server) checkRole() Finding {
 	const name = "role"
 	if !s.super && !s.replication {
-		return fail(name, fmt.Sprintf("ALTER ROLE %[1]s REPLICATION (on Amazon RDS: GRANT rds_replication TO %[1]s)", Ident(s.role)),
+		return fail(name, fmt.Sprintf("ALTER ROLE %[1]s REPLICATION (on Amazon RDS: GRANT rds_replication TO %[1]s)", pg.Ident(s.role)),
 			"role %s may not use replication", s.role)
 	}
 	return ok(name, "%s may use replication", s.role)
 }
 
-func (s *server) checkSlots(slot SlotInfo) Finding {
+func (s *server) checkSlots(slot slots.Info) Finding {
 	return s.checkFree("max_replication_slots", slot.Exists, "replication slots", s.slots, s.slotsUsed,
 		"drop one that nobody uses (SELECT pg_drop_replication_slot('…'), see pg_replication_slots), or ")
 }
 
-func (s *server) checkSenders(slot SlotInfo) Finding {
+func (s *server) checkSenders(slot slots.Info) Finding {
 	return s.checkFree("max_wal_senders", slot.Active, "walsender processes", s.senders, s.sendersUsed, "")
 }
 
@@ -186,8 +190,8 @@ func (s *server) checkIdle() []Finding {
 		"%s: if ingest is stopped for longer than that, Postgres gives its slot up and every shape has to be fetched again", s.idle)}
 }
 
-func (s *server) checkSlot(name string, slot SlotInfo) Finding {
-	title, drop := "slot "+name, fmt.Sprintf("SELECT pg_drop_replication_slot(%s)", Literal(name))
+func (s *server) checkSlot(name string, slot slots.Info) Finding {
+	title, drop := "slot "+name, fmt.Sprintf("SELECT pg_drop_replication_slot(%s)", pg.Literal(name))
 	switch {
 	case !slot.Exists:
 		return ok(title, "does not exist yet; ingest creates it")
@@ -209,21 +213,21 @@ func (s *server) checkSlot(name string, slot SlotInfo) Finding {
 
 func (s *server) checkPublication(ctx context.Context, conn *pgx.Conn, name string) Finding {
 	title := "publication " + name
-	state, err := lookupPublication(ctx, conn, name)
+	state, err := prepare.LookupPublication(ctx, conn, name)
 	switch {
 	case err != nil:
 		return fail(title, "", "cannot be read: %s", err)
 	case state == nil && !s.create:
-		needs := needsPublication(conn, name, nil)
+		needs := prepare.NeedsPublication(conn, name, nil)
 		return fail(title, needs.Statement, "does not exist, and %s", needs.What)
 	case state == nil:
 		return ok(title, "does not exist yet; ingest creates it")
 	}
-	if needs := state.check(name); needs != nil {
+	if needs := state.Check(name); needs != nil {
 		return fail(title, needs.Statement, "%s", needs.What)
 	}
 	if state.LeavesOut {
-		return warn(title, publishStoredSQL(name), "leaves out stored generated columns, so tables that have one cannot be prepared for shapes; "+
+		return warn(title, prepare.PublishStoredSQL(name), "leaves out stored generated columns, so tables that have one cannot be prepared for shapes; "+
 			"ingest changes that if it owns the publication (role %s)", state.Owner)
 	}
 	if state.AllTables {
@@ -247,4 +251,17 @@ func bytesText(n int64) string {
 		v, i = v/1024, i+1
 	}
 	return strings.TrimSuffix(strconv.FormatFloat(v, 'f', 1, 64), ".0") + " " + units[i]
+}
+
+// checkStandbys is slots.StandbysDown as findings.
+func checkStandbys(ctx context.Context, conn *pgx.Conn, slot slots.Info) []Finding {
+	const name = "synchronized_standby_slots"
+	down, err := slots.StandbysDown(ctx, conn, slot)
+	if err != nil {
+		return []Finding{fail(name, "", "%s", err)}
+	}
+	if len(down) == 0 {
+		return nil
+	}
+	return []Finding{fail(name, "start the standby, or ALTER SYSTEM SET synchronized_standby_slots to those that run; SELECT pg_reload_conf()", "%s", strings.Join(down, "; "))}
 }

@@ -1,4 +1,4 @@
-package pg
+package preflight
 
 import (
 	"context"
@@ -8,6 +8,9 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/shapebus/shapebus/internal/pg"
+	"github.com/shapebus/shapebus/internal/pg/prepare"
+	"github.com/shapebus/shapebus/internal/pg/snapshots"
 	"github.com/shapebus/shapebus/pkg/change"
 )
 
@@ -22,7 +25,7 @@ func checkTable(ctx context.Context, conn *pgx.Conn, publication, role, written 
 	if publication != "" {
 		only = append(only, publication)
 	}
-	t, err := LookupTable(ctx, conn, schema, name, only...)
+	t, err := pg.LookupTable(ctx, conn, schema, name, only...)
 	if err != nil {
 		return []Finding{fail(title, "", "%s", err)}
 	}
@@ -48,18 +51,18 @@ func checkTable(ctx context.Context, conn *pgx.Conn, publication, role, written 
 	return list
 }
 
-func preparedText(t *TableInfo, publication string) string {
+func preparedText(t *pg.TableInfo, publication string) string {
 	switch {
 	case publication == "":
 		return "replica identity " + t.Relation.Identity.String()
-	case t.ready(publication):
+	case prepare.Prepared(t, publication):
 		return fmt.Sprintf("in publication %s with replica identity FULL", publication)
 	}
 	return "Shapebus prepares it when its first shape is created"
 }
 
 // checkReadable asks whether a snapshot would see every row.
-func checkReadable(ctx context.Context, conn *pgx.Conn, t *TableInfo, role, title string) Finding {
+func checkReadable(ctx context.Context, conn *pgx.Conn, t *pg.TableInfo, role, title string) Finding {
 	var readable, hidden bool
 	err := conn.QueryRow(ctx, `
 		SELECT has_schema_privilege($1, 'USAGE') AND has_table_privilege($2::oid, 'SELECT'), row_security_active($2::oid)`,
@@ -68,9 +71,9 @@ func checkReadable(ctx context.Context, conn *pgx.Conn, t *TableInfo, role, titl
 	case err != nil:
 		return fail(title, "", "privileges cannot be read: %s", err)
 	case !readable:
-		return fail(title, grantSQL(t, role), "role %s may not read it", role)
+		return fail(title, snapshots.GrantSQL(t, role), "role %s may not read it", role)
 	case hidden:
-		return fail(title, fmt.Sprintf("ALTER ROLE %s BYPASSRLS", Ident(role)),
+		return fail(title, fmt.Sprintf("ALTER ROLE %s BYPASSRLS", pg.Ident(role)),
 			"row-level security hides rows from role %s, but not in the replication stream", role)
 	}
 	return ok(title, "readable")
@@ -78,34 +81,34 @@ func checkReadable(ctx context.Context, conn *pgx.Conn, t *TableInfo, role, titl
 
 // checkPrepared asks whether the table is in the publication with full
 // identity, or else whether EnsureTable could see to it.
-func checkPrepared(ctx context.Context, conn *pgx.Conn, t *TableInfo, publication, role, title string) Finding {
-	if err := refuseHarm(ctx, conn, publication, t); err != nil {
-		if needs, ok := errors.AsType[*NeedsError](err); ok {
+func checkPrepared(ctx context.Context, conn *pgx.Conn, t *pg.TableInfo, publication, role, title string) Finding {
+	if err := prepare.RefuseHarm(ctx, conn, publication, t); err != nil {
+		if needs, ok := errors.AsType[*pg.NeedsError](err); ok {
 			return fail(title, needs.Statement, "%s", needs.What)
 		}
 		return fail(title, "", "%s", err)
 	}
-	if t.ready(publication) {
+	if prepare.Prepared(t, publication) {
 		return ok(title, "prepared")
 	}
 	var owns bool
 	err := conn.QueryRow(ctx, `
 		SELECT bool_and(pg_has_role(c.relowner, 'USAGE') AND ($3 OR coalesce(pg_has_role(p.pubowner, 'USAGE'), true)))
 		FROM pg_class c LEFT JOIN pg_publication p ON p.pubname = $2
-		WHERE c.oid = ANY ($1::oid[])`, t.oids(), publication, t.published(publication)).Scan(&owns)
+		WHERE c.oid = ANY ($1::oid[])`, t.OIDs(), publication, t.Published(publication)).Scan(&owns)
 	if err != nil {
 		return fail(title, "", "ownership cannot be read: %s", err)
 	}
 	if owns {
 		return ok(title, "can be prepared")
 	}
-	return fail(title, ensureSQL(publication, t), "is not prepared (%s), and role %s may not do it", t.missing(publication), role)
+	return fail(title, prepare.EnsureSQL(publication, t), "is not prepared (%s), and role %s may not do it", missing(t, publication), role)
 }
 
 // missing says in words what EnsureTable would change.
-func (t *TableInfo) missing(publication string) string {
+func missing(t *pg.TableInfo, publication string) string {
 	var parts []string
-	if !t.published(publication) {
+	if !t.Published(publication) {
 		parts = append(parts, "not in publication "+publication)
 	}
 	if t.Relation.Identity != change.IdentityFull {
@@ -118,15 +121,6 @@ func (t *TableInfo) missing(publication string) string {
 		}
 	}
 	return strings.Join(parts, ", ")
-}
-
-// oids are those of the table and its leaves.
-func (t *TableInfo) oids() []uint32 {
-	oids := []uint32{t.Relation.OID}
-	for _, p := range t.Partitions {
-		oids = append(oids, p.OID)
-	}
-	return oids
 }
 
 // parseName reads a table's name as SQL writes it: unquoted parts are folded to

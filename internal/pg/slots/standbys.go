@@ -1,18 +1,19 @@
-package pg
+package slots
 
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/shapebus/shapebus/internal/pg"
 )
 
-// standbysDown says of each standby that Postgres waits for before it sends changes from a slot with
+// StandbysDown says of each standby that Postgres waits for before it sends changes from a slot with
 // failover (synchronized_standby_slots, Postgres 17 on) why it would wait for ever. Nothing shows that
 // otherwise: no change arrives, so nobody lags.
-func standbysDown(ctx context.Context, conn *pgx.Conn, slot SlotInfo) ([]string, error) {
-	if Major(conn) < 17 || !slot.Failover {
+func StandbysDown(ctx context.Context, conn *pgx.Conn, slot Info) ([]string, error) {
+	if pg.Major(conn) < 17 || !slot.Failover {
 		return nil, nil
 	}
 	rows, err := conn.Query(ctx, `
@@ -37,17 +38,4 @@ func standbysDown(ctx context.Context, conn *pgx.Conn, slot SlotInfo) ([]string,
 		return nil, fmt.Errorf("look for standbys that hold up the replication slot: %w", err)
 	}
 	return down, nil
-}
-
-// checkStandbys is standbysDown as findings.
-func checkStandbys(ctx context.Context, conn *pgx.Conn, slot SlotInfo) []Finding {
-	const name = "synchronized_standby_slots"
-	down, err := standbysDown(ctx, conn, slot)
-	if err != nil {
-		return []Finding{fail(name, "", "%s", err)}
-	}
-	if len(down) == 0 {
-		return nil
-	}
-	return []Finding{fail(name, "start the standby, or ALTER SYSTEM SET synchronized_standby_slots to those that run; SELECT pg_reload_conf()", "%s", strings.Join(down, "; "))}
 }

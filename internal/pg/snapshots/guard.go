@@ -1,4 +1,4 @@
-package pg
+package snapshots
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/shapebus/shapebus/internal/pg"
 	"github.com/shapebus/shapebus/pkg/change"
 )
 
@@ -35,9 +36,9 @@ const lockWait = time.Second
 // ErrSnapshotStale if it has changed since; *LockedError if somebody has it
 // locked; *NeedsError if the role may not read it. The snapshot and the
 // connection stay usable after all of them.
-func (s *Snapshot) Guard(ctx context.Context, t *TableInfo) error {
+func (s *Snapshot) Guard(ctx context.Context, t *pg.TableInfo) error {
 	_, known := s.guarded[t.Relation.OID]
-	if known && t.Kind == KindTable {
+	if known && t.Kind == pg.KindTable {
 		return nil
 	}
 	var columns []column
@@ -62,7 +63,7 @@ func (s *Snapshot) Guard(ctx context.Context, t *TableInfo) error {
 	return err
 }
 
-func stale(t *TableInfo) error { return fmt.Errorf("table %s: %w", t, ErrSnapshotStale) }
+func stale(t *pg.TableInfo) error { return fmt.Errorf("table %s: %w", t, pg.ErrSnapshotStale) }
 
 // column is one that the stream carries, as the snapshot sees it.
 type column struct {
@@ -74,7 +75,7 @@ type column struct {
 
 // sawIt compares the table with the catalog that the snapshot sees, and returns
 // the columns there.
-func (s *Snapshot) sawIt(ctx context.Context, t *TableInfo) (columns []column, err error) {
+func (s *Snapshot) sawIt(ctx context.Context, t *pg.TableInfo) (columns []column, err error) {
 	rows, err := s.conn.Query(ctx, `
 		SELECT n.nspname, c.relname, c.relkind::text, coalesce(a.attname, ''), coalesce(a.atttypid, 0), coalesce(a.atttypmod, 0),
 			coalesce(a.attnum, 0)::int, coalesce(y.typtype = 'd', false)
@@ -82,7 +83,7 @@ func (s *Snapshot) sawIt(ctx context.Context, t *TableInfo) (columns []column, e
 		LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 			AND (a.attgenerated = '' OR a.attgenerated = 's' AND a.attname = ANY ($2::text[]))
 		LEFT JOIN pg_catalog.pg_type y ON y.oid = a.atttypid
-		WHERE c.oid = $1 ORDER BY a.attnum`, t.Relation.OID, t.columns())
+		WHERE c.oid = $1 ORDER BY a.attnum`, t.Relation.OID, columnsOf(t))
 	if err != nil {
 		return nil, fmt.Errorf("guard table %s: %w", t, err)
 	}
@@ -99,13 +100,13 @@ func (s *Snapshot) sawIt(ctx context.Context, t *TableInfo) (columns []column, e
 	case err != nil:
 		return nil, fmt.Errorf("guard table %s: %w", t, err)
 	case kind == "":
-		return nil, &ChangedError{Reason: t.Diff(nil)}
+		return nil, &pg.ChangedError{Reason: t.Diff(nil)}
 	}
 	if reason := t.Relation.Diff(&then); reason != "" {
-		return nil, &ChangedError{Reason: reason}
+		return nil, &pg.ChangedError{Reason: reason}
 	}
 	if kind != string(t.Kind) {
-		return nil, &ChangedError{Reason: fmt.Sprintf("table %s changed between partitioned and not", t)}
+		return nil, &pg.ChangedError{Reason: fmt.Sprintf("table %s changed between partitioned and not", t)}
 	}
 	return columns, nil
 }
@@ -113,12 +114,12 @@ func (s *Snapshot) sawIt(ctx context.Context, t *TableInfo) (columns []column, e
 // sameColumns compares what the table's name and its columns' mean now with
 // what they meant in the snapshot: catalogs are read as of the snapshot, but
 // a query is understood as of now.
-func (s *Snapshot) sameColumns(ctx context.Context, t *TableInfo, columns []column) error {
+func (s *Snapshot) sameColumns(ctx context.Context, t *pg.TableInfo, columns []column) error {
 	names := make([]string, len(columns))
 	for i, c := range columns {
 		names[i] = c.Name
 	}
-	now, err := s.conn.PgConn().Prepare(ctx, "", "SELECT "+list(names)+" FROM "+t.from(), nil)
+	now, err := s.conn.PgConn().Prepare(ctx, "", "SELECT "+list(names)+" FROM "+t.From(), nil)
 	if err != nil {
 		return s.guardError(t, err)
 	}
@@ -135,7 +136,7 @@ func (s *Snapshot) sameColumns(ctx context.Context, t *TableInfo, columns []colu
 // of its leaves. Commands that are not MVCC-safe give a table a new one: the
 // catalog read with the snapshot knows the old one, the functions know the
 // current one. All of it is one round trip.
-func (s *Snapshot) lockFiles(ctx context.Context, t *TableInfo) error {
+func (s *Snapshot) lockFiles(ctx context.Context, t *pg.TableInfo) error {
 	results, err := s.conn.PgConn().Exec(ctx, fmt.Sprintf(`
 		SAVEPOINT guard; SET LOCAL lock_timeout = %[1]d; LOCK TABLE %[2]s IN ACCESS SHARE MODE;
 		WITH RECURSIVE seen(oid) AS (
@@ -153,7 +154,7 @@ func (s *Snapshot) lockFiles(ctx context.Context, t *TableInfo) error {
 			FULL JOIN current ON current.oid = old.oid
 		WHERE old.oid IS NULL OR current.oid IS NULL
 			OR old.relfilenode <> coalesce(pg_catalog.pg_relation_filenode(current.oid), 0)`,
-		lockWait.Milliseconds(), t.from(), t.Relation.OID, t.Kind == KindPartitioned)).ReadAll()
+		lockWait.Milliseconds(), t.From(), t.Relation.OID, t.Kind == pg.KindPartitioned)).ReadAll()
 	if err != nil {
 		return s.guardError(t, err)
 	}
@@ -166,8 +167,8 @@ func (s *Snapshot) lockFiles(ctx context.Context, t *TableInfo) error {
 
 // guardError tells what a refusal of the server means for the snapshot, which
 // has seen the table.
-func (s *Snapshot) guardError(t *TableInfo, err error) error {
-	switch sqlState(err) {
+func (s *Snapshot) guardError(t *pg.TableInfo, err error) error {
+	switch pg.SQLState(err) {
 	case "42P01", "42703", "3F000": // no such table, column, schema
 		return stale(t)
 	}
@@ -175,7 +176,7 @@ func (s *Snapshot) guardError(t *TableInfo, err error) error {
 }
 
 // columns are the names of those that the stream carries.
-func (t *TableInfo) columns() []string {
+func columnsOf(t *pg.TableInfo) []string {
 	names := make([]string, 0, len(t.Relation.Columns))
 	for _, c := range t.Relation.Columns {
 		names = append(names, c.Name)
@@ -187,7 +188,7 @@ func (t *TableInfo) columns() []string {
 func list(columns []string) string {
 	quoted := make([]string, len(columns))
 	for i, c := range columns {
-		quoted[i] = Ident(c)
+		quoted[i] = pg.Ident(c)
 	}
 	return strings.Join(quoted, ", ")
 }

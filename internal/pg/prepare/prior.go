@@ -1,4 +1,4 @@
-package pg
+package prepare
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/shapebus/shapebus/internal/pg"
 	"github.com/shapebus/shapebus/pkg/change"
 )
 
@@ -31,7 +32,7 @@ type PriorIdentity struct {
 	Index    uint32 `json:"index,omitempty"` // oid of the index, if that was the identity
 }
 
-func (p *Prior) String() string { return display(p.Schema, p.Name) }
+func (p *Prior) String() string { return pg.Display(p.Schema, p.Name) }
 
 // Changes reports whether anything was, or is about to be, changed.
 func (p *Prior) Changes() bool { return p.Added || len(p.Identities) > 0 }
@@ -51,7 +52,7 @@ func (p *Prior) Knows(oid uint32) bool {
 //
 // What is not FULL now was not left so by us: either it has not been changed yet or somebody has
 // changed it since. So the newer identity counts, and so does the newer membership.
-func PriorTo(ctx context.Context, conn *pgx.Conn, publication string, t *TableInfo, known *Prior) (*Prior, *TableInfo, error) {
+func PriorTo(ctx context.Context, conn *pgx.Conn, publication string, t *pg.TableInfo, known *Prior) (*Prior, *pg.TableInfo, error) {
 	now, err := lookupAgain(ctx, conn, t, publication)
 	if err != nil {
 		return nil, nil, err
@@ -61,16 +62,16 @@ func PriorTo(ctx context.Context, conn *pgx.Conn, publication string, t *TableIn
 		*p = *known
 	}
 	p.OID, p.Schema, p.Name = now.Relation.OID, now.Relation.Schema, now.Relation.Name
-	if !now.published(publication) {
+	if !now.Published(publication) {
 		p.Added, p.Member = true, 0
 	}
-	indexes, err := identityIndexes(ctx, conn, now.oids())
+	indexes, err := identityIndexes(ctx, conn, now.OIDs())
 	if err != nil {
 		return nil, nil, err
 	}
 	changing := map[uint32]bool{}
 	var add []PriorIdentity
-	for _, r := range append([]PartitionInfo{now.root()}, now.Partitions...) {
+	for _, r := range append([]pg.PartitionInfo{now.Root()}, now.Partitions...) {
 		if r.Identity != change.IdentityFull {
 			changing[r.OID] = true
 			add = append(add, PriorIdentity{OID: r.OID, Identity: string(r.Identity), Index: indexes[r.OID]})
@@ -83,16 +84,6 @@ func PriorTo(ctx context.Context, conn *pgx.Conn, publication string, t *TableIn
 	}
 	p.Identities = add
 	return p, now, nil
-}
-
-// MemberOf is the oid of the row by which the publication carries the table itself, 0 without one.
-func (t *TableInfo) MemberOf(publication string) uint32 {
-	for _, m := range t.Memberships {
-		if m.Publication == publication && m.Via == "table" {
-			return m.ID
-		}
-	}
-	return 0
 }
 
 func identityIndexes(ctx context.Context, conn *pgx.Conn, oids []uint32) (map[uint32]uint32, error) {
@@ -116,7 +107,7 @@ const preparingLock = int64(0x53686270) << 32 // "Shbp"
 // transaction.
 //
 // Errors: *LockedError when somebody did not end in time; those of f.
-func Preparing(ctx context.Context, conn *pgx.Conn, t *TableInfo, timeout time.Duration, f func() error) error {
+func Preparing(ctx context.Context, conn *pgx.Conn, t *pg.TableInfo, timeout time.Duration, f func() error) error {
 	key := preparingLock | int64(t.Relation.OID)
 	err := pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error { // a lock of the session; the transaction is for its time limit
 		_, err := tx.Exec(ctx, fmt.Sprintf("SET LOCAL lock_timeout = %d", max(1, timeout.Milliseconds())))
@@ -125,8 +116,8 @@ func Preparing(ctx context.Context, conn *pgx.Conn, t *TableInfo, timeout time.D
 		}
 		return err
 	})
-	if sqlState(err) == "55P03" {
-		return &LockedError{Table: t.String(), Timeout: timeout, Holders: []string{"another process of Shapebus prepares it or gives it back"}, Err: err}
+	if pg.SQLState(err) == "55P03" {
+		return &pg.LockedError{Table: t.String(), Timeout: timeout, Holders: []string{"another process of Shapebus prepares it or gives it back"}, Err: err}
 	}
 	if err != nil {
 		return fmt.Errorf("prepare table %s: %w", t, err)

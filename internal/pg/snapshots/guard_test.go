@@ -1,4 +1,4 @@
-package pg
+package snapshots
 
 import (
 	"errors"
@@ -12,6 +12,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/shapebus/shapebus/internal/pg"
+	"github.com/shapebus/shapebus/internal/pg/dbtest"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/pgtemp/pgtest"
 )
@@ -37,21 +39,21 @@ func TestASnapshotIsOfTheTableThatWasLookedUp(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			url := pgtest.Database(t)
-			conn, ddl := dial(t, url), dial(t, url)
-			script(t, ddl, `CREATE TABLE t (id int, b text, a text); INSERT INTO t VALUES (1, 'b', 'a');
+			conn, ddl := dbtest.Dial(t, url), dbtest.Dial(t, url)
+			dbtest.Script(t, ddl, `CREATE TABLE t (id int, b text, a text); INSERT INTO t VALUES (1, 'b', 'a');
 				CREATE TABLE other (id int, b text, a text); INSERT INTO other VALUES (2, 'B', 'A')`)
-			info := lookup(t, conn, "public", "t")
+			info := dbtest.Lookup(t, conn, "public", "t")
 			if c.before {
-				script(t, ddl, c.sql)
+				dbtest.Script(t, ddl, c.sql)
 			}
 			snap := open(t, conn)
 			if !c.before {
-				script(t, ddl, c.sql)
+				dbtest.Script(t, ddl, c.sql)
 			}
 			for range 2 { // a refusal leaves the snapshot as it was
 				_, err := snap.CopyRows(t.Context(), info, []string{"id", "a", "b"}, "true", ignoreRow)
-				changed, ok := errors.AsType[*ChangedError](err)
-				if errors.Is(err, ErrSnapshotStale) != c.stale || ok == c.stale {
+				changed, ok := errors.AsType[*pg.ChangedError](err)
+				if errors.Is(err, pg.ErrSnapshotStale) != c.stale || ok == c.stale {
 					t.Errorf("got %v", err)
 				}
 				if ok && changed.Reason == "" {
@@ -67,16 +69,16 @@ func TestASnapshotIsOfTheTableThatWasLookedUp(t *testing.T) {
 
 func TestAPartitionThatComesWhileRowsAreReadMakesThemStale(t *testing.T) {
 	url := pgtest.Database(t)
-	conn, ddl := dial(t, url), dial(t, url)
-	script(t, ddl, `CREATE TABLE root (id int) PARTITION BY LIST (id);
+	conn, ddl := dbtest.Dial(t, url), dbtest.Dial(t, url)
+	dbtest.Script(t, ddl, `CREATE TABLE root (id int) PARTITION BY LIST (id);
 		CREATE TABLE root_1 PARTITION OF root FOR VALUES IN (1); INSERT INTO root VALUES (1);
 		CREATE TABLE root_2 (id int); INSERT INTO root_2 VALUES (2)`)
 	snap := open(t, conn)
-	_, err := snap.CopyRows(t.Context(), lookup(t, conn, "public", "root"), []string{"id"}, "true", func(change.Row) error {
-		exec(t, ddl, "ALTER TABLE root ATTACH PARTITION root_2 FOR VALUES IN (2)")
+	_, err := snap.CopyRows(t.Context(), dbtest.Lookup(t, conn, "public", "root"), []string{"id"}, "true", func(change.Row) error {
+		dbtest.Exec(t, ddl, "ALTER TABLE root ATTACH PARTITION root_2 FOR VALUES IN (2)")
 		return nil
 	})
-	if !errors.Is(err, ErrSnapshotStale) {
+	if !errors.Is(err, pg.ErrSnapshotStale) {
 		t.Errorf("got %v", err)
 	}
 	if err := snap.Close(t.Context()); err != nil {
@@ -86,20 +88,20 @@ func TestAPartitionThatComesWhileRowsAreReadMakesThemStale(t *testing.T) {
 
 func TestASnapshotDoesNotQueueForALockedTable(t *testing.T) {
 	url := pgtest.Database(t)
-	conn, ddl := dial(t, url), dial(t, url)
-	script(t, ddl, "CREATE TABLE t (id int); CREATE TABLE u (id int); INSERT INTO u VALUES (1)")
-	info := lookup(t, conn, "public", "t")
-	script(t, ddl, "BEGIN; LOCK TABLE t IN ACCESS EXCLUSIVE MODE")
+	conn, ddl := dbtest.Dial(t, url), dbtest.Dial(t, url)
+	dbtest.Script(t, ddl, "CREATE TABLE t (id int); CREATE TABLE u (id int); INSERT INTO u VALUES (1)")
+	info := dbtest.Lookup(t, conn, "public", "t")
+	dbtest.Script(t, ddl, "BEGIN; LOCK TABLE t IN ACCESS EXCLUSIVE MODE")
 	snap := open(t, conn)
 	began := time.Now()
 	_, err := snap.CopyRows(t.Context(), info, []string{"id"}, "true", ignoreRow)
-	if locked, ok := errors.AsType[*LockedError](err); !ok || time.Since(began) < locked.Timeout {
+	if locked, ok := errors.AsType[*pg.LockedError](err); !ok || time.Since(began) < locked.Timeout {
 		t.Errorf("after %s: %v", time.Since(began), err)
 	}
-	if rows := copyIn(t, snap, lookup(t, ddl, "public", "u"), []string{"id"}, "true"); len(rows) != 1 {
+	if rows := copyIn(t, snap, dbtest.Lookup(t, ddl, "public", "u"), []string{"id"}, "true"); len(rows) != 1 {
 		t.Errorf("%d rows of another table in the same snapshot", len(rows))
 	}
-	exec(t, ddl, "ROLLBACK")
+	dbtest.Exec(t, ddl, "ROLLBACK")
 	copyIn(t, snap, info, []string{"id"}, "true")
 	if err := snap.Close(t.Context()); err != nil {
 		t.Error(err)
@@ -111,8 +113,8 @@ func TestASnapshotDoesNotQueueForALockedTable(t *testing.T) {
 // SELECT at the opening found, or the snapshot is stale.
 func TestWhatASnapshotReadsIsWhatItSaw(t *testing.T) {
 	url := pgtest.Database(t)
-	conn, ddl := dial(t, url), dial(t, url)
-	script(t, ddl, `
+	conn, ddl := dbtest.Dial(t, url), dbtest.Dial(t, url)
+	dbtest.Script(t, ddl, `
 		CREATE TABLE plain (id int PRIMARY KEY, v text); INSERT INTO plain SELECT i, 'v' || i FROM generate_series(1, 20) i;
 		CREATE TABLE root (id int PRIMARY KEY, v text) PARTITION BY RANGE (id);
 		CREATE TABLE low PARTITION OF root FOR VALUES FROM (0) TO (100);
@@ -138,7 +140,7 @@ func TestWhatASnapshotReadsIsWhatItSaw(t *testing.T) {
 	r := rand.New(rand.NewPCG(seed, 0))
 	read, stale := 0, 0
 	for range 150 {
-		infos := []*TableInfo{lookup(t, conn, "public", "plain"), lookup(t, conn, "public", "root")}
+		infos := []*pg.TableInfo{dbtest.Lookup(t, conn, "public", "plain"), dbtest.Lookup(t, conn, "public", "root")}
 		snap := open(t, conn)
 		var want []string
 		for _, info := range infos {
@@ -148,12 +150,12 @@ func TestWhatASnapshotReadsIsWhatItSaw(t *testing.T) {
 		for range r.IntN(3) {
 			sql := steps[r.IntN(len(steps))]
 			done = append(done, sql)
-			script(t, ddl, sql)
+			dbtest.Script(t, ddl, sql)
 		}
 		for i, info := range infos {
 			rows, err := snap.rowsText(t, info)
 			switch {
-			case errors.Is(err, ErrSnapshotStale):
+			case errors.Is(err, pg.ErrSnapshotStale):
 				stale++
 				if len(done) == 0 {
 					t.Errorf("%s is stale and nothing happened", info)
@@ -176,10 +178,10 @@ func TestWhatASnapshotReadsIsWhatItSaw(t *testing.T) {
 }
 
 // selectText is what a SELECT finds now, as rowsText prints it.
-func selectText(tb testing.TB, conn *pgx.Conn, t *TableInfo) string {
+func selectText(tb testing.TB, conn *pgx.Conn, t *pg.TableInfo) string {
 	tb.Helper()
 	var out string
-	err := conn.QueryRow(tb.Context(), "SELECT coalesce(string_agg(id || '=' || v, ' ' ORDER BY id), '') FROM "+t.from()).Scan(&out)
+	err := conn.QueryRow(tb.Context(), "SELECT coalesce(string_agg(id || '=' || v, ' ' ORDER BY id), '') FROM "+t.From()).Scan(&out)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -187,7 +189,7 @@ func selectText(tb testing.TB, conn *pgx.Conn, t *TableInfo) string {
 }
 
 // rowsText reads the table in the snapshot, sorted by id.
-func (s *Snapshot) rowsText(tb testing.TB, t *TableInfo) (string, error) {
+func (s *Snapshot) rowsText(tb testing.TB, t *pg.TableInfo) (string, error) {
 	tb.Helper()
 	byID := map[int]string{}
 	_, err := s.CopyRows(tb.Context(), t, []string{"id", "v"}, "true", func(row change.Row) error {

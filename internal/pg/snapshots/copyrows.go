@@ -1,10 +1,11 @@
-package pg
+package snapshots
 
 import (
 	"context"
 	"fmt"
 	"strings"
 
+	"github.com/shapebus/shapebus/internal/pg"
 	"github.com/shapebus/shapebus/pkg/change"
 )
 
@@ -17,7 +18,7 @@ import (
 // the connection, and the transaction with it; f's error is returned as it is.
 //
 // Errors: those of Guard. After ErrSnapshotStale what f has got is not to be used.
-func (s *Snapshot) CopyRows(ctx context.Context, t *TableInfo, columns []string, where string, f func(row change.Row) error) (int64, error) {
+func (s *Snapshot) CopyRows(ctx context.Context, t *pg.TableInfo, columns []string, where string, f func(row change.Row) error) (int64, error) {
 	if err := s.Guard(ctx, t); err != nil {
 		return 0, err
 	}
@@ -34,43 +35,44 @@ func (s *Snapshot) CopyRows(ctx context.Context, t *TableInfo, columns []string,
 	if err := reader.close(); err != nil {
 		return reader.rows, fmt.Errorf("copy table %s: %w", t, err)
 	}
-	if t.Kind == KindPartitioned {
+	if t.Kind == pg.KindPartitioned {
 		return reader.rows, s.lockFiles(ctx, t)
 	}
 	return reader.rows, nil
 }
 
-func copySQL(t *TableInfo, columns []string, where string) string {
-	return fmt.Sprintf("COPY (SELECT %s FROM %s WHERE (%s)) TO STDOUT", list(columns), t.from(), where)
+func copySQL(t *pg.TableInfo, columns []string, where string) string {
+	return fmt.Sprintf("COPY (SELECT %s FROM %s WHERE (%s)) TO STDOUT", list(columns), t.From(), where)
 }
 
 // readError says what to do about a refusal: what is locked or has to be granted.
-func (s *Snapshot) readError(t *TableInfo, err error) error {
-	switch sqlState(err) {
+func (s *Snapshot) readError(t *pg.TableInfo, err error) error {
+	switch pg.SQLState(err) {
 	case "55P03":
-		return &LockedError{Table: t.String(), Timeout: lockWait, Err: err}
+		return &pg.LockedError{Table: t.String(), Timeout: lockWait, Err: err}
 	case "42501":
 	default:
 		return fmt.Errorf("copy table %s: %w", t, err)
 	}
 	role := s.conn.Config().User
 	if strings.Contains(err.Error(), "row-level security") {
-		return &NeedsError{
+		return &pg.NeedsError{
 			What:      fmt.Sprintf("row-level security hides rows of table %s from role %s, but not in the replication stream", t, role),
 			As:        "a superuser",
-			Statement: fmt.Sprintf("ALTER ROLE %s BYPASSRLS", Ident(role)),
+			Statement: fmt.Sprintf("ALTER ROLE %s BYPASSRLS", pg.Ident(role)),
 			Err:       err,
 		}
 	}
-	return &NeedsError{
+	return &pg.NeedsError{
 		What:      fmt.Sprintf("role %s may not read table %s", role, t),
 		As:        fmt.Sprintf("the owner of the table (role %s)", t.Owner),
-		Statement: grantSQL(t, role),
+		Statement: GrantSQL(t, role),
 		Err:       err,
 	}
 }
 
-func grantSQL(t *TableInfo, role string) string {
+// GrantSQL lets a role read the table.
+func GrantSQL(t *pg.TableInfo, role string) string {
 	return fmt.Sprintf("GRANT USAGE ON SCHEMA %s TO %s; GRANT SELECT ON %s TO %s",
-		Ident(t.Relation.Schema), Ident(role), t.sql(), Ident(role))
+		pg.Ident(t.Relation.Schema), pg.Ident(role), t.SQL(), pg.Ident(role))
 }

@@ -1,4 +1,4 @@
-package pg
+package prepare_test
 
 import (
 	"context"
@@ -9,27 +9,30 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/shapebus/shapebus/internal/pg"
+	"github.com/shapebus/shapebus/internal/pg/dbtest"
+	"github.com/shapebus/shapebus/internal/pg/prepare"
 	"github.com/shapebus/shapebus/pkg/pgtemp/pgtest"
 )
 
 // prepare does what a consumer does for the first shape of a table.
-func prepare(tb testing.TB, conn *pgx.Conn, known *Prior) *Prior {
+func prepareTable(tb testing.TB, conn *pgx.Conn, known *prepare.Prior) *prepare.Prior {
 	tb.Helper()
-	var prior *Prior
-	info := lookup(tb, conn, "public", "t", "p")
-	err := Preparing(tb.Context(), conn, info, time.Second, func() error {
-		var now *TableInfo
+	var prior *prepare.Prior
+	info := dbtest.Lookup(tb, conn, "public", "t", "p")
+	err := prepare.Preparing(tb.Context(), conn, info, time.Second, func() error {
+		var now *pg.TableInfo
 		var err error
-		if prior, now, err = PriorTo(tb.Context(), conn, "p", info, known); err != nil {
+		if prior, now, err = prepare.PriorTo(tb.Context(), conn, "p", info, known); err != nil {
 			return err
 		}
-		_, err = EnsureTable(tb.Context(), conn, "p", now, 0)
+		_, err = prepare.EnsureTable(tb.Context(), conn, "p", now, 0)
 		return err
 	})
 	if err != nil {
 		tb.Fatal(err)
 	}
-	prior.Member = lookup(tb, conn, "public", "t", "p").MemberOf("p")
+	prior.Member = dbtest.Lookup(tb, conn, "public", "t", "p").MemberOf("p")
 	return prior
 }
 
@@ -51,7 +54,7 @@ func identities(tb testing.TB, conn *pgx.Conn) string {
 const parted = `CREATE TABLE t (id int PRIMARY KEY, v int) PARTITION BY RANGE (id); CREATE TABLE l PARTITION OF t DEFAULT; `
 
 func TestATableIsGivenBackAsItWas(t *testing.T) {
-	conn := dial(t, pgtest.Database(t))
+	conn := dbtest.Dial(t, pgtest.Database(t))
 	for _, c := range []struct {
 		name  string
 		from  int
@@ -93,10 +96,10 @@ func TestATableIsGivenBackAsItWas(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			harmCase{from: c.from}.begin(t, conn)
-			if err := EnsurePublication(t.Context(), conn, "p"); err != nil {
+			if err := prepare.EnsurePublication(t.Context(), conn, "p"); err != nil {
 				t.Fatal(err)
 			}
-			script(t, conn, c.setup)
+			dbtest.Script(t, conn, c.setup)
 			want := c.want
 			switch want {
 			case "":
@@ -104,16 +107,16 @@ func TestATableIsGivenBackAsItWas(t *testing.T) {
 			case "-":
 				want = ""
 			}
-			prior := prepare(t, conn, prepare(t, conn, nil)) // the second finds nothing to do
-			script(t, conn, c.then)
-			out, err := GiveBack(t.Context(), conn, "p", prior, 0, func(context.Context) error { return nil })
+			prior := prepareTable(t, conn, prepareTable(t, conn, nil)) // the second finds nothing to do
+			dbtest.Script(t, conn, c.then)
+			out, err := prepare.GiveBack(t.Context(), conn, "p", prior, 0, func(context.Context) error { return nil })
 			if err != nil {
 				t.Fatal(err)
 			}
 			if got := identities(t, conn); got != want {
 				t.Errorf("%s, want %s (%+v)", got, want, out)
 			}
-			if again, err := GiveBack(t.Context(), conn, "p", prior, 0, func(context.Context) error { return nil }); err != nil || again.Left || len(again.Restored) > 0 {
+			if again, err := prepare.GiveBack(t.Context(), conn, "p", prior, 0, func(context.Context) error { return nil }); err != nil || again.Left || len(again.Restored) > 0 {
 				t.Errorf("a second time: %+v, %v", again, err)
 			}
 		})
@@ -122,34 +125,34 @@ func TestATableIsGivenBackAsItWas(t *testing.T) {
 
 func TestATableIsNotGivenBackWhenSomebodyWantsItMeanwhile(t *testing.T) {
 	url := pgtest.Database(t)
-	conn, other, admin := dial(t, url), dial(t, url), dial(t, url)
-	script(t, conn, "CREATE TABLE t (id int PRIMARY KEY, v int)")
-	if err := EnsurePublication(t.Context(), conn, "p"); err != nil {
+	conn, other, admin := dbtest.Dial(t, url), dbtest.Dial(t, url), dbtest.Dial(t, url)
+	dbtest.Script(t, conn, "CREATE TABLE t (id int PRIMARY KEY, v int)")
+	if err := prepare.EnsurePublication(t.Context(), conn, "p"); err != nil {
 		t.Fatal(err)
 	}
-	prior := prepare(t, conn, nil)
+	prior := prepareTable(t, conn, nil)
 	prepared := identities(t, conn)
 
 	wanted := errors.New("wanted")
-	if _, err := GiveBack(t.Context(), conn, "p", prior, 0, func(context.Context) error { return wanted }); !errors.Is(err, wanted) {
+	if _, err := prepare.GiveBack(t.Context(), conn, "p", prior, 0, func(context.Context) error { return wanted }); !errors.Is(err, wanted) {
 		t.Errorf("%v", err)
 	}
 	if got := identities(t, conn); got != prepared {
 		t.Errorf("changed all the same: %s", got)
 	}
-	info := lookup(t, conn, "public", "t", "p")
-	err := Preparing(t.Context(), other, info, time.Second, func() error {
-		_, err := GiveBack(t.Context(), conn, "p", prior, 50*time.Millisecond, func(context.Context) error { t.Error("asked"); return nil })
+	info := dbtest.Lookup(t, conn, "public", "t", "p")
+	err := prepare.Preparing(t.Context(), other, info, time.Second, func() error {
+		_, err := prepare.GiveBack(t.Context(), conn, "p", prior, 50*time.Millisecond, func(context.Context) error { t.Error("asked"); return nil })
 		return err
 	})
-	if _, ok := errors.AsType[*LockedError](err); !ok {
+	if _, ok := errors.AsType[*pg.LockedError](err); !ok {
 		t.Errorf("while it is being prepared: %v", err)
 	}
 	// The other way round: who wants the table waits until it is given back, and finds that it has to be prepared again.
-	done := make(chan *Prior, 1)
-	_, err = GiveBack(t.Context(), conn, "p", prior, 0, func(context.Context) error {
-		go func() { done <- prepare(t, other, prior) }()                                                                                                                   //nolint:contextcheck // the test's is as good
-		eventually(t, admin, "the other one waits", `SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND pid = $1)`, other.PgConn().PID()) //nolint:contextcheck // the test's is as good
+	done := make(chan *prepare.Prior, 1)
+	_, err = prepare.GiveBack(t.Context(), conn, "p", prior, 0, func(context.Context) error {
+		go func() { done <- prepareTable(t, other, prior) }()                                                                                                                     //nolint:contextcheck // the test's is as good
+		dbtest.Eventually(t, admin, "the other one waits", `SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND pid = $1)`, other.PgConn().PID()) //nolint:contextcheck // the test's is as good
 		return nil
 	})
 	if err != nil {
@@ -162,15 +165,15 @@ func TestATableIsNotGivenBackWhenSomebodyWantsItMeanwhile(t *testing.T) {
 
 func TestGiveBackWithoutPrivilegesSaysWhatTheOwnerRuns(t *testing.T) {
 	url := pgtest.Database(t)
-	admin := dial(t, url)
-	script(t, admin, "CREATE TABLE t (id int PRIMARY KEY)")
-	if err := EnsurePublication(t.Context(), admin, "p"); err != nil {
+	admin := dbtest.Dial(t, url)
+	dbtest.Script(t, admin, "CREATE TABLE t (id int PRIMARY KEY)")
+	if err := prepare.EnsurePublication(t.Context(), admin, "p"); err != nil {
 		t.Fatal(err)
 	}
-	prior := prepare(t, admin, nil)
-	userURL, _ := as(t, admin, url, "")
-	_, err := GiveBack(t.Context(), dial(t, userURL), "p", prior, 0, func(context.Context) error { return nil })
-	needs, ok := errors.AsType[*NeedsError](err)
+	prior := prepareTable(t, admin, nil)
+	userURL, _ := dbtest.As(t, admin, url, "")
+	_, err := prepare.GiveBack(t.Context(), dbtest.Dial(t, userURL), "p", prior, 0, func(context.Context) error { return nil })
+	needs, ok := errors.AsType[*pg.NeedsError](err)
 	if !ok || !strings.Contains(needs.Statement, `ALTER PUBLICATION "p" DROP TABLE`) {
 		t.Error(err)
 	}

@@ -1,4 +1,4 @@
-package pg
+package slots
 
 import (
 	"context"
@@ -7,11 +7,12 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/shapebus/shapebus/internal/pg"
 	"github.com/shapebus/shapebus/pkg/change"
 )
 
-// SlotInfo is what the server says about a replication slot.
-type SlotInfo struct {
+// Info is what the server says about a replication slot.
+type Info struct {
 	Exists   bool
 	Active   bool   // some walsender holds it
 	Plugin   string // "" for a physical slot
@@ -29,10 +30,10 @@ type SlotInfo struct {
 
 // Lost reports whether the slot can no longer be read: the server has removed
 // WAL that it needed.
-func (s SlotInfo) Lost() bool { return s.WALStatus == "lost" || s.InvalidationReason != "" }
+func (s Info) Lost() bool { return s.WALStatus == "lost" || s.InvalidationReason != "" }
 
 // LostReason says in words why the slot is lost; "" if it is not.
-func (s SlotInfo) LostReason() string {
+func (s Info) LostReason() string {
 	switch {
 	case !s.Lost():
 		return ""
@@ -46,13 +47,13 @@ func (s SlotInfo) LostReason() string {
 	return "Postgres has removed WAL that ingest had not read"
 }
 
-// LookupSlot reads a slot; Exists is false if there is none of this name.
-func LookupSlot(ctx context.Context, conn *pgx.Conn, name string) (SlotInfo, error) {
+// Lookup reads a slot; Exists is false if there is none of this name.
+func Lookup(ctx context.Context, conn *pgx.Conn, name string) (Info, error) {
 	reason, failover := "''", "false"
-	if Major(conn) >= 17 {
+	if pg.Major(conn) >= 17 {
 		reason, failover = "coalesce(invalidation_reason, '')", "failover"
 	}
-	var s SlotInfo
+	var s Info
 	var restart, confirmed string
 	err := conn.QueryRow(ctx, `
 		SELECT active, coalesce(plugin::text, ''), coalesce(database::text, ''), coalesce(restart_lsn, '0/0')::text,
@@ -62,31 +63,31 @@ func LookupSlot(ctx context.Context, conn *pgx.Conn, name string) (SlotInfo, err
 		FROM pg_catalog.pg_replication_slots WHERE slot_name = $1`, name).Scan(
 		&s.Active, &s.Plugin, &s.Database, &restart, &confirmed, &s.WALStatus, &s.InvalidationReason, &s.Failover, &s.ActivePID, &s.RetainedBytes)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return SlotInfo{}, nil
+		return Info{}, nil
 	}
 	if err != nil {
-		return SlotInfo{}, fmt.Errorf("look up replication slot %s: %w", name, err)
+		return Info{}, fmt.Errorf("look up replication slot %s: %w", name, err)
 	}
 	s.Exists = true
 	if s.RestartLSN, err = change.ParseLSN(restart); err != nil {
-		return SlotInfo{}, err
+		return Info{}, err
 	}
 	s.ConfirmedFlush, err = change.ParseLSN(confirmed)
 	return s, err
 }
 
-// SlotOption changes how CreateSlot makes the slot.
-type SlotOption func(*slotOptions)
+// Option changes how Create makes the slot.
+type Option func(*slotOptions)
 
 type slotOptions struct{ failover bool }
 
 // WithFailover has the slot synchronised to standbys, so that it survives a
 // failover. Postgres 17 on; see NoFailover.
-func WithFailover() SlotOption { return func(o *slotOptions) { o.failover = true } }
+func WithFailover() Option { return func(o *slotOptions) { o.failover = true } }
 
 // NoFailover is the error of a server whose slots cannot be synchronised to standbys; nil if they can.
 func NoFailover(conn *pgx.Conn) error {
-	if major := Major(conn); major < 17 {
+	if major := pg.Major(conn); major < 17 {
 		return fmt.Errorf("a replication slot that survives a failover cannot be had: the server is Postgres %d, and it takes 17; "+
 			"start without --failover, and shapes are fetched again after a failover", major)
 	}
@@ -96,14 +97,14 @@ func NoFailover(conn *pgx.Conn) error {
 // ErrRecovery says that the server is a standby, or has yet to become the primary.
 var ErrRecovery = errors.New("the server is a standby or recovers, and a replication slot of its own would be of no use")
 
-// CreateSlot makes a logical slot for pgoutput in conn's database. It waits
+// Create makes a logical slot for pgoutput in conn's database. It waits
 // until every transaction that is writing at that moment has ended; cancelling ctx
 // leaves no slot behind, or at worst one that was ready already.
 //
 // Errors: *NeedsError when the role, wal_level or max_replication_slots stand
 // in the way; ErrRecovery from a server that is not the primary, which gets no slot (from Postgres 16 on it
 // would take one); NoFailover's.
-func CreateSlot(ctx context.Context, conn *pgx.Conn, name string, options ...SlotOption) error {
+func Create(ctx context.Context, conn *pgx.Conn, name string, options ...Option) error {
 	var o slotOptions
 	for _, set := range options {
 		set(&o)
@@ -116,7 +117,7 @@ func CreateSlot(ctx context.Context, conn *pgx.Conn, name string, options ...Slo
 		failover = ", failover => true"
 	}
 	done, err := conn.Exec(ctx, "SELECT pg_catalog.pg_create_logical_replication_slot($1, 'pgoutput'"+failover+") WHERE NOT pg_catalog.pg_is_in_recovery()", name)
-	switch sqlState(err) {
+	switch pg.SQLState(err) {
 	case "":
 		if err == nil && done.RowsAffected() == 0 {
 			return ErrRecovery
@@ -132,13 +133,13 @@ func CreateSlot(ctx context.Context, conn *pgx.Conn, name string, options ...Slo
 	case "42501":
 		return needsReplication(conn, err)
 	case "55000":
-		return &NeedsError{
+		return &pg.NeedsError{
 			What:      "the server cannot decode its WAL: wal_level is not logical",
 			As:        "a superuser, then restart the server",
-			Statement: walLevelSQL, Err: err,
+			Statement: WALLevelSQL, Err: err,
 		}
 	case "53400":
-		return &NeedsError{
+		return &pg.NeedsError{
 			What:      "all replication slots of the server are in use",
 			As:        "a superuser, then restart the server (or drop one that nobody uses, see pg_replication_slots)",
 			Statement: "ALTER SYSTEM SET max_replication_slots = 20", Err: err,
@@ -147,24 +148,25 @@ func CreateSlot(ctx context.Context, conn *pgx.Conn, name string, options ...Slo
 	return fmt.Errorf("create replication slot %s: %w", name, err)
 }
 
-const walLevelSQL = "ALTER SYSTEM SET wal_level = logical"
+// WALLevelSQL makes slots possible, after a restart of the server.
+const WALLevelSQL = "ALTER SYSTEM SET wal_level = logical"
 
-func needsReplication(conn *pgx.Conn, err error) *NeedsError {
+func needsReplication(conn *pgx.Conn, err error) *pg.NeedsError {
 	role := conn.Config().User
-	return &NeedsError{
+	return &pg.NeedsError{
 		What: fmt.Sprintf("role %s may not use replication", role),
 		As:   "a superuser",
-		Statement: fmt.Sprintf("ALTER ROLE %s REPLICATION", Ident(role)) +
-			fmt.Sprintf(" (on Amazon RDS: GRANT rds_replication TO %s)", Ident(role)),
+		Statement: fmt.Sprintf("ALTER ROLE %s REPLICATION", pg.Ident(role)) +
+			fmt.Sprintf(" (on Amazon RDS: GRANT rds_replication TO %s)", pg.Ident(role)),
 		Err: err,
 	}
 }
 
-// DropSlot removes a slot; that there is none is fine. Shapes fed by it cannot
+// Drop removes a slot; that there is none is fine. Shapes fed by it cannot
 // continue afterwards.
-func DropSlot(ctx context.Context, conn *pgx.Conn, name string) error {
+func Drop(ctx context.Context, conn *pgx.Conn, name string) error {
 	_, err := conn.Exec(ctx, "SELECT pg_catalog.pg_drop_replication_slot($1)", name)
-	switch sqlState(err) {
+	switch pg.SQLState(err) {
 	case "42704":
 		return nil
 	case "55006":

@@ -1,4 +1,4 @@
-package pg
+package snapshots
 
 import (
 	"context"
@@ -8,14 +8,9 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/shapebus/shapebus/internal/pg"
 	"github.com/shapebus/shapebus/pkg/change"
 )
-
-// ErrSnapshotStale says that a table was rewritten, truncated, renamed, or had a
-// column renamed or a partition attached or detached after the snapshot was
-// opened. Postgres would then show rows that were never all there at one moment.
-// Open a new snapshot.
-var ErrSnapshotStale = errors.New("it was rewritten, truncated or renamed, or its columns or partitions changed, after the snapshot was taken; take a new one")
 
 // Snapshot is an open REPEATABLE READ transaction that reads one moment of the
 // database. It uses its connection alone until Close. While it is open,
@@ -34,18 +29,18 @@ type Snapshot struct {
 // The LSN must be read with the snapshot or later, never before it.
 const snapshotSQL = "SELECT pg_catalog.pg_current_snapshot()::text, pg_catalog.pg_current_wal_insert_lsn()::text"
 
-// OpenSnapshot begins REPEATABLE READ READ ONLY on conn and reads which
+// Open begins REPEATABLE READ READ ONLY on conn and reads which
 // transactions the snapshot sees, and the WAL insert position, as its first
 // statement. The caller keeps conn, and ends the transaction with Close.
-func OpenSnapshot(ctx context.Context, conn *pgx.Conn) (*Snapshot, error) {
+func Open(ctx context.Context, conn *pgx.Conn) (*Snapshot, error) {
 	return openSnapshot(ctx, conn, "")
 }
 
-// OpenMarkedSnapshot is OpenSnapshot, and writes a logical message into the WAL, behind all that the
+// OpenMarked is Open, and writes a logical message into the WAL, behind all that the
 // snapshot sees. It is not part of the transaction, which only reads, so it is sent however that
 // ends. It needs no more rights than EmitBarrier. Nothing flushes it before something else does.
-func OpenMarkedSnapshot(ctx context.Context, conn *pgx.Conn, prefix, payload string) (*Snapshot, error) {
-	return openSnapshot(ctx, conn, "; SELECT pg_catalog.pg_logical_emit_message(false, "+Literal(prefix)+", "+Literal(payload)+")::text")
+func OpenMarked(ctx context.Context, conn *pgx.Conn, prefix, payload string) (*Snapshot, error) {
+	return openSnapshot(ctx, conn, "; SELECT pg_catalog.pg_logical_emit_message(false, "+pg.Literal(prefix)+", "+pg.Literal(payload)+")::text")
 }
 
 func openSnapshot(ctx context.Context, conn *pgx.Conn, mark string) (*Snapshot, error) {
@@ -53,7 +48,7 @@ func openSnapshot(ctx context.Context, conn *pgx.Conn, mark string) (*Snapshot, 
 		return nil, errors.New("open snapshot: the connection is in a transaction")
 	}
 	begin := "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; "
-	if Major(conn) >= 17 {
+	if pg.Major(conn) >= 17 {
 		begin += "SET LOCAL transaction_timeout = 0; " // as statement_timeout in sessionSettings, which older servers know too
 	}
 	snap := &Snapshot{conn: conn, guarded: map[uint32]struct{}{}}
@@ -72,9 +67,9 @@ func openSnapshot(ctx context.Context, conn *pgx.Conn, mark string) (*Snapshot, 
 	return snap, nil
 }
 
-// CurrentSnapshot reads what a new snapshot would see now. conn must not be in
+// Current reads what a new snapshot would see now. conn must not be in
 // a transaction: it would tell of the transaction's own.
-func CurrentSnapshot(ctx context.Context, conn *pgx.Conn) (change.Snapshot, error) {
+func Current(ctx context.Context, conn *pgx.Conn) (change.Snapshot, error) {
 	if conn.PgConn().TxStatus() != 'I' {
 		return change.Snapshot{}, errors.New("read the current snapshot: the connection is in a transaction")
 	}

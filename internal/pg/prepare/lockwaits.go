@@ -1,4 +1,4 @@
-package pg
+package prepare
 
 import (
 	"context"
@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/shapebus/shapebus/internal/pg"
 )
 
 // An attempt to lock a table makes the application wait behind it, and that may have a limit of its
@@ -23,7 +25,7 @@ func inAttempts(ctx context.Context, timeout time.Duration, f func(limit time.Du
 	for {
 		left := time.Until(deadline)
 		err := f(min(lockAttempt, left))
-		if sqlState(err) != "55P03" || left <= lockAttempt+lockPause {
+		if pg.SQLState(err) != "55P03" || left <= lockAttempt+lockPause {
 			return err
 		}
 		pause := time.NewTimer(lockPause)
