@@ -99,6 +99,8 @@ var rooms = map[string]map[string][]string{
 	"services/consumer": roomsBelow,
 	// Each reads from the slot in its own way and knows nothing of what becomes of it.
 	"services/ingest": {"pgoutput": {}, "coalesce": {}},
+	// What an app is given, and what gives it: the client on top keeps rows in memory and speaks to the control plane.
+	"pkg/client": {"internal/logread": {"event"}, "event": {}},
 	// All stand on the connection and the catalog, which are the package itself; only the checks look into all of them.
 	"internal/pg": {
 		"preflight": {"", "prepare", "slots", "snapshots"},
@@ -221,6 +223,9 @@ func TestRulesCatchWhatTheyForbid(t *testing.T) {
 		{pkg: "services/ingest", imported: "./pkg/pgtemp", broken: true},
 		{pkg: "services/ingest", imported: "./pkg/pgtemp/pgtest", test: true},
 		{pkg: "pkg/client", imported: "testing", broken: true},
+		{pkg: "pkg/client/internal/logread", imported: "./pkg/client/event"},
+		{pkg: "pkg/client/event", imported: "./pkg/client/internal/logread", broken: true},
+		{pkg: "pkg/client/internal/logread", imported: "./pkg/client", test: true, broken: true},
 		{pkg: "internal/pg/slots", imported: "./internal/pg"},
 		{pkg: "internal/pg/slots", imported: "./internal/pg/prepare", broken: true},
 		{pkg: "internal/pg/slots", imported: "./internal/pg/prepare", test: true},

@@ -1,4 +1,4 @@
-package client
+package event
 
 import (
 	"bytes"
@@ -9,21 +9,22 @@ import (
 	"github.com/shapebus/shapebus/pkg/control"
 )
 
-// layout is what all rows of a shape share.
-type layout struct {
-	columns []control.Column
+// Layout is what all rows of a shape share.
+type Layout struct {
+	Columns []control.Column
 	byName  map[string]int
-	keys    []int          // indexes of the key columns, ascending
+	Keys    []int          // indexes of the key columns, ascending
 	keyPos  map[string]int // name of a key column → its place among them
 }
 
-func newLayout(columns []control.Column) *layout {
-	l := &layout{columns: columns, byName: make(map[string]int, len(columns)), keyPos: make(map[string]int)}
+// NewLayout is the layout of a shape of these columns.
+func NewLayout(columns []control.Column) *Layout {
+	l := &Layout{Columns: columns, byName: make(map[string]int, len(columns)), keyPos: make(map[string]int)}
 	for i, c := range columns {
 		l.byName[c.Name] = i
 		if c.Key {
-			l.keyPos[c.Name] = len(l.keys)
-			l.keys = append(l.keys, i)
+			l.keyPos[c.Name] = len(l.Keys)
+			l.Keys = append(l.Keys, i)
 		}
 	}
 	return l
@@ -33,10 +34,21 @@ func newLayout(columns []control.Column) *layout {
 // output form; NULL is told apart from the empty string. A Row is as valid as
 // where it comes from says; Clone makes one that is the caller's.
 type Row struct {
-	layout *layout
+	layout *Layout
 	values change.Row
 	key    bool // key columns only
 }
+
+// NewRow is the row of these values, or the key of one.
+func NewRow(l *Layout, values change.Row, key bool) Row {
+	return Row{layout: l, values: values, key: key}
+}
+
+// LayoutOf is what the row shares with all rows of its shape; nil for the zero Row.
+func LayoutOf(r Row) *Layout { return r.layout }
+
+// ValuesOf are the row's values in place, as the change log has them.
+func ValuesOf(r Row) change.Row { return r.values }
 
 // Len is the number of values.
 func (r Row) Len() int { return len(r.values) }
@@ -47,9 +59,9 @@ func (r Row) IsKey() bool { return r.key }
 // Column returns the column of the i-th value.
 func (r Row) Column(i int) control.Column {
 	if r.key {
-		return r.layout.columns[r.layout.keys[i]]
+		return r.layout.Columns[r.layout.Keys[i]]
 	}
-	return r.layout.columns[i]
+	return r.layout.Columns[i]
 }
 
 // Index returns the place of the value of the column called name, or -1 if
@@ -154,12 +166,12 @@ func appendJSON(b *bytes.Buffer, s string) error {
 
 // Clone returns a copy that stays valid and is the caller's.
 func (r Row) Clone() Row {
-	r.values = cloneValues(r.values)
+	r.values = CloneValues(r.values)
 	return r
 }
 
-// cloneValues copies a row into one piece of memory of its own.
-func cloneValues(from change.Row) change.Row {
+// CloneValues copies a row into one piece of memory of its own.
+func CloneValues(from change.Row) change.Row {
 	size := 0
 	for _, v := range from {
 		size += len(v)

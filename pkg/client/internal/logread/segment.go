@@ -1,4 +1,4 @@
-package client
+package logread
 
 import (
 	"context"
@@ -8,12 +8,13 @@ import (
 
 	"github.com/shapebus/shapebus/internal/stream"
 	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/pkg/client/event"
 	"github.com/shapebus/shapebus/pkg/wire"
 )
 
 // segment reads the rows that a log entry refers to, a batch at a time.
-func (r *run) segment(ctx context.Context, e wire.Entry, f func(change.Row) error) error {
-	subject := r.shape.client.source.SegmentSubject(r.shape.info.Partition, r.shape.info.Handle, e.Segment)
+func (r *Reader) segment(ctx context.Context, e wire.Entry, f func(change.Row) error) error {
+	subject := r.shape.Link.source.SegmentSubject(r.shape.Info.Partition, r.shape.Info.Handle, e.Segment)
 	var parts stream.Assembler
 	var batch []raw
 	var seq, whole, batches uint64
@@ -66,7 +67,7 @@ func (r *run) segment(ctx context.Context, e wire.Entry, f func(change.Row) erro
 // segmentBatch waits for a segment's messages from a sequence on. They were
 // stored before the entry that refers to them, so when they stay away they
 // were removed, and the shape with them.
-func (r *run) segmentBatch(ctx context.Context, subject string, from uint64) ([]raw, error) {
+func (r *Reader) segmentBatch(ctx context.Context, subject string, from uint64) ([]raw, error) {
 	var batch []raw
 	var since time.Time
 	err := r.retry(ctx, "read the snapshot", func(ctx context.Context) error {
@@ -86,7 +87,7 @@ func (r *run) segmentBatch(ctx context.Context, subject string, from uint64) ([]
 		case since.IsZero():
 			since = time.Now()
 		case time.Since(since) > r.opts.Patience:
-			return &MustRefetchError{Handle: r.shape.info.Handle, Reason: "the rows of its snapshot were removed"}
+			return &event.MustRefetchError{Handle: r.shape.Info.Handle, Reason: "the rows of its snapshot were removed"}
 		}
 		return fmt.Errorf("the snapshot's rows from message %d on are not there yet", from)
 	})

@@ -1,4 +1,4 @@
-package client
+package logread
 
 import (
 	"context"
@@ -19,12 +19,12 @@ const (
 	probeTimeout = 2 * time.Second
 )
 
-// withRefusal makes a request on a subject, and ends it when the server refuses it. NATS
+// WithRefusal makes a request on a subject, and ends it when the server refuses it. NATS
 // tells the connection so and not who made the request, which would wait for its answer in vain.
 //
 // What the connection was told last can hide what it was told before. So a refusal may be
 // missed and is found when the request is made again.
-func withRefusal(ctx context.Context, nc *nats.Conn, subject string, request func(context.Context) error) error {
+func WithRefusal(ctx context.Context, nc *nats.Conn, subject string, request func(context.Context) error) error {
 	before := nc.LastError()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

@@ -1,4 +1,4 @@
-package client
+package logread
 
 import (
 	"errors"
@@ -8,6 +8,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/pkg/client/event"
 	"github.com/shapebus/shapebus/pkg/control"
 	"github.com/shapebus/shapebus/pkg/topology"
 	"github.com/shapebus/shapebus/pkg/wire"
@@ -66,34 +67,34 @@ func FuzzCursor(f *testing.F) {
 		f.Add(body, body, "12_4 12_4 live 1 1 0", "20_0 14_0 live 1 1 0", uint64(10))
 	}
 	f.Add(logs[2], logs[3], "10_0 0_0 live 1 1 0", "12_8 12_8 ended 1 1 0", uint64(10))
-	layout := newLayout([]control.Column{{Name: "id", Key: true}, {Name: "v"}})
+	layout := event.NewLayout([]control.Column{{Name: "id", Key: true}, {Name: "v"}})
 	f.Fuzz(func(t *testing.T, first, second []byte, firstTail, secondTail string, from uint64) {
 		var open bool
 		var tail wire.Tail
 		var changes uint64
 		last := change.Offset{LSN: change.LSN(from)} // of the last commit
 		at := last
-		check := func(e Event) error {
+		check := func(e event.Event) error {
 			switch e := e.(type) {
-			case Begin:
+			case event.Begin:
 				if open {
 					t.Fatal("a Begin inside a transaction")
 				}
 				open, changes, at = true, 0, last
-			case Change:
+			case event.Change:
 				changes++
 				if !open || !e.Offset.IsZero() && (e.Offset.Compare(at) <= 0 || tail.Committed.Before(e.Offset)) {
 					t.Fatalf("change %s behind %s, and the log counts up to %s; open: %t", e.Offset, at, tail.Committed, open)
 				}
 				at = e.Offset
-			case Commit:
+			case event.Commit:
 				if !open || changes != e.Changes || !e.Snapshot && (e.Offset.Compare(at) <= 0 || tail.Committed.Before(e.Offset)) {
 					t.Fatalf("%+v behind %s, and the log counts up to %s; open: %t, %d changes", e, at, tail.Committed, open, changes)
 				}
 				if open = false; !e.Snapshot {
 					last = e.Offset
 				}
-			case Abort:
+			case event.Abort:
 				if !open || e.Offset != last {
 					t.Fatalf("%+v behind the commit at %s, open: %t", e, last, open)
 				}
@@ -132,7 +133,7 @@ func FuzzCursor(f *testing.F) {
 				}
 				return c.advance(tail)
 			}
-			// As a run does it: what is held goes on before the next is taken.
+			// As a reader does it: what is held goes on before the next is taken.
 			for _, step := range []func() error{advance, take, advance} {
 				if !c.due(tail) {
 					break
@@ -148,9 +149,9 @@ func FuzzCursor(f *testing.F) {
 
 func mustBeKnown(t *testing.T, err error) {
 	t.Helper()
-	var refetch *MustRefetchError
-	var broken *BrokenLogError
-	var permanent *PermanentError
+	var refetch *event.MustRefetchError
+	var broken *event.BrokenLogError
+	var permanent *event.PermanentError
 	if !errors.As(err, &refetch) && !errors.As(err, &broken) && !errors.As(err, &permanent) && !strings.Contains(err.Error(), "upgrade") {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package client
+package logread
 
 import (
 	"errors"
@@ -7,6 +7,7 @@ import (
 
 	"github.com/shapebus/shapebus/internal/stream"
 	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/pkg/client/event"
 	"github.com/shapebus/shapebus/pkg/wire"
 )
 
@@ -19,8 +20,8 @@ type cursor struct {
 	place // of the last message taken
 
 	handle string
-	layout *layout
-	emit   func(Event) error                                      // hands out an event
+	layout *event.Layout
+	emit   func(event.Event) error                                // hands out an event
 	rows   func(e wire.Entry, f func(row change.Row) error) error // reads a segment
 
 	began  bool          // what comes before the first op is done with: the snapshot was handed out or is not wanted
@@ -147,7 +148,7 @@ func (c *cursor) entry(e *wire.Entry, t wire.Tail) error {
 	switch e.Kind {
 	case wire.EntryEnd:
 		c.over = true
-		return &MustRefetchError{Handle: c.handle, Reason: e.Reason}
+		return &event.MustRefetchError{Handle: c.handle, Reason: e.Reason}
 	case wire.EntrySegment:
 		if first {
 			c.origin = origin(e)
@@ -161,7 +162,7 @@ func (c *cursor) entry(e *wire.Entry, t wire.Tail) error {
 		return c.segment(e)
 	case wire.EntryOps, wire.EntryUnit, wire.EntryVoid:
 		if first && c.bottom {
-			return &MustRefetchError{Handle: c.handle, Reason: "its log does not reach back that far any more"}
+			return &event.MustRefetchError{Handle: c.handle, Reason: "its log does not reach back that far any more"}
 		}
 		if e.Kind == wire.EntryVoid {
 			return c.void()
@@ -179,16 +180,16 @@ func origin(e *wire.Entry) string {
 func (c *cursor) segment(e *wire.Entry) error {
 	head := *e // rows may take minutes; the decoder's memory is not used by then
 	c.opened = true
-	if err := c.emit(Begin{LSN: e.LSN, Snapshot: true, Rows: e.Rows}); err != nil {
+	if err := c.emit(event.Begin{LSN: e.LSN, Snapshot: true, Rows: e.Rows}); err != nil {
 		return err
 	}
 	var rows uint64
 	err := c.rows(head, func(row change.Row) error {
-		if len(row) != len(c.layout.columns) {
-			return c.broken(change.Offset{}, "a snapshot row of %d values for %d columns", len(row), len(c.layout.columns))
+		if len(row) != len(c.layout.Columns) {
+			return c.broken(change.Offset{}, "a snapshot row of %d values for %d columns", len(row), len(c.layout.Columns))
 		}
 		rows++
-		return c.emit(Change{Kind: change.Insert, Row: Row{layout: c.layout, values: row}})
+		return c.emit(event.Change{Kind: change.Insert, Row: event.NewRow(c.layout, row, false)})
 	})
 	if err != nil {
 		return err
@@ -197,7 +198,7 @@ func (c *cursor) segment(e *wire.Entry) error {
 		return c.broken(change.Offset{}, "the snapshot holds %d rows, its entry says %d", rows, head.Rows)
 	}
 	c.began = true
-	return c.emit(Commit{Handle: c.handle, LSN: head.LSN, Snapshot: true, Changes: rows})
+	return c.emit(event.Commit{Handle: c.handle, LSN: head.LSN, Snapshot: true, Changes: rows})
 }
 
 func (c *cursor) ops(e *wire.Entry, t wire.Tail) error {
@@ -223,7 +224,7 @@ func (c *cursor) ops(e *wire.Entry, t wire.Tail) error {
 		}
 		c.pos = at
 		c.changes++
-		if err := c.emit(Change{Kind: op.Kind, Offset: at, Row: row}); err != nil {
+		if err := c.emit(event.Change{Kind: op.Kind, Offset: at, Row: row}); err != nil {
 			return err
 		}
 	}
@@ -241,12 +242,12 @@ func (c *cursor) ops(e *wire.Entry, t wire.Tail) error {
 		return nil
 	}
 	if c.unmet {
-		return &MustRefetchError{Handle: c.handle, Reason: fmt.Sprintf("its log does not have offset %s, from which to go on; it was replaced or restored", c.base)}
+		return &event.MustRefetchError{Handle: c.handle, Reason: fmt.Sprintf("its log does not have offset %s, from which to go on; it was replaced or restored", c.base)}
 	}
 	if err := c.begin(e); err != nil {
 		return err
 	}
-	commit := Commit{Handle: c.handle, Offset: at, LSN: e.LSN, XID: e.XID, Time: time.UnixMicro(e.CommitTime), Unit: c.open.unit, Changes: c.changes, Passed: c.passed(at)}
+	commit := event.Commit{Handle: c.handle, Offset: at, LSN: e.LSN, XID: e.XID, Time: time.UnixMicro(e.CommitTime), Unit: c.open.unit, Changes: c.changes, Passed: c.passed(at)}
 	c.pos, c.base, c.marked, c.open = at, at, true, transaction{}
 	return c.emit(commit)
 }
@@ -284,7 +285,7 @@ func (c *cursor) begin(e *wire.Entry) error {
 		return c.broken(c.pos, "an op before the snapshot")
 	}
 	c.open, c.changes = transaction{on: true, unit: e.Kind == wire.EntryUnit, lsn: e.LSN, xid: e.XID}, 0
-	return c.emit(Begin{LSN: e.LSN, XID: e.XID, Time: time.UnixMicro(e.CommitTime), Unit: c.open.unit})
+	return c.emit(event.Begin{LSN: e.LSN, XID: e.XID, Time: time.UnixMicro(e.CommitTime), Unit: c.open.unit})
 }
 
 // void goes back to the last commit: offsets may come again.
@@ -294,7 +295,7 @@ func (c *cursor) void() error {
 	if !began {
 		return nil
 	}
-	return c.emit(Abort{Offset: c.base})
+	return c.emit(event.Abort{Offset: c.base})
 }
 
 // passed is the LSN up to which nothing is missing before the commit marker at
@@ -310,22 +311,21 @@ func (c *cursor) passed(at change.Offset) change.LSN {
 	return min(aside[0]-1, at.LSN)
 }
 
-func (c *cursor) row(op *wire.LogOp, at change.Offset) (Row, error) {
-	r := Row{layout: c.layout, values: op.Row}
-	want := len(c.layout.columns)
+func (c *cursor) row(op *wire.LogOp, at change.Offset) (event.Row, error) {
+	key, want := false, len(c.layout.Columns)
 	switch op.Kind {
 	case change.Insert, change.Update, change.Upsert:
 	case change.Delete, change.Discard:
-		r.key, want = true, len(c.layout.keys)
+		key, want = true, len(c.layout.Keys)
 	case change.Truncate:
 		want = 0
 	default:
-		return Row{}, c.broken(at, "an op of %s", op.Kind)
+		return event.Row{}, c.broken(at, "an op of %s", op.Kind)
 	}
 	if len(op.Row) != want {
-		return Row{}, c.broken(at, "%s with a row of %d values, want %d", op.Kind, len(op.Row), want)
+		return event.Row{}, c.broken(at, "%s with a row of %d values, want %d", op.Kind, len(op.Row), want)
 	}
-	return r, nil
+	return event.NewRow(c.layout, op.Row, key), nil
 }
 
 // undecodable is the error of a body that cannot be decoded: a broken one, or
@@ -334,9 +334,9 @@ func (c *cursor) undecodable(what string, err error) error {
 	if errors.Is(err, wire.ErrCorrupt) {
 		return c.broken(c.pos, "%s: %v", what, err)
 	}
-	return &PermanentError{Doing: "read shape " + c.handle + ", " + what, Err: err, Remedy: "upgrade this program"}
+	return &event.PermanentError{Doing: "read shape " + c.handle + ", " + what, Err: err, Remedy: "upgrade this program"}
 }
 
 func (c *cursor) broken(at change.Offset, format string, args ...any) error {
-	return &BrokenLogError{Handle: c.handle, Offset: at, What: fmt.Sprintf(format, args...)}
+	return &event.BrokenLogError{Handle: c.handle, Offset: at, What: fmt.Sprintf(format, args...)}
 }

@@ -1,4 +1,4 @@
-package client
+package logread
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/pkg/client/event"
 	"github.com/shapebus/shapebus/pkg/control"
 	"github.com/shapebus/shapebus/pkg/wire"
 )
@@ -54,7 +55,7 @@ func compare(read head, base change.Offset, newest head, found bool) standing {
 // look learns the log's newest message from the log. Unless it is full it only
 // looks for a message behind the last one taken, which costs next to nothing
 // when there is none, but cannot tell a log without news from one that is gone.
-func (r *run) look(ctx context.Context, full bool) error {
+func (r *Reader) look(ctx context.Context, full bool) error {
 	if !full {
 		_, _, found, err := r.fetch.next(ctx, r.subject, r.cursor.fed+1)
 		if err != nil || !found {
@@ -82,7 +83,7 @@ func (r *run) look(ctx context.Context, full bool) error {
 		}
 	}
 	if r.unsure {
-		r.rumor.pause.reset()
+		r.rumor.pause.Reset()
 	}
 	r.suspect, r.unsure = time.Time{}, false
 	r.live.note(h)
@@ -90,7 +91,7 @@ func (r *run) look(ctx context.Context, full bool) error {
 }
 
 // lost decides about a log that is empty, or ends before what was read of it.
-func (r *run) lost(ctx context.Context, m raw, h head, found bool) error {
+func (r *Reader) lost(ctx context.Context, m raw, h head, found bool) error {
 	if found { // one that begins with another snapshot never comes to where the reader is
 		if err := r.recognize(ctx, m, h); err != nil {
 			return err
@@ -124,12 +125,12 @@ func (r *run) lost(ctx context.Context, m raw, h head, found bool) error {
 	if found {
 		reason = fmt.Sprintf("its log ends at offset %s, before offset %s from which to go on; it was replaced or restored", h.tail.Committed, r.cursor.base)
 	}
-	return &MustRefetchError{Handle: r.shape.info.Handle, Reason: reason}
+	return &event.MustRefetchError{Handle: r.shape.Info.Handle, Reason: reason}
 }
 
 // moved reports whether the log does not hold any more what was read of it.
 // After that an error about the log says nothing about either.
-func (r *run) moved(ctx context.Context) (bool, error) {
+func (r *Reader) moved(ctx context.Context) (bool, error) {
 	read := r.cursor.mark
 	if read.seq == 0 {
 		return false, nil
@@ -139,7 +140,7 @@ func (r *run) moved(ctx context.Context) (bool, error) {
 }
 
 // relocate goes on in a log that is another one.
-func (r *run) relocate(ctx context.Context) error {
+func (r *Reader) relocate(ctx context.Context) error {
 	r.log.WarnContext(ctx, "the log of a shape is not the one that was read, finding the place in it by the offset", slog.String("offset", r.cursor.base.String()))
 	r.batch, r.suspect, r.unsure, r.behind = nil, time.Time{}, false, true
 	r.live.reset()
@@ -148,9 +149,9 @@ func (r *run) relocate(ctx context.Context) error {
 		if err := r.cursor.rewind(); err != nil {
 			return err
 		}
-		r.from = Position{Handle: r.cursor.handle, Offset: r.cursor.base}
+		r.from = event.Position{Handle: r.cursor.handle, Offset: r.cursor.base}
 	case r.cursor.opened:
-		return &MustRefetchError{Handle: r.shape.info.Handle, Reason: "its log was made again while its snapshot was read"}
+		return &event.MustRefetchError{Handle: r.shape.Info.Handle, Reason: "its log was made again while its snapshot was read"}
 	default:
 		r.cursor.restart()
 	}
@@ -158,7 +159,7 @@ func (r *run) relocate(ctx context.Context) error {
 }
 
 // locate finds where in the log to begin, once its newest message is known.
-func (r *run) locate(ctx context.Context) error {
+func (r *Reader) locate(ctx context.Context) error {
 	if r.from.IsBeginning() {
 		return r.look(ctx, true)
 	}
@@ -195,7 +196,7 @@ func (r *run) locate(ctx context.Context) error {
 
 // recognize makes sure that the log begins with the snapshot that was read, as
 // far as both are known. m is its newest message.
-func (r *run) recognize(ctx context.Context, m raw, h head) error {
+func (r *Reader) recognize(ctx context.Context, m raw, h head) error {
 	first, _, err := r.fetch.at(ctx, r.subject, 1)
 	if err != nil {
 		return err
@@ -206,7 +207,7 @@ func (r *run) recognize(ctx context.Context, m raw, h head) error {
 		if e.Kind == wire.EntrySegment {
 			begins = origin(e)
 		}
-		return errStop
+		return ErrStop
 	})
 	switch was := r.cursor.origin; {
 	case begins == "" || was == begins:
@@ -217,12 +218,12 @@ func (r *run) recognize(ctx context.Context, m raw, h head) error {
 	case h.tail.Ended:
 		return r.ended(m)
 	}
-	return &MustRefetchError{Handle: r.shape.info.Handle, Reason: "its log was made again, with another snapshot"}
+	return &event.MustRefetchError{Handle: r.shape.Info.Handle, Reason: "its log was made again, with another snapshot"}
 }
 
 // ended reads the reason in a log's last message.
-func (r *run) ended(m raw) error {
-	end := &MustRefetchError{Handle: r.shape.info.Handle, Reason: "it ended"}
+func (r *Reader) ended(m raw) error {
+	end := &event.MustRefetchError{Handle: r.shape.Info.Handle, Reason: "it ended"}
 	var dec wire.LogDecoder
 	err := dec.Decode(m.data, func(e *wire.Entry) error {
 		if e.Kind == wire.EntryEnd {

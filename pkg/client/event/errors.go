@@ -1,4 +1,4 @@
-package client
+package event
 
 import (
 	"errors"
@@ -8,17 +8,8 @@ import (
 	"github.com/shapebus/shapebus/pkg/control"
 )
 
-// Errors to test for with errors.Is.
-var (
-	// ErrNotFound says that there is no such shape.
-	ErrNotFound = errors.New("no such shape")
-	// ErrNotReady says that a view has not read its first snapshot yet.
-	ErrNotReady = errors.New("the view has not read its snapshot yet")
-	// ErrNoRow says that a view has no row with that key.
-	ErrNoRow = errors.New("no such row")
-	// ErrClosed says that a view was closed.
-	ErrClosed = errors.New("the view is closed")
-)
+// ErrNotFound says that there is no such shape; to test for with errors.Is.
+var ErrNotFound = errors.New("no such shape")
 
 // MustRefetchError ends the reading of one life of a shape: the shape ended
 // or was deleted, or its log does not hold what comes after the offset asked
@@ -47,10 +38,6 @@ func (e *PermanentError) Error() string { return fmt.Sprintf("%s: %v; %s", e.Doi
 
 // Unwrap returns the cause.
 func (e *PermanentError) Unwrap() error { return e.Err }
-
-func permanentError(doing string, err error) error {
-	return &PermanentError{Doing: doing, Err: err, Remedy: remedy(err)}
-}
 
 // BrokenLogError says that a shape's log contradicts itself. It is never the
 // app's fault; please report it. The remedy is to delete the shape and fetch

@@ -1,4 +1,4 @@
-package client
+package logread
 
 import (
 	"context"
@@ -7,15 +7,14 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/nats-io/nats.go"
-
+	"github.com/shapebus/shapebus/pkg/client/event"
 	"github.com/shapebus/shapebus/pkg/control"
 )
 
 // stallAfter is how long reading fails before the app is told so.
 const stallAfter = time.Second
 
-// trouble is what keeps a run from reading on; the zero value is none.
+// trouble is what keeps a reader from reading on; the zero value is none.
 type trouble struct {
 	since time.Time // of the first failure without a success behind it
 	doubt time.Time // of the first failure behind which there was nothing but doubt
@@ -25,20 +24,20 @@ type trouble struct {
 // on reports whether there is any.
 func (t *trouble) on() bool { return !t.since.IsZero() }
 
-// failed decides about a failure: what is returned ends the run, after nil it
+// failed decides about a failure: what is returned ends the reader, after nil it
 // is tried again.
-func (r *run) failed(ctx context.Context, doing string, err error) error {
-	nc := r.shape.client.nc
-	kind := sortError(err)
+func (r *Reader) failed(ctx context.Context, doing string, err error) error {
+	nc := r.shape.Link.nc
+	kind := Sort(err)
 	switch {
-	case kind == fateRefetch || kind == fateDecided:
+	case kind == FateRefetch || kind == FateDecided:
 		return err
-	case kind == fateBroken:
+	case kind == FateBroken:
 		return r.cursor.broken(r.cursor.pos, "%v", err)
 	case nc.IsClosed():
 		return r.closed()
-	case kind == fatePermanent:
-		return permanentError(r.what(doing), err)
+	case kind == FatePermanent:
+		return Permanent(r.what(doing), err)
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	}
@@ -47,7 +46,7 @@ func (r *run) failed(ctx context.Context, doing string, err error) error {
 	if t.since.IsZero() {
 		t.since = now
 	}
-	if kind != fateDoubt {
+	if kind != FateDoubt {
 		t.doubt = time.Time{}
 	} else if done := r.doubted(ctx, doing, err); done != nil {
 		return done
@@ -60,19 +59,19 @@ func (r *run) failed(ctx context.Context, doing string, err error) error {
 		return nil
 	}
 	t.told = true
-	return r.cursor.emit(Stalled{Since: t.since, Err: fmt.Errorf("%s: %w", r.what(doing), err)})
+	return r.cursor.emit(event.Stalled{Since: t.since, Err: fmt.Errorf("%s: %w", r.what(doing), err)})
 }
 
 // doubted decides about a failure that passes soon or never. While the control plane
 // says that the shape is there, it can only be this user who does not see its log;
 // while nobody answers there either, the source may be about to come back.
-func (r *run) doubted(ctx context.Context, doing string, err error) error {
+func (r *Reader) doubted(ctx context.Context, doing string, err error) error {
 	info, cannot := r.ask(ctx)
 	if over := r.ends(info, cannot); over != nil {
 		return over
 	}
 	t := &r.trouble
-	if cannot != nil && sortError(cannot) == fateRetry {
+	if cannot != nil && Sort(cannot) == FateRetry {
 		t.doubt = time.Time{}
 		return nil
 	}
@@ -80,51 +79,43 @@ func (r *run) doubted(ctx context.Context, doing string, err error) error {
 		t.doubt = time.Now()
 	}
 	if time.Since(t.doubt) > r.opts.Patience {
-		return permanentError(r.what(doing), err)
+		return Permanent(r.what(doing), err)
 	}
 	return nil
 }
 
 // well ends the trouble, if there was any.
-func (r *run) well() {
+func (r *Reader) well() {
 	if r.trouble.told {
 		r.behind = true // so that the app is told when it is up to date again
 	}
 	r.trouble = trouble{}
 }
 
-func (r *run) what(doing string) string {
-	return fmt.Sprintf("%s of shape %s", doing, r.shape.info.Handle)
+func (r *Reader) what(doing string) string {
+	return fmt.Sprintf("%s of shape %s", doing, r.shape.Info.Handle)
 }
 
 // ask asks the control plane after the shape.
-func (r *run) ask(ctx context.Context) (control.Shape, error) {
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+func (r *Reader) ask(ctx context.Context) (control.Shape, error) {
+	ctx, cancel := context.WithTimeout(ctx, AnswerTimeout)
 	defer cancel()
-	return r.shape.Refresh(ctx)
+	return r.shape.Ask(ctx)
 }
 
 // ends returns the error for a shape that is over, as the control plane's
 // answer says.
-func (r *run) ends(info control.Shape, err error) error {
+func (r *Reader) ends(info control.Shape, err error) error {
 	switch {
-	case errors.Is(err, ErrNotFound) || err == nil && info.Handle != r.shape.info.Handle:
-		return &MustRefetchError{Handle: r.shape.info.Handle, Reason: "it was deleted"}
+	case errors.Is(err, event.ErrNotFound) || err == nil && info.Handle != r.shape.Info.Handle:
+		return &event.MustRefetchError{Handle: r.shape.Info.Handle, Reason: "it was deleted"}
 	case err == nil && info.State == control.StateEnded:
-		return &MustRefetchError{Handle: r.shape.info.Handle, Reason: info.Reason}
+		return &event.MustRefetchError{Handle: r.shape.Info.Handle, Reason: info.Reason}
 	}
 	return nil
 }
 
 // closed is the error for a connection that does not come back.
-func (r *run) closed() error {
-	return permanentError(r.what("read the log"), closedError(r.shape.client.nc))
-}
-
-// closedError says why a connection was closed, if that is known.
-func closedError(nc *nats.Conn) error {
-	if last := nc.LastError(); last != nil && !errors.Is(last, nats.ErrConnectionClosed) {
-		return fmt.Errorf("%w: %w", nats.ErrConnectionClosed, last)
-	}
-	return nats.ErrConnectionClosed
+func (r *Reader) closed() error {
+	return Permanent(r.what("read the log"), ClosedError(r.shape.Link.nc))
 }

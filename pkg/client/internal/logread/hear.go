@@ -1,9 +1,8 @@
-package client
+package logread
 
 import (
 	"context"
 	"log/slog"
-	"strings"
 	"time"
 )
 
@@ -11,11 +10,11 @@ import (
 // refused something, and it cannot be told whether that was it.
 const hearTries = 5
 
-// subscribe makes what is stored in the log be told to the run. The order closes the
+// subscribe makes what is stored in the log be told to the reader. The order closes the
 // gap between catching up and live: what is stored after the subscription stands is
 // told, what was before is in the log.
-func (r *run) subscribe(ctx context.Context) (unsubscribe func(), err error) {
-	nc := r.shape.client.nc
+func (r *Reader) subscribe(ctx context.Context) (unsubscribe func(), err error) {
+	nc := r.shape.Link.nc
 	for try := 1; ; try++ {
 		r.refused = nc.LastError()
 		sub, err := nc.Subscribe(r.liveSubject(), r.live.push)
@@ -29,7 +28,7 @@ func (r *run) subscribe(ctx context.Context) (unsubscribe func(), err error) {
 			return nil, r.failedForGood("subscribe to the log", err)
 		}
 		err = r.retry(ctx, "reach NATS to read the log", func(ctx context.Context) error {
-			ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+			ctx, cancel := context.WithTimeout(ctx, AnswerTimeout)
 			defer cancel()
 			return nc.FlushWithContext(ctx)
 		})
@@ -49,38 +48,38 @@ func (r *run) subscribe(ctx context.Context) (unsubscribe func(), err error) {
 	}
 }
 
-func (r *run) liveSubject() string {
-	return r.shape.client.source.LiveSubject(r.shape.info.Partition, r.shape.info.Handle)
+func (r *Reader) liveSubject() string {
+	return r.shape.Link.source.LiveSubject(r.shape.Info.Partition, r.shape.Info.Handle)
 }
 
 // unheard is the error for a user who may not hear of what is stored in the log.
-func (r *run) unheard() error {
+func (r *Reader) unheard() error {
 	subject := r.liveSubject()
-	if err := refusal(r.shape.client.nc, r.refused, `Subscription to "`+subject+`"`); err != nil {
-		return permanentError(r.what("hear of the log on "+subject), err)
+	if err := refusal(r.shape.Link.nc, r.refused, `Subscription to "`+subject+`"`); err != nil {
+		return Permanent(r.what("hear of the log on "+subject), err)
 	}
 	return nil
 }
 
 // failedForGood is the error of a call that makes no request, so trying again
 // would change nothing.
-func (r *run) failedForGood(doing string, err error) error {
-	if r.shape.client.nc.IsClosed() {
+func (r *Reader) failedForGood(doing string, err error) error {
+	if r.shape.Link.nc.IsClosed() {
 		return r.closed()
 	}
-	return permanentError(r.what(doing), err)
+	return Permanent(r.what(doing), err)
 }
 
 // rumor is what came on core NATS and the log does not know.
 type rumor struct {
 	since time.Time // when that was noticed first
 	next  time.Time // when to ask the log again
-	pause *backoff
+	pause *Backoff
 }
 
 // verify asks the log about what was told. A replica may be behind, so the log
 // is asked more than once, and not more often than now and then.
-func (r *run) verify(ctx context.Context, told head) error {
+func (r *Reader) verify(ctx context.Context, told head) error {
 	if pause := time.Until(r.rumor.next); pause > 0 {
 		timer := time.NewTimer(pause)
 		defer timer.Stop()
@@ -102,12 +101,12 @@ func (r *run) verify(ctx context.Context, told head) error {
 		return r.unconfirmed(ctx, told)
 	}
 	r.rumor.since, r.rumor.next = time.Time{}, time.Time{}
-	r.rumor.pause.reset()
+	r.rumor.pause.Reset()
 	return nil
 }
 
 // unconfirmed notes that the log does not know what was told.
-func (r *run) unconfirmed(ctx context.Context, told head) error {
+func (r *Reader) unconfirmed(ctx context.Context, told head) error {
 	now := time.Now()
 	if r.rumor.since.IsZero() {
 		r.rumor.since = now
@@ -119,11 +118,4 @@ func (r *run) unconfirmed(ctx context.Context, told head) error {
 		r.rumor.since = time.Time{}
 	}
 	return nil
-}
-
-// IsLive reports whether a subject is one on which this package hears of what is stored in a log. A
-// nats.ErrSlowConsumer about a subscription on it is harmless: what was dropped is read from the log.
-func IsLive(subject string) bool {
-	parts := strings.Split(subject, ".")
-	return len(parts) == 5 && parts[0] == "sb" && parts[2] == "live"
 }

@@ -1,4 +1,4 @@
-package client
+package logread
 
 import (
 	"context"
@@ -11,6 +11,8 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/pkg/client/event"
+	"github.com/shapebus/shapebus/pkg/control"
 	"github.com/shapebus/shapebus/pkg/wire"
 )
 
@@ -21,13 +23,29 @@ const fullEvery = 6
 // takes by default.
 const pendingLeast = 4 << 20
 
-// run is one iteration over a subscription's events.
-type run struct {
-	shape   *Shape
+// Shape is what has to be known of a shape to read its log.
+type Shape struct {
+	Link   *Link
+	Info   control.Shape
+	Layout *event.Layout
+	Ask    func(context.Context) (control.Shape, error) // asks the control plane after the shape
+}
+
+// Options say how a log is read, as Options of package client do. All are set.
+type Options struct {
+	Buffer   int
+	Recheck  time.Duration
+	Patience time.Duration
+	Log      *slog.Logger
+}
+
+// Reader is one iteration over the events of a log.
+type Reader struct {
+	shape   Shape
 	opts    Options
 	log     *slog.Logger
 	subject string
-	from    Position
+	from    event.Position
 	fetch   fetcher
 	live    *liveQueue
 	cursor  cursor
@@ -46,34 +64,34 @@ type run struct {
 	refused error     // the connection's last error before the subscription
 }
 
-// errMoved is the run's own: the log is not the one that was read, so the place in it
+// errMoved is the reader's own: the log is not the one that was read, so the place in it
 // must be found by the offset again.
 var errMoved = errors.New("the log is another one")
 
-func newRun(s *Subscription, emit func(Event) error) *run {
-	info := &s.shape.info
-	c := s.shape.client
-	r := &run{
-		shape:   s.shape,
-		opts:    s.opts,
-		log:     s.opts.Log.With(slog.String("handle", info.Handle)),
-		subject: c.source.LogSubject(info.Partition, info.Handle),
-		from:    s.pos,
-		fetch:   fetcher{client: c, partition: info.Partition, bytes: s.opts.Buffer},
-		live:    newLiveQueue(s.opts.Buffer),
+// NewReader prepares to hand out what comes in a log behind from.
+func NewReader(shape Shape, opts Options, from event.Position, emit func(event.Event) error) *Reader {
+	info := &shape.Info
+	r := &Reader{
+		shape:   shape,
+		opts:    opts,
+		log:     opts.Log.With(slog.String("handle", info.Handle)),
+		subject: shape.Link.source.LogSubject(info.Partition, info.Handle),
+		from:    from,
+		fetch:   fetcher{link: shape.Link, partition: info.Partition, bytes: opts.Buffer},
+		live:    newLiveQueue(opts.Buffer),
 		behind:  true,
-		rumor:   rumor{pause: newBackoff(20*time.Millisecond, 2*time.Second)},
+		rumor:   rumor{pause: NewBackoff(20*time.Millisecond, 2*time.Second)},
 	}
 	r.cursor = cursor{
-		handle: info.Handle, layout: s.shape.layout, emit: emit,
-		began: !s.pos.IsBeginning(), pos: s.pos.Offset, base: s.pos.Offset, bottom: true,
+		handle: info.Handle, layout: shape.Layout, emit: emit,
+		began: !from.IsBeginning(), pos: from.Offset, base: from.Offset, bottom: true,
 	}
 	return r
 }
 
-// read hands out events until an error ends the iteration.
-func (r *run) read(ctx context.Context) error {
-	nc := r.shape.client.nc
+// Read hands out events until an error ends the iteration.
+func (r *Reader) Read(ctx context.Context) error {
+	nc := r.shape.Link.nc
 	r.status = nc.StatusChanged(nats.CONNECTED, nats.RECONNECTING, nats.CLOSED)
 	defer nc.RemoveStatusListener(r.status)
 	r.cursor.rows = func(e wire.Entry, f func(change.Row) error) error { return r.segment(ctx, e, f) }
@@ -105,7 +123,7 @@ func (r *run) read(ctx context.Context) error {
 }
 
 // turn does what comes next.
-func (r *run) turn(ctx context.Context) error {
+func (r *Reader) turn(ctx context.Context) error {
 	h, told, odd := r.live.head(r.cursor.place)
 	r.unsure = r.unsure || odd
 	select {
@@ -132,13 +150,13 @@ func (r *run) turn(ctx context.Context) error {
 		return r.verify(ctx, told)
 	case r.behind && r.cursor.began && !r.trouble.on():
 		r.behind = false
-		return r.cursor.emit(CaughtUp{Offset: r.cursor.base})
+		return r.cursor.emit(event.CaughtUp{Offset: r.cursor.base})
 	}
 	return r.wait(ctx)
 }
 
 // step takes the log's next message, which is known to be there.
-func (r *run) step(ctx context.Context, h head) error {
+func (r *Reader) step(ctx context.Context, h head) error {
 	if r.cursor.fed >= h.seq {
 		return r.cursor.broken(r.cursor.pos, "its newest message says %q, but nothing of that was in the log", h.tail)
 	}
@@ -172,7 +190,7 @@ func (r *run) step(ctx context.Context, h head) error {
 }
 
 // wait returns when there may be something to read.
-func (r *run) wait(ctx context.Context) error {
+func (r *Reader) wait(ctx context.Context) error {
 	// Subscriptions that began together should not look together for ever.
 	pause := r.opts.Recheck + rand.N(r.opts.Recheck/4+1)
 	if r.trouble.on() {
@@ -203,10 +221,10 @@ func (r *run) wait(ctx context.Context) error {
 }
 
 // progress puts off the next idle look.
-func (r *run) progress() { r.since, r.heard = time.Now(), false }
+func (r *Reader) progress() { r.since, r.heard = time.Now(), false }
 
 // connection takes note of what happens to the connection.
-func (r *run) connection(ctx context.Context, s nats.Status) error {
+func (r *Reader) connection(ctx context.Context, s nats.Status) error {
 	// What was told meanwhile is lost, and the server may have been restored from a backup.
 	r.full, r.unsure = true, true
 	if s == nats.CLOSED {
@@ -219,16 +237,16 @@ func (r *run) connection(ctx context.Context, s nats.Status) error {
 }
 
 // makeSure finds out whether the log is still the one that was read.
-func (r *run) makeSure(ctx context.Context) error {
+func (r *Reader) makeSure(ctx context.Context) error {
 	r.full = true
 	if err := r.glance(ctx); err != nil || !r.unsure {
 		return err
 	}
-	return r.rumor.pause.wait(ctx, nil)
+	return r.rumor.pause.Wait(ctx, nil)
 }
 
 // glance looks into the log once.
-func (r *run) glance(ctx context.Context) error {
+func (r *Reader) glance(ctx context.Context) error {
 	if err := r.look(ctx, r.full); err != nil {
 		return r.failed(ctx, "look into the log", err)
 	}
@@ -238,8 +256,8 @@ func (r *run) glance(ctx context.Context) error {
 }
 
 // retry calls f until it succeeds or fails for good.
-func (r *run) retry(ctx context.Context, doing string, f func(context.Context) error) error {
-	pause := newBackoff(20*time.Millisecond, 2*time.Second)
+func (r *Reader) retry(ctx context.Context, doing string, f func(context.Context) error) error {
+	pause := NewBackoff(20*time.Millisecond, 2*time.Second)
 	for {
 		err := f(ctx)
 		if err == nil {
@@ -249,13 +267,13 @@ func (r *run) retry(ctx context.Context, doing string, f func(context.Context) e
 		if err := r.failed(ctx, doing, err); err != nil {
 			return err
 		}
-		if err := pause.wait(ctx, nil); err != nil {
+		if err := pause.Wait(ctx, nil); err != nil {
 			return err
 		}
 	}
 }
 
 func isBroken(err error) bool {
-	var broken *BrokenLogError
+	var broken *event.BrokenLogError
 	return errors.As(err, &broken)
 }

@@ -1,12 +1,14 @@
-package client
+package event
 
 import (
 	"fmt"
 	"strings"
+
+	"github.com/shapebus/shapebus/pkg/change"
 )
 
 // Position is a place in a shape: behind Offset in the log of Handle. It is what an app keeps, as
-// a value or as text, and gives to [Shape.Subscribe] to go on. Both halves belong together: an
+// a value or as text, and gives to Subscribe to go on. Both halves belong together: an
 // offset says nothing without the handle it came from, so another life of a shape refuses it with
 // a [MustRefetchError].
 //
@@ -14,7 +16,7 @@ import (
 // and the zero Offset is behind the snapshot.
 type Position struct {
 	Handle string
-	Offset Offset
+	Offset change.Offset
 }
 
 // beginning is the text form of the zero Position.
@@ -32,7 +34,7 @@ func ParsePosition(s string) (Position, error) {
 	if !ok || !isHandle(handle) {
 		return Position{}, fmt.Errorf("position %q: want <handle>@<offset>, or %s", s, beginning)
 	}
-	o, err := ParseOffset(offset)
+	o, err := change.ParseOffset(offset)
 	if err != nil {
 		return Position{}, fmt.Errorf("position %q: %w", s, err)
 	}
@@ -63,15 +65,4 @@ func (p Position) MarshalText() ([]byte, error) { return []byte(p.String()), nil
 func (p *Position) UnmarshalText(b []byte) (err error) {
 	*p, err = ParsePosition(string(b))
 	return err
-}
-
-// check returns why p is no position in the shape with a handle, nil if it is one.
-func (p Position) check(handle string) error {
-	switch {
-	case p.IsBeginning() || p.Handle == handle:
-		return nil
-	case p.Handle == "":
-		return &MustRefetchError{Handle: handle, Reason: fmt.Sprintf("offset %s was given without the handle of the shape that it came from", p.Offset)}
-	}
-	return &MustRefetchError{Handle: p.Handle, Reason: fmt.Sprintf("the shape's handle is %s now; a position of another one means nothing in it", handle)}
 }

@@ -1,4 +1,4 @@
-package client
+package logread
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 	"github.com/synadia-io/orbit.go/jetstreamext"
 
 	"github.com/shapebus/shapebus/internal/stream"
+	"github.com/shapebus/shapebus/pkg/control"
 	"github.com/shapebus/shapebus/pkg/wire"
 )
 
@@ -18,8 +19,8 @@ const (
 	// batchMessages bounds a batched direct get, which the server answers in
 	// one go.
 	batchMessages = 256
-	// answerTimeout is how long one direct get may take.
-	answerTimeout = 5 * time.Second
+	// AnswerTimeout is how long one direct get may take.
+	AnswerTimeout = 5 * time.Second
 )
 
 var (
@@ -29,7 +30,7 @@ var (
 
 // fetcher reads one partition's stream with direct gets.
 type fetcher struct {
-	client    *Client
+	link      *Link
 	partition int
 	bytes     int // of a batch, about
 }
@@ -48,7 +49,7 @@ func (f *fetcher) batch(ctx context.Context, subject string, from uint64) (got [
 }
 
 func (f *fetcher) batchOf(ctx context.Context, subject string, from uint64) ([]raw, error) {
-	messages, err := jetstreamext.GetBatch(ctx, f.client.js, f.client.source.ShapeStream(f.partition), batchMessages,
+	messages, err := jetstreamext.GetBatch(ctx, f.link.js, f.link.source.ShapeStream(f.partition), batchMessages,
 		jetstreamext.GetBatchSubject(subject), jetstreamext.GetBatchSeq(max(from, 1)), jetstreamext.GetBatchMaxBytes(f.bytes))
 	if err != nil {
 		return nil, err
@@ -90,7 +91,7 @@ func (f *fetcher) next(ctx context.Context, subject string, from uint64) (m raw,
 }
 
 func (f *fetcher) get(ctx context.Context, subject, suffix string, get func(context.Context, jetstream.Stream) (*jetstream.RawStreamMsg, error)) (m raw, h head, found bool, err error) {
-	st, err := f.client.stream(ctx, f.partition)
+	st, err := f.link.stream(ctx, f.partition)
 	if err != nil {
 		return raw{}, head{}, false, err
 	}
@@ -113,6 +114,13 @@ func (f *fetcher) get(ctx context.Context, subject, suffix string, get func(cont
 	return m, h, true, nil
 }
 
+// Tail is where a shape's log stands, as its newest message says; found is false if it has none.
+func (l *Link) Tail(ctx context.Context, of *control.Shape) (t wire.Tail, found bool, err error) {
+	f := fetcher{link: l, partition: of.Partition}
+	_, h, found, err := f.newest(ctx, l.source.LogSubject(of.Partition, of.Handle))
+	return h.tail, found, err
+}
+
 // headTail reads the tail of a log's message.
 func headTail(m raw) (wire.Tail, error) {
 	t, err := readTail(m.header)
@@ -131,16 +139,16 @@ func headTail(m raw) (wire.Tail, error) {
 
 // direct makes a direct get. suffix is what follows the stream in its subject.
 func (f *fetcher) direct(ctx context.Context, suffix string, get func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	ctx, cancel := context.WithTimeout(ctx, AnswerTimeout)
 	defer cancel()
-	name := f.client.source.ShapeStream(f.partition)
-	err := withRefusal(ctx, f.client.nc, "DIRECT.GET."+name+suffix, get)
+	name := f.link.source.ShapeStream(f.partition)
+	err := WithRefusal(ctx, f.link.nc, "DIRECT.GET."+name+suffix, get)
 	if !errors.Is(err, nats.ErrNoResponders) {
 		return err
 	}
 	// There is no such stream, or nobody who has it is there just now.
-	f.client.forgetStream(f.partition)
-	st, err := f.client.stream(ctx, f.partition)
+	f.link.forgetStream(f.partition)
+	st, err := f.link.stream(ctx, f.partition)
 	switch {
 	case err != nil:
 		return err

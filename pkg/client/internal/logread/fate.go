@@ -1,50 +1,53 @@
-package client
+package logread
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/synadia-io/orbit.go/jetstreamext"
 
+	"github.com/shapebus/shapebus/pkg/client/event"
 	"github.com/shapebus/shapebus/pkg/wire"
 )
 
-// fate is what becomes of a reader that has met an error.
-type fate int
+// Fate is what becomes of a reader that has met an error.
+type Fate int
 
+// The fates.
 const (
-	fateRetry     fate = iota // it may pass: try again, for as long as it takes
-	fateDoubt                 // it passes soon, as on a server that is just starting, or never
-	fatePermanent             // trying again does not mend it
-	fateBroken                // the log contradicts itself
-	fateRefetch               // this life of the shape is over
-	fateDecided               // a verdict of the reader's own, to be handed on as it is
+	FateRetry     Fate = iota // it may pass: try again, for as long as it takes
+	FateDoubt                 // it passes soon, as on a server that is just starting, or never
+	FatePermanent             // trying again does not mend it
+	FateBroken                // the log contradicts itself
+	FateRefetch               // this life of the shape is over
+	FateDecided               // a verdict of the reader's own, to be handed on as it is
 )
 
-// sortError is the only place that decides about errors. That a connection is
+// Sort is the only place that decides about errors. That a connection is
 // closed is not among them: a request that was under way when the connection broke is told
 // so, too, and then the connection comes back. Whether it does, the connection says.
-func sortError(err error) fate {
-	var refetch *MustRefetchError
-	var broken *BrokenLogError
-	var permanent *PermanentError
-	var refused *RequestError
+func Sort(err error) Fate {
+	var refetch *event.MustRefetchError
+	var broken *event.BrokenLogError
+	var permanent *event.PermanentError
+	var refused *event.RequestError
 	switch {
 	case errors.As(err, &refetch):
-		return fateRefetch
-	case errors.As(err, &broken), errors.As(err, &permanent), errors.Is(err, errStop), errors.Is(err, errMoved):
-		return fateDecided
+		return FateRefetch
+	case errors.As(err, &broken), errors.As(err, &permanent), errors.Is(err, ErrStop), errors.Is(err, errMoved):
+		return FateDecided
 	case errors.Is(err, wire.ErrCorrupt):
-		return fateBroken
+		return FateBroken
 	case isAny(err, nats.ErrPermissionViolation, jetstreamext.ErrBatchUnsupported, errNoDirectGets):
-		return fatePermanent
+		return FatePermanent
 	case isAny(err, jetstream.ErrStreamNotFound, jetstream.ErrJetStreamNotEnabled, jetstream.ErrJetStreamNotEnabledForAccount, errNoJetStream):
-		return fateDoubt
+		return FateDoubt
 	case errors.As(err, &refused) && !refused.Temporary():
-		return fatePermanent
+		return FatePermanent
 	}
-	return fateRetry
+	return FateRetry
 }
 
 func isAny(err error, targets ...error) bool {
@@ -73,4 +76,20 @@ func remedy(err error) string {
 		return "set allow_direct on the stream"
 	}
 	return "mend that, and subscribe again"
+}
+
+// Permanent is the error of something that trying again does not mend, with what can be done about it.
+func Permanent(doing string, err error) error {
+	return &event.PermanentError{Doing: doing, Err: err, Remedy: remedy(err)}
+}
+
+// ErrStop says that the app has left the loop.
+var ErrStop = errors.New("the app left the loop")
+
+// ClosedError says why a connection was closed, if that is known.
+func ClosedError(nc *nats.Conn) error {
+	if last := nc.LastError(); last != nil && !errors.Is(last, nats.ErrConnectionClosed) {
+		return fmt.Errorf("%w: %w", nats.ErrConnectionClosed, last)
+	}
+	return nats.ErrConnectionClosed
 }
