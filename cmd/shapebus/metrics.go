@@ -19,6 +19,7 @@ func consumerMetrics(s consumer.Status) []telemetry.Metric {
 		telemetry.Counter("shapebus_consumer_partition_losses_total", "Times that a partition could not be written any more.", s.Drops),
 		telemetry.Counter("shapebus_consumer_unreadable_messages_total", "Stored messages that cannot be read; the shapes they concern ended.", s.Poison),
 		telemetry.Gauge("shapebus_consumer_shapes_live", "Shapes that follow the change log.", float64(s.Live)),
+		telemetry.GaugeBy("shapebus_consumer_unindexed_shapes", "Live shapes that no index finds by their clauses: every change of the table is compared with them.", "table", s.Unindexed),
 		telemetry.Gauge("shapebus_consumer_shapes_parked", "Shapes being created.", float64(s.Parked)),
 		telemetry.Counter("shapebus_consumer_messages_total", "Change log messages read.", s.Messages),
 		telemetry.Counter("shapebus_consumer_ops_total", "Row changes routed to shapes.", s.Ops),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/shapebus/shapebus/pkg/client/event"
 	"github.com/shapebus/shapebus/pkg/control"
 )
 
@@ -12,14 +13,14 @@ import (
 type Shape struct {
 	client *Client
 	info   control.Shape
-	layout *layout
+	layout *event.Layout
 }
 
 func newShape(c *Client, info control.Shape) (*Shape, error) {
 	if info.Handle == "" || len(info.Columns) == 0 {
 		return nil, fmt.Errorf("the control plane's answer has no handle or no columns for shape %q: it speaks another version of the protocol", info.ID)
 	}
-	return &Shape{client: c, info: info, layout: newLayout(info.Columns)}, nil
+	return &Shape{client: c, info: info, layout: event.NewLayout(info.Columns)}, nil
 }
 
 // Handle names this life of the shape. Keep it with the offset.

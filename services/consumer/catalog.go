@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/shapebus/shapebus/internal/pg"
+	"github.com/shapebus/shapebus/internal/pg/snapshots"
 	"github.com/shapebus/shapebus/services/consumer/create"
 	"github.com/shapebus/shapebus/services/consumer/follow"
 	"github.com/shapebus/shapebus/services/consumer/live"
@@ -62,7 +63,7 @@ func (s *session) checkTables(ctx context.Context) error {
 		return err
 	}
 	defer conn.Release()
-	seen, err := pg.CurrentSnapshot(ctx, conn.Conn()) // what it sees, the look behind it sees too
+	seen, err := snapshots.Current(ctx, conn.Conn()) // what it sees, the look behind it sees too
 	if err != nil {
 		return err
 	}

@@ -117,10 +117,11 @@ type Status struct {
 	Owned      int64 // partitions held
 	Moves      int64 // partitions taken and handed over
 	Applied    uint64
-	Unread     uint64 // change log messages not yet read
-	Live       int64  // shapes
-	Parked     int64  // shapes being created
-	Messages   int64  // change log messages read
+	Unread     uint64           // change log messages not yet read
+	Live       int64            // shapes
+	Unindexed  map[string]int64 // of these, by table, those that every change is offered to
+	Parked     int64            // shapes being created
+	Messages   int64            // change log messages read
 	Ops        int64
 	Appended   int64 // shape log messages
 	AppendedB  int64 // bytes of them
@@ -141,7 +142,7 @@ type Status struct {
 func (c *Consumer) Status() Status {
 	return Status{
 		Owned: c.stats.Owned.Load(), Moves: c.stats.Moves.Load(), Applied: c.stats.Applied.Load(), Unread: c.stats.Unread.Load(),
-		Live: c.stats.Live.Load(), Parked: c.stats.Parked.Load(), Messages: c.stats.Messages.Load(), Ops: c.stats.Ops.Load(),
+		Live: c.stats.Live.Load(), Unindexed: c.stats.Unindexed.Load(), Parked: c.stats.Parked.Load(), Messages: c.stats.Messages.Load(), Ops: c.stats.Ops.Load(),
 		Appended: c.stats.Appended.Load(), AppendedB: c.stats.Bytes.Load(), Retries: c.stats.Retries.Load(),
 		Units: c.stats.Units.Load(), Voids: c.stats.Voids.Load(), Restated: c.stats.Restated.Load(), Values: c.stats.Values.Load(), LastError: c.stats.Last(), Partitions: c.cfg.Partitions,
 		Poison: c.stats.Poison.Load(), Drops: c.stats.Drops.Load(), Down: c.down.get(), Harm: c.harm.Get(),

@@ -15,6 +15,7 @@ import (
 
 	"github.com/shapebus/shapebus/internal/ownership"
 	"github.com/shapebus/shapebus/internal/pg"
+	"github.com/shapebus/shapebus/internal/pg/slots"
 	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/internal/service"
 	"github.com/shapebus/shapebus/pkg/topology"
@@ -235,7 +236,7 @@ func (c *Consumer) slotIsThere(ctx context.Context) error {
 		return fmt.Errorf("connect to Postgres: %w", err)
 	}
 	defer conn.Release()
-	slot, err := pg.LookupSlot(ctx, conn.Conn(), c.cfg.Slot)
+	slot, err := slots.Lookup(ctx, conn.Conn(), c.cfg.Slot)
 	if err == nil && slot.ConfirmedFlush == 0 { // also while it is being made
 		err = fmt.Errorf("the change log is empty and there is no replication slot %s yet; ingest makes it when the transactions that are writing now have ended", c.cfg.Slot)
 	}

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/shapebus/shapebus/internal/failpoint"
-	"github.com/shapebus/shapebus/internal/pg"
+	"github.com/shapebus/shapebus/internal/pg/snapshots"
 	"github.com/shapebus/shapebus/internal/predicate"
 	"github.com/shapebus/shapebus/internal/service"
 	"github.com/shapebus/shapebus/internal/stream"
@@ -31,7 +31,7 @@ type unit struct {
 	id    string          // the barrier's payload
 	proof changelog.Proof // of the snapshot
 	conn  *unitConn
-	snap  *pg.Snapshot
+	snap  *snapshots.Snapshot
 	sets  []*reconcile.Set // as the group's
 	aside reconcile.Backlog
 	began time.Time
@@ -93,7 +93,7 @@ func (g *group) snapshot(ctx context.Context, t reconcile.Txn) (*unit, error) {
 			return nil, err
 		}
 		u.proof.ID = fmt.Sprintf("%s/snapshot/%d", u.id, n)
-		if u.snap, err = pg.OpenMarkedSnapshot(ctx, u.conn.conn(), topology.BarrierPrefix, u.proof.ID); err != nil {
+		if u.snap, err = snapshots.OpenMarked(ctx, u.conn.conn(), topology.BarrierPrefix, u.proof.ID); err != nil {
 			u.conn.close()
 			return nil, err
 		}

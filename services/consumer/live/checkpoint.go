@@ -8,7 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/shapebus/shapebus/internal/failpoint"
-	"github.com/shapebus/shapebus/internal/pg"
+	"github.com/shapebus/shapebus/internal/pg/snapshots"
 	"github.com/shapebus/shapebus/internal/service"
 	"github.com/shapebus/shapebus/pkg/wire"
 	"github.com/shapebus/shapebus/services/consumer/changelog"
@@ -79,7 +79,7 @@ func (s *Loop) start() changelog.Place {
 // transaction that such a snapshot may not see. pin is called with that on the main loop, and sees to
 // it that the change log is not trimmed there.
 func (s *Loop) Begin(ctx context.Context, conn *pgx.Conn, pin func(start changelog.Place)) error {
-	now, err := pg.CurrentSnapshot(ctx, conn)
+	now, err := snapshots.Current(ctx, conn)
 	if err != nil {
 		return err
 	}

@@ -98,6 +98,7 @@ type Loop struct {
 // NewLoop prepares a main loop. What is not of its own, the caller sets.
 func NewLoop(cfg *Config, stats *Stats, log *slog.Logger) *Loop {
 	live := Selections{}
+	stats.Unindexed.Clear()
 	return &Loop{
 		Cfg: cfg, Stats: stats, Log: log,
 		enders:     make(chan struct{}, endsAtOnce),

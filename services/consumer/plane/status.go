@@ -6,7 +6,8 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/shapebus/shapebus/internal/pg"
+	"github.com/shapebus/shapebus/internal/pg/preflight"
+	"github.com/shapebus/shapebus/internal/pg/slots"
 	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/control"
@@ -100,7 +101,7 @@ func (p *server) postgres(ctx context.Context, out *control.Status) {
 		return
 	}
 	defer conn.Release()
-	slot, err := pg.LookupSlot(ctx, conn.Conn(), p.cfg.Slot)
+	slot, err := slots.Lookup(ctx, conn.Conn(), p.cfg.Slot)
 	switch {
 	case err != nil:
 		out.SlotError = err.Error()
@@ -109,7 +110,7 @@ func (p *server) postgres(ctx context.Context, out *control.Status) {
 	default:
 		out.SlotActive, out.SlotConfirmed, out.SlotLagBytes = slot.Active, slot.ConfirmedFlush, slot.RetainedBytes
 	}
-	problems, err := pg.Problems(ctx, conn.Conn(), p.cfg.Publication, slot)
+	problems, err := preflight.Problems(ctx, conn.Conn(), p.cfg.Publication, slot)
 	if err != nil {
 		problems = append(problems, err.Error())
 	}
