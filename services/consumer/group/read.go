@@ -287,13 +287,13 @@ func (g *group) begin(ctx context.Context, t reconcile.Txn) error {
 // change takes a verdict on the i-th set.
 func (g *group) change(ctx context.Context, t reconcile.Txn, i int, v *wire.Verdict) error {
 	if g.unit == nil {
-		if reconcile.Shift(g.views[i], v.All()) {
+		if reconcile.Shift(g.views[i], v.Deltas.All()) {
 			return nil
 		}
 		if err := g.openUnit(ctx, t); err != nil {
 			return err
 		}
 	}
-	g.unit.sets[i].Add(v.All())
+	g.unit.sets[i].Add(v.Deltas.All())
 	return nil
 }
