@@ -4,10 +4,11 @@ import (
 	"bytes"
 	"encoding/binary"
 	"hash/maphash"
+	"math"
 )
 
 // Table maps byte strings to byte strings in little memory: an entry costs its
-// bytes, two lengths, and about 12 bytes of index. A Go map of strings costs
+// bytes, two lengths, and 11 to 16 bytes of index. A Go map of strings costs
 // three to five times as much for short ones, and the collector has to look at
 // each of them. Keys and values are copied in. Not safe for concurrent use; it must not be
 // changed while All runs. The zero value is empty.
@@ -131,26 +132,36 @@ func (t *Table) remove(slot int) {
 
 // find returns the slot of a key, or the one where it is to go.
 func (t *Table) find(key []byte, h uint64) (slot int, found bool) {
-	mask := uint64(len(t.slots) - 1)
 	free := -1
-	// The low bits choose the slot: the high ones, which slots keep, differ then.
-	for i := h & mask; ; i = (i + 1) & mask {
+	for i := t.first(h); ; i = t.next(i) {
 		switch s := t.slots[i]; {
 		case s == 0:
 			if free < 0 {
-				free = int(i)
+				free = i
 			}
 			return free, false
 		case s == gone:
 			if free < 0 {
-				free = int(i)
+				free = i
 			}
 		case s>>placeBits == h>>placeBits:
 			if k, _ := t.entry(s); bytes.Equal(k, key) {
-				return int(i), true
+				return i, true
 			}
 		}
 	}
+}
+
+// first is the slot at which a hash is looked for first. The low bits choose it: the high ones, which slots
+// keep, differ then. There may be any number of slots, since a power of 2 would be up to twice what is needed.
+func (t *Table) first(h uint64) int { return int(h & math.MaxUint32 * uint64(len(t.slots)) >> 32) }
+
+// next is the slot behind one.
+func (t *Table) next(i int) int {
+	if i++; i == len(t.slots) {
+		return 0
+	}
+	return i
 }
 
 // put appends an entry and returns its place plus 1, so that no slot in use is 0.
@@ -192,16 +203,12 @@ func (t *Table) rebuild() {
 		t.seed = maphash.MakeSeed()
 	}
 	old := *t
-	n := leastSlots
-	for n < (t.live+1)*2 {
-		n *= 2
-	}
+	n := max(leastSlots, (t.live+1)*2)
 	t.slots, t.filled = make([]uint64, n), t.live
 	compact := t.garbage*2 > t.bytes
 	if compact {
 		t.chunks, t.bytes, t.garbage = nil, 0, 0
 	}
-	mask := uint64(n - 1)
 	for _, s := range old.slots {
 		if s == 0 || s == gone {
 			continue
@@ -210,9 +217,9 @@ func (t *Table) rebuild() {
 		if compact {
 			s = s&^placeMask | t.put(key, value)
 		}
-		i := maphash.Bytes(t.seed, key) & mask
+		i := t.first(maphash.Bytes(t.seed, key))
 		for t.slots[i] != 0 {
-			i = (i + 1) & mask
+			i = t.next(i)
 		}
 		t.slots[i] = s
 	}

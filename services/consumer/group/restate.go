@@ -48,7 +48,7 @@ func (g *group) restatePage(ctx context.Context, u *unit, end *change.Fragment, 
 		})
 		end.End += change.OpStep
 		g.s.Cfg.Failpoint(failpoint.UnitRow)
-		if g.router.Size() > g.s.Cfg.PendingBytes {
+		if g.router.Size() > g.pendingBytes() {
 			return g.flush(ctx)
 		}
 		return nil

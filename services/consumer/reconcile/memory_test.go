@@ -63,7 +63,7 @@ func revocation(tb testing.TB, n int) map[string]usage {
 		s.Add(v.Deltas.All())
 		return s
 	})
-	runtime.KeepAlive(body) // else it would be freed in between
+	runtime.KeepAlive(v) // else it would be freed in between
 	if set.Len() != n {
 		tb.Fatalf("%d values changed", set.Len())
 	}
