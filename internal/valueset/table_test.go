@@ -1,21 +1,18 @@
-package materializer
+package valueset
 
 import (
 	"bytes"
 	"fmt"
 	"maps"
-	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
-
-	"github.com/shapebus/shapebus/pkg/wire"
 )
 
 // A table is a map, whatever happens to it in whatever order.
 func TestTableIsAMap(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		var table table
+		var table Table
 		model := map[string]string{}
 		keys := rapid.IntRange(1, 300).Draw(t, "distinct keys")
 		large := rapid.Bool().Draw(t, "large")
@@ -56,7 +53,7 @@ func TestTableIsAMap(t *testing.T) {
 
 // What is removed and outgrown does not pile up.
 func TestTableThrowsGarbageAway(t *testing.T) {
-	var table table
+	var table Table
 	key := []byte("the same key")
 	for i := range 200_000 {
 		table.Set(key, bytes.Repeat([]byte{1}, i%2+1))
@@ -66,16 +63,5 @@ func TestTableThrowsGarbageAway(t *testing.T) {
 	}
 	if kept := len(table.chunks) * chunkBytes; kept > 8*chunkBytes || len(table.slots) > 1024 {
 		t.Errorf("%d bytes and %d slots are kept for one entry", kept, len(table.slots))
-	}
-}
-
-func TestDeltasAreInOrder(t *testing.T) {
-	var c counts
-	for i, v := range []string{"b", "a", "", "c", "a", "c"} {
-		c.Add([]byte(v), int64(1-2*(i/5))) // the last takes c back
-	}
-	want := []wire.Delta{{Key: "", Count: 1}, {Key: "a", Count: 2}, {Key: "b", Count: 1}}
-	if got := c.Deltas(); !slices.Equal(got, want) {
-		t.Errorf("deltas %v, want %v", got, want)
 	}
 }

@@ -1,13 +1,14 @@
-package materializer
+package valueset
 
 import (
 	"bytes"
 	"encoding/binary"
 	"hash/maphash"
+	"math"
 )
 
-// table maps byte strings to byte strings in little memory: an entry costs its
-// bytes, two lengths, and about 12 bytes of index. A Go map of strings costs
+// Table maps byte strings to byte strings in little memory: an entry costs its
+// bytes, two lengths, and 11 to 16 bytes of index. A Go map of strings costs
 // three to five times as much for short ones, and the collector has to look at
 // each of them. Keys and values are copied in. Not safe for concurrent use; it must not be
 // changed while All runs. The zero value is empty.
@@ -15,7 +16,7 @@ import (
 // Entries stand in chunks, one behind the other: key length, key, value length,
 // value. The index is an open hash table of places. What is removed or outgrown
 // stays as garbage until the index is made anew.
-type table struct {
+type Table struct {
 	seed    maphash.Seed
 	slots   []uint64 // 0: free; gone: removed; else the hash's high bits and a place
 	filled  int      // slots that are not free
@@ -36,13 +37,13 @@ const (
 )
 
 // Len is the number of entries.
-func (t *table) Len() int { return t.live }
+func (t *Table) Len() int { return t.live }
 
 // Bytes is the size of the keys and values, about.
-func (t *table) Bytes() int { return t.bytes - t.garbage }
+func (t *Table) Bytes() int { return t.bytes - t.garbage }
 
 // Get returns a key's value, valid until the next change.
-func (t *table) Get(key []byte) (value []byte, ok bool) {
+func (t *Table) Get(key []byte) (value []byte, ok bool) {
 	if t.live == 0 {
 		return nil, false
 	}
@@ -54,7 +55,7 @@ func (t *table) Get(key []byte) (value []byte, ok bool) {
 }
 
 // Set stores a key's value.
-func (t *table) Set(key, value []byte) {
+func (t *Table) Set(key, value []byte) {
 	if (t.filled+1)*4 > len(t.slots)*3 || t.garbage > chunkBytes && t.garbage*2 > t.bytes {
 		t.rebuild()
 	}
@@ -78,7 +79,7 @@ func (t *table) Set(key, value []byte) {
 }
 
 // Delete removes a key.
-func (t *table) Delete(key []byte) {
+func (t *Table) Delete(key []byte) {
 	if t.live == 0 {
 		return
 	}
@@ -86,19 +87,16 @@ func (t *table) Delete(key []byte) {
 	if !found {
 		return
 	}
-	k, v := t.entry(t.slots[i])
-	t.garbage += entrySize(k, v)
-	t.slots[i] = gone
-	if t.live--; t.live == 0 {
+	if t.remove(i); t.live == 0 {
 		t.Clear()
 	}
 }
 
 // Clear removes everything and frees the memory.
-func (t *table) Clear() { *t = table{} }
+func (t *Table) Clear() { *t = Table{} }
 
 // All calls f with every entry, in no order, until f returns false.
-func (t *table) All(f func(key, value []byte) bool) {
+func (t *Table) All(f func(key, value []byte) bool) {
 	for _, s := range t.slots {
 		if s == 0 || s == gone {
 			continue
@@ -109,32 +107,65 @@ func (t *table) All(f func(key, value []byte) bool) {
 	}
 }
 
+// edit calls f with every entry, whose value it may change where it stands, and removes those that f does not keep.
+func (t *Table) edit(f func(key, value []byte) (keep bool)) {
+	for i, s := range t.slots {
+		if s == 0 || s == gone {
+			continue
+		}
+		if k, v := t.entry(s); !f(k, v) {
+			t.remove(i)
+		}
+	}
+	if t.live == 0 {
+		t.Clear()
+	}
+}
+
+// remove frees the slot of an entry.
+func (t *Table) remove(slot int) {
+	k, v := t.entry(t.slots[slot])
+	t.garbage += entrySize(k, v)
+	t.slots[slot] = gone
+	t.live--
+}
+
 // find returns the slot of a key, or the one where it is to go.
-func (t *table) find(key []byte, h uint64) (slot int, found bool) {
-	mask := uint64(len(t.slots) - 1)
+func (t *Table) find(key []byte, h uint64) (slot int, found bool) {
 	free := -1
-	// The low bits choose the slot: the high ones, which slots keep, differ then.
-	for i := h & mask; ; i = (i + 1) & mask {
+	for i := t.first(h); ; i = t.next(i) {
 		switch s := t.slots[i]; {
 		case s == 0:
 			if free < 0 {
-				free = int(i)
+				free = i
 			}
 			return free, false
 		case s == gone:
 			if free < 0 {
-				free = int(i)
+				free = i
 			}
 		case s>>placeBits == h>>placeBits:
 			if k, _ := t.entry(s); bytes.Equal(k, key) {
-				return int(i), true
+				return i, true
 			}
 		}
 	}
 }
 
+// first is the slot at which a hash is looked for first. The low bits choose it: the high ones, which slots
+// keep, differ then. There may be any number of slots, since a power of 2 would be up to twice what is needed.
+func (t *Table) first(h uint64) int { return int(h & math.MaxUint32 * uint64(len(t.slots)) >> 32) }
+
+// next is the slot behind one.
+func (t *Table) next(i int) int {
+	if i++; i == len(t.slots) {
+		return 0
+	}
+	return i
+}
+
 // put appends an entry and returns its place plus 1, so that no slot in use is 0.
-func (t *table) put(key, value []byte) uint64 {
+func (t *Table) put(key, value []byte) uint64 {
 	size := entrySize(key, value)
 	last := len(t.chunks) - 1
 	if last < 0 || len(t.chunks[last])+size > chunkBytes {
@@ -156,7 +187,7 @@ func (t *table) put(key, value []byte) uint64 {
 	return place + 1
 }
 
-func (t *table) entry(slot uint64) (key, value []byte) {
+func (t *Table) entry(slot uint64) (key, value []byte) {
 	place := slot&placeMask - 1
 	b := t.chunks[place>>chunkBits][place&(chunkBytes-1):]
 	n, w := binary.Uvarint(b)
@@ -167,21 +198,17 @@ func (t *table) entry(slot uint64) (key, value []byte) {
 
 // rebuild makes room in the index, and throws the garbage away once it is half
 // of what there is.
-func (t *table) rebuild() {
+func (t *Table) rebuild() {
 	if len(t.slots) == 0 {
 		t.seed = maphash.MakeSeed()
 	}
 	old := *t
-	n := leastSlots
-	for n < (t.live+1)*2 {
-		n *= 2
-	}
+	n := max(leastSlots, (t.live+1)*2)
 	t.slots, t.filled = make([]uint64, n), t.live
 	compact := t.garbage*2 > t.bytes
 	if compact {
 		t.chunks, t.bytes, t.garbage = nil, 0, 0
 	}
-	mask := uint64(n - 1)
 	for _, s := range old.slots {
 		if s == 0 || s == gone {
 			continue
@@ -190,9 +217,9 @@ func (t *table) rebuild() {
 		if compact {
 			s = s&^placeMask | t.put(key, value)
 		}
-		i := maphash.Bytes(t.seed, key) & mask
+		i := t.first(maphash.Bytes(t.seed, key))
 		for t.slots[i] != 0 {
-			i = (i + 1) & mask
+			i = t.next(i)
 		}
 		t.slots[i] = s
 	}
