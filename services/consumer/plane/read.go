@@ -27,7 +27,7 @@ func (p *server) get(ctx context.Context, req control.ShapeRequest) (any, error)
 }
 
 func (p *server) list(ctx context.Context, req control.ListRequest) (any, error) {
-	if req.Limit <= 0 || req.Limit > listPage {
+	if req.Limit == 0 {
 		req.Limit = listPage
 	}
 	ids, err := p.cfg.Shapes.IDs(ctx)
