@@ -137,8 +137,12 @@ func (p *server) answer(ctx context.Context, name string, r micro.Request, h fun
 	} else {
 		out, err = h(ctx, r.Data())
 	}
+	var data []byte
 	if err == nil {
-		err = r.RespondJSON(out)
+		data, err = p.encodeAnswer(out)
+	}
+	if err == nil {
+		err = r.Respond(data)
 	} else {
 		code, text := describe(err)
 		if code == control.CodeUnavailable {
@@ -178,6 +182,8 @@ func describe(err error) (code, text string) {
 		return control.CodeForbidden, err.Error()
 	case errors.Is(err, registry.ErrNotFound):
 		return control.CodeNotFound, err.Error()
+	case errors.Is(err, nats.ErrMaxPayload):
+		return control.CodeTooLarge, err.Error() + ": what has to be stored of the shape does not fit into one message of the NATS server; ask for fewer columns or a shorter clause, or raise the server's max_payload"
 	}
 	return control.CodeUnavailable, err.Error()
 }
