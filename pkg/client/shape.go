@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/shapebus/shapebus/pkg/client/event"
 	"github.com/shapebus/shapebus/pkg/control"
@@ -19,6 +20,10 @@ type Shape struct {
 func newShape(c *Client, info control.Shape) (*Shape, error) {
 	if info.Handle == "" || len(info.Columns) == 0 {
 		return nil, fmt.Errorf("the control plane's answer has no handle or no columns for shape %q: it speaks another version of the protocol", info.ID)
+	}
+	const longest = 64
+	if len(info.Handle) > longest || strings.ContainsAny(info.Handle, ".*> \t\r\n\x00") || info.Partition < 0 { // they become subjects
+		return nil, fmt.Errorf("the control plane's answer has the handle %.40q in partition %d, which cannot be: it speaks another version of the protocol", info.Handle, info.Partition)
 	}
 	return &Shape{client: c, info: info, layout: event.NewLayout(info.Columns)}, nil
 }

@@ -24,6 +24,7 @@ const (
 	CodeForbidden   = "403" // Postgres or NATS does not allow it; the text says what to grant
 	CodeNotFound    = "404" // no such shape
 	CodeConflict    = "409" // the shape is being deleted or cleared away; try again
+	CodeTooLarge    = "413" // what is asked for does not fit into a NATS message; the text says what to do
 	CodeUnavailable = "503" // Postgres or JetStream cannot be reached; try again
 )
 
@@ -47,10 +48,10 @@ type ShapeRequest struct {
 // ListRequest asks for a page of shapes in the order of their ids.
 type ListRequest struct {
 	After string `json:"after,omitempty"` // id after which to start
-	Limit int    `json:"limit,omitempty"` // default and maximum 500
+	Limit int    `json:"limit,omitempty"` // default and maximum 500; a page has fewer if no more fit into a message
 }
 
-// ListResponse is a page of shapes.
+// ListResponse is a page of shapes, not empty if there are more: the next one begins after its last.
 type ListResponse struct {
 	Shapes []Shape `json:"shapes"`
 	More   bool    `json:"more"`
@@ -96,6 +97,8 @@ type Shape struct {
 	Subqueries []string `json:"subqueries,omitempty"`
 	Inner      bool     `json:"inner,omitempty"`
 	WriteUnit  string   `json:"write_unit"`
+	// Omitted says what is missing of a shape in a list, because it does not fit into one message.
+	Omitted string `json:"omitted,omitempty"`
 
 	Created time.Time `json:"created"`
 

@@ -42,6 +42,9 @@ func (p *server) create(ctx context.Context, req control.CreateRequest) (any, er
 // register stores the record of a new life, unless the shape is alive: then it returns the record
 // that there is. fresh reports whether it stored one.
 func (p *server) register(ctx context.Context, rec *registry.Shape) (out *registry.Shape, fresh bool, err error) {
+	if _, err := p.encodeAnswer(summary(rec, wire.Tail{})); err != nil { // nobody could ask for it
+		return nil, false, err
+	}
 	for {
 		have, err := p.cfg.Shapes.Get(ctx, rec.ID)
 		switch {
