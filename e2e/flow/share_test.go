@@ -9,7 +9,6 @@ import (
 
 	"github.com/shapebus/shapebus/e2e/stack"
 	"github.com/shapebus/shapebus/pkg/client"
-	"github.com/shapebus/shapebus/services/consumer"
 )
 
 // TestConsumersShareThePartitions has consumers come, leave softly and die while there is traffic. Shapes with
@@ -18,7 +17,7 @@ import (
 func TestConsumersShareThePartitions(t *testing.T) {
 	s := stack.New(t, projectSchema)
 	s.StartIngest()
-	first, stopFirst := s.StartConsumerToAsk()
+	first := s.StartMember()
 	s.StartMaterializer()
 	shapes := manyShapes(s)
 	apart := 0
@@ -61,36 +60,39 @@ func TestConsumersShareThePartitions(t *testing.T) {
 			time.Sleep(2 * time.Millisecond)
 		}
 	}()
-	await := func(what string, ok func() bool, of ...*consumer.Consumer) {
+	await := func(what string, want ...any) { // members, each with how many partitions it has; -1 is any number, all have 8
 		t.Helper()
-		s.Until(what, func() (bool, error) { return ok(), nil }, func() string {
-			var all []consumer.Status
-			for _, c := range of {
-				all = append(all, c.Status())
+		state := ""
+		s.Until(what, func() (bool, error) {
+			good, sum := true, int64(0)
+			state = ""
+			for i := 0; i < len(want); i += 2 {
+				n := want[i].(*stack.Member).Owned()                            //nolint:forcetypeassert,errcheck // by the calls below
+				good = good && (want[i+1] == -1 || int64(want[i+1].(int)) == n) //nolint:forcetypeassert,errcheck // by the calls below
+				sum += n
+				state += fmt.Sprint(n, " ")
 			}
-			return fmt.Sprintf("%+v", all)
-		})
+			return good && sum == 8, nil
+		}, func() string { return state })
 	}
-	owned := func(c *consumer.Consumer) int64 { return c.Status().Owned }
-
-	second, _ := s.StartConsumerToAsk()
-	await("two share", func() bool { return owned(first) == 4 && owned(second) == 4 }, first, second)
-	third, crashThird := s.StartConsumerToAskAndCrash()
-	await("three share", func() bool { return owned(first)+owned(second)+owned(third) == 8 && owned(third) == 2 }, first, second, third)
+	second := s.StartMember()
+	await("two share", first, 4, second, 4)
+	third := s.StartMember()
+	await("three share", first, -1, second, -1, third, 2)
 	shapes = append(shapes, more(s, "three", 3)...)
-	stopFirst()
-	await("two go on", func() bool { return owned(second) == 4 && owned(third) == 4 }, second, third)
-	crashThird()
-	await("one goes on", func() bool { return owned(second) == 8 }, second)
+	first.Stop()
+	await("two go on", second, 4, third, 4)
+	third.Crash()
+	await("one goes on", second, 8)
 	shapes = append(shapes, more(s, "one", 3)...)
-	fourth, _ := s.StartConsumerToAsk()
-	await("two share again", func() bool { return owned(second) == 4 && owned(fourth) == 4 }, second, fourth)
+	fourth := s.StartMember()
+	await("two share again", second, 4, fourth, 4)
 	still()
 	<-over
 	s.Verify(shapes...)
-	for _, c := range []*consumer.Consumer{second, fourth} {
-		if st := c.Status(); st.Retries > 0 {
-			t.Errorf("a session ended in an error: %s", st.LastError)
+	for _, m := range []*stack.Member{second, fourth} {
+		if text := m.Trouble(); text != "" {
+			t.Errorf("there was trouble: %s", text)
 		}
 	}
 }

@@ -185,18 +185,19 @@ func (s *Stack) StartConsumerService() *consumer.Consumer {
 	return svc
 }
 
-// StartConsumerToAsk is StartConsumer for a test that asks the consumer itself, and stops it.
-func (s *Stack) StartConsumerToAsk() (svc *consumer.Consumer, stop func()) {
-	s.TB.Helper()
-	svc, stop, _ = s.consumer()
-	return svc, stop
+// Member is a consumer among others.
+type Member struct {
+	Stop    func() // softly
+	Crash   func() // it loses its connection and ends, and stores nothing more
+	Owned   func() int64
+	Trouble func() string // the last one; "" without any
 }
 
-// StartConsumerToAskAndCrash is StartConsumerToCrash for a test that asks the consumer itself.
-func (s *Stack) StartConsumerToAskAndCrash() (svc *consumer.Consumer, crash func()) {
+// StartMember is StartConsumer for a test that has several.
+func (s *Stack) StartMember() *Member {
 	s.TB.Helper()
-	svc, _, crash = s.consumer()
-	return svc, crash
+	svc, stop, crash := s.consumer()
+	return &Member{Stop: stop, Crash: crash, Owned: func() int64 { return svc.Status().Owned }, Trouble: func() string { return svc.Status().LastError }}
 }
 
 func (s *Stack) consumer() (svc *consumer.Consumer, stop, crash func()) {

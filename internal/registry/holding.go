@@ -48,6 +48,9 @@ func (h *Holdings) Take(ctx context.Context, p int, me Member, was Holding) (Hol
 	ctx, cancel := context.WithTimeout(ctx, asking)
 	defer cancel()
 	key, value := topology.HoldingKey(h.role, p), []byte(me.text())
+	if e, err := h.kv.Get(ctx, topology.OldLeaseKey(h.role, p)); err == nil {
+		return Holding{}, fmt.Errorf("lease %s: a process of an older version, %s, has to be stopped first", key, e.Value())
+	}
 	var rev uint64
 	var err error
 	if was.Holder == (Member{}) {

@@ -50,8 +50,10 @@ func TestNobodyWaitsForEverForAWatcher(t *testing.T) {
 	members, err := registry.OpenMembers(ctx, js, source)
 	ok(t, err)
 	for name, watch := range map[string]func(context.Context) error{
-		"shapes":  func(ctx context.Context) error { return shapes.Watch(ctx, func(registry.Event) {}, func() {}) },
-		"members": func(ctx context.Context) error { return members.Watch(ctx, "r", registry.NewMember("me"), func([]registry.Member) {}) },
+		"shapes": func(ctx context.Context) error { return shapes.Watch(ctx, func(registry.Event) {}, func() {}) },
+		"members": func(ctx context.Context) error {
+			return members.Watch(ctx, "r", registry.NewMember("me"), func([]registry.Member) {})
+		},
 	} {
 		if err := watch(ctx); err == nil || !strings.Contains(err.Error(), "has not answered") || !strings.Contains(err.Error(), name) {
 			t.Errorf("a watcher of %s that cannot be had: %v", name, err)

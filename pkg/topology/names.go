@@ -227,6 +227,14 @@ const (
 // HoldingKey is the key of the lease on what a role writes of partition p.
 func HoldingKey(role string, p int) string { return role + "." + strconv.Itoa(p) }
 
+// OldLeaseKey is the key of the lease with which processes of older versions kept each other from what HoldingKey covers now.
+func OldLeaseKey(role string, p int) string {
+	if role == RoleConsumer {
+		return role // on all partitions
+	}
+	return role + "-" + strconv.Itoa(p)
+}
+
 // HoldingKeys are the keys of a role's leases.
 func HoldingKeys(role string) string { return role + ".*" }
 

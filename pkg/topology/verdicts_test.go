@@ -22,7 +22,7 @@ func TestNamesOfVerdictsAreStable(t *testing.T) {
 		s.VerdictSubjects(3):            "sb.Shop-1.verdict.3.>",
 		s.MemberBucket():                "SB-Shop-1-members",
 		topology.HoldingKey(topology.RoleMaterializer, 3): "materializer.3",
-		topology.MaterializerDurable:    "materializer",
+		topology.MaterializerDurable:                      "materializer",
 	} {
 		if got != want {
 			t.Errorf("got %q, want %q", got, want)

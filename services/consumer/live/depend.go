@@ -86,9 +86,15 @@ func (s *Loop) Missing(rec *registry.Shape) string {
 		if s.Records[q.ID].Handle != q.Handle || s.Finished[q.Handle] {
 			return reasonInner
 		}
+		if q.Unit && q.Partition != rec.Partition { // whoever holds one of the two could not follow the other
+			return reasonApart
+		}
 	}
 	return ""
 }
+
+// reasonApart ends shapes that older versions made.
+const reasonApart = "the shape that its subquery selects from has subqueries itself and is in another partition, as an older version made it; create it again"
 
 // reasonInner ends shapes whose inner shape has ended.
 const reasonInner = "the shape that its subquery selects from has ended"
