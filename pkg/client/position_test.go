@@ -41,8 +41,8 @@ func TestPositionText(t *testing.T) {
 	}
 }
 
-// An app that kept a position and finds another life of the shape would lose the snapshot, in
-// silence, if the offset were taken for one of that life.
+// An app that kept a position and finds another incarnation of the shape would lose the snapshot, in
+// silence, if the offset were taken for one of that incarnation.
 func TestPositionOfAnotherHandleIsRefused(t *testing.T) {
 	b := newBench(t, natsembed.Options{})
 	before, now := b.newLog(columns, true), b.newLog(columns, true)
