@@ -25,6 +25,13 @@ func TestPositionText(t *testing.T) {
 		if err != nil || got != p {
 			t.Fatalf("%s is read as %s, %v", p, got, err)
 		}
+		var same client.Position
+		if err := same.UnmarshalText([]byte(p.String())); err != nil || same != p {
+			t.Fatalf("%s is read as %s, %v", p, same, err)
+		}
+		if o, err := client.ParseOffset(p.Offset.String()); err != nil || o != p.Offset {
+			t.Fatalf("%s is read as %s, %v", p.Offset, o, err)
+		}
 		data, err := json.Marshal(map[string]client.Position{"at": p})
 		if err != nil {
 			t.Fatal(err)
