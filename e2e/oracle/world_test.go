@@ -401,7 +401,7 @@ func (w *world) innerShapes() {
 	}
 }
 
-// settle waits until all that is committed by now has been seen on every
+// settle waits until all that is committed so far has been seen on every
 // shape's behalf, in some runs after a restart of everything.
 func (w *world) settle() {
 	w.tb.Helper()
