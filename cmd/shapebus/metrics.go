@@ -9,7 +9,7 @@ import (
 
 // consumerMetrics are a consumer's figures under their names; docs/OPERATIONS.md says what to watch.
 func consumerMetrics(s consumer.Status) []telemetry.Metric {
-	return []telemetry.Metric{
+	list := []telemetry.Metric{
 		telemetry.Flag("shapebus_consumer_owner", "1 on the consumer that holds the lease and writes shape logs.", s.Owner),
 		telemetry.Gauge("shapebus_consumer_applied_lsn", "LSN in bytes up to which the change log has been applied.", float64(s.Applied)),
 		telemetry.Gauge("shapebus_consumer_unread_messages", "Change log messages not read yet.", float64(s.Unread)),
@@ -28,7 +28,14 @@ func consumerMetrics(s consumer.Status) []telemetry.Metric {
 		telemetry.Counter("shapebus_consumer_voids_total", "Logs of which an unfinished unit or transaction was made void.", s.Voids),
 		telemetry.Counter("shapebus_consumer_retries_total", "Sessions that ended in an error and were started again.", s.Retries),
 		telemetry.Gauge("shapebus_consumer_values", "Values that subqueries select.", float64(s.Values)),
+		telemetry.Counter("shapebus_consumer_shapes_too_costly_total", "Shapes that ended because a change would have cost their clause too much.", s.Costly),
 	}
+	for _, handle := range s.CostlyLast {
+		m := telemetry.Flag("shapebus_consumer_shape_too_costly", "1 for each of the last shapes that ended because a change would have cost their clause too much.", true)
+		m.Label, m.LabelValue = "shape", handle
+		list = append(list, m)
+	}
+	return list
 }
 
 // ingestMetrics are ingest's figures under their names.

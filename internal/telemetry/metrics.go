@@ -14,6 +14,9 @@ type Metric struct {
 	Help    string // with the unit
 	Counter bool   // only ever grows while the process lives; else a gauge
 	Value   float64
+
+	// Label, if not empty, tells this figure from others of the name, which come and go.
+	Label, LabelValue string
 }
 
 // Counter is a metric that only grows.
@@ -37,7 +40,7 @@ func Flag(name, help string, on bool) Metric {
 
 // Registry returns a registry with Go's and the process' own metrics, a constant 1 that carries the version, and the
 // metrics that read returns, each with the given labels. read is called at every scrape, and once now for the names: it
-// must be cheap, safe for concurrent use, and always return the same names.
+// must be cheap, safe for concurrent use, and always return the same names, but for those with a label.
 func Registry(version string, labels map[string]string, read func() []Metric) (*prometheus.Registry, error) {
 	reg := prometheus.NewRegistry()
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
@@ -57,6 +60,13 @@ func Registry(version string, labels map[string]string, read func() []Metric) (*
 	return reg, nil
 }
 
+func (m *Metric) labels() []string {
+	if m.Label == "" {
+		return nil
+	}
+	return []string{m.Label}
+}
+
 // collector turns figures read at scrape time into Prometheus metrics.
 type collector struct {
 	labels prometheus.Labels
@@ -64,7 +74,7 @@ type collector struct {
 }
 
 func (c *collector) desc(m Metric) *prometheus.Desc {
-	return prometheus.NewDesc(m.Name, m.Help, nil, c.labels)
+	return prometheus.NewDesc(m.Name, m.Help, m.labels(), c.labels)
 }
 
 // Describe implements prometheus.Collector.
@@ -81,6 +91,10 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		if m.Counter {
 			kind = prometheus.CounterValue
 		}
-		ch <- prometheus.MustNewConstMetric(c.desc(m), kind, m.Value)
+		var values []string
+		if m.Label != "" {
+			values = []string{m.LabelValue}
+		}
+		ch <- prometheus.MustNewConstMetric(c.desc(m), kind, m.Value, values...)
 	}
 }
