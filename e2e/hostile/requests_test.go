@@ -21,6 +21,15 @@ type request struct {
 	says     string // what the refusal must name
 }
 
+// repeated joins n conditions by OR.
+func repeated(n int, condition string) string {
+	all := make([]string, n)
+	for i := range all {
+		all[i] = fmt.Sprintf(condition, i)
+	}
+	return strings.Join(all, " OR ")
+}
+
 func quoted(s string) string { return fmt.Sprintf("%q", s) }
 
 // refused are requests of every kind that somebody might send by mistake or to do harm.
@@ -67,13 +76,16 @@ func refused() []request {
 		{"more than a request may have", control.EndpointCreate, `{"table":"canary","where":"` + strings.Repeat(" ", 300<<10) + `"}`, control.CodeBadRequest, "bytes"},
 		{"parameters that nobody uses", control.EndpointCreate, `{"table":"canary","params":["` + strings.Repeat(`","`, 20000) + `"]}`, control.CodeBadRequest, "params"},
 		{"SQL behind the clause", control.EndpointCreate, `{"table":"canary","where":"true) ; DROP TABLE canary --"}`, control.CodeBadRequest, "where clause"},
+		{"thousands of documents", control.EndpointCreate, `{"table":"papers","where":` + quoted(repeated(3000, "j @> '[%d]'")) + `}`, control.CodeBadRequest, "too much work"},
+		{"hundreds of patterns", control.EndpointCreate, `{"table":"papers","where":` + quoted(repeated(900, "body LIKE '%%a__%dxy%%'")) + `}`, control.CodeBadRequest, "too much work"},
+		{"patterns without case", control.EndpointCreate, `{"table":"papers","where":` + quoted(repeated(1100, "lower(body) = '%d'")) + `}`, control.CodeBadRequest, "too much work"},
 		{"a table of the catalog", control.EndpointCreate, `{"table":"pg_catalog.pg_authid"}`, control.CodeBadRequest, "pg_authid"},
 	}
 }
 
 // TestHostileRequestsAreRefusedAndDelayNobody sends what nobody should, while another shape gets a row every 100 ms.
 func TestHostileRequestsAreRefusedAndDelayNobody(t *testing.T) {
-	s := stack.Start(t, canarySchema)
+	s := stack.Start(t, canarySchema+`CREATE TABLE papers (id int PRIMARY KEY, body text, j jsonb)`)
 	c, _ := startCanary(t, s)
 	for _, r := range refused() {
 		t.Run(r.name, func(t *testing.T) {

@@ -135,16 +135,19 @@ type Status struct {
 	Poison     int64    // stored messages met that cannot be understood; what they concern ended
 	Drops      int64    // times that a partition could not be written any more
 	Down       []Down   // partitions that cannot be written now; their shapes wait
+	Costly     int64    // shapes that ended because a change would have cost too much
+	CostlyLast []string // handles of the last of them
 	Harm       []string // writes of the application that fail because of shapes, which only a person can end
 }
 
 // Status returns the present figures. It is cheap.
 func (c *Consumer) Status() Status {
+	costly, last := c.stats.Costly.Get()
 	return Status{
 		Owned: c.stats.Owned.Load(), Moves: c.stats.Moves.Load(), Applied: c.stats.Applied.Load(), Unread: c.stats.Unread.Load(),
 		Live: c.stats.Live.Load(), Unindexed: c.stats.Unindexed.Load(), Parked: c.stats.Parked.Load(), Messages: c.stats.Messages.Load(), Ops: c.stats.Ops.Load(),
 		Appended: c.stats.Appended.Load(), AppendedB: c.stats.Bytes.Load(), Retries: c.stats.Retries.Load(),
 		Units: c.stats.Units.Load(), Voids: c.stats.Voids.Load(), Restated: c.stats.Restated.Load(), Values: c.stats.Values.Load(), LastError: c.stats.Last(), Partitions: c.cfg.Partitions,
-		Poison: c.stats.Poison.Load(), Drops: c.stats.Drops.Load(), Down: c.down.get(), Harm: c.harm.Get(),
+		Poison: c.stats.Poison.Load(), Drops: c.stats.Drops.Load(), Down: c.down.get(), Harm: c.harm.Get(), Costly: costly, CostlyLast: last,
 	}
 }

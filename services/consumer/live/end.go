@@ -74,6 +74,9 @@ func (s *Loop) LogOf(partition int, handle string, tail wire.Tail) shapelog.Log 
 // EndFollower ends a shape that somebody ran.
 func (s *Loop) EndFollower(ctx context.Context, f *follow.Follower, reason string, keepRecord bool) error {
 	f.Ended = reason
+	if f.Costly {
+		s.Stats.Costly.Add(f.Handle)
+	}
 	return s.EndLog(ctx, &f.Log, reason, keepRecord)
 }
 

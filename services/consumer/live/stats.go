@@ -30,6 +30,7 @@ type Stats struct {
 	Values   atomic.Int64 // in value sets
 	Drops    atomic.Int64 // partitions lost
 	Poison   atomic.Int64 // stored messages that cannot be understood
+	Costly   Costly       // shapes of which a change would have cost too much
 }
 
 // ByTable is a figure of each table; safe for concurrent use.
