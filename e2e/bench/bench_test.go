@@ -57,6 +57,7 @@ func TestBenches(t *testing.T) {
 			"idle_consumer_cpu_percent toggle_cpu_ms idle_materializer_cpu_percent idle_consumer_rss",
 		},
 		{"subquery -part memory -rows 20000 -values 2000 -set 4000", "memory_ratio_outer memory_ratio_inner memory_ratio_both"},
+		{"subquery -part revocation -revoke 5000", "revocation_consumer_rss revocation_materializer_rss"},
 		{"subquery -part values -held 20000", "bytes_per_value consumer_bytes_per_value"},
 		{
 			"subquery -part latency -shapes 12 -changes 20",

@@ -150,7 +150,7 @@ func (l *lab) ingest(ctx context.Context, source topology.Source, args ...string
 
 // consumer starts a consumer process and returns when it reads the change log and writes shape logs.
 func (l *lab) consumer(ctx context.Context, source topology.Source, args ...string) (*process, error) {
-	return l.service(ctx, source, "shapebus_consumer_owner", append([]string{"consumer"}, args...))
+	return l.service(ctx, source, "shapebus_consumer_partitions", append([]string{"consumer"}, args...))
 }
 
 // service starts the binary and returns when a metric of it is 1.

@@ -185,6 +185,21 @@ func (s *Stack) StartConsumerService() *consumer.Consumer {
 	return svc
 }
 
+// Member is a consumer among others.
+type Member struct {
+	Stop    func() // softly
+	Crash   func() // it loses its connection and ends, and stores nothing more
+	Owned   func() int64
+	Trouble func() string // the last one; "" without any
+}
+
+// StartMember is StartConsumer for a test that has several.
+func (s *Stack) StartMember() *Member {
+	s.TB.Helper()
+	svc, stop, crash := s.consumer()
+	return &Member{Stop: stop, Crash: crash, Owned: func() int64 { return svc.Status().Owned }, Trouble: func() string { return svc.Status().LastError }}
+}
+
 func (s *Stack) consumer() (svc *consumer.Consumer, stop, crash func()) {
 	s.TB.Helper()
 	cfg := s.Consumer

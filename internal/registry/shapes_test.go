@@ -325,7 +325,7 @@ func TestOpeningWithoutBucketsNamesThem(t *testing.T) {
 	if _, err := registry.OpenRelations(ctx, js, other); err == nil || !strings.Contains(err.Error(), other.RelationBucket()) {
 		t.Errorf("%v", err)
 	}
-	if _, err := new(registry.Applicant).Acquire(ctx, js, other, "partition.0", "me"); err == nil || !strings.Contains(err.Error(), other.LeaseBucket()) {
+	if _, err := registry.OpenHoldings(ctx, js, other, "worker"); err == nil || !strings.Contains(err.Error(), other.LeaseBucket()) {
 		t.Errorf("%v", err)
 	}
 }

@@ -14,9 +14,9 @@ type Metric struct {
 	Help    string // with the unit
 	Counter bool   // only ever grows while the process lives; else a gauge
 	Value   float64
-
-	// Label, if not empty, tells this figure from others of the name, which come and go.
-	Label, LabelValue string
+	// Label, if set, names a label of its own, and Each has the figure for every value of it, in place of Value.
+	Label string
+	Each  map[string]int64
 }
 
 // Counter is a metric that only grows.
@@ -27,6 +27,11 @@ func Counter[N int64 | uint64](name, help string, value N) Metric {
 // Gauge is a metric that goes up and down.
 func Gauge(name, help string, value float64) Metric {
 	return Metric{Name: name, Help: help, Value: value}
+}
+
+// GaugeBy is a gauge for each value of a label. There may be none.
+func GaugeBy(name, help, label string, each map[string]int64) Metric {
+	return Metric{Name: name, Help: help, Label: label, Each: each}
 }
 
 // Flag is a gauge of 1 or 0.
@@ -40,7 +45,7 @@ func Flag(name, help string, on bool) Metric {
 
 // Registry returns a registry with Go's and the process' own metrics, a constant 1 that carries the version, and the
 // metrics that read returns, each with the given labels. read is called at every scrape, and once now for the names: it
-// must be cheap, safe for concurrent use, and always return the same names, but for those with a label.
+// must be cheap, safe for concurrent use, and always return the same names.
 func Registry(version string, labels map[string]string, read func() []Metric) (*prometheus.Registry, error) {
 	reg := prometheus.NewRegistry()
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
@@ -60,13 +65,6 @@ func Registry(version string, labels map[string]string, read func() []Metric) (*
 	return reg, nil
 }
 
-func (m *Metric) labels() []string {
-	if m.Label == "" {
-		return nil
-	}
-	return []string{m.Label}
-}
-
 // collector turns figures read at scrape time into Prometheus metrics.
 type collector struct {
 	labels prometheus.Labels
@@ -74,7 +72,11 @@ type collector struct {
 }
 
 func (c *collector) desc(m Metric) *prometheus.Desc {
-	return prometheus.NewDesc(m.Name, m.Help, m.labels(), c.labels)
+	var own []string
+	if m.Label != "" {
+		own = []string{m.Label}
+	}
+	return prometheus.NewDesc(m.Name, m.Help, own, c.labels)
 }
 
 // Describe implements prometheus.Collector.
@@ -91,10 +93,11 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		if m.Counter {
 			kind = prometheus.CounterValue
 		}
-		var values []string
-		if m.Label != "" {
-			values = []string{m.LabelValue}
+		if m.Label == "" {
+			ch <- prometheus.MustNewConstMetric(c.desc(m), kind, m.Value)
 		}
-		ch <- prometheus.MustNewConstMetric(c.desc(m), kind, m.Value, values...)
+		for label, n := range m.Each {
+			ch <- prometheus.MustNewConstMetric(c.desc(m), kind, float64(n), label)
+		}
 	}
 }

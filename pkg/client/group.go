@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/shapebus/shapebus/pkg/client/internal/logread"
 )
 
 // Group holds the rows of several shapes of a source in memory, as views do, and shows all of them
@@ -251,7 +253,7 @@ func (g *Group) turnLocked() {
 
 // learn asks how far the logs have come, of shapes that others wait for.
 func (g *Group) learn(ctx context.Context) {
-	pause := newBackoff(10*time.Millisecond, 250*time.Millisecond)
+	pause := logread.NewBackoff(10*time.Millisecond, 250*time.Millisecond)
 	for {
 		select {
 		case <-ctx.Done():
@@ -266,7 +268,7 @@ func (g *Group) learn(ctx context.Context) {
 		}
 		g.mu.Unlock()
 		if len(asks) == 0 {
-			pause.reset()
+			pause.Reset()
 			continue
 		}
 		for n, i := range asks {
@@ -280,10 +282,10 @@ func (g *Group) learn(ctx context.Context) {
 		moved := g.at != at
 		g.mu.Unlock()
 		if moved {
-			pause.reset()
+			pause.Reset()
 			continue
 		}
-		if pause.wait(ctx, changed) != nil {
+		if pause.Wait(ctx, changed) != nil {
 			return
 		}
 		g.mu.Lock()

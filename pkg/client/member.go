@@ -5,11 +5,13 @@ import (
 	"errors"
 	"log/slog"
 	"time"
+
+	"github.com/shapebus/shapebus/pkg/client/internal/logread"
 )
 
 // run reads one life of the shape after another.
 func (m *member) run(ctx context.Context) error {
-	pause := newBackoff(100*time.Millisecond, 5*time.Second)
+	pause := logread.NewBackoff(100*time.Millisecond, 5*time.Second)
 	opts := &m.group.opts
 	for {
 		err := m.follow(ctx, pause)
@@ -30,7 +32,7 @@ func (m *member) run(ctx context.Context) error {
 }
 
 // follow reads a life of the shape to its end.
-func (m *member) follow(ctx context.Context, p *backoff) error {
+func (m *member) follow(ctx context.Context, p *logread.Backoff) error {
 	s, g := m.shape, m.group // only this goroutine changes the shape
 	t := newTable(s.layout, s.info.HasKey)
 	told := m.stalled != nil
@@ -59,7 +61,7 @@ func (m *member) follow(ctx context.Context, p *backoff) error {
 			}
 		case Commit:
 			m.commit(t, e)
-			p.reset()
+			p.Reset()
 		}
 	}
 	return nil

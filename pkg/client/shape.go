@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/shapebus/shapebus/pkg/client/event"
 	"github.com/shapebus/shapebus/pkg/control"
 )
 
@@ -13,7 +14,7 @@ import (
 type Shape struct {
 	client *Client
 	info   control.Shape
-	layout *layout
+	layout *event.Layout
 }
 
 func newShape(c *Client, info control.Shape) (*Shape, error) {
@@ -24,7 +25,7 @@ func newShape(c *Client, info control.Shape) (*Shape, error) {
 	if len(info.Handle) > longest || strings.ContainsAny(info.Handle, ".*> \t\r\n\x00") || info.Partition < 0 { // they become subjects
 		return nil, fmt.Errorf("the control plane's answer has the handle %.40q in partition %d, which cannot be: it speaks another version of the protocol", info.Handle, info.Partition)
 	}
-	return &Shape{client: c, info: info, layout: newLayout(info.Columns)}, nil
+	return &Shape{client: c, info: info, layout: event.NewLayout(info.Columns)}, nil
 }
 
 // Handle names this life of the shape. Keep it with the offset.

@@ -3,6 +3,8 @@ package client
 import (
 	"context"
 	"sync"
+
+	"github.com/shapebus/shapebus/pkg/client/event"
 )
 
 // View holds a shape's rows in memory and keeps them up to date. What it
@@ -65,7 +67,7 @@ type Snapshot struct {
 	// View.Stalled.
 	Stalled error
 
-	layout *layout
+	layout *event.Layout
 	passed LSN
 }
 

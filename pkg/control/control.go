@@ -114,6 +114,16 @@ type Shape struct {
 	SnapshotRows int64 `json:"snapshot_rows"` // read so far while creating
 }
 
+// PartitionOwner is who writes a partition's shape logs.
+type PartitionOwner struct {
+	Partition int    `json:"partition"`
+	Consumer  string `json:"consumer,omitempty"` // the process' name; missing if nobody does
+	// Materializer is the process that keeps the partition's value sets; missing if nobody does.
+	Materializer string     `json:"materializer,omitempty"`
+	AppliedLSN   change.LSN `json:"applied_lsn"` // as text
+	LagBytes     int64      `json:"lag_bytes"`   // of WAL behind the change log's end
+}
+
 // PartitionDown is a partition that cannot be written at present.
 type PartitionDown struct {
 	Partition int       `json:"partition"`
@@ -140,6 +150,8 @@ type Status struct {
 	ChangeLSN      change.LSN `json:"change_lsn"`  // as text
 	AppliedLSN     change.LSN `json:"applied_lsn"` // as text
 	Unread         uint64     `json:"unread"`      // messages behind AppliedLSN
+	// Owners are who writes the partitions, one for each, and how far each is.
+	Owners []PartitionOwner `json:"owners,omitempty"`
 	// Down are the partitions that cannot be written at present. Their shapes
 	// wait where they are, with those that depend on them, and go on by themselves.
 	Down []PartitionDown `json:"down,omitempty"`

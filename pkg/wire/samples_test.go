@@ -151,7 +151,7 @@ func sampleUnits() []byte {
 
 func sampleVerdicts() []*wire.Verdict {
 	return []*wire.Verdict{
-		{Offset: change.Offset{LSN: 97496905800, Op: 304}, XID: 747, Deltas: []wire.Delta{{Key: "\x00", Count: 1}, {Key: "\x03ab", Count: -70000}}},
+		{Offset: change.Offset{LSN: 97496905800, Op: 304}, XID: 747, Deltas: wire.DeltasOf(wire.Delta{Key: "\x00", Count: 1}, wire.Delta{Key: "\x03ab", Count: -70000})},
 		{Offset: change.Offset{LSN: 1}, XID: 1<<32 - 1, Unit: true},
 	}
 }

@@ -11,7 +11,7 @@ import (
 	natsserver "github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 
-	"github.com/shapebus/shapebus/internal/pg"
+	"github.com/shapebus/shapebus/internal/pg/slots"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/pgtemp/pgtest"
 )
@@ -227,7 +227,7 @@ func TestGaps(t *testing.T) {
 			b.exec("INSERT INTO other SELECT repeat('x', 1000) FROM generate_series(1, 20000)")
 			b.exec("SELECT pg_switch_wal()")
 			b.exec("CHECKPOINT")
-			slot, err := pg.LookupSlot(t.Context(), b.db, b.slot)
+			slot, err := slots.Lookup(t.Context(), b.db, b.slot)
 			if err != nil {
 				t.Fatal(err)
 			}

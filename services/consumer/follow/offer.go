@@ -82,9 +82,6 @@ func (r *Router) offer(t *Table, s *Follower, f *change.Fragment, op *change.Op,
 	if s.Ended != "" {
 		r.ended = append(r.ended, s)
 	}
-	if s.Gathered() == 0 {
-		return
-	}
 	if !open && s.Tail.Open() {
 		t.open.add(s)
 	}

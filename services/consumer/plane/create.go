@@ -25,7 +25,7 @@ import (
 // been found good; then the table is fenced in, and last the record is stored,
 // which sets the lease holder to work.
 func (p *server) create(ctx context.Context, req control.CreateRequest) (any, error) {
-	rec, err := p.define(ctx, req)
+	rec, err := p.define(ctx, req, anywhere)
 	if err != nil {
 		return nil, err
 	}
@@ -117,14 +117,14 @@ const maxDefinitions = 5
 // define checks a request against the database and returns the record of a
 // new life. What was read of a table before it was made ready may be over then: making ready waits for
 // whoever changes the table. So the record is of tables that were the same before and after, and
-// the first shape of a table is checked twice.
-func (p *server) define(ctx context.Context, req control.CreateRequest) (*registry.Shape, error) {
+// the first shape of a table is checked twice. in is the partition that the shape must be in, or anywhere.
+func (p *server) define(ctx context.Context, req control.CreateRequest, in int) (*registry.Shape, error) {
 	schema, name, err := shape.ParseTable(req.Table)
 	if err != nil {
 		return nil, &requestError{control.CodeBadRequest, err.Error()}
 	}
 	for range maxDefinitions {
-		rec, same, err := p.defineOnce(ctx, req, schema, name)
+		rec, same, err := p.defineOnce(ctx, req, schema, name, in)
 		if err != nil || same {
 			return rec, err
 		}
@@ -133,7 +133,7 @@ func (p *server) define(ctx context.Context, req control.CreateRequest) (*regist
 }
 
 // defineOnce is one attempt of define. same is false if a table was changed during it.
-func (p *server) defineOnce(ctx context.Context, req control.CreateRequest, schema, name string) (rec *registry.Shape, same bool, err error) {
+func (p *server) defineOnce(ctx context.Context, req control.CreateRequest, schema, name string, in int) (rec *registry.Shape, same bool, err error) {
 	table, err := p.lookup(ctx, schema, name)
 	if err != nil {
 		return nil, false, err
@@ -160,15 +160,15 @@ func (p *server) defineOnce(ctx context.Context, req control.CreateRequest, sche
 	if err != nil || ready.Structure() != table.Structure() {
 		return nil, false, err
 	}
-	subqueries, tables, err := p.subqueries(ctx, pred)
+	subqueries, tables, err := p.subqueries(ctx, pred, in)
 	if err != nil || !inner.same(tables) {
 		return nil, false, err
 	}
 	def := shape.Definition{Schema: schema, Table: name, Columns: columns, Where: req.Where, Params: req.Params}
-	id := def.ID(pred.Canonical())
+	id, partition := p.place(def, pred.Canonical(), subqueries, in)
 	now := time.Now().UTC()
 	return &registry.Shape{
-		ID: id, Handle: shape.NewHandle(id, now), Partition: shape.Partition(id, p.cfg.Partitions),
+		ID: id, Handle: shape.NewHandle(id, now), Partition: partition,
 		Definition: def, State: control.StateCreating, Created: now, Changed: now,
 		Table: ready, Structure: ready.Structure(), Subqueries: subqueries, InnerTables: inner.tables,
 	}, true, nil
