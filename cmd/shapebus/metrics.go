@@ -9,7 +9,7 @@ import (
 
 // consumerMetrics are a consumer's figures under their names; docs/OPERATIONS.md says what to watch.
 func consumerMetrics(s consumer.Status) []telemetry.Metric {
-	return []telemetry.Metric{
+	list := []telemetry.Metric{
 		telemetry.Gauge("shapebus_consumer_partitions", "Partitions whose shape logs this consumer writes.", float64(s.Owned)),
 		telemetry.Counter("shapebus_consumer_partition_moves_total", "Partitions taken from others or free, and handed over to others.", s.Moves),
 		telemetry.Gauge("shapebus_consumer_applied_lsn", "LSN in bytes up to which the change log has been applied.", float64(s.Applied)),
@@ -31,16 +31,12 @@ func consumerMetrics(s consumer.Status) []telemetry.Metric {
 		telemetry.Counter("shapebus_consumer_retries_total", "Sessions that ended in an error and were started again.", s.Retries),
 		telemetry.Gauge("shapebus_consumer_values", "Values that subqueries select.", float64(s.Values)),
 		telemetry.Counter("shapebus_consumer_shapes_too_costly_total", "Shapes that ended because a change would have cost their clause too much.", s.Costly),
-		{Name: "shapebus_consumer_shape_too_costly", Help: "1 for each of the last shapes that ended because a change would have cost their clause too much.", Label: "shape", Each: costly(s.CostlyLast)},
 	}
-}
-
-func costly(handles []string) map[string]int64 {
-	each := map[string]int64{}
-	for _, h := range handles {
-		each[h] = 1
+	costly := map[string]int64{}
+	for _, handle := range s.CostlyLast {
+		costly[handle] = 1
 	}
-	return each
+	return append(list, telemetry.GaugeBy("shapebus_consumer_shape_too_costly", "1 for each of the last shapes that ended because a change would have cost their clause too much.", "shape", costly))
 }
 
 // ingestMetrics are ingest's figures under their names.

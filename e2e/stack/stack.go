@@ -293,7 +293,7 @@ func (s *Stack) Until(what string, ok func() (bool, error), state func() string)
 	}
 }
 
-// Settle waits until all that is committed by now has been seen on the shape's
+// Settle waits until all that is committed so far has been seen on the shape's
 // behalf. The inner shapes of subqueries come to rest first: what they bring comes behind it.
 func (s *Stack) Settle(shapes ...*client.Shape) {
 	s.TB.Helper()

@@ -38,7 +38,7 @@ type (
 	Change = event.Change
 	// Commit ends a transaction.
 	Commit = event.Commit
-	// Abort voids what came since the last Begin, and takes the place of its Commit: undo it, or roll back.
+	// Abort takes back what came since the last Begin, and takes the place of its Commit: undo it, or roll back.
 	Abort = event.Abort
 	// CaughtUp says that everything committed in the log so far has been handed out.
 	CaughtUp = event.CaughtUp
@@ -49,7 +49,7 @@ type (
 	// Position is a place in a shape: behind Offset in the log of Handle. It is what an app keeps, as
 	// a value or as text, and gives to [Shape.Subscribe] to go on.
 	Position = event.Position
-	// MustRefetchError ends the reading of one life of a shape: create it again and read it from the beginning.
+	// MustRefetchError ends the reading of one incarnation of a shape: create it again and read it from the beginning.
 	MustRefetchError = event.MustRefetchError
 	// PermanentError ends the reading of a shape, or a request, because of something that trying again does not mend.
 	PermanentError = event.PermanentError
@@ -82,7 +82,7 @@ const (
 const (
 	StateCreating = control.StateCreating // its snapshot is being read; it can be subscribed to already
 	StateLive     = control.StateLive     // it follows its table
-	StateEnded    = control.StateEnded    // it will not change any more; create it again for a new life
+	StateEnded    = control.StateEnded    // it will not change any more; create it again for a new incarnation
 	StateDeleting = control.StateDeleting // it was asked to go
 )
 

@@ -66,7 +66,7 @@ func New(nc *nats.Conn, source string) (*Client, error) {
 
 // Create returns the shape of that definition, making it if there is none. It
 // does not wait for the snapshot: the shape can be subscribed to at once. It
-// does wait, for up to 30 s, for an earlier life that is just being deleted.
+// does wait, for up to 30 s, for an earlier incarnation that is just being deleted.
 // Refusals are RequestErrors. After a cancelled ctx the shape may exist.
 func (c *Client) Create(ctx context.Context, def Definition) (*Shape, error) {
 	req, err := def.request()
@@ -97,7 +97,7 @@ func (c *Client) Create(ctx context.Context, def Definition) (*Shape, error) {
 }
 
 // Open returns the shape with that handle or id. Its error is ErrNotFound
-// when that life of the shape is over and forgotten.
+// when that incarnation of the shape is over and forgotten.
 func (c *Client) Open(ctx context.Context, handle string) (*Shape, error) {
 	info, err := c.Get(ctx, handle)
 	if err != nil {

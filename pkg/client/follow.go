@@ -10,7 +10,7 @@ import (
 	"github.com/shapebus/shapebus/pkg/control"
 )
 
-// run reads one life of the shape after another.
+// run reads one incarnation of the shape after another.
 func (v *View) run(ctx context.Context) {
 	defer close(v.done)
 	defer v.cancel(nil)
@@ -44,7 +44,7 @@ func (v *View) run(ctx context.Context) {
 	}
 }
 
-// follow reads one life of the shape to its end, from a snapshot on if there is one.
+// follow reads one incarnation of the shape to its end, from a snapshot on if there is one.
 func (v *View) follow(ctx context.Context, s *Shape, from *Snapshot, p *logread.Backoff) error {
 	t, at := newTable(s.layout, s.info.HasKey), Beginning()
 	if from != nil {

@@ -22,7 +22,7 @@ import (
 //
 // Shapes whose subqueries have subqueries themselves are exact only while the innermost tables are at rest, and so is the group.
 //
-// When a shape ends, it is made again, and the last moment is shown until all rows of the new life
+// When a shape ends, it is made again, and the last moment is shown until all rows of the new incarnation
 // are there. A group lives until Close is called, or something ends it that trying again does not mend.
 type Group struct {
 	client *Client
@@ -56,7 +56,7 @@ type member struct {
 	goal    *goal
 	staged  *table // what was read and is not shown is in its transaction; nil if nothing is
 	shown   shown
-	ended   bool // the life shown is over
+	ended   bool // the incarnation shown is over
 	stalled error
 	proceed chan struct{} // holds a token when the next transaction is to be read
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/shapebus/shapebus/pkg/control"
 )
 
-// Shape is one life of a shape: its handle names its log. Safe for concurrent
+// Shape is one incarnation of a shape: its handle names its log. Safe for concurrent
 // use; it holds nothing that needs closing.
 type Shape struct {
 	client *Client
@@ -28,7 +28,7 @@ func newShape(c *Client, info control.Shape) (*Shape, error) {
 	return &Shape{client: c, info: info, layout: event.NewLayout(info.Columns)}, nil
 }
 
-// Handle names this life of the shape. Keep it with the offset.
+// Handle names this incarnation of the shape. Keep it with the offset.
 func (s *Shape) Handle() string { return s.info.Handle }
 
 // Columns returns the shape's columns in the order of its rows' values. The

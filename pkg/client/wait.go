@@ -63,7 +63,7 @@ func (v *View) Wait(ctx context.Context, lsn LSN) error {
 	}
 }
 
-// state returns what the view shows; ready is false while it is no life's.
+// state returns what the view shows; ready is false while it is no incarnation's.
 func (v *View) state() (s shown, ready bool, err error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -101,7 +101,7 @@ func (s *Shape) reached(ctx context.Context) (*goal, error) {
 	if err != nil || !found || tail.Ended {
 		return nil, err
 	}
-	// What the last marker left aside is not looked at: it may have come since, and have changed nothing. What had
+	// What the last marker deferred is not looked at: it may have come since, and have changed nothing. What had
 	// not come when the control plane answered is behind what was applied.
 	return &goal{handle: s.info.Handle, offset: tail.Committed, lsn: info.Applied}, nil
 }

@@ -65,7 +65,7 @@ type State string
 const (
 	StateCreating State = "creating" // its snapshot is being read; the log may be subscribed to already
 	StateLive     State = "live"     // it follows the change log
-	StateEnded    State = "ended"    // it will not change any more; create it again for a new life
+	StateEnded    State = "ended"    // it will not change any more; create it again for a new incarnation
 	StateDeleting State = "deleting" // it was asked to go
 )
 

@@ -126,7 +126,7 @@ func sampleLog() []byte {
 }
 
 // sampleUnits is the log of a shape with a subquery: what begins it, a unit that
-// is void, the unit again, and a transaction that was put aside.
+// is void, the unit again, and a transaction that was deferred.
 func sampleUnits() []byte {
 	b := wire.NewLogBuilder()
 	b.Segment(0, 1, 2, change.Snapshot{Xmin: 745, Xmax: 745, LSN: 0x16_B3740000})

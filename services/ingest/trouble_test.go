@@ -179,13 +179,13 @@ func TestGaps(t *testing.T) {
 			b.t.Errorf("resets after another start %q", again)
 		}
 	}
-	t.Run("a slot that was dropped is made anew", func(t *testing.T) {
+	t.Run("a slot that was dropped is made again", func(t *testing.T) {
 		b := setup(t)
 		b.onSlot("SELECT pg_drop_replication_slot($1)")
 		b.exec("INSERT INTO t VALUES (2)")
 		goesOn(t, b, "created anew", "1")
 	})
-	t.Run("a slot that somebody made anew is noticed", func(t *testing.T) {
+	t.Run("a slot that somebody made again is noticed", func(t *testing.T) {
 		b := setup(t)
 		b.onSlot("SELECT pg_drop_replication_slot($1)")
 		b.exec("INSERT INTO t VALUES (2)")
@@ -215,7 +215,7 @@ func TestGaps(t *testing.T) {
 			t.Errorf("the first message is at %s and stands behind %s; want the place of what was lost", entries[0].lsn, entries[0].after)
 		}
 	})
-	t.Run("a lost slot is made anew", func(t *testing.T) {
+	t.Run("a lost slot is made again", func(t *testing.T) {
 		server := pgtest.Own(t, map[string]string{"max_slot_wal_keep_size": "1MB", "max_wal_size": "32MB", "min_wal_size": "32MB"})
 		b := newBench(t, server.URL("postgres"))
 		b.exec("CREATE TABLE t (id int PRIMARY KEY)")
@@ -246,7 +246,7 @@ func TestGaps(t *testing.T) {
 		b.exec("INSERT INTO t VALUES (2)")
 		b.publish("t")
 		r := b.launch()
-		eventually(t, "the slot was made anew", func() bool { s := r.Status(); return s.Retries > 0 && s.State == StateStreaming })
+		eventually(t, "the slot was made again", func() bool { s := r.Status(); return s.Retries > 0 && s.State == StateStreaming })
 		r.stop()
 		goesOn(t, b, "publication pub was dropped", "1")
 	})

@@ -126,7 +126,7 @@ func RefuseHarm(ctx context.Context, conn *pgx.Conn, publication string, t *pg.T
 	return found[0].needs(t)
 }
 
-// lookupAgain reads the table anew by its oid and refuses it if it is gone,
+// lookupAgain reads the table again by its oid and refuses it if it is gone,
 // renamed or no longer supported.
 func lookupAgain(ctx context.Context, conn *pgx.Conn, t *pg.TableInfo, publication string) (*pg.TableInfo, error) {
 	oid := t.Relation.OID

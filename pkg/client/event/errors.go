@@ -11,7 +11,7 @@ import (
 // ErrNotFound says that there is no such shape; to test for with errors.Is.
 var ErrNotFound = errors.New("no such shape")
 
-// MustRefetchError ends the reading of one life of a shape: the shape ended
+// MustRefetchError ends the reading of one incarnation of a shape: the shape ended
 // or was deleted, or its log does not hold what comes after the offset asked
 // for. Drop what was kept of the shape, create it again and read the new
 // handle from the beginning.

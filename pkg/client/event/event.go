@@ -54,7 +54,7 @@ type Commit struct {
 	// Passed is the LSN up to which nothing is missing: every transaction that
 	// committed up to it has come. 0 says that it is not known here: after the
 	// snapshot, or when a later Commit will tell. It is less than LSN while some
-	// transactions are put aside by the unit before, to come after it. Those may change
+	// transactions are deferred by the unit before, to come after it. Those may change
 	// nothing here, and then no later Commit says that they came; the Wait of a view learns it.
 	Passed change.LSN
 }
@@ -62,7 +62,7 @@ type Commit struct {
 // Position is what to keep, together with the transaction's effects: Subscribe goes on behind it.
 func (c Commit) Position() Position { return Position{Handle: c.Handle, Offset: c.Offset} }
 
-// Abort voids what came since the last Begin, and takes the place of its Commit: undo
+// Abort takes back what came since the last Begin, and takes the place of its Commit: undo
 // it, or roll back. It comes in shapes with subqueries, and when a log is found to
 // have been replaced. What it stood for comes again behind it.
 type Abort struct {

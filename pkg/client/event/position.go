@@ -9,7 +9,7 @@ import (
 
 // Position is a place in a shape: behind Offset in the log of Handle. It is what an app keeps, as
 // a value or as text, and gives to Subscribe to go on. Both halves belong together: an
-// offset says nothing without the handle it came from, so another life of a shape refuses it with
+// offset says nothing without the handle it came from, so another incarnation of a shape refuses it with
 // a [MustRefetchError].
 //
 // The zero Position is the beginning of any shape, before its snapshot. A Position with a handle

@@ -145,7 +145,7 @@ func (b *batch) pin(ctx context.Context, members []*Parked) (start changelog.Pla
 	err = b.s.Begin(ctx, b.conn, func(at changelog.Place) {
 		start = at
 		for _, p := range members {
-			if b.s.HeldBy(p.ID, p) { // else its id has a new life
+			if b.s.HeldBy(p.ID, p) { // else its id has a new incarnation
 				b.s.Pin(p.ID, start)
 			}
 		}

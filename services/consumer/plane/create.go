@@ -39,7 +39,7 @@ func (p *server) create(ctx context.Context, req control.CreateRequest) (any, er
 	return p.describe(ctx, rec)
 }
 
-// register stores the record of a new life, unless the shape is alive: then it returns the record
+// register stores the record of a new incarnation, unless the shape is alive: then it returns the record
 // that there is. fresh reports whether it stored one.
 func (p *server) register(ctx context.Context, rec *registry.Shape) (out *registry.Shape, fresh bool, err error) {
 	if _, err := p.encodeAnswer(summary(rec, wire.Tail{})); err != nil { // nobody could ask for it
@@ -72,7 +72,7 @@ func (p *server) register(ctx context.Context, rec *registry.Shape) (out *regist
 	}
 }
 
-// join returns the life that a shape has, for one more who wants it. want is the record of the
+// join returns the incarnation that a shape has, for one more who wants it. want is the record of the
 // life that would be made otherwise.
 func (p *server) join(ctx context.Context, have, want *registry.Shape) (*registry.Shape, error) {
 	over, err := p.over(ctx, have, want)
@@ -91,8 +91,8 @@ func (p *server) join(ctx context.Context, have, want *registry.Shape) (*registr
 	})
 }
 
-// over reports whether a life is over though its record does not say so yet: its log has ended,
-// its table is not what it was made for any more, or it depends on an earlier life of an inner
+// over reports whether an incarnation is over though its record does not say so yet: its log has ended,
+// its table is not what it was made for any more, or it depends on an earlier incarnation of an inner
 // shape than there is.
 func (p *server) over(ctx context.Context, have, want *registry.Shape) (bool, error) {
 	if have.Structure != want.Structure || have.State == control.StateLive && have.Table.Files() != want.Table.Files() { // the look at the catalog ends it
@@ -118,7 +118,7 @@ func (p *server) over(ctx context.Context, have, want *registry.Shape) (bool, er
 const maxDefinitions = 5
 
 // define checks a request against the database and returns the record of a
-// new life. What was read of a table before it was made ready may be over then: making ready waits for
+// new incarnation. What was read of a table before it was made ready may be over then: making ready waits for
 // whoever changes the table. So the record is of tables that were the same before and after, and
 // the first shape of a table is checked twice. in is the partition that the shape must be in, or anywhere.
 func (p *server) define(ctx context.Context, req control.CreateRequest, in int) (*registry.Shape, error) {

@@ -29,14 +29,15 @@ func (s *says) into(out *control.Status) {
 }
 
 // saysPostgres asks Postgres, but not more than once in saysEvery. It belongs to tellStatus.
-func (p *server) saysPostgres(ctx context.Context) *says {
+func (p *server) saysPostgres(ctx context.Context, consumers int) *says {
 	if p.said == nil || time.Since(p.said.at) >= saysEvery {
-		p.said = p.askPostgres(ctx)
+		p.said = p.askPostgres(ctx, consumers)
 	}
 	return p.said
 }
 
-func (p *server) askPostgres(ctx context.Context) *says {
+// askPostgres also finds out whether there is room for the connections of as many consumers.
+func (p *server) askPostgres(ctx context.Context, consumers int) *says {
 	out := &says{at: time.Now()}
 	conn, err := p.cfg.Pool.Acquire(ctx)
 	if err != nil {
@@ -56,6 +57,13 @@ func (p *server) askPostgres(ctx context.Context) *says {
 	problems, err := preflight.Problems(ctx, conn.Conn(), p.cfg.Publication, slot)
 	if err != nil {
 		problems = append(problems, err.Error())
+	}
+	var room int
+	switch err := conn.QueryRow(ctx, "SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int").Scan(&room); {
+	case err != nil:
+		problems = append(problems, err.Error())
+	case room < consumers*p.cfg.Connections:
+		problems = append(problems, fmt.Sprintf("%d consumers may open %d connections to Postgres, which has room for %d of anybody's: run fewer, or raise max_connections", consumers, consumers*p.cfg.Connections, room))
 	}
 	out.problems = problems
 	return out

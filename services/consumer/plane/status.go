@@ -81,7 +81,7 @@ func (p *server) status(ctx context.Context) (any, error) {
 	if head.Seq > applied.Seq {
 		out.Unread = head.Seq - applied.Seq
 	}
-	p.saysPostgres(ctx).into(&out)
+	p.saysPostgres(ctx, processes(writers)).into(&out)
 	if err := p.census.await(ctx); err != nil {
 		return nil, err
 	}
@@ -101,6 +101,15 @@ func (p *server) owners(ctx context.Context) (writers, keepers map[int]registry.
 		}
 	}
 	return writers, keepers, nil
+}
+
+// processes counts those that hold partitions.
+func processes(holders map[int]registry.Member) int {
+	names := map[string]bool{}
+	for _, m := range holders {
+		names[m.Name] = true
+	}
+	return len(names)
 }
 
 // down returns the partitions that their holders cannot write.

@@ -32,7 +32,7 @@ type cursor struct {
 	bottom bool          // the first entry to be seen is the log's first
 	marked bool          // base is the offset of a Commit that was handed out
 	unmet  bool          // what stands at pos, from where reading began, was not met in the log yet
-	origin string        // the log's snapshot, which tells its lives apart; empty if not known
+	origin string        // the log's snapshot, which tells its incarnations apart; empty if not known
 	opened bool          // the snapshot's Begin was handed out
 	over   bool          // the end was met
 
@@ -61,7 +61,7 @@ func (t transaction) holds(e *wire.Entry) bool {
 	if t.unit || e.Kind == wire.EntryUnit {
 		return t.unit && e.Kind == wire.EntryUnit
 	}
-	return t.lsn == e.LSN && t.xid == e.XID // a transaction that was put aside has its unit's LSN
+	return t.lsn == e.LSN && t.xid == e.XID // a transaction that was deferred has its unit's LSN
 }
 
 // due reports whether the log holds something to hand out, its end included.
@@ -299,7 +299,7 @@ func (c *cursor) void() error {
 }
 
 // passed is the LSN up to which nothing is missing before the commit marker at
-// an offset. What is put aside, only the last marker of a message tells.
+// an offset. What is deferred, only the last marker of a message tells.
 func (c *cursor) passed(at change.Offset) change.LSN {
 	if c.tail.Committed != at {
 		return 0

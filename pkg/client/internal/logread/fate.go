@@ -21,7 +21,7 @@ const (
 	FateDoubt                 // it passes soon, as on a server that is just starting, or never
 	FatePermanent             // trying again does not mend it
 	FateBroken                // the log contradicts itself
-	FateRefetch               // this life of the shape is over
+	FateRefetch               // this incarnation of the shape is over
 	FateDecided               // a verdict of the reader's own, to be handed on as it is
 )
 
