@@ -2,6 +2,8 @@ package group
 
 import (
 	"context"
+	"maps"
+	"slices"
 
 	"github.com/shapebus/shapebus/services/consumer/follow"
 )
@@ -57,11 +59,23 @@ func (s *Groups) split(ctx context.Context, g *group) {
 		return // the partition has come back
 	}
 	for _, members := range parted {
-		for _, f := range members {
-			g.drop(f.ID)
-		}
-		s.startGroup(ctx, s.newGroup(members, g.at, g.aside))
+		s.move(ctx, g, members)
 	}
+}
+
+// startOver puts the members that are left of a group in a new one. The sets of those that are gone are not theirs, and of
+// these nobody here may be told any more: their inner shapes may have gone with them to another process. Runs on the main
+// loop, while the group's goroutine waits for it.
+func (s *Groups) startOver(ctx context.Context, g *group) {
+	s.move(ctx, g, slices.Collect(maps.Values(g.members)))
+}
+
+// move puts members of a group in a new one that stands where it stands.
+func (s *Groups) move(ctx context.Context, g *group, members []*follow.Follower) {
+	for _, f := range members {
+		g.drop(f.ID)
+	}
+	s.startGroup(ctx, s.newGroup(members, g.at, g.aside))
 }
 
 // hasLost reports whether some member's partition has been lost. Called by the

@@ -57,16 +57,21 @@ func (g *group) endSome(ctx context.Context) (left bool, err error) {
 				return err
 			}
 		}
+		lost := false
 		for id, f := range g.members {
 			if f.Writer.Over() {
 				g.drop(id)
+				lost = true
 			}
 		}
 		g.mu.Lock()
 		mixed := g.mixed
 		g.mu.Unlock()
-		if mixed {
+		switch {
+		case mixed:
 			g.s.split(ctx, g)
+		case lost && len(g.members) > 0:
+			g.s.startOver(ctx, g)
 		}
 		g.mu.Lock()
 		left = len(g.members) > 0
