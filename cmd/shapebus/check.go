@@ -86,6 +86,6 @@ func (c *checkCmd) nats(ctx context.Context, log *slog.Logger, source topology.S
 		return r
 	}
 	defer nc.Close()
-	r.Findings = checkNATS(ctx, nc, source, c.Partitions)
+	r.Findings = checkNATS(ctx, nc, source, c.Partitions, c.NATS.InboxPrefix)
 	return r
 }

@@ -29,6 +29,11 @@ type consumerTuning struct {
 	EndedRetention   time.Duration `default:"24h" help:"How long the last word of an ended shape is kept for its readers (default ${default})."`
 	InnerGrace       time.Duration `default:"30s" help:"How long the shape that a subquery selects from stays when nobody asked for it and nothing depends on it any more (default ${default})."`
 	TableGrace       time.Duration `default:"1h" help:"How long a table on which no shape is any more stays prepared, before its replica identity is put back and it leaves the publication; 0 is for ever (default ${default})."`
+	MaxShapes        int           `default:"200000" help:"Shapes that the source may have; 0 is no limit (default ${default})."`
+	MaxClauseBytes   byteSize      `default:"1GiB" help:"Size that the clauses and parameters of all shapes may have together; 0 is no limit (default ${default})."`
+	MaxShapeRows     int64         `default:"100000000" help:"Rows that a shape may have; beyond it ends; 0 is no limit (default ${default})."`
+	AllowTables      []string      `placeholder:"PATTERN,…" help:"Tables that shapes may be asked for, in subqueries too: schema.table, with * for any characters. Default: all that the role may read."`
+	PrepareTables    bool          `default:"true" help:"Let the first shape of a table put it into the publication and give it REPLICA IDENTITY FULL; else its owner has to (default ${default})."`
 	LockTimeout      time.Duration `default:"5s" help:"How long taking a table into the publication waits for its lock, holding up writers behind it for half a second at a time (default ${default})."`
 }
 
@@ -41,6 +46,7 @@ func (t consumerTuning) config(replicas int) consumer.Config {
 		ShapeLogs:  topology.ShapeLogConfig{Replicas: replicas, MaxBytes: int64(t.ShapeLogMaxBytes)},
 		Partitions: t.Partitions, Snapshots: t.Snapshots, Checkpoint: t.Checkpoint,
 		CatalogInterval: t.CatalogInterval, Retention: t.EndedRetention, LockTimeout: t.LockTimeout, InnerGrace: t.InnerGrace, TableGrace: grace,
+		MaxShapes: t.MaxShapes, MaxClauseBytes: int64(t.MaxClauseBytes), MaxShapeRows: t.MaxShapeRows, AllowTables: t.AllowTables, LeaveTables: !t.PrepareTables,
 		Version: versionText(),
 	}
 }

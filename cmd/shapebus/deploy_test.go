@@ -172,7 +172,6 @@ func TestComposeRunsRealCommands(t *testing.T) {
 
 func natsOptions(t *testing.T, c composeFile) *server.Options {
 	t.Helper()
-	t.Setenv("NATS_PASSWORD", "secret")
 	opts := &server.Options{}
 	if err := opts.ProcessConfigString(interpolate(c.Configs["nats"].Content)); err != nil {
 		t.Fatal(err)
@@ -188,8 +187,15 @@ func TestComposeServers(t *testing.T) {
 		if !opts.JetStream || !slices.Contains(s.Volumes, "nats-data:"+opts.StoreDir) {
 			t.Errorf("JetStream %v in %s, volumes %v", opts.JetStream, opts.StoreDir, s.Volumes)
 		}
-		if opts.Username != ours["SHAPEBUS_NATS_USER"] || opts.Password != "secret" || s.Environment["NATS_PASSWORD"] != ours["SHAPEBUS_NATS_PASSWORD"] {
-			t.Errorf("user %s with %s does not match ours", opts.Username, s.Environment["NATS_PASSWORD"])
+		if opts.Username != ours["SHAPEBUS_NATS_USER"] || opts.Password != interpolate(ours["SHAPEBUS_NATS_PASSWORD"]) {
+			t.Errorf("user %s with %s does not match ours", opts.Username, opts.Password)
+		}
+		for _, password := range []string{"12345678", "5k", "1e9", "true", `a"b`, `a\b`, "$a", "{", "# a"} {
+			opts := &server.Options{}
+			conf := strings.ReplaceAll(interpolate(c.Configs["nats"].Content), "value-of-NATS_PASSWORD", password)
+			if err := opts.ProcessConfigString(conf); err != nil || opts.Password != password {
+				t.Errorf("the password %s is read as %q, %v", password, opts.Password, err)
+			}
 		}
 		if len(s.Configs) != 1 || !slices.Contains(s.Command, s.Configs[0].Target) || s.Configs[0].Source != "nats" {
 			t.Errorf("command %v does not read config %v", s.Command, s.Configs)
@@ -208,6 +214,23 @@ func TestComposeServers(t *testing.T) {
 		}
 		if major := imageVersion(t, s.Image, `^postgres:(\d+)`); major < preflight.MinMajor || major > 17 { // 18 moved the data directory
 			t.Errorf("image %s", s.Image)
+		}
+	})
+	t.Run("our role is no superuser, and can do its work", func(t *testing.T) {
+		url, err := pg.ParseConfig(c.Services["consumer"].Environment["SHAPEBUS_DATABASE_URL"], "test")
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := c.Services["postgres"]
+		if len(s.Configs) != 1 || s.Configs[0].Source != "roles" || !strings.HasPrefix(s.Configs[0].Target, "/docker-entrypoint-initdb.d/") {
+			t.Errorf("configs %v", s.Configs)
+		}
+		script := interpolate(c.Configs["roles"].Content)
+		if !strings.Contains(script, "CREATE ROLE "+url.User+" LOGIN REPLICATION PASSWORD :'password'") || strings.Contains(script, "SUPERUSER") {
+			t.Errorf("user %s is not made by\n%s", url.User, script)
+		}
+		if url.Database != s.Environment["POSTGRES_DB"] || s.Environment["SHAPEBUS_PASSWORD"] != c.Services["consumer"].Environment["PGPASSWORD"] {
+			t.Errorf("database %s, environment %v", url.Database, s.Environment)
 		}
 	})
 	t.Run("volumes are declared", func(t *testing.T) {

@@ -17,7 +17,7 @@ import (
 const comfortablePayload = 256 << 10
 
 // checkNATS finds out whether the server is ready for a source of that many partitions. It changes nothing.
-func checkNATS(ctx context.Context, nc *nats.Conn, source topology.Source, partitions int) []preflight.Finding {
+func checkNATS(ctx context.Context, nc *nats.Conn, source topology.Source, partitions int, inbox string) []preflight.Finding {
 	list := []preflight.Finding{checkServer(nc), checkPayload(nc.MaxPayload())}
 	js, err := jetstream.New(nc)
 	if err != nil {
@@ -30,7 +30,7 @@ func checkNATS(ctx context.Context, nc *nats.Conn, source topology.Source, parti
 		list = append(list, okay("jetstream", "enabled, %s of files stored in this account", term.Size(int64(account.Store))))
 		list = append(list, checkLimits(account.Limits, account.Streams, streamsToCome(ctx, js, source, partitions))...)
 	}
-	list = append(list, checkPermissions(ctx, nc, source)...)
+	list = append(list, checkPermissions(ctx, nc, source, inbox)...)
 	return append(list, okay("sync_interval", "not visible from here. A server with default settings writes to disk every 2 minutes after acknowledging; "+
 		"--sync-interval must be at least the server's sync_interval (see OPERATIONS.md)"))
 }

@@ -35,7 +35,7 @@ type grants struct {
 const permissionTimeout = 2 * time.Second
 
 // checkPermissions compares the subjects that this user may use with those that the services and clients of a source need.
-func checkPermissions(ctx context.Context, nc *nats.Conn, source topology.Source) []preflight.Finding {
+func checkPermissions(ctx context.Context, nc *nats.Conn, source topology.Source, inbox string) []preflight.Finding {
 	const name = "permissions"
 	ctx, cancel := context.WithTimeout(ctx, permissionTimeout)
 	defer cancel()
@@ -45,26 +45,40 @@ func checkPermissions(ctx context.Context, nc *nats.Conn, source topology.Source
 		err = json.Unmarshal(m.Data, &info)
 	}
 	if err != nil {
-		return []preflight.Finding{warning(name, "allow this user to publish on $SYS.REQ.USER.INFO and to subscribe to _INBOX.>", "cannot be read: %v", err)}
+		return []preflight.Finding{warning(name, fmt.Sprintf("allow this user to publish on $SYS.REQ.USER.INFO and to subscribe to %s.>", inbox), "cannot be read: %v", err)}
 	}
 	if info.Data.Permissions == nil {
 		return []preflight.Finding{okay(name, "every subject")}
 	}
-	publish, subscribe := neededSubjects(source)
+	publish, subscribe := neededSubjects(source, inbox)
 	return []preflight.Finding{
 		checkGrants("publish", info.Data.Permissions.Publish, publish),
 		checkGrants("subscribe", info.Data.Permissions.Subscribe, subscribe),
+		checkInbox(info.Data.Permissions.Subscribe),
 	}
 }
 
-// neededSubjects lists what the services publish and subscribe to.
-func neededSubjects(source topology.Source) (publish, subscribe []string) {
+// checkInbox warns of a user who reads the answers to all others.
+func checkInbox(g grants) preflight.Finding {
+	const name = "permissions: inbox"
+	if checkGrants("subscribe", g, []string{allInboxes}).OK {
+		return warning(name, "allow it to subscribe to a prefix of its own only, such as _INBOX.shapebus.>, and start with --nats-inbox-prefix _INBOX.shapebus",
+			"this user may read the answers to all users of the account (%s)", allInboxes)
+	}
+	return okay(name, "this user cannot read the answers to others")
+}
+
+// allInboxes matches where the answers to all users come that have no prefix outside of it.
+const allInboxes = "_INBOX.>"
+
+// neededSubjects lists what the services publish and subscribe to. inbox is where the answers to them come.
+func neededSubjects(source topology.Source, inbox string) (publish, subscribe []string) {
 	publish = []string{
 		"sb." + string(source) + ".>", source.ControlPlane() + ".>", "$JS.API.>",
 		"$KV." + source.ShapeBucket() + ".>", "$KV." + source.RelationBucket() + ".>", "$KV." + source.LeaseBucket() + ".>", "$KV." + source.MemberBucket() + ".>",
-		"$JS.ACK.>", "_INBOX.>",
+		"$JS.ACK.>", allInboxes,
 	}
-	return publish, []string{"sb." + string(source) + ".>", source.ControlPlane() + ".>", "$SRV.>", "_INBOX.>"}
+	return publish, []string{"sb." + string(source) + ".>", source.ControlPlane() + ".>", "$SRV.>", inbox + ".>"}
 }
 
 func checkGrants(verb string, g grants, needed []string) preflight.Finding {

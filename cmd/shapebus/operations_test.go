@@ -40,7 +40,7 @@ func TestOperationsNamesWhatExists(t *testing.T) {
 	})
 	t.Run("metrics, all of them", func(t *testing.T) {
 		known := []string{"shapebus_build_info"}
-		for _, m := range slices.Concat(ingestMetrics(ingest.Status{}), consumerMetrics(consumer.Status{CostlyLast: []string{"a handle"}}), materializerMetrics(materializer.Status{})) {
+		for _, m := range slices.Concat(ingestMetrics(ingest.Status{}), consumerMetrics(consumer.Status{}), materializerMetrics(materializer.Status{})) {
 			known = append(known, m.Name)
 		}
 		for _, name := range regexp.MustCompile(`shapebus_(ingest|consumer|materializer|build)_[a-z_]+`).FindAllString(doc, -1) {
@@ -75,7 +75,7 @@ func TestOperationsNamesWhatExists(t *testing.T) {
 		}
 	})
 	t.Run("subjects, all of them", func(t *testing.T) {
-		publish, subscribe := neededSubjects("main")
+		publish, subscribe := neededSubjects("main", "_INBOX.<user>")
 		readerPublish, readerSubscribe := readerSubjects("main")
 		for _, subject := range slices.Concat(publish, subscribe, readerPublish, readerSubscribe) {
 			general := strings.ReplaceAll(subject, "main", "<source>")

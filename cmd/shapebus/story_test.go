@@ -244,7 +244,7 @@ func readerSubjects(source topology.Source) (publish, subscribe []string) {
 		stream := source.ShapeStream(p)
 		publish = append(publish, "$JS.API.STREAM.INFO."+stream, "$JS.API.DIRECT.GET."+stream, "$JS.API.DIRECT.GET."+stream+".>")
 	}
-	return publish, []string{"sb." + string(source) + ".live.>", "_INBOX.>"}
+	return publish, []string{"sb." + string(source) + ".live.>", "_INBOX.<user>.>"}
 }
 
 func (s *stage) nats(ts *testscript.TestScript, _ bool, args []string) {
@@ -257,14 +257,22 @@ func (s *stage) nats(ts *testscript.TestScript, _ bool, args []string) {
 	case "narrow":
 		opts.JetStream, opts.StoreDir = true, s.t.TempDir()
 		source := topology.Source(ts.Getenv("SHAPEBUS_SOURCE"))
-		publish, subscribe := neededSubjects(source)
+		publish, subscribe := neededSubjects(source, "_INBOX.service")
 		readerPublish, readerSubscribe := readerSubjects(source)
+		for i := range readerSubscribe {
+			readerSubscribe[i] = strings.ReplaceAll(readerSubscribe[i], "<user>", "reader")
+		}
 		opts.Users = []*server.User{
 			{Username: "service", Password: "right", Permissions: permissions(append(publish, "$SYS.REQ.USER.INFO"), subscribe)},
 			{Username: "reader", Password: "right", Permissions: permissions(readerPublish, readerSubscribe)},
 		}
+	case "tenants": // the example of docs/OPERATIONS.md
+		conf, err := os.ReadFile(filepath.Join("testdata", "tenants.conf"))
+		ts.Check(err)
+		ts.Check(opts.ProcessConfigString(strings.ReplaceAll(string(conf), "main", ts.Getenv("SHAPEBUS_SOURCE"))))
+		opts.Host, opts.Port, opts.NoSigs, opts.NoLog, opts.StoreDir = "127.0.0.1", -1, true, true, s.t.TempDir()
 	default:
-		ts.Fatalf("nats %s: want plain, password or narrow", args[0])
+		ts.Fatalf("nats %s: want plain, password, narrow or tenants", args[0])
 	}
 	srv, err := server.NewServer(opts)
 	ts.Check(err)

@@ -10,6 +10,7 @@ type Error struct {
 	Pos     int    // 1-based position in the clause, in characters; 0 if the error has no place
 	Message string // one sentence, without the position
 	Hint    string // what to do about it; may be empty
+	Denied  bool   // nothing is wrong with the clause, but Postgres does not allow it
 }
 
 // Error returns "where clause, position 12: message (hint)".

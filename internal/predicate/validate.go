@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
 )
@@ -35,7 +36,12 @@ func Validate(ctx context.Context, conn *pgconn.PgConn, table Table, p *Predicat
 	case undefinedColumn:
 		out.Message = "the table has changed: " + refused.Message
 	case noPrivilege:
+		out.Denied = true
 		out.Message = "Postgres denies access: " + refused.Message
+		if strings.Contains(refused.Message, "row-level security") {
+			out.Hint = fmt.Sprintf("the changes in the stream are not filtered by policies, so what is read must not be either; a superuser can run ALTER ROLE %s BYPASSRLS", quoteIdent(conn.ParameterStatus("session_authorization")))
+			break
+		}
 		if len(p.Subqueries()) > 0 {
 			name += " and the tables of its subqueries"
 		}

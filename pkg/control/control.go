@@ -24,6 +24,7 @@ const (
 	CodeForbidden   = "403" // Postgres or NATS does not allow it; the text says what to grant
 	CodeNotFound    = "404" // no such shape
 	CodeConflict    = "409" // the shape is being deleted or cleared away; try again
+	CodeQuota       = "429" // the source has as many shapes, or as large ones, as it may have
 	CodeTooLarge    = "413" // what is asked for does not fit into a NATS message; the text says what to do
 	CodeUnavailable = "503" // Postgres or JetStream cannot be reached; try again
 )

@@ -14,6 +14,7 @@ import (
 	"github.com/shapebus/shapebus/pkg/topology"
 	"github.com/shapebus/shapebus/services/consumer/group"
 	"github.com/shapebus/shapebus/services/consumer/live"
+	"github.com/shapebus/shapebus/services/consumer/plane"
 	"github.com/shapebus/shapebus/services/consumer/tables"
 )
 
@@ -41,6 +42,11 @@ type Config struct {
 	LockTimeout     time.Duration // for taking a table into the publication; default 5 s
 	Nudge           time.Duration // how long the change log may stand still before those who wait for it make Postgres write something; default 3 s
 	InnerGrace      time.Duration // how long an inner shape stays that nobody asked for and nothing depends on; default 30 s
+	MaxShapes       int           // of the source that have not ended; 0 is no limit
+	MaxClauseBytes  int64         // of the clauses and parameters of all of them; 0 is no limit
+	MaxShapeRows    int64         // of one shape, which ends beyond it; 0 is no limit
+	AllowTables     []string      // patterns of the tables that may be asked for (plane.ParseAllowed); none is all
+	LeaveTables     bool          // no table is changed for a shape: its owner prepares it
 	TableGrace      time.Duration // how long a table stays prepared on which no shape is any more; default 1 h, < 0 for ever
 
 	Name string       // of this process, in leases; default host and pid
@@ -80,6 +86,9 @@ func New(cfg Config) (*Consumer, error) {
 	}
 	if cfg.Partitions < 0 || cfg.Partitions > 256 {
 		return nil, fmt.Errorf("consumer: %d partitions; want 1 to 256", cfg.Partitions)
+	}
+	if _, err := plane.ParseAllowed(cfg.AllowTables); err != nil {
+		return nil, fmt.Errorf("consumer: %w", err)
 	}
 	service.Default(&cfg.Publication, cfg.Source.Publication())
 	service.Default(&cfg.Slot, cfg.Source.Slot())

@@ -86,7 +86,12 @@ func (c *Consumer) Run(ctx context.Context) error {
 		}
 		c.stats.Retry(ctx, c.log, "get ready", err, &pause)
 	}
+	allowed, err := plane.ParseAllowed(c.cfg.AllowTables)
+	if err != nil {
+		return err
+	}
 	requests, err := plane.Serve(ctx, plane.Config{
+		Quotas: plane.Quotas{Shapes: c.cfg.MaxShapes, ClauseBytes: c.cfg.MaxClauseBytes}, Allowed: allowed,
 		Source: c.cfg.Source, NATS: c.cfg.NATS, JS: js, Pool: c.pg.Pool, Shapes: c.shapes, Tables: c.tables, Publication: c.cfg.Publication,
 		Slot: c.cfg.Slot, Connections: plane.MaxAsking + 4 + group.MaxUnits + group.MaxFirstUnits + c.cfg.Snapshots + others, Partitions: c.cfg.Partitions, Version: c.cfg.Version, Log: c.log,
 	})
@@ -158,7 +163,7 @@ func (c *Consumer) prepare(ctx context.Context, js jetstream.JetStream) error {
 		return err
 	}
 	c.tables = tables.NewPreparer(tables.Config{
-		Pool: c.pg.Pool, Records: prepared, Publication: c.cfg.Publication, LockTimeout: c.cfg.LockTimeout, Grace: c.cfg.TableGrace,
+		Pool: c.pg.Pool, Records: prepared, Publication: c.cfg.Publication, LockTimeout: c.cfg.LockTimeout, Grace: c.cfg.TableGrace, Leave: c.cfg.LeaveTables,
 		LookEvery: c.cfg.CatalogInterval, Harm: &c.harm, Log: c.log, Failpoint: c.cfg.Failpoint,
 	})
 	_, err = shapes.EnsureSource(ctx, registry.Source{Partitions: c.cfg.Partitions, Publication: c.cfg.Publication, Slot: c.cfg.Slot})
@@ -211,7 +216,7 @@ func (c *Consumer) session(ctx context.Context, js jetstream.JetStream, held map
 	}
 	l := live.NewLoop(&live.Config{
 		Name: c.cfg.Name, Source: src, NATS: c.cfg.NATS, Checkpoint: c.cfg.Checkpoint, PendingBytes: c.cfg.PendingBytes, RecentBytes: c.cfg.RecentBytes,
-		Nudge: c.cfg.Nudge, Snapshots: c.cfg.Snapshots, Failpoint: c.cfg.Failpoint,
+		MostRows: c.cfg.MaxShapeRows, Nudge: c.cfg.Nudge, Snapshots: c.cfg.Snapshots, Failpoint: c.cfg.Failpoint,
 	}, &c.stats, c.log)
 	l.JS, l.Changes, l.Shapes, l.Relations, l.Preparer, l.Postgres = js, changelog.NewLog(js, changes), c.shapes, relations, c.tables, c.pg
 	l.Feed = changelog.NewFeed(src, relations)

@@ -212,6 +212,15 @@ func EnsureSQL(publication string, t *pg.TableInfo) string {
 	return strings.Join(append(parts, "COMMIT"), "; ")
 }
 
+// Unprepared says what the owner of a table has to run for shapes, where nobody else is to change it.
+func Unprepared(publication string, t *pg.TableInfo) *pg.NeedsError {
+	return &pg.NeedsError{
+		What:      fmt.Sprintf("table %s is not prepared for shapes, and Shapebus was started so that it changes no table (--prepare-tables=false)", t),
+		As:        fmt.Sprintf("the owner of the table (role %s), who must own the publication too, or a superuser", t.Owner),
+		Statement: EnsureSQL(publication, t),
+	}
+}
+
 func needsOwner(publication string, t *pg.TableInfo, err error) *pg.NeedsError {
 	return &pg.NeedsError{
 		What: fmt.Sprintf("this role may not prepare table %s for shapes (REPLICA IDENTITY FULL, and its place in publication %s)",

@@ -13,6 +13,7 @@ import (
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/topology"
 	"github.com/shapebus/shapebus/services/consumer/changelog"
+	"github.com/shapebus/shapebus/services/consumer/follow"
 	"github.com/shapebus/shapebus/services/consumer/live"
 	"github.com/shapebus/shapebus/services/consumer/shapelog"
 )
@@ -212,7 +213,13 @@ func (b *batch) copyAll(ctx context.Context, members []*Parked, snap *snapshotOf
 // its successor's.
 func (p *Parked) copyRows(ctx context.Context, snap *snapshots.Snapshot, table *pg.TableInfo) (shapelog.Copied, error) {
 	w := p.s.NewSegment(p.rec, p.writer)
-	_, err := snap.CopyRows(ctx, table, p.rec.Definition.Columns, p.f.Pred.SQL(), func(row change.Row) error { return w.Add(ctx, row) })
+	rows := int64(0)
+	_, err := snap.CopyRows(ctx, table, p.rec.Definition.Columns, p.f.Pred.SQL(), func(row change.Row) error {
+		if rows++; p.f.MostRows > 0 && rows > p.f.MostRows {
+			return &live.FinalError{Err: errors.New(follow.TooManyRows(p.f.MostRows))}
+		}
+		return w.Add(ctx, row)
+	})
 	if err == nil {
 		err = w.Send(ctx)
 	}

@@ -78,6 +78,7 @@ func (r *Router) offer(t *Table, s *Follower, f *change.Fragment, op *change.Op,
 	open, before := s.Tail.Open(), s.Gathered()
 	if s.affords(op, size) {
 		s.apply(f, op)
+		s.checkRows()
 	}
 	if s.Ended != "" {
 		r.ended = append(r.ended, s)

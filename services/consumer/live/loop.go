@@ -31,6 +31,7 @@ type Config struct {
 	RecentBytes  int           // change log kept in memory for shapes that join
 	Nudge        time.Duration // how long the change log may stand still before those who wait for it make Postgres write something
 	Snapshots    int           // batches of shapes created at once
+	MostRows     int64         // of a shape, which ends beyond it; 0 is no limit
 	Failpoint    func(failpoint.Point)
 }
 

@@ -13,7 +13,11 @@ func (s *Loop) Follow(rec *registry.Shape, tail wire.Tail) (*follow.Follower, er
 		shared, _ := s.infos.LoadOrStore(rec.Structure+rec.Table.Files(), rec.Table)
 		rec.Table = shared.(*pg.TableInfo) //nolint:forcetypeassert,errcheck // the map holds nothing else
 	}
-	return follow.NewFollower(rec, s.LogOf(rec.Partition, rec.Handle, tail), s.Sets.Note)
+	f, err := follow.NewFollower(rec, s.LogOf(rec.Partition, rec.Handle, tail), s.Sets.Note)
+	if err == nil {
+		f.MostRows = s.Cfg.MostRows
+	}
+	return f, err
 }
 
 // NoteMarkers has the commit markers of a shape noted from now on if others depend

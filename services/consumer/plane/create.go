@@ -59,6 +59,9 @@ func (p *server) register(ctx context.Context, rec *registry.Shape) (out *regist
 			have, err := p.join(ctx, have, rec)
 			return have, false, err
 		}
+		if err := p.cfg.Quotas.check(ctx, p.census, rec); err != nil {
+			return nil, false, err
+		}
 		if err := p.cfg.Shapes.Put(ctx, rec); err == nil {
 			p.cfg.Log.InfoContext(ctx, "shape registered", slog.String("shape", rec.Handle), slog.String("table", rec.Table.String()))
 			return rec, true, nil
@@ -151,6 +154,9 @@ func (p *server) defineOnce(ctx context.Context, req control.CreateRequest, sche
 		return nil, false, err
 	}
 	err = p.connected(ctx, func(conn *pgx.Conn) error {
+		if err := readable(ctx, conn, append([]*pg.TableInfo{table}, inner.tables...)...); err != nil {
+			return err
+		}
 		return predicate.Validate(ctx, conn.PgConn(), predicate.Table{Schema: schema, Name: name}, pred)
 	})
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -34,14 +35,17 @@ type Config struct {
 	Slot        string // for status only
 	Partitions  int
 	Version     string // shown in status
+	Quotas      Quotas
+	Allowed     Allowed // tables that may be asked for, by subqueries too
 	Log         *slog.Logger
 }
 
 // server answers the requests.
 type server struct {
-	cfg     Config
-	working chan struct{} // one token per request being worked on
-	asking  chan struct{} // one token per connection to Postgres in use
+	cfg    Config
+	asking chan struct{} // one token per connection to Postgres in use
+	census *census
+	said   *says // the last time; of the goroutine that tells the status
 
 	lookups askTogether[*pg.TableInfo]
 	ensures askTogether[*pg.TableInfo]
@@ -50,20 +54,20 @@ type server struct {
 // MaxAsking is how many connections to Postgres requests use at once.
 const MaxAsking = 4
 
-// maxRequests is how many requests are worked on at once. They wait for each
-// other's questions more than they work, so they are more than connections to Postgres.
-const maxRequests = 32
+// How many requests of a kind are worked on at once. Those that make shapes wait for each other's questions
+// more than they work, so they are more than connections to Postgres.
+const (
+	makersAtOnce = 32
+	getsAtOnce   = 16
+	listsAtOnce  = 2
+)
 
-// requestTimeout bounds the work on one request.
+// requestTimeout bounds the time from a request's arrival to its answer.
 const requestTimeout = 20 * time.Second
-
-// maxRequest bounds a request's size in bytes: a where clause and its
-// parameters, with room.
-const maxRequest = 256 << 10
 
 // Serve starts the micro service.
 func Serve(ctx context.Context, cfg Config) (micro.Service, error) {
-	p := &server{cfg: cfg, working: make(chan struct{}, maxRequests), asking: make(chan struct{}, MaxAsking)}
+	p := &server{cfg: cfg, asking: make(chan struct{}, MaxAsking), census: newCensus()}
 	svc, err := micro.AddService(cfg.NATS, micro.Config{
 		Name: control.ServiceName, Version: "1.0.0", Description: "Shapes of source " + string(cfg.Source),
 		Metadata: map[string]string{"source": string(cfg.Source), "build": cfg.Version},
@@ -71,22 +75,36 @@ func Serve(ctx context.Context, cfg Config) (micro.Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start the control plane: %w", topology.Explain(err))
 	}
+	var bytes atomic.Int64
+	makers, gets, lists, statuses := newLane(&bytes), newLane(&bytes), newLane(&bytes), newLane(&bytes)
 	group := svc.AddGroup(cfg.Source.ControlPlane())
-	for name, h := range map[string]func(context.Context, []byte) (any, error){
-		control.EndpointCreate: handler(checkCreate, p.create),
-		control.EndpointGet:    handler(checkShape, p.get),
-		control.EndpointList:   handler(checkList, p.list),
-		control.EndpointDelete: handler(checkShape, p.remove),
-		control.EndpointStatus: handler(checkNothing, p.status),
+	for name, e := range map[string]struct {
+		lane   *lane
+		handle func(context.Context, []byte) (any, error)
+	}{
+		control.EndpointCreate: {makers, handler(checkCreate, p.create)},
+		control.EndpointDelete: {makers, handler(checkShape, p.remove)},
+		control.EndpointGet:    {gets, handler(checkShape, p.get)},
+		control.EndpointList:   {lists, handler(checkList, p.list)},
+		control.EndpointStatus: {statuses, handler(checkNothing, func(context.Context, struct{}) (any, error) { return nil, nil })},
 	} {
 		err := group.AddEndpoint(endpointName(name), micro.HandlerFunc(func(r micro.Request) {
-			// Requests wait for Postgres; the service's dispatcher must not.
-			go p.answer(ctx, name, r, h)
+			q := &request{Request: r, name: name, handle: e.handle, until: time.Now().Add(requestTimeout)}
+			if err := e.lane.admit(q); err != nil { // requests wait for Postgres; the service's dispatcher must not
+				p.respond(ctx, q, nil, err)
+			}
 		}), micro.WithEndpointSubject(name))
 		if err != nil {
 			return nil, fmt.Errorf("start endpoint %s: %w", name, err)
 		}
 	}
+	for l, n := range map[*lane]int{makers: makersAtOnce, gets: getsAtOnce, lists: listsAtOnce} {
+		for range n {
+			go p.work(ctx, l)
+		}
+	}
+	go p.tellStatus(ctx, statuses)
+	go p.census.keep(ctx, cfg.Shapes, cfg.Log)
 	// Ready means that the server knows of the endpoints.
 	if err := cfg.NATS.FlushTimeout(requestTimeout); err != nil {
 		return nil, fmt.Errorf("start the control plane: %w", err)
@@ -123,21 +141,31 @@ type requestError struct{ code, text string }
 
 func (e *requestError) Error() string { return e.text }
 
-func (p *server) answer(ctx context.Context, name string, r micro.Request, h func(context.Context, []byte) (any, error)) {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+// work answers the requests of a lane, one after the other, until ctx ends.
+func (p *server) work(ctx context.Context, l *lane) {
+	for {
+		r := l.next(ctx)
+		if r == nil {
+			for _, r := range l.rest() {
+				p.respond(ctx, r, nil, stopped)
+			}
+			return
+		}
+		out, err := p.answer(ctx, r)
+		p.respond(ctx, r, out, err)
+	}
+}
+
+func (p *server) answer(ctx context.Context, r *request) (any, error) {
+	if err := r.late(time.Now()); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithDeadline(ctx, r.until)
 	defer cancel()
-	select {
-	case p.working <- struct{}{}:
-		defer func() { <-p.working }()
-	case <-ctx.Done():
-	}
-	var out any
-	var err error
-	if n := len(r.Data()); n > maxRequest {
-		err = &requestError{control.CodeBadRequest, fmt.Sprintf("the request has %d bytes, more than the %d allowed", n, maxRequest)}
-	} else {
-		out, err = h(ctx, r.Data())
-	}
+	return r.handle(ctx, r.Data())
+}
+
+func (p *server) respond(ctx context.Context, r *request, out any, err error) {
 	var data []byte
 	if err == nil {
 		data, err = p.encodeAnswer(out)
@@ -146,13 +174,13 @@ func (p *server) answer(ctx context.Context, name string, r micro.Request, h fun
 		err = r.Respond(data)
 	} else {
 		code, text := describe(err)
-		if code == control.CodeUnavailable {
-			p.cfg.Log.WarnContext(ctx, "request failed", slog.String("endpoint", name), slog.Any("error", err))
+		if _, refused := errors.AsType[*requestError](err); code == control.CodeUnavailable && !refused {
+			p.cfg.Log.WarnContext(ctx, "request failed", slog.String("endpoint", r.name), slog.Any("error", err))
 		}
 		err = r.Error(code, cut(text), nil)
 	}
 	if err != nil && ctx.Err() == nil {
-		p.cfg.Log.WarnContext(ctx, "answer not sent", slog.String("endpoint", name), slog.Any("error", err))
+		p.cfg.Log.WarnContext(ctx, "answer not sent", slog.String("endpoint", r.name), slog.Any("error", err))
 	}
 }
 
@@ -177,6 +205,8 @@ func describe(err error) (code, text string) {
 	switch {
 	case errors.As(err, &re):
 		return re.code, re.text
+	case errors.As(err, &pe) && pe.Denied:
+		return control.CodeForbidden, err.Error()
 	case errors.As(err, &pe), errors.As(err, &notFound), errors.As(err, &unsupported):
 		return control.CodeBadRequest, err.Error()
 	case errors.As(err, &needs):

@@ -2,12 +2,8 @@ package plane
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"slices"
 
-	"github.com/shapebus/shapebus/internal/pg/preflight"
-	"github.com/shapebus/shapebus/internal/pg/slots"
 	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/control"
@@ -15,29 +11,33 @@ import (
 	"github.com/shapebus/shapebus/services/consumer/changelog"
 )
 
-func (p *server) status(ctx context.Context, _ struct{}) (any, error) {
+// tellStatus answers the requests for the status, until ctx ends: all that wait with one answer, which is
+// no older than they are.
+func (p *server) tellStatus(ctx context.Context, l *lane) {
+	for {
+		r := l.next(ctx)
+		if r == nil {
+			return
+		}
+		asking, cancel := context.WithTimeout(ctx, requestTimeout)
+		all := append([]*request{r}, l.rest()...)
+		out, err := p.status(asking)
+		cancel()
+		for _, r := range all {
+			if _, wrong := r.handle(ctx, r.Data()); wrong != nil {
+				p.respond(ctx, r, nil, wrong)
+			} else {
+				p.respond(ctx, r, out, err)
+			}
+		}
+	}
+}
+
+func (p *server) status(ctx context.Context) (any, error) {
 	cfg := &p.cfg
 	out := control.Status{
 		Source: string(cfg.Source), Version: cfg.Version, Partitions: cfg.Partitions,
-		Publication: cfg.Publication, Slot: cfg.Slot, Shapes: map[control.State]int{},
-	}
-	ids, err := p.cfg.Shapes.IDs(ctx)
-	if err != nil {
-		return nil, err
-	}
-	for _, id := range ids {
-		rec, err := p.cfg.Shapes.Get(ctx, id)
-		if errors.Is(err, registry.ErrNotFound) {
-			continue
-		}
-		if errors.Is(err, registry.ErrUnreadable) {
-			out.Unreadable++
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		out.Shapes[rec.State]++
+		Publication: cfg.Publication, Slot: cfg.Slot,
 	}
 	head, err := changelog.Head(ctx, p.cfg.JS, p.cfg.Source)
 	if err != nil {
@@ -81,7 +81,11 @@ func (p *server) status(ctx context.Context, _ struct{}) (any, error) {
 	if head.Seq > applied.Seq {
 		out.Unread = head.Seq - applied.Seq
 	}
-	p.postgres(ctx, &out, processes(writers))
+	p.saysPostgres(ctx, processes(writers)).into(&out)
+	if err := p.census.await(ctx); err != nil {
+		return nil, err
+	}
+	out.Shapes, out.Unreadable = p.census.states()
 	return out, nil
 }
 
@@ -125,35 +129,4 @@ func (p *server) down(ctx context.Context) ([]control.PartitionDown, error) {
 func (p *server) isDown(ctx context.Context, partition int) bool {
 	down, err := p.down(ctx)
 	return err == nil && slices.ContainsFunc(down, func(d control.PartitionDown) bool { return d.Partition == partition })
-}
-
-// postgres adds what Postgres says of the slot and of the tables, and whether it has room for the connections of as many consumers.
-func (p *server) postgres(ctx context.Context, out *control.Status, consumers int) {
-	conn, err := p.cfg.Pool.Acquire(ctx)
-	if err != nil {
-		out.SlotError = err.Error()
-		return
-	}
-	defer conn.Release()
-	slot, err := slots.Lookup(ctx, conn.Conn(), p.cfg.Slot)
-	switch {
-	case err != nil:
-		out.SlotError = err.Error()
-	case !slot.Exists:
-		out.SlotError = fmt.Sprintf("there is no replication slot %s; it comes with the first start of ingest", p.cfg.Slot)
-	default:
-		out.SlotActive, out.SlotConfirmed, out.SlotLagBytes = slot.Active, slot.ConfirmedFlush, slot.RetainedBytes
-	}
-	problems, err := preflight.Problems(ctx, conn.Conn(), p.cfg.Publication, slot)
-	if err != nil {
-		problems = append(problems, err.Error())
-	}
-	var room int
-	switch err := conn.QueryRow(ctx, "SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int").Scan(&room); {
-	case err != nil:
-		problems = append(problems, err.Error())
-	case room < consumers*p.cfg.Connections:
-		problems = append(problems, fmt.Sprintf("%d consumers may open %d connections to Postgres, which has room for %d of anybody's: run fewer, or raise max_connections", consumers, consumers*p.cfg.Connections, room))
-	}
-	out.Problems = problems
 }

@@ -11,6 +11,9 @@ import (
 
 // lookup reads a table's definition, no older than the call.
 func (p *server) lookup(ctx context.Context, schema, name string) (*pg.TableInfo, error) {
+	if err := p.cfg.Allowed.check(schema, name); err != nil {
+		return nil, err
+	}
 	return p.lookups.ask(ctx, fmt.Sprintf("%q.%q", schema, name), func(ctx context.Context) (t *pg.TableInfo, err error) {
 		err = p.connected(ctx, func(conn *pgx.Conn) error {
 			t, err = pg.LookupTable(ctx, conn, schema, name, p.cfg.Publication)

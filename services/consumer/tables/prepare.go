@@ -22,6 +22,7 @@ type Config struct {
 	Publication string
 	LockTimeout time.Duration // for changing a table
 	Grace       time.Duration // how long a table stays prepared on which no shape is any more; < 0 for ever
+	Leave       bool          // tables are not changed: who owns them prepares them
 	LookEvery   time.Duration // the longest time between looks for harm
 	Harm        *Harm
 	Log         *slog.Logger
@@ -56,6 +57,9 @@ func (p *Preparer) Prepare(ctx context.Context, conn *pgx.Conn, table *pg.TableI
 		ready := false
 		if rec == nil || !rec.Leaving && rec.Idle.IsZero() { // else the sweep may be about to change it
 			ready, err = prepare.Ready(ctx, conn, p.cfg.Publication, table, p.cfg.LockTimeout)
+		}
+		if err == nil && !ready && p.cfg.Leave {
+			return nil, prepare.Unprepared(p.cfg.Publication, table)
 		}
 		if err == nil && !ready {
 			err = prepare.Preparing(ctx, conn, table, p.cfg.LockTimeout, func() (err error) {
