@@ -56,10 +56,10 @@ func (c *Chain) covers(lo, hi change.Offset) Answer {
 	return Wait
 }
 
-// on returns the verdicts on a commit.
+// on returns the verdicts on a commit. They are the caller's, who may still go through them when others trim the chain.
 func (c *Chain) on(lsn change.LSN) []*wire.Verdict {
 	i := c.behind(lsn - 1)
-	return c.verdicts[i:max(i, c.behind(lsn))]
+	return slices.Clone(c.verdicts[i:max(i, c.behind(lsn))])
 }
 
 // behind is the index of the first verdict behind a commit.

@@ -7,6 +7,9 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/shapebus/shapebus/internal/valueset"
+	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/pkg/wire"
 	"github.com/shapebus/shapebus/services/consumer/valuesets"
 )
 
@@ -70,5 +73,29 @@ func TestWhatIsKnownIsTrue(t *testing.T) {
 	t.Logf("%d of %d questions had an answer before all had arrived", answered, asked)
 	if answered < asked/10 {
 		t.Error("so few answers prove little")
+	}
+}
+
+// TestAnAnswerStaysWhatItWas: who was given verdicts goes through them while others trim the history. Each may take a while, as
+// it may begin a unit.
+func TestAnAnswerStaysWhatItWas(t *testing.T) {
+	at := func(lsn change.LSN) change.Offset { return change.Offset{LSN: lsn, Op: 2} }
+	var h valuesets.History
+	h.Load(&valueset.Set{}, change.Offset{}, valuesets.Chain{})
+	before := change.Offset{}
+	for lsn := change.LSN(1); lsn <= 6; lsn++ {
+		if !h.Add(&wire.Verdict{Offset: at(lsn)}, before) {
+			t.Fatal("a verdict was missing")
+		}
+		before = at(lsn)
+	}
+	verdicts, answer := h.On(4, at(6))
+	if answer != valuesets.Known || len(verdicts) != 1 || verdicts[0].Offset != at(4) {
+		t.Fatalf("on 4: %v, %v", verdicts, answer)
+	}
+	h.Fold(h.View(6, nil), 6)
+	h.Trim(6)
+	if verdicts[0] == nil || verdicts[0].Offset != at(4) {
+		t.Errorf("after the history was trimmed the answer is %v", verdicts[0])
 	}
 }
