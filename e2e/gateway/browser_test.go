@@ -29,12 +29,12 @@ new Shape(stream).subscribe(({ rows }) => {
 })
 </script>`
 
-// browser starts Chromium. Without it the test is skipped.
+// browser starts Chromium.
 func browser(t *testing.T) context.Context {
 	t.Helper()
 	path, err := exec.LookPath("chromium")
 	if err != nil {
-		t.Skip("there is no chromium here; install Debian's package to run pages in it")
+		lack(t, "there is no chromium here; install Debian's package to run pages in it")
 	}
 	opts := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.UserDataDir(t.TempDir()))
 	ctx, cancel := chromedp.NewExecAllocator(t.Context(), opts...)

@@ -2,8 +2,10 @@ package gateway
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -13,53 +15,76 @@ import (
 	"time"
 )
 
-// modules installs the clients once for all tests. It is package state because a test binary is what it belongs to.
-var modules struct {
-	once sync.Once
-	err  error
-	out  []byte
-}
-
-// mustInstall makes it an error that the clients cannot be installed, as without a network.
+// mustInstall makes it an error that the clients cannot be run, for a machine that is meant to run them.
 const mustInstall = "GATEWAY_MUST_INSTALL"
 
-// node returns the directory of the scripts, with their modules installed. Without Node, or without a place to get them from, the
-// test is skipped.
+// lack ends a test for which something is not there: it is skipped, or fails where everything has to be there. why says what to do.
+func lack(tb testing.TB, why string) {
+	tb.Helper()
+	if os.Getenv(mustInstall) != "" {
+		tb.Fatalf("%s (%s is set)", why, mustInstall)
+	}
+	tb.Skipf("%s; with %s=1 that is an error", why, mustInstall)
+}
+
+// scripts installs the clients once for all tests. It is package state because a test binary is what it belongs to.
+var scripts modules
+
+// modules are a directory's npm packages.
+type modules struct {
+	once sync.Once
+	err  error
+}
+
+// node returns the directory of the scripts, with their packages installed.
 func node(tb testing.TB) string {
 	tb.Helper()
 	if testing.Short() {
 		tb.Skip("needs Postgres; not in -short")
 	}
-	for _, name := range []string{"node", "npm"} {
-		if _, err := exec.LookPath(name); err != nil {
-			tb.Skipf("there is no %s here; install Node.js 20 or later to run the clients", name)
-		}
-	}
 	dir, err := filepath.Abs("js")
 	if err != nil {
 		tb.Fatal(err)
 	}
-	modules.once.Do(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
-		defer cancel()
-		lock, err := os.ReadFile(filepath.Join(dir, "package-lock.json"))
-		stamp := filepath.Join(dir, "node_modules", ".installed")
-		if have, failed := os.ReadFile(stamp); err == nil && failed == nil && string(have) == string(lock) {
-			return
-		}
-		cmd := exec.CommandContext(ctx, "npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts", "--prefer-offline")
-		cmd.Dir = dir
-		if modules.out, modules.err = cmd.CombinedOutput(); modules.err == nil {
-			modules.err = os.WriteFile(stamp, lock, 0o600)
-		}
-	})
-	if modules.err != nil && os.Getenv(mustInstall) == "" {
-		tb.Skipf("the clients cannot be installed; with %s=1 that is an error: %v\n%s", mustInstall, modules.err, modules.out)
-	}
-	if modules.err != nil {
-		tb.Fatalf("install the clients: %v\n%s", modules.err, modules.out)
-	}
+	scripts.need(tb, dir)
 	return dir
+}
+
+// need sees to it that the packages are there.
+func (m *modules) need(tb testing.TB, dir string) {
+	tb.Helper()
+	for _, name := range []string{"node", "npm"} {
+		if _, err := exec.LookPath(name); err != nil {
+			lack(tb, "there is no "+name+" here; install Node.js 20 or later to run the clients")
+		}
+	}
+	m.once.Do(func() { m.err = install(dir) })
+	if m.err != nil {
+		lack(tb, "the clients cannot be installed, is there a network? "+m.err.Error())
+	}
+}
+
+// installWithin bounds the installation.
+const installWithin = 5 * time.Minute
+
+// install installs what the lock file says, unless that is done.
+func install(dir string) error {
+	lock, err := os.ReadFile(filepath.Join(dir, "package-lock.json"))
+	if err != nil {
+		return err
+	}
+	stamp := filepath.Join(dir, "node_modules", ".installed")
+	if have, err := os.ReadFile(stamp); err == nil && bytes.Equal(have, lock) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), installWithin)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts", "--prefer-offline", "--fetch-retries=1", "--fetch-timeout=30000")
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("npm ci: %w\n%s", err, out)
+	}
+	return os.WriteFile(stamp, lock, 0o600)
 }
 
 // follower is a Node process that follows shapes.

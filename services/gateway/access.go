@@ -6,6 +6,7 @@ import (
 	"crypto/subtle"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"os"
 	"slices"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/MicahParks/keyfunc/v3"
 	"github.com/golang-jwt/jwt/v5"
+	"golang.org/x/time/rate"
 
 	"github.com/shapebus/shapebus/services/gateway/protocol"
 )
@@ -27,7 +29,7 @@ type Access struct {
 
 	// A JSON web token must come with each request if one of these is set, as a bearer in the header Authorization. Only one of
 	// them may be.
-	TokenSecret  []byte // shared, for HS256
+	TokenSecret  []byte // shared, for HS256; nil for none
 	TokenKeys    string // file that holds keys as a JWKS
 	TokenKeysURL string // where to get such, again and again
 
@@ -65,10 +67,13 @@ func newGate(a Access) (*gate, error) {
 		g.tables = append(g.tables, qualified(schema, name))
 	}
 	set := 0
-	for _, on := range []bool{len(a.TokenSecret) > 0, a.TokenKeys != "", a.TokenKeysURL != ""} {
+	for _, on := range []bool{a.TokenSecret != nil, a.TokenKeys != "", a.TokenKeysURL != ""} {
 		if on {
 			set++
 		}
+	}
+	if set == 0 && (a.TokenAudience != "" || a.TokenIssuer != "") {
+		return nil, errors.New("an audience or issuer of tokens is given and no keys: nothing would be checked")
 	}
 	if set == 0 {
 		return g, nil
@@ -78,9 +83,9 @@ func newGate(a Access) (*gate, error) {
 	}
 	algorithms := keyAlgorithms
 	switch {
-	case len(a.TokenSecret) > 0 && len(a.TokenSecret) < 32:
+	case a.TokenSecret != nil && len(a.TokenSecret) < 32:
 		return nil, errors.New("the shared secret of tokens has less than 32 bytes, which can be guessed")
-	case len(a.TokenSecret) > 0:
+	case a.TokenSecret != nil:
 		algorithms = secretAlgorithms
 		g.key = func(*jwt.Token) (any, error) { return a.TokenSecret, nil }
 	case a.TokenKeys != "":
@@ -91,6 +96,9 @@ func newGate(a Access) (*gate, error) {
 		keys, err := keyfunc.NewJWKSetJSON(text)
 		if err != nil {
 			return nil, fmt.Errorf("keys of tokens in %s: %w", a.TokenKeys, err)
+		}
+		if all, err := keys.Storage().KeyReadAll(context.Background()); err != nil || len(all) == 0 {
+			return nil, fmt.Errorf("keys of tokens in %s: there are none", a.TokenKeys)
 		}
 		g.key = keys.Keyfunc
 	}
@@ -105,12 +113,28 @@ func newGate(a Access) (*gate, error) {
 	return g, nil
 }
 
+// Of keys that are fetched: how long that may take, how often it is done, and how often at most for tokens of keys that are
+// not known. Anybody can send such tokens, so they wait for nothing and bring about few requests.
+const (
+	keysWithin     = 10 * time.Second
+	keysEvery      = 10 * time.Minute
+	unknownKeyAt   = 10 * time.Second
+	unknownKeyWait = time.Millisecond
+)
+
 // start fetches keys that are elsewhere, and keeps them fresh until ctx ends. That they cannot be had now is no error.
-func (g *gate) start(ctx context.Context) error {
+func (g *gate) start(ctx context.Context, log *slog.Logger) error {
 	if g.access.TokenKeysURL == "" {
 		return nil
 	}
-	keys, err := keyfunc.NewDefaultCtx(ctx, []string{g.access.TokenKeysURL})
+	keys, err := keyfunc.NewDefaultOverrideCtx(ctx, []string{g.access.TokenKeysURL}, keyfunc.Override{
+		HTTPTimeout: keysWithin, RefreshInterval: keysEvery, RateLimitWaitMax: unknownKeyWait, RefreshUnknownKID: rate.NewLimiter(rate.Every(unknownKeyAt), 1),
+		RefreshErrorHandlerFunc: func(string) func(context.Context, error) {
+			return func(ctx context.Context, err error) {
+				log.WarnContext(ctx, "cannot fetch the keys of tokens", slog.String("url", g.access.TokenKeysURL), slog.Any("error", err))
+			}
+		},
+	})
 	if err != nil {
 		return fmt.Errorf("keys of tokens: %w", err)
 	}

@@ -102,7 +102,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 		}
 	}
 	defer g.subset.close()
-	if err := errors.Join(g.access.start(ctx), g.subset.start(ctx)); err != nil {
+	if err := errors.Join(g.access.start(ctx, g.cfg.Log), g.subset.start(ctx)); err != nil {
 		return errors.Join(fmt.Errorf("gateway: %w", err), listener.Close())
 	}
 	keeping, done := context.WithCancel(context.WithoutCancel(ctx))
