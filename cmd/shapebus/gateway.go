@@ -28,6 +28,7 @@ type gatewayCmd struct {
 type gatewayTuning struct {
 	ChunkBytes byteSize      `default:"10MiB" help:"Size at which an answer is cut; the same for all gateways of a source (default ${default})."`
 	CacheBytes byteSize      `default:"64MiB" help:"Memory for large answers that are asked for again (default ${default})."`
+	SendBytes  byteSize      `default:"256MiB" help:"Memory for large answers that clients are being sent; more are asked to come later (default ${default})."`
 	LongPoll   time.Duration `default:"20s" help:"How long a live request waits for something new (default ${default})."`
 	MaxAge     time.Duration `default:"1m" help:"How long caches may keep an answer without asking (default ${default})."`
 	MaxShapes  int           `default:"10000" help:"Shapes that are followed at once (default ${default})."`
@@ -60,7 +61,7 @@ func (f accessFlags) access() (gateway.Access, error) {
 
 func (t gatewayTuning) config() gateway.Config {
 	return gateway.Config{
-		ChunkBytes: int(t.ChunkBytes), CacheBytes: int(t.CacheBytes), LongPoll: t.LongPoll, MaxAge: t.MaxAge, MaxShapes: t.MaxShapes,
+		ChunkBytes: int(t.ChunkBytes), CacheBytes: int(t.CacheBytes), SendBytes: int(t.SendBytes), LongPoll: t.LongPoll, MaxAge: t.MaxAge, MaxShapes: t.MaxShapes,
 		PerAddress: t.PerAddress, Deletions: t.Deletions, Version: versionText(),
 	}
 }

@@ -193,3 +193,53 @@ func TestRequestsThatNobodyShouldSend(t *testing.T) {
 		t.Errorf("a clause that is none: %s", r2.body)
 	}
 }
+
+// TestClientsThatTakeNothingHoldLittle has clients ask for another large answer each, and read none of them. Others are asked to come later, until
+// those are dropped.
+func TestClientsThatTakeNothingHoldLittle(t *testing.T) {
+	s := stack.Start(t, items)
+	s.Exec("INSERT INTO items SELECT i, 'ann', repeat('x', 10000) FROM generate_series(100, 2500) i")
+	s.Gateway.ChunkBytes, s.Gateway.SendBytes, s.Gateway.WriteWithin = 8<<20, 30<<20, 15*time.Second
+	base, _ := s.StartGateway()
+	q := values("table", "items", "offset", "-1")
+	first := await(t, base, q)
+	q.Set("handle", first.header.Get("Electric-Handle"))
+	var conns []net.Conn
+	for i := range 6 { // three chunks of this shape, and of another
+		q.Set("offset", []string{"-1", "0_0", "0_1"}[i%3])
+		if q.Del("where"); i >= 3 {
+			q.Set("where", "id > 0")
+			q.Set("handle", await(t, base, values("table", "items", "offset", "now", "where", "id > 0")).header.Get("Electric-Handle"))
+		}
+		conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", strings.TrimPrefix(base, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if err := conn.(*net.TCPConn).SetReadBuffer(4 << 10); err != nil { //nolint:errcheck // it is what tcp gives
+			t.Fatal(err)
+		}
+		if _, err := fmt.Fprintf(conn, "GET /v1/shape?%s HTTP/1.1\r\nHost: x\r\n\r\n", q.Encode()); err != nil {
+			t.Fatal(err)
+		}
+		conns = append(conns, conn)
+	}
+	refused := 0
+	for _, conn := range conns {
+		if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+			t.Fatal(err)
+		}
+		line, err := bufio.NewReaderSize(conn, 16).ReadString('\n')
+		if err == nil && strings.Contains(line, " 503 ") {
+			refused++
+		}
+	}
+	if refused == 0 || refused == len(conns) {
+		t.Errorf("%d of %d clients were asked to come later", refused, len(conns))
+	}
+	for _, q := range []url.Values{values("table", "items", "offset", "-1"), values("table", "items", "offset", "-1", "where", "id > 0")} {
+		if r := await(t, base, q); r.status != http.StatusOK || len(r.body) < 8<<20 {
+			t.Errorf("a good client gets %d bytes, status %d", len(r.body), r.status)
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -97,7 +98,8 @@ func newGate(a Access) (*gate, error) {
 		if err != nil {
 			return nil, fmt.Errorf("keys of tokens in %s: %w", a.TokenKeys, err)
 		}
-		if all, err := keys.Storage().KeyReadAll(context.Background()); err != nil || len(all) == 0 {
+		var set struct{ Keys []json.RawMessage }
+		if err := json.Unmarshal(text, &set); err != nil || len(set.Keys) == 0 {
 			return nil, fmt.Errorf("keys of tokens in %s: there are none", a.TokenKeys)
 		}
 		g.key = keys.Keyfunc
@@ -228,7 +230,7 @@ func (p *principal) bind(d *protocol.Definition) error {
 			return nil
 		}
 		if err := d.Narrow(g.Where, g.Params); err != nil {
-			return protocol.Invalid("where", err.Error())
+			return protocol.Invalid("where", clauseText(err))
 		}
 		return nil
 	}
@@ -243,7 +245,7 @@ func (p *principal) bindInner(d *protocol.Definition) error {
 	}
 	inner, err := d.Inner()
 	if err != nil {
-		return protocol.Invalid("where", err.Error())
+		return protocol.Invalid("where", clauseText(err))
 	}
 	for _, t := range inner {
 		table := qualified(t[0], t[1])

@@ -44,6 +44,7 @@ type Config struct {
 	ChunkBytes  int // of one answer, about; default 10 MiB. All gateways of a source must have the same
 	WindowBytes int // held of the end of each shape's log; default 256 KiB
 	CacheBytes  int // held of larger pieces, of all shapes; default 64 MiB
+	SendBytes   int // held for answers that are being sent to clients, who may be slow; default 256 MiB
 	MaxShapes   int // followed at once; default 10,000
 	MaxInitial  int // requests at once that begin with a shape; default 300
 	MaxExisting int // requests at once that go on with one; default 50,000
@@ -88,6 +89,7 @@ func (c Config) withDefaults() (Config, error) {
 		{"ChunkBytes", &c.ChunkBytes, 10 << 20},
 		{"WindowBytes", &c.WindowBytes, 256 << 10},
 		{"CacheBytes", &c.CacheBytes, 64 << 20},
+		{"SendBytes", &c.SendBytes, 256 << 20},
 		{"MaxShapes", &c.MaxShapes, 10_000},
 		{"MaxInitial", &c.MaxInitial, 300},
 		{"MaxExisting", &c.MaxExisting, 50_000},

@@ -57,7 +57,7 @@ func New(cfg Config) (*Gateway, error) {
 	g := &Gateway{cfg: cfg, ready: make(chan struct{}), stop: make(chan struct{}), limits: newLimits(&cfg)}
 	g.keeper, err = shapes.New(shapes.Config{
 		Source: cfg.Source, NATS: cfg.NATS, Log: cfg.Log, ChunkBytes: cfg.ChunkBytes, WindowBytes: cfg.WindowBytes,
-		CacheBytes: cfg.CacheBytes, Buffer: 1 << 20, Idle: cfg.IdleShape, MaxShapes: cfg.MaxShapes,
+		CacheBytes: cfg.CacheBytes, SendBytes: cfg.SendBytes, Buffer: 1 << 20, Idle: cfg.IdleShape, MaxShapes: cfg.MaxShapes,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)

@@ -80,6 +80,9 @@ func (g *Gateway) shape(w http.ResponseWriter, r *http.Request) error {
 		return protocol.Refuse(http.StatusBadRequest, "Invalid request: the query string cannot be read")
 	}
 	values := protocol.Values{Values: query}
+	if g.access.private {
+		w.Header().Add("Vary", "Authorization")
+	}
 	who, err := g.access.admit(r, values)
 	if err != nil {
 		return err

@@ -207,8 +207,9 @@ func (a *answer) sleep(ctx context.Context, d time.Duration) {
 	}
 }
 
-// send answers with a body.
+// send answers with a body, and lets go of it.
 func (a *answer) send(b *shapes.Body) error {
+	defer a.shape.LetGo(b)
 	h := a.w.Header()
 	a.headers(b.Next)
 	empty := b.UpToDate && b.Entries == 0 && (a.req.Offset.Now || a.req.Live)
@@ -222,9 +223,6 @@ func (a *answer) send(b *shapes.Body) error {
 	}
 	h.Set("Etag", `"`+tag+`"`)
 	h.Set("Cache-Control", a.caching(b))
-	if a.g.access.private {
-		h.Add("Vary", "Authorization")
-	}
 	h.Add("Vary", "Accept-Encoding")
 	if matches(a.r.Header.Get("If-None-Match"), tag) {
 		a.w.WriteHeader(http.StatusNotModified)
@@ -234,23 +232,42 @@ func (a *answer) send(b *shapes.Body) error {
 		h.Set("Electric-Schema", a.shape.Schema())
 	}
 	data := b.JSON()
-	if len(data) >= compressLeast {
+	if length(data) >= compressLeast {
 		switch encoding(a.r.Header.Get("Accept-Encoding")) {
 		case "zstd":
 			h.Set("Content-Encoding", "zstd")
-			data = b.Zstd()
+			data = [][]byte{b.Zstd()}
 		case "gzip":
 			h.Set("Content-Encoding", "gzip")
-			data = b.Gzip()
+			data = [][]byte{b.Gzip()}
 		}
 	}
-	h.Set("Content-Type", "application/json; charset=utf-8")
-	h.Set("Content-Length", strconv.Itoa(len(data)))
-	a.w.WriteHeader(http.StatusOK)
-	if a.r.Method != http.MethodHead {
-		a.g.write(a.w, data)
-	}
+	a.write(data)
 	return nil
+}
+
+// write answers with JSON, once all other headers are set.
+func (a *answer) write(parts [][]byte) {
+	h := a.w.Header()
+	h.Set("Content-Type", "application/json; charset=utf-8")
+	h.Set("Content-Length", strconv.Itoa(length(parts)))
+	a.w.WriteHeader(http.StatusOK)
+	if a.r.Method == http.MethodHead {
+		return
+	}
+	for _, part := range parts {
+		if !a.g.write(a.w, part) {
+			return
+		}
+	}
+}
+
+func length(parts [][]byte) int {
+	n := 0
+	for _, part := range parts {
+		n += len(part)
+	}
+	return n
 }
 
 // headers sets what every good answer of a shape has.
@@ -270,21 +287,26 @@ const (
 	whileAsking = 2629746 * time.Second // a month
 )
 
+// whose says which caches may keep an answer: with tokens none that others share.
+func (a *answer) whose() string {
+	if a.g.access.private {
+		return "private"
+	}
+	return "public"
+}
+
 // caching is for how long an answer may be kept, and by whom.
 func (a *answer) caching(b *shapes.Body) string {
-	public := "public"
-	if a.g.access.private {
-		public = "private"
-	}
+	whose := a.whose()
 	switch {
 	case a.req.Offset.Now:
 		return "no-store"
 	case a.req.Live:
-		return public + ", max-age=5, stale-while-revalidate=5"
+		return whose + ", max-age=5, stale-while-revalidate=5"
 	case b.Full:
-		return fmt.Sprintf("%s, max-age=%d, s-maxage=%d, stale-while-revalidate=%d", public, seconds(forBrowsers), seconds(forProxies), seconds(whileAsking))
+		return fmt.Sprintf("%s, max-age=%d, s-maxage=%d, stale-while-revalidate=%d", whose, seconds(forBrowsers), seconds(forProxies), seconds(whileAsking))
 	}
-	return fmt.Sprintf("%s, max-age=%d, stale-while-revalidate=%d", public, seconds(a.g.cfg.MaxAge), seconds(a.g.cfg.StaleAge))
+	return fmt.Sprintf("%s, max-age=%d, stale-while-revalidate=%d", whose, seconds(a.g.cfg.MaxAge), seconds(a.g.cfg.StaleAge))
 }
 
 func seconds(d time.Duration) int64 { return int64(d / time.Second) }

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"regexp"
 	"strconv"
 	"strings"
 
+	"github.com/shapebus/shapebus/internal/predicate"
 	"github.com/shapebus/shapebus/pkg/client"
 	"github.com/shapebus/shapebus/pkg/control"
 	"github.com/shapebus/shapebus/services/gateway/protocol"
@@ -70,6 +72,8 @@ func (g *Gateway) answerTo(err error) *protocol.Error {
 		return protocol.Unavailable("The shape's snapshot is still being taken, please retry", 1)
 	case errors.Is(err, shapes.ErrBusy):
 		return protocol.Overloaded(http.StatusServiceUnavailable, "shape_limit_exceeded", "Too many shapes are in use, please retry", 10)
+	case errors.Is(err, shapes.ErrNoRoom):
+		return protocol.Overloaded(http.StatusServiceUnavailable, "answer_limit_exceeded", "Too many large answers are being sent, please retry", 1+rand.IntN(4))
 	case errors.Is(err, shapes.ErrStalled):
 		return protocol.Unavailable("Timeout waiting for the shape to be readable", 5)
 	case ok:
@@ -109,6 +113,18 @@ func refusal(e *client.RequestError) *protocol.Error {
 		return protocol.Invalid("params", e.Text)
 	}
 	return protocol.Invalid("table", e.Text)
+}
+
+// clauseText is what a client is told of an error in its clause.
+func clauseText(err error) string {
+	e, ok := errors.AsType[*predicate.Error](err)
+	switch {
+	case !ok:
+		return err.Error()
+	case e.Pos > 0:
+		return whereText(strconv.Itoa(e.Pos), e.Message)
+	}
+	return whereText("", e.Message)
 }
 
 // whereText is an error in a clause at a place, which is counted from 1 or not known.

@@ -15,52 +15,54 @@ func (a *answer) stream(ctx context.Context, body *shapes.Body) error {
 	h := a.w.Header()
 	a.headers(a.req.Offset)
 	h.Set("Content-Type", "text/event-stream")
-	public := "public"
-	if a.g.access.private {
-		public = "private"
-	}
-	h.Set("Cache-Control", fmt.Sprintf("%s, max-age=%d", public, seconds(a.g.cfg.Stream-time.Second)))
+	h.Set("Cache-Control", fmt.Sprintf("%s, max-age=%d", a.whose(), seconds(a.g.cfg.Stream-time.Second)))
 	h.Set("Electric-Has-Data", "true")
 	h.Set("X-Accel-Buffering", "no") // a proxy must pass on each event as it comes
 	if a.r.ProtoMajor == 1 {
 		h.Set("Connection", "keep-alive")
 	}
 	a.w.WriteHeader(http.StatusOK)
-	if a.r.Method == http.MethodHead {
-		return nil
-	}
 	a.g.count.streams.Add(1)
 	defer a.g.count.streams.Add(-1)
-	a.follow(ctx, body)
+	control := http.NewResponseController(a.w)
+	if a.r.Method == http.MethodHead || control.Flush() != nil {
+		a.letGo(body)
+		return nil
+	}
+	a.follow(ctx, control, body)
 	return nil
 }
 
-func (a *answer) follow(ctx context.Context, body *shapes.Body) {
-	control := http.NewResponseController(a.w)
-	if control.Flush() != nil {
-		return
+func (a *answer) letGo(body *shapes.Body) {
+	if body != nil {
+		a.shape.LetGo(body)
 	}
+}
+
+// follow sends a body, if there is one, and then what comes behind it.
+func (a *answer) follow(ctx context.Context, control *http.ResponseController, body *shapes.Body) {
 	at := a.req.Offset
 	over := time.NewTimer(a.g.cfg.Stream)
 	defer over.Stop()
 	quiet := time.NewTimer(a.g.cfg.KeepAlive)
 	defer quiet.Stop()
 	for {
+		if body != nil {
+			if at = body.Next; !a.events(control, body) {
+				return
+			}
+			quiet.Reset(a.g.cfg.KeepAlive)
+		}
 		tail, changed, err := a.shape.Tail()
 		if err != nil {
 			return
 		}
-		if body == nil && at.Compare(tail) < 0 {
+		if body = nil; at.Compare(tail) < 0 {
 			if body, err = a.shape.Read(ctx, at); err != nil {
 				return
 			}
 		}
 		if body != nil {
-			if !a.g.write(a.w, body.Events()) || control.Flush() != nil {
-				return
-			}
-			at, body = body.Next, nil
-			quiet.Reset(a.g.cfg.KeepAlive)
 			continue
 		}
 		select {
@@ -78,4 +80,15 @@ func (a *answer) follow(ctx context.Context, body *shapes.Body) {
 			return
 		}
 	}
+}
+
+// events sends a body as events, and lets go of it.
+func (a *answer) events(control *http.ResponseController, body *shapes.Body) bool {
+	defer a.shape.LetGo(body)
+	for part := range body.Events() {
+		if !a.g.write(a.w, part) {
+			return false
+		}
+	}
+	return control.Flush() == nil
 }

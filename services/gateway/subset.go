@@ -8,9 +8,9 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"slices"
-	"strconv"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/shapebus/shapebus/internal/pg"
@@ -93,8 +93,9 @@ func (a *answer) subset(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, subsetWithin)
 	defer cancel()
 	var body []byte
+	var leave func()
 	for attempt := 1; ; attempt++ {
-		body, err = a.g.subset.read(ctx, a.shape, where, order)
+		body, leave, err = a.g.subset.read(ctx, a.shape, where, order)
 		if errors.Is(err, pg.ErrSnapshotStale) && attempt < subsetAttempts {
 			continue
 		}
@@ -103,23 +104,21 @@ func (a *answer) subset(ctx context.Context) error {
 	switch {
 	case errors.Is(err, errSubsetLarge):
 		return protocol.InvalidSubset("limit", "the rows are more than one answer holds; ask for fewer")
+	case errors.Is(err, shapes.ErrNoRoom):
+		return err
 	case err != nil && a.r.Context().Err() == nil:
 		a.g.cfg.Log.WarnContext(ctx, "cannot read a subset", slog.Any("error", err))
 		return protocol.Unavailable("Cannot read the rows just now, please retry", 10)
 	case err != nil:
 		return err
 	}
+	defer leave()
 	h := a.w.Header()
 	a.headers(next)
 	h.Set("Electric-Schema", a.shape.Schema())
 	h.Set("Electric-Snapshot", "true")
-	h.Set("Cache-Control", "no-cache")
-	h.Set("Content-Type", "application/json; charset=utf-8")
-	h.Set("Content-Length", strconv.Itoa(len(body)))
-	a.w.WriteHeader(http.StatusOK)
-	if a.r.Method != http.MethodHead {
-		a.g.write(a.w, body)
-	}
+	h.Set("Cache-Control", a.whose()+", no-cache")
+	a.write([][]byte{body})
 	return nil
 }
 
@@ -133,15 +132,8 @@ func (a *answer) subsetQuery() (where, order string, err error) {
 		columns.Columns = slices.DeleteFunc(columns.Columns, func(c predicate.Column) bool { return !slices.Contains(visible, c.Name) })
 	}
 	p, err := predicate.Compile(sub.Where, sub.Params, columns, nil)
-	if e, ok := errors.AsType[*predicate.Error](err); ok {
-		position := ""
-		if e.Pos > 0 {
-			position = strconv.Itoa(e.Pos)
-		}
-		return "", "", protocol.InvalidSubset("where", whereText(position, e.Message))
-	}
 	if err != nil {
-		return "", "", err
+		return "", "", protocol.InvalidSubset("where", clauseText(err))
 	}
 	where = "(" + table.SQL() + ") AND (" + p.SQL() + ")"
 	if sub.OrderBy != "" {
@@ -164,14 +156,25 @@ func (a *answer) subsetQuery() (where, order string, err error) {
 	return where, order, nil
 }
 
-// read reads the rows in one snapshot, as the body of an answer.
-func (s *subsets) read(ctx context.Context, shape *shapes.Shape, where, order string) ([]byte, error) {
+// read reads the rows in one snapshot, as the body of an answer. It keeps its connection until there is room for the answer, so
+// those who wait for room hold few. leave gives the room back.
+func (s *subsets) read(ctx context.Context, shape *shapes.Shape, where, order string) (body []byte, leave func(), err error) {
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("connect to Postgres: %w", err)
+		return nil, nil, fmt.Errorf("connect to Postgres: %w", err)
 	}
 	defer conn.Release()
-	snap, err := pg.OpenSnapshot(ctx, conn.Conn())
+	if body, err = readSubset(ctx, conn.Conn(), shape, where, order); err != nil {
+		return nil, nil, err
+	}
+	if leave, err = shape.Room(ctx, len(body)); err != nil {
+		return nil, nil, err
+	}
+	return body, leave, nil
+}
+
+func readSubset(ctx context.Context, conn *pgx.Conn, shape *shapes.Shape, where, order string) ([]byte, error) {
+	snap, err := pg.OpenSnapshot(ctx, conn)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,8 @@
 package shapes
 
 import (
+	"io"
+	"iter"
 	"sync"
 
 	"github.com/klauspost/compress/gzip"
@@ -22,10 +24,9 @@ type Body struct {
 	ends     []int  // where each of them ends
 	xids     []change.XID
 
-	whole  once // the JSON array
-	gzip   once
-	zstd   once
-	events once
+	gzip    once
+	zstd    once
+	holders int // answers that are being sent; guarded by the room's mutex
 }
 
 // once is a form of a body that is made when it is first asked for.
@@ -40,20 +41,16 @@ func (o *once) get(f func() []byte) []byte {
 	return o.data
 }
 
-// JSON is the body as an array.
-func (b *Body) JSON() []byte {
-	return b.whole.get(func() []byte {
-		out := make([]byte, 0, len(b.messages)+128)
-		out = append(out, '[')
-		out = append(out, b.messages...)
-		if b.UpToDate {
-			if len(b.messages) > 0 {
-				out = append(out, ',')
-			}
-			out = protocol.UpToDate(out, b.LSN, b.xids)
+// JSON is the body as an array, in parts that follow each other: what is large is not copied.
+func (b *Body) JSON() [][]byte {
+	var end []byte
+	if b.UpToDate {
+		if len(b.messages) > 0 {
+			end = append(end, ',')
 		}
-		return append(out, ']')
-	})
+		end = protocol.UpToDate(end, b.LSN, b.xids)
+	}
+	return [][]byte{{'['}, b.messages, append(end, ']')}
 }
 
 // Gzip is JSON, compressed.
@@ -61,12 +58,7 @@ func (b *Body) Gzip() []byte {
 	return b.gzip.get(func() []byte {
 		var out writer
 		w, err := gzip.NewWriterLevel(&out, gzip.BestSpeed)
-		if err == nil {
-			if _, err = w.Write(b.JSON()); err == nil {
-				err = w.Close()
-			}
-		}
-		if err != nil {
+		if err != nil || b.compress(w) != nil {
 			return nil // a buffer in memory does not fail
 		}
 		return out
@@ -81,8 +73,21 @@ func (b *Body) Zstd() []byte {
 			return nil // the pool holds nothing else
 		}
 		defer encoders.Put(w)
-		return w.EncodeAll(b.JSON(), nil)
+		var out writer
+		if w.Reset(&out); b.compress(w) != nil {
+			return nil
+		}
+		return out
 	})
+}
+
+func (b *Body) compress(w io.WriteCloser) error {
+	for _, part := range b.JSON() {
+		if _, err := w.Write(part); err != nil {
+			return err
+		}
+	}
+	return w.Close()
 }
 
 // encoders are kept because making one costs much memory.
@@ -102,26 +107,38 @@ func (w *writer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Events is the body as server-sent events, one for each message. A client goes on from the LSN in the last one, at index 0. So that is
-// the LSN behind that of the entries; a transaction that has it comes behind that place, see place.
-func (b *Body) Events() []byte {
-	return b.events.get(func() []byte {
-		out := make([]byte, 0, len(b.messages)+len(b.ends)*8+128)
+// eventsAtOnce is the size from which events are handed on.
+const eventsAtOnce = 64 << 10
+
+// Events is the body as server-sent events, one for each message, in parts that are valid until the next one. A client goes on from the
+// LSN in the last one, at index 0. So that is the LSN behind that of the entries; a transaction that has it comes behind that place,
+// see place.
+func (b *Body) Events() iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		out := make([]byte, 0, min(len(b.messages)+len(b.ends)*8+256, eventsAtOnce*2))
 		from := 0
 		for _, end := range b.ends {
 			out = append(out, "data: "...)
 			out = append(out, b.messages[from:end]...)
 			out = append(out, "\n\n"...)
 			from = end + 1 // the comma
+			if len(out) >= eventsAtOnce {
+				if !yield(out) {
+					return
+				}
+				out = out[:0]
+			}
 		}
 		if b.UpToDate {
 			out = append(out, "data: "...)
 			out = protocol.UpToDate(out, b.LSN+1, b.xids)
 			out = append(out, "\n\n"...)
 		}
-		return out
-	})
+		if len(out) > 0 {
+			yield(out)
+		}
+	}
 }
 
-// size is about what the body takes in memory.
-func (b *Body) size() int { return len(b.messages)*5/4*2 + len(b.ends)*8 + 512 }
+// size is about what the body takes in memory, with its compressed forms.
+func (b *Body) size() int { return len(b.messages)*3/2 + len(b.ends)*8 + 512 }

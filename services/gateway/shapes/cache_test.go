@@ -7,8 +7,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-
-	"github.com/shapebus/shapebus/services/gateway/protocol"
 )
 
 func TestACacheStaysWithinItsLimit(t *testing.T) {
@@ -66,19 +64,5 @@ func TestAQuestionIsAnsweredOnceForAllWhoAskTogether(t *testing.T) {
 		if err := <-given; !errors.Is(err, context.Canceled) {
 			t.Errorf("given up with %v", err)
 		}
-	}
-}
-
-func TestFormsOfABody(t *testing.T) {
-	b := &Body{messages: []byte(`{"a":1},{"b":2}`), ends: []int{7, 15}, Entries: 2, UpToDate: true, LSN: 16}
-	if got, want := string(b.JSON()), `[{"a":1},{"b":2},{"headers":{"control":"up-to-date","global_last_seen_lsn":"16"}}]`; got != want {
-		t.Errorf("%s, want %s", got, want)
-	}
-	want := "data: {\"a\":1}\n\ndata: {\"b\":2}\n\ndata: {\"headers\":{\"control\":\"up-to-date\",\"global_last_seen_lsn\":\"17\"}}\n\n"
-	if got := string(b.Events()); got != want {
-		t.Errorf("%s, want %s", got, want)
-	}
-	if empty := (&Body{UpToDate: true, Next: protocol.Offset{}}); string(empty.JSON()) != `[{"headers":{"control":"up-to-date","global_last_seen_lsn":"0"}}]` {
-		t.Errorf("nothing is %s", empty.JSON())
 	}
 }

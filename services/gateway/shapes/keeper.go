@@ -26,6 +26,7 @@ type Config struct {
 	ChunkBytes  int           // a piece is full when it is as large
 	WindowBytes int           // held of the end of each shape's log
 	CacheBytes  int           // held of pieces, of all shapes together
+	SendBytes   int           // held for answers that are being sent, beside that
 	Buffer      int           // read from the log at once
 	Idle        time.Duration // a shape that nobody asks for is followed that long
 	MaxShapes   int           // followed at once
@@ -45,6 +46,7 @@ type Keeper struct {
 	client *client.Client
 	js     jetstream.JetStream
 	cache  *cache
+	room   *room
 	finds  together[*Shape]
 
 	mu       sync.Mutex
@@ -62,7 +64,7 @@ func New(cfg Config) (*Keeper, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Keeper{cfg: cfg, client: c, js: js, cache: newCache(cfg.CacheBytes), byDef: map[string]*Shape{}, byHandle: map[string]*Shape{}}, nil
+	return &Keeper{cfg: cfg, client: c, js: js, cache: newCache(cfg.CacheBytes), room: newRoom(cfg.SendBytes), byDef: map[string]*Shape{}, byHandle: map[string]*Shape{}}, nil
 }
 
 // Client is the client that the keeper reads with.

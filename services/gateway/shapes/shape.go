@@ -117,7 +117,7 @@ func place(o protocol.Offset) change.Offset {
 	return o.Offset
 }
 
-// Read returns what stands behind a place of the log, as much as one answer holds, or nil if that is nothing.
+// Read returns what stands behind a place of the log, as much as one answer holds, or nil if that is nothing. It must be let go of.
 func (s *Shape) Read(ctx context.Context, from protocol.Offset) (*Body, error) {
 	at := place(from)
 	s.mu.Lock()
@@ -131,7 +131,7 @@ func (s *Shape) Read(ctx context.Context, from protocol.Offset) (*Body, error) {
 	}
 	if b, ok := s.bodies[at]; ok {
 		s.mu.Unlock()
-		return b, nil
+		return s.held(b)
 	}
 	if got, ok := s.window.after(at, s.keeper.cfg.ChunkBytes); ok {
 		b := &Body{
@@ -142,21 +142,58 @@ func (s *Shape) Read(ctx context.Context, from protocol.Offset) (*Body, error) {
 			s.bodies[at] = b
 		}
 		s.mu.Unlock()
-		return b, nil
+		return s.held(b)
 	}
 	s.mu.Unlock()
-	key := s.Handle() + " behind " + at.String()
-	if b := s.keeper.cache.get(key); b != nil {
+	return s.large(ctx, s.Handle()+" behind "+at.String(), func(ctx context.Context) (*Body, error) { return s.piece(ctx, at) })
+}
+
+// held holds a body, if there is room.
+func (s *Shape) held(b *Body) (*Body, error) {
+	if !s.keeper.room.hold(b) {
+		return nil, ErrNoRoom
+	}
+	return b, nil
+}
+
+// large returns a body of the cache, or makes it, once for all who ask for it. It is held.
+func (s *Shape) large(ctx context.Context, key string, build func(context.Context) (*Body, error)) (*Body, error) {
+	k := s.keeper
+	if b := k.cache.get(key); b != nil && k.room.hold(b) {
 		return b, nil
 	}
-	return s.pieces.ask(ctx, key, func(ctx context.Context) (*Body, error) {
-		b, err := s.piece(ctx, at)
-		if err == nil && b.Full {
-			s.keeper.cache.put(key, b)
+	if err := k.room.turn(ctx); err != nil {
+		return nil, err
+	}
+	defer k.room.turns.Release(1)
+	b := k.cache.get(key)
+	if b == nil {
+		var err error
+		if b, err = s.pieces.ask(ctx, key, build); err != nil || b == nil {
+			return nil, err
 		}
-		return b, err
-	})
+		if b.Full {
+			k.cache.put(key, b)
+		}
+	}
+	if err := k.room.await(ctx, b); err != nil {
+		return nil, err
+	}
+	return b, nil
 }
+
+// Room makes room for an answer of so many bytes, which leave gives back.
+func (s *Shape) Room(ctx context.Context, n int) (leave func(), err error) {
+	r := s.keeper.room
+	weight := min(int64(n), r.limit)
+	if err := r.acquire(ctx, weight); err != nil {
+		return nil, err
+	}
+	return func() { r.bytes.Release(weight) }, nil
+}
+
+// LetGo says that an answer does not need a body any more.
+func (s *Shape) LetGo(b *Body) { s.keeper.room.letGo(b) }
 
 // maxBodies bounds the answers that are kept for who asks from the same place until the tail moves.
 const maxBodies = 32
@@ -263,20 +300,41 @@ const (
 	answerPause = 120 * time.Millisecond
 )
 
-// Snapshot returns a chunk of the snapshot, or false if it has no such chunk.
+// Snapshot returns a chunk of the snapshot, or false if it has no such chunk. It must be let go of.
 func (s *Shape) Snapshot(ctx context.Context, n int) (*Body, bool, error) {
-	s.snap.Lock()
-	known := s.complete && n >= len(s.starts)
-	s.snap.Unlock()
-	if known {
+	if !s.mayHave(n) {
 		return nil, false, nil
 	}
-	key := s.chunkKey(n)
-	if b := s.keeper.cache.get(key); b != nil {
-		return b, true, nil
-	}
-	b, err := s.pieces.ask(ctx, key, func(ctx context.Context) (*Body, error) { return s.chunk(ctx, n) })
+	b, err := s.large(ctx, s.chunkKey(n), func(ctx context.Context) (*Body, error) { return s.chunk(ctx, n) })
 	return b, b != nil, err
+}
+
+// mayHave is false when it is known that the snapshot has no such chunk.
+func (s *Shape) mayHave(n int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.complete || n < len(s.starts)
+}
+
+// begins returns where a chunk begins, or the last one before it for which that is known, with its number.
+func (s *Shape) begins(n int) (int, chunkStart) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at := min(n, len(s.starts)-1)
+	return at, s.starts[at]
+}
+
+// ends notes where the chunk behind a chunk begins, if there is one.
+func (s *Shape) ends(n int, next chunkStart, more bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case n != len(s.starts)-1:
+	case more:
+		s.starts = append(s.starts, next)
+	default:
+		s.complete = true
+	}
 }
 
 // chunkKey is a chunk of the snapshot in the cache, where pieces of the log are too.
@@ -292,13 +350,13 @@ func (s *Shape) chunk(ctx context.Context, n int) (*Body, error) {
 	s.snap.Lock()
 	defer s.snap.Unlock()
 	for {
-		at := min(n, len(s.starts)-1)
-		if n >= len(s.starts) && s.complete {
+		at, start := s.begins(n)
+		if at < n && !s.mayHave(n) {
 			return nil, nil
 		}
-		if s.reader == nil || s.reader.at != s.starts[at] {
+		if s.reader == nil || s.reader.at != start {
 			s.reader = &segmentReader{
-				js: s.keeper.js, stream: s.stream, at: s.starts[at], fed: s.starts[at].seq,
+				js: s.keeper.js, stream: s.stream, at: start, fed: start.seq,
 				subject: s.keeper.cfg.Source.SegmentSubject(s.shape.Info().Partition, s.Handle(), s.origin.segment),
 			}
 		}
@@ -307,13 +365,7 @@ func (s *Shape) chunk(ctx context.Context, n int) (*Body, error) {
 			s.reader = nil
 			return nil, err
 		}
-		if at == len(s.starts)-1 {
-			if more {
-				s.starts = append(s.starts, next)
-			} else {
-				s.complete = true
-			}
-		}
+		s.ends(at, next, more)
 		if !more {
 			s.reader = nil
 			if len(b.messages) > 0 {
