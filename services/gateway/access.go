@@ -98,7 +98,9 @@ func newGate(a Access) (*gate, error) {
 		if err != nil {
 			return nil, fmt.Errorf("keys of tokens in %s: %w", a.TokenKeys, err)
 		}
-		var set struct{ Keys []json.RawMessage }
+		var set struct {
+			Keys []json.RawMessage `json:"keys"`
+		}
 		if err := json.Unmarshal(text, &set); err != nil || len(set.Keys) == 0 {
 			return nil, fmt.Errorf("keys of tokens in %s: there are none", a.TokenKeys)
 		}
