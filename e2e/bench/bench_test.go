@@ -56,6 +56,11 @@ func TestBenches(t *testing.T) {
 			"idle -plain 20 -subqueries 5 -toggles 10 -period 1s",
 			"idle_consumer_cpu_percent toggle_cpu_ms idle_materializer_cpu_percent idle_consumer_rss",
 		},
+		{
+			"gateway -transactions 20 -polls 5 -clients 20 -changes 2 -rows 30000 -few 15000",
+			"gateway_p50_ms gateway_p99_ms gateway_clients gateway_fanout_p50_ms gateway_fanout_p99_ms gateway_kib_per_client " +
+				"gateway_first_rows_ms gateway_replay_mb_s gateway_replay_jetstream_mb_s gateway_rss_ratio",
+		},
 		{"subquery -part memory -rows 20000 -values 2000 -set 4000", "memory_ratio_outer memory_ratio_inner memory_ratio_both"},
 		{"subquery -part values -held 20000", "bytes_per_value consumer_bytes_per_value"},
 		{

@@ -30,6 +30,7 @@ func (a *answer) stream(ctx context.Context, body *shapes.Body) error {
 		return nil
 	}
 	a.follow(ctx, control, body)
+	_ = control.SetWriteDeadline(time.Now().Add(a.g.cfg.WriteWithin)) // that of the last event may be over, and the end is written yet
 	return nil
 }
 
