@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-suites=(internal/pg services/ingest e2e/flow internal/predicate)
+suites=(internal/pg internal/pg/slots internal/pg/snapshots internal/pg/prepare internal/pg/preflight services/ingest e2e/flow internal/predicate)
 if [ -d e2e/catalog ]; then
 	suites+=(e2e/catalog)
 fi
@@ -41,14 +41,14 @@ for version in "$@"; do
 done
 
 failed=0
-printf '\n%-9s %-16s %6s %6s %7s\n' Postgres suite passed failed skipped
+printf '\n%-9s %-21s %6s %6s %7s\n' Postgres suite passed failed skipped
 for version in "$@"; do
 	for suite in "${suites[@]}"; do
 		note=
 		if [ "$(result "$version" "$suite")" != pass ]; then
 			failed=1 note="  FAILED, see $logs/$version.json"
 		fi
-		printf '%-9s %-16s %6d %6d %7d%s\n' "$version" "$suite" "$(count "$version" "$suite" pass)" \
+		printf '%-9s %-21s %6d %6d %7d%s\n' "$version" "$suite" "$(count "$version" "$suite" pass)" \
 			"$(count "$version" "$suite" fail)" "$(count "$version" "$suite" skip)" "$note"
 	done
 done

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 
 	"github.com/shapebus/shapebus/internal/pg"
+	"github.com/shapebus/shapebus/internal/pg/preflight"
 	"github.com/shapebus/shapebus/internal/term"
 	"github.com/shapebus/shapebus/pkg/topology"
 )
@@ -51,23 +52,23 @@ func (c *checkCmd) database(ctx context.Context, url string, source topology.Sou
 	r = report{Title: "Postgres", Address: pg.Redact(url)}
 	cfg, err := pg.ParseConfig(url, "check")
 	if err != nil {
-		r.Findings = []pg.Finding{failure("connection", "", "%v", err)}
+		r.Findings = []preflight.Finding{failure("connection", "", "%v", err)}
 		return r
 	}
 	r.Address = fmt.Sprintf("%s:%d/%s as %s", cfg.Host, cfg.Port, cfg.Database, cfg.User)
 	conn, err := pg.Connect(ctx, cfg)
 	if err != nil {
-		r.Findings = []pg.Finding{connectFinding(err)}
+		r.Findings = []preflight.Finding{connectFinding(err)}
 		return r
 	}
 	defer conn.Close(context.WithoutCancel(ctx)) // nothing was written
 	replication := c.of(source)
-	r.Findings = pg.Check(ctx, conn, pg.CheckOptions{Publication: replication.Publication, Slot: replication.Slot, Tables: c.Tables})
+	r.Findings = preflight.Check(ctx, conn, preflight.Options{Publication: replication.Publication, Slot: replication.Slot, Tables: c.Tables})
 	return r
 }
 
 // connectFinding is a failed connection as a finding, its remedy apart.
-func connectFinding(err error) pg.Finding {
+func connectFinding(err error) preflight.Finding {
 	if e, ok := errors.AsType[*pg.ConnectError](err); ok {
 		return failure("connection", e.Fix, "%s", e.Reason)
 	}
@@ -81,7 +82,7 @@ func (c *checkCmd) nats(ctx context.Context, log *slog.Logger, source topology.S
 	r := report{Title: "NATS", Address: c.NATS.address()}
 	nc, err := c.NATS.connect(log, "check", nil)
 	if err != nil {
-		r.Findings = []pg.Finding{connectFinding(err)}
+		r.Findings = []preflight.Finding{connectFinding(err)}
 		return r
 	}
 	defer nc.Close()

@@ -13,7 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/shapebus/shapebus/internal/failpoint"
-	"github.com/shapebus/shapebus/internal/pg"
+	"github.com/shapebus/shapebus/internal/pg/preflight"
 	"github.com/shapebus/shapebus/internal/term"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/client"
@@ -173,7 +173,7 @@ func TestSubjects(t *testing.T) {
 }
 
 func TestAccountLimits(t *testing.T) {
-	bad := func(list []pg.Finding) (names []string) {
+	bad := func(list []preflight.Finding) (names []string) {
 		for _, f := range list {
 			if !f.OK {
 				names = append(names, f.Name)

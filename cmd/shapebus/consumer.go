@@ -80,7 +80,7 @@ func (c *consumerCmd) Run(ctx context.Context, out *console) error {
 
 // What a value of a set and a shape take in a consumer's memory, with room.
 const (
-	valueMemory = 128
+	valueMemory = 96
 	shapeMemory = 2 << 10
 )
 

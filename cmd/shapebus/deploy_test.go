@@ -16,6 +16,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/shapebus/shapebus/internal/pg"
+	"github.com/shapebus/shapebus/internal/pg/preflight"
 	"github.com/shapebus/shapebus/pkg/topology"
 )
 
@@ -206,7 +207,7 @@ func TestComposeServers(t *testing.T) {
 		if !slices.Contains(s.Command, "wal_level=logical") || !slices.Contains(s.Volumes, "postgres-data:/var/lib/postgresql/data") {
 			t.Errorf("command %v, volumes %v", s.Command, s.Volumes)
 		}
-		if major := imageVersion(t, s.Image, `^postgres:(\d+)`); major < pg.MinMajor || major > 17 { // 18 moved the data directory
+		if major := imageVersion(t, s.Image, `^postgres:(\d+)`); major < preflight.MinMajor || major > 17 { // 18 moved the data directory
 			t.Errorf("image %s", s.Image)
 		}
 	})

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/shapebus/shapebus/internal/pg"
+	"github.com/shapebus/shapebus/internal/pg/slots"
 	"github.com/shapebus/shapebus/pkg/topology"
 	"github.com/shapebus/shapebus/services/consumer"
 	"github.com/shapebus/shapebus/services/gateway"
@@ -186,7 +187,7 @@ func (c *devCmd) letGo(ctx context.Context, out *console, servers *devServers, s
 	}
 	ctx, cancel := context.WithTimeout(ctx, devStop)
 	defer cancel()
-	if err := pg.DropFreedSlot(ctx, servers.database, slot); err != nil {
+	if err := slots.DropFreed(ctx, servers.database, slot); err != nil {
 		return fmt.Errorf("drop replication slot %s, for which Postgres would keep WAL: %w; run SELECT pg_drop_replication_slot(%s)", slot, err, pg.Literal(slot))
 	}
 	return nil

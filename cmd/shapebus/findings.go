@@ -5,27 +5,27 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/shapebus/shapebus/internal/pg"
+	"github.com/shapebus/shapebus/internal/pg/preflight"
 	"github.com/shapebus/shapebus/internal/term"
 )
 
 // report is what check found out about one side.
 type report struct {
-	Title    string       `json:"title"` // "Postgres" or "NATS"
-	Address  string       `json:"address"`
-	Findings []pg.Finding `json:"findings"`
+	Title    string              `json:"title"` // "Postgres" or "NATS"
+	Address  string              `json:"address"`
+	Findings []preflight.Finding `json:"findings"`
 }
 
-func okay(name, detail string, args ...any) pg.Finding {
-	return pg.Finding{Name: name, OK: true, Level: pg.LevelOK, Detail: fmt.Sprintf(detail, args...)}
+func okay(name, detail string, args ...any) preflight.Finding {
+	return preflight.Finding{Name: name, OK: true, Level: preflight.LevelOK, Detail: fmt.Sprintf(detail, args...)}
 }
 
-func warning(name, fix, detail string, args ...any) pg.Finding {
-	return pg.Finding{Name: name, OK: true, Level: pg.LevelWarn, Fix: fix, Detail: fmt.Sprintf(detail, args...)}
+func warning(name, fix, detail string, args ...any) preflight.Finding {
+	return preflight.Finding{Name: name, OK: true, Level: preflight.LevelWarn, Fix: fix, Detail: fmt.Sprintf(detail, args...)}
 }
 
-func failure(name, fix, detail string, args ...any) pg.Finding {
-	return pg.Finding{Name: name, Level: pg.LevelFail, Fix: fix, Detail: fmt.Sprintf(detail, args...)}
+func failure(name, fix, detail string, args ...any) preflight.Finding {
+	return preflight.Finding{Name: name, Level: preflight.LevelFail, Fix: fix, Detail: fmt.Sprintf(detail, args...)}
 }
 
 // failures counts what has to be fixed.
@@ -49,11 +49,11 @@ func printReports(w io.Writer, reports []report, p term.Palette) error {
 		for _, f := range r.Findings {
 			mark := p.Green("ok  ")
 			switch f.Level {
-			case pg.LevelWarn:
+			case preflight.LevelWarn:
 				mark = p.Yellow("warn")
-			case pg.LevelFail:
+			case preflight.LevelFail:
 				mark = p.Red("FAIL")
-			case pg.LevelOK:
+			case preflight.LevelOK:
 			}
 			if _, err := fmt.Fprintf(w, "  %s  %-24s %s\n", mark, f.Name, f.Detail); err != nil {
 				return err

@@ -10,8 +10,9 @@ import (
 
 // consumerMetrics are a consumer's figures under their names; docs/OPERATIONS.md says what to watch.
 func consumerMetrics(s consumer.Status) []telemetry.Metric {
-	return []telemetry.Metric{
-		telemetry.Flag("shapebus_consumer_owner", "1 on the consumer that holds the lease and writes shape logs.", s.Owner),
+	list := []telemetry.Metric{
+		telemetry.Gauge("shapebus_consumer_partitions", "Partitions whose shape logs this consumer writes.", float64(s.Owned)),
+		telemetry.Counter("shapebus_consumer_partition_moves_total", "Partitions taken from others or free, and handed over to others.", s.Moves),
 		telemetry.Gauge("shapebus_consumer_applied_lsn", "LSN in bytes up to which the change log has been applied.", float64(s.Applied)),
 		telemetry.Gauge("shapebus_consumer_unread_messages", "Change log messages not read yet.", float64(s.Unread)),
 		telemetry.Gauge("shapebus_consumer_partitions_down", "Partitions that cannot be written; their shapes wait.", float64(len(s.Down))),
@@ -19,6 +20,7 @@ func consumerMetrics(s consumer.Status) []telemetry.Metric {
 		telemetry.Counter("shapebus_consumer_partition_losses_total", "Times that a partition could not be written any more.", s.Drops),
 		telemetry.Counter("shapebus_consumer_unreadable_messages_total", "Stored messages that cannot be read; the shapes they concern ended.", s.Poison),
 		telemetry.Gauge("shapebus_consumer_shapes_live", "Shapes that follow the change log.", float64(s.Live)),
+		telemetry.GaugeBy("shapebus_consumer_unindexed_shapes", "Live shapes that no index finds by their clauses: every change of the table is compared with them.", "table", s.Unindexed),
 		telemetry.Gauge("shapebus_consumer_shapes_parked", "Shapes being created.", float64(s.Parked)),
 		telemetry.Counter("shapebus_consumer_messages_total", "Change log messages read.", s.Messages),
 		telemetry.Counter("shapebus_consumer_ops_total", "Row changes routed to shapes.", s.Ops),
@@ -29,7 +31,13 @@ func consumerMetrics(s consumer.Status) []telemetry.Metric {
 		telemetry.Counter("shapebus_consumer_voids_total", "Logs of which an unfinished unit or transaction was made void.", s.Voids),
 		telemetry.Counter("shapebus_consumer_retries_total", "Sessions that ended in an error and were started again.", s.Retries),
 		telemetry.Gauge("shapebus_consumer_values", "Values that subqueries select.", float64(s.Values)),
+		telemetry.Counter("shapebus_consumer_shapes_too_costly_total", "Shapes that ended because a change would have cost their clause too much.", s.Costly),
 	}
+	costly := map[string]int64{}
+	for _, handle := range s.CostlyLast {
+		costly[handle] = 1
+	}
+	return append(list, telemetry.GaugeBy("shapebus_consumer_shape_too_costly", "1 for each of the last shapes that ended because a change would have cost their clause too much.", "shape", costly))
 }
 
 // ingestMetrics are ingest's figures under their names.
@@ -56,6 +64,7 @@ func ingestMetrics(s ingest.Status) []telemetry.Metric {
 func materializerMetrics(s materializer.Status) []telemetry.Metric {
 	return []telemetry.Metric{
 		telemetry.Gauge("shapebus_materializer_partitions", "Partitions that this materializer owns.", float64(s.Partitions)),
+		telemetry.Counter("shapebus_materializer_partition_moves_total", "Partitions taken from others or free, and handed over to others.", s.Moves),
 		telemetry.Gauge("shapebus_materializer_sets_live", "Value sets that are followed.", float64(s.Live)),
 		telemetry.Gauge("shapebus_materializer_sets_parked", "Value sets that are being built, or whose shape has no log yet.", float64(s.Parked)),
 		telemetry.Gauge("shapebus_materializer_values", "Distinct values held.", float64(s.Values)),

@@ -8,7 +8,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/shapebus/shapebus/internal/pg"
+	"github.com/shapebus/shapebus/internal/pg/preflight"
 	"github.com/shapebus/shapebus/internal/term"
 	"github.com/shapebus/shapebus/pkg/topology"
 )
@@ -17,8 +17,8 @@ import (
 const comfortablePayload = 256 << 10
 
 // checkNATS finds out whether the server is ready for a source of that many partitions. It changes nothing.
-func checkNATS(ctx context.Context, nc *nats.Conn, source topology.Source, partitions int) []pg.Finding {
-	list := []pg.Finding{checkServer(nc), checkPayload(nc.MaxPayload())}
+func checkNATS(ctx context.Context, nc *nats.Conn, source topology.Source, partitions int) []preflight.Finding {
+	list := []preflight.Finding{checkServer(nc), checkPayload(nc.MaxPayload())}
 	js, err := jetstream.New(nc)
 	if err != nil {
 		return append(list, failure("jetstream", "", "%v", err))
@@ -35,7 +35,7 @@ func checkNATS(ctx context.Context, nc *nats.Conn, source topology.Source, parti
 		"--sync-interval must be at least the server's sync_interval (see OPERATIONS.md)"))
 }
 
-func checkServer(nc *nats.Conn) pg.Finding {
+func checkServer(nc *nats.Conn) preflight.Finding {
 	const name = "server"
 	version := nc.ConnectedServerVersion()
 	if f, ok := checkVersion(name, nc.ConnectedServerName(), version); !ok {
@@ -49,7 +49,7 @@ func checkServer(nc *nats.Conn) pg.Finding {
 }
 
 // checkVersion finds fault with a server's version; ok is true if there is none.
-func checkVersion(name, server, version string) (f pg.Finding, ok bool) {
+func checkVersion(name, server, version string) (f preflight.Finding, ok bool) {
 	if _, _, ok := topology.ServerVersion(version); !ok {
 		return warning(name, "", "%s runs version %q, which cannot be compared", server, version), false
 	}
@@ -57,10 +57,10 @@ func checkVersion(name, server, version string) (f pg.Finding, ok bool) {
 		return failure(name, fmt.Sprintf("upgrade every server of the cluster to NATS %d.%d or later", topology.MinServerMajor, topology.MinServerMinor),
 			"NATS %s is too old: it has no atomic batches, which keep late writers out", version), false
 	}
-	return pg.Finding{}, true
+	return preflight.Finding{}, true
 }
 
-func checkPayload(limit int64) pg.Finding {
+func checkPayload(limit int64) preflight.Finding {
 	const name = "max_payload"
 	if limit < comfortablePayload {
 		return warning(name, "set max_payload: 1MB in the server's configuration",
@@ -85,8 +85,8 @@ func streamsToCome(ctx context.Context, js jetstream.JetStream, source topology.
 }
 
 // checkLimits compares the account's limits with what is still to be created. -1 and 0 mean no limit.
-func checkLimits(limits jetstream.AccountLimits, have, toCome int) []pg.Finding {
-	var list []pg.Finding
+func checkLimits(limits jetstream.AccountLimits, have, toCome int) []preflight.Finding {
+	var list []preflight.Finding
 	switch free := limits.MaxStreams - have; {
 	case limits.MaxStreams > 0 && free < toCome:
 		list = append(list, failure("account: streams", fmt.Sprintf("raise the account's limit of streams to at least %d", have+toCome),

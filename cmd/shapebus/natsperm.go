@@ -10,7 +10,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"github.com/shapebus/shapebus/internal/pg"
+	"github.com/shapebus/shapebus/internal/pg/preflight"
 	"github.com/shapebus/shapebus/pkg/topology"
 )
 
@@ -35,7 +35,7 @@ type grants struct {
 const permissionTimeout = 2 * time.Second
 
 // checkPermissions compares the subjects that this user may use with those that the services and clients of a source need.
-func checkPermissions(ctx context.Context, nc *nats.Conn, source topology.Source) []pg.Finding {
+func checkPermissions(ctx context.Context, nc *nats.Conn, source topology.Source) []preflight.Finding {
 	const name = "permissions"
 	ctx, cancel := context.WithTimeout(ctx, permissionTimeout)
 	defer cancel()
@@ -45,13 +45,13 @@ func checkPermissions(ctx context.Context, nc *nats.Conn, source topology.Source
 		err = json.Unmarshal(m.Data, &info)
 	}
 	if err != nil {
-		return []pg.Finding{warning(name, "allow this user to publish on $SYS.REQ.USER.INFO and to subscribe to _INBOX.>", "cannot be read: %v", err)}
+		return []preflight.Finding{warning(name, "allow this user to publish on $SYS.REQ.USER.INFO and to subscribe to _INBOX.>", "cannot be read: %v", err)}
 	}
 	if info.Data.Permissions == nil {
-		return []pg.Finding{okay(name, "every subject")}
+		return []preflight.Finding{okay(name, "every subject")}
 	}
 	publish, subscribe := neededSubjects(source)
-	return []pg.Finding{
+	return []preflight.Finding{
 		checkGrants("publish", info.Data.Permissions.Publish, publish),
 		checkGrants("subscribe", info.Data.Permissions.Subscribe, subscribe),
 	}
@@ -67,7 +67,7 @@ func neededSubjects(source topology.Source) (publish, subscribe []string) {
 	return publish, []string{"sb." + string(source) + ".>", source.ControlPlane() + ".>", "$SRV.>", "_INBOX.>"}
 }
 
-func checkGrants(verb string, g grants, needed []string) pg.Finding {
+func checkGrants(verb string, g grants, needed []string) preflight.Finding {
 	name := "permissions: " + verb
 	var missing []string
 	for _, subject := range needed {

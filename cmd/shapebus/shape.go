@@ -181,6 +181,9 @@ func rowsPhrase(s control.Shape) string {
 // describe names a shape's rows as a person would: public.tasks where done = $1 ["f"].
 func describe(s control.Shape) string {
 	text := sqlName(s.Schema) + "." + sqlName(s.Table)
+	if s.Omitted != "" {
+		text += " (too large to be shown in a list)"
+	}
 	if s.Where != "" {
 		text += " where " + term.Printable(strings.Join(strings.Fields(s.Where), " "))
 	}

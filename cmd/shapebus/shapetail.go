@@ -61,7 +61,7 @@ func follow(ctx context.Context, sub *client.Subscription, p eventPrinter, once 
 	defer p.end()
 	for event, err := range sub.Events(ctx) {
 		if refetch, ok := errors.AsType[*client.MustRefetchError](err); ok {
-			return fmt.Errorf("shape %s has ended: %s; run the command again with the table and where clause for its next life", refetch.Handle, refetch.Reason)
+			return fmt.Errorf("shape %s has ended: %s; run the command again with the table and where clause for its next incarnation", refetch.Handle, refetch.Reason)
 		}
 		if err == nil {
 			err = p.print(event)

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -63,6 +66,9 @@ func printStatus(w io.Writer, s control.Status) error {
 	}
 	line("change log", "%s, %s, up to %s", term.Plural(s.ChangeMessages, "message"), term.Size(int64(s.ChangeBytes)), s.ChangeLSN)
 	line("consumer", "applied up to %s, %s to read", s.AppliedLSN, term.Plural(s.Unread, "message"))
+	for _, o := range ownersText(s.Owners) {
+		line("partitions", "%s", o)
+	}
 	for _, p := range s.Problems {
 		line("PROBLEM", "%s", term.Printable(p))
 	}
@@ -74,6 +80,31 @@ func printStatus(w io.Writer, s control.Status) error {
 		line("unreadable", "%s of shapes; the consumer's log says what to remove", term.Plural(s.Unreadable, "record"))
 	}
 	return t.Flush()
+}
+
+// ownersText says who has which partitions, a line for each process.
+func ownersText(owners []control.PartitionOwner) []string {
+	by := map[string][]string{}
+	lag := map[string]int64{}
+	note := func(who string, o control.PartitionOwner) {
+		by[who] = append(by[who], strconv.Itoa(o.Partition))
+		lag[who] = max(lag[who], o.LagBytes)
+	}
+	for _, o := range owners {
+		note("consumer "+cmp.Or(o.Consumer, "(nobody)"), o)
+		if o.Materializer != "" {
+			note("materializer "+o.Materializer, o)
+		}
+	}
+	lines := make([]string, 0, len(by))
+	for _, who := range slices.Sorted(maps.Keys(by)) {
+		text := fmt.Sprintf("%s by %s", strings.Join(by[who], " "), term.Printable(who))
+		if strings.HasPrefix(who, "consumer") {
+			text += fmt.Sprintf(", at most %s of WAL behind", term.Size(lag[who]))
+		}
+		lines = append(lines, text)
+	}
+	return lines
 }
 
 func shapesText(counts map[control.State]int) string {

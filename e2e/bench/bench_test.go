@@ -62,6 +62,7 @@ func TestBenches(t *testing.T) {
 				"gateway_first_rows_ms gateway_replay_mb_s gateway_replay_jetstream_mb_s gateway_rss_ratio",
 		},
 		{"subquery -part memory -rows 20000 -values 2000 -set 4000", "memory_ratio_outer memory_ratio_inner memory_ratio_both"},
+		{"subquery -part revocation -revoke 5000", "revocation_consumer_rss revocation_materializer_rss"},
 		{"subquery -part values -held 20000", "bytes_per_value consumer_bytes_per_value"},
 		{
 			"subquery -part latency -shapes 12 -changes 20",

@@ -150,10 +150,10 @@ func (l *lab) ingest(ctx context.Context, source topology.Source, args ...string
 
 // consumer starts a consumer process and returns when it reads the change log and writes shape logs.
 func (l *lab) consumer(ctx context.Context, source topology.Source, args ...string) (*process, error) {
-	return l.service(ctx, source, "shapebus_consumer_owner", append([]string{"consumer"}, args...))
+	return l.service(ctx, source, "shapebus_consumer_partitions", append([]string{"consumer"}, args...))
 }
 
-// service starts the binary and returns when a metric of it is 1.
+// service starts the binary and returns when a metric of it is 1 or more.
 func (l *lab) service(ctx context.Context, source topology.Source, ready string, args []string) (*process, error) {
 	p, err := l.launch(ctx, source, args)
 	if err != nil {
@@ -191,10 +191,10 @@ func (l *lab) launch(ctx context.Context, source topology.Source, args []string)
 	return p, err
 }
 
-// flag reports whether a metric of the process is 1. No answer is no.
+// flag reports whether a metric of the process is 1 or more. No answer is no.
 func (p *process) flag(ctx context.Context, metric string) bool {
 	value, err := p.metric(ctx, metric)
-	return err == nil && value == 1
+	return err == nil && value >= 1
 }
 
 // metric is the present value of one of the process's metrics.

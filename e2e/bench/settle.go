@@ -15,7 +15,7 @@ import (
 	"github.com/shapebus/shapebus/pkg/topology"
 )
 
-// settle waits until all that is committed by now has been seen on the shape's behalf.
+// settle waits until all that is committed so far has been seen on the shape's behalf.
 func (l *lab) settle(ctx context.Context, s *shape) error {
 	end, err := pg.EmitBarrier(ctx, l.db, topology.BarrierPrefix, "bench")
 	if err != nil {

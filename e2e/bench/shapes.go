@@ -44,7 +44,7 @@ func shapesFlags(flags *flag.FlagSet) func(context.Context, *common) (*report, e
 	}
 }
 
-// run creates many shapes, writes rows that each belong to one of them, and starts the consumer anew.
+// run creates many shapes, writes rows that each belong to one of them, and starts the consumer again.
 func (m *manyShapes) run(ctx context.Context, env *common) (r *report, err error) {
 	ctx, l, err := openLab(ctx, env, 2<<30, false)
 	defer func() { err = l.close(ctx, err) }()

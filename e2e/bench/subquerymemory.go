@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -33,6 +35,9 @@ func (q *subqueries) memory(ctx context.Context, env *common, r *report) (err er
 		name          string
 		rows, changes bool
 	}{{"outer", true, false}, {"inner", false, true}, {"both", true, true}} {
+		if !slices.Contains(strings.Fields(q.kinds), kind.name) {
+			continue
+		}
 		var peaks [2]officePeak
 		for i, size := range []struct{ rows, values int }{{q.rows / 100, q.values / 10}, {q.rows, q.values}} {
 			t := outing{name: kind.name}
@@ -110,17 +115,70 @@ func (l *lab) outing(ctx context.Context, name string, set int, t outing) (p off
 		return p, err
 	}
 	p.seconds = time.Since(committed).Seconds()
+	err = o.peaks(ctx, &p)
+	return p, err
+}
+
+// peaks reads what the services took so far, and checks the shape's rows.
+func (o *office) peaks(ctx context.Context, p *officePeak) (err error) {
 	for _, m := range []struct {
 		of   *process
 		peak *float64
 	}{{o.ingest, &p.ingest}, {o.consumer, &p.consumer}, {o.materializer, &p.materializer}} {
 		if *m.peak, err = peakMemory(m.of.Pid()); err != nil {
-			return p, err
+			return err
 		}
 	}
-	p.rows, err = l.verify(ctx, o.shape)
-	l.say("%d rows are in the shape", p.rows)
-	return p, err
+	p.rows, err = o.verify(ctx, o.shape)
+	o.say("%d rows are in the shape", p.rows)
+	return err
+}
+
+// revocation measures the peak memory of the services while one transaction takes every value out of a large set.
+func (q *subqueries) revocation(ctx context.Context, env *common, r *report) (err error) {
+	const perRow, base = 1200, 1 << 30
+	ctx, l, err := q.open(ctx, env, r, uint64(4*q.revoke)*perRow+base)
+	defer func() { err = l.close(ctx, err) }()
+	if err != nil {
+		return err
+	}
+	l.say("a set of %d values", q.revoke)
+	o, err := l.openOffice(ctx, "revoked", q.revoke, filled, true)
+	if err != nil {
+		return err
+	}
+	defer o.close()
+	if err := o.createShape(ctx); err != nil {
+		return err
+	}
+	var before, p officePeak
+	if err := o.peaks(ctx, &before); err != nil {
+		return err
+	}
+	if err := l.exec(ctx, fmt.Sprintf("UPDATE %s SET active = false", o.inner)); err != nil {
+		return err
+	}
+	committed := time.Now()
+	l.say("committed")
+	if err := l.settle(ctx, o.shape); err != nil {
+		return err
+	}
+	p.seconds = time.Since(committed).Seconds()
+	if err := o.peaks(ctx, &p); err != nil {
+		return err
+	}
+	r.table(fmt.Sprintf("Peak memory (VmHWM) while one transaction takes %d values, all there are, from %d rows", q.revoke, before.rows), "process", "before it", "with it")
+	for _, m := range []struct {
+		name         string
+		before, with float64
+	}{{"ingest", before.ingest, p.ingest}, {"consumer", before.consumer, p.consumer}, {"materializer", before.materializer, p.materializer}} {
+		r.row(m.name, number(m.before)+" MiB", number(m.with)+" MiB")
+	}
+	r.row("commit to applied", "", number(p.seconds)+" s")
+	r.row("rows of the shape", strconv.Itoa(before.rows), strconv.Itoa(p.rows))
+	r.add("revocation_consumer_rss", p.consumer, "MiB")
+	r.add("revocation_materializer_rss", p.materializer, "MiB")
+	return nil
 }
 
 // perValue measures what a value costs in the processes that hold the set.

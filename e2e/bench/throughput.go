@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/shapebus/shapebus/internal/pg"
+	"github.com/shapebus/shapebus/internal/pg/slots"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/client"
 	"github.com/shapebus/shapebus/pkg/topology"
@@ -157,13 +158,13 @@ func (l *lab) prepare(ctx context.Context, k kind, name, table string) (*contend
 func (l *lab) clear(ctx context.Context, all []*contender) error {
 	for _, c := range all {
 		err := poll(ctx, pollEvery, "slot "+c.slot+" is free", func() (bool, error) {
-			s, err := pg.LookupSlot(ctx, l.db, c.slot)
+			s, err := slots.Lookup(ctx, l.db, c.slot)
 			return !s.Active, err
 		})
 		if err != nil {
 			return err
 		}
-		if err := pg.DropSlot(ctx, l.db, c.slot); err != nil {
+		if err := slots.Drop(ctx, l.db, c.slot); err != nil {
 			return err
 		}
 	}

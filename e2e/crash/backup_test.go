@@ -9,7 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/shapebus/shapebus/internal/pg"
+	"github.com/shapebus/shapebus/internal/pg/slots"
 	"github.com/shapebus/shapebus/pkg/client"
 	"github.com/shapebus/shapebus/pkg/control"
 )
@@ -102,7 +102,7 @@ func (w *world) awaitConfirmed() {
 			err = conn.QueryRow(ctx, "SELECT confirmed_flush_lsn >= $1::pg_lsn FROM pg_replication_slots WHERE slot_name = $2", goal, w.source.Slot()).Scan(&ok)
 			return ok, err
 		})
-		slot, err := pg.LookupSlot(ctx, conn, w.source.Slot())
+		slot, err := slots.Lookup(ctx, conn, w.source.Slot())
 		w.tb.Logf("the slot is at %s", slot.ConfirmedFlush)
 		return err
 	})

@@ -91,7 +91,7 @@ func TestNATSLosesPowerAndTheChangeLogCoversIt(t *testing.T) {
 				return info.State == control.StateEnded, err
 			})
 		}
-		// Asking again gives each shape a new life.
+		// Asking again gives each shape a new incarnation.
 		w.shapes, w.asked = nil, nil
 		w.create()
 		w.traffic.some(50)
@@ -129,7 +129,7 @@ func (w *world) loseChanges(most int64) {
 	w.tb.Logf("change log: %d to %d before, %d to %d after", before.FirstSeq, before.LastSeq, after.FirstSeq, after.LastSeq)
 }
 
-// awaitStored waits until the change log holds all that is committed by now,
+// awaitStored waits until the change log holds all that is committed so far,
 // and ingest has taken note of it.
 func (w *world) awaitStored() {
 	w.tb.Helper()

@@ -104,7 +104,7 @@ func TestATransactionBehindTheMainLoopBeginsWithATableThatChanged(t *testing.T) 
 	s.Verify(plain, outer)
 }
 
-// After a crash a group knows more than the main loop has read: where it stands, and what it left aside, is in its
+// After a crash a group knows more than the main loop has read: where it stands, and what it deferred, is in its
 // last marker, which is behind the last checkpoint. It waits for the main loop then, as often as it takes. Its inner
 // shape is in a group, too, which is even further, so nothing else makes it wait.
 func TestAGroupIsFurtherThanTheMainLoopAfterACrash(t *testing.T) {
@@ -162,7 +162,7 @@ func TestAGroupIsFurtherThanTheMainLoopAfterACrash(t *testing.T) {
 	}
 }
 
-// What a unit leaves aside may change nothing in the log when it comes, and then no marker says that it has come.
+// What a unit defers may change nothing in the log when it comes, and then no marker says that it has come.
 func TestWhatWasLeftAsideAndChangesNothingHasCome(t *testing.T) {
 	s := stack.New(t, projectSchema)
 	opened := newGate(failpoint.UnitOpen)

@@ -138,7 +138,7 @@ func TestAGroupThatHasNotBegunNeedsNothingOfTheChangeLog(t *testing.T) {
 }
 
 // TestACopyThatTakesLongEndsNobodyElse: the change log discards what a shape
-// that is being created has yet to read. That one ends, others had read it.
+// that is being created has yet to read. That shape ends, others had read it.
 func TestACopyThatTakesLongEndsNobodyElse(t *testing.T) {
 	s := stack.New(t, projectSchema)
 	s.Ingest.ChangeLog.MaxBytes = 1 << 20

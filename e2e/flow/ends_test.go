@@ -14,7 +14,7 @@ import (
 )
 
 // TestShapesEndWhenTheirTableChanges pins I9: every kind of change ends exactly
-// the shapes of that table, with a reason, and a new life can begin.
+// the shapes of that table, with a reason, and a new incarnation can begin.
 func TestShapesEndWhenTheirTableChanges(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ name, setup, sql, reason string }{
@@ -150,7 +150,7 @@ func TestDelete(t *testing.T) {
 }
 
 // TestAShapeAskedForAtOnceAfterAChangeIsANewOne: the change has not been
-// noticed yet. Nobody gets the life that is about to end, nor a subquery on it.
+// noticed yet. Nobody gets the incarnation that is about to end, nor a subquery on it.
 func TestAShapeAskedForAtOnceAfterAChangeIsANewOne(t *testing.T) {
 	s := stack.New(t, projectSchema)
 	s.Consumer.CatalogInterval = time.Second

@@ -1,12 +1,14 @@
 package flow
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"testing"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nats.go/micro"
 
@@ -102,14 +104,7 @@ func TestNoHandleOfAShapeWhoseLogHasEnded(t *testing.T) {
 	}
 	stop()
 
-	lease, err := new(registry.Applicant).Acquire(t.Context(), s.JS, s.Source, "consumer", "the one that dies")
-	if err != nil {
-		t.Fatal(err)
-	}
-	holding, release := context.WithCancel(t.Context())
-	defer release()
-	held := make(chan error, 1)
-	go func() { held <- lease.Hold(holding) }()
+	release := holdAll(t, s)
 	endLog(t, s, inner, "its owner knows")
 	s.StartConsumer() // it stands by, and answers
 
@@ -124,14 +119,57 @@ func TestNoHandleOfAShapeWhoseLogHasEnded(t *testing.T) {
 		t.Errorf("the shape is said to be %q, %v", info.State, err)
 	}
 	release()
-	if err := <-held; err != nil {
-		t.Fatal(err)
-	}
 	again := s.Create(def)
 	if again.Handle() == outer.Handle() {
 		t.Error("the new life has the old handle")
 	}
 	s.Verify(again)
+}
+
+// holdAll takes the leases on all partitions, in the name of a member that does nothing with them, until release is called.
+func holdAll(t *testing.T, s *stack.Stack) (release func()) {
+	t.Helper()
+	ctx := t.Context()
+	idle := registry.NewMember("the one that dies")
+	members, err := registry.OpenMembers(ctx, s.JS, s.Source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	holdings, err := registry.OpenHoldings(ctx, s.JS, s.Source, topology.RoleConsumer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var held []registry.Holding
+	for p := range cmp.Or(s.Consumer.Partitions, 8) {
+		h, err := holdings.Take(ctx, p, idle, registry.Holding{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		held = append(held, h)
+	}
+	answers, err := s.NC.Subscribe(s.Source.MemberSubject(idle.Incarnation), func(m *nats.Msg) { _ = m.Respond(nil) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	there, leave := context.WithCancel(ctx)
+	left := make(chan error, 1)
+	leaving := make(chan struct{}) // it takes nothing more, and gives nothing to others
+	close(leaving)
+	joined := make(chan struct{})
+	go func() { left <- members.Hold(there, topology.RoleConsumer, idle, leaving, func() { close(joined) }) }()
+	<-joined
+	return func() {
+		leave()
+		if err := <-left; err != nil {
+			t.Fatal(err)
+		}
+		for p, h := range held {
+			if err := holdings.Give(ctx, p, h); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_ = answers.Unsubscribe()
+	}
 }
 
 // TestAnAppReadsFewSnapshotsWhenAllShapesEnd counts what an app reads that asks for its shapes

@@ -3,6 +3,7 @@ package flow
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -12,9 +13,10 @@ import (
 
 	"github.com/shapebus/shapebus/e2e/stack"
 	"github.com/shapebus/shapebus/internal/failpoint"
-	"github.com/shapebus/shapebus/internal/registry"
+	"github.com/shapebus/shapebus/internal/ownership"
 	"github.com/shapebus/shapebus/pkg/client"
 	"github.com/shapebus/shapebus/pkg/control"
+	"github.com/shapebus/shapebus/pkg/topology"
 )
 
 // TestTheLeaseIsGivenBackBehindTheLastCheckpoint stops a consumer for which a successor waits.
@@ -45,30 +47,38 @@ func TestTheLeaseIsGivenBackBehindTheLastCheckpoint(t *testing.T) {
 	s.Exec("INSERT INTO tasks VALUES (1000)")
 	s.Await(sh, "one row larger", func(i control.Shape) bool { return i.Rows == was+1 })
 
-	found := make(chan map[int]uint64, 1)
+	then, all := map[int]uint64{}, make(chan struct{})
+	var mu sync.Mutex
+	succeeds, over := context.WithCancel(t.Context())
+	left, joined := make(chan error, 1), make(chan struct{})
 	go func() {
-		defer close(taken)
-		for {
-			_, err := new(registry.Applicant).Acquire(t.Context(), s.JS, s.Source, "consumer", "the successor")
-			if err == nil {
-				found <- ends(t, s)
-				return
+		left <- ownership.Run(succeeds, ownership.Config{
+			NATS: s.NC, JS: s.JS, Source: s.Source, Role: topology.RoleConsumer, Name: "the successor", Partitions: 2, Log: slog.New(slog.DiscardHandler),
+		}, func() { close(joined) }, func(ctx context.Context, h ownership.Held) {
+			end := ends(t, s)[h.Partition]
+			mu.Lock()
+			then[h.Partition] = end
+			n := len(then)
+			mu.Unlock()
+			switch n {
+			case 1: // the first of the two is handed over when the successor comes
+				stopping.Store(true)
+				go stop()
+			case 2:
+				close(taken)
+				close(all)
 			}
-			if !errors.Is(err, registry.ErrLeaseHeld) {
-				t.Error(err)
-				found <- nil
-				return
-			}
-			select {
-			case <-time.After(5 * time.Millisecond):
-			case <-t.Context().Done():
-				return
-			}
-		}
+			<-ctx.Done()
+		})
 	}()
-	stopping.Store(true)
+	<-joined
+	<-all
 	stop()
-	then, now := <-found, ends(t, s)
+	now := ends(t, s)
+	over()
+	if err := <-left; err != nil {
+		t.Error(err)
+	}
 	checkpoints := 0
 	for p, end := range now {
 		if end != then[p] {

@@ -7,7 +7,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/shapebus/shapebus/e2e/stack"
-	"github.com/shapebus/shapebus/internal/pg"
+	"github.com/shapebus/shapebus/internal/pg/slots"
 	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/client"
@@ -62,10 +62,10 @@ func TestAStuckShapeDelaysNobody(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var slot pg.SlotInfo
+	var slot slots.Info
 	s.Until("the slot is past "+written, func() (bool, error) {
 		var err error
-		slot, err = pg.LookupSlot(t.Context(), s.DB, s.Source.Slot())
+		slot, err = slots.Lookup(t.Context(), s.DB, s.Source.Slot())
 		return slot.ConfirmedFlush >= target, err
 	}, func() string { return slot.ConfirmedFlush.String() })
 

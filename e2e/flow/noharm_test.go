@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
@@ -345,7 +346,8 @@ func TestHarmThatIsNotOursIsTold(t *testing.T) {
 // as soon as no shape is on it. A shape equals its query or has ended, and the application never fails.
 func TestATableIsWantedAgainWhileItIsGivenBack(t *testing.T) {
 	s := stack.New(t, "CREATE TABLE d (id serial PRIMARY KEY, v int); CREATE TABLE di (id int PRIMARY KEY, v int); INSERT INTO di VALUES (1, 1)")
-	s.Consumer.TableGrace = time.Millisecond
+	const grace = 300 * time.Millisecond // a request has to be answered within it, also on a slow machine
+	s.Consumer.TableGrace = grace
 	s.Consumer.SyncInterval = 20 * time.Millisecond // of the sweep, too
 	s.Consumer.InnerGrace = time.Millisecond
 	s.StartIngest()
@@ -358,6 +360,7 @@ func TestATableIsWantedAgainWhileItIsGivenBack(t *testing.T) {
 		if i%2 == 1 {
 			def.Where = "v IN (SELECT v FROM di)"
 		}
+		time.Sleep(rand.N(grace * 3 / 2)) // at some moment of its being given back
 		var sh *client.Shape
 		s.Until("the shape is made", func() (_ bool, err error) {
 			sh, err = s.Client.Create(t.Context(), def)

@@ -16,7 +16,7 @@ import (
 
 // TestTheShapeStreamIsLostUnderAView deletes the stream of shape logs while a
 // view follows one of them. Whether the view notices first or the consumer, it comes to show
-// the shape's next life and says meanwhile that it stands still.
+// the shape's next incarnation and says meanwhile that it stands still.
 func TestTheShapeStreamIsLostUnderAView(t *testing.T) {
 	for _, first := range []string{"consumer", "view"} {
 		t.Run("the "+first+" notices first", func(t *testing.T) {

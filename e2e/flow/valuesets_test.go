@@ -250,7 +250,7 @@ func TestASecondSetOfAKnownInnerShapeIsNotStale(t *testing.T) {
 	s.Verify(first, second)
 }
 
-// What an inner shape left aside is written after a restart, behind the marker of its
+// What an inner shape deferred is written after a restart, behind the marker of its
 // unit and under the same LSN; the verdict on it comes later than that on the unit.
 func TestAVerdictOnWhatWasAsideIsWaitedFor(t *testing.T) {
 	server := pgtest.Own(t, map[string]string{"synchronous_standby_names": "nobody", "synchronous_commit": "local"})

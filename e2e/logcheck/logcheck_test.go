@@ -78,7 +78,7 @@ func TestReplayJudgesUnits(t *testing.T) {
 			l.commit(100, 7, 2, 2)
 			l.op(100, 8, 2, change.Insert, "3", "c")
 		}, "offset 100_2 after 100_2"},
-		{"what was put aside follows under the unit's LSN", func(l *log) {
+		{"what was deferred follows under the unit's LSN", func(l *log) {
 			l.b.Unit = true
 			l.op(100, 7, 0, change.Upsert, "2", "c")
 			l.commit(120, 0, 2, -1)

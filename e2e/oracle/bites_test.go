@@ -61,7 +61,7 @@ func bites(t *testing.T, good *Recording) {
 			})
 			r.Txns = slices.DeleteFunc(slices.Clone(r.Txns), func(x Txn) bool { return x.LSN == lsn })
 		}},
-		{"what a unit puts aside is said to be in it", func(t *testing.T, r *Recording) {
+		{"what a unit defers is said to be in it", func(t *testing.T, r *Recording) {
 			t.Helper()
 			r.Shapes = slices.Clone(r.Shapes)
 			some := false
@@ -72,7 +72,7 @@ func bites(t *testing.T, good *Recording) {
 				}
 			}
 			if !some {
-				t.Skip("no transaction that was put aside made a difference in this run")
+				t.Skip("no deferred transaction made a difference in this run")
 			}
 		}},
 		{"what a snapshot does not see is applied early", func(t *testing.T, r *Recording) {
@@ -114,8 +114,8 @@ func bites(t *testing.T, good *Recording) {
 	}
 }
 
-// withoutAside is a log whose tails put nothing aside, if something that they
-// do put aside changed the shape later.
+// withoutAside is a log whose tails defer nothing, if something that they
+// do defer changed the shape later.
 func withoutAside(t *testing.T, r *Recording, log *logcheck.Log) (out *logcheck.Log, found bool) {
 	t.Helper()
 	aside := map[change.XID]bool{}

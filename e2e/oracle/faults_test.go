@@ -60,12 +60,48 @@ func (s *service) signal(sig syscall.Signal) {
 	s.proc.Signal(sig) // nothing happens if it has died at a failpoint
 }
 
+// service is one of the processes of a kind; nil if there is none.
 func (w *world) service(name string) *service {
-	i := slices.IndexFunc(w.services, func(s *service) bool { return s.name == name })
-	if i < 0 {
+	var all []*service
+	for _, s := range w.services {
+		if s.name == name {
+			all = append(all, s)
+		}
+	}
+	if len(all) == 0 {
 		return nil
 	}
-	return w.services[i]
+	return all[w.rng.IntN(len(all))]
+}
+
+// freeze lets a process that shares the partitions stand still, for less time than the others need to miss it or for more.
+func (w *world) freeze(t *traffic) {
+	w.tb.Helper()
+	s := w.services[1+w.rng.IntN(len(w.services)-1)]
+	w.note("a %s is frozen", s.name)
+	s.pause()
+	w.few(t)
+	w.want()
+	w.soon([]time.Duration{2 * time.Second, 7 * time.Second}[w.rng.IntN(2)])
+	s.goOn()
+	w.note("the %s goes on", s.name)
+}
+
+// visit has one more consumer come, and go again.
+func (w *world) visit(t *traffic) {
+	w.tb.Helper()
+	s := w.service("consumer").another()
+	w.start(s, nil)
+	w.soon(2 * time.Second)
+	w.few(t)
+	w.want()
+	if w.rng.IntN(2) == 0 {
+		s.proc.Kill()
+		w.note("the visitor was killed")
+		return
+	}
+	s.proc.Stop()
+	w.note("the visitor was told to stop")
 }
 
 // few has many small changes committed, one by one, in a table that subqueries

@@ -146,6 +146,8 @@ func (w *world) steps() (steps []func(*traffic)) {
 	with(locks, 3, w.hold)
 	with(locks, 1, w.making)
 	with(slow, 2, w.still)
+	with(shared, 2, w.freeze)
+	with(shared, 1, w.visit)
 	with(again, 3, w.afresh)
 	with(refills, 2, func(*traffic) { w.refill() })
 	with(refills, 2, w.making)

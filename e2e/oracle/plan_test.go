@@ -39,14 +39,15 @@ const (
 	natsLoses ingredient = "natsloses" // and loses the end of the change log, which it had not synced
 	prepared  ingredient = "prepared"  // two-phase commit
 	readers   ingredient = "readers"   // package client reads along
+	shared    ingredient = "shared"    // three consumers and two materializers share the partitions, and others come and go
 )
 
 var ingredients = []ingredient{
-	trims, bases, toggles, locks, slow, again, refills, ddl, ends, many, pgDies, natsDies, natsLoses, prepared, readers,
+	trims, bases, toggles, locks, slow, again, refills, ddl, ends, many, pgDies, natsDies, natsLoses, prepared, readers, shared,
 }
 
 // likely are ingredients that others need to have a point.
-var likely = []ingredient{trims, bases, toggles}
+var likely = []ingredient{trims, bases, toggles, shared}
 
 // newPlan draws a plan from a seed, or takes what ingredientsEnv names.
 func newPlan(tb testing.TB, seed uint64, long time.Duration) *plan {

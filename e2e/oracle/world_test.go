@@ -63,7 +63,8 @@ type world struct {
 	droppedAll int
 	watchers   *watchers // nil unless somebody reads along
 	readers    int
-	failed     bool // something that must come true did not
+	failed     bool      // something that must come true did not
+	moved      time.Time // when a shape was last seen to be further
 }
 
 // living is a shape that was asked for.
@@ -131,10 +132,21 @@ func newWorld(tb testing.TB, rng *rand.Rand, plan *plan, subqueries bool) *world
 	if subqueries {
 		w.services = append(w.services, &service{name: "materializer", args: w.materializerArgs, lease: true, points: materializerPoints})
 	}
+	if plan.has(shared) {
+		for _, s := range w.services[1:] {
+			w.services = append(w.services, s.another())
+		}
+		w.services = append(w.services, w.services[1].another())
+	}
 	for _, s := range w.services {
 		w.start(s, nil)
 	}
 	return w
+}
+
+// another is one more process of the same kind.
+func (s *service) another() *service {
+	return &service{name: s.name, args: s.args, lease: s.lease, points: s.points}
 }
 
 // materializerPoints are where the materializer can be made to die.
@@ -189,25 +201,27 @@ func (w *world) crash(s *service) {
 	w.start(s, death)
 }
 
-// expire ends the lease of a process that is dead for certain, which would
-// otherwise take until long after the next one is there.
+// expire makes a process forgotten that is dead for certain and the only one of its kind, which would
+// otherwise take until long after the next one is there. Where there are others, these find out.
 func (w *world) expire(s *service) {
 	w.tb.Helper()
-	if !s.lease {
+	if !s.lease || w.plan.has(shared) {
 		return
 	}
-	kv, err := w.js.KeyValue(w.tb.Context(), w.source.LeaseBucket())
-	if err != nil {
-		return // nobody has come as far as to make one
-	}
-	keys, err := kv.Keys(w.tb.Context())
-	if err != nil {
-		return // there are none
-	}
-	for _, k := range keys {
-		if (s.name == "materializer") == strings.HasPrefix(k, "materializer") {
-			if err := kv.Purge(w.tb.Context(), k); err != nil {
-				w.tb.Error(err)
+	for _, bucket := range []string{w.source.MemberBucket(), w.source.LeaseBucket()} {
+		kv, err := w.js.KeyValue(w.tb.Context(), bucket)
+		if err != nil {
+			return // nobody has come as far as to make one
+		}
+		keys, err := kv.Keys(w.tb.Context())
+		if err != nil {
+			continue // there are none
+		}
+		for _, k := range keys {
+			if strings.HasPrefix(k, s.name+".") {
+				if err := kv.Purge(w.tb.Context(), k); err != nil {
+					w.tb.Error(err)
+				}
 			}
 		}
 	}
@@ -387,7 +401,7 @@ func (w *world) innerShapes() {
 	}
 }
 
-// settle waits until all that is committed by now has been seen on every
+// settle waits until all that is committed so far has been seen on every
 // shape's behalf, in some runs after a restart of everything.
 func (w *world) settle() {
 	w.tb.Helper()
@@ -406,6 +420,7 @@ func (w *world) settle() {
 	}
 	w.note("at rest")
 	for _, l := range w.shapes {
+		var at change.LSN
 		w.expect("shape "+l.describe()+" is at "+lsn.String(), func() (bool, error) {
 			ctx, cancel := context.WithTimeout(w.tb.Context(), 10*time.Second)
 			defer cancel()
@@ -416,6 +431,9 @@ func (w *world) settle() {
 			if info.State == control.StateEnded {
 				w.tb.Errorf("shape %s has ended: %s", l.describe(), info.Reason)
 				return true, nil
+			}
+			if info.Applied > at {
+				at, w.moved = info.Applied, time.Now()
 			}
 			return info.State == control.StateLive && info.Applied >= lsn, fmt.Errorf("it is %+v", info)
 		})

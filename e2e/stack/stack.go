@@ -189,6 +189,21 @@ func (s *Stack) StartConsumerService() *consumer.Consumer {
 	return svc
 }
 
+// Member is a consumer among others.
+type Member struct {
+	Stop    func() // softly
+	Crash   func() // it loses its connection and ends, and stores nothing more
+	Owned   func() int64
+	Trouble func() string // the last one; "" without any
+}
+
+// StartMember is StartConsumer for a test that has several.
+func (s *Stack) StartMember() *Member {
+	s.TB.Helper()
+	svc, stop, crash := s.consumer()
+	return &Member{Stop: stop, Crash: crash, Owned: func() int64 { return svc.Status().Owned }, Trouble: func() string { return svc.Status().LastError }}
+}
+
 func (s *Stack) consumer() (svc *consumer.Consumer, stop, crash func()) {
 	s.TB.Helper()
 	cfg := s.Consumer
@@ -300,7 +315,7 @@ func (s *Stack) Until(what string, ok func() (bool, error), state func() string)
 	}
 }
 
-// Settle waits until all that is committed by now has been seen on the shape's
+// Settle waits until all that is committed so far has been seen on the shape's
 // behalf. The inner shapes of subqueries come to rest first: what they bring comes behind it.
 func (s *Stack) Settle(shapes ...*client.Shape) {
 	s.TB.Helper()

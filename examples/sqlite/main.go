@@ -30,7 +30,7 @@ func main() {
 	}
 }
 
-// run copies one life of the shape after another, until ctx ends.
+// run copies one incarnation of the shape after another, until ctx ends.
 func run(ctx context.Context) error {
 	url := flag.String("nats", nats.DefaultURL, "NATS server")
 	source := flag.String("source", "main", "name of the source")
@@ -67,7 +67,7 @@ func run(ctx context.Context) error {
 	}
 }
 
-// follow copies one life of the shape until something ends it.
+// follow copies one incarnation of the shape until something ends it.
 func follow(ctx context.Context, c *client.Client, def client.Definition, db *sql.DB, startOver bool) error {
 	shape, err := c.Create(ctx, def)
 	if err != nil {

@@ -36,7 +36,7 @@ func main() {
 	}
 }
 
-// run follows one life of the shape after another, until ctx ends.
+// run follows one incarnation of the shape after another, until ctx ends.
 func run(ctx context.Context, out io.Writer) error {
 	url := flag.String("nats", nats.DefaultURL, "NATS server")
 	source := flag.String("source", "main", "name of the source")
@@ -70,7 +70,7 @@ func run(ctx context.Context, out io.Writer) error {
 	}
 }
 
-// tail follows one life of the shape until something ends it.
+// tail follows one incarnation of the shape until something ends it.
 func tail(ctx context.Context, out io.Writer, c *client.Client, def client.Definition, state string) error {
 	shape, err := c.Create(ctx, def)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/shapebus/shapebus/internal/pg"
+	"github.com/shapebus/shapebus/internal/pg/slots"
 )
 
 // guest is the demo in a database that is not its own: alone there, tidy when it leaves, and careful that what it drops
@@ -53,7 +54,7 @@ func (g *guest) claim(ctx context.Context) error {
 	if foreign {
 		return fmt.Errorf("this database has a schema %s that no demo made, and the demo would drop it: rename it, or use another database", schemaName)
 	}
-	slot, err := pg.LookupSlot(ctx, g.lock, slotName)
+	slot, err := slots.Lookup(ctx, g.lock, slotName)
 	if err != nil {
 		return err
 	}
@@ -66,7 +67,7 @@ func (g *guest) claim(ctx context.Context) error {
 
 // clear drops all that a demo makes in a database.
 func (g *guest) clear(ctx context.Context) error {
-	errs := []error{pg.DropFreedSlot(ctx, g.url, slotName)}
+	errs := []error{slots.DropFreed(ctx, g.url, slotName)}
 	conn, err := connect(ctx, g.url)
 	if err != nil {
 		return errors.Join(append(errs, err)...)

@@ -10,7 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/shapebus/shapebus/internal/pg"
+	"github.com/shapebus/shapebus/internal/pg/slots"
 	"github.com/shapebus/shapebus/pkg/client"
 	"github.com/shapebus/shapebus/pkg/control"
 )
@@ -79,7 +79,7 @@ func (m *meter) readWalsender(ctx context.Context, conn *pgx.Conn) {
 	if m.parts.postgres == nil {
 		return
 	}
-	slot, err := pg.LookupSlot(ctx, conn, slotName)
+	slot, err := slots.Lookup(ctx, conn, slotName)
 	if err != nil || slot.ActivePID == 0 || procStatus(slot.ActivePID, "PPid") != int64(m.parts.postgres.PID()) {
 		return // in a container its number means another process here
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/shapebus/shapebus/internal/pg"
+	"github.com/shapebus/shapebus/internal/pg/slots"
 	"github.com/shapebus/shapebus/internal/term"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/control"
@@ -157,11 +158,11 @@ func (d *demo) memoryChecks(ctx context.Context) []check {
 // settleLag waits until Postgres need not keep what the demo wrote for the slot any more.
 func (d *demo) settleLag(ctx context.Context, conn *pgx.Conn, end change.LSN) (check, error) {
 	check := check{what: "the replication slot has let go of the demo's WAL"}
-	var slot pg.SlotInfo
+	var slot slots.Info
 	var nudged time.Time
 	err := until(ctx, lagPatience, check.what, func() (bool, error) {
 		var err error
-		if slot, err = pg.LookupSlot(ctx, conn, slotName); err != nil {
+		if slot, err = slots.Lookup(ctx, conn, slotName); err != nil {
 			return false, err
 		}
 		if slot.ConfirmedFlush < end {

@@ -125,7 +125,7 @@ func LookupTable(ctx context.Context, conn *pgx.Conn, schema, name string, publi
 		return nil, notFound(ctx, conn, schema, name)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("look up table %s: %w", display(schema, name), err)
+		return nil, fmt.Errorf("look up table %s: %w", Display(schema, name), err)
 	}
 	if reason := unsupportedKind(schema, kind); reason != "" {
 		return nil, &UnsupportedError{Schema: schema, Name: name, Reason: reason}
@@ -138,7 +138,7 @@ func LookupTable(ctx context.Context, conn *pgx.Conn, schema, name string, publi
 	if t == nil || t.Relation.Schema != schema || t.Relation.Name != name {
 		return nil, notFound(ctx, conn, schema, name) // dropped or renamed a moment ago
 	}
-	return t, t.supported()
+	return t, t.Supported()
 }
 
 // LookupTables reads tables by oid, in one round trip and at one moment, taking
@@ -157,8 +157,8 @@ func LookupTables(ctx context.Context, conn *pgx.Conn, oids []uint32, publicatio
 	return readCatalog(docs)
 }
 
-// published reports whether a publication carries the table at all.
-func (t *TableInfo) published(publication string) bool {
+// Published reports whether a publication carries the table at all.
+func (t *TableInfo) Published(publication string) bool {
 	for _, m := range t.Memberships {
 		if m.Publication == publication {
 			return true
@@ -168,17 +168,42 @@ func (t *TableInfo) published(publication string) bool {
 }
 
 // String is the table's name for people.
-func (t *TableInfo) String() string { return display(t.Relation.Schema, t.Relation.Name) }
+func (t *TableInfo) String() string { return Display(t.Relation.Schema, t.Relation.Name) }
 
-// sql is the table's quoted name.
-func (t *TableInfo) sql() string { return Qualified(t.Relation.Schema, t.Relation.Name) }
+// SQL is the table's quoted name.
+func (t *TableInfo) SQL() string { return Qualified(t.Relation.Schema, t.Relation.Name) }
 
-// from is the table in a FROM clause or as the object of a command: without
+// From is the table in a FROM clause or as the object of a command: without
 // inheritance children, whose rows the stream reports under their own names,
 // but with partitions.
-func (t *TableInfo) from() string {
+func (t *TableInfo) From() string {
 	if t.Kind == KindPartitioned {
-		return t.sql()
+		return t.SQL()
 	}
-	return "ONLY " + t.sql()
+	return "ONLY " + t.SQL()
+}
+
+// OIDs are those of the table and its leaves.
+func (t *TableInfo) OIDs() []uint32 {
+	oids := []uint32{t.Relation.OID}
+	for _, p := range t.Partitions {
+		oids = append(oids, p.OID)
+	}
+	return oids
+}
+
+// Root is the table itself in the form of its leaves.
+func (t *TableInfo) Root() PartitionInfo {
+	r := t.Relation
+	return PartitionInfo{OID: r.OID, Schema: r.Schema, Name: r.Name, Identity: r.Identity}
+}
+
+// MemberOf is the oid of the row by which the publication carries the table itself, 0 without one.
+func (t *TableInfo) MemberOf(publication string) uint32 {
+	for _, m := range t.Memberships {
+		if m.Publication == publication && m.Via == "table" {
+			return m.ID
+		}
+	}
+	return 0
 }

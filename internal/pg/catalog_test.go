@@ -1,4 +1,4 @@
-package pg
+package pg_test
 
 import (
 	"errors"
@@ -8,13 +8,15 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/shapebus/shapebus/internal/pg"
+	"github.com/shapebus/shapebus/internal/pg/dbtest"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/pgtemp/pgtest"
 )
 
 func TestLookupTableDescribesTheTable(t *testing.T) {
-	conn := dial(t, pgtest.Database(t))
-	script(t, conn, `
+	conn := dbtest.Dial(t, pgtest.Database(t))
+	dbtest.Script(t, conn, `
 		CREATE COLLATION nd (provider = icu, locale = 'und', deterministic = false);
 		CREATE TYPE mood AS ENUM ('ok', 'it''s "fine"'); ALTER TYPE mood ADD VALUE 'sad' BEFORE 'ok';
 		CREATE TABLE items (
@@ -25,13 +27,13 @@ func TestLookupTableDescribesTheTable(t *testing.T) {
 		CREATE PUBLICATION p FOR TABLE items;
 		CREATE PUBLICATION q FOR ALL TABLES;
 		CREATE PUBLICATION r`)
-	info := lookup(t, conn, "public", "items")
-	want := &TableInfo{
+	info := dbtest.Lookup(t, conn, "public", "items")
+	want := &pg.TableInfo{
 		Relation: change.Relation{
 			OID: info.Relation.OID, Schema: "public", Name: "items", Identity: change.IdentityDefault,
 			Columns: []change.Column{{Name: "b", Type: 25, TypeMod: -1}, {Name: "a", Type: 23, TypeMod: -1}, {Name: "code", Type: 1043, TypeMod: 24}, {Name: "price", Type: 1700, TypeMod: 655366}, {Name: "feeling", Type: info.Columns[4].Type, TypeMod: -1}},
 		},
-		Columns: []ColumnInfo{
+		Columns: []pg.ColumnInfo{
 			{Name: "b", Type: 25, TypeMod: -1, TypeName: "text", Deterministic: true},
 			{Name: "a", Type: 23, TypeMod: -1, TypeName: "integer", Deterministic: true},
 			{Name: "code", Type: 1043, TypeMod: 24, TypeName: "character varying(20)"},
@@ -39,9 +41,9 @@ func TestLookupTableDescribesTheTable(t *testing.T) {
 			{Name: "feeling", Type: info.Columns[4].Type, TypeMod: -1, TypeName: "mood", Deterministic: true, Enum: []string{"sad", "ok", "it's \"fine\""}},
 			{Name: "twice", Type: 23, TypeMod: -1, TypeName: "integer", Generated: true, Deterministic: true},
 		},
-		PrimaryKey: []string{"b", "a"}, Kind: KindTable, Owner: "postgres", RowSecurity: true, PublishedIn: []string{"p", "q"},
+		PrimaryKey: []string{"b", "a"}, Kind: pg.KindTable, Owner: "postgres", RowSecurity: true, PublishedIn: []string{"p", "q"},
 		Persistence: 'p', Memberships: info.Memberships,
-		Form: catalogForm, KeyID: info.KeyID, Storage: info.Storage,
+		Form: pg.CatalogForm, KeyID: info.KeyID, Storage: info.Storage,
 	}
 	for i := range want.Columns {
 		c, is := &want.Columns[i], info.Columns[i]
@@ -61,36 +63,36 @@ func TestLookupTableDescribesTheTable(t *testing.T) {
 			t.Errorf("%s is not told", what)
 		}
 	}
-	if d := cmp.Diff(want, info, cmp.AllowUnexported(TableInfo{}, Membership{}, PartitionInfo{})); d != "" {
+	if d := cmp.Diff(want, info, cmp.AllowUnexported(pg.TableInfo{}, pg.Membership{}, pg.PartitionInfo{})); d != "" {
 		t.Error(d)
 	}
-	if got := lookup(t, conn, "public", "items", "q", "r").PublishedIn; !slices.Equal(got, []string{"q"}) {
+	if got := dbtest.Lookup(t, conn, "public", "items", "q", "r").PublishedIn; !slices.Equal(got, []string{"q"}) {
 		t.Errorf("published in %v of q and r", got)
 	}
 }
 
 func TestLookupTableFindsTheLeavesOfPartitions(t *testing.T) {
-	conn := dial(t, pgtest.Database(t))
-	script(t, conn, `
+	conn := dbtest.Dial(t, pgtest.Database(t))
+	dbtest.Script(t, conn, `
 		CREATE TABLE e (id int, at date, PRIMARY KEY (id, at)) PARTITION BY RANGE (at);
 		CREATE TABLE e24 PARTITION OF e FOR VALUES FROM ('2024-01-01') TO ('2025-01-01') PARTITION BY LIST (id);
 		CREATE TABLE e24_1 PARTITION OF e24 FOR VALUES IN (1);
 		CREATE TABLE e24_x PARTITION OF e24 DEFAULT;
 		CREATE TABLE e25 PARTITION OF e FOR VALUES FROM ('2025-01-01') TO ('2026-01-01');
 		ALTER TABLE e25 REPLICA IDENTITY FULL`)
-	info := lookup(t, conn, "public", "e")
+	info := dbtest.Lookup(t, conn, "public", "e")
 	var leaves []string
 	for _, p := range info.Partitions {
 		leaves = append(leaves, p.Name+" "+p.Identity.String())
 	}
-	if want := []string{"e24_1 DEFAULT", "e24_x DEFAULT", "e25 FULL"}; info.Kind != KindPartitioned || !slices.Equal(leaves, want) {
+	if want := []string{"e24_1 DEFAULT", "e24_x DEFAULT", "e25 FULL"}; info.Kind != pg.KindPartitioned || !slices.Equal(leaves, want) {
 		t.Errorf("kind %c, leaves %v, want %v", info.Kind, leaves, want)
 	}
 }
 
 func TestLookupTableRefusesWhatCannotBeStreamed(t *testing.T) {
-	conn := dial(t, pgtest.Database(t))
-	script(t, conn, `
+	conn := dbtest.Dial(t, pgtest.Database(t))
+	dbtest.Script(t, conn, `
 		CREATE TABLE t (id int); CREATE VIEW v AS SELECT * FROM t; CREATE MATERIALIZED VIEW m AS SELECT * FROM t;
 		CREATE INDEX i ON t (id); CREATE SEQUENCE s; CREATE TYPE c AS (x int); CREATE UNLOGGED TABLE u (id int);
 		CREATE FOREIGN DATA WRAPPER w; CREATE SERVER srv FOREIGN DATA WRAPPER w; CREATE FOREIGN TABLE f (id int) SERVER srv;
@@ -102,27 +104,27 @@ func TestLookupTableRefusesWhatCannotBeStreamed(t *testing.T) {
 		"v": "public.v is a view", "m": "materialized view", "i": "is an index", "s": "is a sequence", "c": "composite type",
 		"u": `run ALTER TABLE "public"."u" SET LOGGED`, "f": "foreign table", "r1": "is a partition of r;", "parent": "has tables that inherit", "ru": "unlogged partition public.ru1", "rf": "foreign table public.rf1",
 	} {
-		_, err := LookupTable(t.Context(), conn, "public", name)
-		if _, ok := errors.AsType[*UnsupportedError](err); !ok || !strings.Contains(err.Error(), want) {
+		_, err := pg.LookupTable(t.Context(), conn, "public", name)
+		if _, ok := errors.AsType[*pg.UnsupportedError](err); !ok || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q in it", name, err, want)
 		}
 	}
-	if _, err := LookupTable(t.Context(), conn, "pg_catalog", "pg_class"); err == nil || !strings.Contains(err.Error(), "system tables") {
+	if _, err := pg.LookupTable(t.Context(), conn, "pg_catalog", "pg_class"); err == nil || !strings.Contains(err.Error(), "system tables") {
 		t.Errorf("pg_class: %v", err)
 	}
 }
 
 func TestLookupTableSuggestsCloseNames(t *testing.T) {
-	conn := dial(t, pgtest.Database(t))
-	script(t, conn, `CREATE SCHEMA app; CREATE TABLE items (); CREATE TABLE "Items" (); CREATE TABLE app.items (); CREATE TABLE app.orders ()`)
+	conn := dbtest.Dial(t, pgtest.Database(t))
+	dbtest.Script(t, conn, `CREATE SCHEMA app; CREATE TABLE items (); CREATE TABLE "Items" (); CREATE TABLE app.items (); CREATE TABLE app.orders ()`)
 	for name, want := range map[string][]string{
 		"itmes": {"public.items", `"public"."Items"`, "app.items"},
 		"ITEMS": {`"public"."Items"`, "public.items", "app.items"},
 		"order": {"app.orders"},
 		"zzz":   nil,
 	} {
-		_, err := LookupTable(t.Context(), conn, "public", name)
-		missing, ok := errors.AsType[*NotFoundError](err)
+		_, err := pg.LookupTable(t.Context(), conn, "public", name)
+		missing, ok := errors.AsType[*pg.NotFoundError](err)
 		if !ok {
 			t.Fatalf("%s: %v", name, err)
 		}
@@ -131,39 +133,5 @@ func TestLookupTableSuggestsCloseNames(t *testing.T) {
 		if !slices.Equal(missing.Similar, want) {
 			t.Errorf("%s: %q, want %q", name, missing.Similar, want)
 		}
-	}
-}
-
-func TestHostileNamesWorkEverywhere(t *testing.T) {
-	conn := dial(t, pgtest.Database(t))
-	for _, name := range hostile {
-		t.Run(name, func(t *testing.T) {
-			publication := "p " + name
-			exec(t, conn, "CREATE SCHEMA "+Ident(name))
-			exec(t, conn, "CREATE TABLE "+Qualified(name, name)+" (id int PRIMARY KEY, "+Ident(name)+" text)")
-			exec(t, conn, "INSERT INTO "+Qualified(name, name)+" VALUES (1, "+Literal(name)+")")
-			if err := EnsurePublication(t.Context(), conn, publication); err != nil {
-				t.Fatal(err)
-			}
-			info := lookup(t, conn, name, name, publication)
-			if info.Relation.Schema != name || info.Relation.Name != name || info.Columns[1].Name != name {
-				t.Fatalf("got %+v", info)
-			}
-			if changed, err := EnsureTable(t.Context(), conn, publication, info, 0); err != nil || !changed {
-				t.Fatalf("changed %t, %v", changed, err)
-			}
-			if in, err := inPublication(t.Context(), conn, publication, info.Relation.OID); err != nil || !in {
-				t.Fatalf("in the publication: %t, %v", in, err)
-			}
-			rows := copyAll(t, conn, info, []string{name}, Ident(name)+" = "+Literal(name))
-			if len(rows) != 1 || string(rows[0][0]) != name {
-				t.Fatalf("copied %q", rows)
-			}
-			for _, f := range Check(t.Context(), conn, CheckOptions{Publication: publication, Tables: []string{Qualified(name, name)}}) {
-				if !f.OK {
-					t.Errorf("%+v", f)
-				}
-			}
-		})
 	}
 }

@@ -113,8 +113,8 @@ func Major(conn *pgx.Conn) int {
 	return n
 }
 
-// sqlState returns the SQLSTATE of a server error, "" for other errors.
-func sqlState(err error) string {
+// SQLState returns the SQLSTATE of a server error, "" for other errors.
+func SQLState(err error) string {
 	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return e.Code
 	}

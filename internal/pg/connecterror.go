@@ -38,7 +38,7 @@ func (e *ConnectError) Unwrap() error { return e.Err }
 // Temporary reports whether trying again later may help without anybody
 // changing anything: the server is starting, unreachable or full.
 func (e *ConnectError) Temporary() bool {
-	switch code := sqlState(e.Err); {
+	switch code := SQLState(e.Err); {
 	case code == "":
 		_, cert := errors.AsType[*tls.CertificateVerificationError](e.Err)
 		return !cert && !strings.Contains(e.Err.Error(), "server refused TLS")

@@ -54,7 +54,7 @@ type NotFoundError struct {
 }
 
 func (e *NotFoundError) Error() string {
-	s := fmt.Sprintf("table %s does not exist in this database", display(e.Schema, e.Name))
+	s := fmt.Sprintf("table %s does not exist in this database", Display(e.Schema, e.Name))
 	if len(e.Similar) > 0 {
 		s += "; did you mean " + strings.Join(e.Similar, " or ") + "?"
 	}
@@ -68,7 +68,7 @@ type UnsupportedError struct {
 }
 
 func (e *UnsupportedError) Error() string {
-	return display(e.Schema, e.Name) + " " + e.Reason
+	return Display(e.Schema, e.Name) + " " + e.Reason
 }
 
 // ChangedError says that a table is not any more what it was when it was looked
@@ -91,7 +91,7 @@ func Permanent(err error) bool {
 	if errors.As(err, &needs) || errors.As(err, &notFound) || errors.As(err, &unsupported) || errors.As(err, &changed) {
 		return true
 	}
-	code := sqlState(err)
+	code := SQLState(err)
 	if errors.Is(err, ErrSnapshotStale) || len(code) != 5 {
 		return false
 	}
@@ -103,3 +103,9 @@ func Permanent(err error) bool {
 	}
 	return false
 }
+
+// ErrSnapshotStale says that a table was rewritten, truncated, renamed, or had a
+// column renamed or a partition attached or detached after the snapshot was
+// opened. Postgres would then show rows that were never all there at one moment.
+// Open a new snapshot.
+var ErrSnapshotStale = errors.New("it was rewritten, truncated or renamed, or its columns or partitions changed, after the snapshot was taken; take a new one")

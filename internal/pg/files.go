@@ -14,7 +14,7 @@ func (t *TableInfo) DiffFiles(now *TableInfo, explained func(xid string) bool) s
 	}
 	for _, p := range now.Partitions {
 		if file, ok := had[p.OID]; ok && file != p.File && !explained(p.Filed) {
-			return fmt.Sprintf("partition %s of %s was truncated or packed by itself, which Postgres does not replicate", display(p.Schema, p.Name), t)
+			return fmt.Sprintf("partition %s of %s was truncated or packed by itself, which Postgres does not replicate", Display(p.Schema, p.Name), t)
 		}
 	}
 	return ""

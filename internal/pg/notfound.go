@@ -22,14 +22,14 @@ func notFound(ctx context.Context, conn *pgx.Conn, schema, name string) error {
 			AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\_%'
 		ORDER BY c.relname = $1 DESC LIMIT $2`, name, namesConsidered)
 	if err != nil {
-		return fmt.Errorf("look up table %s: %w", display(schema, name), err)
+		return fmt.Errorf("look up table %s: %w", Display(schema, name), err)
 	}
 	type candidate struct {
 		Schema, Name string
 	}
 	all, err := pgx.CollectRows(rows, pgx.RowToStructByPos[candidate])
 	if err != nil {
-		return fmt.Errorf("look up table %s: %w", display(schema, name), err)
+		return fmt.Errorf("look up table %s: %w", Display(schema, name), err)
 	}
 	type scored struct {
 		name string
@@ -44,7 +44,7 @@ func notFound(ctx context.Context, conn *pgx.Conn, schema, name string) error {
 		if c.Schema != schema {
 			far++ // the same distance in the schema that was asked for is the better guess
 		}
-		near = append(near, scored{display(c.Schema, c.Name), far})
+		near = append(near, scored{Display(c.Schema, c.Name), far})
 	}
 	slices.SortFunc(near, func(a, b scored) int {
 		return cmp.Or(cmp.Compare(a.far, b.far), strings.Compare(a.name, b.name))
@@ -103,8 +103,8 @@ func unsupportedKind(schema, kind string) string {
 	return "is not a table"
 }
 
-// supported is nil if the table can be a shape's table, else an *UnsupportedError.
-func (t *TableInfo) supported() error {
+// Supported is nil if the table can be a shape's table, else an *UnsupportedError.
+func (t *TableInfo) Supported() error {
 	no := func(reason string, args ...any) error {
 		return &UnsupportedError{Schema: t.Relation.Schema, Name: t.Relation.Name, Reason: fmt.Sprintf(reason, args...)}
 	}
@@ -115,17 +115,17 @@ func (t *TableInfo) supported() error {
 		return no("has tables that inherit from it: a query on it reads their rows too, which are replicated under their own names; " +
 			"make shapes on the tables without children, or use partitions")
 	case t.Persistence == 'u':
-		return no("is unlogged, so its changes are not replicated; run ALTER TABLE %s SET LOGGED", t.sql())
+		return no("is unlogged, so its changes are not replicated; run ALTER TABLE %s SET LOGGED", t.SQL())
 	case t.Persistence == 't':
 		return no("is a temporary table, which only its own session can see")
 	}
 	for _, p := range t.Partitions {
 		switch {
 		case p.LeafKind == 'f':
-			return no("has the foreign table %s as a partition, whose changes are not replicated", display(p.Schema, p.Name))
+			return no("has the foreign table %s as a partition, whose changes are not replicated", Display(p.Schema, p.Name))
 		case p.Persistence != 'p':
 			return no("has the unlogged partition %s, whose changes are not replicated; run ALTER TABLE %s SET LOGGED",
-				display(p.Schema, p.Name), Qualified(p.Schema, p.Name))
+				Display(p.Schema, p.Name), Qualified(p.Schema, p.Name))
 		}
 	}
 	return nil

@@ -29,8 +29,8 @@ func Literal(s string) string {
 
 var plainIdent = regexp.MustCompile(`^[a-z_][a-z0-9_$]*$`)
 
-// display writes a table's name for people: quoted only where it needs to be.
-func display(schema, name string) string {
+// Display writes a table's name for people: quoted only where it needs to be.
+func Display(schema, name string) string {
 	if plainIdent.MatchString(schema) && plainIdent.MatchString(name) {
 		return schema + "." + name
 	}

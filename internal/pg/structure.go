@@ -132,7 +132,7 @@ func (t *TableInfo) diffPartitions(now *TableInfo) string {
 	}
 	for _, p := range now.Partitions {
 		old, ok := had[p.OID]
-		name := display(p.Schema, p.Name)
+		name := Display(p.Schema, p.Name)
 		switch {
 		case !ok:
 			return fmt.Sprintf("partition %s was attached to %s", name, t)
@@ -149,7 +149,7 @@ func (t *TableInfo) diffPartitions(now *TableInfo) string {
 	}
 	for _, p := range t.Partitions {
 		if _, gone := had[p.OID]; gone {
-			return fmt.Sprintf("partition %s was detached from %s or dropped", display(p.Schema, p.Name), t)
+			return fmt.Sprintf("partition %s was detached from %s or dropped", Display(p.Schema, p.Name), t)
 		}
 	}
 	return ""
@@ -157,12 +157,12 @@ func (t *TableInfo) diffPartitions(now *TableInfo) string {
 
 func (t *TableInfo) diffMemberships(now *TableInfo) string {
 	for _, name := range t.PublishedIn {
-		if !now.published(name) {
+		if !now.Published(name) {
 			return fmt.Sprintf("table %s left the publication %s", t, name)
 		}
 	}
 	for _, name := range now.PublishedIn {
-		if !t.published(name) {
+		if !t.Published(name) {
 			return fmt.Sprintf("table %s entered the publication %s", t, name)
 		}
 	}

@@ -1,4 +1,4 @@
-package pg
+package pg_test
 
 import (
 	"strings"
@@ -6,21 +6,23 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/shapebus/shapebus/internal/pg"
+	"github.com/shapebus/shapebus/internal/pg/dbtest"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/pgtemp/pgtest"
 )
 
-func drawTable(t *rapid.T) *TableInfo {
+func drawTable(t *rapid.T) *pg.TableInfo {
 	identity := func(name string) change.Identity {
 		return rapid.SampledFrom([]change.Identity{change.IdentityDefault, change.IdentityFull}).Draw(t, name)
 	}
 	text := func(name string) string { return rapid.SampledFrom([]string{"", "x"}).Draw(t, name) }
-	table := &TableInfo{
+	table := &pg.TableInfo{
 		Relation: change.Relation{
 			OID: rapid.Uint32Range(1, 2).Draw(t, "oid"), Schema: "public", Name: rapid.SampledFrom([]string{"a", "b"}).Draw(t, "name"),
 			Identity: identity("identity"),
 		},
-		Kind: KindPartitioned, Persistence: rapid.SampledFrom([]byte("pu")).Draw(t, "Persistence"),
+		Kind: pg.KindPartitioned, Persistence: rapid.SampledFrom([]byte("pu")).Draw(t, "Persistence"),
 		PartitionOf: rapid.SampledFrom([]string{"", "root"}).Draw(t, "partition of"),
 		Form:        rapid.IntRange(1, 2).Draw(t, "form"), Parent: rapid.Bool().Draw(t, "parent"), KeyID: rapid.Uint32Range(1, 2).Draw(t, "key"),
 		KeyFlaw: text("flaw"), Storage: rapid.Uint32Range(0, 1).Draw(t, "storage"),
@@ -29,7 +31,7 @@ func drawTable(t *rapid.T) *TableInfo {
 		if rapid.Bool().Draw(t, name) {
 			table.Relation.Columns = append(table.Relation.Columns, change.Column{Name: name, Type: rapid.Uint32Range(23, 24).Draw(t, "type"), TypeMod: -1})
 			table.PrimaryKey = append(table.PrimaryKey, name)
-			table.Columns = append(table.Columns, ColumnInfo{
+			table.Columns = append(table.Columns, pg.ColumnInfo{
 				Name: name, Number: rapid.Int16Range(1, 2).Draw(t, "number"), Collation: rapid.Uint32Range(0, 1).Draw(t, "collation"),
 				Deterministic: rapid.Bool().Draw(t, "deterministic"), TypeMake: text("make"), Expression: text("expression"), Written: text("written"),
 			})
@@ -37,7 +39,7 @@ func drawTable(t *rapid.T) *TableInfo {
 	}
 	for oid := uint32(10); oid < 12; oid++ {
 		if rapid.Bool().Draw(t, "leaf") {
-			table.Partitions = append(table.Partitions, PartitionInfo{
+			table.Partitions = append(table.Partitions, pg.PartitionInfo{
 				OID: oid, Schema: "public", Name: rapid.SampledFrom([]string{"p", "q"}).Draw(t, "leaf name"), Identity: identity("leaf identity"),
 				LeafKind: 'r', Persistence: 'p', Link: text("link"), Storage: text("leaf storage"),
 				File: rapid.Uint32Range(1, 2).Draw(t, "file"), // is not part of it
@@ -47,7 +49,7 @@ func drawTable(t *rapid.T) *TableInfo {
 	for _, name := range []string{"p1", "p2"} {
 		for _, via := range []string{"all", "table"} {
 			if rapid.IntRange(0, 2).Draw(t, "member") == 0 {
-				table.Memberships = append(table.Memberships, Membership{
+				table.Memberships = append(table.Memberships, pg.Membership{
 					Publication: name, Via: via, ID: rapid.Uint32Range(1, 2).Draw(t, "id"), XID: rapid.SampledFrom([]string{"1", "2"}).Draw(t, "xid"),
 					Filter: rapid.SampledFrom([]string{"", "(x > 1)"}).Draw(t, "filter"), Set: text("set"), Named: text("named"),
 				})
@@ -75,8 +77,8 @@ func TestStructureIsEqualExactlyWhenDiffFindsNothing(t *testing.T) {
 }
 
 func TestDiffSaysWhatHappened(t *testing.T) {
-	conn := dial(t, pgtest.Database(t))
-	script(t, conn, `
+	conn := dbtest.Dial(t, pgtest.Database(t))
+	dbtest.Script(t, conn, `
 		CREATE TABLE parts (id int PRIMARY KEY, v text) PARTITION BY RANGE (id);
 		CREATE TABLE parts_1 PARTITION OF parts FOR VALUES FROM (0) TO (10);
 		CREATE TABLE other (id int, v text, n int);
@@ -123,9 +125,9 @@ func TestDiffSaysWhatHappened(t *testing.T) {
 		{"other", "ALTER TABLE other RENAME TO renamed", "table public.other was renamed to public.renamed"},
 	}
 	for _, s := range steps {
-		before := lookup(t, conn, "public", s.table, "p")
-		script(t, conn, s.sql)
-		after, err := LookupTables(t.Context(), conn, []uint32{before.Relation.OID}, "p")
+		before := dbtest.Lookup(t, conn, "public", s.table, "p")
+		dbtest.Script(t, conn, s.sql)
+		after, err := pg.LookupTables(t.Context(), conn, []uint32{before.Relation.OID}, "p")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -137,17 +139,17 @@ func TestDiffSaysWhatHappened(t *testing.T) {
 			t.Errorf("after %s: structure is the same: %t", s.sql, same)
 		}
 	}
-	before := lookup(t, conn, "public", "renamed")
-	script(t, conn, "ALTER PUBLICATION p DROP TABLE renamed; ALTER PUBLICATION unrelated DROP TABLE renamed; ALTER TABLE renamed SET UNLOGGED")
-	after, err := LookupTables(t.Context(), conn, []uint32{before.Relation.OID})
+	before := dbtest.Lookup(t, conn, "public", "renamed")
+	dbtest.Script(t, conn, "ALTER PUBLICATION p DROP TABLE renamed; ALTER PUBLICATION unrelated DROP TABLE renamed; ALTER TABLE renamed SET UNLOGGED")
+	after, err := pg.LookupTables(t.Context(), conn, []uint32{before.Relation.OID})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got := before.Diff(after[before.Relation.OID]); !strings.Contains(got, "became unlogged") {
 		t.Errorf("got %q", got)
 	}
-	script(t, conn, "DROP TABLE renamed")
-	after, err = LookupTables(t.Context(), conn, []uint32{before.Relation.OID})
+	dbtest.Script(t, conn, "DROP TABLE renamed")
+	after, err = pg.LookupTables(t.Context(), conn, []uint32{before.Relation.OID})
 	if err != nil || len(after) != 0 {
 		t.Errorf("a dropped table is still there: %v, %v", after, err)
 	}

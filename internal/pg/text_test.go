@@ -69,34 +69,6 @@ func TestParseConfigSaysWhatIsWrong(t *testing.T) {
 	}
 }
 
-func TestNamesOfTablesAreReadAsSQLReadsThem(t *testing.T) {
-	for in, want := range map[string][2]string{
-		"items":                  {"public", "items"},
-		"Public.Items":           {"public", "items"},
-		`"My Schema"."my.table"`: {"My Schema", "my.table"},
-		`app."we""ird"`:          {"app", `we"ird`},
-		` items `:                {"public", "items"},
-	} {
-		schema, name, err := parseName(in)
-		if err != nil || schema != want[0] || name != want[1] {
-			t.Errorf("parseName(%q) = %q, %q, %v", in, schema, name, err)
-		}
-	}
-	for _, in := range []string{"", ".", "a.", ".a", "a.b.c", `"a`, `"a"b`, "a b", `a"b"`} {
-		if _, _, err := parseName(in); err == nil {
-			t.Errorf("parseName(%q) succeeded", in)
-		}
-	}
-	for _, schema := range hostile {
-		for _, name := range hostile {
-			s, n, err := parseName(Qualified(schema, name))
-			if err != nil || s != schema || n != name {
-				t.Errorf("%s: got %q, %q, %v", Qualified(schema, name), s, n, err)
-			}
-		}
-	}
-}
-
 func TestDistance(t *testing.T) {
 	for _, c := range []struct {
 		a, b string

@@ -85,10 +85,17 @@ func (b *builder) likeQuantified(name string, all bool, left, right term) (node,
 	}
 	var buffers like.Buffers
 	not := name[0] == '!'
+	steps := func(text float64) float64 {
+		most := 0.0
+		for _, p := range patterns {
+			most = max(most, p.Steps(text))
+		}
+		return most
+	}
 	return &quantifiedNode{name: name, all: all, left: b.scalar(left), array: a, test: func(l, e *value.Datum) bool {
 		p := patterns[string(e.Bytes)]
 		return p.Match(l.Bytes, &buffers) != not
-	}}, nil
+	}, steps: steps}, nil
 }
 
 // likeTerm is the operator form of LIKE.

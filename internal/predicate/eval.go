@@ -21,6 +21,7 @@ func truthOf(b bool) truth {
 // node is a boolean expression. Nodes are immutable and safe for concurrent use; eval must not keep the row.
 type node interface {
 	eval(row [][]byte) truth
+	weigh(s sizes) float64 // what eval takes at most, in steps; see cost.go
 	print(p *printer)
 	columns(add func(column int))
 }

@@ -31,6 +31,7 @@ type (
 		all         bool
 		left, array scalar
 		test        func(left, element *value.Datum) bool
+		steps       func(left float64) float64 // what test takes for a left side of that size; nil: a comparison
 	}
 
 	// containNode is left @> right, or && (overlap), on arrays. <@ is @> the other way round.

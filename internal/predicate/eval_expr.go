@@ -9,6 +9,7 @@ import (
 // row, also where Postgres would raise an error for the user's text: print then writes SQL that does not.
 type expr interface {
 	eval(row [][]byte) value.Datum
+	weigh(s sizes) load // what eval takes and gives at most; see cost.go
 	print(p *printer)
 	columns(add func(column int))
 }

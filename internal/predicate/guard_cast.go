@@ -89,7 +89,7 @@ func textCast(arg scalar, to value.Kind, pattern *regexp.Regexp) scalar {
 
 func (e *textCastExpr) eval(row [][]byte) value.Datum {
 	d := e.arg.eval(row)
-	if d.Null || !e.pattern.Match(d.Bytes) {
+	if d.Null || !e.fits(d.Bytes) {
 		return value.Null
 	}
 	c, err := value.ParseConstant(e.to, string(d.Bytes))
@@ -104,6 +104,33 @@ func (e *textCastExpr) eval(row [][]byte) value.Datum {
 	}
 	out, _ := value.ReadDatum(e.to, []byte(c.Text))
 	return out
+}
+
+// longestCast is more than any text that matches a pattern has, without blanks around it and zeros in front.
+const longestCast = 1024
+
+// fits matches the pattern, which is slow, with no more of a text than can matter.
+func (e *textCastExpr) fits(text []byte) bool {
+	if len(text) <= longestCast {
+		return e.pattern.Match(text)
+	}
+	if e.pattern == uuidPattern { // it has no blanks
+		return false
+	}
+	text = bytes.Trim(text, value.Space)
+	if e.pattern == wholeNumber {
+		if len(text) > 0 && (text[0] == '+' || text[0] == '-') {
+			text = text[1:]
+		}
+		for len(text) > longestCast && text[0] == '0' {
+			text = text[1:]
+		}
+		if len(text) > 0 && text[0] != '+' && text[0] != '-' { // a second sign
+			return len(text) <= longestCast && e.pattern.Match(text)
+		}
+		return false
+	}
+	return len(text) <= longestCast && e.pattern.Match(text)
 }
 
 func (e *textCastExpr) columns(add func(int)) { e.arg.columns(add) }

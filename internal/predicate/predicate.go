@@ -11,6 +11,8 @@ type Predicate struct {
 	root    node
 	sql     string
 	members members
+
+	carefree int
 }
 
 // Compile parses a where clause and checks it against the table. An empty clause (blanks only) matches every row.

@@ -235,6 +235,9 @@ func (b *builder) finish(root node) (*Predicate, *Error) {
 	if out.full || out.Len() > maxPrinted {
 		return nil, tooComplex()
 	}
+	if err := p.checkCost(b.table); err != nil {
+		return nil, err
+	}
 	return p, nil
 }
 

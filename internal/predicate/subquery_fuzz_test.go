@@ -44,7 +44,7 @@ func FuzzSubquery(f *testing.F) {
 			sets := make([]Set, len(p.Subqueries()))
 			for i := range sets {
 				sets[i] = set(t, "42", "null", "42,null", "x,y", "null,null,z")
-				if _, err := p.Subqueries()[i].TouchSQL([]string{string(p.Subqueries()[i].AppendKey(nil, sampleRow()))}); err != nil {
+				if _, err := touchSQL(p.Subqueries()[i], string(p.Subqueries()[i].AppendKey(nil, sampleRow()))); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -7,7 +7,7 @@ type Set interface {
 	Has(key []byte) bool          // is the value a member?
 	Empty() bool                  // are there no values, not even NULL?
 	HasNull() bool                // is a value, or a component of one, NULL?
-	Each(f func(key string) bool) // calls f with every member until it returns false
+	Each(f func(key []byte) bool) // calls f with every member, valid until f returns, until it returns false
 }
 
 // Scratch is memory that MatchIn works in, so that it need not allocate for every row. Its zero value is ready. It is
@@ -67,9 +67,8 @@ func (q *Subquery) member(row [][]byte, set Set, s *Scratch) truth {
 	}
 	// A tuple with a NULL is unknown only beside a tuple that equals it in all else.
 	out := isFalse
-	key := string(s.key)
-	set.Each(func(other string) bool {
-		if valueset.MayEqual(key, other) {
+	set.Each(func(other []byte) bool {
+		if valueset.MayEqual(s.key, other) {
 			out = isUnknown
 		}
 		return out == isFalse

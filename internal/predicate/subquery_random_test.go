@@ -59,7 +59,7 @@ func (w *world) sets(p *Predicate) []Set {
 			for _, name := range q.Select {
 				cells = append(cells, row[w.columnAt(name)])
 			}
-			view.Add(string(q.Keyer.Append(nil, cells...)), 1)
+			view.Add(q.Keyer.Append(nil, cells...), 1)
 		}
 		out = append(out, view)
 	}
@@ -258,7 +258,7 @@ func (w *world) checkMonotone(t *testing.T, p *Predicate) {
 	}
 }
 
-// checkTouch compares TouchSQL with the keys of the rows.
+// checkTouch compares Touch with the keys of the rows.
 func (w *world) checkTouch(t *testing.T, p *Predicate) {
 	t.Helper()
 	for _, q := range p.Subqueries() {
@@ -268,7 +268,7 @@ func (w *world) checkTouch(t *testing.T, p *Predicate) {
 			keys = append(keys, key)
 			wanted[key] = !valueset.HasNull(key)
 		}
-		sql, err := q.TouchSQL(keys)
+		sql, err := touchSQL(q, keys...)
 		if err != nil {
 			t.Fatal(err)
 		}

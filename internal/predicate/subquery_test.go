@@ -242,7 +242,7 @@ func set(tb testing.TB, values ...string) *valueset.View {
 			}
 			key = valueset.AppendComponent(key, text)
 		}
-		v.Add(string(key), 1)
+		v.Add(key, 1)
 	}
 	return v
 }

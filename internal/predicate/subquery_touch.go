@@ -1,67 +1,118 @@
 package predicate
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 
 	"github.com/shapebus/shapebus/internal/valueset"
 )
 
-// TouchSQL returns a condition over the outer table's columns, which an index can serve: the left side equals one of
-// these values, given as the keys of a Set. Keys with a NULL may be among them but add nothing, since NULL equals
-// nothing: when such a key comes or goes, every row is concerned and there is no condition to ask by.
-func (q *Subquery) TouchSQL(keys []string) (string, error) {
-	arrays := make([]strings.Builder, len(q.left))
-	for _, key := range keys {
-		cells, err := valueset.Components(key)
-		if err != nil || len(cells) != len(q.left) {
-			return "", fmt.Errorf("%q is no value of %s: %w", key, q.sql, valueset.ErrKey)
-		}
-		if valueset.HasNull(key) {
-			continue
-		}
-		for i, c := range cells {
-			appendElement(&arrays[i], string(c))
+// Touch gathers values for a condition over the outer table's columns, which an index can serve: the left side of a
+// subquery's test equals one of them.
+type Touch struct {
+	q      *Subquery
+	arrays []bytes.Buffer // by column: the elements of an array's text
+}
+
+// NewTouch returns a condition without values.
+func (q *Subquery) NewTouch() *Touch { return &Touch{q: q, arrays: make([]bytes.Buffer, len(q.left))} }
+
+// Add adds a value, given as the key of a Set. A key with a NULL adds nothing, since NULL equals nothing: when such a
+// key comes or goes, every row is concerned and there is no condition to ask by.
+func (t *Touch) Add(key []byte) error {
+	parts := 0
+	for rest := key; len(rest) > 0; parts++ {
+		var err error
+		if _, rest, err = valueset.Component(rest); err != nil {
+			return t.refuse(key)
 		}
 	}
-	if arrays[0].Len() == 0 {
-		return "false", nil
+	if parts != len(t.arrays) {
+		return t.refuse(key)
 	}
-	var out printer
+	if valueset.HasNull(key) {
+		return nil
+	}
+	for i, rest := 0, key; len(rest) > 0; i++ {
+		var text []byte
+		text, rest, _ = valueset.Component(rest) // as above
+		appendElement(&t.arrays[i], text)
+	}
+	return nil
+}
+
+func (t *Touch) refuse(key []byte) error {
+	return fmt.Errorf("%q is no value of %s: %w", key, t.q.sql, valueset.ErrKey)
+}
+
+// Bytes is how long the values are together, in the condition.
+func (t *Touch) Bytes() (n int) {
+	for i := range t.arrays {
+		n += t.arrays[i].Len()
+	}
+	return n
+}
+
+// Reset removes all values and keeps the memory.
+func (t *Touch) Reset() {
+	for i := range t.arrays {
+		t.arrays[i].Reset()
+	}
+}
+
+// SQL returns the condition.
+func (t *Touch) SQL() string {
+	if t.Bytes() == 0 {
+		return "false"
+	}
+	q := t.q
+	var out strings.Builder
+	out.WriteByte('(')
 	// Each column by itself is what an index serves, even between other conditions of an OR.
 	columns, selected := make([]string, len(q.left)), make([]string, len(q.left))
 	for i, c := range q.left {
-		array := quoteLiteral("{"+arrays[i].String()+"}") + "::" + c.k.String() + "[]"
+		array := quoteLiteral("{"+t.arrays[i].String()+"}") + "::" + c.k.String() + "[]"
+		out.Grow(len(array))
 		name := quoteIdent(c.name)
 		if i > 0 {
 			out.WriteString(" AND ")
 		}
-		out.WriteString(name + " = ANY(" + array + ")")
+		equalsAny(&out, name, array)
 		columns[i] = name
 		if c.nonDeterministic {
 			// What the column's own collation finds equal, narrowed to what is.
 			columns[i] += byteOrder
-			out.WriteString(" AND " + columns[i] + " = ANY(" + array + ")")
+			out.WriteString(" AND ")
+			equalsAny(&out, columns[i], array)
 		}
 		selected[i] = array
 	}
 	if len(q.left) > 1 {
 		out.WriteString(" AND (" + strings.Join(columns, ", ") + ") IN (SELECT * FROM unnest(" + strings.Join(selected, ", ") + "))")
 	}
-	return "(" + out.String() + ")", nil
+	out.WriteByte(')')
+	return out.String()
+}
+
+// equalsAny writes that a column equals an element of an array, which may be long.
+func equalsAny(out *strings.Builder, column, array string) {
+	for _, s := range []string{column, " = ANY(", array, ")"} {
+		out.WriteString(s)
+	}
 }
 
 // appendElement appends to the text of an array. Every element is quoted: NULL and the empty text are texts like others.
-func appendElement(array *strings.Builder, text string) {
+func appendElement(array *bytes.Buffer, text []byte) {
 	if array.Len() > 0 {
 		array.WriteByte(',')
 	}
 	array.WriteByte('"')
-	for i := range len(text) {
-		if text[i] == '"' || text[i] == '\\' {
+	for _, c := range text {
+		if c == '"' || c == '\\' {
 			array.WriteByte('\\')
 		}
-		array.WriteByte(text[i])
+		array.WriteByte(c)
 	}
 	array.WriteByte('"')
 }

@@ -1,21 +1,6 @@
 package registry
 
-import (
-	"context"
-	"time"
-
-	"github.com/nats-io/nats.go/jetstream"
-
-	"github.com/shapebus/shapebus/pkg/topology"
-)
-
-// Silence is how long a key must not have been renewed to be nobody's.
-const Silence = silence
-
-// AcquireAt is Acquire at a given time.
-func (a *Applicant) AcquireAt(ctx context.Context, js jetstream.JetStream, source topology.Source, key, me string, now time.Time) (*Lease, error) {
-	return a.acquire(ctx, js, source, key, me, now)
-}
+import "time"
 
 // SetWatchSilence changes how long a watcher waits. It returns what puts the old value back.
 func SetWatchSilence(d time.Duration) (restore func()) {

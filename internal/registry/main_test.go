@@ -2,6 +2,8 @@ package registry_test
 
 import (
 	"context"
+	"encoding/hex"
+	"strings"
 	"testing"
 	"time"
 
@@ -45,6 +47,12 @@ func open(t *testing.T) (context.Context, jetstream.JetStream, *registry.Shapes)
 	shapes, err := registry.OpenShapes(ctx, js, source)
 	ok(t, err)
 	return ctx, js, shapes
+}
+
+// id makes an id of a short name, in the order of the names.
+func id(name string) string {
+	h := hex.EncodeToString([]byte(name))
+	return strings.Repeat("0", 16-len(h)) + h
 }
 
 func record(id string) *registry.Shape {

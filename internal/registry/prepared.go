@@ -9,14 +9,14 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/shapebus/shapebus/internal/pg"
+	"github.com/shapebus/shapebus/internal/pg/prepare"
 	"github.com/shapebus/shapebus/pkg/topology"
 )
 
 // Prepared is what is known of a table that was prepared for shapes. It is stored before the table
 // is changed and removed when the table has been given back, so no crash leaves a changed table of which nobody knows.
 type Prepared struct {
-	pg.Prior
+	prepare.Prior
 
 	// Idle is since when no shape is on the table; zero while one is.
 	Idle time.Time `json:"idle,omitzero"`

@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
-	"github.com/shapebus/shapebus/internal/pg"
+	"github.com/shapebus/shapebus/internal/pg/prepare"
 	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/pkg/topology"
 )
@@ -22,7 +22,7 @@ func TestWhatATableWasIsChangedByOneAtATime(t *testing.T) {
 		t.Fatalf("what nobody stored: %+v, %v", p, err)
 	}
 	seen := make(chan *registry.Prepared, 10)
-	ok(t, tables.Put(ctx, &registry.Prepared{Prior: pg.Prior{OID: 1}}))
+	ok(t, tables.Put(ctx, &registry.Prepared{Prior: prepare.Prior{OID: 1}}))
 	go func() { _ = tables.Watch(ctx, func(_ string, p *registry.Prepared, _ error) { seen <- p }) }() // what is missing shows below
 	next := func() *registry.Prepared {
 		t.Helper()
@@ -38,9 +38,9 @@ func TestWhatATableWasIsChangedByOneAtATime(t *testing.T) {
 		t.Fatalf("watched at the start: %+v", p)
 	}
 
-	was := &registry.Prepared{Prior: pg.Prior{
+	was := &registry.Prepared{Prior: prepare.Prior{
 		OID: 7, Schema: "public", Name: "tasks", Added: true, Member: 9,
-		Identities: []pg.PriorIdentity{{OID: 7, Identity: "d"}, {OID: 8, Identity: "i", Index: 10}},
+		Identities: []prepare.PriorIdentity{{OID: 7, Identity: "d"}, {OID: 8, Identity: "i", Index: 10}},
 	}, Idle: time.UnixMicro(1700000000123456).UTC()}
 	ok(t, tables.Put(ctx, was))
 	one, err := tables.Get(ctx, 7)
@@ -53,7 +53,7 @@ func TestWhatATableWasIsChangedByOneAtATime(t *testing.T) {
 	one.Leaving = true
 	ok(t, tables.Put(ctx, one))
 	for what, err := range map[string]error{
-		"changed": tables.Put(ctx, two), "removed": tables.Delete(ctx, two), "made": tables.Put(ctx, &registry.Prepared{Prior: pg.Prior{OID: 7}}),
+		"changed": tables.Put(ctx, two), "removed": tables.Delete(ctx, two), "made": tables.Put(ctx, &registry.Prepared{Prior: prepare.Prior{OID: 7}}),
 	} {
 		if !errors.Is(err, registry.ErrConflict) {
 			t.Errorf("%s behind another one's back: %v", what, err)

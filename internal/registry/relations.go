@@ -38,6 +38,9 @@ func (r *Relations) Get(ctx context.Context, fingerprint string) (*change.Relati
 	if rel := r.known[fingerprint]; rel != nil {
 		return rel, nil
 	}
+	if !change.IsFingerprint(fingerprint) { // a subject that is too long, say, would cost the connection
+		return nil, fmt.Errorf("read schema %.40q: that is no fingerprint", fingerprint)
+	}
 	e, err := r.kv.Get(ctx, fingerprint)
 	if err != nil {
 		return nil, fmt.Errorf("read schema %s: %w", fingerprint, err)

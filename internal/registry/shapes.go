@@ -100,9 +100,12 @@ func OpenShapes(ctx context.Context, js jetstream.JetStream, source topology.Sou
 
 // Get returns the shape with an id, or ErrNotFound.
 func (r *Shapes) Get(ctx context.Context, id string) (*Shape, error) {
+	if !shape.IsID(id) { // a subject that is too long, say, would cost the connection
+		return nil, fmt.Errorf("shape %.40q: %w", id, ErrNotFound)
+	}
 	e, err := r.kv.Get(ctx, id)
 	switch {
-	case errors.Is(err, jetstream.ErrKeyNotFound), errors.Is(err, jetstream.ErrInvalidKey):
+	case errors.Is(err, jetstream.ErrKeyNotFound):
 		return nil, fmt.Errorf("shape %s: %w", id, ErrNotFound)
 	case err != nil:
 		return nil, fmt.Errorf("read shape %s: %w", id, err)
@@ -257,17 +260,6 @@ func (r *Shapes) decode(key string, value []byte, revision uint64) (*Shape, erro
 		return nil, fmt.Errorf("shape %s: %w: %w", key, ErrUnreadable, err)
 	}
 	return s, nil
-}
-
-// check says what a record under a key lacks to be one.
-func (s *Shape) check(key string) error {
-	switch {
-	case s.ID != key:
-		return fmt.Errorf("it is that of %q", s.ID)
-	case s.Handle == "":
-		return errors.New("it names no handle")
-	}
-	return nil
 }
 
 func conflict(err error) error {

@@ -21,11 +21,11 @@ import (
 
 func TestRecordsReadAsTheyWereStored(t *testing.T) {
 	ctx, _, shapes := open(t)
-	s := record("a")
+	s := record(id("a"))
 	s.Reason, s.Structure, s.Snapshot, s.SnapshotLSN, s.StartLSN, s.StartSeq, s.SnapshotRows = "r", "d", "1:2:", 1<<64-1, 5, 6, 7
 	s.Table = &pg.TableInfo{Relation: change.Relation{OID: 1<<32 - 1, Schema: "s", Name: "n", Identity: change.IdentityFull}, PrimaryKey: []string{"id"}}
 	ok(t, shapes.Put(ctx, s))
-	got, err := shapes.Get(ctx, "a")
+	got, err := shapes.Get(ctx, id("a"))
 	ok(t, err)
 	if got.Revision() == 0 || got.Revision() != s.Revision() {
 		t.Errorf("revision %d, stored as %d", got.Revision(), s.Revision())
@@ -33,9 +33,9 @@ func TestRecordsReadAsTheyWereStored(t *testing.T) {
 	if diff := cmp.Diff(s, got, cmpopts.IgnoreUnexported(registry.Shape{})); diff != "" {
 		t.Errorf("stored and read (+): %s", diff)
 	}
-	for _, id := range []string{"b", "no key.*", ""} {
-		if _, err := shapes.Get(ctx, id); !errors.Is(err, registry.ErrNotFound) {
-			t.Errorf("Get(%q): %v, want ErrNotFound", id, err)
+	for _, none := range []string{id("b"), "no key.*", "", "b", strings.Repeat("a", 4000)} {
+		if _, err := shapes.Get(ctx, none); !errors.Is(err, registry.ErrNotFound) {
+			t.Errorf("Get(%.40q): %v, want ErrNotFound", none, err)
 		}
 	}
 }
@@ -44,7 +44,7 @@ func TestAllThatAreAskedForAreRead(t *testing.T) {
 	ctx, js, shapes := open(t)
 	var ids, want []string
 	for i := range 1200 { // more than a request asks for
-		id := fmt.Sprintf("s%04d", i)
+		id := id(fmt.Sprintf("s%04d", i))
 		ids = append(ids, id)
 		if i%100 == 7 { // never there
 			continue
@@ -59,9 +59,9 @@ func TestAllThatAreAskedForAreRead(t *testing.T) {
 	}
 	kv, err := js.KeyValue(ctx, source.ShapeBucket())
 	ok(t, err)
-	_, err = kv.PutString(ctx, "s0100", "{")
+	_, err = kv.PutString(ctx, id("s0100"), "{")
 	ok(t, err)
-	want = slices.DeleteFunc(want, func(id string) bool { return id == "s0100" })
+	want = slices.DeleteFunc(want, func(s string) bool { return s == id("s0100") })
 	slices.Reverse(ids)
 	slices.Reverse(want)
 	all, err := shapes.GetAll(ctx, ids)
@@ -87,13 +87,13 @@ func TestRecordsThatAreReadShareTheirTables(t *testing.T) {
 		return &pg.TableInfo{Relation: change.Relation{OID: 1, Schema: "s", Name: name}, PrimaryKey: []string{"id"}}
 	}
 	var got []*registry.Shape
-	for id, table := range map[string]*pg.TableInfo{"a": table("n"), "b": table("n"), "c": table("other"), "d": nil} {
-		s := record(id)
+	for name, table := range map[string]*pg.TableInfo{"a": table("n"), "b": table("n"), "c": table("other"), "d": nil} {
+		s := record(id(name))
 		s.Table = table
 		ok(t, shapes.Put(ctx, s))
 	}
-	for _, id := range []string{"a", "b", "c", "d"} {
-		s, err := shapes.Get(ctx, id)
+	for _, name := range []string{"a", "b", "c", "d"} {
+		s, err := shapes.Get(ctx, id(name))
 		ok(t, err)
 		got = append(got, s)
 	}
@@ -104,13 +104,13 @@ func TestRecordsThatAreReadShareTheirTables(t *testing.T) {
 
 func TestARecordThatSomebodyElseChangedIsNotOverwritten(t *testing.T) {
 	ctx, _, shapes := open(t)
-	mine := record("a")
+	mine := record(id("a"))
 	ok(t, shapes.Put(ctx, mine))
 
-	if err := shapes.Put(ctx, record("a")); !errors.Is(err, registry.ErrConflict) {
+	if err := shapes.Put(ctx, record(id("a"))); !errors.Is(err, registry.ErrConflict) {
 		t.Errorf("a second creation: %v, want ErrConflict", err)
 	}
-	theirs, err := shapes.Get(ctx, "a")
+	theirs, err := shapes.Get(ctx, id("a"))
 	ok(t, err)
 	theirs.State = control.StateLive
 	ok(t, shapes.Put(ctx, theirs))
@@ -124,12 +124,12 @@ func TestARecordThatSomebodyElseChangedIsNotOverwritten(t *testing.T) {
 	if err := shapes.Delete(ctx, mine); !errors.Is(err, registry.ErrConflict) {
 		t.Errorf("a stale removal: %v, want ErrConflict", err)
 	}
-	if got, err := shapes.Get(ctx, "a"); err != nil || got.State != control.StateLive {
+	if got, err := shapes.Get(ctx, id("a")); err != nil || got.State != control.StateLive {
 		t.Errorf("the record is %+v, %v", got, err)
 	}
 
 	ok(t, shapes.Delete(ctx, theirs))
-	if _, err := shapes.Get(ctx, "a"); !errors.Is(err, registry.ErrNotFound) {
+	if _, err := shapes.Get(ctx, id("a")); !errors.Is(err, registry.ErrNotFound) {
 		t.Errorf("after Delete: %v, want ErrNotFound", err)
 	}
 	if err := shapes.Put(ctx, theirs); !errors.Is(err, registry.ErrConflict) {
@@ -141,31 +141,31 @@ func TestARecordThatSomebodyElseChangedIsNotOverwritten(t *testing.T) {
 
 func TestANewLifeSucceedsTheOldOneOnce(t *testing.T) {
 	ctx, _, shapes := open(t)
-	old := record("a")
+	old := record(id("a"))
 	ok(t, shapes.Put(ctx, old))
-	lives := []*registry.Shape{record("a"), record("a")}
+	lives := []*registry.Shape{record(id("a")), record(id("a"))}
 	for i, life := range lives {
-		life.Handle = fmt.Sprint("life ", i)
+		life.Handle = fmt.Sprintf("%s-%d", life.ID, i)
 		life.Succeed(old)
 	}
 	ok(t, shapes.Put(ctx, lives[0]))
 	if err := shapes.Put(ctx, lives[1]); !errors.Is(err, registry.ErrConflict) {
 		t.Errorf("two lives succeed one: %v, want ErrConflict", err)
 	}
-	if got, err := shapes.Get(ctx, "a"); err != nil || got.Handle != "life 0" {
+	if got, err := shapes.Get(ctx, id("a")); err != nil || got.Handle != id("a")+"-0" {
 		t.Errorf("the record is %+v, %v", got, err)
 	}
 }
 
 func TestChangesUnderContentionAreAllMade(t *testing.T) {
 	ctx, _, shapes := open(t)
-	ok(t, shapes.Put(ctx, record("a")))
+	ok(t, shapes.Put(ctx, record(id("a"))))
 	const writers, each = 8, 10
 	var group sync.WaitGroup
 	for range writers {
 		group.Go(func() {
 			for range each {
-				if _, err := shapes.Change(ctx, "a", func(s *registry.Shape) bool {
+				if _, err := shapes.Change(ctx, id("a"), func(s *registry.Shape) bool {
 					s.SnapshotRows++
 					return true
 				}); err != nil {
@@ -175,21 +175,21 @@ func TestChangesUnderContentionAreAllMade(t *testing.T) {
 		})
 	}
 	group.Wait()
-	got, err := shapes.Get(ctx, "a")
+	got, err := shapes.Get(ctx, id("a"))
 	ok(t, err)
 	if got.SnapshotRows != writers*each || got.Changed.IsZero() {
 		t.Errorf("%d changes of %d were made, the last at %s", got.SnapshotRows, writers*each, got.Changed)
 	}
 
-	left, err := shapes.Change(ctx, "a", func(s *registry.Shape) bool {
+	left, err := shapes.Change(ctx, id("a"), func(s *registry.Shape) bool {
 		s.SnapshotRows = 0
 		return false
 	})
 	ok(t, err)
-	if again, err := shapes.Get(ctx, "a"); err != nil || again.Revision() != got.Revision() || left.Revision() != got.Revision() {
+	if again, err := shapes.Get(ctx, id("a")); err != nil || again.Revision() != got.Revision() || left.Revision() != got.Revision() {
 		t.Errorf("a change that was declined was stored: %+v, %v", again, err)
 	}
-	if _, err := shapes.Change(ctx, "none", func(*registry.Shape) bool { return true }); !errors.Is(err, registry.ErrNotFound) {
+	if _, err := shapes.Change(ctx, id("none"), func(*registry.Shape) bool { return true }); !errors.Is(err, registry.ErrNotFound) {
 		t.Errorf("%v, want ErrNotFound", err)
 	}
 }
@@ -201,13 +201,13 @@ func TestIDsAreSortedWithoutTheSourcesRecord(t *testing.T) {
 	}
 	_, err := shapes.EnsureSource(ctx, registry.Source{Partitions: 8})
 	ok(t, err)
-	for _, id := range []string{"c", "a", "d", "b"} {
-		ok(t, shapes.Put(ctx, record(id)))
+	for _, name := range []string{"c", "a", "d", "b"} {
+		ok(t, shapes.Put(ctx, record(id(name))))
 	}
-	d, err := shapes.Get(ctx, "d")
+	d, err := shapes.Get(ctx, id("d"))
 	ok(t, err)
 	ok(t, shapes.Delete(ctx, d))
-	if ids, err := shapes.IDs(ctx); err != nil || !slices.Equal(ids, []string{"a", "b", "c"}) {
+	if ids, err := shapes.IDs(ctx); err != nil || !slices.Equal(ids, []string{id("a"), id("b"), id("c")}) {
 		t.Errorf("ids %v, %v", ids, err)
 	}
 }
@@ -216,9 +216,9 @@ func TestWatchTellsWhatIsThereThenWhatChanges(t *testing.T) {
 	ctx, js, shapes := open(t)
 	_, err := shapes.EnsureSource(ctx, registry.Source{Partitions: 8})
 	ok(t, err)
-	a := record("a")
+	a := record(id("a"))
 	ok(t, shapes.Put(ctx, a))
-	ok(t, shapes.Put(ctx, record("b")))
+	ok(t, shapes.Put(ctx, record(id("b"))))
 
 	watching, stop := context.WithCancel(ctx)
 	defer stop()
@@ -255,23 +255,23 @@ func TestWatchTellsWhatIsThereThenWhatChanges(t *testing.T) {
 		ok(t, err)
 		return fmt.Sprintf("%s %s %d", s.ID, s.State, s.Revision())
 	}
-	want(state("a"), state("b"), "loaded")
+	want(state(id("a")), state(id("b")), "loaded")
 
 	a.State = control.StateLive
 	ok(t, shapes.Put(ctx, a))
-	want(state("a"))
+	want(state(id("a")))
 	ok(t, shapes.Delete(ctx, a))
-	want("a removed")
+	want(id("a") + " removed")
 	a.Fresh()
 	ok(t, shapes.Put(ctx, a))
-	want(state("a"))
+	want(state(id("a")))
 
 	kv, err := js.KeyValue(ctx, source.ShapeBucket())
 	ok(t, err)
-	_, err = kv.Put(ctx, "c", []byte("not JSON"))
+	_, err = kv.Put(ctx, id("c"), []byte("not JSON"))
 	ok(t, err)
-	want("c unreadable")
-	if _, err := shapes.Get(ctx, "c"); err == nil || !strings.Contains(err.Error(), "shape c") {
+	want(id("c") + " unreadable")
+	if _, err := shapes.Get(ctx, id("c")); err == nil || !strings.Contains(err.Error(), "shape "+id("c")) {
 		t.Errorf("%v, want an error that names the shape", err)
 	}
 
@@ -325,7 +325,7 @@ func TestOpeningWithoutBucketsNamesThem(t *testing.T) {
 	if _, err := registry.OpenRelations(ctx, js, other); err == nil || !strings.Contains(err.Error(), other.RelationBucket()) {
 		t.Errorf("%v", err)
 	}
-	if _, err := new(registry.Applicant).Acquire(ctx, js, other, "partition.0", "me"); err == nil || !strings.Contains(err.Error(), other.LeaseBucket()) {
+	if _, err := registry.OpenHoldings(ctx, js, other, "worker"); err == nil || !strings.Contains(err.Error(), other.LeaseBucket()) {
 		t.Errorf("%v", err)
 	}
 }

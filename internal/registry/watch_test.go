@@ -50,8 +50,10 @@ func TestNobodyWaitsForEverForAWatcher(t *testing.T) {
 	members, err := registry.OpenMembers(ctx, js, source)
 	ok(t, err)
 	for name, watch := range map[string]func(context.Context) error{
-		"shapes":  func(ctx context.Context) error { return shapes.Watch(ctx, func(registry.Event) {}, func() {}) },
-		"members": func(ctx context.Context) error { return members.Watch(ctx, "r", "me", func([]string) {}) },
+		"shapes": func(ctx context.Context) error { return shapes.Watch(ctx, func(registry.Event) {}, func() {}) },
+		"members": func(ctx context.Context) error {
+			return members.Watch(ctx, "r", registry.NewMember("me"), func([]registry.Member) {})
+		},
 	} {
 		if err := watch(ctx); err == nil || !strings.Contains(err.Error(), "has not answered") || !strings.Contains(err.Error(), name) {
 			t.Errorf("a watcher of %s that cannot be had: %v", name, err)
@@ -67,7 +69,7 @@ func TestWhoeverHearsNothingOfItselfIsTold(t *testing.T) {
 	members, err := registry.OpenMembers(ctx, js, source)
 	ok(t, err)
 	began := time.Now()
-	if err := members.Watch(ctx, "r", "me", func([]string) {}); err == nil || !strings.Contains(err.Error(), "too long") {
+	if err := members.Watch(ctx, "r", registry.NewMember("me"), func([]registry.Member) {}); err == nil || !strings.Contains(err.Error(), "too long") {
 		t.Errorf("nobody announces anything: %v after %s", err, time.Since(began))
 	}
 }

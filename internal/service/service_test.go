@@ -3,15 +3,12 @@ package service
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"github.com/shapebus/shapebus/internal/registry"
 )
 
 func TestProcessNamesDiffer(t *testing.T) {
@@ -65,7 +62,7 @@ func TestWaitingEndsWithItsContext(t *testing.T) {
 	}
 }
 
-// What Keep does is retried with growing pauses, logged and counted; a lease that is held is waited for.
+// What Keep does is retried with growing pauses, logged and counted.
 func TestKeepRetriesUntilItsContextEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var text strings.Builder
@@ -73,15 +70,13 @@ func TestKeepRetriesUntilItsContextEnds(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		runs := 0
 		began := time.Now()
-		trouble.Keep(ctx, slog.New(slog.NewTextHandler(&text, nil)), "do it", time.Second, func(context.Context) error {
+		trouble.Keep(ctx, slog.New(slog.NewTextHandler(&text, nil)), "do it", func(context.Context) error {
 			switch runs++; runs {
 			case 1:
 				return io.ErrUnexpectedEOF
 			case 2:
 				return nil
-			case 3, 4, 5:
-				return fmt.Errorf("consumer: %w", registry.ErrLeaseHeld)
-			case 6:
+			case 3:
 				time.Sleep(healthy + 1)
 				return errors.New("after long")
 			default:
@@ -89,11 +84,11 @@ func TestKeepRetriesUntilItsContextEnds(t *testing.T) {
 				return errors.New("because ctx ended")
 			}
 		})
-		if runs != 7 || trouble.Retries.Load() != 3 || trouble.Last() != "after long" {
-			t.Errorf("%d runs, %d retries, last %q; want 7, 3, %q", runs, trouble.Retries.Load(), trouble.Last(), "after long")
+		if runs != 4 || trouble.Retries.Load() != 3 || trouble.Last() != "after long" {
+			t.Errorf("%d runs, %d retries, last %q; want 4, 3, %q", runs, trouble.Retries.Load(), trouble.Last(), "after long")
 		}
-		// Two pauses before the lease, three polls, and the first pause again.
-		if took, least, most := time.Since(began), healthy+3200*time.Millisecond, healthy+3610*time.Millisecond; took < least || took > most {
+		// Two pauses, and the first one again.
+		if took, least, most := time.Since(began), healthy+200*time.Millisecond, healthy+610*time.Millisecond; took < least || took > most {
 			t.Errorf("it took %s, want between %s and %s", took, least, most)
 		}
 		for _, line := range []string{`to="do it" error="unexpected EOF"`, `to="do it" error="it ended by itself"`, `error="after long"`} {

@@ -6,8 +6,6 @@ import (
 	"log/slog"
 	"sync/atomic"
 	"time"
-
-	"github.com/shapebus/shapebus/internal/registry"
 )
 
 // Trouble is what a service met and tried again, for its status. It is safe for concurrent use.
@@ -52,18 +50,12 @@ func Endless(ctx context.Context, err error) error {
 	return err
 }
 
-// Keep does what over and over until ctx ends: f returns only in trouble, which Retry handles. A
-// lease that another process holds is none; it is asked for again every poll.
-func (t *Trouble) Keep(ctx context.Context, log *slog.Logger, what string, poll time.Duration, f func(context.Context) error) {
+// Keep does what over and over until ctx ends: f returns only in trouble, which Retry handles.
+func (t *Trouble) Keep(ctx context.Context, log *slog.Logger, what string, f func(context.Context) error) {
 	var pause Backoff
 	for ctx.Err() == nil {
 		began := time.Now()
 		err := f(ctx)
-		if errors.Is(err, registry.ErrLeaseHeld) {
-			log.DebugContext(ctx, "standing by", slog.Any("reason", err))
-			WaitFor(ctx, poll)
-			continue
-		}
 		pause.Lasted(time.Since(began))
 		t.Retry(ctx, log, what, err, &pause)
 	}

@@ -15,7 +15,7 @@ import (
 // remedy is to find the place again by what the messages say.
 var ErrReplaced = errors.New("the stream is not the one that was read: it was deleted, made again, or restored to an earlier state")
 
-// Epoch is the identity of one life of a stream. Sequences can be compared
+// Epoch is the identity of one incarnation of a stream. Sequences can be compared
 // within an epoch only. It is a plain number, so it can be stored. A stream
 // that is restored from a backup keeps its epoch; readers notice that by what is
 // stored at the place they have read to.

@@ -43,7 +43,7 @@ func fitting(maxPayload int64, subjects []string) int {
 }
 
 // readLast reads a page. An answer may end early without saying so: the server stops at a number of bytes, the client
-// library after some seconds. A subject taken for empty would be written anew, so those not yet seen are
+// library after some seconds. A subject taken for empty would be written again, so those not yet seen are
 // asked for until the server says that they have nothing.
 func readLast(ctx context.Context, js jetstream.JetStream, streamName string, subjects []string, f func(*jetstream.RawStreamMsg) error) error {
 	ctx, cancel := context.WithTimeout(ctx, lastPageTime)

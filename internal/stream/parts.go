@@ -65,6 +65,9 @@ func Part(h nats.Header) (index, count int, err error) {
 	return index, count, nil
 }
 
+// growMost is the room that is made for the parts of a message before they come.
+const growMost = 64 << 20
+
 // Assembler puts the parts of large messages together again. A set of parts
 // that its writer did not live to finish is dropped when the next message
 // comes: the writer's successor sends it again. The zero value is ready.
@@ -90,6 +93,7 @@ func (a *Assembler) Add(subject string, h nats.Header, data []byte) (whole []byt
 	if index == 0 {
 		a.drop()
 		a.subject, a.count = subject, count
+		a.parts.Grow(min(count, growMost/max(1, len(data))) * len(data)) // they are equal, but for the last
 	} else if subject != a.subject || index != a.next || count != a.count {
 		return nil, false, fmt.Errorf("message on %s: part %d of %d without the ones before it", subject, index, count)
 	}

@@ -67,7 +67,7 @@ func (l *simLog) lose(n int, jump uint64) {
 }
 
 // A reader is told of a loss exactly if there was one, whatever the server
-// discards, loses and numbers anew. What it is not told of, it has.
+// discards, loses and numbers again. What it is not told of, it has.
 func TestPlaceTellsWhatWasLost(t *testing.T) {
 	lost, repeats, jumps := 0, 0, 0
 	rapid.Check(t, func(t *rapid.T) {

@@ -14,6 +14,9 @@ type Metric struct {
 	Help    string // with the unit
 	Counter bool   // only ever grows while the process lives; else a gauge
 	Value   float64
+	// Label, if set, names a label of its own, and Each has the figure for every value of it, in place of Value.
+	Label string
+	Each  map[string]int64
 }
 
 // Counter is a metric that only grows.
@@ -24,6 +27,11 @@ func Counter[N int64 | uint64](name, help string, value N) Metric {
 // Gauge is a metric that goes up and down.
 func Gauge(name, help string, value float64) Metric {
 	return Metric{Name: name, Help: help, Value: value}
+}
+
+// GaugeBy is a gauge for each value of a label. There may be none.
+func GaugeBy(name, help, label string, each map[string]int64) Metric {
+	return Metric{Name: name, Help: help, Label: label, Each: each}
 }
 
 // Flag is a gauge of 1 or 0.
@@ -64,7 +72,11 @@ type collector struct {
 }
 
 func (c *collector) desc(m Metric) *prometheus.Desc {
-	return prometheus.NewDesc(m.Name, m.Help, nil, c.labels)
+	var own []string
+	if m.Label != "" {
+		own = []string{m.Label}
+	}
+	return prometheus.NewDesc(m.Name, m.Help, own, c.labels)
 }
 
 // Describe implements prometheus.Collector.
@@ -81,6 +93,11 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		if m.Counter {
 			kind = prometheus.CounterValue
 		}
-		ch <- prometheus.MustNewConstMetric(c.desc(m), kind, m.Value)
+		if m.Label == "" {
+			ch <- prometheus.MustNewConstMetric(c.desc(m), kind, m.Value)
+		}
+		for label, n := range m.Each {
+			ch <- prometheus.MustNewConstMetric(c.desc(m), kind, float64(n), label)
+		}
 	}
 }

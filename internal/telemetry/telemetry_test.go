@@ -68,6 +68,8 @@ func TestHealth(t *testing.T) {
 			telemetry.Counter("shapebus_test_rows_total", "Rows.", uint64(7)),
 			telemetry.Gauge("shapebus_test_lag_bytes", "Lag in bytes.", 2.5),
 			telemetry.Flag("shapebus_test_up", "1 when up.", true),
+			telemetry.GaugeBy("shapebus_test_by_table", "By table.", "table", map[string]int64{"public.a": 1, `public."B"`: 2}),
+			telemetry.GaugeBy("shapebus_test_by_none", "By table.", "table", nil),
 		}
 	})
 	if err != nil {
@@ -98,6 +100,7 @@ func TestHealth(t *testing.T) {
 		for _, want := range []string{
 			"# TYPE shapebus_test_rows_total counter", `shapebus_test_rows_total{source="main"} 7`,
 			`shapebus_test_lag_bytes{source="main"} 2.5`, `shapebus_test_up{source="main"} 1`,
+			`shapebus_test_by_table{source="main",table="public.a"} 1`, `shapebus_test_by_table{source="main",table="public.\"B\""} 2`,
 			`shapebus_build_info{version="v1"} 1`, "process_resident_memory_bytes", "go_goroutines",
 		} {
 			if !strings.Contains(text, want) {

@@ -18,21 +18,15 @@ func AppendComponent(key, text []byte) []byte {
 	return append(key, text...)
 }
 
-// Components returns the components of a key; nil stands for NULL.
+// Components returns the components of a key; nil stands for NULL. They are part of a key of bytes.
 func Components[K string | []byte](key K) ([][]byte, error) {
 	var out [][]byte
 	for b := []byte(key); len(b) > 0; {
-		n, size := binary.Uvarint(b)
-		if size <= 0 || n > uint64(len(b)-size)+1 {
-			return nil, ErrKey
+		text, rest, err := Component(b)
+		if err != nil {
+			return nil, err
 		}
-		b = b[size:]
-		if n == 0 {
-			out = append(out, nil)
-			continue
-		}
-		out = append(out, b[:n-1:n-1])
-		b = b[n-1:]
+		out, b = append(out, text), rest
 	}
 	return out, nil
 }
@@ -56,4 +50,16 @@ func HasNull[K string | []byte](key K) bool {
 		i += int(n) // 1 for the length's last byte, n-1 for the text
 	}
 	return false
+}
+
+// Component takes the first component off a key that is not empty; nil stands for NULL.
+func Component(key []byte) (text, rest []byte, err error) {
+	n, size := binary.Uvarint(key)
+	if size <= 0 || n > uint64(len(key)-size)+1 {
+		return nil, nil, ErrKey
+	}
+	if rest = key[size:]; n == 0 {
+		return nil, rest, nil
+	}
+	return rest[: n-1 : n-1], rest[n-1:], nil
 }

@@ -69,6 +69,20 @@ func (r *Relation) Fingerprint() string {
 	return hex.EncodeToString(h.Sum(nil)[:8])
 }
 
+// IsFingerprint reports whether s has the form of a fingerprint.
+func IsFingerprint(s string) bool {
+	const digits = 16
+	if len(s) != digits {
+		return false
+	}
+	for i := range len(s) {
+		if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	return true
+}
+
 // Diff says in words what changed from r to s, for the person whose shape
 // ends because of it. It returns "" when nothing did.
 func (r *Relation) Diff(s *Relation) string {

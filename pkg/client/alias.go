@@ -2,6 +2,7 @@ package client
 
 import (
 	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/pkg/client/event"
 	"github.com/shapebus/shapebus/pkg/control"
 )
 
@@ -25,6 +26,48 @@ type (
 	State = control.State
 )
 
+// What reading a shape gives: events with their rows, positions, and the errors that end it. Package event has them, so
+// that what reads the logs can make them.
+type (
+	// Event is one of Begin, Change, Commit, Abort, CaughtUp and Stalled. An app acts on
+	// those it knows and ignores the rest.
+	Event = event.Event
+	// Begin opens a transaction. Its changes follow, then its Commit or an Abort.
+	Begin = event.Begin
+	// Change is one op.
+	Change = event.Change
+	// Commit ends a transaction.
+	Commit = event.Commit
+	// Abort takes back what came since the last Begin, and takes the place of its Commit: undo it, or roll back.
+	Abort = event.Abort
+	// CaughtUp says that everything committed in the log so far has been handed out.
+	CaughtUp = event.CaughtUp
+	// Stalled says that reading fails and is tried again: what was handed out may not be up to date.
+	Stalled = event.Stalled
+	// Row is a row of a shape, or the key of one. Values are in Postgres' text output form.
+	Row = event.Row
+	// Position is a place in a shape: behind Offset in the log of Handle. It is what an app keeps, as
+	// a value or as text, and gives to [Shape.Subscribe] to go on.
+	Position = event.Position
+	// MustRefetchError ends the reading of one incarnation of a shape: create it again and read it from the beginning.
+	MustRefetchError = event.MustRefetchError
+	// PermanentError ends the reading of a shape, or a request, because of something that trying again does not mend.
+	PermanentError = event.PermanentError
+	// BrokenLogError says that a shape's log contradicts itself; please report it.
+	BrokenLogError = event.BrokenLogError
+	// RequestError is the control plane's refusal of a request.
+	RequestError = event.RequestError
+)
+
+// ErrNotFound says that there is no such shape; to test for with errors.Is.
+var ErrNotFound = event.ErrNotFound
+
+// Beginning is the zero Position: before the snapshot.
+func Beginning() Position { return event.Beginning() }
+
+// ParsePosition reads the form of Position.String.
+func ParsePosition(s string) (Position, error) { return event.ParsePosition(s) }
+
 // The kinds of a Change. Upsert and Discard come in units only, see Begin.Unit.
 const (
 	Insert   = change.Insert   // a new row
@@ -39,7 +82,7 @@ const (
 const (
 	StateCreating = control.StateCreating // its snapshot is being read; it can be subscribed to already
 	StateLive     = control.StateLive     // it follows its table
-	StateEnded    = control.StateEnded    // it will not change any more; create it again for a new life
+	StateEnded    = control.StateEnded    // it will not change any more; create it again for a new incarnation
 	StateDeleting = control.StateDeleting // it was asked to go
 )
 

@@ -5,13 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"sync"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nats.go/micro"
 
+	"github.com/shapebus/shapebus/pkg/client/internal/logread"
 	"github.com/shapebus/shapebus/pkg/control"
 	"github.com/shapebus/shapebus/pkg/topology"
 )
@@ -23,11 +24,8 @@ const requestTimeout = 30 * time.Second
 // nothing that needs closing; the connection stays the caller's.
 type Client struct {
 	nc     *nats.Conn
-	js     jetstream.JetStream
 	source topology.Source
-
-	mu      sync.Mutex
-	streams map[int]jetstream.Stream // by partition; guarded by mu
+	logs   *logread.Link // the way to the shapes' logs
 }
 
 // Definition says which rows and columns of a table an app wants.
@@ -63,12 +61,12 @@ func New(nc *nats.Conn, source string) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("client of source %s: %w", source, err)
 	}
-	return &Client{nc: nc, js: js, source: src, streams: make(map[int]jetstream.Stream)}, nil
+	return &Client{nc: nc, source: src, logs: logread.NewLink(nc, js, src)}, nil
 }
 
 // Create returns the shape of that definition, making it if there is none. It
 // does not wait for the snapshot: the shape can be subscribed to at once. It
-// does wait, for up to 30 s, for an earlier life that is just being deleted.
+// does wait, for up to 30 s, for an earlier incarnation that is just being deleted.
 // Refusals are RequestErrors. After a cancelled ctx the shape may exist.
 func (c *Client) Create(ctx context.Context, def Definition) (*Shape, error) {
 	req, err := def.request()
@@ -77,7 +75,7 @@ func (c *Client) Create(ctx context.Context, def Definition) (*Shape, error) {
 	}
 	waiting, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	pause := newBackoff(50*time.Millisecond, time.Second)
+	pause := logread.NewBackoff(50*time.Millisecond, time.Second)
 	var conflict error // the last refusal that time may mend
 	for {
 		var info control.Shape
@@ -88,7 +86,7 @@ func (c *Client) Create(ctx context.Context, def Definition) (*Shape, error) {
 		var refused *RequestError
 		switch {
 		case errors.As(err, &refused) && refused.Code == control.CodeConflict:
-			if conflict = err; pause.wait(waiting, nil) == nil {
+			if conflict = err; pause.Wait(waiting, nil) == nil {
 				continue
 			}
 		case ctx.Err() != nil && conflict != nil:
@@ -99,7 +97,7 @@ func (c *Client) Create(ctx context.Context, def Definition) (*Shape, error) {
 }
 
 // Open returns the shape with that handle or id. Its error is ErrNotFound
-// when that life of the shape is over and forgotten.
+// when that incarnation of the shape is over and forgotten.
 func (c *Client) Open(ctx context.Context, handle string) (*Shape, error) {
 	info, err := c.Get(ctx, handle)
 	if err != nil {
@@ -161,7 +159,7 @@ func (c *Client) request(ctx context.Context, endpoint string, req, resp any) er
 	defer cancel()
 	subject := c.source.ControlPlane() + "." + endpoint
 	var m *nats.Msg
-	err = withRefusal(ctx, c.nc, subject, func(ctx context.Context) error {
+	err = logread.WithRefusal(ctx, c.nc, subject, func(ctx context.Context) error {
 		m, err = c.nc.RequestWithContext(ctx, subject, data)
 		return err
 	})
@@ -170,9 +168,9 @@ func (c *Client) request(ctx context.Context, endpoint string, req, resp any) er
 		return fmt.Errorf("%w: no consumer of source %q is running; start it with \"shapebus consumer\" or \"shapebus dev\", or check the source's name and this user's NATS account",
 			err, c.source)
 	case err != nil && c.nc.IsClosed():
-		return permanentError("ask the control plane on "+subject, closedError(c.nc))
-	case sortError(err) == fatePermanent:
-		return permanentError("ask the control plane on "+subject, err)
+		return logread.Permanent("ask the control plane on "+subject, logread.ClosedError(c.nc))
+	case logread.Sort(err) == logread.FatePermanent:
+		return logread.Permanent("ask the control plane on "+subject, err)
 	case err != nil:
 		return fmt.Errorf("no answer from the control plane on %s: %w; if that lasts, look into the consumer's log", subject, err)
 	}
@@ -185,37 +183,9 @@ func (c *Client) request(ctx context.Context, endpoint string, req, resp any) er
 	return nil
 }
 
-// stream returns the handle of a partition's stream, asking the server for it
-// the first time.
-func (c *Client) stream(ctx context.Context, partition int) (jetstream.Stream, error) {
-	c.mu.Lock()
-	st := c.streams[partition]
-	c.mu.Unlock()
-	if st != nil {
-		return st, nil
-	}
-	name := c.source.ShapeStream(partition)
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
-	defer cancel()
-	err := withRefusal(ctx, c.nc, "STREAM.INFO."+name, func(ctx context.Context) (err error) {
-		st, err = c.js.Stream(ctx, name)
-		return err
-	})
-	if errors.Is(err, nats.ErrNoResponders) {
-		err = errNoJetStream
-	}
-	if err != nil {
-		return nil, fmt.Errorf("stream %s: %w", name, err)
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.streams[partition] = st
-	return st, nil
-}
-
-// forgetStream makes the next call of stream ask the server.
-func (c *Client) forgetStream(partition int) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.streams, partition)
+// IsLive reports whether a subject is one on which this package hears of what is stored in a log. A
+// nats.ErrSlowConsumer about a subscription on it is harmless: what was dropped is read from the log.
+func IsLive(subject string) bool {
+	parts := strings.Split(subject, ".")
+	return len(parts) == 5 && parts[0] == "sb" && parts[2] == "live"
 }

@@ -18,14 +18,14 @@
 //
 // # Positions
 //
-// An app that keeps what it has read keeps its [Position] with it: the handle of the shape's life and the offset of
-// the last [Commit], as one value or one text. Kept in the same transaction as the effects, it makes
-// them exactly once: [Shape.Subscribe] from there gives every later transaction once and no earlier one.
+// An app that keeps what it has read keeps its [Position] with it: the handle of the shape's incarnation and
+// the offset of the last [Commit], as one value or one text. Kept in the same transaction as the effects, it
+// makes them exactly once: [Shape.Subscribe] from there gives every later transaction once and no earlier one.
 //
-// A shape has several lives: when its table changes, it ends and is made again under another handle, with a snapshot
-// of its own. A position of one life is refused by another, with a [MustRefetchError]. That error always means the
-// same: create the shape again, and read it from the [Beginning]. Its snapshot comes as one
-// transaction ([Begin.Snapshot]) that replaces everything kept before.
+// A shape has several incarnations: when its table changes, it ends and is made again under another handle,
+// with a snapshot of its own. A position of one incarnation is refused by another, with a [MustRefetchError].
+// That error always means the same: create the shape again, and read it from the [Beginning]. Its snapshot
+// comes as one transaction ([Begin.Snapshot]) that replaces everything kept before.
 //
 //	for {
 //		shape, err := c.Create(ctx, def)

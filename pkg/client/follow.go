@@ -6,14 +6,15 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/shapebus/shapebus/pkg/client/internal/logread"
 	"github.com/shapebus/shapebus/pkg/control"
 )
 
-// run reads one life of the shape after another.
+// run reads one incarnation of the shape after another.
 func (v *View) run(ctx context.Context) {
 	defer close(v.done)
 	defer v.cancel(nil)
-	pause := newBackoff(100*time.Millisecond, 5*time.Second)
+	pause := logread.NewBackoff(100*time.Millisecond, 5*time.Second)
 	shape, from := v.shape, v.from // only run changes the shape
 	for {
 		if from != nil && from.Position.Handle != shape.info.Handle && v.again {
@@ -43,8 +44,8 @@ func (v *View) run(ctx context.Context) {
 	}
 }
 
-// follow reads one life of the shape to its end, from a snapshot on if there is one.
-func (v *View) follow(ctx context.Context, s *Shape, from *Snapshot, p *backoff) error {
+// follow reads one incarnation of the shape to its end, from a snapshot on if there is one.
+func (v *View) follow(ctx context.Context, s *Shape, from *Snapshot, p *logread.Backoff) error {
 	t, at := newTable(s.layout, s.info.HasKey), Beginning()
 	if from != nil {
 		if at = from.Position; at.Handle == s.info.Handle && v.shown.table != nil { // show writes it, and only this goroutine shows
@@ -73,7 +74,7 @@ func (v *View) follow(ctx context.Context, s *Shape, from *Snapshot, p *backoff)
 			}
 		case Commit:
 			v.show(s, t, e)
-			p.reset()
+			p.Reset()
 		}
 	}
 	return nil
@@ -81,10 +82,10 @@ func (v *View) follow(ctx context.Context, s *Shape, from *Snapshot, p *backoff)
 
 // recreate makes a shape again that has ended, and tells stall what it waits for. It gives up only on
 // a refusal that would be repeated.
-func recreate(ctx context.Context, c *Client, def Definition, opts *Options, p *backoff, stall func(error)) (*Shape, error) {
+func recreate(ctx context.Context, c *Client, def Definition, opts *Options, p *logread.Backoff, stall func(error)) (*Shape, error) {
 	var refused time.Time // since when what the source lacks keeps the shape from being made
 	for {
-		if err := p.wait(ctx, nil); err != nil {
+		if err := p.Wait(ctx, nil); err != nil {
 			return nil, err
 		}
 		s, err := c.Create(ctx, def)
@@ -96,13 +97,13 @@ func recreate(ctx context.Context, c *Client, def Definition, opts *Options, p *
 		case ctx.Err() != nil:
 			return nil, context.Cause(ctx)
 		case c.nc.IsClosed():
-			return nil, permanentError("make the shape again", closedError(c.nc))
+			return nil, logread.Permanent("make the shape again", logread.ClosedError(c.nc))
 		case needs != nil && needs.Code == control.CodeForbidden && (refused.IsZero() || time.Since(refused) < opts.Patience):
 			// What ended the shape may be about to be mended, as a publication is that was dropped.
 			if refused.IsZero() {
 				refused = time.Now()
 			}
-		case sortError(err) != fateRetry:
+		case logread.Sort(err) != logread.FateRetry:
 			return nil, err
 		}
 		stall(err)

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/shapebus/shapebus/pkg/client/internal/logread"
 )
 
 // Group holds the rows of several shapes of a source in memory, as views do, and shows all of them
@@ -20,7 +22,7 @@ import (
 //
 // Shapes whose subqueries have subqueries themselves are exact only while the innermost tables are at rest, and so is the group.
 //
-// When a shape ends, it is made again, and the last moment is shown until all rows of the new life
+// When a shape ends, it is made again, and the last moment is shown until all rows of the new incarnation
 // are there. A group lives until Close is called, or something ends it that trying again does not mend.
 type Group struct {
 	client *Client
@@ -54,7 +56,7 @@ type member struct {
 	goal    *goal
 	staged  *table // what was read and is not shown is in its transaction; nil if nothing is
 	shown   shown
-	ended   bool // the life shown is over
+	ended   bool // the incarnation shown is over
 	stalled error
 	proceed chan struct{} // holds a token when the next transaction is to be read
 }
@@ -251,7 +253,7 @@ func (g *Group) turnLocked() {
 
 // learn asks how far the logs have come, of shapes that others wait for.
 func (g *Group) learn(ctx context.Context) {
-	pause := newBackoff(10*time.Millisecond, 250*time.Millisecond)
+	pause := logread.NewBackoff(10*time.Millisecond, 250*time.Millisecond)
 	for {
 		select {
 		case <-ctx.Done():
@@ -266,7 +268,7 @@ func (g *Group) learn(ctx context.Context) {
 		}
 		g.mu.Unlock()
 		if len(asks) == 0 {
-			pause.reset()
+			pause.Reset()
 			continue
 		}
 		for n, i := range asks {
@@ -280,10 +282,10 @@ func (g *Group) learn(ctx context.Context) {
 		moved := g.at != at
 		g.mu.Unlock()
 		if moved {
-			pause.reset()
+			pause.Reset()
 			continue
 		}
-		if pause.wait(ctx, changed) != nil {
+		if pause.Wait(ctx, changed) != nil {
 			return
 		}
 		g.mu.Lock()

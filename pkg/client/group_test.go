@@ -153,7 +153,7 @@ func TestGroup(t *testing.T) {
 		if m.Stalled == nil || g.Stalled() == nil || len(m.Shapes[1].Rows) != 1 {
 			t.Errorf("meanwhile it shows %d rows, stalled: %v", len(m.Shapes[1].Rows), m.Stalled)
 		}
-		logs[0].add(150) // behind what is shown of the old life
+		logs[0].add(150) // behind what is shown of the old incarnation
 		next.snapshotAt(200, 1, []string{"1"}, []string{"2"})
 		next.write()
 		logs[0].applied(250)

@@ -139,7 +139,7 @@ func drawOps(t *rapid.T, lsn uint64, unit bool) stretch {
 	return s
 }
 
-// drawAside draws transactions that a unit has put aside: they come behind it
+// drawAside draws transactions that a unit has deferred: they come behind it
 // under its LSN.
 func drawAside(t *rapid.T, unit *stretch, lsn uint64) []stretch {
 	var aside []stretch

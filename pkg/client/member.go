@@ -5,11 +5,13 @@ import (
 	"errors"
 	"log/slog"
 	"time"
+
+	"github.com/shapebus/shapebus/pkg/client/internal/logread"
 )
 
-// run reads one life of the shape after another.
+// run reads one incarnation of the shape after another.
 func (m *member) run(ctx context.Context) error {
-	pause := newBackoff(100*time.Millisecond, 5*time.Second)
+	pause := logread.NewBackoff(100*time.Millisecond, 5*time.Second)
 	opts := &m.group.opts
 	for {
 		err := m.follow(ctx, pause)
@@ -29,8 +31,8 @@ func (m *member) run(ctx context.Context) error {
 	}
 }
 
-// follow reads a life of the shape to its end.
-func (m *member) follow(ctx context.Context, p *backoff) error {
+// follow reads an incarnation of the shape to its end.
+func (m *member) follow(ctx context.Context, p *logread.Backoff) error {
 	s, g := m.shape, m.group // only this goroutine changes the shape
 	t := newTable(s.layout, s.info.HasKey)
 	told := m.stalled != nil
@@ -59,7 +61,7 @@ func (m *member) follow(ctx context.Context, p *backoff) error {
 			}
 		case Commit:
 			m.commit(t, e)
-			p.reset()
+			p.Reset()
 		}
 	}
 	return nil
@@ -131,14 +133,14 @@ func (m *member) showLocked() {
 	m.staged, m.ended = nil, false
 }
 
-// lost notes that the life that was read is over.
+// lost notes that the incarnation that was read is over.
 func (m *member) lost(err error) {
 	g := m.group
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	m.staged, m.lane, m.goal, m.first = nil, lane{}, nil, 0
 	m.ended, m.stalled = true, err
-	g.floor = 0 // the next life may be of another history
+	g.floor = 0 // the next incarnation may be of another history
 	select {
 	case <-m.proceed:
 	default:

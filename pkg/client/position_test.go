@@ -25,6 +25,13 @@ func TestPositionText(t *testing.T) {
 		if err != nil || got != p {
 			t.Fatalf("%s is read as %s, %v", p, got, err)
 		}
+		var same client.Position
+		if err := same.UnmarshalText([]byte(p.String())); err != nil || same != p {
+			t.Fatalf("%s is read as %s, %v", p, same, err)
+		}
+		if o, err := client.ParseOffset(p.Offset.String()); err != nil || o != p.Offset {
+			t.Fatalf("%s is read as %s, %v", p.Offset, o, err)
+		}
 		data, err := json.Marshal(map[string]client.Position{"at": p})
 		if err != nil {
 			t.Fatal(err)
@@ -41,8 +48,8 @@ func TestPositionText(t *testing.T) {
 	}
 }
 
-// An app that kept a position and finds another life of the shape would lose the snapshot, in
-// silence, if the offset were taken for one of that life.
+// An app that kept a position and finds another incarnation of the shape would lose the snapshot, in
+// silence, if the offset were taken for one of that incarnation.
 func TestPositionOfAnotherHandleIsRefused(t *testing.T) {
 	b := newBench(t, natsembed.Options{})
 	before, now := b.newLog(columns, true), b.newLog(columns, true)

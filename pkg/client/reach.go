@@ -3,7 +3,7 @@ package client
 import "context"
 
 // Reach is how far a shape's log is known to have come: who has read it up to Offset has every transaction that
-// committed up to LSN. What a unit put aside may change nothing in the shape, and then the log does not say that it has
+// committed up to LSN. What a unit deferred may change nothing in the shape, and then the log does not say that it has
 // come; Reach does.
 type Reach struct {
 	Offset Offset // the log's last commit marker

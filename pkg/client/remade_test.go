@@ -293,7 +293,7 @@ func TestTheStoreIsRestoredUnderAReader(t *testing.T) {
 	}
 }
 
-// Whatever the second life of a log has in common with the first, a reader goes on behind its
+// Whatever the second incarnation of a log has in common with the first, a reader goes on behind its
 // last commit, if the second has that too, or must fetch again.
 func TestAnyLogUnderAReader(t *testing.T) {
 	t.Parallel()

@@ -3,26 +3,32 @@ package client
 import (
 	"context"
 	"fmt"
+	"strings"
 
+	"github.com/shapebus/shapebus/pkg/client/event"
 	"github.com/shapebus/shapebus/pkg/control"
 )
 
-// Shape is one life of a shape: its handle names its log. Safe for concurrent
+// Shape is one incarnation of a shape: its handle names its log. Safe for concurrent
 // use; it holds nothing that needs closing.
 type Shape struct {
 	client *Client
 	info   control.Shape
-	layout *layout
+	layout *event.Layout
 }
 
 func newShape(c *Client, info control.Shape) (*Shape, error) {
 	if info.Handle == "" || len(info.Columns) == 0 {
 		return nil, fmt.Errorf("the control plane's answer has no handle or no columns for shape %q: it speaks another version of the protocol", info.ID)
 	}
-	return &Shape{client: c, info: info, layout: newLayout(info.Columns)}, nil
+	const longest = 64
+	if len(info.Handle) > longest || strings.ContainsAny(info.Handle, ".*> \t\r\n\x00") || info.Partition < 0 { // they become subjects
+		return nil, fmt.Errorf("the control plane's answer has the handle %.40q in partition %d, which cannot be: it speaks another version of the protocol", info.Handle, info.Partition)
+	}
+	return &Shape{client: c, info: info, layout: event.NewLayout(info.Columns)}, nil
 }
 
-// Handle names this life of the shape. Keep it with the offset.
+// Handle names this incarnation of the shape. Keep it with the offset.
 func (s *Shape) Handle() string { return s.info.Handle }
 
 // Columns returns the shape's columns in the order of its rows' values. The

@@ -11,6 +11,7 @@ import (
 	"io"
 
 	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/pkg/client/event"
 	"github.com/shapebus/shapebus/pkg/control"
 )
 
@@ -40,7 +41,7 @@ func (s Snapshot) WriteTo(w io.Writer) (int64, error) {
 	if l == nil {
 		return 0, errors.New("keep a snapshot: it is not one of a view")
 	}
-	header, err := json.Marshal(snapshotHeader{Position: s.Position, LSN: uint64(s.LSN), Passed: uint64(s.passed), Columns: l.columns, Rows: uint64(len(s.Rows))})
+	header, err := json.Marshal(snapshotHeader{Position: s.Position, LSN: uint64(s.LSN), Passed: uint64(s.passed), Columns: l.Columns, Rows: uint64(len(s.Rows))})
 	if err != nil {
 		return 0, fmt.Errorf("keep a snapshot: %w", err)
 	}
@@ -51,7 +52,7 @@ func (s Snapshot) WriteTo(w io.Writer) (int64, error) {
 	_, _ = b.Write(append(lead, header...)) // b keeps the first error
 	var scratch []byte
 	for _, r := range s.Rows {
-		for _, v := range r.values {
+		for _, v := range event.ValuesOf(r) {
 			switch {
 			case v == nil:
 				scratch = append(scratch[:0], 0)
@@ -120,7 +121,7 @@ func readSnapshot(in *summed) (*Snapshot, error) {
 	if len(h.Columns) == 0 {
 		return nil, errors.New("no columns")
 	}
-	s := &Snapshot{Position: h.Position, LSN: LSN(h.LSN), passed: LSN(h.Passed), layout: newLayout(h.Columns)}
+	s := &Snapshot{Position: h.Position, LSN: LSN(h.LSN), passed: LSN(h.Passed), layout: event.NewLayout(h.Columns)}
 	for range h.Rows {
 		row := make(change.Row, len(h.Columns))
 		for i := range row {
@@ -128,7 +129,7 @@ func readSnapshot(in *summed) (*Snapshot, error) {
 				return nil, err
 			}
 		}
-		s.Rows = append(s.Rows, Row{layout: s.layout, values: row})
+		s.Rows = append(s.Rows, event.NewRow(s.layout, row, false))
 	}
 	want := in.sum.Sum32()
 	var got uint32
@@ -192,7 +193,7 @@ func (s *summed) value() ([]byte, error) {
 func (s Snapshot) shown(hasKey bool) shown {
 	l := s.layout
 	if l == nil && len(s.Rows) > 0 {
-		l = s.Rows[0].layout
+		l = event.LayoutOf(s.Rows[0])
 	}
 	if l == nil {
 		return shown{}

@@ -3,10 +3,13 @@ package client
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"log/slog"
 	"sync/atomic"
 	"time"
+
+	"github.com/shapebus/shapebus/pkg/client/internal/logread"
 )
 
 // Options tune a subscription or view. The zero value is useful.
@@ -48,9 +51,6 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// errStop says that the app has left the loop.
-var errStop = errors.New("the app left the loop")
-
 // Subscription reads a shape's log. It holds nothing between iterations, so
 // it need not be closed. Not safe for concurrent use, but for Stalled.
 type Subscription struct {
@@ -90,18 +90,19 @@ func (s *Subscription) Stalled() error {
 // tells of it. Events can be called again after that and goes on from Position.
 func (s *Subscription) Events(ctx context.Context) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
-		r := newRun(s, func(e Event) error {
+		of := logread.Shape{Link: s.shape.client.logs, Info: s.shape.info, Layout: s.shape.layout, Ask: s.shape.Refresh}
+		r := logread.NewReader(of, logread.Options(s.opts), s.pos, func(e Event) error {
 			s.note(e)
 			if !yield(e, nil) {
-				return errStop
+				return logread.ErrStop
 			}
 			return nil
 		})
-		err := s.pos.check(s.shape.info.Handle)
+		err := checkPosition(s.pos, s.shape.info.Handle)
 		if err == nil {
-			err = r.read(ctx)
+			err = r.Read(ctx)
 		}
-		if !errors.Is(err, errStop) {
+		if !errors.Is(err, logread.ErrStop) {
 			yield(nil, err)
 		}
 	}
@@ -119,4 +120,15 @@ func (s *Subscription) note(e Event) {
 	if s.stalled.Load() != nil {
 		s.stalled.Store(nil)
 	}
+}
+
+// checkPosition returns why p is no position in the shape with a handle, nil if it is one.
+func checkPosition(p Position, handle string) error {
+	switch {
+	case p.IsBeginning() || p.Handle == handle:
+		return nil
+	case p.Handle == "":
+		return &MustRefetchError{Handle: handle, Reason: fmt.Sprintf("offset %s was given without the handle of the shape that it came from", p.Offset)}
+	}
+	return &MustRefetchError{Handle: p.Handle, Reason: fmt.Sprintf("the shape's handle is %s now; a position of another one means nothing in it", handle)}
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/pkg/client/event"
 )
 
 // table is a shape's rows at a commit, and beside them what the transaction
@@ -14,7 +15,7 @@ import (
 // checks that ops are legal: an insert is of an absent key, an update or
 // delete of a present one; an upsert or discard is of any.
 type table struct {
-	layout *layout
+	layout *event.Layout
 	hasKey bool
 	rows   map[string]entry
 	length int // rows, each as often as it is there
@@ -33,7 +34,7 @@ type entry struct {
 	count  int // times the row is there; at most 1 with a primary key
 }
 
-func newTable(l *layout, hasKey bool) *table {
+func newTable(l *event.Layout, hasKey bool) *table {
 	return &table{layout: l, hasKey: hasKey, rows: make(map[string]entry), staged: make(map[string]entry)}
 }
 
@@ -63,7 +64,7 @@ func (t *table) apply(c Change) error {
 			return errors.New("an insert of a row that is there already")
 		}
 		if was.count == 0 {
-			was.values = cloneValues(c.Row.values)
+			was.values = event.CloneValues(event.ValuesOf(c.Row))
 		}
 		was.count++
 		t.delta++
@@ -71,7 +72,7 @@ func (t *table) apply(c Change) error {
 		if was.count == 0 {
 			return errors.New("an update of a row that is not there")
 		}
-		values := cloneValues(c.Row.values)
+		values := event.CloneValues(event.ValuesOf(c.Row))
 		for i, v := range values {
 			if change.IsUnchanged(v) {
 				values[i] = was.values[i]
@@ -89,7 +90,7 @@ func (t *table) apply(c Change) error {
 			was.count = 1
 			t.delta++
 		}
-		was.values = cloneValues(c.Row.values)
+		was.values = event.CloneValues(event.ValuesOf(c.Row))
 	case change.Discard:
 		t.delta -= was.count
 		was.count = 0
@@ -162,10 +163,10 @@ func (t *table) at(key []byte) entry {
 
 // get returns the row under a key.
 func (t *table) get(key []any) (Row, error) {
-	if len(key) != len(t.layout.keys) {
-		names := make([]string, 0, len(t.layout.keys))
-		for _, i := range t.layout.keys {
-			names = append(names, t.layout.columns[i].Name)
+	if len(key) != len(t.layout.Keys) {
+		names := make([]string, 0, len(t.layout.Keys))
+		for _, i := range t.layout.Keys {
+			names = append(names, t.layout.Columns[i].Name)
 		}
 		return Row{}, fmt.Errorf("%d values for a key of %d columns: %s", len(key), len(names), strings.Join(names, ", "))
 	}
@@ -173,11 +174,11 @@ func (t *table) get(key []any) (Row, error) {
 	for i, k := range key {
 		text, err := textOf(k)
 		if err != nil {
-			return Row{}, fmt.Errorf("the value of key column %s: %w", t.layout.columns[t.layout.keys[i]].Name, err)
+			return Row{}, fmt.Errorf("the value of key column %s: %w", t.layout.Columns[t.layout.Keys[i]].Name, err)
 		}
 		var v []byte
 		if text != nil {
-			if v = []byte(*text); t.layout.columns[t.layout.keys[i]].Type == boolOID && (*text == "true" || *text == "false") {
+			if v = []byte(*text); t.layout.Columns[t.layout.Keys[i]].Type == boolOID && (*text == "true" || *text == "false") {
 				v = v[:1] // as Postgres prints it
 			}
 		}
@@ -187,7 +188,7 @@ func (t *table) get(key []any) (Row, error) {
 	if !ok {
 		return Row{}, ErrNoRow
 	}
-	return Row{layout: t.layout, values: e.values}, nil
+	return event.NewRow(t.layout, e.values, false), nil
 }
 
 // load adds rows that are known to be the table's.
@@ -195,7 +196,7 @@ func (t *table) load(rows []Row) {
 	for _, r := range rows {
 		t.scratch = appendKey(t.scratch[:0], t.layout, r)
 		e := t.rows[string(t.scratch)]
-		t.rows[string(t.scratch)] = entry{values: cloneValues(r.values), count: e.count + 1}
+		t.rows[string(t.scratch)] = entry{values: event.CloneValues(event.ValuesOf(r)), count: e.count + 1}
 	}
 	t.length += len(rows)
 }
@@ -228,20 +229,21 @@ func (t *table) all() []Row {
 	rows := make([]Row, 0, t.length)
 	for _, e := range t.rows {
 		for range e.count {
-			rows = append(rows, Row{layout: t.layout, values: e.values})
+			rows = append(rows, event.NewRow(t.layout, e.values, false))
 		}
 	}
 	return rows
 }
 
 // appendKey appends a row's key in a form that is equal for equal keys only.
-func appendKey(b []byte, l *layout, r Row) []byte {
-	for n, column := range l.keys {
+func appendKey(b []byte, l *event.Layout, r Row) []byte {
+	values := event.ValuesOf(r)
+	for n, column := range l.Keys {
 		i := column
-		if r.key {
+		if r.IsKey() {
 			i = n
 		}
-		b = appendKeyValue(b, r.values[i])
+		b = appendKeyValue(b, values[i])
 	}
 	return b
 }

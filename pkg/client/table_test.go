@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/pkg/client/event"
 	"github.com/shapebus/shapebus/pkg/control"
 )
 
@@ -50,7 +51,7 @@ func contents(t *table) []string {
 func TestTable(t *testing.T) {
 	for _, hasKey := range []bool{true, false} {
 		t.Run(fmt.Sprintf("is what its ops say, with a primary key: %v", hasKey), func(t *testing.T) {
-			l := newLayout([]control.Column{{Name: "a", Key: true}, {Name: "v", Key: !hasKey}, {Name: "b", Key: true}})
+			l := event.NewLayout([]control.Column{{Name: "a", Key: true}, {Name: "v", Key: !hasKey}, {Name: "b", Key: true}})
 			rapid.Check(t, func(t *rapid.T) {
 				tab := newTable(l, hasKey)
 				committed := map[string][]string{} // model: identity → the rows that have it
@@ -66,11 +67,12 @@ func TestTable(t *testing.T) {
 					}
 					for range rapid.IntRange(0, 12).Draw(t, "ops") {
 						row := []string{value.Draw(t, "a"), value.Draw(t, "v"), value.Draw(t, "b")}
-						full := Row{layout: l, values: texts(row)}
-						key := Row{layout: l, key: true}
-						for _, i := range l.keys {
-							key.values = append(key.values, full.values[i])
+						full := event.NewRow(l, texts(row), false)
+						var keyValues change.Row
+						for _, i := range l.Keys {
+							keyValues = append(keyValues, full.At(i))
 						}
+						key := event.NewRow(l, keyValues, true)
 						id := shown1(key)
 						var err error
 						legal := len(now[id]) > 0
@@ -137,11 +139,11 @@ func TestTable(t *testing.T) {
 		})
 	}
 	t.Run("keeps a value that an update did not touch", func(t *testing.T) {
-		l := newLayout([]control.Column{{Name: "a", Key: true}, {Name: "big"}, {Name: "v"}})
+		l := event.NewLayout([]control.Column{{Name: "a", Key: true}, {Name: "big"}, {Name: "v"}})
 		tab := newTable(l, true)
-		ok(t, tab.apply(Change{Kind: change.Insert, Row: Row{layout: l, values: texts([]string{"1", "large", "x"})}}))
+		ok(t, tab.apply(Change{Kind: change.Insert, Row: event.NewRow(l, texts([]string{"1", "large", "x"}), false)}))
 		tab.commit()
-		row := Row{layout: l, values: change.Row{[]byte("1"), change.Unchanged(), []byte("y")}}
+		row := event.NewRow(l, change.Row{[]byte("1"), change.Unchanged(), []byte("y")}, false)
 		if _, there := row.Text("big"); there || !row.Unchanged(1) || len(row.Map()) != 2 {
 			t.Error("the row does not tell that a value is unchanged")
 		}
@@ -154,9 +156,9 @@ func TestTable(t *testing.T) {
 }
 
 func TestRow(t *testing.T) {
-	l := newLayout([]control.Column{{Name: "id", Key: true}, {Name: "note"}, {Name: "<part>", Key: true}})
-	full := Row{layout: l, values: texts([]string{"1", "NULL", ""})}
-	key := Row{layout: l, key: true, values: texts([]string{"1", "p"})}
+	l := event.NewLayout([]control.Column{{Name: "id", Key: true}, {Name: "note"}, {Name: "<part>", Key: true}})
+	full := event.NewRow(l, texts([]string{"1", "NULL", ""}), false)
+	key := event.NewRow(l, texts([]string{"1", "p"}), true)
 	t.Run("tells NULL from the empty string and from what it does not hold", func(t *testing.T) {
 		if _, there := full.Text("note"); there || !full.Has("note") {
 			t.Error("NULL")
@@ -183,7 +185,7 @@ func TestRow(t *testing.T) {
 	})
 	t.Run("is its owner's once cloned", func(t *testing.T) {
 		c := full.Clone()
-		copy(full.values[0], "9")
+		copy(full.At(0), "9")
 		if v, _ := c.Text("id"); v != "1" || c.At(1) != nil || c.At(2) == nil {
 			t.Errorf("the clone is %s", shown1(c))
 		}

@@ -15,7 +15,7 @@ import (
 )
 
 // outerLog writes the log of a shape with a subquery: its beginning, a unit
-// that a crash cut short and that was begun again, and what the unit put aside.
+// that a crash cut short and that was begun again, and what the unit deferred.
 func outerLog(l *shapeLog) {
 	l.snapshot(1, []string{"1", "a", "x"}, []string{"2", "b", "x"})
 	l.commitOf(60, 0, 0) // at the barrier
@@ -112,7 +112,7 @@ func TestUnits(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 		defer cancel()
 		if err := v.Wait(ctx, 112); err == nil {
-			t.Error("the transaction at 110 is put aside, and Wait does not wait for it")
+			t.Error("the transaction at 110 is deferred, and Wait does not wait for it")
 		}
 		l.unit = false
 		l.commitOf(120, 1100, 6)

@@ -3,6 +3,8 @@ package client
 import (
 	"context"
 	"sync"
+
+	"github.com/shapebus/shapebus/pkg/client/event"
 )
 
 // View holds a shape's rows in memory and keeps them up to date. What it
@@ -11,7 +13,7 @@ import (
 // being read. Safe for concurrent use.
 //
 // A view of Client.Watch makes the shape again when it ends and shows the last
-// rows of the old life until it has all rows of the new one; a view of
+// rows of the old incarnation until it has all rows of the new one; a view of
 // Shape.View ends with its shape.
 //
 // A view lives until Close is called, or something ends it that trying again does not mend.
@@ -27,7 +29,7 @@ type View struct {
 	mu      sync.Mutex // guards what follows; held for a transaction's commit
 	shape   *Shape     // being read
 	shown   shown
-	ended   bool  // the life shown is over; the next one is being read
+	ended   bool  // the incarnation shown is over; the next one is being read
 	stalled error // what keeps it from being up to date
 	err     error
 	changed chan struct{} // closed at the next change
@@ -48,7 +50,7 @@ type ViewOptions struct {
 
 	// From is a Snapshot of an earlier view of the shape, perhaps one that was kept in a file with
 	// Snapshot.WriteTo. The view shows it at once and goes on behind its position. When the shape has another
-	// life by now, a view of Client.Watch shows it until it has that life's rows, and a
+	// incarnation, a view of Client.Watch shows it until it has that incarnation's rows, and a
 	// view of Shape.View ends with a MustRefetchError. Nil reads all rows of the shape.
 	From *Snapshot
 }
@@ -58,14 +60,14 @@ type Snapshot struct {
 	Position Position // of the commit; where Subscribe can go on
 	LSN      LSN
 	Rows     []Row // in no order; the caller must not write to their bytes
-	// Ended says that the shape's life under that handle is over and that the view
+	// Ended says that the shape's incarnation under that handle is over and that the view
 	// is reading its next one.
 	Ended bool
 	// Stalled is what keeps the view from being up to date, nil if nothing does; see
 	// View.Stalled.
 	Stalled error
 
-	layout *layout
+	layout *event.Layout
 	passed LSN
 }
 
@@ -79,7 +81,7 @@ func (c *Client) Watch(ctx context.Context, def Definition, opts ViewOptions) (*
 	return newView(s, def, true, opts), nil //nolint:contextcheck // the view outlives the request
 }
 
-// View returns a view of this life of the shape. It does no I/O itself.
+// View returns a view of this incarnation of the shape. It does no I/O itself.
 func (s *Shape) View(opts ViewOptions) *View {
 	return newView(s, Definition{}, false, opts)
 }
@@ -119,7 +121,7 @@ func (v *View) Err() error {
 }
 
 // Stalled is what keeps the view from being up to date, such as a connection that is
-// lost, a consumer that does not run, or the end of the life that it shows: it fails
+// lost, a consumer that does not run, or the end of the incarnation that it shows: it fails
 // and is tried again. It is nil when nothing is known to. Changed tells when that changes.
 func (v *View) Stalled() error {
 	v.mu.Lock()
@@ -143,7 +145,7 @@ func (v *View) Changed() <-chan struct{} {
 	return v.changed
 }
 
-// Shape is the life of the shape that the view is reading.
+// Shape is the incarnation of the shape that the view is reading.
 func (v *View) Shape() *Shape {
 	v.mu.Lock()
 	defer v.mu.Unlock()

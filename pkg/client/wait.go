@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/shapebus/shapebus/pkg/client/internal/logread"
 	"github.com/shapebus/shapebus/pkg/control"
 )
 
@@ -33,7 +34,7 @@ func (v *View) WaitReady(ctx context.Context) error {
 // behalf. That moves with what is committed: on an idle database it may stay
 // short of the current WAL position.
 func (v *View) Wait(ctx context.Context, lsn LSN) error {
-	pause := newBackoff(10*time.Millisecond, time.Second)
+	pause := logread.NewBackoff(10*time.Millisecond, time.Second)
 	var aim *goal
 	for {
 		changed := v.Changed()
@@ -48,7 +49,7 @@ func (v *View) Wait(ctx context.Context, lsn LSN) error {
 		}
 		if aim == nil || aim.handle != v.Shape().Handle() {
 			if aim, err = v.goal(ctx, lsn); err != nil {
-				if kind := sortError(err); kind == fateDecided || kind == fatePermanent {
+				if kind := logread.Sort(err); kind == logread.FateDecided || kind == logread.FatePermanent {
 					return fmt.Errorf("learn whether the view has everything up to %s: %w", lsn, err)
 				}
 			}
@@ -56,13 +57,13 @@ func (v *View) Wait(ctx context.Context, lsn LSN) error {
 				continue
 			}
 		}
-		if err := pause.wait(ctx, changed); err != nil {
+		if err := pause.Wait(ctx, changed); err != nil {
 			return err
 		}
 	}
 }
 
-// state returns what the view shows; ready is false while it is no life's.
+// state returns what the view shows; ready is false while it is no incarnation's.
 func (v *View) state() (s shown, ready bool, err error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -90,18 +91,17 @@ func (v *View) goal(ctx context.Context, lsn LSN) (*goal, error) {
 // reached learns how far the log has come; nil if that cannot be said. The order matters: what
 // was applied when the control plane answered is in the log that is looked into after that.
 func (s *Shape) reached(ctx context.Context) (*goal, error) {
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	ctx, cancel := context.WithTimeout(ctx, logread.AnswerTimeout)
 	defer cancel()
 	info, err := s.Refresh(ctx)
 	if err != nil || info.State != control.StateLive || info.Handle != s.info.Handle {
 		return nil, err
 	}
-	f := fetcher{client: s.client, partition: s.info.Partition}
-	_, h, found, err := f.newest(ctx, s.client.source.LogSubject(s.info.Partition, s.info.Handle))
-	if err != nil || !found || h.tail.Ended {
+	tail, found, err := s.client.logs.Tail(ctx, &s.info)
+	if err != nil || !found || tail.Ended {
 		return nil, err
 	}
-	// What the last marker left aside is not looked at: it may have come since, and have changed nothing. What had
+	// What the last marker deferred is not looked at: it may have come since, and have changed nothing. What had
 	// not come when the control plane answered is behind what was applied.
-	return &goal{handle: s.info.Handle, offset: h.tail.Committed, lsn: info.Applied}, nil
+	return &goal{handle: s.info.Handle, offset: tail.Committed, lsn: info.Applied}, nil
 }

@@ -24,6 +24,7 @@ const (
 	CodeForbidden   = "403" // Postgres or NATS does not allow it; the text says what to grant
 	CodeNotFound    = "404" // no such shape
 	CodeConflict    = "409" // the shape is being deleted or cleared away; try again
+	CodeTooLarge    = "413" // what is asked for does not fit into a NATS message; the text says what to do
 	CodeUnavailable = "503" // Postgres or JetStream cannot be reached; try again
 )
 
@@ -47,10 +48,10 @@ type ShapeRequest struct {
 // ListRequest asks for a page of shapes in the order of their ids.
 type ListRequest struct {
 	After string `json:"after,omitempty"` // id after which to start
-	Limit int    `json:"limit,omitempty"` // default and maximum 500
+	Limit int    `json:"limit,omitempty"` // default and maximum 500; a page has fewer if no more fit into a message
 }
 
-// ListResponse is a page of shapes.
+// ListResponse is a page of shapes, not empty if there are more: the next one begins after its last.
 type ListResponse struct {
 	Shapes []Shape `json:"shapes"`
 	More   bool    `json:"more"`
@@ -63,7 +64,7 @@ type State string
 const (
 	StateCreating State = "creating" // its snapshot is being read; the log may be subscribed to already
 	StateLive     State = "live"     // it follows the change log
-	StateEnded    State = "ended"    // it will not change any more; create it again for a new life
+	StateEnded    State = "ended"    // it will not change any more; create it again for a new incarnation
 	StateDeleting State = "deleting" // it was asked to go
 )
 
@@ -96,6 +97,8 @@ type Shape struct {
 	Subqueries []string `json:"subqueries,omitempty"`
 	Inner      bool     `json:"inner,omitempty"`
 	WriteUnit  string   `json:"write_unit"`
+	// Omitted says what is missing of a shape in a list, because it does not fit into one message.
+	Omitted string `json:"omitted,omitempty"`
 
 	Created time.Time `json:"created"`
 
@@ -109,6 +112,16 @@ type Shape struct {
 	Rows         int64 `json:"rows"`          // at Offset; -1 when nobody has counted since a subquery's values changed
 	LogBytes     int64 `json:"log_bytes"`     // written since the snapshot
 	SnapshotRows int64 `json:"snapshot_rows"` // read so far while creating
+}
+
+// PartitionOwner is who writes a partition's shape logs.
+type PartitionOwner struct {
+	Partition int    `json:"partition"`
+	Consumer  string `json:"consumer,omitempty"` // the process' name; missing if nobody does
+	// Materializer is the process that keeps the partition's value sets; missing if nobody does.
+	Materializer string     `json:"materializer,omitempty"`
+	AppliedLSN   change.LSN `json:"applied_lsn"` // as text
+	LagBytes     int64      `json:"lag_bytes"`   // of WAL behind the change log's end
 }
 
 // PartitionDown is a partition that cannot be written at present.
@@ -137,6 +150,8 @@ type Status struct {
 	ChangeLSN      change.LSN `json:"change_lsn"`  // as text
 	AppliedLSN     change.LSN `json:"applied_lsn"` // as text
 	Unread         uint64     `json:"unread"`      // messages behind AppliedLSN
+	// Owners are who writes the partitions, one for each, and how far each is.
+	Owners []PartitionOwner `json:"owners,omitempty"`
 	// Down are the partitions that cannot be written at present. Their shapes
 	// wait where they are, with those that depend on them, and go on by themselves.
 	Down []PartitionDown `json:"down,omitempty"`

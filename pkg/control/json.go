@@ -1,6 +1,7 @@
 package control
 
 import (
+	"bytes"
 	"encoding/json"
 
 	"github.com/shapebus/shapebus/pkg/change"
@@ -18,6 +19,15 @@ func (l *lsn) UnmarshalText(b []byte) error {
 	return err
 }
 
+// marshal leaves it to the caller's encoder whether characters are escaped for HTML.
+func marshal(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	err := e.Encode(v)
+	return b.Bytes(), err
+}
+
 type plainShape Shape
 
 // shapeJSON is a Shape whose LSN is text: the outer field hides the inner one of its name.
@@ -29,7 +39,7 @@ type shapeJSON struct {
 
 // MarshalJSON writes LSNs as text.
 func (s Shape) MarshalJSON() ([]byte, error) {
-	return json.Marshal(shapeJSON{plainShape(s), lsn(s.Applied)})
+	return marshal(shapeJSON{plainShape(s), lsn(s.Applied)})
 }
 
 // UnmarshalJSON reads the form of MarshalJSON.
@@ -56,7 +66,7 @@ type statusJSON struct {
 
 // MarshalJSON writes LSNs as text.
 func (s Status) MarshalJSON() ([]byte, error) {
-	return json.Marshal(statusJSON{plainStatus(s), lsn(s.ChangeLSN), lsn(s.AppliedLSN), lsn(s.SlotConfirmed)})
+	return marshal(statusJSON{plainStatus(s), lsn(s.ChangeLSN), lsn(s.AppliedLSN), lsn(s.SlotConfirmed)})
 }
 
 // UnmarshalJSON reads the form of MarshalJSON.

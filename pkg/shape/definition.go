@@ -46,7 +46,7 @@ func Partition(id string, partitions int) int {
 	return int(h.Sum32() % uint32(partitions))
 }
 
-// NewHandle names a new life of a shape. It stands in subjects, so it has
+// NewHandle names a new incarnation of a shape. It stands in subjects, so it has
 // letters, digits and - only.
 func NewHandle(id string, now time.Time) string {
 	return id + "-" + strconv.FormatInt(now.UnixMicro(), 36)

@@ -6,11 +6,23 @@ import (
 	"strings"
 )
 
+// maxWritten bounds a table's name as it is written: every byte may be a quote, which is written as two.
+const maxWritten = 4*MaxName + len(`"".""`)
+
 // ParseTable splits a table's name as SQL writes it, such as tasks,
 // public.tasks or "My Schema"."Tasks". Names without quotes are folded to
-// lower case as Postgres does it, A to Z only; without a schema it is public.
+// lower case as Postgres does it, A to Z only; without a schema it is public. Each
+// is a name that Postgres can have (CheckName).
 func ParseTable(s string) (schema, table string, err error) {
+	if len(s) > maxWritten {
+		return "", "", fmt.Errorf("a table name of %d bytes; Postgres has no name of more than %d bytes", len(s), MaxName)
+	}
 	parts, err := identifiers(s)
+	for _, part := range parts {
+		if err == nil {
+			err = CheckName(part)
+		}
+	}
 	switch {
 	case err != nil:
 		return "", "", fmt.Errorf("table name %q: %w", s, err)

@@ -9,19 +9,17 @@ import (
 
 func TestParseTable(t *testing.T) {
 	for text, want := range map[string][2]string{
-		"tasks":                   {"public", "tasks"},
-		"Tasks":                   {"public", "tasks"},
-		"App.Tasks":               {"app", "tasks"},
-		`"App"."My Tasks"`:        {"App", "My Tasks"},
-		`app."My.Tasks"`:          {"app", "My.Tasks"},
-		`"a""b".c`:                {`a"b`, "c"},
-		`""""`:                    {"public", `"`},
-		"_x$1":                    {"public", "_x$1"},
-		"größe":                   {"public", "größe"},
-		"ÄPFEL":                   {"public", "Äpfel"}, // Postgres folds ASCII only
-		"a\xffB":                  {"public", "a\xffb"},
-		`"a` + "\n" + `b"`:        {"public", "a\nb"},
-		`"` + "\xff" + `"` + ".b": {"\xff", "b"},
+		"tasks":            {"public", "tasks"},
+		"Tasks":            {"public", "tasks"},
+		"App.Tasks":        {"app", "tasks"},
+		`"App"."My Tasks"`: {"App", "My Tasks"},
+		`app."My.Tasks"`:   {"app", "My.Tasks"},
+		`"a""b".c`:         {`a"b`, "c"},
+		`""""`:             {"public", `"`},
+		"_x$1":             {"public", "_x$1"},
+		"größe":            {"public", "größe"},
+		"ÄPFEL":            {"public", "Äpfel"}, // Postgres folds ASCII only
+		`"a` + "\n" + `b"`: {"public", "a\nb"},
 	} {
 		schema, table, err := shape.ParseTable(text)
 		if err != nil || schema != want[0] || table != want[1] {
@@ -31,7 +29,7 @@ func TestParseTable(t *testing.T) {
 	for text, says := range map[string]string{
 		"": "missing", ".": "missing", "a.": "missing", ".a": "missing", " a": "missing", `""`: "empty", `a.""`: "empty",
 		"a.b.c": "want <table> or <schema>.<table>", "a b": "quote names", "a;drop table b": "quote names", `a"b"`: "quote names",
-		`"a`: "not closed", `"a"b`: "quote names", `"a""`: "not closed", "a-b": "quote names", "a*": "quote names",
+		`"a`: "not closed", "a\xffB": "UTF-8", `"` + "\xff" + `"` + ".b": "UTF-8", `"a"b`: "quote names", `"a""`: "not closed", "a-b": "quote names", "a*": "quote names",
 	} {
 		if schema, table, err := shape.ParseTable(text); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("ParseTable(%q) = %q, %q, %v; want an error that says %q", text, schema, table, err, says)

@@ -30,11 +30,8 @@ type ShapeLogConfig struct {
 
 const defaultChangeBytes = 8 << 30
 
-// LeaseTTL is how long a partition's lease lasts without renewal.
-const LeaseTTL = 10 * time.Second
-
-// MemberTTL is how long a process counts as there without saying so again.
-const MemberTTL = 10 * time.Second
+// MemberTTL is how long a process counts as there without saying so again. What it holds is free then.
+const MemberTTL = 3 * time.Second
 
 // duplicates is the window for message ids. None are used, and a longer one
 // makes the server read it back at every start.
@@ -113,7 +110,7 @@ func (s Source) EnsureRegistry(ctx context.Context, js jetstream.JetStream, repl
 	if err := bucket(ctx, js, s.ShapeBucket(), "shapes", replicas, 0); err != nil {
 		return err
 	}
-	return bucket(ctx, js, s.LeaseBucket(), "partition ownership", replicas, LeaseTTL)
+	return bucket(ctx, js, s.LeaseBucket(), "partition ownership", replicas, MemberTTL)
 }
 
 // EnsureShapeLogs creates or updates the streams of every partition.

@@ -218,8 +218,30 @@ func (s Source) MemberBucket() string { return "SB-" + string(s) + "-members" }
 // which the materializer reads them.
 const MaterializerDurable = "materializer"
 
-// MaterializerKey is the key of the lease on the verdicts of partition p.
-func MaterializerKey(p int) string { return "materializer-" + strconv.Itoa(p) }
+// Roles of the processes that share the partitions of a source.
+const (
+	RoleConsumer     = "consumer"
+	RoleMaterializer = "materializer"
+)
+
+// HoldingKey is the key of the lease on what a role writes of partition p.
+func HoldingKey(role string, p int) string { return role + "." + strconv.Itoa(p) }
+
+// OldLeaseKey is the key of the lease with which processes of older versions kept each other from what HoldingKey covers now.
+func OldLeaseKey(role string, p int) string {
+	if role == RoleConsumer {
+		return role // on all partitions
+	}
+	return role + "-" + strconv.Itoa(p)
+}
+
+// HoldingKeys are the keys of a role's leases.
+func HoldingKeys(role string) string { return role + ".*" }
+
+// MemberSubject is where the process answers, on core NATS, that announced itself with an incarnation.
+func (s Source) MemberSubject(incarnation string) string {
+	return fmt.Sprintf("sb.%s.member.%s", s, incarnation)
+}
 
 // MemberKey is the key under which a process announces itself, for each role.
 func MemberKey(role, name string) string {

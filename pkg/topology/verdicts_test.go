@@ -21,8 +21,8 @@ func TestNamesOfVerdictsAreStable(t *testing.T) {
 		s.SetSubjects(3, set):           "sb.Shop-1.verdict.3.h-1_2-0.>",
 		s.VerdictSubjects(3):            "sb.Shop-1.verdict.3.>",
 		s.MemberBucket():                "SB-Shop-1-members",
-		topology.MaterializerKey(3):     "materializer-3",
-		topology.MaterializerDurable:    "materializer",
+		topology.HoldingKey(topology.RoleMaterializer, 3): "materializer.3",
+		topology.MaterializerDurable:                      "materializer",
 	} {
 		if got != want {
 			t.Errorf("got %q, want %q", got, want)

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"reflect"
 	"runtime"
-	"slices"
 	"testing"
 
 	"github.com/shapebus/shapebus/pkg/change"
@@ -139,7 +138,7 @@ func FuzzDecodeVerdict(f *testing.F) {
 	seed(f)
 	f.Fuzz(func(t *testing.T, body []byte) {
 		var v *wire.Verdict
-		var values []wire.Delta
+		var values wire.Deltas
 		var err, valuesErr error
 		bounded(t, body, func() {
 			v, err = wire.DecodeVerdict(body)
@@ -152,7 +151,7 @@ func FuzzDecodeVerdict(f *testing.F) {
 			}
 		}
 		if valuesErr == nil {
-			if again, err := wire.DecodeBaseValues(wire.EncodeBaseValues(values)); err != nil || !slices.Equal(again, values) {
+			if again, err := wire.DecodeBaseValues(wire.EncodeBaseValues(values)); err != nil || !again.Equal(values) {
 				t.Fatalf("read %+v, written and read again %+v, %v", values, again, err)
 			}
 		}

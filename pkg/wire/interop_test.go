@@ -2,9 +2,9 @@ package wire_test
 
 import (
 	"bytes"
-	"reflect"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/vmihailenco/msgpack/v5"
 	"pgregory.net/rapid"
 
@@ -140,8 +140,8 @@ func TestWeReadWhatGenericWritersWrite(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		want := wire.Verdict{Offset: f.Marker(), XID: f.XID, Unit: f.Last, Deltas: []wire.Delta{{Key: f.Relation, Count: 3}, {Count: -5}}}
-		if got, err := wire.DecodeVerdict(verdict.Bytes()); err != nil || !reflect.DeepEqual(*got, want) {
+		want := wire.Verdict{Offset: f.Marker(), XID: f.XID, Unit: f.Last, Deltas: wire.DeltasOf(wire.Delta{Key: f.Relation, Count: 3}, wire.Delta{Count: -5})}
+		if got, err := wire.DecodeVerdict(verdict.Bytes()); err != nil || !cmp.Equal(*got, want) {
 			t.Fatalf("got %+v, %v, want %+v", got, err, want)
 		}
 	})

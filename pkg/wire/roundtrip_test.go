@@ -313,18 +313,29 @@ func TestVerdictsReadAsTheyWereWritten(t *testing.T) {
 		return wire.Delta{Key: string(rapid.SliceOfN(rapid.Byte(), 0, 40).Draw(t, "key")), Count: rapid.Int64().Draw(t, "count")}
 	})
 	rapid.Check(t, func(t *rapid.T) {
+		few := rapid.SliceOfN(delta, 0, 20).Draw(t, "deltas")
 		want := &wire.Verdict{
 			Offset: change.Offset{LSN: change.LSN(numbers().Draw(t, "lsn")), Op: numbers().Draw(t, "op")},
-			XID:    change.XID(numbers().Draw(t, "xid")), Unit: rapid.Bool().Draw(t, "unit"), Deltas: rapid.SliceOfN(delta, 0, 20).Draw(t, "deltas"),
-		}
-		if len(want.Deltas) == 0 {
-			want.Deltas = nil
+			XID:    change.XID(numbers().Draw(t, "xid")), Unit: rapid.Bool().Draw(t, "unit"), Deltas: wire.DeltasOf(few...),
 		}
 		if got, err := wire.DecodeVerdict(wire.EncodeVerdict(want)); err != nil || !reflect.DeepEqual(got, want) {
 			t.Fatalf("%+v reads as %+v, %v", want, got, err)
 		}
-		if got, err := wire.DecodeBaseValues(wire.EncodeBaseValues(want.Deltas)); err != nil || !slices.Equal(got, want.Deltas) {
+		if got, err := wire.DecodeBaseValues(wire.EncodeBaseValues(want.Deltas)); err != nil || !got.Equal(want.Deltas) {
 			t.Fatalf("%+v reads as %+v, %v", want.Deltas, got, err)
+		}
+		var read []wire.Delta
+		for key, count := range want.Deltas.All() {
+			read = append(read, wire.Delta{Key: string(key), Count: count})
+		}
+		if !slices.Equal(read, few) || want.Deltas.Len() != len(few) {
+			t.Fatalf("%+v reads as %+v", few, read)
+		}
+		if len(few) > 0 {
+			few[rapid.IntRange(0, len(few)-1).Draw(t, "other")].Count++
+			if want.Deltas.Equal(wire.DeltasOf(few...)) {
+				t.Fatalf("%+v equals %+v", want.Deltas, few)
+			}
 		}
 	})
 }

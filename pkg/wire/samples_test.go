@@ -126,7 +126,7 @@ func sampleLog() []byte {
 }
 
 // sampleUnits is the log of a shape with a subquery: what begins it, a unit that
-// is void, the unit again, and a transaction that was put aside.
+// is void, the unit again, and a transaction that was deferred.
 func sampleUnits() []byte {
 	b := wire.NewLogBuilder()
 	b.Segment(0, 1, 2, change.Snapshot{Xmin: 745, Xmax: 745, LSN: 0x16_B3740000})
@@ -151,7 +151,7 @@ func sampleUnits() []byte {
 
 func sampleVerdicts() []*wire.Verdict {
 	return []*wire.Verdict{
-		{Offset: change.Offset{LSN: 97496905800, Op: 304}, XID: 747, Deltas: []wire.Delta{{Key: "\x00", Count: 1}, {Key: "\x03ab", Count: -70000}}},
+		{Offset: change.Offset{LSN: 97496905800, Op: 304}, XID: 747, Deltas: wire.DeltasOf(wire.Delta{Key: "\x00", Count: 1}, wire.Delta{Key: "\x03ab", Count: -70000})},
 		{Offset: change.Offset{LSN: 1}, XID: 1<<32 - 1, Unit: true},
 	}
 }

@@ -6,7 +6,7 @@ import "github.com/vmihailenco/msgpack/v5/msgpcode"
 const maxDepth = 16
 
 // skip passes over one value of any type. It is how a map is checked before a
-// generic decoder gets it: that one believes lengths and recurses without
+// generic decoder gets it, which believes lengths and recurses without
 // limit, so a few hostile bytes could take all memory.
 func (r *reader) skip(depth int) {
 	const want = "a value"

@@ -58,7 +58,7 @@ func (v *values) reset() {
 }
 
 // names keeps the few strings that come again with every fragment, so that
-// they are not allocated anew.
+// they are not allocated again.
 type names map[string]string
 
 // maxNames bounds what is kept when the names do not come again after all.

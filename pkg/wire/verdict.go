@@ -1,11 +1,6 @@
 package wire
 
-import (
-	"iter"
-	"slices"
-
-	"github.com/shapebus/shapebus/pkg/change"
-)
+import "github.com/shapebus/shapebus/pkg/change"
 
 // Verdict says what one commit marker of an inner shape's log changed in a
 // value set: [version, offset LSN, offset op, xid, unit, [[key, delta] …]].
@@ -15,35 +10,17 @@ type Verdict struct {
 	// Unit says that the marker is that of a unit: it covers several
 	// transactions, all of which every later snapshot sees.
 	Unit   bool
-	Deltas []Delta // by key, netted; none when nothing changed in the end
+	Deltas Deltas // by key, netted; none when nothing changed in the end
 }
 
-// All gives the deltas.
-func (v *Verdict) All() iter.Seq2[string, int64] {
-	return func(yield func(string, int64) bool) {
-		for _, d := range v.Deltas {
-			if !yield(d.Key, d.Count) {
-				return
-			}
-		}
-	}
-}
+const verdictFields = 5
 
-// Delta is how the count of one value changed. Key is a value as package
-// valueset encodes it.
-type Delta struct {
-	Key   string
-	Count int64
-}
-
-const (
-	verdictFields = 5
-	deltaFields   = 2
-)
+// headMost is the most that stands before the deltas in a body.
+const headMost = 48
 
 // EncodeVerdict returns the message's body.
 func EncodeVerdict(v *Verdict) []byte {
-	var w writer
+	w := writer{b: make([]byte, 0, headMost+v.Deltas.Bytes())}
 	w.uint(Version)
 	w.array(verdictFields)
 	w.uint(uint64(v.Offset.LSN))
@@ -54,16 +31,7 @@ func EncodeVerdict(v *Verdict) []byte {
 	return w.b
 }
 
-func (w *writer) deltas(deltas []Delta) {
-	w.array(len(deltas))
-	for _, d := range deltas {
-		w.array(deltaFields)
-		w.str(d.Key)
-		w.int(d.Count)
-	}
-}
-
-// DecodeVerdict reads a body that EncodeVerdict wrote. It keeps nothing of data.
+// DecodeVerdict reads a body that EncodeVerdict wrote. The deltas are part of data, which must not change any more.
 func DecodeVerdict(data []byte) (*Verdict, error) {
 	r := &reader{b: data}
 	r.version()
@@ -78,36 +46,22 @@ func DecodeVerdict(data []byte) (*Verdict, error) {
 	return v, r.err
 }
 
-func (r *reader) deltas() []Delta {
-	n := r.arrayOf(1 + deltaFields)
-	out := slices.Grow([]Delta(nil), n)
-	for range n {
-		r.tuple(deltaFields, "delta")
-		d := Delta{Key: string(r.bytes()), Count: r.int()}
-		if r.err != nil {
-			return nil
-		}
-		out = append(out, d)
-	}
-	return out
-}
-
 // EncodeBaseValues returns the body of one message of a value set's base: some
 // of its values with their counts: [version, [[key, count] …]].
-func EncodeBaseValues(values []Delta) []byte {
-	var w writer
+func EncodeBaseValues(values Deltas) []byte {
+	w := writer{b: make([]byte, 0, headMost+values.Bytes())}
 	w.uint(Version)
 	w.deltas(values)
 	return w.b
 }
 
-// DecodeBaseValues reads a body that EncodeBaseValues wrote.
-func DecodeBaseValues(data []byte) ([]Delta, error) {
+// DecodeBaseValues reads a body that EncodeBaseValues wrote. The values are part of data, which must not change any more.
+func DecodeBaseValues(data []byte) (Deltas, error) {
 	r := &reader{b: data}
 	r.version()
 	values := r.deltas()
 	if r.err == nil && r.more() {
-		return nil, corrupt("base: %d bytes behind its end", len(r.b))
+		return Deltas{}, corrupt("base: %d bytes behind its end", len(r.b))
 	}
 	return values, r.err
 }

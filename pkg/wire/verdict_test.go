@@ -21,7 +21,7 @@ func readRows(data []byte) (rows []wire.BaseRow, err error) {
 
 func TestVerdictsAndBasesAreReadBack(t *testing.T) {
 	for _, v := range []wire.Verdict{
-		{Offset: change.Offset{LSN: 1<<64 - 1, Op: 4}, XID: 1<<32 - 1, Unit: true, Deltas: []wire.Delta{{Key: "\x00", Count: -1 << 62}, {Key: "\x02a", Count: 1}}},
+		{Offset: change.Offset{LSN: 1<<64 - 1, Op: 4}, XID: 1<<32 - 1, Unit: true, Deltas: wire.DeltasOf(wire.Delta{Key: "\x00", Count: -1 << 62}, wire.Delta{Key: "\x02a", Count: 1})},
 		{},
 	} {
 		if got, err := wire.DecodeVerdict(wire.EncodeVerdict(&v)); err != nil || !cmp.Equal(*got, v) {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/shapebus/shapebus/internal/pg"
+	"github.com/shapebus/shapebus/internal/pg/snapshots"
 	"github.com/shapebus/shapebus/services/consumer/create"
 	"github.com/shapebus/shapebus/services/consumer/follow"
 	"github.com/shapebus/shapebus/services/consumer/live"
@@ -62,7 +63,7 @@ func (s *session) checkTables(ctx context.Context) error {
 		return err
 	}
 	defer conn.Release()
-	seen, err := pg.CurrentSnapshot(ctx, conn.Conn()) // what it sees, the look behind it sees too
+	seen, err := snapshots.Current(ctx, conn.Conn()) // what it sees, the look behind it sees too
 	if err != nil {
 		return err
 	}
@@ -103,12 +104,14 @@ func (s *session) byTable(only uint32) map[uint32]*onTable {
 		return all[oid]
 	}
 	if only != 0 {
-		if shapes := s.Router.On(only); len(shapes) > 0 {
+		if shapes := ours(s.Router.On(only)); len(shapes) > 0 {
 			on(only).begun = shapes
 		}
 	} else {
 		for oid, shapes := range s.Router.All() {
-			on(oid).begun = shapes
+			if shapes = ours(shapes); len(shapes) > 0 {
+				on(oid).begun = shapes
+			}
 		}
 	}
 	for oid, members := range s.groups.Members(only) {
@@ -120,6 +123,11 @@ func (s *session) byTable(only uint32) map[uint32]*onTable {
 		o.parked = append(o.parked, p)
 	}
 	return all
+}
+
+// ours leaves out the shadows: the shapes' own processes look at their tables.
+func ours(shapes []*follow.Follower) []*follow.Follower {
+	return slices.DeleteFunc(shapes, func(f *follow.Follower) bool { return f.Shadow })
 }
 
 // endChanged ends the shapes of a table that is not what it was for them. now

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/internal/service"
+	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/services/consumer/changelog"
 	"github.com/shapebus/shapebus/services/consumer/create"
 	"github.com/shapebus/shapebus/services/consumer/live"
@@ -19,14 +21,20 @@ import (
 // and meanwhile no checkpoint is written. Once they have joined, its other shapes
 // go on as they do after a restart, and the partition is up.
 
-// bringBack tries until a lost partition can be written again.
-func (s *session) bringBack(ctx context.Context, p *live.Partition) error {
-	for p.Pause.Wait(ctx) {
+// bringBack tries until a partition can be written that was lost, or is new to the session, or it is another process'. now
+// says that the first attempt is not to wait.
+func (s *session) bringBack(ctx context.Context, p *live.Partition, now bool) error {
+	for now || p.Pause.Wait(ctx) {
+		now = false
 		t, failed := s.lookAt(ctx, p)
-		if failed != nil && (errors.Is(failed, registry.ErrLeaseLost) || s.Gone(ctx) != nil) {
+		if failed != nil && s.Gone(ctx) != nil {
 			return service.IgnoreEnd(ctx, failed)
 		}
+		over := false
 		err := s.OnMain(ctx, func(ctx context.Context) error {
+			if over = p.Phase != live.Down || s.leaving[p.N]; over {
+				return errHandedOver
+			}
 			if failed == nil {
 				return s.takeIn(ctx, t)
 			}
@@ -36,6 +44,9 @@ func (s *session) bringBack(ctx context.Context, p *live.Partition) error {
 		})
 		if err != nil && t != nil {
 			t.writer.Close()
+		}
+		if over {
+			return nil
 		}
 		if err != nil || failed == nil {
 			return service.IgnoreOver(ctx, err)
@@ -92,6 +103,10 @@ func (s *session) superseded(e *entrant) bool {
 // comeBack takes a partition's plain shapes to the main loop, and the others
 // behind them. Not on the main loop.
 func (s *session) comeBack(ctx context.Context, t *takeover, q *create.CatchUp) error {
+	// Whoever wrote the partition before may have been further than the main loop is, and its checkpoint says so.
+	if err := s.Sets.AwaitScan(ctx, change.LSN(t.cp.LSN)); err != nil {
+		return err
+	}
 	if len(q.Members) > 0 {
 		err := q.Run(ctx, false)
 		if _, ok := errors.AsType[*live.FinalError](err); ok { // no shape can go on
@@ -161,6 +176,9 @@ func (s *session) missedBy(e registry.Event, handle string) bool {
 		return false
 	}
 	p := s.Parts[e.Shape.Partition]
+	if !p.Mine() {
+		return true
+	}
 	if p.Phase == live.Up || handle != "" {
 		return false
 	}
@@ -170,31 +188,36 @@ func (s *session) missedBy(e registry.Event, handle string) bool {
 	return true
 }
 
-// openParts begins to write the streams of all partitions that can be written.
+// openParts begins to write the streams of those partitions that this process holds and that can be written.
 // It fails if there is none.
 func (s *session) openParts(ctx context.Context) error {
-	errs := make([]error, len(s.Parts))
-	done := make(chan struct{})
-	for i, p := range s.Parts {
-		go func() {
-			defer func() { done <- struct{}{} }()
+	var open sync.WaitGroup
+	for n, h := range s.held {
+		p := s.Parts[n]
+		p.Phase = live.Down
+		open.Go(func() {
 			var l *shapelog.Writer
-			if l, errs[i] = p.Open(ctx); errs[i] == nil {
+			if l, p.Why = p.Open(ctx); p.Why == nil {
+				p.Why = h.Verify(ctx)
 				p.Writer.Store(l)
 			}
-		}()
+			if p.Why != nil && l != nil {
+				s.leaveOut(p, p.Why)
+			}
+		})
 	}
-	for range s.Parts {
-		<-done
-	}
+	open.Wait()
+	var failed error
 	opened := 0
-	for i, p := range s.Parts {
-		if p.Why = errs[i]; p.Why == nil {
+	for n := range s.held {
+		if s.Parts[n].Why == nil {
 			opened++
+		} else {
+			failed = s.Parts[n].Why
 		}
 	}
 	if opened == 0 {
-		return errs[0]
+		return failed
 	}
 	return s.Gone(ctx)
 }

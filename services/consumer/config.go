@@ -64,8 +64,7 @@ type Consumer struct {
 	conns  *group.Conns
 	shapes *registry.Shapes
 	tables *tables.Preparer
-
-	applicant registry.Applicant // for the lease; Run's
+	grants *grants
 }
 
 // New checks the configuration and does nothing else.
@@ -107,7 +106,7 @@ func New(cfg Config) (*Consumer, error) {
 		cfg.Failpoint = failpoint.Never
 	}
 	log := cfg.Log.With(slog.String("service", "consumer"), slog.String("source", string(cfg.Source)))
-	return &Consumer{cfg: cfg, log: log, ready: make(chan struct{})}, nil
+	return &Consumer{cfg: cfg, log: log, ready: make(chan struct{}), grants: newGrants(), down: downs{told: map[int]string{}}}, nil
 }
 
 // Ready is closed once the control plane answers.
@@ -115,12 +114,14 @@ func (c *Consumer) Ready() <-chan struct{} { return c.ready }
 
 // Status is a consumer's own view, for metrics.
 type Status struct {
-	Owner      bool // holds the lease and writes
+	Owned      int64 // partitions held
+	Moves      int64 // partitions taken and handed over
 	Applied    uint64
-	Unread     uint64 // change log messages not yet read
-	Live       int64  // shapes
-	Parked     int64  // shapes being created
-	Messages   int64  // change log messages read
+	Unread     uint64           // change log messages not yet read
+	Live       int64            // shapes
+	Unindexed  map[string]int64 // of these, by table, those that every change is offered to
+	Parked     int64            // shapes being created
+	Messages   int64            // change log messages read
 	Ops        int64
 	Appended   int64 // shape log messages
 	AppendedB  int64 // bytes of them
@@ -134,16 +135,19 @@ type Status struct {
 	Poison     int64    // stored messages met that cannot be understood; what they concern ended
 	Drops      int64    // times that a partition could not be written any more
 	Down       []Down   // partitions that cannot be written now; their shapes wait
+	Costly     int64    // shapes that ended because a change would have cost too much
+	CostlyLast []string // handles of the last of them
 	Harm       []string // writes of the application that fail because of shapes, which only a person can end
 }
 
 // Status returns the present figures. It is cheap.
 func (c *Consumer) Status() Status {
+	costly, last := c.stats.Costly.Get()
 	return Status{
-		Owner: c.stats.Owner.Load(), Applied: c.stats.Applied.Load(), Unread: c.stats.Unread.Load(),
-		Live: c.stats.Live.Load(), Parked: c.stats.Parked.Load(), Messages: c.stats.Messages.Load(), Ops: c.stats.Ops.Load(),
+		Owned: c.stats.Owned.Load(), Moves: c.stats.Moves.Load(), Applied: c.stats.Applied.Load(), Unread: c.stats.Unread.Load(),
+		Live: c.stats.Live.Load(), Unindexed: c.stats.Unindexed.Load(), Parked: c.stats.Parked.Load(), Messages: c.stats.Messages.Load(), Ops: c.stats.Ops.Load(),
 		Appended: c.stats.Appended.Load(), AppendedB: c.stats.Bytes.Load(), Retries: c.stats.Retries.Load(),
 		Units: c.stats.Units.Load(), Voids: c.stats.Voids.Load(), Restated: c.stats.Restated.Load(), Values: c.stats.Values.Load(), LastError: c.stats.Last(), Partitions: c.cfg.Partitions,
-		Poison: c.stats.Poison.Load(), Drops: c.stats.Drops.Load(), Down: c.down.get(), Harm: c.harm.Get(),
+		Poison: c.stats.Poison.Load(), Drops: c.stats.Drops.Load(), Down: c.down.get(), Harm: c.harm.Get(), Costly: costly, CostlyLast: last,
 	}
 }

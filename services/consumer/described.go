@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/shapebus/shapebus/internal/pg"
+	"github.com/shapebus/shapebus/internal/pg/snapshots"
 	"github.com/shapebus/shapebus/internal/service"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/wire"
@@ -68,7 +69,7 @@ func (s *session) lookBehind(ctx context.Context, c wire.Control) (*pg.TableInfo
 	}
 	defer conn.Release()
 	for look := behindFirst; ; look = min(2*look, behindLast) {
-		snap, err := pg.CurrentSnapshot(ctx, conn.Conn())
+		snap, err := snapshots.Current(ctx, conn.Conn())
 		if err != nil {
 			return nil, 0, err
 		}

@@ -22,7 +22,8 @@ type Down struct {
 type downs struct {
 	mu    sync.Mutex
 	list  []Down
-	tells sync.Mutex // held while the list is stored
+	tells sync.Mutex     // held while the list is stored
+	told  map[int]string // what was stored last of each partition that is held; owned by who holds tells
 }
 
 func (d *downs) get() []Down {
@@ -40,9 +41,16 @@ func (d *downs) has(partition int) bool {
 // way of the registry, for whoever answers requests. Runs on the main loop.
 func (s *session) tellDown(ctx context.Context) {
 	var list []Down
+	held := map[int]*registry.Trouble{}
 	for _, p := range s.Parts {
+		if !p.Mine() {
+			continue
+		}
+		held[p.N] = nil
 		if p.Phase != live.Up && p.Why != nil {
-			list = append(list, Down{p.N, p.Since, p.Why.Error()})
+			d := Down{p.N, p.Since, p.Why.Error()}
+			list = append(list, d)
+			held[p.N] = (*registry.Trouble)(&d)
 		}
 	}
 	d := &s.c.down
@@ -52,13 +60,29 @@ func (s *session) tellDown(ctx context.Context) {
 	s.Tasks.Go(func() error {
 		d.tells.Lock()
 		defer d.tells.Unlock()
-		var troubles []registry.Trouble
-		for _, t := range d.get() {
-			troubles = append(troubles, registry.Trouble(t))
+		for p, t := range held {
+			if was, told := d.told[p]; told && was == text(t) {
+				continue
+			}
+			if err := registry.PutTrouble(ctx, s.JS, s.c.cfg.Source, p, t); err != nil && ctx.Err() == nil {
+				s.Log.WarnContext(ctx, "that a partition is down, or up again, is not stored; shapebus status may not show it", slog.Int("partition", p), slog.Any("error", err))
+				continue
+			}
+			d.told[p] = text(t)
 		}
-		if err := registry.PutTroubles(ctx, s.JS, s.c.cfg.Source, troubles); err != nil && ctx.Err() == nil {
-			s.Log.WarnContext(ctx, "which partitions are down is not stored; shapebus status may not show it", slog.Any("error", err))
+		for p := range d.told {
+			if _, ours := held[p]; !ours { // another process tells of it
+				delete(d.told, p)
+			}
 		}
 		return nil
 	})
+}
+
+// text is a trouble as it is compared.
+func text(t *registry.Trouble) string {
+	if t == nil {
+		return ""
+	}
+	return t.Since.String() + t.Reason
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/shapebus/shapebus/internal/ownership"
 	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/pkg/wire"
 	"github.com/shapebus/shapebus/services/consumer/live"
@@ -53,7 +54,7 @@ func (s *session) lookAt(ctx context.Context, p *live.Partition) (t *takeover, e
 	}()
 	// A process that slept past its lease must not write behind its successor:
 	// the writer goes on from where the stream ended, and after that the lease was still ours.
-	if err := s.lease.Verify(ctx); err != nil {
+	if err := s.verify(ctx, p); err != nil {
 		return nil, err
 	}
 	t = &takeover{p: p, writer: l}
@@ -93,6 +94,22 @@ func (s *session) lookAt(ctx context.Context, p *live.Partition) (t *takeover, e
 		return nil, err
 	}
 	return t, nil
+}
+
+// verify returns nil only if nobody else has held the partition up to now.
+func (s *session) verify(ctx context.Context, p *live.Partition) error {
+	var held ownership.Held
+	err := s.OnMain(ctx, func(context.Context) error {
+		var ours bool
+		if held, ours = s.held[p.N]; !ours {
+			return errHandedOver
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return held.Verify(ctx)
 }
 
 // recordsOf returns the records of a partition's shapes, and why records of any

@@ -44,6 +44,7 @@ func (s *session) recover(ctx context.Context) (changelog.Place, error) {
 	if err := s.keepNeeded(ctx, records, tails); err != nil {
 		return changelog.Place{}, err
 	}
+	s.From = start.LSN
 	s.watchSets(ctx, records, tails)
 	entrants, err := s.entrants(ctx, records, tails, checkpoints)
 	if err != nil {
@@ -77,9 +78,9 @@ func (s *session) recover(ctx context.Context) (changelog.Place, error) {
 		return changelog.Place{}, err
 	}
 	for _, p := range s.Parts {
-		if p.Phase == live.Down {
+		if p.Phase == live.Down && p.Why != nil {
 			s.Log.ErrorContext(ctx, "a partition cannot be used; its shapes wait, all others go on", slog.Int("partition", p.N), slog.Any("error", p.Why))
-			s.Tasks.Go(func() error { return s.bringBack(ctx, p) })
+			s.Tasks.Go(func() error { return s.bringBack(ctx, p, false) })
 		}
 	}
 	s.tellDown(ctx)
@@ -208,7 +209,13 @@ func (s *session) recordChanged(ctx context.Context, e registry.Event) error {
 		return s.poisonedRecord(ctx, e)
 	}
 	handle := ""
+	was := s.Records[e.ID]
 	s.NoteRecord(e.ID, e.Shape)
+	if was.Handle != "" && !s.Parts[was.Partition].Mine() {
+		if err := s.endedElsewhere(ctx, was, e.Shape); err != nil {
+			return err
+		}
+	}
 	if f := s.Live[e.ID]; f != nil {
 		handle = f.Handle
 	} else if o := s.OwnerOf(e.ID); o != nil {
@@ -246,6 +253,17 @@ func (s *session) recordChanged(ctx context.Context, e registry.Event) error {
 			return nil
 		}
 		return s.EndRecord(ctx, rec, tail, live.ReasonDeleted)
+	}
+	return nil
+}
+
+// endedElsewhere ends the shapes here that depend on one that another process wrote, when its record says that its life is over.
+func (s *session) endedElsewhere(ctx context.Context, was live.Record, now *registry.Shape) error {
+	switch {
+	case now == nil || now.Handle != was.Handle:
+		return s.EndShadow(ctx, was.Handle, live.ReasonDeleted)
+	case now.State == control.StateEnded:
+		return s.EndShadow(ctx, was.Handle, now.Reason)
 	}
 	return nil
 }

@@ -5,13 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/shapebus/shapebus/internal/ownership"
 	"github.com/shapebus/shapebus/internal/pg"
+	"github.com/shapebus/shapebus/internal/pg/slots"
 	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/internal/service"
 	"github.com/shapebus/shapebus/pkg/topology"
@@ -26,10 +30,7 @@ import (
 )
 
 // role names the process in Postgres' application_name.
-const role = "consumer"
-
-// leaseKey is the lease that the writer of all partitions holds.
-const leaseKey = "consumer"
+const role = topology.RoleConsumer
 
 // Run serves until ctx ends; then it returns nil. It returns an error only
 // when a person must act: the database URL cannot be read, the source is
@@ -91,8 +92,38 @@ func (c *Consumer) Run(ctx context.Context) error {
 	}
 	defer requests.Stop() //nolint:errcheck // the connection is about to close
 	close(c.ready)
-	c.stats.Keep(ctx, c.log, "fill shape logs", time.Second, func(ctx context.Context) error { return c.session(ctx, js) })
+	var tasks sync.WaitGroup
+	tasks.Go(func() {
+		c.stats.Keep(ctx, c.log, "share the partitions", func(ctx context.Context) error {
+			return service.Endless(ctx, ownership.Run(ctx, ownership.Config{
+				NATS: c.cfg.NATS, JS: js, Source: c.cfg.Source, Role: topology.RoleConsumer, Name: c.cfg.Name, Partitions: c.cfg.Partitions,
+				Log: c.log, Moves: &c.stats.Moves,
+			}, func() {}, func(ctx context.Context, h ownership.Held) {
+				c.stats.Owned.Add(1)
+				defer c.stats.Owned.Add(-1)
+				c.grants.work(ctx, h)
+			}))
+		})
+	})
+	c.stats.Keep(ctx, c.log, "fill shape logs", func(ctx context.Context) error { return c.fill(ctx, js) })
+	tasks.Wait() // what is held is given back
 	return nil
+}
+
+// fill writes shape logs while this process holds partitions, until something goes wrong.
+func (c *Consumer) fill(ctx context.Context, js jetstream.JetStream) error {
+	for {
+		held := c.grants.first(ctx)
+		if len(held) == 0 {
+			return nil
+		}
+		maps.DeleteFunc(held, func(p int, _ ownership.Held) bool { return !c.grants.use(p) })
+		err := c.session(ctx, js, held)
+		c.grants.releaseAll()
+		if err != nil && !errors.Is(err, errNothingHeld) || ctx.Err() != nil {
+			return err
+		}
+	}
 }
 
 // prepare creates what must be there before anything can be asked for.
@@ -106,6 +137,9 @@ func (c *Consumer) prepare(ctx context.Context, js jetstream.JetStream) error {
 		return err
 	}
 	if err := src.EnsureRelations(ctx, js, c.cfg.ShapeLogs.Replicas); err != nil {
+		return err
+	}
+	if err := src.EnsureMembers(ctx, js, c.cfg.ShapeLogs.Replicas); err != nil {
 		return err
 	}
 	prepared, err := registry.OpenPrepared(ctx, js, src)
@@ -145,8 +179,8 @@ func (c *Consumer) ensureShapeLogs(ctx context.Context, js jetstream.JetStream) 
 	return nil
 }
 
-// session takes the lease and writes shape logs until something ends it.
-func (c *Consumer) session(ctx context.Context, js jetstream.JetStream) error {
+// session writes shape logs until something ends it. It begins with the partitions in held.
+func (c *Consumer) session(ctx context.Context, js jetstream.JetStream, held map[int]ownership.Held) error {
 	src := c.cfg.Source
 	changes, err := js.Stream(ctx, src.ChangeStream())
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
@@ -164,21 +198,6 @@ func (c *Consumer) session(ctx context.Context, js jetstream.JetStream) error {
 	if err != nil {
 		return err
 	}
-	lease, err := c.applicant.Acquire(ctx, js, src, leaseKey, c.cfg.Name)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	// Given back when the last checkpoint is stored and the appenders are closed, so that nothing is
-	// on its way any more when the successor reads where everything stands.
-	holding, release := context.WithCancel(context.WithoutCancel(ctx))
-	held := make(chan struct{})
-	go func() {
-		defer close(held)
-		cancel(lease.Hold(holding))
-	}()
-	defer func() { release(); <-held; cancel(nil) }()
-
 	l := live.NewLoop(&live.Config{
 		Name: c.cfg.Name, Source: src, NATS: c.cfg.NATS, Checkpoint: c.cfg.Checkpoint, PendingBytes: c.cfg.PendingBytes, RecentBytes: c.cfg.RecentBytes,
 		Nudge: c.cfg.Nudge, Snapshots: c.cfg.Snapshots, Failpoint: c.cfg.Failpoint,
@@ -189,7 +208,7 @@ func (c *Consumer) session(ctx context.Context, js jetstream.JetStream) error {
 		JS: js, Source: src, Replicas: c.cfg.ShapeLogs.Replicas, Log: c.log, Values: &c.stats.Values, Trouble: &c.stats.Trouble, Poisoned: l.PoisonedSet,
 	})
 	s := &session{
-		Loop: l, c: c, lease: lease, creator: create.NewCreator(l), groups: group.NewGroups(l, c.conns),
+		Loop: l, c: c, held: held, leaving: map[int]bool{}, creator: create.NewCreator(l), groups: group.NewGroups(l, c.conns),
 		look: make(chan struct{}, 1), truncations: truncations{}, barriers: map[string]chan struct{}{},
 	}
 	l.Above = s
@@ -205,10 +224,7 @@ func (c *Consumer) session(ctx context.Context, js jetstream.JetStream) error {
 		s.CloseParts()
 		return err
 	}
-	if err := s.Run(ctx, s.main); err != nil {
-		return err
-	}
-	return context.Cause(ctx)
+	return s.Run(ctx, s.main)
 }
 
 // slotIsThere fails if the slot has not been made yet. Ingest makes it last, and
@@ -220,7 +236,7 @@ func (c *Consumer) slotIsThere(ctx context.Context) error {
 		return fmt.Errorf("connect to Postgres: %w", err)
 	}
 	defer conn.Release()
-	slot, err := pg.LookupSlot(ctx, conn.Conn(), c.cfg.Slot)
+	slot, err := slots.Lookup(ctx, conn.Conn(), c.cfg.Slot)
 	if err == nil && slot.ConfirmedFlush == 0 { // also while it is being made
 		err = fmt.Errorf("the change log is empty and there is no replication slot %s yet; ingest makes it when the transactions that are writing now have ended", c.cfg.Slot)
 	}

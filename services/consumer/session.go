@@ -5,7 +5,7 @@ import (
 	"iter"
 	"time"
 
-	"github.com/shapebus/shapebus/internal/registry"
+	"github.com/shapebus/shapebus/internal/ownership"
 	"github.com/shapebus/shapebus/internal/stream"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/wire"
@@ -17,20 +17,21 @@ import (
 	"github.com/shapebus/shapebus/services/consumer/tables"
 )
 
-// session is the time during which this process holds the lease: a main loop, and what is built on it.
+// session is a time during which this process holds partitions: a main loop, and what is built on it.
 type session struct {
 	*live.Loop
 
 	c       *Consumer
-	lease   *registry.Lease
 	keeper  *tables.Keeper
 	creator *create.Creator
 	groups  *group.Groups
 	look    chan struct{} // asks for a look at the catalog before its time
 
 	// The main loop's.
-	seen        change.Snapshot // what all tables of shapes were looked at behind
-	blind       time.Time       // when the main loop could not look at a table
+	held        map[int]ownership.Held // partitions
+	leaving     map[int]bool           // partitions that are being given away
+	seen        change.Snapshot        // what all tables of shapes were looked at behind
+	blind       time.Time              // when the main loop could not look at a table
 	truncations truncations
 	judging     bool                     // files of leaves are being judged
 	barriers    map[string]chan struct{} // barriers, by payload; closed when they are read
@@ -49,6 +50,7 @@ func (s *session) main(ctx context.Context) error {
 	s.Tasks.Go(func() error { return s.keeper.Watch(ctx) })
 	s.Tasks.Go(func() error { return s.keeper.WatchHarm(ctx) })
 	s.Tasks.Go(func() error { return s.trim(ctx) })
+	s.Tasks.Go(func() error { return s.follow(ctx) })
 	s.Tasks.Go(func() error {
 		return s.KeepMoving(ctx, func(ctx context.Context) { s.Nudge(ctx, "nudge") })
 	})
@@ -69,6 +71,9 @@ func (s *session) Places() map[int][]wire.ParkedAt { return s.groups.Places() }
 // Behind reports whether there are groups.
 func (s *session) Behind() bool { return len(s.groups.All) > 0 }
 
+// Selecting are the inner shapes that the groups know.
+func (s *session) Selecting() map[string]bool { return s.groups.Selecting() }
+
 // Floors are where the groups start to read.
 func (s *session) Floors() iter.Seq[changelog.Place] { return s.groups.Floors() }
 
@@ -80,7 +85,7 @@ func (s *session) Lost(partition int, why error) int {
 // Down tries to bring a partition back.
 func (s *session) Down(ctx context.Context, p *live.Partition) {
 	s.tellDown(ctx)
-	s.Tasks.Go(func() error { return s.bringBack(ctx, p) })
+	s.Tasks.Go(func() error { return s.bringBack(ctx, p, false) })
 }
 
 // Fragment notes truncations, which may explain new files.

@@ -7,9 +7,11 @@ import (
 	"time"
 
 	"github.com/shapebus/shapebus/internal/registry"
+	"github.com/shapebus/shapebus/internal/service"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/control"
 	"github.com/shapebus/shapebus/services/consumer/changelog"
+	"github.com/shapebus/shapebus/services/consumer/live"
 )
 
 const (
@@ -37,6 +39,18 @@ func (s *session) trim(ctx context.Context) error {
 			sweep = false
 		case <-sweepTick.C:
 			sweep = true
+		}
+		first := false
+		err := s.OnMain(ctx, func(context.Context) error {
+			s.ForgetUnwanted()
+			first = s.first()
+			return nil
+		})
+		if err != nil {
+			return service.IgnoreOver(ctx, err)
+		}
+		if !first { // another process does this for all
+			continue
 		}
 		if err := s.sweepInner(ctx); err != nil && ctx.Err() == nil {
 			s.Log.WarnContext(ctx, "inner shapes not swept", slog.Any("error", err))
@@ -74,7 +88,7 @@ func (s *session) sweep(ctx context.Context) error {
 	var ids []string
 	err := s.OnMain(ctx, func(context.Context) error {
 		for id, at := range s.Ended {
-			if time.Since(at) >= s.c.cfg.Retention {
+			if s.first() && time.Since(at) >= s.c.cfg.Retention {
 				ids = append(ids, id)
 			}
 		}
@@ -96,10 +110,19 @@ func (s *session) sweep(ctx context.Context) error {
 }
 
 func (s *session) sweepLogs(ctx context.Context) error {
-	for _, p := range s.Parts {
-		if s.c.down.has(p.N) {
-			continue
+	var ours []*live.Partition
+	err := s.OnMain(ctx, func(context.Context) error {
+		for _, p := range s.Parts {
+			if p.Phase == live.Up {
+				ours = append(ours, p)
+			}
 		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, p := range ours {
 		if err := p.Sweep(ctx, s.c.cfg.Retention); err != nil {
 			return err
 		}

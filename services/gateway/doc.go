@@ -6,7 +6,7 @@
 // of requests: who may ask, for how long one waits, what may be cached.
 //
 // A client never sees half of a transaction as a whole one: only what ends with an up-to-date message counts, and that stands
-// behind commit markers only, and not while transactions that a unit put aside are missing.
+// behind commit markers only, and not while transactions that a unit deferred are missing.
 //
 // It writes nothing but the deletion of a shape whose table was truncated, for which the protocol has no message, and of one that a client may delete.
 package gateway

@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/shapebus/shapebus/internal/pg"
+	"github.com/shapebus/shapebus/internal/pg/snapshots"
 	"github.com/shapebus/shapebus/internal/predicate"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/services/gateway/protocol"
@@ -174,7 +175,7 @@ func (s *subsets) read(ctx context.Context, shape *shapes.Shape, where, order st
 }
 
 func readSubset(ctx context.Context, conn *pgx.Conn, shape *shapes.Shape, where, order string) ([]byte, error) {
-	snap, err := pg.OpenSnapshot(ctx, conn)
+	snap, err := snapshots.Open(ctx, conn)
 	if err != nil {
 		return nil, err
 	}

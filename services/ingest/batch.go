@@ -8,6 +8,7 @@ import (
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/topology"
 	"github.com/shapebus/shapebus/pkg/wire"
+	"github.com/shapebus/shapebus/services/ingest/pgoutput"
 )
 
 // output is where a batch's decisions go, in the order of the change log.
@@ -99,7 +100,7 @@ func newBatch(source topology.Source, l limits, out output, from *tail) *batch {
 // begin opens a transaction.
 func (b *batch) begin(xid change.XID, lsn change.LSN, time int64) error {
 	if b.open {
-		return fmt.Errorf("%w: a transaction begins inside another", errProtocol)
+		return fmt.Errorf("%w: a transaction begins inside another", pgoutput.ErrProtocol)
 	}
 	if b.tail != nil && lsn > b.tail.lsn {
 		b.tail = nil
@@ -137,12 +138,12 @@ func (b *batch) row(oid uint32, op *change.Op) error {
 	t := b.last
 	if t == nil || t.rel.OID != oid {
 		if t = b.tables[oid]; t == nil {
-			return fmt.Errorf("%w: a row of table %d, which was not described", errProtocol, oid)
+			return fmt.Errorf("%w: a row of table %d, which was not described", pgoutput.ErrProtocol, oid)
 		}
 		b.last = t
 	}
 	if op.New != nil && len(op.New) != len(t.rel.Columns) || op.Old != nil && len(op.Old) != len(t.rel.Columns) {
-		return fmt.Errorf("%w: a row with the wrong number of columns for table %s.%s", errProtocol, t.rel.Schema, t.rel.Name)
+		return fmt.Errorf("%w: a row with the wrong number of columns for table %s.%s", pgoutput.ErrProtocol, t.rel.Schema, t.rel.Name)
 	}
 	b.rows++
 	return b.add(t, op)
@@ -153,7 +154,7 @@ func (b *batch) truncate(oids []uint32) error {
 	for _, oid := range oids {
 		t := b.tables[oid]
 		if t == nil {
-			return fmt.Errorf("%w: truncation of table %d, which was not described", errProtocol, oid)
+			return fmt.Errorf("%w: truncation of table %d, which was not described", pgoutput.ErrProtocol, oid)
 		}
 		if err := b.add(t, &change.Op{Kind: change.Truncate}); err != nil {
 			return err
@@ -164,7 +165,7 @@ func (b *batch) truncate(oids []uint32) error {
 
 func (b *batch) add(t *table, op *change.Op) error {
 	if !b.open {
-		return fmt.Errorf("%w: a change outside a transaction", errProtocol)
+		return fmt.Errorf("%w: a change outside a transaction", pgoutput.ErrProtocol)
 	}
 	if b.skipping {
 		return nil
@@ -281,7 +282,7 @@ func (b *batch) flushedAll() {
 // commit closes the transaction; end is the position after its commit record.
 func (b *batch) commit(end change.LSN) error {
 	if !b.open {
-		return fmt.Errorf("%w: a commit outside a transaction", errProtocol)
+		return fmt.Errorf("%w: a commit outside a transaction", pgoutput.ErrProtocol)
 	}
 	if !b.skipping {
 		if err := b.mark(); err != nil {
@@ -342,7 +343,7 @@ func (b *batch) mark() error {
 func (b *batch) barrier(transactional bool, lsn change.LSN, payload []byte) error {
 	if transactional {
 		if !b.open {
-			return fmt.Errorf("%w: a transactional message outside a transaction", errProtocol)
+			return fmt.Errorf("%w: a transactional message outside a transaction", pgoutput.ErrProtocol)
 		}
 		if b.skipping {
 			return nil
@@ -357,7 +358,7 @@ func (b *batch) barrier(transactional bool, lsn change.LSN, payload []byte) erro
 		return nil
 	}
 	if b.open {
-		return fmt.Errorf("%w: a message that is not transactional inside a transaction", errProtocol)
+		return fmt.Errorf("%w: a message that is not transactional inside a transaction", pgoutput.ErrProtocol)
 	}
 	at := placeOfMessage(lsn)
 	if b.tail != nil {

@@ -1,12 +1,14 @@
 package ingest
 
 import (
+	"encoding/binary"
 	"testing"
 
 	"pgregory.net/rapid"
 
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/wire"
+	"github.com/shapebus/shapebus/services/ingest/pgoutput"
 )
 
 func drawLimits(t *rapid.T) limits {
@@ -98,14 +100,14 @@ func BenchmarkBatch(b *testing.B) {
 	if err := batch.begin(1, 1, 1); err != nil {
 		b.Fatal(err)
 	}
-	var d decoder
-	data := msgRow(7, &change.Op{Kind: change.Insert, New: text("123456", "246912", "some text of the row 123456", "2026-11-22 10:36:33.123456+00", "185184.0")})
+	var d pgoutput.Decoder
+	data := insertMessage(7, "123456", "246912", "some text of the row 123456", "2026-11-22 10:36:33.123456+00", "185184.0")
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := d.decode(data); err != nil {
+		if _, err := d.Decode(data); err != nil {
 			b.Fatal(err)
 		}
-		if err := batch.row(d.oid, &d.op); err != nil {
+		if err := batch.row(d.OID, &d.Op); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -118,4 +120,15 @@ func (l discardLog) fragment(_ *table, head *change.Fragment, ops *wire.Fragment
 	l.body.Add(head, ops)
 	l.body.Reset()
 	return nil
+}
+
+// insertMessage is what a walsender sends of an inserted row.
+func insertMessage(oid uint32, values ...string) []byte {
+	b := binary.BigEndian.AppendUint32([]byte{'I'}, oid)
+	b = binary.BigEndian.AppendUint16(append(b, 'N'), uint16(len(values)))
+	for _, v := range values {
+		b = binary.BigEndian.AppendUint32(append(b, 't'), uint32(len(v)))
+		b = append(b, v...)
+	}
+	return b
 }

@@ -110,7 +110,7 @@ func (c *confirmer) sendStatus(ctx context.Context) error {
 			return errBackPressure
 		}
 		// While an append waited, nobody listened; the silence is ours.
-		quiet := now.Sub(later(c.s.wire.lastHeard(), time.Unix(0, c.s.publish.freed.Load())))
+		quiet := now.Sub(later(c.s.wire.LastHeard(), time.Unix(0, c.s.publish.freed.Load())))
 		if blocked == 0 && quiet > silence*c.interval {
 			return fmt.Errorf("the Postgres server has not been heard of for %s", quiet.Round(time.Second))
 		}

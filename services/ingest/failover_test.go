@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/shapebus/shapebus/internal/pg"
+	"github.com/shapebus/shapebus/internal/pg/preflight"
+	"github.com/shapebus/shapebus/internal/pg/slots"
 	"github.com/shapebus/shapebus/pkg/pgtemp/pgtest"
 )
 
@@ -18,7 +20,7 @@ func TestFailoverOfASlotThatExists(t *testing.T) {
 	}
 	for range 2 { // the second finds it as it is to be
 		b.start(failover).stop()
-		if slot, err := pg.LookupSlot(t.Context(), b.db, b.slot); err != nil || !slot.Failover {
+		if slot, err := slots.Lookup(t.Context(), b.db, b.slot); err != nil || !slot.Failover {
 			t.Fatalf("%+v, %v", slot, err)
 		}
 	}
@@ -38,16 +40,16 @@ func TestAStandbyThatIsDownIsTold(t *testing.T) {
 	b.exec("SELECT pg_reload_conf()")
 	b.exec("INSERT INTO t VALUES (1)")
 	eventually(t, "what Postgres waits for is told", func() bool { return strings.Contains(r.Status().Waiting, "standby_1") })
-	slot, err := pg.LookupSlot(t.Context(), b.db, b.slot)
+	slot, err := slots.Lookup(t.Context(), b.db, b.slot)
 	if err != nil {
 		t.Fatal(err)
 	}
-	problems, err := pg.Problems(t.Context(), b.db, "pub", slot)
+	problems, err := preflight.Problems(t.Context(), b.db, "pub", slot)
 	if err != nil || len(problems) != 1 || !strings.Contains(problems[0], "standby of slot standby_1") {
 		t.Errorf("problems %q, %v", problems, err)
 	}
 	found := false
-	for _, f := range pg.Check(t.Context(), b.db, pg.CheckOptions{Slot: b.slot}) {
+	for _, f := range preflight.Check(t.Context(), b.db, preflight.Options{Slot: b.slot}) {
 		found = found || f.Name == "synchronized_standby_slots" && !f.OK && f.Fix != ""
 	}
 	if !found {

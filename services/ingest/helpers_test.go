@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/shapebus/shapebus/internal/pg"
+	"github.com/shapebus/shapebus/internal/pg/prepare"
 	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/internal/stream"
 	"github.com/shapebus/shapebus/pkg/change"
@@ -150,7 +151,7 @@ func (r *running) stop() {
 // publish puts tables into the publication.
 func (b *bench) publish(tables ...string) {
 	b.t.Helper()
-	if err := pg.EnsurePublication(b.t.Context(), b.db, "pub"); err != nil {
+	if err := prepare.EnsurePublication(b.t.Context(), b.db, "pub"); err != nil {
 		b.t.Fatal(err)
 	}
 	for _, table := range tables {

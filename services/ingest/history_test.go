@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/shapebus/shapebus/internal/pg"
+	"github.com/shapebus/shapebus/internal/pg/slots"
 	"github.com/shapebus/shapebus/pkg/change"
 )
 
@@ -52,13 +52,13 @@ func TestHistory(t *testing.T) {
 	}
 	t.Run("a slot made behind what a server took over with is a gap", func(t *testing.T) {
 		joined := rec.joinHistory(identity{systemID: "1", timeline: 2, flushed: 1300, branched: 1050}, "slot", "")
-		if gap(joined, pg.SlotInfo{ConfirmedFlush: 1100}, false) == "" {
+		if gap(joined, slots.Info{ConfirmedFlush: 1100}, false) == "" {
 			t.Error("what committed between 1050 and 1100 is lost silently")
 		}
-		if gap(joined, pg.SlotInfo{ConfirmedFlush: 1050}, false) != "" {
+		if gap(joined, slots.Info{ConfirmedFlush: 1050}, false) != "" {
 			t.Error("a slot that came along is taken for another one")
 		}
-		if gap(joined, pg.SlotInfo{ConfirmedFlush: 1050}, true) == "" {
+		if gap(joined, slots.Info{ConfirmedFlush: 1050}, true) == "" {
 			t.Error("a slot that was just made is taken for the one before")
 		}
 	})

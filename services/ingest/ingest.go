@@ -20,7 +20,7 @@ type Ingest struct {
 
 	checked    bool   // both servers have passed their checks
 	unanswered int    // how often there was no JetStream
-	dropSlot   string // why the slot has to be made anew, "" if it has not
+	dropSlot   string // why the slot has to be made again, "" if it need not
 }
 
 // New checks cfg and does nothing else.

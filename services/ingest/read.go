@@ -11,6 +11,7 @@ import (
 
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/topology"
+	"github.com/shapebus/shapebus/services/ingest/pgoutput"
 )
 
 // walDataHeader is what stands before a pgoutput message: the kind byte, two
@@ -20,7 +21,7 @@ const walDataHeader = 25
 // read takes messages off the replication connection until it fails, which an
 // expired deadline makes it.
 func (s *session) read(ctx context.Context) error {
-	var d decoder
+	var d pgoutput.Decoder
 	frontend := s.conn.Frontend()
 	asked := askCounter{}
 	for {
@@ -31,12 +32,12 @@ func (s *session) read(ctx context.Context) error {
 		switch m := msg.(type) {
 		case *pgproto3.CopyData:
 			if len(m.Data) == 0 {
-				return errShort
+				return pgoutput.ErrShort
 			}
 			switch m.Data[0] {
 			case pglogrepl.XLogDataByteID:
 				if len(m.Data) < walDataHeader {
-					return errShort
+					return pgoutput.ErrShort
 				}
 				if err := s.take(&d, m.Data[walDataHeader:]); err != nil {
 					return err
@@ -62,29 +63,29 @@ func (s *session) read(ctx context.Context) error {
 }
 
 // take hands one pgoutput message to the batch.
-func (s *session) take(d *decoder, data []byte) error {
-	k, err := d.decode(data)
+func (s *session) take(d *pgoutput.Decoder, data []byte) error {
+	k, err := d.Decode(data)
 	if err != nil {
 		return err
 	}
 	switch k {
-	case kindInsert, kindUpdate, kindDelete:
-		return s.batch.row(d.oid, &d.op)
-	case kindBegin:
-		return s.batch.begin(d.xid, d.commitLSN, d.commitTime)
-	case kindCommit:
-		s.confirm.advance(d.endLSN)
+	case pgoutput.KindInsert, pgoutput.KindUpdate, pgoutput.KindDelete:
+		return s.batch.row(d.OID, &d.Op)
+	case pgoutput.KindBegin:
+		return s.batch.begin(d.XID, d.CommitLSN, d.CommitTime)
+	case pgoutput.KindCommit:
+		s.confirm.advance(d.EndLSN)
 		s.g.counters.txns.Add(1)
-		return s.batch.commit(d.endLSN)
-	case kindRelation:
-		return s.batch.relation(d.relation)
-	case kindTruncate:
-		return s.batch.truncate(d.truncated)
-	case kindMessage:
-		if string(d.prefix) == topology.BarrierPrefix {
-			return s.batch.barrier(d.transactional, d.messageLSN, d.payload)
+		return s.batch.commit(d.EndLSN)
+	case pgoutput.KindRelation:
+		return s.batch.relation(d.Relation)
+	case pgoutput.KindTruncate:
+		return s.batch.truncate(d.Truncated)
+	case pgoutput.KindMessage:
+		if string(d.Prefix) == topology.BarrierPrefix {
+			return s.batch.barrier(d.Transactional, d.MessageLSN, d.Payload)
 		}
-	case kindOrigin, kindType:
+	case pgoutput.KindOrigin, pgoutput.KindType:
 	}
 	return nil
 }
@@ -104,7 +105,7 @@ func (c *confirmer) advance(lsn change.LSN) {
 func (s *session) keepalive(data []byte, asked *askCounter) error {
 	k, err := pglogrepl.ParsePrimaryKeepaliveMessage(data)
 	if err != nil {
-		return fmt.Errorf("%w: %w", errProtocol, err)
+		return fmt.Errorf("%w: %w", pgoutput.ErrProtocol, err)
 	}
 	s.confirm.advance(change.LSN(k.ServerWALEnd))
 	if err := s.batch.out.received(change.LSN(k.ServerWALEnd)); err != nil {

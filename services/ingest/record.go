@@ -8,7 +8,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/shapebus/shapebus/internal/pg"
+	"github.com/shapebus/shapebus/internal/pg/slots"
 	"github.com/shapebus/shapebus/pkg/change"
 )
 
@@ -95,7 +95,7 @@ func (s *recordStore) save(ctx context.Context, rec record) error {
 // gap says why the change log cannot simply go on from the slot, in words for
 // the readers of the shapes that end because of it; "" if it can. created says
 // that the slot has just been made.
-func gap(rec record, slot pg.SlotInfo, created bool) string {
+func gap(rec record, slot slots.Info, created bool) string {
 	if !rec.Begins && (created || slot.ConfirmedFlush > rec.Acked) {
 		return fmt.Sprintf("the replication slot was created anew or moved: changes between %s and %s are not in the change log", rec.Acked, slot.ConfirmedFlush)
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/topology"
 	"github.com/shapebus/shapebus/pkg/wire"
+	"github.com/shapebus/shapebus/services/ingest/coalesce"
 )
 
 // leaveTime is how long the end of a session may take to store, confirm and
@@ -34,7 +35,7 @@ const unansweredMost = 5
 type session struct {
 	g        *Ingest
 	conn     *pgconn.PgConn
-	wire     *coalescer
+	wire     *coalesce.Conn
 	server   server
 	appender *stream.Appender
 	window   *syncWindow
@@ -115,7 +116,7 @@ func (g *Ingest) session(ctx context.Context) error {
 	s.window = &syncWindow{w: newAckWindow(g.cfg.SyncInterval)}
 	after := s.record.rec.before(tail.lsn, s.server.slot.ConfirmedFlush)
 	s.publish = newPublisher(life, &g.cfg, s.appender, after, newRelations(kv), s.window, &g.counters)
-	s.wire.drained = s.publish.drained
+	s.wire.Drained = s.publish.drained
 	if err := s.continuous(ctx, tail); err != nil {
 		return err
 	}
@@ -158,7 +159,7 @@ func (s *session) connect(ctx context.Context) error {
 		return fatal(err)
 	}
 	cfg.RuntimeParams["replication"] = "database"
-	coalesceReads(&cfg.Config, func(c *coalescer) { s.wire = c })
+	coalesce.Reads(&cfg.Config, func(c *coalesce.Conn) { s.wire = c })
 	s.conn, err = pgconn.ConnectConfig(ctx, &cfg.Config)
 	if err != nil {
 		return fmt.Errorf("open the replication connection to %s: %w", pg.Redact(s.g.cfg.DatabaseURL), err)

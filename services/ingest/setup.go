@@ -12,11 +12,14 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/shapebus/shapebus/internal/pg"
+	"github.com/shapebus/shapebus/internal/pg/preflight"
+	"github.com/shapebus/shapebus/internal/pg/prepare"
+	"github.com/shapebus/shapebus/internal/pg/slots"
 )
 
 // server is what a session needs to know of Postgres before it starts.
 type server struct {
-	slot          pg.SlotInfo
+	slot          slots.Info
 	lost          string        // why the slot had to be made again, if it had to
 	created       bool          // it has just been made
 	senderTimeout time.Duration // after which a walsender gives up a silent client; 0 = never
@@ -34,19 +37,19 @@ func (g *Ingest) ensureSlot(ctx context.Context, s server) (server, error) {
 	}
 	return g.onServer(ctx, func(ctx context.Context, conn *pgx.Conn) (_ server, err error) {
 		g.cfg.Log.InfoContext(ctx, "creating the replication slot; this waits for transactions that are writing now")
-		var options []pg.SlotOption
+		var options []slots.Option
 		if g.cfg.Failover {
-			options = append(options, pg.WithFailover())
+			options = append(options, slots.WithFailover())
 		}
-		err = pg.CreateSlot(ctx, conn, g.cfg.Slot, options...)
-		if errors.Is(err, pg.ErrRecovery) { // the address may lead to another server each time
+		err = slots.Create(ctx, conn, g.cfg.Slot, options...)
+		if errors.Is(err, slots.ErrRecovery) { // the address may lead to another server each time
 			return s, errRecovery
 		}
 		if err != nil {
 			return s, err
 		}
 		s.created = true
-		s.slot, err = pg.LookupSlot(ctx, conn, g.cfg.Slot)
+		s.slot, err = slots.Lookup(ctx, conn, g.cfg.Slot)
 		return s, err
 	})
 }
@@ -86,7 +89,7 @@ func (g *Ingest) prepareOn(ctx context.Context, conn *pgx.Conn) (server, error) 
 		return s, errRecovery
 	}
 	s.senderTimeout = time.Duration(timeout) * time.Millisecond
-	if s.slot, err = pg.LookupSlot(ctx, conn, g.cfg.Slot); err != nil {
+	if s.slot, err = slots.Lookup(ctx, conn, g.cfg.Slot); err != nil {
 		return s, err
 	}
 	ours := s.slot.Exists && s.slot.Plugin == "pgoutput" && s.slot.Database == conn.Config().Database
@@ -99,13 +102,13 @@ func (g *Ingest) prepareOn(ctx context.Context, conn *pgx.Conn) (server, error) 
 			reason = s.slot.LostReason()
 		}
 		g.cfg.Log.ErrorContext(ctx, "the replication slot is of no use any more and is made again; all shapes of the source end", slog.String("reason", reason))
-		if err := pg.DropSlot(ctx, conn, g.cfg.Slot); err != nil {
+		if err := slots.Drop(ctx, conn, g.cfg.Slot); err != nil {
 			return s, err
 		}
-		s.slot, s.lost, g.dropSlot = pg.SlotInfo{}, reason, ""
+		s.slot, s.lost, g.dropSlot = slots.Info{}, reason, ""
 	}
 	if g.cfg.Failover {
-		if err := pg.NoFailover(conn); err != nil {
+		if err := slots.NoFailover(conn); err != nil {
 			return s, fatal(err)
 		}
 	}
@@ -115,7 +118,7 @@ func (g *Ingest) prepareOn(ctx context.Context, conn *pgx.Conn) (server, error) 
 		}
 		g.checked = true
 	}
-	if err := pg.EnsurePublication(ctx, conn, g.cfg.Publication); err != nil {
+	if err := prepare.EnsurePublication(ctx, conn, g.cfg.Publication); err != nil {
 		return s, err
 	}
 	return s, nil
@@ -124,15 +127,15 @@ func (g *Ingest) prepareOn(ctx context.Context, conn *pgx.Conn) (server, error) 
 // check returns an error that lists everything a person has to fix.
 func (g *Ingest) check(ctx context.Context, conn *pgx.Conn) error {
 	var failed []string
-	for _, f := range pg.Check(ctx, conn, pg.CheckOptions{Publication: g.cfg.Publication, Slot: g.cfg.Slot}) {
+	for _, f := range preflight.Check(ctx, conn, preflight.Options{Publication: g.cfg.Publication, Slot: g.cfg.Slot}) {
 		switch f.Level {
-		case pg.LevelFail:
+		case preflight.LevelFail:
 			text := f.Name + ": " + f.Detail
 			if f.Fix != "" {
 				text += "; run: " + f.Fix
 			}
 			failed = append(failed, text)
-		case pg.LevelWarn:
+		case preflight.LevelWarn:
 			g.cfg.Log.WarnContext(ctx, "Postgres check", slog.String("check", f.Name), slog.String("detail", f.Detail), slog.String("fix", f.Fix))
 		default:
 		}

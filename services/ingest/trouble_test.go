@@ -11,7 +11,7 @@ import (
 	natsserver "github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 
-	"github.com/shapebus/shapebus/internal/pg"
+	"github.com/shapebus/shapebus/internal/pg/slots"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/pgtemp/pgtest"
 )
@@ -179,13 +179,13 @@ func TestGaps(t *testing.T) {
 			b.t.Errorf("resets after another start %q", again)
 		}
 	}
-	t.Run("a slot that was dropped is made anew", func(t *testing.T) {
+	t.Run("a slot that was dropped is made again", func(t *testing.T) {
 		b := setup(t)
 		b.onSlot("SELECT pg_drop_replication_slot($1)")
 		b.exec("INSERT INTO t VALUES (2)")
 		goesOn(t, b, "created anew", "1")
 	})
-	t.Run("a slot that somebody made anew is noticed", func(t *testing.T) {
+	t.Run("a slot that somebody made again is noticed", func(t *testing.T) {
 		b := setup(t)
 		b.onSlot("SELECT pg_drop_replication_slot($1)")
 		b.exec("INSERT INTO t VALUES (2)")
@@ -215,7 +215,7 @@ func TestGaps(t *testing.T) {
 			t.Errorf("the first message is at %s and stands behind %s; want the place of what was lost", entries[0].lsn, entries[0].after)
 		}
 	})
-	t.Run("a lost slot is made anew", func(t *testing.T) {
+	t.Run("a lost slot is made again", func(t *testing.T) {
 		server := pgtest.Own(t, map[string]string{"max_slot_wal_keep_size": "1MB", "max_wal_size": "32MB", "min_wal_size": "32MB"})
 		b := newBench(t, server.URL("postgres"))
 		b.exec("CREATE TABLE t (id int PRIMARY KEY)")
@@ -227,7 +227,7 @@ func TestGaps(t *testing.T) {
 			b.exec("INSERT INTO other SELECT repeat('x', 1000) FROM generate_series(1, 20000)")
 			b.exec("SELECT pg_switch_wal()")
 			b.exec("CHECKPOINT")
-			slot, err := pg.LookupSlot(t.Context(), b.db, b.slot)
+			slot, err := slots.Lookup(t.Context(), b.db, b.slot)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -246,7 +246,7 @@ func TestGaps(t *testing.T) {
 		b.exec("INSERT INTO t VALUES (2)")
 		b.publish("t")
 		r := b.launch()
-		eventually(t, "the slot was made anew", func() bool { s := r.Status(); return s.Retries > 0 && s.State == StateStreaming })
+		eventually(t, "the slot was made again", func() bool { s := r.Status(); return s.Retries > 0 && s.State == StateStreaming })
 		r.stop()
 		goesOn(t, b, "publication pub was dropped", "1")
 	})

@@ -50,6 +50,7 @@ type stats struct {
 	service.Trouble
 
 	Partitions atomic.Int64
+	Moves      atomic.Int64
 	Live       atomic.Int64
 	Parked     atomic.Int64
 	Values     atomic.Int64
@@ -98,6 +99,7 @@ func (m *Materializer) Ready() <-chan struct{} { return m.ready }
 // Status is a materializer's own view, for metrics.
 type Status struct {
 	Partitions int64 // owned
+	Moves      int64 // partitions taken and handed over
 	Live       int64 // value sets that are followed
 	Parked     int64 // value sets being built, or waiting for their shape's snapshot
 	Values     int64 // distinct values held
@@ -114,7 +116,7 @@ type Status struct {
 // Status returns the present figures. It is cheap.
 func (m *Materializer) Status() Status {
 	return Status{
-		Partitions: m.stats.Partitions.Load(), Live: m.stats.Live.Load(), Parked: m.stats.Parked.Load(), Values: m.stats.Values.Load(),
+		Partitions: m.stats.Partitions.Load(), Moves: m.stats.Moves.Load(), Live: m.stats.Live.Load(), Parked: m.stats.Parked.Load(), Values: m.stats.Values.Load(),
 		Unread: m.stats.Unread.Load(), Messages: m.stats.Messages.Load(), Verdicts: m.stats.Verdicts.Load(), Bases: m.stats.Bases.Load(),
 		Bytes: m.stats.Bytes.Load(), Misfits: m.stats.Misfits.Load(), Retries: m.stats.Retries.Load(), LastError: m.stats.Last(),
 	}

@@ -53,34 +53,6 @@ func TestFloorIsTheLastSettledPlace(t *testing.T) {
 	})
 }
 
-func TestPartitionsAreSharedByRendezvous(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		members := rapid.SliceOfNDistinct(rapid.StringMatching(`[a-z0-9-]{1,12}`), 1, 6, rapid.ID[string]).Draw(t, "members")
-		gone := rapid.SampledFrom(members).Draw(t, "gone")
-		rest := slices.DeleteFunc(slices.Clone(members), func(m string) bool { return m == gone })
-		reversed := slices.Clone(members)
-		slices.Reverse(reversed)
-		for p := range 32 {
-			is := owner(members, p)
-			if !slices.Contains(members, is) || is != owner(reversed, p) {
-				t.Fatalf("partition %d belongs to %q, or %q in another order", p, is, owner(reversed, p))
-			}
-			if then := owner(rest, p); is != gone && then != is || len(rest) == 0 && then != "" {
-				t.Fatalf("partition %d moves from %q to %q when %q goes", p, is, then, gone)
-			}
-		}
-	})
-	count := map[string]int{}
-	for p := range 3000 {
-		count[owner([]string{"one", "two", "three"}, p)]++
-	}
-	for m, n := range count {
-		if n < 850 || n > 1150 {
-			t.Errorf("%s gets %d of 3000 partitions", m, n)
-		}
-	}
-}
-
 // The sets to follow are those that some shape in use names.
 func TestWantsAreTheUnionOfShapesInUse(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

@@ -11,7 +11,7 @@
 //
 // A message's way through the files: durable.go → session.go → set.go (the
 // effects) → replica.go → state.go (the decisions) → store.go. Sets are kept in
-// counts.go and table.go, which are about memory.
+// tables of package valueset, which are about memory.
 //
 // # Who owns what
 //

@@ -19,7 +19,7 @@ const ackWait = 24 * time.Hour
 
 // pullExpiry is how long a request for messages stands at the server. Less than a
 // lease lasts: the request of a process that has fallen asleep must not take messages from its successor.
-const pullExpiry = topology.LeaseTTL / 2
+const pullExpiry = topology.MemberTTL / 2
 
 // read begins to read the partition's shape logs through its durable, from
 // where it was acknowledged. Another stream under the name ends the session.

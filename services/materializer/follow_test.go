@@ -172,12 +172,12 @@ func TestMuchInOneTransaction(t *testing.T) {
 	g.commit().send()
 	l.until("the verdict is there", func() bool { return len(l.verdicts(0, set)) == 1 && len(l.verdicts(0, names)) == 1 })
 	v := l.verdicts(0, set)[0]
-	if len(v.Deltas) != messages*each {
-		t.Errorf("%d deltas", len(v.Deltas))
+	if v.Deltas.Len() != messages*each {
+		t.Errorf("%d deltas", v.Deltas.Len())
 	}
-	for _, d := range v.Deltas {
-		if d.Count != 1 {
-			t.Fatalf("delta %+v", d)
+	for key, n := range v.Deltas.All() {
+		if n != 1 {
+			t.Fatalf("%q by %d", key, n)
 		}
 	}
 	l.wantVerdicts(0, names, fmt.Sprintf("10_%d: x %d", 2*messages*each, messages*each))

@@ -357,11 +357,10 @@ func (l *lab) wantVerdicts(partition int, set string, want ...string) {
 
 func text(v *wire.Verdict) string {
 	s := v.Offset.String() + ":"
-	for i, d := range v.Deltas {
-		if i > 0 {
-			s += ","
-		}
-		s += " " + show(d.Key) + " " + strconv.FormatInt(d.Count, 10)
+	comma := ""
+	for key, n := range v.Deltas.All() {
+		s += comma + " " + show(string(key)) + " " + strconv.FormatInt(n, 10)
+		comma = ","
 	}
 	return s
 }
@@ -404,8 +403,8 @@ func (l *lab) base(partition int, set string) (b wire.Base, values map[string]in
 		}
 		page, err := wire.DecodeBaseValues(m.Data)
 		l.ok(err)
-		for _, v := range page {
-			values[show(v.Key)] = v.Count
+		for key, n := range page.All() {
+			values[show(string(key))] = n
 		}
 	}
 	if uint64(len(values)) != b.Values {
@@ -425,9 +424,9 @@ func (l *lab) values(partition int, set string) map[string]int64 {
 		if !b.Offset().Before(v.Offset) {
 			continue
 		}
-		for _, d := range v.Deltas {
-			if values[show(d.Key)] += d.Count; values[show(d.Key)] == 0 {
-				delete(values, show(d.Key))
+		for key, n := range v.Deltas.All() {
+			if values[show(string(key))] += n; values[show(string(key))] == 0 {
+				delete(values, show(string(key)))
 			}
 		}
 	}

@@ -36,8 +36,8 @@ type marker struct {
 // verdictWeight is what a verdict without deltas takes in the stream, about, with subject and headers.
 const verdictWeight = 120
 
-// deltaWeight is what a delta takes besides its key.
-const deltaWeight = 4
+// rowWeight is what a row takes in a base besides its key and value.
+const rowWeight = 4
 
 // Entry applies an entry of the log. At a commit marker it returns what is to be
 // published; m stays nil at other entries. segment reads the rows that an
@@ -87,10 +87,8 @@ func (r *replica) ops(e *wire.Entry) (*marker, error) {
 	if !e.Last || !r.done.Before(at) {
 		return nil, nil //nolint:nilnil // no marker is no error
 	}
-	m := &marker{verdict: wire.Verdict{Offset: at, XID: e.XID, Unit: e.Kind == wire.EntryUnit, Deltas: r.deltas.Deltas()}, weight: verdictWeight, misfits: r.misfits}
-	for _, d := range m.verdict.Deltas {
-		m.weight += int64(len(d.Key)) + deltaWeight
-	}
+	m := &marker{verdict: wire.Verdict{Offset: at, XID: e.XID, Unit: e.Kind == wire.EntryUnit, Deltas: r.Deltas()}, misfits: r.misfits}
+	m.weight = verdictWeight + int64(m.verdict.Deltas.Bytes())
 	r.Commit()
 	r.done, r.open = at, false
 	return m, nil
@@ -101,7 +99,7 @@ func (r *replica) ops(e *wire.Entry) (*marker, error) {
 func (r *replica) Follows(t wire.Tail, size int) bool { return t.Bytes == r.bytes+int64(size) }
 
 // Weight is about what a base takes in the stream.
-func (r *replica) Weight() int64 { return int64(r.values.t.Bytes() + r.rows.Bytes()) }
+func (r *replica) Weight() int64 { return int64(r.values.Bytes() + r.rows.Bytes()) }
 
 // baseDue reports whether a new base is worth its while: the verdicts since the
 // last one weigh more than it would, and enough for anybody to mind.

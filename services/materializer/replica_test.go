@@ -13,6 +13,7 @@ import (
 
 	"github.com/shapebus/shapebus/internal/pg"
 	"github.com/shapebus/shapebus/internal/registry"
+	"github.com/shapebus/shapebus/internal/valueset"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/shape"
 	"github.com/shapebus/shapebus/pkg/wire"
@@ -265,7 +266,7 @@ func difference(from, to map[string]int64) map[string]int64 {
 	return d
 }
 
-func content(c *counts) map[string]int64 {
+func content(c *valueset.Counts) map[string]int64 {
 	values := map[string]int64{}
 	c.All(func(v []byte, n int64) bool { values[string(v)] = n; return true })
 	return values
@@ -297,12 +298,12 @@ func (w *world) feed(r *replica, from int, before map[string]int64) {
 		}
 		after := w.values(e.rows)
 		got := map[string]int64{}
-		for _, d := range m.verdict.Deltas {
-			if got[d.Key] = d.Count; d.Count == 0 {
+		for key, n := range m.verdict.Deltas.All() {
+			if got[string(key)] = n; n == 0 {
 				w.t.Fatalf("marker %s gives a delta of nothing", m.verdict.Offset)
 			}
 		}
-		if want := difference(before, after); !maps.Equal(got, want) || len(got) != len(m.verdict.Deltas) {
+		if want := difference(before, after); !maps.Equal(got, want) || len(got) != m.verdict.Deltas.Len() {
 			w.t.Fatalf("marker %s gives %v, want %v", m.verdict.Offset, got, want)
 		}
 		if values := content(&r.values); !maps.Equal(values, after) {
@@ -315,7 +316,7 @@ func (w *world) feed(r *replica, from int, before map[string]int64) {
 	}
 }
 
-func clone(t *table) (c table) {
+func clone(t *valueset.Table) (c valueset.Table) {
 	t.All(func(k, v []byte) bool { c.Set(k, v); return true })
 	return c
 }
@@ -372,7 +373,8 @@ func TestVerdictsAreTheDifferencesOfTheSet(t *testing.T) {
 				w.feed(r, 0, first)
 				second := newReplica(l)
 				second.began, second.done = true, r.done
-				second.values.t, second.rows = clone(&r.values.t), clone(&r.rows)
+				r.values.All(func(v []byte, n int64) bool { second.values.Add(v, n); return true })
+				second.rows = clone(&r.rows)
 				if _, err := second.Entry(segment, nil); err != nil {
 					t.Fatal(err)
 				}

@@ -5,22 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
-	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/shapebus/shapebus/internal/ownership"
 	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/internal/service"
 	"github.com/shapebus/shapebus/pkg/topology"
 )
-
-// role names the processes that share the partitions.
-const role = "materializer"
-
-// leasePoll is how often a lease that somebody else holds is asked for.
-const leasePoll = 250 * time.Millisecond
 
 // Run serves until ctx ends; then it returns nil. Whatever goes wrong is retried,
 // logged and counted; it returns an error only if NATS cannot be used at all, or is too old.
@@ -35,7 +28,7 @@ func (m *Materializer) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("materializer: %w", err)
 	}
-	m.stats.Keep(ctx, m.log, "share the partitions", leasePoll, func(ctx context.Context) error {
+	m.stats.Keep(ctx, m.log, "share the partitions", func(ctx context.Context) error {
 		return m.share(ctx, js, partitions, shapes)
 	})
 	return nil
@@ -78,16 +71,11 @@ func (m *Materializer) prepare(ctx context.Context, js jetstream.JetStream) (reg
 	return rec, shapes, nil
 }
 
-// share takes part in following the partitions until something ends it. Members
-// come and go; each process owns what rendezvous hashing gives it.
+// share takes part in following the partitions until something ends it.
 func (m *Materializer) share(ctx context.Context, js jetstream.JetStream, partitions int, shapes *registry.Shapes) error {
-	members, err := registry.OpenMembers(ctx, js, m.cfg.Source)
-	if err != nil {
-		return err
-	}
 	group, ctx := errgroup.WithContext(ctx)
 	w := newWants()
-	loaded, joined := make(chan struct{}), make(chan struct{})
+	loaded := make(chan struct{})
 	group.Go(func() error {
 		return service.Endless(ctx, shapes.Watch(ctx, func(e registry.Event) {
 			if e.Err != nil {
@@ -98,57 +86,24 @@ func (m *Materializer) share(ctx context.Context, js jetstream.JetStream, partit
 		}, func() { close(loaded) }))
 	})
 	group.Go(func() error {
-		return service.Endless(ctx, members.Hold(ctx, role, m.cfg.Name, func() { close(joined) }))
-	})
-	group.Go(func() error {
-		for _, c := range []chan struct{}{loaded, joined} {
-			select {
-			case <-c:
-			case <-ctx.Done():
-				return nil
-			}
-		}
 		select {
-		case <-m.ready:
-		default:
-			close(m.ready)
+		case <-loaded:
+		case <-ctx.Done():
+			return nil
 		}
-		return m.distribute(ctx, js, members, partitions, shapes, w)
+		return service.Endless(ctx, ownership.Run(ctx, ownership.Config{
+			NATS: m.cfg.NATS, JS: js, Source: m.cfg.Source, Role: topology.RoleMaterializer, Name: m.cfg.Name, Partitions: partitions, Log: m.log, Moves: &m.stats.Moves,
+		}, func() {
+			select {
+			case <-m.ready:
+			default:
+				close(m.ready)
+			}
+		}, func(ctx context.Context, h ownership.Held) {
+			m.stats.Keep(ctx, m.log, fmt.Sprintf("follow partition %d", h.Partition), func(ctx context.Context) error {
+				return m.own(ctx, js, h.Partition, shapes, w)
+			})
+		}))
 	})
 	return group.Wait()
-}
-
-// distribute runs a worker for each partition that is this process's.
-func (m *Materializer) distribute(ctx context.Context, js jetstream.JetStream, members *registry.Members, partitions int, shapes *registry.Shapes, w *wants) error {
-	var workers sync.WaitGroup
-	defer workers.Wait()
-	running := map[int]context.CancelFunc{}
-	defer func() {
-		for _, stop := range running {
-			stop()
-		}
-	}()
-	return service.Endless(ctx, members.Watch(ctx, role, m.cfg.Name, func(names []string) {
-		for p := range partitions {
-			stop, runs := running[p]
-			switch mine := owner(names, p) == m.cfg.Name; {
-			case mine && !runs:
-				worker, cancel := context.WithCancel(ctx)
-				running[p] = cancel
-				workers.Go(func() { m.work(worker, js, p, shapes, w) })
-			case !mine && runs:
-				m.log.InfoContext(ctx, "partition handed over", slog.Int("partition", p), slog.String("to", owner(names, p)))
-				stop()
-				delete(running, p)
-			}
-		}
-	}))
-}
-
-// work owns a partition until ctx ends, as soon as its lease is free.
-func (m *Materializer) work(ctx context.Context, js jetstream.JetStream, partition int, shapes *registry.Shapes, w *wants) {
-	var applicant registry.Applicant
-	m.stats.Keep(ctx, m.log, fmt.Sprintf("follow partition %d", partition), leasePoll, func(ctx context.Context) error {
-		return m.own(ctx, js, &applicant, partition, shapes, w)
-	})
 }

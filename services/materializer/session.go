@@ -19,8 +19,7 @@ import (
 	"github.com/shapebus/shapebus/pkg/wire"
 )
 
-// session is the time during which this process holds the lease of a
-// partition. Whatever goes wrong ends it; the next one starts from what JetStream holds.
+// session is a time during which this process follows a partition that it holds. Whatever goes wrong ends it; the next one starts from what JetStream holds.
 type session struct {
 	m      *Materializer
 	log    *slog.Logger
@@ -53,21 +52,8 @@ type session struct {
 // shown is what this session has added to the process' gauges.
 type shown struct{ live, parked, values, unread int64 }
 
-// own takes the lease of a partition and follows it until something ends that.
-func (m *Materializer) own(ctx context.Context, js jetstream.JetStream, applicant *registry.Applicant, p int, shapes *registry.Shapes, w *wants) error {
-	lease, err := applicant.Acquire(ctx, js, m.cfg.Source, topology.MaterializerKey(p), m.cfg.Name)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	// Given back when the session has ended, so that the successor finds nothing on its way.
-	holding, release := context.WithCancel(context.WithoutCancel(ctx))
-	held := make(chan struct{})
-	go func() {
-		defer close(held)
-		cancel(lease.Hold(holding))
-	}()
-	defer func() { release(); <-held }()
+// own follows a partition, which is this process', until something ends that.
+func (m *Materializer) own(ctx context.Context, js jetstream.JetStream, p int, shapes *registry.Shapes, w *wants) error {
 	m.stats.Partitions.Add(1)
 	defer m.stats.Partitions.Add(-1)
 

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"fmt"
 
+	"github.com/shapebus/shapebus/internal/valueset"
 	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/pkg/wire"
 )
 
 // state is a value set as it stands at a commit marker of the inner shape's
@@ -14,15 +16,15 @@ import (
 type state struct {
 	*layout
 
-	values counts // at the marker
-	deltas counts // of the open transaction
+	values valueset.Counts // at the marker
+	deltas valueset.Counts // of the open transaction
 
 	// rows are the values of rows, the open transaction's ops included, if the
 	// layout is keyed.
-	rows table
+	rows valueset.Table
 	// undo is what rows held at the marker where that differs, for a log that
 	// can void what stands behind one. So it is no larger than the shape was and is.
-	undo table
+	undo valueset.Table
 
 	misfits int64 // ops of the open transaction that do not fit what is there; a sign that a log is damaged
 
@@ -161,7 +163,7 @@ func (s *state) truncate() {
 
 // dropNoChange drops the notes of rows that were absent, now that all are.
 func (s *state) dropNoChange() {
-	var kept table
+	var kept valueset.Table
 	s.undo.All(func(key, was []byte) bool {
 		if was[0] == wasThere {
 			kept.Set(key, was)
@@ -195,4 +197,14 @@ func (s *state) Void() {
 		return true
 	})
 	s.undo.Clear()
+}
+
+// Deltas are what the open transaction has changed, in the order of values.
+func (s *state) Deltas() (d wire.Deltas) {
+	d = d.Grow(s.deltas.Bytes(), s.deltas.Len())
+	s.deltas.InOrder(func(value []byte, n int64) bool {
+		d = d.Append(value, n)
+		return true
+	})
+	return d
 }

@@ -128,8 +128,8 @@ func (s *store) Load(ctx context.Context, set string, b wire.Base, r *replica) e
 	} else {
 		err := s.each(ctx, s.source.BaseValuesSubject(s.p, set, b.Number), b.Messages, func(data []byte) error {
 			values, err := wire.DecodeBaseValues(data)
-			for _, v := range values {
-				r.values.Add([]byte(v.Key), v.Count)
+			for value, n := range values.All() {
+				r.values.Add(value, n)
 			}
 			return err
 		})
@@ -209,23 +209,22 @@ func (s *store) append(ctx context.Context, subject string, data []byte, stored 
 
 func (s *store) writeValues(ctx context.Context, set string, r *replica, b *wire.Base) (err error) {
 	subject := s.source.BaseValuesSubject(s.p, set, b.Number)
-	var page []wire.Delta
-	size := 0
+	var page wire.Deltas
 	flush := func() error {
 		b.Messages++
 		err := s.append(ctx, subject, wire.EncodeBaseValues(page), nil)
-		page, size = page[:0], 0
+		page = page.Reset()
 		return err
 	}
 	r.values.All(func(value []byte, n int64) bool {
-		page = append(page, wire.Delta{Key: string(value), Count: n})
+		page = page.Append(value, n)
 		b.Values++
-		if size += len(value) + deltaWeight; size >= s.m.cfg.BaseBytes {
+		if page.Bytes() >= s.m.cfg.BaseBytes {
 			err = flush()
 		}
 		return err == nil
 	})
-	if err == nil && len(page) > 0 {
+	if err == nil && page.Len() > 0 {
 		err = flush()
 	}
 	return err
@@ -244,7 +243,7 @@ func (s *store) writeRows(ctx context.Context, set string, r *replica, b *wire.B
 	r.rows.All(func(row, value []byte) bool {
 		page = append(page, wire.BaseRow{Row: string(row), Value: string(value)})
 		b.Rows++
-		if size += len(row) + len(value) + deltaWeight; size >= s.m.cfg.BaseBytes {
+		if size += len(row) + len(value) + rowWeight; size >= s.m.cfg.BaseBytes {
 			err = flush()
 		}
 		return err == nil

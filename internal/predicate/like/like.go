@@ -1,6 +1,7 @@
 // Package like matches texts with the patterns of LIKE and ILIKE: % and _ over characters, with the backslash as the
 // escape character. A pattern that is constant is compiled once, into a Pattern; one that comes from a row is matched as
-// it stands. Time is bounded by the product of the lengths, whatever the pattern; nothing is allocated for a text.
+// it stands, or compiled for the row if it is large. Time grows with the text, by a factor that is known of a pattern.
+// Nothing is allocated for a text.
 //
 // ILIKE folds ASCII letters only, as under COLLATE "C".
 package like
@@ -16,18 +17,21 @@ import (
 	"github.com/shapebus/shapebus/internal/predicate/value"
 )
 
-// Limits of a LIKE pattern. In the worst case a part between two % is tried at every character of the text, and each try
-// costs as much as the part has _ signs (and a comparison of bytes).
+// Limits of a constant pattern.
 const (
 	maxPattern  = 8192 // bytes
 	maxFloating = 100  // _ signs between two %
+	maxWild     = 256  // characters between two % with a _ among them; each 64 cost every character of a text a step
 )
 
 // Pattern is a compiled pattern: the segments between its % signs. It matches without recursion or backtracking:
-// the first and last segment are fixed to the ends, the others are found from left to right at their first place.
+// the first and last segment are fixed to the ends, the others are found from left to right at their first place, each
+// character of the text being looked at once.
 type Pattern struct {
-	segments [][][]byte // a segment is the literal runs between its _ signs
-	Fold     bool       // ILIKE: both sides are folded as under COLLATE "C", ASCII letters only
+	first  [][]byte // the literal runs between the _ signs of the segment
+	middle []segment
+	last   [][]byte // nil without a %
+	Fold   bool     // ILIKE: both sides are folded as under COLLATE "C", ASCII letters only
 }
 
 // Compile parses a pattern whose escape is the backslash.
@@ -38,32 +42,61 @@ func Compile(pattern string, fold bool) (Pattern, error) {
 	if fold {
 		pattern = string(Fold(nil, []byte(pattern)))
 	}
-	p := Pattern{Fold: fold}
+	if !Complete([]byte(pattern)) {
+		return Pattern{}, &value.InputError{Message: "LIKE pattern must not end with the escape character"}
+	}
+	p, runs := parse([]byte(pattern))
+	p.Fold = fold
+	for _, segment := range runs {
+		if len(segment) > maxFloating+1 {
+			return Pattern{}, &value.InputError{Message: fmt.Sprintf("a LIKE pattern may have at most %d _ signs between two %%", maxFloating)}
+		}
+		s := newSegment(segment)
+		if s.wild != nil && s.wild.characters > maxWild {
+			return Pattern{}, &value.InputError{Message: fmt.Sprintf("a LIKE pattern may have at most %d characters between two %% if a _ stands among them", maxWild)}
+		}
+		p.middle = append(p.middle, s)
+	}
+	return p, nil
+}
+
+// parse splits a complete pattern into its ends and the segments in between.
+func parse(pattern []byte) (p Pattern, middle [][][]byte) {
+	var segments [][][]byte
 	segment, run := [][]byte{}, []byte{}
 	for i := 0; i < len(pattern); i++ {
 		switch pattern[i] {
 		case '%':
-			p.segments = append(p.segments, append(segment, run))
+			segments = append(segments, append(segment, run))
 			segment, run = [][]byte{}, []byte{}
 		case '_':
 			segment, run = append(segment, run), []byte{}
 		case '\\':
 			i++
-			if i == len(pattern) {
-				return Pattern{}, &value.InputError{Message: "LIKE pattern must not end with the escape character"}
-			}
 			run = append(run, pattern[i])
 		default:
 			run = append(run, pattern[i])
 		}
 	}
-	p.segments = append(p.segments, append(segment, run))
-	for i := 1; i < len(p.segments)-1; i++ {
-		if len(p.segments[i]) > maxFloating+1 {
-			return Pattern{}, &value.InputError{Message: fmt.Sprintf("a LIKE pattern may have at most %d _ signs between two %%", maxFloating)}
-		}
+	segments = append(segments, append(segment, run))
+	p.first = segments[0]
+	if n := len(segments); n > 1 {
+		p.last, middle = segments[n-1], segments[1:n-1]
 	}
-	return p, nil
+	return p, middle
+}
+
+// Steps is how many steps of about a nanosecond a match of a text of that many bytes takes at most.
+func (p *Pattern) Steps(text float64) float64 {
+	const fixed, segment = 10, 20
+	steps := 1.0
+	if p.Fold {
+		steps++
+	}
+	for i := range p.middle { // one after the other: each byte is some segment's, and may be tried by the next one
+		steps = max(steps, p.middle[i].steps())
+	}
+	return fixed + segment*float64(len(p.middle)) + steps*text
 }
 
 // Escape rewrites a pattern with another escape character (empty for none) to one with backslashes.
@@ -100,8 +133,7 @@ type Buffers struct{ pool sync.Pool }
 
 // Prefix is what every text that matches begins with; whole if nothing else matches.
 func (p *Pattern) Prefix() (text []byte, whole bool) {
-	first := p.segments[0]
-	return first[0], len(p.segments) == 1 && len(first) == 1
+	return p.first[0], p.last == nil && len(p.first) == 1
 }
 
 // Match reports whether a text is like the pattern.
@@ -124,25 +156,25 @@ func (p *Pattern) Match(s []byte, buffers *Buffers) bool {
 }
 
 func (p *Pattern) matchFolded(s []byte) bool {
-	first := p.segments[0]
-	n := prefixLen(s, first)
+	n := prefixLen(s, p.first)
 	if n < 0 {
 		return false
 	}
 	s = s[n:]
-	if len(p.segments) == 1 {
+	if p.last == nil {
 		return len(s) == 0
 	}
-	last := p.segments[len(p.segments)-1]
-	n = suffixLen(s, last)
+	n = suffixLen(s, p.last)
 	if n < 0 {
 		return false
 	}
 	s = s[:len(s)-n]
-	for _, segment := range p.segments[1 : len(p.segments)-1] {
-		if s = after(s, segment); s == nil {
+	for i := range p.middle {
+		n := p.middle[i].find(s)
+		if n < 0 {
 			return false
 		}
+		s = s[n:]
 	}
 	return true
 }
@@ -185,28 +217,6 @@ func suffixLen(s []byte, segment [][]byte) int {
 	return len(s) - len(rest)
 }
 
-// after returns what follows the first place of the segment in s (never nil), or nil if it has none.
-func after(s []byte, segment [][]byte) []byte {
-	if s == nil {
-		s = []byte{}
-	}
-	for {
-		i := bytes.Index(s, segment[0])
-		if i < 0 {
-			return nil
-		}
-		s = s[i:]
-		if n := prefixLen(s, segment); n >= 0 {
-			return s[n:]
-		}
-		if len(s) == 0 {
-			return nil
-		}
-		_, size := utf8.DecodeRune(s)
-		s = s[size:]
-	}
-}
-
 // Fold appends a text with its ASCII letters in lower case, which is what ILIKE compares.
 func Fold(dst, s []byte) []byte {
 	for _, c := range s {
@@ -227,9 +237,47 @@ func Complete(pattern []byte) bool {
 	return trailing%2 == 0
 }
 
-// Match is LIKE with a pattern from a row, which is complete (see Complete). After a mismatch only the last % is
-// tried again, one character further, so the time is bounded by the product of the lengths.
+// stepwise is up to which product of the lengths a pattern from a row is matched without being compiled.
+const stepwise = 1 << 14
+
+// Match is LIKE with a pattern from a row, which is complete (see Complete).
 func Match(s, p []byte) bool {
+	if len(s)*len(p) <= stepwise {
+		return matchStepwise(s, p)
+	}
+	return matchCompiled(s, p)
+}
+
+// StepsOfRow is Pattern.Steps for a pattern from a row, of so many bytes.
+func StepsOfRow(text, pattern float64) float64 {
+	const compiled = 20
+	return compiled*pattern + wildSteps(pattern)*text
+}
+
+func matchCompiled(s, pattern []byte) bool {
+	least := 0 // characters that the pattern takes; only a text as long is worth compiling for
+	for i := 0; i < len(pattern); i++ {
+		switch c := pattern[i]; {
+		case c == '\\':
+			i++
+			least++
+		case c != '%' && utf8.RuneStart(c):
+			least++
+		}
+	}
+	if least > len(s) {
+		return false
+	}
+	p, middle := parse(pattern)
+	for _, runs := range middle {
+		p.middle = append(p.middle, newSegment(runs))
+	}
+	return p.matchFolded(s)
+}
+
+// matchStepwise tries, after a mismatch, only the last % again, one character further, so the time is bounded by
+// the product of the lengths.
+func matchStepwise(s, p []byte) bool {
 	restart, mark := -1, 0 // where to go on in the pattern after the last %, and in the text
 	i, j := 0, 0
 	for i < len(s) {

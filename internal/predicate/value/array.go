@@ -33,6 +33,7 @@ func NewArray(elements []Datum) *Array {
 // ArrayFromText parses what Postgres prints for a column.
 func ArrayFromText(element Kind, text []byte) (*Array, bool) {
 	p := arrayParser{s: text, element: element, read: ReadDatum}
+	p.out.Elements = make([]Datum, 0, 1+bytes.Count(text, []byte{','}))
 	return p.parse()
 }
 

@@ -286,33 +286,45 @@ func unicodeEscape(s []byte) (r rune, n int) {
 
 const maxJSONDepth = 10_000 // far more than Postgres reads
 
-// equalJSON compares two values: numbers by value, everything else by text.
-func equalJSON(a, b []byte, depth int) bool {
-	switch k := jsonKind(a); {
-	case k != jsonKind(b) || depth > maxJSONDepth:
-		return false
-	case k == '0':
-		return compareNumeric(&Datum{Bytes: a}, &Datum{Bytes: b}) == 0
-	case k != '{' && k != '[' || bytes.Equal(a, b):
-		return bytes.Equal(a, b)
+// equalJSON compares two values: numbers by value, everything else by text. Equal values are the same texts but for
+// their numbers, so both are read side by side, once.
+func equalJSON(a, b []byte) bool {
+	for len(a) > 0 && len(b) > 0 {
+		n, m := jsonToken(a), jsonToken(b)
+		switch number := jsonKind(a) == '0'; {
+		case number != (jsonKind(b) == '0'):
+			return false
+		case number && compareNumeric(&Datum{Bytes: a[:n]}, &Datum{Bytes: b[:m]}) != 0:
+			return false
+		case !number && !bytes.Equal(a[:n], b[:m]):
+			return false
+		}
+		a, b = a[n:], b[m:]
 	}
-	var keys, values [][]byte
-	jsonItems(b, func(k, v []byte) bool {
-		keys, values = append(keys, k), append(values, v)
-		return true
-	})
-	i, equal := 0, true
-	jsonItems(a, func(k, v []byte) bool {
-		equal = i < len(values) && bytes.Equal(k, keys[i]) && equalJSON(v, values[i], depth+1)
-		i++
-		return equal
-	})
-	return equal && i == len(values)
+	return len(a) == len(b)
+}
+
+// jsonToken is the length of the number, the string or the other byte that s begins with.
+func jsonToken(s []byte) int {
+	switch jsonKind(s) {
+	case '"':
+		if n := jsonStringEnd(s); n > 0 {
+			return n
+		}
+		return len(s)
+	case '0':
+		n := 1
+		for n < len(s) && strings.IndexByte(`,:]} `, s[n]) < 0 {
+			n++
+		}
+		return n
+	}
+	return 1
 }
 
 // CompareJSON tells equal values (0) from others; it is no order.
 func CompareJSON(a, b *Datum) int {
-	if equalJSON(a.Bytes, b.Bytes, 0) {
+	if equalJSON(a.Bytes, b.Bytes) {
 		return 0
 	}
 	return 1
@@ -325,7 +337,7 @@ func ContainsJSON(outer, inner []byte) bool {
 		if jsonKind(outer) == '{' {
 			return false
 		}
-		return !isContainer(outer) && equalJSON(outer, inner, 0) || jsonKind(outer) == '[' && hasJSON(outer, inner)
+		return !isContainer(outer) && equalJSON(outer, inner) || jsonKind(outer) == '[' && hasJSON(outer, inner)
 	case !isContainer(outer):
 		return false
 	}
@@ -335,7 +347,7 @@ func ContainsJSON(outer, inner []byte) bool {
 // hasJSON looks for a scalar among the elements of an array.
 func hasJSON(array, scalar []byte) (found bool) {
 	jsonItems(array, func(_, v []byte) bool {
-		found = !isContainer(v) && equalJSON(v, scalar, 0)
+		found = !isContainer(v) && equalJSON(v, scalar)
 		return !found
 	})
 	return found
@@ -358,7 +370,7 @@ func deepContains(outer, inner []byte, depth int) bool {
 				next++
 			}
 			all = next < len(keys) && (isContainer(v) && isContainer(values[next]) && deepContains(values[next], v, depth+1) ||
-				!isContainer(v) && equalJSON(values[next], v, 0))
+				!isContainer(v) && equalJSON(values[next], v))
 			return all
 		})
 		return all
@@ -394,4 +406,16 @@ func JSONHasKey(s []byte, key string) (found bool) {
 		})
 	}
 	return found
+}
+
+// JSONNodes is how many values a JSON text holds at most, itself included.
+func JSONNodes(s []byte) int {
+	n := 1
+	for i := 0; i < len(s); i += jsonToken(s[i:]) {
+		switch s[i] {
+		case ',', '{', '[':
+			n++
+		}
+	}
+	return n
 }

@@ -66,6 +66,9 @@ func (fd *Feed) Read(ctx context.Context, m stream.Received,
 	}
 	if isControl {
 		c, err := wire.DecodeControl(m.Data)
+		if err == nil && c.Kind == wire.ControlRelation {
+			err = checkFingerprint(c.Relation)
+		}
 		if err != nil {
 			return lsn, poison(lsn, err)
 		}
@@ -75,6 +78,9 @@ func (fd *Feed) Read(ctx context.Context, m stream.Received,
 	err = fd.decoder.Decode(m.Data, func(f *change.Fragment) error {
 		if step.Told && at.Has(f.LSN) {
 			return nil
+		}
+		if err := checkFingerprint(f.Relation); err != nil {
+			return err
 		}
 		rel, err := fd.relations.Get(ctx, f.Relation)
 		if err == nil {
@@ -90,4 +96,12 @@ func (fd *Feed) Read(ctx context.Context, m stream.Received,
 		return 0, fmt.Errorf("change log message %d: %w", m.Seq, failed)
 	}
 	return lsn, nil
+}
+
+// checkFingerprint finds what the name of a schema cannot be: it becomes a key.
+func checkFingerprint(s string) error {
+	if !change.IsFingerprint(s) {
+		return fmt.Errorf("it names a schema %.40q, which is no fingerprint", s)
+	}
+	return nil
 }

@@ -112,7 +112,7 @@ func (s *Creator) meet(ctx context.Context, q *CatchUp, at changelog.Place) (boo
 	covered := make([][]*Parked, len(s.Parts))
 	for _, p := range q.Members {
 		q.router.Remove(p.f)
-		p.f.After = s.Applied.LSN
+		p.f.After = max(p.f.After, s.Applied.LSN) // it may be further: another process wrote it before
 		s.LetGo(p.ID, p)
 		s.AddLive(p.f)
 		if p.behind {

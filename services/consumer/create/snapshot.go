@@ -9,6 +9,7 @@ import (
 
 	"github.com/shapebus/shapebus/internal/failpoint"
 	"github.com/shapebus/shapebus/internal/pg"
+	"github.com/shapebus/shapebus/internal/pg/snapshots"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/topology"
 	"github.com/shapebus/shapebus/services/consumer/changelog"
@@ -22,7 +23,7 @@ type snapshotOf struct {
 	start changelog.Place // where they begin to read the change log
 	table *pg.TableInfo
 	proof *changelog.Awaited
-	mark  change.LSN // see pg.Snapshot
+	mark  change.LSN // see snapshots.Snapshot
 }
 
 // handOnAfter is how long a shape's rows may take before the shapes that were
@@ -91,8 +92,8 @@ func (b *batch) prove(ctx context.Context, members []*Parked, snap *snapshotOf) 
 
 // open makes the table ready and opens a snapshot of it. It returns the
 // members that are still in the batch, none after an error that they share.
-func (b *batch) open(ctx context.Context, members []*Parked) (*snapshotOf, *pg.Snapshot, []*Parked, error) {
-	fail := func(err error) (*snapshotOf, *pg.Snapshot, []*Parked, error) {
+func (b *batch) open(ctx context.Context, members []*Parked) (*snapshotOf, *snapshots.Snapshot, []*Parked, error) {
+	fail := func(err error) (*snapshotOf, *snapshots.Snapshot, []*Parked, error) {
 		b.disconnect(ctx)
 		return nil, nil, nil, settleAll(ctx, members, err)
 	}
@@ -122,7 +123,7 @@ func (b *batch) open(ctx context.Context, members []*Parked) (*snapshotOf, *pg.S
 	if err != nil {
 		return fail(err)
 	}
-	open, err := pg.OpenMarkedSnapshot(ctx, b.conn, topology.BarrierPrefix, proof.ID)
+	open, err := snapshots.OpenMarked(ctx, b.conn, topology.BarrierPrefix, proof.ID)
 	if err != nil {
 		b.s.Forget(ctx, proof)
 		return fail(err)
@@ -143,7 +144,7 @@ func (b *batch) pin(ctx context.Context, members []*Parked) (start changelog.Pla
 	err = b.s.Begin(ctx, b.conn, func(at changelog.Place) {
 		start = at
 		for _, p := range members {
-			if b.s.HeldBy(p.ID, p) { // else its id has a new life
+			if b.s.HeldBy(p.ID, p) { // else its id has a new incarnation
 				b.s.Pin(p.ID, start)
 			}
 		}
@@ -155,7 +156,7 @@ func (b *batch) pin(ctx context.Context, members []*Parked) (start changelog.Pla
 // copyAll reads the members' rows in the snapshot and closes it. It sends the
 // members on in groups. It settles a member that fails, and gives back those behind one
 // that fails, as the snapshot fails with it, or takes long.
-func (b *batch) copyAll(ctx context.Context, members []*Parked, snap *snapshotOf, open *pg.Snapshot, done chan<- []*Parked) error {
+func (b *batch) copyAll(ctx context.Context, members []*Parked, snap *snapshotOf, open *snapshots.Snapshot, done chan<- []*Parked) error {
 	var ready []*Parked
 	handOn := func() {
 		if len(ready) > 0 {
@@ -209,7 +210,7 @@ func (b *batch) copyAll(ctx context.Context, members []*Parked, snap *snapshotOf
 // copyRows writes the shape's rows into a segment. Every attempt has a segment
 // of its own: a process that slept through the end of its lease must not spoil
 // its successor's.
-func (p *Parked) copyRows(ctx context.Context, snap *pg.Snapshot, table *pg.TableInfo) (shapelog.Copied, error) {
+func (p *Parked) copyRows(ctx context.Context, snap *snapshots.Snapshot, table *pg.TableInfo) (shapelog.Copied, error) {
 	w := p.s.NewSegment(p.rec, p.writer)
 	_, err := snap.CopyRows(ctx, table, p.rec.Definition.Columns, p.f.Pred.SQL(), func(row change.Row) error { return w.Add(ctx, row) })
 	if err == nil {

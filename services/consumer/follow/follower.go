@@ -39,9 +39,10 @@ type Follower struct {
 	// passed its LSN; what it holds must be passed over.
 	Held *change.Snapshot
 
-	Outer *Outer      // nil for a shape without subqueries
-	Inner atomic.Bool // an outer shape depends on this one: changed is told of its changes
-	Ended string      // why the shape cannot follow any more
+	Outer  *Outer      // nil for a shape without subqueries
+	Inner  atomic.Bool // an outer shape depends on this one: changed is told of its changes
+	Ended  string      // why the shape cannot follow any more
+	Costly bool        // it has ended because a change would have cost too much
 
 	changed func(handle string, at change.Offset)
 

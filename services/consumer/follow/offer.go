@@ -29,8 +29,13 @@ func (r *Router) Fragment(rel *change.Relation, f *change.Fragment, limit int, f
 	}
 	r.ops += int64(len(f.Ops))
 	for i := range f.Ops {
-		for _, s := range t.candidates(&f.Ops[i]) {
-			r.offer(t, s, f, &f.Ops[i])
+		op := &f.Ops[i]
+		size := -1 // not known yet
+		for _, s := range t.candidates(op) {
+			if size < 0 {
+				size = sizeOf(op)
+			}
+			r.offer(t, s, f, op, size)
 		}
 		if r.pending > limit {
 			if err := flush(); err != nil {
@@ -66,17 +71,16 @@ func (r *Router) Offer(rel *change.Relation, f *change.Fragment, limit int, flus
 	}
 }
 
-func (r *Router) offer(t *Table, s *Follower, f *change.Fragment, op *change.Op) {
+func (r *Router) offer(t *Table, s *Follower, f *change.Fragment, op *change.Op, size int) {
 	if s.Ended != "" || s.skips(f) {
 		return
 	}
 	open, before := s.Tail.Open(), s.Gathered()
-	s.apply(f, op)
+	if s.affords(op, size) {
+		s.apply(f, op)
+	}
 	if s.Ended != "" {
 		r.ended = append(r.ended, s)
-	}
-	if s.Gathered() == 0 {
-		return
 	}
 	if !open && s.Tail.Open() {
 		t.open.add(s)

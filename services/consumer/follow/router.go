@@ -68,6 +68,15 @@ func (r *Router) On(oid uint32) []*Follower {
 	return nil
 }
 
+// Unindexed is how many shapes of a table every change of it is offered to, as no index finds them by
+// their clauses.
+func (r *Router) Unindexed(oid uint32) int {
+	if t := r.tables[oid]; t != nil {
+		return t.index.Unindexed()
+	}
+	return 0
+}
+
 // Size is how many bytes the shapes have gathered since the last take.
 func (r *Router) Size() int { return r.pending }
 

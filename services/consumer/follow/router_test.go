@@ -40,3 +40,31 @@ func TestAFragmentIsOfferedToThoseWhoGoOn(t *testing.T) {
 		t.Errorf("%d shapes have gathered something", len(got))
 	}
 }
+
+func TestTheRouterCountsWhatNoIndexFinds(t *testing.T) {
+	logs := shapelog.NewPartition(&shapelog.Config{Builders: shapelog.NewBuilders()}, 0)
+	r := NewRouter(nil)
+	var oid uint32
+	var shapes []*Follower
+	for i, c := range []struct {
+		where string
+		want  int
+	}{{"owner = 7", 0}, {"", 1}, {"title <> 'x'", 2}, {"owner = 8 AND title <> 'x'", 2}} {
+		rec := testRecord(string(rune('a'+i)), c.where, "id")
+		f, err := NewFollower(rec, logs.NewLog(rec.Handle, nil, wire.Tail{Began: true}), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Add(f)
+		shapes, oid = append(shapes, f), f.Relation.OID
+		if got := r.Unindexed(oid); got != c.want {
+			t.Errorf("with a shape of %q: %d, want %d", c.where, got, c.want)
+		}
+	}
+	for _, f := range shapes {
+		r.Remove(f)
+	}
+	if got := r.Unindexed(oid); got != 0 {
+		t.Errorf("of a table without shapes: %d", got)
+	}
+}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/shapebus/shapebus/internal/failpoint"
 	"github.com/shapebus/shapebus/internal/pg"
+	"github.com/shapebus/shapebus/internal/pg/snapshots"
 	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/internal/service"
 	"github.com/shapebus/shapebus/pkg/change"
@@ -49,7 +50,7 @@ func (g *group) create(ctx context.Context) error {
 	}
 	var now change.Snapshot
 	if err == nil {
-		now, err = pg.CurrentSnapshot(ctx, conn.conn())
+		now, err = snapshots.Current(ctx, conn.conn())
 	}
 	conn.close()
 	if err == nil {

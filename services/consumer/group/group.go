@@ -111,6 +111,7 @@ func (g *group) known() change.LSN {
 func (g *group) run(ctx context.Context) error {
 	g.fill()
 	var pause service.Backoff
+	forgotten := false // the attempt before ended because a set had to be loaded again
 	for {
 		attempt, cancel := context.WithCancelCause(ctx)
 		g.mu.Lock()
@@ -127,7 +128,10 @@ func (g *group) run(ctx context.Context) error {
 			return service.IgnoreEnd(ctx, err)
 		}
 		var fin *live.FinalError
+		again := forgotten
+		forgotten = errors.Is(err, valuesets.ErrGone)
 		switch {
+		case forgotten && !again: // another group needed the set as it was further behind, so it was loaded again
 		case errors.As(err, &fin):
 			g.endAll(fin.Error())
 		case errors.Is(err, errRegroup), errors.Is(context.Cause(attempt), errRegroup):

@@ -124,6 +124,17 @@ func (g *group) State(string) control.State {
 	return control.StateLive
 }
 
+// Selecting are the handles of the inner shapes from whose sets the groups read.
+func (s *Groups) Selecting() map[string]bool {
+	all := map[string]bool{}
+	for g := range s.All {
+		for _, set := range g.sets {
+			all[set.Handle()] = true
+		}
+	}
+	return all
+}
+
 // Watch has the changes of a member's log noted, and reports whether there is that member.
 func (g *group) Watch(id, handle string) bool {
 	g.mu.Lock()

@@ -197,7 +197,7 @@ func (g *group) relocate(fr *change.Fragment) {
 
 // offer offers a fragment to the members.
 func (g *group) offer(ctx context.Context, rel *change.Relation, fr *change.Fragment) error {
-	ended, err := g.router.Fragment(rel, fr, g.s.Cfg.PendingBytes, func() error { return g.flush(ctx) })
+	ended, err := g.router.Fragment(rel, fr, g.pendingBytes(), func() error { return g.flush(ctx) })
 	if err != nil {
 		return err
 	}
@@ -212,6 +212,12 @@ func (g *group) offer(ctx context.Context, rel *change.Relation, fr *change.Frag
 	}
 	return nil
 }
+
+// pendingMost is the output that a group holds before it is appended. A group keeps nobody waiting: what it
+// would gain by holding as much as the main loop is less than the memory, since there may be many groups.
+const pendingMost = 512 << 10
+
+func (g *group) pendingBytes() int { return min(pendingMost, g.s.Cfg.PendingBytes) }
 
 // flush appends what the members gathered.
 func (g *group) flush(ctx context.Context) error {
@@ -287,13 +293,13 @@ func (g *group) begin(ctx context.Context, t reconcile.Txn) error {
 // change takes a verdict on the i-th set.
 func (g *group) change(ctx context.Context, t reconcile.Txn, i int, v *wire.Verdict) error {
 	if g.unit == nil {
-		if reconcile.Shift(g.views[i], v.All()) {
+		if reconcile.Shift(g.views[i], v.Deltas.All()) {
 			return nil
 		}
 		if err := g.openUnit(ctx, t); err != nil {
 			return err
 		}
 	}
-	g.unit.sets[i].Add(v.All())
+	g.unit.sets[i].Add(v.Deltas.All())
 	return nil
 }

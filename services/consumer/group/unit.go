@@ -4,13 +4,10 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"maps"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/shapebus/shapebus/internal/failpoint"
-	"github.com/shapebus/shapebus/internal/pg"
+	"github.com/shapebus/shapebus/internal/pg/snapshots"
 	"github.com/shapebus/shapebus/internal/predicate"
 	"github.com/shapebus/shapebus/internal/service"
 	"github.com/shapebus/shapebus/internal/stream"
@@ -31,7 +28,7 @@ type unit struct {
 	id    string          // the barrier's payload
 	proof changelog.Proof // of the snapshot
 	conn  *unitConn
-	snap  *pg.Snapshot
+	snap  *snapshots.Snapshot
 	sets  []*reconcile.Set // as the group's
 	aside reconcile.Backlog
 	began time.Time
@@ -93,7 +90,7 @@ func (g *group) snapshot(ctx context.Context, t reconcile.Txn) (*unit, error) {
 			return nil, err
 		}
 		u.proof.ID = fmt.Sprintf("%s/snapshot/%d", u.id, n)
-		if u.snap, err = pg.OpenMarkedSnapshot(ctx, u.conn.conn(), topology.BarrierPrefix, u.proof.ID); err != nil {
+		if u.snap, err = snapshots.OpenMarked(ctx, u.conn.conn(), topology.BarrierPrefix, u.proof.ID); err != nil {
 			u.conn.close()
 			return nil, err
 		}
@@ -165,8 +162,8 @@ func (g *group) closeUnit(ctx context.Context, m stream.Received, c wire.Control
 	g.router.Reopen()
 	g.s.Cfg.Failpoint(failpoint.UnitMarked)
 	for i, set := range u.sets {
-		g.views[i] = set.Running()
 		g.touch(i, set)
+		g.views[i] = set.Settle()
 	}
 	g.unit = nil
 	u.close(context.WithoutCancel(ctx))
@@ -193,40 +190,8 @@ func (g *group) touch(i int, set *reconcile.Set) {
 		return
 	}
 	for key := range set.Values() {
-		g.touched[i][key] = struct{}{}
+		g.touched[i][string(key)] = struct{}{}
 	}
-}
-
-// restate reads the rows in question, once for all members, and writes what
-// becomes of them in each. end is the unit's place; its End counts on.
-func (g *group) restate(ctx context.Context, u *unit, end *change.Fragment) error {
-	where, err := g.inQuestion()
-	if err != nil || where == "" {
-		return err
-	}
-	table := g.anyMember().Table
-	columns := make([]string, 0, len(table.Relation.Columns))
-	for _, c := range table.Relation.Columns {
-		columns = append(columns, c.Name)
-	}
-	rows, err := u.snap.CopyRows(ctx, table, columns, where, func(row change.Row) error {
-		g.router.Matching(g.table, row, func(f *follow.Follower) {
-			if kind, ok := f.Outer.Member.Restate(row); ok {
-				f.Emit(end, end.End, kind, row)
-			}
-		})
-		end.End += change.OpStep
-		g.s.Cfg.Failpoint(failpoint.UnitRow)
-		if g.router.Size() > g.s.Cfg.PendingBytes {
-			return g.flush(ctx)
-		}
-		return nil
-	})
-	g.s.Stats.Restated.Add(rows)
-	if err != nil {
-		return live.FinalIfPermanent(fmt.Errorf("read the rows whose membership changed: %w", err))
-	}
-	return g.flush(ctx)
 }
 
 func (g *group) anyMember() *follow.Follower {
@@ -234,56 +199,6 @@ func (g *group) anyMember() *follow.Follower {
 		return f
 	}
 	return nil
-}
-
-// fixedMost is how many different fixed parts of clauses narrow down a query.
-const fixedMost = 16
-
-// inQuestion is the condition that finds every row whose membership may have
-// changed for some member; "" when there is none.
-func (g *group) inQuestion() (string, error) {
-	every := false
-	touched := map[string]string{} // by what is compared with which set
-	var fixed []string
-	for _, f := range g.members {
-		if !f.Outer.Member.Concerned() {
-			continue
-		}
-		if sql := f.Pred.FixedSQL(); len(fixed) <= fixedMost && !slices.Contains(fixed, sql) {
-			fixed = append(fixed, sql)
-		}
-		for i, q := range f.Pred.Subqueries() {
-			values, all := f.Outer.Member.Changed(i)
-			if all {
-				every = true
-				continue
-			}
-			name := fmt.Sprint(q.Columns, f.Outer.Subqueries[i].ValueSet())
-			if touched[name] != "" {
-				continue
-			}
-			keys := slices.Sorted(values)
-			if len(keys) == 0 {
-				continue
-			}
-			sql, err := q.TouchSQL(keys)
-			if err != nil {
-				return "", err
-			}
-			touched[name] = "(" + sql + ")"
-		}
-	}
-	if len(fixed) == 0 {
-		return "", nil
-	}
-	where := "true"
-	if !every {
-		where = strings.Join(slices.Sorted(maps.Values(touched)), " OR ")
-	}
-	if len(fixed) <= fixedMost && !slices.Contains(fixed, "true") {
-		where = "(" + where + ") AND ((" + strings.Join(fixed, ") OR (") + "))"
-	}
-	return where, nil
 }
 
 // running are the sets of a member as they stand in the unit now.

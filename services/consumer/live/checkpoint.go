@@ -8,7 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/shapebus/shapebus/internal/failpoint"
-	"github.com/shapebus/shapebus/internal/pg"
+	"github.com/shapebus/shapebus/internal/pg/snapshots"
 	"github.com/shapebus/shapebus/internal/service"
 	"github.com/shapebus/shapebus/pkg/wire"
 	"github.com/shapebus/shapebus/services/consumer/changelog"
@@ -44,6 +44,20 @@ func (s *Loop) Checkpoint(ctx context.Context, stored func(partition int)) error
 	return nil
 }
 
+// CheckpointOf appends a checkpoint to one partition. Who cannot write it is noticed as always.
+func (s *Loop) CheckpointOf(ctx context.Context, p *Partition) {
+	if s.Again != nil { // the last one tells more
+		return
+	}
+	floor := s.Floor()
+	c := wire.Checkpoint{
+		LSN: uint64(s.Applied.LSN), Seq: s.Applied.Seq, FloorLSN: uint64(floor.LSN), FloorSeq: floor.Seq,
+		History: s.Changes.HistoryID(), At: time.Now().UnixMicro(), Parked: s.Above.Places()[p.N],
+	}
+	s.Cfg.Failpoint(failpoint.BeforeCheckpoint)
+	_ = s.noteLost(p.save(ctx, c, nil)) // else the session is about to end
+}
+
 // moved reports whether a checkpoint would say anything new, and true.
 func (s *Loop) moved() bool {
 	return s.Again == nil && (s.saved != [2]changelog.Place{s.Applied, s.Floor()} || s.Above.Behind() || s.savedParked)
@@ -65,7 +79,7 @@ func (s *Loop) start() changelog.Place {
 // transaction that such a snapshot may not see. pin is called with that on the main loop, and sees to
 // it that the change log is not trimmed there.
 func (s *Loop) Begin(ctx context.Context, conn *pgx.Conn, pin func(start changelog.Place)) error {
-	now, err := pg.CurrentSnapshot(ctx, conn)
+	now, err := snapshots.Current(ctx, conn)
 	if err != nil {
 		return err
 	}
@@ -94,7 +108,7 @@ func (s *Loop) Floor() changelog.Place {
 		}
 	}
 	for _, part := range s.Parts {
-		if p := part.Floor.Load(); part.Phase != Up && p != nil && p.LSN < floor.LSN {
+		if p := part.Floor.Load(); part.Mine() && part.Phase != Up && p != nil && p.LSN < floor.LSN {
 			floor = *p
 		}
 	}

@@ -38,6 +38,10 @@ func (s *Loop) WatchSet(ctx context.Context, q registry.Subquery, committed *cha
 		s.Sets.Place(q.Handle, true, 0)
 		return
 	}
+	if !s.Parts[q.Partition].Mine() {
+		s.Shadow(ctx, q)
+		return
+	}
 	if o := s.elsewhere[q.ID]; o != nil && o.Watch(q.ID, q.Handle) { // else addLive does it, or whoever takes it
 		since := max(s.Open, s.Read.LSN)
 		s.Tasks.Go(func() error { return service.IgnoreEnd(ctx, s.anchor(ctx, q, since)) })
@@ -82,9 +86,15 @@ func (s *Loop) Missing(rec *registry.Shape) string {
 		if s.Records[q.ID].Handle != q.Handle || s.Finished[q.Handle] {
 			return reasonInner
 		}
+		if q.Unit && q.Partition != rec.Partition { // whoever holds one of the two could not follow the other
+			return reasonApart
+		}
 	}
 	return ""
 }
+
+// reasonApart ends shapes that older versions made.
+const reasonApart = "the shape that its subquery selects from has subqueries itself and is in another partition, as an older version made it; create it again"
 
 // reasonInner ends shapes whose inner shape has ended.
 const reasonInner = "the shape that its subquery selects from has ended"

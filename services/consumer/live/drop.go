@@ -36,7 +36,7 @@ func (s *Loop) dropLost(ctx context.Context) {
 	}
 	s.lost = false
 	for _, p := range s.Parts {
-		if err := p.Writer.Load().Err(); p.Phase != Down && shapelog.IsLost(err) {
+		if err := p.Writer.Load().Err(); p.Phase > Down && shapelog.IsLost(err) {
 			s.drop(ctx, p, err)
 		}
 	}
@@ -97,6 +97,58 @@ func (s *Loop) drop(ctx context.Context, p *Partition, why error) {
 	s.Above.Down(ctx, p)
 }
 
+// GiveAway goes on without a partition that another process goes on with, and returns how many shapes it has here. The
+// inner shapes among them are followed as shadows, until nobody here selects from them. Runs on the main loop.
+func (s *Loop) GiveAway(ctx context.Context, p *Partition, why error) (shapes int) {
+	if l := p.Writer.Swap(nil); l != nil {
+		l.Kill(why)
+	}
+	p.Phase, p.Why, p.Missed = Elsewhere, nil, nil
+	p.Floor.Store(nil)
+	inner := s.Sets.Inner()
+	for _, f := range s.Live {
+		if f.Partition != p.N {
+			continue
+		}
+		s.RemoveLive(f)
+		shapes++
+		if q, ok := inner[f.Handle]; ok && f.Outer == nil {
+			s.shadowFrom(q, f)
+		}
+	}
+	shapes += s.Above.Lost(p.N, why)
+	for _, q := range inner {
+		if q.Partition == p.N {
+			s.Shadow(s.Ctx, q)
+		}
+	}
+	return shapes
+}
+
+// ForgetUnwanted forgets the sets by which no shape of this process' partitions selects any more. Runs on the main loop.
+func (s *Loop) ForgetUnwanted() {
+	wanted, used := s.wantedInner(), s.Above.Selecting()
+	for handle := range s.Sets.Inner() {
+		if !wanted[handle] && !used[handle] {
+			s.dropShadow(handle)
+			s.forgetSets(handle)
+		}
+	}
+}
+
+// wantedInner are the handles of the inner shapes from which shapes of this process' partitions select.
+func (s *Loop) wantedInner() map[string]bool {
+	all := map[string]bool{}
+	for _, r := range s.Records {
+		if s.Parts[r.Partition].Mine() {
+			for _, q := range r.Subqueries {
+				all[q.Handle] = true
+			}
+		}
+	}
+	return all
+}
+
 // enter changes the partition's phase. Runs on the main loop.
 func (p *Partition) enter(to Phase, why error) {
 	if to == Down && p.Phase != Down && p.Why != nil {
@@ -110,7 +162,8 @@ func (p *Partition) enter(to Phase, why error) {
 // itself, is in a partition that is not up. Runs on the main loop.
 func (s *Loop) Stuck(subqueries []registry.Subquery) bool {
 	return slices.ContainsFunc(subqueries, func(q registry.Subquery) bool {
-		return s.Parts[q.Partition].Phase != Up || s.Stuck(s.Records[q.ID].subqueries)
+		phase := s.Parts[q.Partition].Phase
+		return phase == Down || phase == Catching || s.Stuck(s.Records[q.ID].Subqueries)
 	})
 }
 

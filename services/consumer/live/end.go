@@ -27,6 +27,9 @@ const endsAtOnce = 8
 // segments go, and its record says so. The shape may have left since: then its group ends it, or
 // it has ended already, with a shape that it depends on. Runs on the main loop.
 func (s *Loop) endLive(ctx context.Context, f *follow.Follower, reason string) error {
+	if f.Shadow {
+		return s.EndShadow(ctx, f.Handle, reason)
+	}
 	if s.RemoveLive(f) {
 		return s.EndFollower(ctx, f, reason, true)
 	}
@@ -71,6 +74,9 @@ func (s *Loop) LogOf(partition int, handle string, tail wire.Tail) shapelog.Log 
 // EndFollower ends a shape that somebody ran.
 func (s *Loop) EndFollower(ctx context.Context, f *follow.Follower, reason string, keepRecord bool) error {
 	f.Ended = reason
+	if f.Costly {
+		s.Stats.Costly.Add(f.Handle)
+	}
 	return s.EndLog(ctx, &f.Log, reason, keepRecord)
 }
 

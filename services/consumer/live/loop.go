@@ -59,6 +59,7 @@ type Loop struct {
 
 	Calls *service.Loop // runs functions on the main loop, which owns everything below
 
+	shadows    map[string]*shadow                   // of inner shapes that other processes write, by handle
 	verdictsOf map[int]chan struct{}                // closed when the verdicts of a partition are followed
 	dependents map[string]map[*follow.Follower]bool // live outer shapes, by the handle of an inner one
 	Selections Selections
@@ -78,6 +79,7 @@ type Loop struct {
 
 	proofs    changelog.Proofs
 	snapshots int             // whose proofs were looked for so far; names them
+	From      change.LSN      // the main loop began behind it
 	Read      changelog.Place // the last message
 	Applied   changelog.Place // the end of the last whole transaction, and the message that held it
 	// Again is where reading began, until it has passed the furthest
@@ -96,11 +98,13 @@ type Loop struct {
 // NewLoop prepares a main loop. What is not of its own, the caller sets.
 func NewLoop(cfg *Config, stats *Stats, log *slog.Logger) *Loop {
 	live := Selections{}
+	stats.Unindexed.Clear()
 	return &Loop{
 		Cfg: cfg, Stats: stats, Log: log,
 		enders:     make(chan struct{}, endsAtOnce),
 		Began:      time.Now().UnixNano(),
 		Selections: live,
+		shadows:    map[string]*shadow{},
 		verdictsOf: map[int]chan struct{}{},
 		dependents: map[string]map[*follow.Follower]bool{},
 		Records:    map[string]Record{},

@@ -165,6 +165,7 @@ func (s *Loop) discarded(ctx context.Context, m *stream.Change) error {
 	}
 	s.Log.WarnContext(ctx, "the change log has discarded changes that were not read; shapes that needed them end", slog.Int("shapes", ended),
 		slog.String("from_lsn", m.From.LSN.String()), slog.String("to_lsn", m.Lost.String()))
+	s.reshadow(ctx, func(f *follow.Follower) bool { return max(f.Has(), m.From.Whole()) < m.Lost })
 	// Nobody who is left looks back, and what begins now begins behind it.
 	behind := changelog.Place{LSN: m.Lost + 1, Seq: m.First}
 	if s.Again != nil && s.Again.LSN < behind.LSN {

@@ -37,6 +37,8 @@ type Above interface {
 	Floors() iter.Seq[changelog.Place]
 	// Lost takes out the shapes of a partition that cannot be written, and counts them.
 	Lost(partition int, why error) int
+	// Selecting are the handles of the inner shapes from which shapes behind the main loop select, or did a moment ago.
+	Selecting() map[string]bool
 	// Down is told of a partition when its shapes have been taken out.
 	Down(ctx context.Context, p *Partition)
 	// Fragment sees each fragment before it is offered to the shapes.

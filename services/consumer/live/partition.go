@@ -13,7 +13,7 @@ import (
 	"github.com/shapebus/shapebus/services/consumer/shapelog"
 )
 
-// Partition is one of the session's partitions. While its stream can be
+// Partition is one of the source's partitions. While this process holds it and its stream can be
 // written it has a writer. When that fails, the session goes on without the partition until there is
 // another; see drop.go. A shape's follower belongs to the writer with which the place of its log was
 // read: with another one it would write at a place that it does not know.
@@ -38,10 +38,14 @@ type Phase uint8
 
 // The phases.
 const (
-	Down     Phase = iota // it cannot be written: its shapes wait where they are
-	Catching              // its plain shapes are on their way to the main loop
-	Up                    // its checkpoint speaks of all its shapes
+	Elsewhere Phase = iota // another process holds it, or nobody
+	Down                   // it cannot be written: its shapes wait where they are
+	Catching               // its plain shapes are on their way to the main loop
+	Up                     // its checkpoint speaks of all its shapes
 )
+
+// Mine reports whether this process holds the partition.
+func (p *Partition) Mine() bool { return p.Phase != Elsewhere }
 
 // FloorIn is the floor that a checkpoint tells.
 func FloorIn(c wire.Checkpoint) *changelog.Place {

@@ -38,6 +38,7 @@ func (s *Loop) poisoned(ctx context.Context, e *changelog.PoisonError) error {
 			}
 		}
 	}
+	s.reshadow(ctx, func(f *follow.Follower) bool { return MayMiss(e, s.Cfg.Source, f) })
 	var leave []*follow.Follower
 	for _, f := range s.Live {
 		if f.Outer != nil {
@@ -57,7 +58,7 @@ func (s *Loop) PoisonedSet(ctx context.Context, name string, poison error) error
 	s.Stats.Poison.Add(1)
 	return service.IgnoreOver(ctx, s.OnMain(ctx, func(ctx context.Context) error {
 		for id, r := range s.Records {
-			for _, q := range r.subqueries {
+			for _, q := range r.Subqueries {
 				if q.ValueSet() != name {
 					continue
 				}

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/shapebus/shapebus/internal/pg"
+	"github.com/shapebus/shapebus/internal/pg/snapshots"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/topology"
 )
@@ -75,5 +76,5 @@ func (p *Postgres) currentSnapshot(ctx context.Context) (change.Snapshot, error)
 		return change.Snapshot{}, fmt.Errorf("connect to Postgres: %w", err)
 	}
 	defer conn.Release()
-	return pg.CurrentSnapshot(ctx, conn.Conn())
+	return snapshots.Current(ctx, conn.Conn())
 }

@@ -16,13 +16,14 @@ type Record struct {
 	table      uint32 // oid; 0 if it is not known
 	Unasked    bool
 	Changed    time.Time
-	subqueries []registry.Subquery
+	Partition  int
+	Subqueries []registry.Subquery
 }
 
 // NoteRecord keeps what matters of a record that is new or has changed; nil
 // when it was removed. Runs on the main loop.
 func (s *Loop) NoteRecord(id string, rec *registry.Shape) {
-	for _, q := range s.Records[id].subqueries {
+	for _, q := range s.Records[id].Subqueries {
 		if of := s.DependsOn[q.Handle]; of != nil {
 			if delete(of, id); len(of) == 0 {
 				delete(s.DependsOn, q.Handle)
@@ -47,7 +48,7 @@ func (s *Loop) NoteRecord(id string, rec *registry.Shape) {
 	if rec.Table != nil {
 		table = rec.Table.Relation.OID
 	}
-	s.Records[id] = Record{rec.Handle, table, rec.Unasked, rec.Changed, rec.Subqueries}
+	s.Records[id] = Record{rec.Handle, table, rec.Unasked, rec.Changed, rec.Partition, rec.Subqueries}
 	s.ShapesOn[table]++
 	if rec.State == control.StateDeleting {
 		return
@@ -75,10 +76,15 @@ func (s *Loop) endDependents(ctx context.Context, handle, reason string) error {
 			return err
 		}
 	}
+	s.forgetSets(handle)
+	return nil
+}
+
+// forgetSets forgets what is known of the sets of an inner shape.
+func (s *Loop) forgetSets(handle string) {
 	for _, set := range s.Sets.Forget(handle) {
 		s.Selections.forget(set.Name(), s.Router)
 	}
-	return nil
 }
 
 // KeepInner takes back the deletion of a shape that others depend on: nobody

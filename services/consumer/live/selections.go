@@ -108,7 +108,7 @@ func (l Selections) memberSets(f *follow.Follower, t *follow.Table) []*filter.Se
 // rebuild fills the index's set from the start.
 func (m *memberSet) rebuild(set *Selection) {
 	m.set.Clear()
-	set.Main.Each(func(key string) bool {
+	set.Main.Each(func(key []byte) bool {
 		if cells, err := valueset.Components(key); err == nil {
 			m.set.Put(cells...)
 		}

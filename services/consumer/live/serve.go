@@ -19,8 +19,6 @@ func (s *Loop) CloseParts() {
 
 // Serve is the main loop: it takes the messages of the change log and what others have it do.
 func (s *Loop) Serve(ctx context.Context, messages <-chan stream.Change) error {
-	s.Stats.Owner.Store(true)
-	defer s.Stats.Owner.Store(false)
 	tick := time.NewTicker(s.Cfg.Checkpoint)
 	defer tick.Stop()
 	for {

@@ -29,6 +29,7 @@ func (s *Loop) NoteMarkers(f *follow.Follower) {
 func (s *Loop) AddLive(f *follow.Follower) {
 	s.Live[f.ID] = f
 	s.NoteMarkers(f)
+	s.dropShadow(f.Handle)
 	if f.Outer != nil {
 		f.Outer.Look(s.Selections.View)
 		for _, q := range f.Outer.Subqueries {
@@ -41,7 +42,13 @@ func (s *Loop) AddLive(f *follow.Follower) {
 	}
 	s.Router.Add(f)
 	s.Sets.Place(f.Handle, true, f.After)
+	s.count(f)
+}
+
+// count notes how many shapes live, after one has come or gone.
+func (s *Loop) count(f *follow.Follower) {
 	s.Stats.Live.Store(int64(len(s.Live)))
+	s.Stats.Unindexed.Set(f.Relation.OID, pg.Display(f.Relation.Schema, f.Relation.Name), int64(s.Router.Unindexed(f.Relation.OID)))
 }
 
 // RemoveLive takes a shape from the main loop, and reports whether it was there. Sets that no
@@ -53,7 +60,7 @@ func (s *Loop) RemoveLive(f *follow.Follower) bool {
 	}
 	s.Router.Remove(f)
 	delete(s.Live, f.ID)
-	s.Stats.Live.Store(int64(len(s.Live)))
+	s.count(f)
 	s.Sets.Place(f.Handle, false, s.Applied.LSN)
 	if f.Outer == nil {
 		return true

@@ -1,6 +1,7 @@
 package live
 
 import (
+	"sync"
 	"sync/atomic"
 
 	"github.com/shapebus/shapebus/internal/service"
@@ -10,7 +11,8 @@ import (
 type Stats struct {
 	service.Trouble
 
-	Owner    atomic.Bool
+	Owned    atomic.Int64 // partitions held
+	Moves    atomic.Int64 // partitions taken and handed over
 	Messages atomic.Int64 // change log messages read by the main loop
 	Ops      atomic.Int64 // ops routed
 	Appended atomic.Int64 // shape log messages appended
@@ -18,6 +20,9 @@ type Stats struct {
 	Applied  atomic.Uint64
 	Unread   atomic.Uint64
 	Live     atomic.Int64
+
+	Unindexed ByTable // live shapes that no index finds
+
 	Parked   atomic.Int64
 	Units    atomic.Int64 // opened
 	Voids    atomic.Int64 // logs whose open end was made void
@@ -25,4 +30,48 @@ type Stats struct {
 	Values   atomic.Int64 // in value sets
 	Drops    atomic.Int64 // partitions lost
 	Poison   atomic.Int64 // stored messages that cannot be understood
+	Costly   Costly       // shapes of which a change would have cost too much
+}
+
+// ByTable is a figure of each table; safe for concurrent use.
+type ByTable struct {
+	mu sync.Mutex
+	of map[uint32]figure // by oid; those that are not 0
+}
+
+type figure struct {
+	table string
+	n     int64
+}
+
+// Set notes the figure of a table and what the table is called.
+func (b *ByTable) Set(oid uint32, table string, n int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if n == 0 {
+		delete(b.of, oid)
+		return
+	}
+	if b.of == nil {
+		b.of = map[uint32]figure{}
+	}
+	b.of[oid] = figure{table, n}
+}
+
+// Clear forgets all figures.
+func (b *ByTable) Clear() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	clear(b.of)
+}
+
+// Load returns the figures by the names of the tables.
+func (b *ByTable) Load() map[string]int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	all := make(map[string]int64, len(b.of))
+	for _, f := range b.of {
+		all[f.table] += f.n // an oid may have been given to another table
+	}
+	return all
 }

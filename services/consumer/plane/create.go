@@ -25,7 +25,7 @@ import (
 // been found good; then the table is fenced in, and last the record is stored,
 // which sets the lease holder to work.
 func (p *server) create(ctx context.Context, req control.CreateRequest) (any, error) {
-	rec, err := p.define(ctx, req)
+	rec, err := p.define(ctx, req, anywhere)
 	if err != nil {
 		return nil, err
 	}
@@ -39,9 +39,12 @@ func (p *server) create(ctx context.Context, req control.CreateRequest) (any, er
 	return p.describe(ctx, rec)
 }
 
-// register stores the record of a new life, unless the shape is alive: then it returns the record
+// register stores the record of a new incarnation, unless the shape is alive: then it returns the record
 // that there is. fresh reports whether it stored one.
 func (p *server) register(ctx context.Context, rec *registry.Shape) (out *registry.Shape, fresh bool, err error) {
+	if _, err := p.encodeAnswer(summary(rec, wire.Tail{})); err != nil { // nobody could ask for it
+		return nil, false, err
+	}
 	for {
 		have, err := p.cfg.Shapes.Get(ctx, rec.ID)
 		switch {
@@ -66,7 +69,7 @@ func (p *server) register(ctx context.Context, rec *registry.Shape) (out *regist
 	}
 }
 
-// join returns the life that a shape has, for one more who wants it. want is the record of the
+// join returns the incarnation that a shape has, for one more who wants it. want is the record of the
 // life that would be made otherwise.
 func (p *server) join(ctx context.Context, have, want *registry.Shape) (*registry.Shape, error) {
 	over, err := p.over(ctx, have, want)
@@ -85,8 +88,8 @@ func (p *server) join(ctx context.Context, have, want *registry.Shape) (*registr
 	})
 }
 
-// over reports whether a life is over though its record does not say so yet: its log has ended,
-// its table is not what it was made for any more, or it depends on an earlier life of an inner
+// over reports whether an incarnation is over though its record does not say so yet: its log has ended,
+// its table is not what it was made for any more, or it depends on an earlier incarnation of an inner
 // shape than there is.
 func (p *server) over(ctx context.Context, have, want *registry.Shape) (bool, error) {
 	if have.Structure != want.Structure || have.State == control.StateLive && have.Table.Files() != want.Table.Files() { // the look at the catalog ends it
@@ -112,16 +115,16 @@ func (p *server) over(ctx context.Context, have, want *registry.Shape) (bool, er
 const maxDefinitions = 5
 
 // define checks a request against the database and returns the record of a
-// new life. What was read of a table before it was made ready may be over then: making ready waits for
+// new incarnation. What was read of a table before it was made ready may be over then: making ready waits for
 // whoever changes the table. So the record is of tables that were the same before and after, and
-// the first shape of a table is checked twice.
-func (p *server) define(ctx context.Context, req control.CreateRequest) (*registry.Shape, error) {
+// the first shape of a table is checked twice. in is the partition that the shape must be in, or anywhere.
+func (p *server) define(ctx context.Context, req control.CreateRequest, in int) (*registry.Shape, error) {
 	schema, name, err := shape.ParseTable(req.Table)
 	if err != nil {
 		return nil, &requestError{control.CodeBadRequest, err.Error()}
 	}
 	for range maxDefinitions {
-		rec, same, err := p.defineOnce(ctx, req, schema, name)
+		rec, same, err := p.defineOnce(ctx, req, schema, name, in)
 		if err != nil || same {
 			return rec, err
 		}
@@ -130,7 +133,7 @@ func (p *server) define(ctx context.Context, req control.CreateRequest) (*regist
 }
 
 // defineOnce is one attempt of define. same is false if a table was changed during it.
-func (p *server) defineOnce(ctx context.Context, req control.CreateRequest, schema, name string) (rec *registry.Shape, same bool, err error) {
+func (p *server) defineOnce(ctx context.Context, req control.CreateRequest, schema, name string, in int) (rec *registry.Shape, same bool, err error) {
 	table, err := p.lookup(ctx, schema, name)
 	if err != nil {
 		return nil, false, err
@@ -157,15 +160,15 @@ func (p *server) defineOnce(ctx context.Context, req control.CreateRequest, sche
 	if err != nil || ready.Structure() != table.Structure() {
 		return nil, false, err
 	}
-	subqueries, tables, err := p.subqueries(ctx, pred)
+	subqueries, tables, err := p.subqueries(ctx, pred, in)
 	if err != nil || !inner.same(tables) {
 		return nil, false, err
 	}
 	def := shape.Definition{Schema: schema, Table: name, Columns: columns, Where: req.Where, Params: req.Params}
-	id := def.ID(pred.Canonical())
+	id, partition := p.place(def, pred.Canonical(), subqueries, in)
 	now := time.Now().UTC()
 	return &registry.Shape{
-		ID: id, Handle: shape.NewHandle(id, now), Partition: shape.Partition(id, p.cfg.Partitions),
+		ID: id, Handle: shape.NewHandle(id, now), Partition: partition,
 		Definition: def, State: control.StateCreating, Created: now, Changed: now,
 		Table: ready, Structure: ready.Structure(), Subqueries: subqueries, InnerTables: inner.tables,
 	}, true, nil

@@ -10,6 +10,7 @@ import (
 	"github.com/shapebus/shapebus/internal/predicate"
 	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/pkg/control"
+	"github.com/shapebus/shapebus/pkg/shape"
 	"github.com/shapebus/shapebus/services/consumer/follow"
 )
 
@@ -44,42 +45,78 @@ func (t *innerTables) same(made []*pg.TableInfo) bool {
 // subqueries finds or registers the inner shapes of a clause: for each
 // subquery the shape of its rows, with the key's columns and the selected ones. tables are those that
 // these are made for, at every depth.
-func (p *server) subqueries(ctx context.Context, pred *predicate.Predicate) (out []registry.Subquery, tables []*pg.TableInfo, err error) {
+//
+// What an inner shape that has subqueries itself comes to, its writer decides, so it must be in the same partition as the
+// shape that selects from it. The first one of them says which that is; in says it, if it is not anywhere.
+func (p *server) subqueries(ctx context.Context, pred *predicate.Predicate, in int) (out []registry.Subquery, tables []*pg.TableInfo, err error) {
 	for _, q := range pred.Subqueries() {
-		table, err := p.lookup(ctx, q.Schema, q.Table)
+		sub, of, err := p.subquery(ctx, q, in)
 		if err != nil {
 			return nil, nil, err
 		}
-		columns := slices.Clone(q.Select)
-		for _, k := range table.PrimaryKey {
-			if !slices.Contains(columns, k) {
-				columns = append(columns, k)
-			}
+		if sub.Unit && in == anywhere {
+			in = sub.Partition
 		}
-		slices.Sort(columns)
-		rec, err := p.define(ctx, control.CreateRequest{
-			Table: pg.Ident(q.Schema) + "." + pg.Ident(q.Table), Columns: slices.Compact(columns), Where: q.Where, Params: q.Params,
-		})
-		if err != nil {
-			return nil, nil, err
-		}
-		rec.Unasked = true
-		rec, fresh, err := p.register(ctx, rec)
-		if err != nil {
-			return nil, nil, err
-		}
-		if !fresh {
-			if err := p.want(ctx, rec); err != nil {
-				return nil, nil, err
-			}
-		}
-		sub := registry.Subquery{ID: rec.ID, Handle: rec.Handle, Partition: rec.Partition, Unit: len(rec.Subqueries) > 0}
-		for _, c := range q.Select {
-			sub.Columns = append(sub.Columns, slices.Index(rec.Definition.Columns, c))
-		}
-		out, tables = append(out, sub), append(append(tables, rec.Table), rec.InnerTables...)
+		out, tables = append(out, sub), append(tables, of...)
 	}
 	return out, tables, nil
+}
+
+// subquery finds or registers the inner shape of one subquery.
+func (p *server) subquery(ctx context.Context, q *predicate.Subquery, in int) (sub registry.Subquery, tables []*pg.TableInfo, err error) {
+	fail := func(err error) (registry.Subquery, []*pg.TableInfo, error) { return registry.Subquery{}, nil, err }
+	table, err := p.lookup(ctx, q.Schema, q.Table)
+	if err != nil {
+		return fail(err)
+	}
+	columns := slices.Clone(q.Select)
+	for _, k := range table.PrimaryKey {
+		if !slices.Contains(columns, k) {
+			columns = append(columns, k)
+		}
+	}
+	slices.Sort(columns)
+	rec, err := p.define(ctx, control.CreateRequest{
+		Table: pg.Ident(q.Schema) + "." + pg.Ident(q.Table), Columns: slices.Compact(columns), Where: q.Where, Params: q.Params,
+	}, in)
+	if err != nil {
+		return fail(err)
+	}
+	rec.Unasked = true
+	rec, fresh, err := p.register(ctx, rec)
+	if err != nil {
+		return fail(err)
+	}
+	if !fresh {
+		if err := p.want(ctx, rec); err != nil {
+			return fail(err)
+		}
+	}
+	sub = registry.Subquery{ID: rec.ID, Handle: rec.Handle, Partition: rec.Partition, Unit: len(rec.Subqueries) > 0}
+	for _, c := range q.Select {
+		sub.Columns = append(sub.Columns, slices.Index(rec.Definition.Columns, c))
+	}
+	return sub, append([]*pg.TableInfo{rec.Table}, rec.InnerTables...), nil
+}
+
+// anywhere leaves it to a shape which partition it is in.
+const anywhere = -1
+
+// place names a shape and chooses its partition: that of the inner shapes that have subqueries themselves, else the one that
+// its name gives, unless it must be in another. Only a shape with subqueries has to be where others are; where that is not the
+// partition that it would be in by itself, it is a copy for those who are there, with a name of its own.
+func (p *server) place(def shape.Definition, canonical string, subqueries []registry.Subquery, in int) (id string, partition int) {
+	id = def.ID(canonical)
+	partition = shape.Partition(id, p.cfg.Partitions)
+	for _, q := range subqueries {
+		if q.Unit {
+			partition = q.Partition
+		}
+	}
+	if in == anywhere || in == partition || len(subqueries) == 0 {
+		return id, partition
+	}
+	return def.ID(fmt.Sprintf("%s in partition %d", canonical, in)), in
 }
 
 // want marks an inner shape as wanted now, so that it is not removed as one that nobody needs

@@ -15,6 +15,9 @@ import (
 
 const listPage = 500
 
+// listChunk is how many shapes are read at once for a page: each may take 200 KB.
+const listChunk = 100
+
 func (p *server) get(ctx context.Context, req control.ShapeRequest) (any, error) {
 	rec, err := p.cfg.Shapes.Get(ctx, shapelog.IDOf(req.Shape))
 	if err != nil {
@@ -27,7 +30,7 @@ func (p *server) get(ctx context.Context, req control.ShapeRequest) (any, error)
 }
 
 func (p *server) list(ctx context.Context, req control.ListRequest) (any, error) {
-	if req.Limit <= 0 || req.Limit > listPage {
+	if req.Limit == 0 {
 		req.Limit = listPage
 	}
 	ids, err := p.cfg.Shapes.IDs(ctx)
@@ -39,17 +42,27 @@ func (p *server) list(ctx context.Context, req control.ListRequest) (any, error)
 		from++
 	}
 	ids = ids[from:]
-	out := control.ListResponse{More: len(ids) > req.Limit, Shapes: []control.Shape{}}
-	// Those left out were removed meanwhile, or they end, and the log says so.
-	records, err := p.cfg.Shapes.GetAll(ctx, ids[:min(len(ids), req.Limit)])
-	if err != nil {
-		return nil, err
+	out := newPage(p.room())
+	for len(ids) > 0 && len(out.Shapes) < req.Limit {
+		// Those left out were removed meanwhile, or they end, and the log says so.
+		n := min(listChunk, len(ids), req.Limit-len(out.Shapes))
+		records, err := p.cfg.Shapes.GetAll(ctx, ids[:n])
+		if err != nil {
+			return nil, err
+		}
+		shapes, err := p.describeAll(ctx, records)
+		if err != nil {
+			return nil, err
+		}
+		for i := range shapes {
+			if fits, err := out.add(&shapes[i]); !fits || err != nil {
+				out.More = true
+				return out, err
+			}
+		}
+		ids = ids[n:]
 	}
-	shapes, err := p.describeAll(ctx, records)
-	if err != nil {
-		return nil, err
-	}
-	out.Shapes = append(out.Shapes, shapes...)
+	out.More = len(ids) > 0
 	return out, nil
 }
 

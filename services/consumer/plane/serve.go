@@ -2,10 +2,10 @@ package plane
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -72,11 +72,11 @@ func Serve(ctx context.Context, cfg Config) (micro.Service, error) {
 	}
 	group := svc.AddGroup(cfg.Source.ControlPlane())
 	for name, h := range map[string]func(context.Context, []byte) (any, error){
-		control.EndpointCreate: handler(p.create),
-		control.EndpointGet:    handler(p.get),
-		control.EndpointList:   handler(p.list),
-		control.EndpointDelete: handler(p.remove),
-		control.EndpointStatus: handler(p.status),
+		control.EndpointCreate: handler(checkCreate, p.create),
+		control.EndpointGet:    handler(checkShape, p.get),
+		control.EndpointList:   handler(checkList, p.list),
+		control.EndpointDelete: handler(checkShape, p.remove),
+		control.EndpointStatus: handler(checkNothing, p.status),
 	} {
 		err := group.AddEndpoint(endpointName(name), micro.HandlerFunc(func(r micro.Request) {
 			// Requests wait for Postgres; the service's dispatcher must not.
@@ -104,13 +104,14 @@ func endpointName(subject string) string {
 	return string(b)
 }
 
-func handler[T any](f func(context.Context, T) (any, error)) func(context.Context, []byte) (any, error) {
+func handler[T any](check func(T) error, f func(context.Context, T) (any, error)) func(context.Context, []byte) (any, error) {
 	return func(ctx context.Context, data []byte) (any, error) {
-		var req T
-		if len(data) > 0 {
-			if err := json.Unmarshal(data, &req); err != nil {
-				return nil, &requestError{control.CodeBadRequest, fmt.Sprintf("the request is not the JSON that this endpoint takes: %v", err)}
-			}
+		req, err := decode[T](data)
+		if err == nil {
+			err = check(req)
+		}
+		if err != nil {
+			return nil, err
 		}
 		return f(ctx, req)
 	}
@@ -136,18 +137,33 @@ func (p *server) answer(ctx context.Context, name string, r micro.Request, h fun
 	} else {
 		out, err = h(ctx, r.Data())
 	}
+	var data []byte
 	if err == nil {
-		err = r.RespondJSON(out)
+		data, err = p.encodeAnswer(out)
+	}
+	if err == nil {
+		err = r.Respond(data)
 	} else {
 		code, text := describe(err)
 		if code == control.CodeUnavailable {
 			p.cfg.Log.WarnContext(ctx, "request failed", slog.String("endpoint", name), slog.Any("error", err))
 		}
-		err = r.Error(code, text, nil)
+		err = r.Error(code, cut(text), nil)
 	}
 	if err != nil && ctx.Err() == nil {
 		p.cfg.Log.WarnContext(ctx, "answer not sent", slog.String("endpoint", name), slog.Any("error", err))
 	}
+}
+
+// maxText bounds the text of a refusal, which may name every column of a table.
+const maxText = 4 << 10
+
+func cut(text string) string {
+	if len(text) <= maxText {
+		return text
+	}
+	const end = " …"
+	return strings.ToValidUTF8(text[:maxText-len(end)], "") + end
 }
 
 // describe turns an error into a code and a text for the one who asked.
@@ -166,6 +182,8 @@ func describe(err error) (code, text string) {
 		return control.CodeForbidden, err.Error()
 	case errors.Is(err, registry.ErrNotFound):
 		return control.CodeNotFound, err.Error()
+	case errors.Is(err, nats.ErrMaxPayload):
+		return control.CodeTooLarge, err.Error() + ": what has to be stored of the shape does not fit into one message of the NATS server; ask for fewer columns or a shorter clause, or raise the server's max_payload"
 	}
 	return control.CodeUnavailable, err.Error()
 }

@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/shapebus/shapebus/internal/pg"
+	"github.com/shapebus/shapebus/internal/pg/preflight"
+	"github.com/shapebus/shapebus/internal/pg/slots"
 	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/control"
+	"github.com/shapebus/shapebus/pkg/topology"
 	"github.com/shapebus/shapebus/services/consumer/changelog"
 )
 
@@ -50,13 +52,23 @@ func (p *server) status(ctx context.Context, _ struct{}) (any, error) {
 		return nil, err
 	}
 	var applied *changelog.Place // of the partition that is furthest behind, of those that are not down
+	writers, keepers, err := p.owners(ctx)
+	if err != nil {
+		return nil, err
+	}
 	for n := range cfg.Partitions {
+		owner := control.PartitionOwner{Partition: n, Consumer: writers[n].Name, Materializer: keepers[n].Name}
+		out.Owners = append(out.Owners, owner)
 		if slices.ContainsFunc(out.Down, func(d control.PartitionDown) bool { return d.Partition == n }) {
 			continue
 		}
 		cp, _, err := registry.ReadCheckpoint(ctx, p.cfg.JS, cfg.Source, n)
 		if err != nil {
 			return nil, err
+		}
+		own := &out.Owners[n]
+		if own.AppliedLSN = change.LSN(cp.LSN); head.LSN > own.AppliedLSN && cp.LSN > 0 {
+			own.LagBytes = int64(head.LSN - own.AppliedLSN)
 		}
 		if applied == nil || change.LSN(cp.LSN) < applied.LSN {
 			applied = &changelog.Place{LSN: change.LSN(cp.LSN), Seq: cp.Seq}
@@ -73,9 +85,23 @@ func (p *server) status(ctx context.Context, _ struct{}) (any, error) {
 	return out, nil
 }
 
-// down returns the partitions that the holder of the lease cannot write.
+// owners are who holds the partitions, of both roles.
+func (p *server) owners(ctx context.Context) (writers, keepers map[int]registry.Member, err error) {
+	for role, of := range map[string]*map[int]registry.Member{topology.RoleConsumer: &writers, topology.RoleMaterializer: &keepers} {
+		h, err := registry.OpenHoldings(ctx, p.cfg.JS, p.cfg.Source, role)
+		if err == nil {
+			*of, err = h.List(ctx)
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+	}
+	return writers, keepers, nil
+}
+
+// down returns the partitions that their holders cannot write.
 func (p *server) down(ctx context.Context) ([]control.PartitionDown, error) {
-	troubles, err := registry.Troubles(ctx, p.cfg.JS, p.cfg.Source)
+	troubles, err := registry.Troubles(ctx, p.cfg.JS, p.cfg.Source, p.cfg.Partitions)
 	if err != nil {
 		return nil, err
 	}
@@ -100,7 +126,7 @@ func (p *server) postgres(ctx context.Context, out *control.Status) {
 		return
 	}
 	defer conn.Release()
-	slot, err := pg.LookupSlot(ctx, conn.Conn(), p.cfg.Slot)
+	slot, err := slots.Lookup(ctx, conn.Conn(), p.cfg.Slot)
 	switch {
 	case err != nil:
 		out.SlotError = err.Error()
@@ -109,7 +135,7 @@ func (p *server) postgres(ctx context.Context, out *control.Status) {
 	default:
 		out.SlotActive, out.SlotConfirmed, out.SlotLagBytes = slot.Active, slot.ConfirmedFlush, slot.RetainedBytes
 	}
-	problems, err := pg.Problems(ctx, conn.Conn(), p.cfg.Publication, slot)
+	problems, err := preflight.Problems(ctx, conn.Conn(), p.cfg.Publication, slot)
 	if err != nil {
 		problems = append(problems, err.Error())
 	}

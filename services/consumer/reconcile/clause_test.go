@@ -108,7 +108,7 @@ func member(set reconcile.Members, value [][]byte) truth {
 		return yes
 	}
 	result := no
-	set.Each(func(k string) bool {
+	set.Each(func(k []byte) bool {
 		parts, err := valueset.Components(k)
 		if err != nil {
 			panic(err)

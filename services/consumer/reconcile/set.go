@@ -2,7 +2,6 @@ package reconcile
 
 import (
 	"iter"
-	"maps"
 
 	"github.com/shapebus/shapebus/internal/valueset"
 )
@@ -11,31 +10,27 @@ import (
 // along with the transactions, and where the two differed at any moment.
 // Shapes on the same value set may share one. It is owned by one goroutine.
 type Set struct {
-	frozen, running *valueset.View
-	values          map[string]struct{} // without NULLs, whose membership differed at any moment
-	partial         bool                // a value with a NULL differed at any moment
-	toggled         bool                // NULL came or went, or the set became empty or non-empty, at any moment
+	frozen  *valueset.View
+	running *valueset.Draft // the values without NULLs are marked whose membership differed at any moment
+	partial bool            // a value with a NULL differed at any moment
+	toggled bool            // NULL came or went, or the set became empty or non-empty, at any moment
 }
 
 // Freeze begins a unit of the value set. v must not change until the unit is
 // over.
-func Freeze(v *valueset.View) *Set {
-	return &Set{frozen: v, running: v.Clone(), values: map[string]struct{}{}}
-}
+func Freeze(v *valueset.View) *Set { return &Set{frozen: v, running: v.Draft()} }
 
 // Add adds what one transaction, or one unit of an inner shape, changed in
 // the set. The deltas are netted: what came and went within the transaction
 // never was.
-func (s *Set) Add(deltas iter.Seq2[string, int64]) {
+func (s *Set) Add(deltas iter.Seq2[[]byte, int64]) {
 	for key, n := range deltas {
-		s.running.Add(key, n)
-		k := []byte(key)
 		switch {
-		case s.running.Has(k) == s.frozen.Has(k):
+		case !s.running.Add(key, n):
 		case valueset.HasNull(key):
 			s.partial = true
 		default:
-			s.values[key] = struct{}{}
+			s.running.Mark(key)
 		}
 	}
 	if s.running.Empty() != s.frozen.Empty() || s.running.HasNull() != s.frozen.HasNull() {
@@ -43,20 +38,24 @@ func (s *Set) Add(deltas iter.Seq2[string, int64]) {
 	}
 }
 
-// Values are the values without NULLs whose membership differed at any moment.
-func (s *Set) Values() iter.Seq[string] { return maps.Keys(s.values) }
+// Values gives the values without NULLs whose membership differed at any moment, each valid until
+// the next is asked for.
+func (s *Set) Values() iter.Seq[[]byte] { return s.running.EachMarked }
 
 // Len is how many values Values gives.
-func (s *Set) Len() int { return len(s.values) }
+func (s *Set) Len() int { return s.running.Marks() }
 
-// Running is the set after everything added; with the unit's end, the one
-// that counts.
-func (s *Set) Running() *valueset.View { return s.running }
+// Running is the set after everything added.
+func (s *Set) Running() Members { return s.running }
+
+// Settle ends the unit: the view that was frozen becomes the set after everything added, and is
+// returned. There are no Values any more.
+func (s *Set) Settle() *valueset.View { return s.running.Accept() }
 
 // Shift adds deltas to v, unless that changes the membership of some value:
 // then v is left as it was, and what to do is a unit's matter.
-func Shift(v *valueset.View, deltas iter.Seq2[string, int64]) bool {
-	// To add first and take back would leave a map behind that has grown.
+func Shift(v *valueset.View, deltas iter.Seq2[[]byte, int64]) bool {
+	// To add first and take back would leave a table behind that has grown.
 	for key, n := range deltas {
 		if v.Changes(key, n) {
 			return false
@@ -74,7 +73,7 @@ func (q Subquery) every(s *Set) bool {
 	case q.Monotone:
 		return false
 	case q.Tuple:
-		return s.partial || len(s.values) > 0
+		return s.partial || s.Len() > 0
 	}
 	return s.toggled
 }

@@ -101,7 +101,7 @@ func (s *Shape) Join(sets []*Set) *Member {
 // is no need for a unit: the running sets can take the frozen ones' place.
 func (m *Member) Concerned() bool {
 	for i, q := range m.shape.Subqueries {
-		if len(m.sets[i].values) > 0 || q.every(m.sets[i]) {
+		if m.sets[i].Len() > 0 || q.every(m.sets[i]) {
 			return true
 		}
 	}
@@ -111,7 +111,7 @@ func (m *Member) Concerned() bool {
 // Changed says which rows are in question because of the i-th subquery: those
 // that look up one of the values, or every row. A row that looks up a NULL is
 // never among the former: its membership is never TRUE, or a matter of every row.
-func (m *Member) Changed(i int) (values iter.Seq[string], every bool) {
+func (m *Member) Changed(i int) (values iter.Seq[[]byte], every bool) {
 	return m.sets[i].Values(), m.shape.Subqueries[i].every(m.sets[i])
 }
 
@@ -122,11 +122,11 @@ func (m *Member) InQuestion(row change.Row) bool {
 		if q.every(set) {
 			return true
 		}
-		if len(set.values) == 0 {
+		if set.Len() == 0 {
 			continue
 		}
 		m.key = m.shape.Clause.Key(i, m.key[:0], row)
-		if _, yes := set.values[string(m.key)]; yes {
+		if set.running.Marked(m.key) {
 			return true
 		}
 	}

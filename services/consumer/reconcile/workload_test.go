@@ -26,12 +26,12 @@ type txn struct {
 	wal, seen int // moments
 }
 
-func (x *txn) deltas(set int) valueset.Deltas {
-	d := valueset.Deltas{}
+func (x *txn) deltas(set int) *valueset.Counts {
+	d := &valueset.Counts{}
 	for _, w := range x.writes {
 		if w.table == set {
-			contribute(w.old, func(v [][]byte) { d.Add(keyOf(v), -1) })
-			contribute(w.new, func(v [][]byte) { d.Add(keyOf(v), 1) })
+			contribute(w.old, func(v [][]byte) { d.Add([]byte(keyOf(v)), -1) })
+			contribute(w.new, func(v [][]byte) { d.Add([]byte(keyOf(v)), 1) })
 		}
 	}
 	return d

@@ -16,6 +16,7 @@ type Log struct {
 	Tail      wire.Tail // with what is gathered
 	Appended  wire.Tail // as of the last message appended
 	Unit      bool      // what is gathered from now on counts only with a unit's marker
+	Shadow    bool      // another process writes the log: the tail goes on, and nothing is gathered
 
 	out      *wire.LogBuilder // entries gathered and not yet appended; nil without any
 	builders *sync.Pool       // of *wire.LogBuilder, where out comes from
@@ -38,7 +39,9 @@ func (l *Log) Op(f *change.Fragment, index uint64, kind change.Kind, row change.
 		l.Tail.Rows = rowsUnknown
 	case change.Update:
 	}
-	l.Tail.Last = at
+	if l.Tail.Last = at; l.Shadow {
+		return
+	}
 	l.builder().Op(f, index, kind, row, columns)
 }
 
@@ -54,7 +57,9 @@ func (l *Log) count(n int64) {
 // Mark gathers a commit marker at the place of f. aside names the transactions before it that the
 // log does not have.
 func (l *Log) Mark(f *change.Fragment, aside string) {
-	l.builder().Commit(f)
+	if !l.Shadow {
+		l.builder().Commit(f)
+	}
 	l.Tail.Last = f.Marker()
 	l.Tail.Committed = l.Tail.Last
 	l.Tail.CommittedRows = l.Tail.Rows

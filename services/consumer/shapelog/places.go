@@ -37,7 +37,7 @@ func PlaceOf(rec *registry.Shape, live bool, tail wire.Tail, cp change.LSN, park
 	return at, aside, ok
 }
 
-// WholeTo is the LSN up to which a live shape's log has every transaction, as PlaceOf tells: what was left aside there is
+// WholeTo is the LSN up to which a live shape's log has every transaction, as PlaceOf tells: what was deferred there is
 // missing, whatever the last marker says of what has come since and changed nothing.
 func WholeTo(rec *registry.Shape, tail wire.Tail, cp change.LSN, parked Parked) change.LSN {
 	at, aside, _ := PlaceOf(rec, true, tail, cp, parked)

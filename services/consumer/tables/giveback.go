@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/shapebus/shapebus/internal/failpoint"
-	"github.com/shapebus/shapebus/internal/pg"
+	"github.com/shapebus/shapebus/internal/pg/prepare"
 	"github.com/shapebus/shapebus/internal/registry"
 )
 
@@ -106,7 +106,7 @@ func (k *Keeper) giveBack(ctx context.Context, p *registry.Prepared, wait time.D
 		return err
 	}
 	defer conn.Release()
-	done, err := pg.GiveBack(ctx, conn.Conn(), k.cfg.Publication, &p.Prior, wait, func(ctx context.Context) error {
+	done, err := prepare.GiveBack(ctx, conn.Conn(), k.cfg.Publication, &p.Prior, wait, func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, giveBackPause)
 		defer cancel()
 		p.Leaving = true

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/shapebus/shapebus/internal/pg"
+	"github.com/shapebus/shapebus/internal/pg/prepare"
 	"github.com/shapebus/shapebus/internal/registry"
 )
 
@@ -104,13 +105,13 @@ func (k *Keeper) lookForHarm(ctx context.Context, said map[uint32]string) (took 
 		return 0, err
 	}
 	began := time.Now()
-	found, err := pg.Harms(ctx, conn.Conn(), oids, k.cfg.Publication)
+	found, err := prepare.Harms(ctx, conn.Conn(), oids, k.cfg.Publication)
 	took = time.Since(began)
 	conn.Release()
 	if err != nil {
 		return took, err
 	}
-	byTable := map[uint32][]pg.Harm{}
+	byTable := map[uint32][]prepare.Harm{}
 	for _, h := range found {
 		byTable[h.Table] = append(byTable[h.Table], h)
 	}
@@ -142,7 +143,7 @@ func (k *Keeper) lookForHarm(ctx context.Context, said map[uint32]string) (took 
 var errNotOurs = errors.New("what does the harm was there before any shape, or nobody knows what was")
 
 // endHarm ends the harm to a table, or says why it cannot. p is nil if nothing is known of the table.
-func (k *Keeper) endHarm(ctx context.Context, oid uint32, p *registry.Prepared, harms []pg.Harm) error {
+func (k *Keeper) endHarm(ctx context.Context, oid uint32, p *registry.Prepared, harms []prepare.Harm) error {
 	if onlyNewLeaves(p, oid, harms) {
 		return k.prepareLeaves(ctx, oid, harms)
 	}
@@ -160,17 +161,17 @@ func (k *Keeper) endHarm(ctx context.Context, oid uint32, p *registry.Prepared, 
 
 // ours reports whether giving a table back ends some of the harm: because the identity is one that
 // was changed, or because the table leaves the publication. p is nil if nothing is known of the table.
-func ours(p *registry.Prepared, harms []pg.Harm, publication string) bool {
-	return p != nil && slices.ContainsFunc(harms, func(h pg.Harm) bool {
-		return h.Kind != pg.HarmNoIdentity && p.Knows(h.Leaf) || h.Publication == publication && p.Added
+func ours(p *registry.Prepared, harms []prepare.Harm, publication string) bool {
+	return p != nil && slices.ContainsFunc(harms, func(h prepare.Harm) bool {
+		return h.Kind != prepare.HarmNoIdentity && p.Knows(h.Leaf) || h.Publication == publication && p.Added
 	})
 }
 
 // onlyNewLeaves reports whether all of the harm is to partitions that came after the table was
 // prepared. An identity that a person took away from any other relation is not given again.
-func onlyNewLeaves(p *registry.Prepared, oid uint32, harms []pg.Harm) bool {
+func onlyNewLeaves(p *registry.Prepared, oid uint32, harms []prepare.Harm) bool {
 	for _, h := range harms {
-		if h.Kind != pg.HarmNoIdentity || h.Leaf == oid || p != nil && p.Knows(h.Leaf) {
+		if h.Kind != prepare.HarmNoIdentity || h.Leaf == oid || p != nil && p.Knows(h.Leaf) {
 			return false
 		}
 	}
@@ -178,7 +179,7 @@ func onlyNewLeaves(p *registry.Prepared, oid uint32, harms []pg.Harm) bool {
 }
 
 // prepareLeaves gives new partitions their identity.
-func (k *Keeper) prepareLeaves(ctx context.Context, oid uint32, harms []pg.Harm) error {
+func (k *Keeper) prepareLeaves(ctx context.Context, oid uint32, harms []prepare.Harm) error {
 	conn, err := k.cfg.Pool.Acquire(ctx)
 	if err != nil {
 		return err

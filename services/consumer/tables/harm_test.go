@@ -4,26 +4,26 @@ import (
 	"testing"
 	"time"
 
-	"github.com/shapebus/shapebus/internal/pg"
+	"github.com/shapebus/shapebus/internal/pg/prepare"
 	"github.com/shapebus/shapebus/internal/registry"
 )
 
 func TestWhoseHarmItIs(t *testing.T) {
 	const table, leaf, newLeaf = 1, 2, 3
-	prepared := &registry.Prepared{Prior: pg.Prior{OID: table, Added: true, Identities: []pg.PriorIdentity{{OID: table, Identity: "d"}, {OID: leaf, Identity: "n"}}}}
-	added := &registry.Prepared{Prior: pg.Prior{OID: table, Added: true}} // it was FULL before
-	full := &registry.Prepared{Prior: pg.Prior{OID: table, Identities: prepared.Identities}}
-	list := func(leaf uint32) []pg.Harm {
-		return []pg.Harm{{Table: table, Leaf: leaf, Publication: "other", Kind: pg.HarmColumnList}}
+	prepared := &registry.Prepared{Prior: prepare.Prior{OID: table, Added: true, Identities: []prepare.PriorIdentity{{OID: table, Identity: "d"}, {OID: leaf, Identity: "n"}}}}
+	added := &registry.Prepared{Prior: prepare.Prior{OID: table, Added: true}} // it was FULL before
+	full := &registry.Prepared{Prior: prepare.Prior{OID: table, Identities: prepared.Identities}}
+	list := func(leaf uint32) []prepare.Harm {
+		return []prepare.Harm{{Table: table, Leaf: leaf, Publication: "other", Kind: prepare.HarmColumnList}}
 	}
-	without := func(leaf uint32) []pg.Harm {
-		return []pg.Harm{{Table: table, Leaf: leaf, Publication: "ours", Kind: pg.HarmNoIdentity}}
+	without := func(leaf uint32) []prepare.Harm {
+		return []prepare.Harm{{Table: table, Leaf: leaf, Publication: "ours", Kind: prepare.HarmNoIdentity}}
 	}
-	virtual := []pg.Harm{{Table: table, Leaf: leaf, Publication: "ours", Kind: pg.HarmVirtual}}
+	virtual := []prepare.Harm{{Table: table, Leaf: leaf, Publication: "ours", Kind: prepare.HarmVirtual}}
 	for _, c := range []struct {
 		name      string
 		p         *registry.Prepared
-		harms     []pg.Harm
+		harms     []prepare.Harm
 		ours, new bool
 	}{
 		{"a column list where the identity was changed", prepared, list(leaf), true, false},

@@ -11,6 +11,7 @@ import (
 
 	"github.com/shapebus/shapebus/internal/failpoint"
 	"github.com/shapebus/shapebus/internal/pg"
+	"github.com/shapebus/shapebus/internal/pg/prepare"
 	"github.com/shapebus/shapebus/internal/registry"
 )
 
@@ -54,10 +55,10 @@ func (p *Preparer) Prepare(ctx context.Context, conn *pgx.Conn, table *pg.TableI
 		}
 		ready := false
 		if rec == nil || !rec.Leaving && rec.Idle.IsZero() { // else the sweep may be about to change it
-			ready, err = pg.Ready(ctx, conn, p.cfg.Publication, table, p.cfg.LockTimeout)
+			ready, err = prepare.Ready(ctx, conn, p.cfg.Publication, table, p.cfg.LockTimeout)
 		}
 		if err == nil && !ready {
-			err = pg.Preparing(ctx, conn, table, p.cfg.LockTimeout, func() (err error) {
+			err = prepare.Preparing(ctx, conn, table, p.cfg.LockTimeout, func() (err error) {
 				rec, err = p.change(ctx, conn, table)
 				return err
 			})
@@ -91,11 +92,11 @@ func (p *Preparer) change(ctx context.Context, conn *pgx.Conn, table *pg.TableIn
 		return nil, err
 	}
 	next := &registry.Prepared{}
-	var known *pg.Prior
+	var known *prepare.Prior
 	if rec != nil {
 		*next, known = *rec, &rec.Prior
 	}
-	prior, now, err := pg.PriorTo(ctx, conn, p.cfg.Publication, table, known)
+	prior, now, err := prepare.PriorTo(ctx, conn, p.cfg.Publication, table, known)
 	if err != nil {
 		return nil, err
 	}
@@ -106,7 +107,7 @@ func (p *Preparer) change(ctx context.Context, conn *pgx.Conn, table *pg.TableIn
 		}
 		p.cfg.Failpoint(failpoint.TableNoted)
 	}
-	changed, err := pg.EnsureTable(ctx, conn, p.cfg.Publication, now, p.cfg.LockTimeout)
+	changed, err := prepare.EnsureTable(ctx, conn, p.cfg.Publication, now, p.cfg.LockTimeout)
 	if err != nil {
 		return nil, err
 	}

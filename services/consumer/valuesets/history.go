@@ -107,8 +107,8 @@ func (h *History) View(lsn change.LSN, aside []change.LSN) *valueset.View {
 		if in {
 			sign = -1
 		}
-		for _, d := range verdict.Deltas {
-			v.Add(d.Key, sign*d.Count)
+		for key, n := range verdict.Deltas.All() {
+			v.Add(key, sign*n)
 		}
 	}
 	return v

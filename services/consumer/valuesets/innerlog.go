@@ -1,6 +1,9 @@
 package valuesets
 
-import "github.com/shapebus/shapebus/pkg/change"
+import (
+	"github.com/shapebus/shapebus/internal/registry"
+	"github.com/shapebus/shapebus/pkg/change"
+)
 
 // innerLog is how far the log of an inner shape is, as this process writes it.
 type innerLog struct {
@@ -14,6 +17,17 @@ func (s *Sets) Watched(handle string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.inner[handle] != nil
+}
+
+// Inner are the inner shapes whose sets are known, by handle: one of the subqueries that select from each.
+func (s *Sets) Inner() map[string]registry.Subquery {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := map[string]registry.Subquery{}
+	for _, set := range s.byName {
+		all[set.from.Handle] = set.from
+	}
+	return all
 }
 
 // Note is told that an inner shape's log changes with the commit at an offset,

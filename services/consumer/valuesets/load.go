@@ -137,15 +137,15 @@ func (s *Sets) readBase(ctx context.Context, set *Set) (*valueset.Set, change.Of
 		if err == nil && !ok {
 			return fail(errReplaced)
 		}
-		var values []wire.Delta
+		var values wire.Deltas
 		if err == nil {
 			values, err = wire.DecodeBaseValues(m.Data)
 		}
 		if err != nil {
 			return fail(err)
 		}
-		for _, v := range values {
-			base.Add(v.Key, v.Count)
+		for key, n := range values.All() {
+			base.Add(key, n)
 		}
 	}
 	if uint64(base.Len()) != b.Values {

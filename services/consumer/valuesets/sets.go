@@ -50,6 +50,9 @@ type Set struct {
 // Name names the set; it is the same for all shapes that select by it.
 func (v *Set) Name() string { return v.name }
 
+// Handle is that of the set's inner shape.
+func (v *Set) Handle() string { return v.from.Handle }
+
 // ErrGone says that what the verdicts say of a place is not held any more. The
 // set is loaded again before the next attempt.
 var ErrGone = errors.New("what the subquery selected at that place is not held any more")

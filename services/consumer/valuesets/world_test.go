@@ -47,7 +47,7 @@ func (w *world) commit() {
 	v := &wire.Verdict{Offset: change.Offset{LSN: w.written, Op: op + uint64(rapid.IntRange(1, 4).Draw(w.t, "ops"))}}
 	for _, key := range []string{"a", "b", "c"} {
 		if n := rapid.IntRange(-1, 1).Draw(w.t, "delta"); n != 0 {
-			v.Deltas = append(v.Deltas, wire.Delta{Key: key, Count: int64(n)})
+			v.Deltas = v.Deltas.Append([]byte(key), int64(n))
 		}
 	}
 	w.markers = append(w.markers, v)
@@ -60,8 +60,8 @@ func (w *world) sum(pass func(i int, v *wire.Verdict) bool) *valueset.Set {
 	s := &valueset.Set{}
 	for i, v := range w.markers {
 		if pass(i, v) {
-			for _, d := range v.Deltas {
-				s.Add(d.Key, d.Count)
+			for key, n := range v.Deltas.All() {
+				s.Add(key, n)
 			}
 		}
 	}
@@ -218,7 +218,10 @@ func (w *world) ask(least change.LSN) (view, verdicts valuesets.Answer) {
 func (w *world) String() string {
 	s := fmt.Sprintf("written %d, published %d, trimmed %d, base behind %d, floor %d, delivered %d; markers:", w.written, w.published, w.trimmed, w.base, w.floor, w.delivered)
 	for _, v := range w.markers {
-		s += fmt.Sprintf(" %s%v", v.Offset, v.Deltas)
+		s += " " + v.Offset.String()
+		for key, n := range v.Deltas.All() {
+			s += fmt.Sprintf(" %s%+d", key, n)
+		}
 	}
 	return s
 }

@@ -63,7 +63,7 @@ type follower struct {
 	build  builder
 	big    bool           // more came than the window takes: it is read from the log when it is asked for
 	open   bool           // a transaction has begun and not ended
-	held   *change.Offset // the last commit marker, which is not shown while what was put aside before it may be missing
+	held   *change.Offset // the last commit marker, which is not shown while what was deferred before it may be missing
 	asking bool           // settle runs
 }
 
@@ -89,7 +89,7 @@ func (f *follower) take(event client.Event) error {
 	case client.Commit:
 		f.open, f.held = false, &e.Offset
 		f.build.name(e.XID)
-		// Else transactions that the unit before put aside are still to come, or it is not known here that none are.
+		// Else transactions that the unit before deferred are still to come, or it is not known here that none are.
 		if e.Passed >= e.LSN {
 			f.showLocked(e.Offset)
 		}

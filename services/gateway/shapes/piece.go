@@ -15,7 +15,7 @@ import (
 var errPieceDone = errors.New("the piece is complete")
 
 // piece reads from the log what stands between a place and the tail: as much as one piece holds. What is behind the tail is left
-// there, as it may lack what was put aside.
+// there, as it may lack what was deferred.
 func (s *Shape) piece(ctx context.Context, from change.Offset) (*Body, error) {
 	p := &piece{shape: s, build: builder{encoder: s.encoder}, limit: s.keeper.cfg.ChunkBytes, certain: len(s.shape.Info().Subqueries) == 0}
 	s.mu.Lock()

@@ -8,15 +8,15 @@ import (
 	"github.com/shapebus/shapebus/pkg/client"
 )
 
-// A unit may put transactions aside, which come behind its commit marker, and clients see both together. But what was put
-// aside may change nothing in the shape when it comes, and then no marker says that it has come. The control plane knows.
+// A unit may defer transactions, which come behind its commit marker, and clients see both together. But what was
+// deferred may change nothing in the shape when it comes, and then no marker says that it has come. The control plane knows.
 
 // isComplete reports whether nothing is missing before a commit marker, by what is known of the log.
 func isComplete(marker change.Offset, known *client.Reach) bool {
 	return known != nil && !marker.Before(known.Offset) && known.LSN >= marker.LSN
 }
 
-// How long to wait before the control plane is asked, since what was put aside mostly comes at once, and between that and
+// How long to wait before the control plane is asked, since what was deferred mostly comes at once, and between that and
 // the next time.
 const (
 	askFirst = 20 * time.Millisecond

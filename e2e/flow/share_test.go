@@ -1,0 +1,120 @@
+package flow
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/shapebus/shapebus/e2e/stack"
+	"github.com/shapebus/shapebus/pkg/client"
+)
+
+// TestConsumersShareThePartitions has consumers come, leave softly and die while there is traffic. Shapes with
+// subqueries stand in other partitions than the shapes that they select from, so that these are written by
+// other processes most of the time.
+func TestConsumersShareThePartitions(t *testing.T) {
+	s := stack.New(t, projectSchema)
+	s.StartIngest()
+	first := s.StartMember()
+	s.StartMaterializer()
+	shapes := manyShapes(s)
+	apart := 0
+	for _, sh := range shapes {
+		for _, handle := range sh.Info().Subqueries {
+			inner, err := s.Client.Open(t.Context(), handle)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if inner.Info().Partition != sh.Info().Partition {
+				apart++
+			}
+		}
+	}
+	if apart < 5 {
+		t.Fatalf("%d shapes stand in another partition than their inner shape; the test needs more", apart)
+	}
+	s.Verify(shapes...)
+
+	traffic, still := context.WithCancel(t.Context())
+	over := make(chan struct{})
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	go func() {
+		defer close(over)
+		r := rand.New(rand.NewPCG(seed, 0))
+		conn := s.Connect()
+		for i := 0; traffic.Err() == nil; i++ {
+			sql := []string{
+				fmt.Sprintf("UPDATE projects SET active = NOT active WHERE id = %d", 1+r.IntN(10)),
+				fmt.Sprintf("UPDATE projects SET owner = %d WHERE id = %d", r.IntN(3), 1+r.IntN(10)),
+				fmt.Sprintf("UPDATE tasks SET done = NOT done, project_id = %d WHERE id = %d", 1+r.IntN(12), 1+r.IntN(200)),
+				fmt.Sprintf("BEGIN; INSERT INTO tasks VALUES (%d, %d); UPDATE projects SET active = NOT active WHERE id = %d; COMMIT", 10_000+i, 1+r.IntN(12), 1+r.IntN(10)),
+				fmt.Sprintf("DELETE FROM tasks WHERE id = %d", 10_000+r.IntN(i+1)),
+			}[r.IntN(5)]
+			if _, err := conn.Exec(context.Background(), sql); err != nil {
+				t.Error(err)
+				return
+			}
+			time.Sleep(2 * time.Millisecond)
+		}
+	}()
+	await := func(what string, want ...any) { // members, each with how many partitions it has; -1 is any number, all have 8
+		t.Helper()
+		state := ""
+		s.Until(what, func() (bool, error) {
+			good, sum := true, int64(0)
+			state = ""
+			for i := 0; i < len(want); i += 2 {
+				n := want[i].(*stack.Member).Owned()                            //nolint:forcetypeassert,errcheck // by the calls below
+				good = good && (want[i+1] == -1 || int64(want[i+1].(int)) == n) //nolint:forcetypeassert,errcheck // by the calls below
+				sum += n
+				state += fmt.Sprint(n, " ")
+			}
+			return good && sum == 8, nil
+		}, func() string { return state })
+	}
+	second := s.StartMember()
+	await("two share", first, 4, second, 4)
+	third := s.StartMember()
+	await("three share", first, -1, second, -1, third, 2)
+	shapes = append(shapes, more(s, "three", 3)...)
+	first.Stop()
+	await("two go on", second, 4, third, 4)
+	third.Crash()
+	await("one goes on", second, 8)
+	shapes = append(shapes, more(s, "one", 3)...)
+	fourth := s.StartMember()
+	await("two share again", second, 4, fourth, 4)
+	still()
+	<-over
+	s.Verify(shapes...)
+	for _, m := range []*stack.Member{second, fourth} {
+		if text := m.Trouble(); text != "" {
+			t.Errorf("there was trouble: %s", text)
+		}
+	}
+}
+
+// manyShapes are plain shapes and such with subqueries, all over the partitions.
+func manyShapes(s *stack.Stack) (shapes []*client.Shape) {
+	for i := range 4 {
+		for _, where := range []string{
+			fmt.Sprintf("id %% 4 = %d", i),
+			fmt.Sprintf("id %% 4 = %d AND project_id IN (SELECT id FROM projects WHERE active)", i),
+			fmt.Sprintf("project_id NOT IN (SELECT id FROM projects WHERE owner = %d)", i),
+		} {
+			shapes = append(shapes, s.Create(client.Definition{Table: "tasks", Where: where}))
+		}
+	}
+	return shapes
+}
+
+// more makes shapes with subqueries while others are there.
+func more(s *stack.Stack, name string, n int) (shapes []*client.Shape) {
+	for i := range n {
+		shapes = append(shapes, s.Create(client.Definition{Table: "tasks", Where: fmt.Sprintf("title <> '%s %d' AND project_id IN (SELECT id FROM projects WHERE active AND id > %d)", name, i, i)}))
+	}
+	return shapes
+}

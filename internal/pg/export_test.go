@@ -1,0 +1,4 @@
+package pg
+
+// CatalogForm is catalogForm.
+const CatalogForm = catalogForm

@@ -1,0 +1,118 @@
+package predicate
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+func repeated(n int, join, format string, args ...any) string {
+	all := make([]string, n)
+	for i := range all {
+		all[i] = fmt.Sprintf(format, append([]any{i}, args...)...)
+	}
+	return strings.Join(all, join)
+}
+
+// Clauses that would hold up all others for seconds are refused before they are stored.
+func TestClausesThatCostTooMuchAreRefused(t *testing.T) {
+	for name, where := range map[string]string{
+		"patterns":                 repeated(520, " OR ", "t LIKE '%%x____%dxy%%'"),
+		"patterns without case":    repeated(520, " OR ", "t ILIKE '%%a_%dxy%%'"),
+		"folded texts":             repeated(1100, " OR ", "lower(t) = 'x%d'"),
+		"patterns of an array":     "t LIKE ANY ('{" + repeated(900, ",", "%%%dx_y%%") + "}')",
+		"documents":                repeated(3000, " OR ", "doc @> '[%d]'"),
+		"one large document":       "doc @> '[" + repeated(3000, ",", "%d") + "]'",
+		"keys":                     repeated(1000, " OR ", "doc ? 'k%d'"),
+		"paths":                    repeated(500, " OR ", "doc ->> 'k%d' = 'a'"),
+		"arrays":                   repeated(500, " OR ", "tags @> '{a,%d}'"),
+		"one large array":          "tags && '{" + repeated(3000, ",", "a%d") + "}'",
+		"elements":                 repeated(500, " OR ", "'a%d' = ANY (tags)"),
+		"numbers read from texts":  repeated(300, " OR ", "t::int = %d"),
+		"documents beside another": repeated(50, " OR ", "doc @> (doc -> 'a%d')"),
+	} {
+		_, err := Compile(where, nil, sample(), nil)
+		if err == nil || !strings.Contains(err.Error(), "too much work") {
+			t.Errorf("%s: %.300v", name, err)
+		}
+	}
+}
+
+// What people ask for is far from the limits.
+func TestClausesOfPeopleCostLittle(t *testing.T) {
+	for name, where := range map[string]string{
+		"a search":        repeated(50, " OR ", "t ILIKE '%%word%d%%' OR v ILIKE '%%word%d%%'", 1),
+		"a list":          "id IN (" + repeated(9000, ",", "%d") + ")",
+		"a list of texts": "t IN (" + repeated(3000, ",", "'name %d'") + ")",
+		"alternatives":    repeated(2000, " OR ", "(id = %d AND flag)"),
+		"tags":            "tags && '{" + repeated(50, ",", "tag%d") + "}'",
+		"settings":        repeated(20, " AND ", "(doc ->> 'k%d')::int > 3"),
+		"containment":     repeated(20, " OR ", `doc @> '{"a": {"b": [1, %d]}}'`),
+		"arithmetic":      repeated(50, " AND ", "n * price + %d > f8::numeric"),
+	} {
+		p, err := Compile(where, nil, sample(), nil)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if p.Carefree() < 4<<10 {
+			t.Errorf("%s: rows of %d bytes are too large for it", name, p.Carefree())
+		}
+	}
+}
+
+// What a clause is said to cost is not less than what it takes.
+func TestClausesTakeNoMoreThanTheyAreSaidTo(t *testing.T) {
+	row := func(column int, text string) [][]byte {
+		r := make([][]byte, 26)
+		r[column] = []byte(text)
+		return r
+	}
+	const size = 20_000
+	a := strings.Repeat("a", size)
+	for name, test := range map[string]struct {
+		where string
+		row   [][]byte
+	}{
+		"patterns":             {repeated(100, " OR ", "t LIKE '%%____%dxy%%'"), row(9, a)},
+		"patterns with _":      {repeated(60, " OR ", "t LIKE '%%a_a_a_%dxy%%'"), row(9, a)},
+		"long patterns with _": {repeated(20, " OR ", "t LIKE '%%a_"+strings.Repeat("a", 200)+"%dxy%%'"), row(9, a)},
+		"without case":         {repeated(100, " OR ", "t ILIKE '%%a%dxy%%'"), row(9, strings.ToUpper(a))},
+		"folded":               {repeated(100, " OR ", "lower(t) = '%d'"), row(9, strings.ToUpper(a))},
+		"documents":            {repeated(100, " OR ", "doc @> '[%d]'"), row(17, "["+strings.Repeat("10, ", size/4)+"10]")},
+		"deep documents":       {repeated(5, " OR ", "doc @> '"+strings.Repeat("[", 20)+"%d"+strings.Repeat("]", 20)+"'"), row(17, "["+strings.Repeat("[[[[[[[[[[[[[[[[[[[[10]]]]]]]]]]]]]]]]]]]], ", size/45)+"10]")},
+		"keys":                 {repeated(100, " OR ", "doc ? 'k%d'"), row(17, "["+strings.Repeat(`"k", `, size/5)+`"k"]`)},
+		"arrays":               {repeated(20, " OR ", "tags @> '{b%d}'"), row(21, "{"+strings.Repeat("a,", size/2)+"a}")},
+		"large arrays":         {"tags && '{" + repeated(200, ",", "b%d") + "}'", row(21, "{"+strings.Repeat("a,", size/2)+"a}")},
+		"elements":             {repeated(20, " OR ", "'b%d' = ANY (tags)"), row(21, "{"+strings.Repeat("a,", size/2)+"a}")},
+		"patterns of an array": {"t LIKE ANY ('{" + repeated(100, ",", "%%%dx_y%%") + "}')", row(9, a)},
+		"casts":                {repeated(30, " OR ", "t::int = %d"), row(9, strings.Repeat(" ", size))},
+		"numbers":              {repeated(30, " OR ", "n * n > %d"), row(7, "1."+strings.Repeat("7", 16_000))},
+		"joined texts":         {repeated(20, " OR ", "(t || t || t) LIKE '%%a_%d%%'"), row(9, a)},
+		"alternatives":         {repeated(3000, " OR ", "id = %d"), row(0, "1234567890123")},
+	} {
+		p := compile(t, test.where)
+		steps := p.Steps(test.row)
+		least := time.Hour // of some attempts: others use the machine, too
+		for range 5 {
+			began := cpuTime()
+			p.Match(test.row)
+			least = min(least, cpuTime()-began)
+		}
+		ratio := float64(least.Nanoseconds()) / steps
+		t.Logf("%-22s %8.1f ms said, %8.1f ms taken, %.2f; carefree up to %d bytes", name, steps/1e6, float64(least.Microseconds())/1000, ratio, p.Carefree())
+		if ratio > 5 { // the race detector, and a slow machine
+			t.Errorf("%s: said to cost %.1f ms, took %s", name, steps/1e6, least)
+		}
+		if n := p.Carefree(); n > 1 {
+			total := 0
+			for _, c := range test.row {
+				total += len(c)
+			}
+			if total <= n && 2*steps > MaxSteps {
+				t.Errorf("%s: a row of %d bytes costs %.0f, and up to %d bytes nobody looks", name, total, steps, n)
+			}
+		}
+	}
+}

@@ -1,0 +1,159 @@
+package logread
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/synadia-io/orbit.go/jetstreamext"
+
+	"github.com/shapebus/shapebus/internal/stream"
+	"github.com/shapebus/shapebus/pkg/control"
+	"github.com/shapebus/shapebus/pkg/wire"
+)
+
+const (
+	// batchMessages bounds a batched direct get, which the server answers in
+	// one go.
+	batchMessages = 256
+	// AnswerTimeout is how long one direct get may take.
+	AnswerTimeout = 5 * time.Second
+)
+
+var (
+	errNoJetStream  = errors.New("nobody answers for JetStream")
+	errNoDirectGets = errors.New("the stream does not allow direct gets")
+)
+
+// fetcher reads one partition's stream with direct gets.
+type fetcher struct {
+	link      *Link
+	partition int
+	bytes     int // of a batch, about
+}
+
+// batch returns the messages of a subject from a sequence on, as many as one
+// batch holds. None means that there are none (yet: a replica may be behind).
+func (f *fetcher) batch(ctx context.Context, subject string, from uint64) (got []raw, err error) {
+	err = f.direct(ctx, "", func(ctx context.Context) error {
+		got, err = f.batchOf(ctx, subject, from)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read %s from %d: %w", subject, from, err)
+	}
+	return got, nil
+}
+
+func (f *fetcher) batchOf(ctx context.Context, subject string, from uint64) ([]raw, error) {
+	messages, err := jetstreamext.GetBatch(ctx, f.link.js, f.link.source.ShapeStream(f.partition), batchMessages,
+		jetstreamext.GetBatchSubject(subject), jetstreamext.GetBatchSeq(max(from, 1)), jetstreamext.GetBatchMaxBytes(f.bytes))
+	if err != nil {
+		return nil, err
+	}
+	var got []raw
+	var last uint64 // the server numbers a batch's messages by the one before
+	for m, err := range messages {
+		if errors.Is(err, jetstreamext.ErrNoMessages) {
+			return got, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		previous, err := number(m.Header, jetstream.LastSequenceHeader)
+		if err != nil || previous != last {
+			break // one was lost on the way; what came before it is good
+		}
+		last = m.Sequence
+		got = append(got, raw{seq: m.Sequence, at: m.Time, header: m.Header, data: m.Data})
+	}
+	if len(got) == 0 { // silence is not the end: that the server says
+		return nil, errors.Join(ctx.Err(), errors.New("the server did not answer, or its answer was lost"))
+	}
+	return got, nil
+}
+
+// newest returns a log's last message; found is false if it has none.
+func (f *fetcher) newest(ctx context.Context, subject string) (m raw, h head, found bool, err error) {
+	return f.get(ctx, subject, "."+subject, func(ctx context.Context, st jetstream.Stream) (*jetstream.RawStreamMsg, error) {
+		return st.GetLastMsgForSubject(ctx, subject)
+	})
+}
+
+// next returns a log's first message at or behind a sequence.
+func (f *fetcher) next(ctx context.Context, subject string, from uint64) (m raw, h head, found bool, err error) {
+	return f.get(ctx, subject, "", func(ctx context.Context, st jetstream.Stream) (*jetstream.RawStreamMsg, error) {
+		return st.GetMsg(ctx, max(from, 1), jetstream.WithGetMsgSubject(subject))
+	})
+}
+
+func (f *fetcher) get(ctx context.Context, subject, suffix string, get func(context.Context, jetstream.Stream) (*jetstream.RawStreamMsg, error)) (m raw, h head, found bool, err error) {
+	st, err := f.link.stream(ctx, f.partition)
+	if err != nil {
+		return raw{}, head{}, false, err
+	}
+	var msg *jetstream.RawStreamMsg
+	err = f.direct(ctx, suffix, func(ctx context.Context) error {
+		msg, err = get(ctx, st)
+		return err
+	})
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return raw{}, head{}, false, nil
+	}
+	if err != nil {
+		return raw{}, head{}, false, fmt.Errorf("read %s: %w", subject, err)
+	}
+	m = raw{seq: msg.Sequence, at: msg.Time, header: msg.Header, data: msg.Data}
+	h = head{seq: m.seq, at: m.at}
+	if h.tail, err = headTail(m); err != nil {
+		return raw{}, head{}, false, fmt.Errorf("read %s at %d: %w", subject, m.seq, err)
+	}
+	return m, h, true, nil
+}
+
+// Tail is where a shape's log stands, as its newest message says; found is false if it has none.
+func (l *Link) Tail(ctx context.Context, of *control.Shape) (t wire.Tail, found bool, err error) {
+	f := fetcher{link: l, partition: of.Partition}
+	_, h, found, err := f.newest(ctx, l.source.LogSubject(of.Partition, of.Handle))
+	return h.tail, found, err
+}
+
+// headTail reads the tail of a log's message.
+func headTail(m raw) (wire.Tail, error) {
+	t, err := readTail(m.header)
+	if err != nil {
+		return t, err
+	}
+	_, count, err := stream.Part(m.header)
+	if err != nil {
+		return t, fmt.Errorf("%w: %w", wire.ErrCorrupt, err)
+	}
+	if count == 1 && !t.Began {
+		return t, fmt.Errorf("%w: its tail %q says that the log is new, which is so before its first message only", wire.ErrCorrupt, t)
+	}
+	return t, nil
+}
+
+// direct makes a direct get. suffix is what follows the stream in its subject.
+func (f *fetcher) direct(ctx context.Context, suffix string, get func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, AnswerTimeout)
+	defer cancel()
+	name := f.link.source.ShapeStream(f.partition)
+	err := WithRefusal(ctx, f.link.nc, "DIRECT.GET."+name+suffix, get)
+	if !errors.Is(err, nats.ErrNoResponders) {
+		return err
+	}
+	// There is no such stream, or nobody who has it is there just now.
+	f.link.forgetStream(f.partition)
+	st, err := f.link.stream(ctx, f.partition)
+	switch {
+	case err != nil:
+		return err
+	case !st.CachedInfo().Config.AllowDirect:
+		return fmt.Errorf("stream %s: %w", name, errNoDirectGets)
+	}
+	return fmt.Errorf("stream %s: none of the servers that have it answers: %w", name, nats.ErrNoResponders)
+}

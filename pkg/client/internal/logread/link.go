@@ -1,0 +1,63 @@
+package logread
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/shapebus/shapebus/pkg/topology"
+)
+
+// Link is the way to the logs of one source. Safe for concurrent use.
+type Link struct {
+	nc     *nats.Conn
+	js     jetstream.JetStream
+	source topology.Source
+
+	mu      sync.Mutex
+	streams map[int]jetstream.Stream // by partition; guarded by mu
+}
+
+// NewLink is the way to the logs of a source. It sends nothing.
+func NewLink(nc *nats.Conn, js jetstream.JetStream, source topology.Source) *Link {
+	return &Link{nc: nc, js: js, source: source, streams: make(map[int]jetstream.Stream)}
+}
+
+// stream returns the handle of a partition's stream, asking the server for it
+// the first time.
+func (l *Link) stream(ctx context.Context, partition int) (jetstream.Stream, error) {
+	l.mu.Lock()
+	st := l.streams[partition]
+	l.mu.Unlock()
+	if st != nil {
+		return st, nil
+	}
+	name := l.source.ShapeStream(partition)
+	ctx, cancel := context.WithTimeout(ctx, AnswerTimeout)
+	defer cancel()
+	err := WithRefusal(ctx, l.nc, "STREAM.INFO."+name, func(ctx context.Context) (err error) {
+		st, err = l.js.Stream(ctx, name)
+		return err
+	})
+	if errors.Is(err, nats.ErrNoResponders) {
+		err = errNoJetStream
+	}
+	if err != nil {
+		return nil, fmt.Errorf("stream %s: %w", name, err)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.streams[partition] = st
+	return st, nil
+}
+
+// forgetStream makes the next call of stream ask the server.
+func (l *Link) forgetStream(partition int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.streams, partition)
+}

@@ -1,0 +1,54 @@
+package plane
+
+import (
+	"github.com/shapebus/shapebus/pkg/control"
+	"github.com/shapebus/shapebus/pkg/shape"
+)
+
+// maxParams bounds the parameters of a clause: each must stand in it.
+const maxParams = 16 << 10
+
+// The fields of a request are of a known form and size before anything else becomes of them: a
+// subject, a key, SQL, an entry of a map.
+
+func checkCreate(r control.CreateRequest) error {
+	switch {
+	case r.Table == "":
+		return badRequest(`"table" is missing: the table whose rows are wanted`)
+	case len(r.Columns) > shape.MaxColumns:
+		return badRequest("%d columns; a table has at most %d", len(r.Columns), shape.MaxColumns)
+	case len(r.Params) > maxParams:
+		return badRequest("%d params; at most %d are allowed", len(r.Params), maxParams)
+	}
+	if _, _, err := shape.ParseTable(r.Table); err != nil {
+		return badRequest("%v", err)
+	}
+	for i, c := range r.Columns {
+		if err := shape.CheckName(c); err != nil {
+			return badRequest("column %d of those asked for: %v", i+1, err)
+		}
+	}
+	return nil // the clause and its parameters are checked where they are compiled
+}
+
+func checkShape(r control.ShapeRequest) error {
+	switch {
+	case r.Shape == "":
+		return badRequest(`"shape" is missing: the shape's id or handle`)
+	case !shape.IsID(r.Shape) && !shape.IsHandle(r.Shape):
+		return badRequest("shape %q: want an id (16 hex digits) or a handle (an id, - and more)", brief(r.Shape))
+	}
+	return nil
+}
+
+func checkList(r control.ListRequest) error {
+	switch {
+	case r.After != "" && !shape.IsID(r.After):
+		return badRequest("after %q: want the id of the last shape of the page before (16 hex digits)", brief(r.After))
+	case r.Limit < 0 || r.Limit > listPage:
+		return badRequest("limit %d: want 1 to %d", r.Limit, listPage)
+	}
+	return nil
+}
+
+func checkNothing(struct{}) error { return nil }
