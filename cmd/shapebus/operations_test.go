@@ -25,7 +25,7 @@ func TestOperationsNamesWhatExists(t *testing.T) {
 	}
 	doc := string(data)
 	t.Run("flags", func(t *testing.T) {
-		known := append(flagNames(model(t).Node), "jetstream", "store_dir") // the last two are nats-server's
+		known := append(flagNames(model(t).Node), "jetstream", "store_dir", "scale") // these are nats-server's and docker compose's
 		for _, m := range regexp.MustCompile(`--([a-z][a-z_-]*)`).FindAllStringSubmatch(doc, -1) {
 			if !slices.Contains(known, m[1]) {
 				t.Errorf("there is no --%s", m[1])

@@ -61,6 +61,10 @@ func TestBenches(t *testing.T) {
 			"gateway_p50_ms gateway_p99_ms gateway_clients gateway_fanout_p50_ms gateway_fanout_p99_ms gateway_kib_per_client " +
 				"gateway_first_rows_ms gateway_replay_mb_s gateway_replay_jetstream_mb_s gateway_rss_ratio",
 		},
+		{
+			"takeover -shapes 20 -partitions 2 -runs 1",
+			"takeover_stop_ms takeover_stop_p90_ms takeover_kill_ms takeover_kill_p90_ms takeover_freeze_ms takeover_freeze_p90_ms",
+		},
 		{"subquery -part memory -rows 20000 -values 2000 -set 4000", "memory_ratio_outer memory_ratio_inner memory_ratio_both"},
 		{"subquery -part revocation -revoke 5000", "revocation_consumer_rss revocation_materializer_rss"},
 		{"subquery -part values -held 20000", "bytes_per_value consumer_bytes_per_value"},

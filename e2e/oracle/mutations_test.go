@@ -136,3 +136,22 @@ func command(t *testing.T, dir, name string, args ...string) string {
 	}
 	return strings.TrimSpace(string(out))
 }
+
+// TestMutationsApply keeps the patches true to the product that they change.
+func TestMutationsApply(t *testing.T) {
+	patches, err := filepath.Glob("testdata/mutations/*.patch")
+	if err != nil || len(patches) == 0 {
+		t.Fatalf("no mutations: %v", err)
+	}
+	if err := exec.CommandContext(t.Context(), "git", "rev-parse").Run(); err != nil {
+		t.Skip("needs git, and the tree as it was cloned")
+	}
+	root := command(t, ".", "git", "rev-parse", "--show-toplevel")
+	for _, name := range patches {
+		path, err := filepath.Abs(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		command(t, root, "git", "apply", "--check", path)
+	}
+}

@@ -58,6 +58,7 @@ type demo struct {
 	toggles *toggles
 	meter   *meter
 	big     largeTransaction
+	moved   handOver
 	lag     int64   // WAL that the slot held in the end, in bytes
 	checks  []check // nil until they were made
 }
@@ -120,6 +121,9 @@ func (d *demo) story(ctx context.Context) error {
 		return err
 	}
 	if err := d.large(ctx); err != nil {
+		return err
+	}
+	if err := d.handOver(ctx); err != nil {
 		return err
 	}
 	checks, err := d.verify(ctx)

@@ -68,7 +68,9 @@ func (m *meter) read(ctx context.Context) {
 		m.lagMax = max(m.lagMax, status.SlotLagBytes)
 	}
 	m.now.ingest = peakMemory(m.parts.ingest.cmd.Process.Pid)
-	m.now.consumer = peakMemory(m.parts.consumer.cmd.Process.Pid)
+	for _, c := range []*child{m.parts.consumer, m.parts.second} {
+		m.now.consumer = max(m.now.consumer, peakMemory(c.cmd.Process.Pid)) // 0 of one that has gone
+	}
 	m.now.materializer = peakMemory(m.parts.materializer.cmd.Process.Pid)
 	m.now.nats = peakMemory(m.parts.nats.cmd.Process.Pid)
 	m.now.demo = peakMemory(os.Getpid())

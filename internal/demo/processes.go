@@ -31,13 +31,14 @@ type processes struct {
 	nats         *child
 	ingest       *child
 	consumer     *child
+	second       *child // another consumer, which shares the partitions until it goes
 	materializer *child
 
 	started chan *child // every child, for watch
 }
 
 func newProcesses(database string) *processes {
-	return &processes{database: database, started: make(chan *child, 4)}
+	return &processes{database: database, started: make(chan *child, 5)}
 }
 
 // start brings up everything, saying so.
@@ -56,11 +57,14 @@ func (p *processes) start(ctx context.Context, out *screen) error {
 	if p.consumer, err = p.service("consumer"); err != nil {
 		return err
 	}
+	if p.second, err = p.service("consumer"); err != nil {
+		return err
+	}
 	if p.materializer, err = p.service("materializer"); err != nil {
 		return err
 	}
 	out.say("ingest        process %d", p.ingest.cmd.Process.Pid)
-	out.say("consumer      process %d", p.consumer.cmd.Process.Pid)
+	out.say("consumers     processes %d and %d share the partitions", p.consumer.cmd.Process.Pid, p.second.cmd.Process.Pid)
 	out.say("materializer  process %d", p.materializer.cmd.Process.Pid)
 	return nil
 }
@@ -143,7 +147,7 @@ func (p *processes) watch(ctx context.Context) error {
 // stop takes down what was started, in the order of the flow, and removes what it left.
 func (p *processes) stop(ctx context.Context) error {
 	var errs []error
-	for _, child := range []*child{p.materializer, p.consumer, p.ingest} {
+	for _, child := range []*child{p.materializer, p.second, p.consumer, p.ingest} {
 		if child != nil {
 			errs = append(errs, child.stop(ctx))
 		}

@@ -58,7 +58,7 @@ func (d *demo) summary(checks []check) {
 		note string
 	}{
 		{"ingest", now.ingest, ""},
-		{"consumer", now.consumer, ""},
+		{"consumer", now.consumer, "the larger one of two"},
 		{"materializer", now.materializer, ""},
 		{"NATS", now.nats, "caches what its streams hold"},
 		{"Postgres' walsender", now.walsender, "without what it shares with other Postgres processes"},
@@ -87,6 +87,9 @@ func (d *demo) summary(checks []check) {
 	if p := d.toggles.figures(); p.units > 0 {
 		say("Projects: switched on or off %d times; %s came and %s went with them, in %s. Before the large transaction half of them came within %s of COMMIT, the slowest %s.",
 			t.toggles, term.Plural(p.came, "task"), term.Count(p.went), term.Plural(p.units, "unit"), millisText(p.p50), millisText(p.most))
+	}
+	if d.moved.partitions > 0 {
+		say("Then one of the two consumers was stopped, with the traffic going on: the other had its %s %s later.", term.Plural(d.moved.partitions, "partition"), millisText(d.moved.took))
 	}
 	say("Slot lag: %s at most, %s in the end.\n", term.Size(lagMax), term.Size(d.lag))
 	for _, c := range checks {

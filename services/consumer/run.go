@@ -29,6 +29,9 @@ import (
 	"github.com/shapebus/shapebus/services/consumer/valuesets"
 )
 
+// others are the connections to Postgres beside those of the pools and of snapshots: barriers, and what is asked of a new server.
+const others = 2
+
 // role names the process in Postgres' application_name.
 const role = topology.RoleConsumer
 
@@ -85,7 +88,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 	}
 	requests, err := plane.Serve(ctx, plane.Config{
 		Source: c.cfg.Source, NATS: c.cfg.NATS, JS: js, Pool: c.pg.Pool, Shapes: c.shapes, Tables: c.tables, Publication: c.cfg.Publication,
-		Slot: c.cfg.Slot, Partitions: c.cfg.Partitions, Version: c.cfg.Version, Log: c.log,
+		Slot: c.cfg.Slot, Connections: plane.MaxAsking + 4 + group.MaxUnits + group.MaxFirstUnits + c.cfg.Snapshots + others, Partitions: c.cfg.Partitions, Version: c.cfg.Version, Log: c.log,
 	})
 	if err != nil {
 		return err

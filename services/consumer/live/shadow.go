@@ -34,9 +34,10 @@ const (
 	lastShadowLook  = 500 * time.Millisecond
 )
 
-// Shadow begins to follow an inner shape that another process writes, if it is not followed yet. Runs on the main loop.
+// Shadow begins to follow an inner shape that another process writes, if it is not followed yet. What one comes to that has
+// subqueries itself, its writer decides; those who depend on it are in its partition. Runs on the main loop.
 func (s *Loop) Shadow(ctx context.Context, q registry.Subquery) {
-	if s.shadows[q.Handle] != nil {
+	if q.Unit || s.shadows[q.Handle] != nil {
 		return
 	}
 	ctx, stop := context.WithCancel(ctx)

@@ -27,6 +27,7 @@ type Config struct {
 	NATS        *nats.Conn
 	JS          jetstream.JetStream // of NATS
 	Pool        *pgxpool.Pool       // with room for MaxAsking connections
+	Connections int                 // to Postgres that one consumer opens at most
 	Shapes      *registry.Shapes
 	Tables      *tables.Preparer
 	Publication string

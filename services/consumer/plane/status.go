@@ -81,7 +81,7 @@ func (p *server) status(ctx context.Context, _ struct{}) (any, error) {
 	if head.Seq > applied.Seq {
 		out.Unread = head.Seq - applied.Seq
 	}
-	p.postgres(ctx, &out)
+	p.postgres(ctx, &out, processes(writers))
 	return out, nil
 }
 
@@ -97,6 +97,15 @@ func (p *server) owners(ctx context.Context) (writers, keepers map[int]registry.
 		}
 	}
 	return writers, keepers, nil
+}
+
+// processes counts those that hold partitions.
+func processes(holders map[int]registry.Member) int {
+	names := map[string]bool{}
+	for _, m := range holders {
+		names[m.Name] = true
+	}
+	return len(names)
 }
 
 // down returns the partitions that their holders cannot write.
@@ -118,8 +127,8 @@ func (p *server) isDown(ctx context.Context, partition int) bool {
 	return err == nil && slices.ContainsFunc(down, func(d control.PartitionDown) bool { return d.Partition == partition })
 }
 
-// postgres adds what Postgres says of the slot and of the tables.
-func (p *server) postgres(ctx context.Context, out *control.Status) {
+// postgres adds what Postgres says of the slot and of the tables, and whether it has room for the connections of as many consumers.
+func (p *server) postgres(ctx context.Context, out *control.Status, consumers int) {
 	conn, err := p.cfg.Pool.Acquire(ctx)
 	if err != nil {
 		out.SlotError = err.Error()
@@ -138,6 +147,13 @@ func (p *server) postgres(ctx context.Context, out *control.Status) {
 	problems, err := preflight.Problems(ctx, conn.Conn(), p.cfg.Publication, slot)
 	if err != nil {
 		problems = append(problems, err.Error())
+	}
+	var room int
+	switch err := conn.QueryRow(ctx, "SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int").Scan(&room); {
+	case err != nil:
+		problems = append(problems, err.Error())
+	case room < consumers*p.cfg.Connections:
+		problems = append(problems, fmt.Sprintf("%d consumers may open %d connections to Postgres, which has room for %d of anybody's: run fewer, or raise max_connections", consumers, consumers*p.cfg.Connections, room))
 	}
 	out.Problems = problems
 }
