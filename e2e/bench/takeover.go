@@ -226,7 +226,7 @@ func (b *beats) run(ctx context.Context, l *lab, table string, f func(context.Co
 		for n := 0; ; n++ {
 			if err := l.exec(ctx, fmt.Sprintf("UPDATE %s SET kind = %d WHERE customer IN (%s)", table, n, rows)); err != nil {
 				if ctx.Err() != nil {
-					return nil //nolint:nilerr // it is over
+					return nil
 				}
 				return err
 			}
@@ -253,7 +253,7 @@ func (b *beats) read(ctx context.Context, p int, s *client.Shape) error {
 	for event, err := range s.Subscribe(client.Beginning(), client.Options{}).Events(ctx) {
 		if err != nil {
 			if ctx.Err() != nil {
-				return nil //nolint:nilerr // it is over
+				return nil
 			}
 			return err
 		}

@@ -55,7 +55,7 @@ func TestTheLeaseIsGivenBackBehindTheLastCheckpoint(t *testing.T) {
 		left <- ownership.Run(succeeds, ownership.Config{
 			NATS: s.NC, JS: s.JS, Source: s.Source, Role: topology.RoleConsumer, Name: "the successor", Partitions: 2, Log: slog.New(slog.DiscardHandler),
 		}, func() { close(joined) }, func(ctx context.Context, h ownership.Held) {
-			end := ends(t, s)[h.Partition]
+			end := ends(t, s)[h.Partition] //nolint:contextcheck // the test's own
 			mu.Lock()
 			then[h.Partition] = end
 			n := len(then)

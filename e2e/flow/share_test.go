@@ -45,10 +45,10 @@ func TestConsumersShareThePartitions(t *testing.T) {
 	over := make(chan struct{})
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
+	conn := s.Connect()
 	go func() {
 		defer close(over)
 		r := rand.New(rand.NewPCG(seed, 0))
-		conn := s.Connect()
 		for i := 0; traffic.Err() == nil; i++ {
 			sql := []string{
 				fmt.Sprintf("UPDATE projects SET active = NOT active WHERE id = %d", 1+r.IntN(10)),
@@ -57,22 +57,27 @@ func TestConsumersShareThePartitions(t *testing.T) {
 				fmt.Sprintf("BEGIN; INSERT INTO tasks VALUES (%d, %d); UPDATE projects SET active = NOT active WHERE id = %d; COMMIT", 10_000+i, 1+r.IntN(12), 1+r.IntN(10)),
 				fmt.Sprintf("DELETE FROM tasks WHERE id = %d", 10_000+r.IntN(i+1)),
 			}[r.IntN(5)]
-			if _, err := conn.Exec(context.Background(), sql); err != nil {
+			if _, err := conn.Exec(context.WithoutCancel(traffic), sql); err != nil {
 				t.Error(err)
 				return
 			}
 			time.Sleep(2 * time.Millisecond)
 		}
 	}()
-	await := func(what string, want ...any) { // members, each with how many partitions it has; -1 is any number, all have 8
+	// await waits until the members have all partitions between them, each as many as said; -1 is any number.
+	type share struct {
+		m *stack.Member
+		n int64
+	}
+	await := func(what string, shares ...share) {
 		t.Helper()
 		state := ""
 		s.Until(what, func() (bool, error) {
 			good, sum := true, int64(0)
 			state = ""
-			for i := 0; i < len(want); i += 2 {
-				n := want[i].(*stack.Member).Owned()                            //nolint:forcetypeassert,errcheck // by the calls below
-				good = good && (want[i+1] == -1 || int64(want[i+1].(int)) == n) //nolint:forcetypeassert,errcheck // by the calls below
+			for _, w := range shares {
+				n := w.m.Owned()
+				good = good && (w.n == -1 || w.n == n)
 				sum += n
 				state += fmt.Sprint(n, " ")
 			}
@@ -80,17 +85,17 @@ func TestConsumersShareThePartitions(t *testing.T) {
 		}, func() string { return state })
 	}
 	second := s.StartMember()
-	await("two share", first, 4, second, 4)
+	await("two share", share{first, 4}, share{second, 4})
 	third := s.StartMember()
-	await("three share", first, -1, second, -1, third, 2)
+	await("three share", share{first, -1}, share{second, -1}, share{third, 2})
 	shapes = append(shapes, more(s, "three", 3)...)
 	first.Stop()
-	await("two go on", second, 4, third, 4)
+	await("two go on", share{second, 4}, share{third, 4})
 	third.Crash()
-	await("one goes on", second, 8)
+	await("one goes on", share{second, 8})
 	shapes = append(shapes, more(s, "one", 3)...)
 	fourth := s.StartMember()
-	await("two share again", second, 4, fourth, 4)
+	await("two share again", share{second, 4}, share{fourth, 4})
 	still()
 	<-over
 	s.Verify(shapes...)

@@ -14,6 +14,7 @@ type state struct {
 	seen       bool      // the members are known
 	loaded     bool      // the leases are known
 	came       time.Time // when another member was seen to come last
+	coming     time.Time // when the first of those came that came one soon after another
 	leases     map[int]registry.Holding
 }
 
@@ -21,6 +22,9 @@ type state struct {
 func (s *state) see(now []registry.Member, at time.Time) {
 	for _, m := range now {
 		if !m.Is(s.me) && !m.Leaving && !s.present(m) {
+			if at.Sub(s.came) > settle {
+				s.coming = at
+			}
 			s.came = at
 		}
 	}
@@ -57,7 +61,8 @@ func (s *state) decide(now time.Time) (d decision) {
 	if !s.seen || !s.loaded || !s.present(s.me) {
 		return d
 	}
-	if wait := settle - now.Sub(s.came); wait > 0 {
+	// One that comes again and again must not keep the others from taking what is free.
+	if wait := min(settle-now.Sub(s.came), settleMost-now.Sub(s.coming)); wait > 0 {
 		d.wait = wait
 		return d
 	}

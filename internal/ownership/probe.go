@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -61,15 +62,12 @@ func (s *sharer) probe(ctx context.Context) error {
 // neighbour is the member behind this one in the order of names, around the ring; zero without others.
 func (s *state) neighbour() registry.Member {
 	var first, next registry.Member
-	for i := len(s.members) - 1; i >= 0; i-- {
-		m := s.members[i]
-		switch {
-		case m.Is(s.me):
-		case m.Name > s.me.Name:
+	for _, m := range slices.Backward(s.members) {
+		if m.Is(s.me) {
+			continue
+		}
+		if first = m; m.Name > s.me.Name {
 			next = m
-			first = m
-		default:
-			first = m
 		}
 	}
 	if next == (registry.Member{}) {

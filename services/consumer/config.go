@@ -64,7 +64,7 @@ type Consumer struct {
 	conns  *group.Conns
 	shapes *registry.Shapes
 	tables *tables.Preparer
-	grants *grants
+	grants *grants // of the present attempt
 }
 
 // New checks the configuration and does nothing else.
@@ -106,7 +106,7 @@ func New(cfg Config) (*Consumer, error) {
 		cfg.Failpoint = failpoint.Never
 	}
 	log := cfg.Log.With(slog.String("service", "consumer"), slog.String("source", string(cfg.Source)))
-	return &Consumer{cfg: cfg, log: log, ready: make(chan struct{}), grants: newGrants(), down: downs{told: map[int]string{}}}, nil
+	return &Consumer{cfg: cfg, log: log, ready: make(chan struct{}), down: downs{told: map[int]string{}}}, nil
 }
 
 // Ready is closed once the control plane answers.

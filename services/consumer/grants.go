@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"context"
+	"maps"
 	"sync"
 	"time"
 
@@ -50,11 +51,7 @@ func (g *grants) work(ctx context.Context, h ownership.Held) {
 func (g *grants) now() (held map[int]ownership.Held, changed <-chan struct{}) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	held = make(map[int]ownership.Held, len(g.held))
-	for p, h := range g.held {
-		held[p] = h
-	}
-	return held, g.changed
+	return maps.Clone(g.held), g.changed
 }
 
 // use begins to use a partition. It reports false if it is not held any more.

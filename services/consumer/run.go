@@ -7,11 +7,11 @@ import (
 	"log/slog"
 	"maps"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/shapebus/shapebus/internal/ownership"
 	"github.com/shapebus/shapebus/internal/pg"
@@ -95,22 +95,27 @@ func (c *Consumer) Run(ctx context.Context) error {
 	}
 	defer requests.Stop() //nolint:errcheck // the connection is about to close
 	close(c.ready)
-	var tasks sync.WaitGroup
-	tasks.Go(func() {
-		c.stats.Keep(ctx, c.log, "share the partitions", func(ctx context.Context) error {
-			return service.Endless(ctx, ownership.Run(ctx, ownership.Config{
-				NATS: c.cfg.NATS, JS: js, Source: c.cfg.Source, Role: topology.RoleConsumer, Name: c.cfg.Name, Partitions: c.cfg.Partitions,
-				Log: c.log, Moves: &c.stats.Moves,
-			}, func() {}, func(ctx context.Context, h ownership.Held) {
-				c.stats.Owned.Add(1)
-				defer c.stats.Owned.Add(-1)
-				c.grants.work(ctx, h)
-			}))
-		})
-	})
-	c.stats.Keep(ctx, c.log, "fill shape logs", func(ctx context.Context) error { return c.fill(ctx, js) })
-	tasks.Wait() // what is held is given back
+	c.stats.Keep(ctx, c.log, "fill shape logs", func(ctx context.Context) error { return c.share(ctx, js) })
 	return nil
+}
+
+// share takes part in writing shape logs until something goes wrong. Then the process gives back what it holds, and others go
+// on; it takes part again after a pause.
+func (c *Consumer) share(ctx context.Context, js jetstream.JetStream) error {
+	c.grants = newGrants()
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		return service.Endless(ctx, ownership.Run(ctx, ownership.Config{
+			NATS: c.cfg.NATS, JS: js, Source: c.cfg.Source, Role: topology.RoleConsumer, Name: c.cfg.Name, Partitions: c.cfg.Partitions,
+			Log: c.log, Moves: &c.stats.Moves,
+		}, func() {}, func(ctx context.Context, h ownership.Held) {
+			c.stats.Owned.Add(1)
+			defer c.stats.Owned.Add(-1)
+			c.grants.work(ctx, h)
+		}))
+	})
+	group.Go(func() error { return c.fill(ctx, js) })
+	return group.Wait()
 }
 
 // fill writes shape logs while this process holds partitions, until something goes wrong.
@@ -123,7 +128,10 @@ func (c *Consumer) fill(ctx context.Context, js jetstream.JetStream) error {
 		maps.DeleteFunc(held, func(p int, _ ownership.Held) bool { return !c.grants.use(p) })
 		err := c.session(ctx, js, held)
 		c.grants.releaseAll()
-		if err != nil && !errors.Is(err, errNothingHeld) || ctx.Err() != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil && !errors.Is(err, errNothingHeld) {
 			return err
 		}
 	}

@@ -119,7 +119,7 @@ func (s *Loop) GiveAway(ctx context.Context, p *Partition, why error) (shapes in
 	shapes += s.Above.Lost(p.N, why)
 	for _, q := range inner {
 		if q.Partition == p.N {
-			s.Shadow(s.Ctx, q)
+			s.Shadow(ctx, q)
 		}
 	}
 	return shapes

@@ -45,20 +45,21 @@ func (s *Loop) Shadow(ctx context.Context, q registry.Subquery) {
 	s.shadows[q.Handle] = sh
 	s.Tasks.Go(func() error {
 		defer stop()
-		return service.IgnoreOver(ctx, s.beginShadow(ctx, sh))
+		s.beginShadow(ctx, sh)
+		return nil
 	})
 }
 
 // beginShadow waits until the shape is live, has its shadow in the main loop, and then waits until the shape's log has
 // come to where the shadow begins. It gives up when the shape ends; that is told of by its record. Not on the main loop.
-func (s *Loop) beginShadow(ctx context.Context, sh *shadow) error {
+func (s *Loop) beginShadow(ctx context.Context, sh *shadow) {
 	var from change.LSN
 	said := false
 	for look := firstShadowLook; ctx.Err() == nil; look = min(2*look, lastShadowLook) {
 		rec, err := s.Shapes.Get(ctx, sh.q.ID)
 		switch {
 		case errors.Is(err, registry.ErrNotFound), err == nil && (rec.Handle != sh.q.Handle || rec.State == control.StateEnded):
-			return nil
+			return
 		case err == nil && rec.State == control.StateLive:
 			if from == 0 {
 				from, err = s.addShadow(ctx, sh, rec)
@@ -68,7 +69,7 @@ func (s *Loop) beginShadow(ctx context.Context, sh *shadow) error {
 				known, err = s.anchorShadow(ctx, sh, from)
 			}
 			if known {
-				return nil
+				return
 			}
 		}
 		if err != nil && ctx.Err() == nil && !said {
@@ -78,7 +79,6 @@ func (s *Loop) beginShadow(ctx context.Context, sh *shadow) error {
 		}
 		service.WaitFor(ctx, look)
 	}
-	return nil
 }
 
 // addShadow gives the shadow to the main loop, and returns the LSN up to which it says nothing.
