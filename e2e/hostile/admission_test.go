@@ -79,8 +79,7 @@ func TestAFloodOfRequestsKeepsNobodyFromAnAnswer(t *testing.T) {
 }
 
 func code(err error) string {
-	var refused *client.RequestError
-	if errors.As(err, &refused) {
+	if refused, ok := errors.AsType[*client.RequestError](err); ok {
 		return refused.Code
 	}
 	return fmt.Sprint(err)

@@ -133,11 +133,8 @@ func (c *Consumer) fill(ctx context.Context, js jetstream.JetStream) error {
 		maps.DeleteFunc(held, func(p int, _ ownership.Held) bool { return !c.grants.use(p) })
 		err := c.session(ctx, js, held)
 		c.grants.releaseAll()
-		if ctx.Err() != nil {
-			return nil
-		}
 		if err != nil && !errors.Is(err, errNothingHeld) {
-			return err
+			return service.IgnoreEnd(ctx, err)
 		}
 	}
 }

@@ -25,7 +25,7 @@ func TestWhatWaitsIsBounded(t *testing.T) {
 	var bytes atomic.Int64
 	l, other := newLane(&bytes), newLane(&bytes)
 	ask := func(l *lane, size int) error { return l.admit(&request{Request: body{data: make([]byte, size)}}) }
-	if err := ask(l, maxRequest+1); err == nil || err.(*requestError).code != control.CodeBadRequest { //nolint:errorlint,errcheck,forcetypeassert // as it is
+	if err := ask(l, maxRequest+1); err == nil || err.(*requestError).code != control.CodeBadRequest { //nolint:errorlint,errcheck // as it is
 		t.Errorf("a request that is too large: %v", err)
 	}
 	taken := 0
@@ -35,7 +35,7 @@ func TestWhatWaitsIsBounded(t *testing.T) {
 	if taken != maxWaitingBytes/maxRequest {
 		t.Errorf("%d large requests wait", taken)
 	}
-	if err := ask(other, maxRequest); err == nil || err.(*requestError).code != control.CodeUnavailable { //nolint:errorlint,errcheck,forcetypeassert // as it is
+	if err := ask(other, maxRequest); err == nil || err.(*requestError).code != control.CodeUnavailable { //nolint:errorlint,errcheck // as it is
 		t.Errorf("one more: %v", err)
 	}
 	if n := len(l.rest()); n != taken || bytes.Load() != 0 {
