@@ -64,6 +64,9 @@ func TestClausesOfPeopleCostLittle(t *testing.T) {
 
 // What a clause is said to cost is not less than what it takes.
 func TestClausesTakeNoMoreThanTheyAreSaidTo(t *testing.T) {
+	if testing.Short() {
+		t.Skip("measures time, which the race detector takes several times of; not in -short")
+	}
 	row := func(column int, text string) [][]byte {
 		r := make([][]byte, 26)
 		r[column] = []byte(text)

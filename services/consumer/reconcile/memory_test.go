@@ -87,6 +87,9 @@ func revocation(tb testing.TB, n int) map[string]usage {
 
 // TestAChangedValueTakesLittleMemory: what is held for each value of a large revocation is near its size.
 func TestAChangedValueTakesLittleMemory(t *testing.T) {
+	if testing.Short() {
+		t.Skip("measures memory, of which the race detector takes more; not in -short")
+	}
 	most := map[string]usage{"base": {35, 80}, "verdict": {12, 12}, "set": {35, 80}, "query by all of them": {12, 80}, "the set that is left": {1, 1}}
 	for part, u := range revocation(t, 100_000) {
 		t.Logf("%s: %.1f bytes a value, %.1f allocated", part, u.kept, u.allocated)
