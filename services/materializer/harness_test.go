@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"log/slog"
 	"maps"
 	"strconv"
@@ -171,8 +172,9 @@ type log struct {
 }
 
 // inner stores the record of an inner shape; its log is empty.
-func (l *lab) inner(id string, partition int) *log {
+func (l *lab) inner(name string, partition int) *log {
 	l.t.Helper()
+	id := idOf(name)
 	g := &log{l: l, id: id, handle: id + "-1", partition: partition, b: wire.NewLogBuilder()}
 	l.ok(l.shapes.Put(l.t.Context(), &registry.Shape{
 		ID: id, Handle: g.handle, Partition: partition, State: control.StateLive,
@@ -184,17 +186,22 @@ func (l *lab) inner(id string, partition int) *log {
 	return g
 }
 
+// idOf is the id of a shape that a test calls by a name.
+func idOf(name string) string { return fmt.Sprintf("%016x", crc32.ChecksumIEEE([]byte(name))) }
+
 // outer stores the record of a shape that depends on the values of columns of the inner one, and returns their set's name.
-func (g *log) outer(id string, unit bool, columns ...int) string {
+func (g *log) outer(name string, unit bool, columns ...int) string {
 	g.l.t.Helper()
+	id := idOf(name)
 	q := registry.Subquery{ID: g.id, Handle: g.handle, Partition: g.partition, Columns: columns, Unit: unit}
 	g.l.ok(g.l.shapes.Put(g.l.t.Context(), &registry.Shape{ID: id, Handle: id + "-1", State: control.StateCreating, Subqueries: []registry.Subquery{q}}))
 	return q.ValueSet()
 }
 
 // set changes the state of a shape's record; "" removes it.
-func (l *lab) set(id string, state control.State) {
+func (l *lab) set(name string, state control.State) {
 	l.t.Helper()
+	id := idOf(name)
 	if state == "" {
 		rec, err := l.shapes.Get(l.t.Context(), id)
 		l.ok(err)
