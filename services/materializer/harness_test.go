@@ -194,7 +194,10 @@ func (g *log) outer(name string, unit bool, columns ...int) string {
 	g.l.t.Helper()
 	id := idOf(name)
 	q := registry.Subquery{ID: g.id, Handle: g.handle, Partition: g.partition, Columns: columns, Unit: unit}
-	g.l.ok(g.l.shapes.Put(g.l.t.Context(), &registry.Shape{ID: id, Handle: id + "-1", State: control.StateCreating, Subqueries: []registry.Subquery{q}}))
+	g.l.ok(g.l.shapes.Put(g.l.t.Context(), &registry.Shape{
+		ID: id, Handle: id + "-1", State: control.StateCreating, Subqueries: []registry.Subquery{q},
+		Definition: shape.Definition{Schema: "public", Table: "u", Columns: []string{"a"}},
+	}))
 	return q.ValueSet()
 }
 
