@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -41,5 +42,33 @@ func TestInvariantsNameTheirTests(t *testing.T) {
 	}
 	if named < 20 {
 		t.Errorf("only %d tests are named; is the page read as it should be?", named)
+	}
+}
+
+// TestDocsNameFilesThatExist: a newcomer looks for the files that a page names.
+func TestDocsNameFilesThatExist(t *testing.T) {
+	pages, err := filepath.Glob("docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tree []string
+	for _, f := range goFiles(t) {
+		tree = append(tree, "/"+filepath.ToSlash(f.path))
+	}
+	named := 0
+	for _, page := range append(pages, "README.md") {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile("`([a-z0-9/_]+\\.go)`").FindAllStringSubmatch(string(text), -1) {
+			named++
+			if !slices.ContainsFunc(tree, func(path string) bool { return strings.HasSuffix(path, "/"+m[1]) }) {
+				t.Errorf("%s names %s, which is nowhere", page, m[1])
+			}
+		}
+	}
+	if named < 20 {
+		t.Errorf("only %d files are named; are the pages read as they should be?", named)
 	}
 }

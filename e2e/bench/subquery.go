@@ -17,7 +17,7 @@ type subqueries struct {
 	values int    // whose membership the large transactions change
 	set    int    // rows of the inner table in both
 	kinds  string // of transactions whose memory is measured
-	revoke int    // values that one transaction takes out of a set, all there are
+	revoke int    // size of a set that one transaction empties
 	held   int    // values in the set whose memory is measured per value
 	shapes int    // on one inner shape, besides one alone
 	change int    // changes of membership that are timed
@@ -32,7 +32,7 @@ func subqueryFlags(flags *flag.FlagSet) func(context.Context, *common) (*report,
 	flags.IntVar(&q.values, "values", 100_000, "values whose membership the large transactions on the inner table change; the small ones change a tenth")
 	flags.IntVar(&q.set, "set", 200_000, "rows of the inner table, of which every second is in the set")
 	flags.StringVar(&q.kinds, "kinds", "outer inner both", "which tables the small and the large transactions of the part memory write to")
-	flags.IntVar(&q.revoke, "revoke", 1_000_000, "values that one transaction takes out of a set, all there are")
+	flags.IntVar(&q.revoke, "revoke", 1_000_000, "size of a set that one transaction empties")
 	flags.IntVar(&q.held, "held", 1_000_000, "values of the set whose memory is measured; compared with a hundredth")
 	flags.IntVar(&q.shapes, "shapes", 1000, "shapes on the same inner shape, besides one alone")
 	flags.IntVar(&q.change, "changes", 200, "changes of membership that are timed, one after another")

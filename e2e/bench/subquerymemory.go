@@ -167,7 +167,7 @@ func (q *subqueries) revocation(ctx context.Context, env *common, r *report) (er
 	if err := o.peaks(ctx, &p); err != nil {
 		return err
 	}
-	r.table(fmt.Sprintf("Peak memory (VmHWM) while one transaction takes %d values, all there are, from %d rows", q.revoke, before.rows), "process", "before it", "with it")
+	r.table(fmt.Sprintf("Peak memory (VmHWM) while one transaction takes all %d values out of a set, from %d rows", q.revoke, before.rows), "process", "before it", "with it")
 	for _, m := range []struct {
 		name         string
 		before, with float64

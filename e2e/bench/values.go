@@ -93,9 +93,8 @@ func (l *lab) valuesOf(ctx context.Context, name string, n, column int) (h held,
 	if h.idle, err = residentMemory(p.Pid()); err != nil {
 		return h, err
 	}
-	outer := &registry.Shape{ID: "outer", Handle: "outer-1", State: control.StateLive, Subqueries: []registry.Subquery{
-		{ID: inner.ID, Handle: inner.Handle, Partition: inner.Partition, Columns: []int{column}},
-	}}
+	outer := recordOf("the outer shape", "u", "id")
+	outer.Subqueries = []registry.Subquery{{ID: inner.ID, Handle: inner.Handle, Partition: inner.Partition, Columns: []int{column}}}
 	if err := shapes.Put(ctx, outer); err != nil {
 		return h, err
 	}
@@ -120,6 +119,13 @@ func (l *lab) valuesOf(ctx context.Context, name string, n, column int) (h held,
 	return h, err
 }
 
+// recordOf is the record of a live shape, as the control plane would store it.
+func recordOf(clause, table string, columns ...string) *registry.Shape {
+	def := definitions.Definition{Schema: "public", Table: table, Columns: columns}
+	id := def.ID(clause)
+	return &registry.Shape{ID: id, Handle: definitions.NewHandle(id, time.Now()), State: control.StateLive, Definition: def}
+}
+
 // writeInner writes the record and the log of a shape with n rows: their key and another column.
 func (l *lab) writeInner(ctx context.Context, source topology.Source, n int) (*registry.Shapes, *registry.Shape, error) {
 	if err := source.EnsureRegistry(ctx, l.js, 1); err != nil {
@@ -136,12 +142,10 @@ func (l *lab) writeInner(ctx context.Context, source topology.Source, n int) (*r
 		return nil, nil, err
 	}
 	const bigint = 20
-	inner := &registry.Shape{
-		ID: "inner", Handle: "inner-1", State: control.StateLive, Definition: definitions.Definition{Schema: "public", Table: "t", Columns: []string{"id", "other"}},
-		Table: &pg.TableInfo{PrimaryKey: []string{"id"}, Relation: change.Relation{
-			Schema: "public", Name: "t", Columns: []change.Column{{Name: "id", Type: bigint, TypeMod: -1}, {Name: "other", Type: bigint, TypeMod: -1}},
-		}},
-	}
+	inner := recordOf("the inner shape", "t", "id", "other")
+	inner.Table = &pg.TableInfo{PrimaryKey: []string{"id"}, Relation: change.Relation{
+		Schema: "public", Name: "t", Columns: []change.Column{{Name: "id", Type: bigint, TypeMod: -1}, {Name: "other", Type: bigint, TypeMod: -1}},
+	}}
 	if err := shapes.Put(ctx, inner); err != nil {
 		return nil, nil, err
 	}

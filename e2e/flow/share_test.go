@@ -49,7 +49,10 @@ func TestConsumersShareThePartitions(t *testing.T) {
 	go func() {
 		defer close(over)
 		r := rand.New(rand.NewPCG(seed, 0))
+		pace := time.NewTicker(2 * time.Millisecond)
+		defer pace.Stop()
 		for i := 0; traffic.Err() == nil; i++ {
+			<-pace.C
 			sql := []string{
 				fmt.Sprintf("UPDATE projects SET active = NOT active WHERE id = %d", 1+r.IntN(10)),
 				fmt.Sprintf("UPDATE projects SET owner = %d WHERE id = %d", r.IntN(3), 1+r.IntN(10)),
@@ -61,7 +64,6 @@ func TestConsumersShareThePartitions(t *testing.T) {
 				t.Error(err)
 				return
 			}
-			time.Sleep(2 * time.Millisecond)
 		}
 	}()
 	// await waits until the members have all partitions between them, each as many as said; -1 is any number.

@@ -51,6 +51,7 @@ func (s *state) hold(p int, now registry.Holding) {
 // decision is what a process has to do.
 type decision struct {
 	take []int          // free, and its own
+	keep []int          // held, and its own
 	give []int          // held, and another's
 	to   map[int]string // whose those are, by name
 	wait time.Duration  // after which there may be more to do; 0 is when something is seen
@@ -85,6 +86,8 @@ func (s *state) decide(now time.Time) (d decision) {
 		switch mine := owner == id(s.me); {
 		case mine && held[p] == "":
 			d.take = append(d.take, p)
+		case mine && held[p] == owner:
+			d.keep = append(d.keep, p)
 		case !mine && held[p] == id(s.me):
 			d.give = append(d.give, p)
 			d.to[p] = names[owner]

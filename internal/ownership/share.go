@@ -169,9 +169,19 @@ func (s *sharer) step(ctx, member context.Context) time.Duration {
 	}
 	d := s.state.decide(time.Now())
 	for _, p := range d.give {
-		if r := s.runs[p]; r != nil && !r.over {
+		switch r := s.runs[p]; {
+		case r == nil: // the lease was not given back when the work ended
+			if !s.giveBack(member, p, s.state.leases[p]) {
+				d.wait = again
+			}
+		case !r.over:
 			s.cfg.Log.InfoContext(ctx, "partition handed over", slog.Int("partition", p), slog.String("to", d.to[p]))
 			s.letGo(r)
+		}
+	}
+	for _, p := range d.keep {
+		if s.runs[p] == nil { // nor was it then, or the answer was lost when it was taken
+			s.start(ctx, member, p, s.state.leases[p])
 		}
 	}
 	for _, p := range d.take {
@@ -226,11 +236,20 @@ func (s *sharer) give(ctx context.Context, p int) {
 	if now := s.state.leases[p]; now.Revision > r.held.Revision {
 		return // it is another's already
 	}
-	if err := s.holdings.Give(ctx, p, r.held); err != nil && ctx.Err() == nil {
-		s.cfg.Log.WarnContext(ctx, "others wait for the partition until this process is not heard of any more", slog.Any("error", err))
-		return
+	s.giveBack(ctx, p, r.held)
+}
+
+// giveBack gives back a lease, and reports whether it did. If not, it is tried again, and when the process ends the lease
+// is free once that is not heard of any more.
+func (s *sharer) giveBack(ctx context.Context, p int, held registry.Holding) bool {
+	if err := s.holdings.Give(ctx, p, held); err != nil {
+		if ctx.Err() == nil {
+			s.cfg.Log.WarnContext(ctx, "a lease is not given back yet; others wait for the partition", slog.Any("error", err))
+		}
+		return false
 	}
-	s.state.hold(p, registry.Holding{Revision: r.held.Revision})
+	s.state.hold(p, registry.Holding{Revision: held.Revision})
+	return true
 }
 
 // stop ends all work, says so to others, and gives back what is held.

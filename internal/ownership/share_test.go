@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -70,9 +71,13 @@ type member struct {
 	stop func() // softly; waits
 }
 
-func (w *world) join(name string) *member {
+// join adds a process. through may put something between it and JetStream.
+func (w *world) join(name string, through ...func(jetstream.JetStream) jetstream.JetStream) *member {
 	w.t.Helper()
 	nc, js := w.dial()
+	for _, f := range through {
+		js = f(js)
+	}
 	ctx, cancel := context.WithCancel(w.t.Context())
 	joined, over := make(chan struct{}), make(chan struct{})
 	var once sync.Once
@@ -115,6 +120,8 @@ func (w *world) join(name string) *member {
 func (w *world) await(want map[string]int) time.Duration {
 	w.t.Helper()
 	began := time.Now()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
 	for {
 		w.mu.Lock()
 		have := map[string]int{}
@@ -128,7 +135,7 @@ func (w *world) await(want map[string]int) time.Duration {
 		if time.Since(began) > patience {
 			w.t.Fatalf("partitions are shared as %v, want %v", have, want)
 		}
-		time.Sleep(5 * time.Millisecond)
+		<-tick.C
 	}
 }
 
@@ -150,7 +157,7 @@ func TestPartitionsAreShared(t *testing.T) {
 
 	t.Log("one whose connection is gone is missed long before its announcement runs out")
 	began := w.moves.Load()
-	time.Sleep(1500 * time.Millisecond) // a neighbour is asked only when it has been there for a while
+	w.asked("a") // who asks a neighbour does so only when that has been there for a while
 	a.nc.Close()
 	w.mu.Lock()
 	for p, m := range w.works {
@@ -166,6 +173,67 @@ func TestPartitionsAreShared(t *testing.T) {
 	if n := w.moves.Load() - began; n < 4 {
 		t.Errorf("%d moves were counted", n)
 	}
+}
+
+// asked waits until a process is asked by its neighbour whether it is there.
+func (w *world) asked(name string) {
+	w.t.Helper()
+	nc, js := w.dial()
+	kv, err := js.KeyValue(w.t.Context(), source.MemberBucket())
+	ok(w.t, err)
+	e, err := kv.Get(w.t.Context(), topology.MemberKey(topology.RoleConsumer, name))
+	ok(w.t, err)
+	sub, err := nc.SubscribeSync(source.MemberSubject(strings.Fields(string(e.Value()))[1]))
+	ok(w.t, err)
+	defer sub.Unsubscribe() //nolint:errcheck // it ends with the connection
+	_, err = sub.NextMsg(patience)
+	ok(w.t, err)
+}
+
+// stubborn keeps leases: it fails to delete keys.
+type stubborn struct {
+	jetstream.JetStream
+
+	fail *atomic.Int32 // how many times
+}
+
+func (s *stubborn) KeyValue(ctx context.Context, bucket string) (jetstream.KeyValue, error) {
+	kv, err := s.JetStream.KeyValue(ctx, bucket)
+	return &stubbornBucket{kv, s.fail}, err
+}
+
+type stubbornBucket struct {
+	jetstream.KeyValue
+
+	fail *atomic.Int32
+}
+
+func (b *stubbornBucket) Delete(ctx context.Context, key string, opts ...jetstream.KVDeleteOpt) error {
+	if b.fail.Add(-1) >= 0 {
+		return nats.ErrTimeout
+	}
+	return b.KeyValue.Delete(ctx, key, opts...)
+}
+
+// TestALeaseThatIsNotGivenBackIsNotForgotten: the server does not answer when partitions are to be given to one that comes, nor
+// when it has gone again before they were. They are given, or worked on again.
+func TestALeaseThatIsNotGivenBackIsNotForgotten(t *testing.T) {
+	w := newWorld(t)
+	var fail atomic.Int32
+	w.join("a", func(js jetstream.JetStream) jetstream.JetStream { return &stubborn{js, &fail} })
+	w.await(map[string]int{"a": 8})
+	fail.Store(6) // four partitions, and two of them again
+	b := w.join("b")
+	w.await(map[string]int{"a": 4, "b": 4})
+	b.stop()
+	w.await(map[string]int{"a": 8})
+
+	fail.Store(1 << 20)
+	b = w.join("b")
+	w.await(map[string]int{"a": 4})
+	b.stop()
+	w.await(map[string]int{"a": 8})
+	fail.Store(0)
 }
 
 // TestOneThatIsSilentIsForgotten: a holder that is connected and does nothing more is not a member when its announcement

@@ -43,6 +43,9 @@ func TestARecordWhoseNamesHaveNotTheirFormIsUnreadable(t *testing.T) {
 		if (name == "nothing") != (err == nil) || err != nil && !errors.Is(err, registry.ErrUnreadable) {
 			t.Errorf("%s: %.300v", name, err)
 		}
+		if err := shapes.Put(ctx, &rec); (name == "nothing") != errors.Is(err, registry.ErrConflict) || err == nil {
+			t.Errorf("%s, stored where there is a record: %.300v", name, err)
+		}
 		if err != nil && len(err.Error()) > 500 {
 			t.Errorf("%s: an error of %d bytes", name, len(err.Error()))
 		}

@@ -147,8 +147,11 @@ func (r *Shapes) GetAll(ctx context.Context, ids []string) ([]*Shape, error) {
 }
 
 // Put stores a new record, or one that was read before and not changed by
-// anybody since; else it returns ErrConflict and changes nothing.
+// anybody since; else it returns ErrConflict and changes nothing. One that nobody could read it refuses.
 func (r *Shapes) Put(ctx context.Context, s *Shape) error {
+	if err := s.check(s.ID); err != nil {
+		return fmt.Errorf("store shape %s: %w", s.ID, err)
+	}
 	data, err := json.Marshal(s) //nolint:musttag // what package pg finds out is stored under its own names
 	if err != nil {
 		return fmt.Errorf("store shape %s: %w", s.ID, err)

@@ -14,7 +14,7 @@ type tables struct {
 	known map[string]*pg.TableInfo // by the stored text
 }
 
-// maxTables bounds the tables that are remembered; then it begins anew.
+// maxTables bounds the tables that are remembered; then they are forgotten.
 const maxTables = 1000
 
 // decode returns nil where no table is stored.

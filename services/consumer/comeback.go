@@ -21,18 +21,19 @@ import (
 // and meanwhile no checkpoint is written. Once they have joined, its other shapes
 // go on as they do after a restart, and the partition is up.
 
-// bringBack tries until a partition can be written that was lost, or is new to the session, or it is another process'. now
+// bringBack tries until a partition can be written that was lost, or is new to the session, or it is another process'. It
+// belongs to a turn: when the partition has been given away and gained again meanwhile, somebody else does it. now
 // says that the first attempt is not to wait.
-func (s *session) bringBack(ctx context.Context, p *live.Partition, now bool) error {
+func (s *session) bringBack(ctx context.Context, p *live.Partition, turn int, now bool) error {
 	for now || p.Pause.Wait(ctx) {
 		now = false
-		t, failed := s.lookAt(ctx, p)
+		t, failed := s.lookAt(ctx, p, turn)
 		if failed != nil && s.Gone(ctx) != nil {
 			return service.IgnoreEnd(ctx, failed)
 		}
 		over := false
 		err := s.OnMain(ctx, func(ctx context.Context) error {
-			if over = p.Phase != live.Down || s.leaving[p.N]; over {
+			if over = !s.isTurn(p, turn) || p.Phase != live.Down; over {
 				return errHandedOver
 			}
 			if failed == nil {
@@ -54,6 +55,11 @@ func (s *session) bringBack(ctx context.Context, p *live.Partition, now bool) er
 		s.Log.DebugContext(ctx, "the partition is not back yet", slog.Int("partition", p.N), slog.Any("error", failed))
 	}
 	return nil
+}
+
+// isTurn reports whether a partition is this process' since a turn began. Runs on the main loop.
+func (s *session) isTurn(p *live.Partition, turn int) bool {
+	return p.Mine() && p.Turn == turn && !s.leaving[p.N]
 }
 
 // maxReturn is the longest pause between two attempts to take a partition in.

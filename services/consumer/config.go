@@ -70,7 +70,6 @@ type Consumer struct {
 	conns  *group.Conns
 	shapes *registry.Shapes
 	tables *tables.Preparer
-	grants *grants // of the present attempt
 }
 
 // New checks the configuration and does nothing else.

@@ -23,13 +23,13 @@ var errHandedOver = errors.New("another process goes on with the partition")
 // follow takes partitions in that this process is given, and lets go of those that it must give.
 func (s *session) follow(ctx context.Context) error {
 	for {
-		held, changed := s.c.grants.now()
+		held, changed := s.grants.now()
 		left := 0
 		err := s.OnMain(ctx, func(ctx context.Context) error {
 			for _, p := range s.Parts {
 				h, ours := held[p.N]
 				switch {
-				case ours && !p.Mine() && s.c.grants.use(p.N):
+				case ours && !p.Mine() && s.grants.use(p.N):
 					s.gain(ctx, p, h)
 				case !ours && p.Mine():
 					s.letGo(ctx, p)
@@ -57,9 +57,11 @@ func (s *session) follow(ctx context.Context) error {
 // gain begins to take a partition in. Runs on the main loop.
 func (s *session) gain(ctx context.Context, p *live.Partition, h ownership.Held) {
 	s.held[p.N] = h
+	p.Turn++
 	p.Phase, p.Why, p.Since = live.Down, nil, time.Now()
 	p.Pause.Reset()
-	s.Tasks.Go(func() error { return s.bringBack(ctx, p, true) })
+	turn := p.Turn
+	s.Tasks.Go(func() error { return s.bringBack(ctx, p, turn, true) })
 }
 
 // leaveTime bounds how long what is on its way is waited for when a partition is given away.
@@ -87,7 +89,7 @@ func (s *session) letGo(ctx context.Context, p *live.Partition) {
 			shapes := s.GiveAway(ctx, p, errHandedOver)
 			delete(s.leaving, p.N)
 			delete(s.held, p.N)
-			s.c.grants.release(p.N)
+			s.grants.release(p.N)
 			s.tellDown(ctx)
 			s.Log.InfoContext(ctx, "partition given away", slog.Int("partition", p.N), slog.Int("shapes", shapes))
 			return nil

@@ -35,7 +35,7 @@ const lookTime = time.Minute
 
 // lookAt begins to write a lost partition and reads where it and its shapes
 // stand. Until takeIn, nobody else knows of it.
-func (s *session) lookAt(ctx context.Context, p *live.Partition) (t *takeover, err error) {
+func (s *session) lookAt(ctx context.Context, p *live.Partition, turn int) (t *takeover, err error) {
 	ctx, cancel := context.WithTimeout(ctx, lookTime)
 	defer cancel()
 	l, err := p.Open(ctx)
@@ -54,7 +54,7 @@ func (s *session) lookAt(ctx context.Context, p *live.Partition) (t *takeover, e
 	}()
 	// A process that slept past its lease must not write behind its successor:
 	// the writer goes on from where the stream ended, and after that the lease was still ours.
-	if err := s.verify(ctx, p); err != nil {
+	if err := s.verify(ctx, p, turn); err != nil {
 		return nil, err
 	}
 	t = &takeover{p: p, writer: l}
@@ -96,14 +96,14 @@ func (s *session) lookAt(ctx context.Context, p *live.Partition) (t *takeover, e
 	return t, nil
 }
 
-// verify returns nil only if nobody else has held the partition up to now.
-func (s *session) verify(ctx context.Context, p *live.Partition) error {
+// verify returns nil only if nobody else has held the partition since a turn began.
+func (s *session) verify(ctx context.Context, p *live.Partition, turn int) error {
 	var held ownership.Held
 	err := s.OnMain(ctx, func(context.Context) error {
-		var ours bool
-		if held, ours = s.held[p.N]; !ours {
+		if !s.isTurn(p, turn) {
 			return errHandedOver
 		}
+		held = s.held[p.N]
 		return nil
 	})
 	if err != nil {

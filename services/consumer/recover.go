@@ -80,7 +80,7 @@ func (s *session) recover(ctx context.Context) (changelog.Place, error) {
 	for _, p := range s.Parts {
 		if p.Phase == live.Down && p.Why != nil {
 			s.Log.ErrorContext(ctx, "a partition cannot be used; its shapes wait, all others go on", slog.Int("partition", p.N), slog.Any("error", p.Why))
-			s.Tasks.Go(func() error { return s.bringBack(ctx, p, false) })
+			s.Tasks.Go(func() error { return s.bringBack(ctx, p, 0, false) })
 		}
 	}
 	s.tellDown(ctx)

@@ -107,7 +107,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 // share takes part in writing shape logs until something goes wrong. Then the process gives back what it holds, and others go
 // on; it takes part again after a pause.
 func (c *Consumer) share(ctx context.Context, js jetstream.JetStream) error {
-	c.grants = newGrants()
+	grants := newGrants()
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		return service.Endless(ctx, ownership.Run(ctx, ownership.Config{
@@ -116,23 +116,23 @@ func (c *Consumer) share(ctx context.Context, js jetstream.JetStream) error {
 		}, func() {}, func(ctx context.Context, h ownership.Held) {
 			c.stats.Owned.Add(1)
 			defer c.stats.Owned.Add(-1)
-			c.grants.work(ctx, h)
+			grants.work(ctx, h)
 		}))
 	})
-	group.Go(func() error { return c.fill(ctx, js) })
+	group.Go(func() error { return c.fill(ctx, js, grants) })
 	return group.Wait()
 }
 
 // fill writes shape logs while this process holds partitions, until something goes wrong.
-func (c *Consumer) fill(ctx context.Context, js jetstream.JetStream) error {
+func (c *Consumer) fill(ctx context.Context, js jetstream.JetStream, grants *grants) error {
 	for {
-		held := c.grants.first(ctx)
+		held := grants.first(ctx)
 		if len(held) == 0 {
 			return nil
 		}
-		maps.DeleteFunc(held, func(p int, _ ownership.Held) bool { return !c.grants.use(p) })
-		err := c.session(ctx, js, held)
-		c.grants.releaseAll()
+		maps.DeleteFunc(held, func(p int, _ ownership.Held) bool { return !grants.use(p) })
+		err := c.session(ctx, js, grants, held)
+		grants.releaseAll()
 		if err != nil && !errors.Is(err, errNothingHeld) {
 			return service.IgnoreEnd(ctx, err)
 		}
@@ -192,8 +192,8 @@ func (c *Consumer) ensureShapeLogs(ctx context.Context, js jetstream.JetStream) 
 	return nil
 }
 
-// session writes shape logs until something ends it. It begins with the partitions in held.
-func (c *Consumer) session(ctx context.Context, js jetstream.JetStream, held map[int]ownership.Held) error {
+// session writes shape logs until something ends it. It begins with the partitions in held, and goes on with what is granted.
+func (c *Consumer) session(ctx context.Context, js jetstream.JetStream, grants *grants, held map[int]ownership.Held) error {
 	src := c.cfg.Source
 	changes, err := js.Stream(ctx, src.ChangeStream())
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
@@ -221,7 +221,7 @@ func (c *Consumer) session(ctx context.Context, js jetstream.JetStream, held map
 		JS: js, Source: src, Replicas: c.cfg.ShapeLogs.Replicas, Log: c.log, Values: &c.stats.Values, Trouble: &c.stats.Trouble, Poisoned: l.PoisonedSet,
 	})
 	s := &session{
-		Loop: l, c: c, held: held, leaving: map[int]bool{}, creator: create.NewCreator(l), groups: group.NewGroups(l, c.conns),
+		Loop: l, c: c, grants: grants, held: held, leaving: map[int]bool{}, creator: create.NewCreator(l), groups: group.NewGroups(l, c.conns),
 		look: make(chan struct{}, 1), truncations: truncations{}, barriers: map[string]chan struct{}{},
 	}
 	l.Above = s

@@ -22,6 +22,7 @@ type session struct {
 	*live.Loop
 
 	c       *Consumer
+	grants  *grants
 	keeper  *tables.Keeper
 	creator *create.Creator
 	groups  *group.Groups
@@ -85,7 +86,8 @@ func (s *session) Lost(partition int, why error) int {
 // Down tries to bring a partition back.
 func (s *session) Down(ctx context.Context, p *live.Partition) {
 	s.tellDown(ctx)
-	s.Tasks.Go(func() error { return s.bringBack(ctx, p, false) })
+	turn := p.Turn
+	s.Tasks.Go(func() error { return s.bringBack(ctx, p, turn, false) })
 }
 
 // Fragment notes truncations, which may explain new files.

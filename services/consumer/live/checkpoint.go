@@ -17,11 +17,7 @@ import (
 // Checkpoint appends a checkpoint to every partition that is up. stored, if not
 // nil, is called once for each, unless the partition is lost before.
 func (s *Loop) Checkpoint(ctx context.Context, stored func(partition int)) error {
-	floor := s.Floor()
-	c := wire.Checkpoint{
-		LSN: uint64(s.Applied.LSN), Seq: s.Applied.Seq,
-		FloorLSN: uint64(floor.LSN), FloorSeq: floor.Seq, History: s.Changes.HistoryID(), At: time.Now().UnixMicro(),
-	}
+	c, floor := s.place()
 	defer s.dropLost(ctx)
 	parked := s.Above.Places()
 	for _, p := range s.Parts {
@@ -44,16 +40,22 @@ func (s *Loop) Checkpoint(ctx context.Context, stored func(partition int)) error
 	return nil
 }
 
+// place is what a checkpoint says of the main loop, and the floor in it.
+func (s *Loop) place() (c wire.Checkpoint, floor changelog.Place) {
+	floor = s.Floor()
+	return wire.Checkpoint{
+		LSN: uint64(s.Applied.LSN), Seq: s.Applied.Seq,
+		FloorLSN: uint64(floor.LSN), FloorSeq: floor.Seq, History: s.Changes.HistoryID(), At: time.Now().UnixMicro(),
+	}, floor
+}
+
 // CheckpointOf appends a checkpoint to one partition. Who cannot write it is noticed as always.
 func (s *Loop) CheckpointOf(ctx context.Context, p *Partition) {
 	if s.Again != nil { // the last one tells more
 		return
 	}
-	floor := s.Floor()
-	c := wire.Checkpoint{
-		LSN: uint64(s.Applied.LSN), Seq: s.Applied.Seq, FloorLSN: uint64(floor.LSN), FloorSeq: floor.Seq,
-		History: s.Changes.HistoryID(), At: time.Now().UnixMicro(), Parked: s.Above.Places()[p.N],
-	}
+	c, _ := s.place()
+	c.Parked = s.Above.Places()[p.N]
 	s.Cfg.Failpoint(failpoint.BeforeCheckpoint)
 	_ = s.noteLost(p.save(ctx, c, nil)) // else the session is about to end
 }

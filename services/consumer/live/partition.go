@@ -24,6 +24,7 @@ type Partition struct {
 
 	// The main loop's.
 	Phase Phase
+	Turn  int             // counts how often the session has gained the partition
 	Why   error           // it is down
 	Since time.Time       // when the phase began
 	Pause service.Backoff // before the next attempt to come back

@@ -24,7 +24,8 @@ func (s *Loop) Follow(rec *registry.Shape, tail wire.Tail) (*follow.Follower, er
 // on it. It must not run: what it wrote so far is anchored.
 func (s *Loop) NoteMarkers(f *follow.Follower) {
 	watched := s.Sets.Watched(f.Handle)
-	if before := f.Inner.Swap(watched); watched && !before {
+	// It may have been watched before its sets were forgotten, and these are known again since.
+	if before := f.Inner.Swap(watched); watched && (!before || !s.Sets.Anchored(f.Handle)) {
 		s.Sets.Anchor(f.Handle, f.Tail.Committed)
 	}
 }

@@ -89,6 +89,14 @@ func (s *Sets) Anchor(handle string, committed change.Offset) {
 	}
 }
 
+// Anchored reports whether Anchor has been told of an inner shape's log.
+func (s *Sets) Anchored(handle string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.inner[handle]
+	return l != nil && l.markers.Anchored()
+}
+
 // reaches reports whether an inner shape's log has been written up to a
 // commit. Called with mu held.
 func (l *innerLog) reaches(lsn, scanned change.LSN) bool {
