@@ -26,8 +26,8 @@ func consumerMetrics(s consumer.Status) []telemetry.Metric {
 		telemetry.Counter("shapebus_consumer_appended_messages_total", "Shape log messages appended.", s.Appended),
 		telemetry.Counter("shapebus_consumer_appended_bytes_total", "Bytes appended to shape logs.", s.AppendedB),
 		telemetry.Counter("shapebus_consumer_units_total", "Units opened because what a subquery selects has changed.", s.Units),
-		telemetry.Counter("shapebus_consumer_restated_rows_total", "Rows read back from Postgres for units.", s.Restated),
-		telemetry.Counter("shapebus_consumer_voids_total", "Logs of which an unfinished unit or transaction was made void.", s.Voids),
+		telemetry.Counter("shapebus_consumer_reread_rows_total", "Rows read back from Postgres for units.", s.Reread),
+		telemetry.Counter("shapebus_consumer_aborts_total", "Logs of which an unfinished unit or transaction was aborted.", s.Aborts),
 		telemetry.Counter("shapebus_consumer_retries_total", "Sessions that ended in an error and were started again.", s.Retries),
 		telemetry.Gauge("shapebus_consumer_values", "Values that subqueries select.", float64(s.Values)),
 		telemetry.Counter("shapebus_consumer_shapes_too_costly_total", "Shapes that ended because a change would have cost their clause too much.", s.Costly),
@@ -72,7 +72,7 @@ func materializerMetrics(s materializer.Status) []telemetry.Metric {
 		telemetry.Counter("shapebus_materializer_verdicts_total", "Verdicts published.", s.Verdicts),
 		telemetry.Counter("shapebus_materializer_bases_total", "Bases written.", s.Bases),
 		telemetry.Counter("shapebus_materializer_bytes_total", "Bytes of verdicts and bases published.", s.Bytes),
-		telemetry.Counter("shapebus_materializer_misfits_total", "Row changes that did not fit the rows known; a sign of a damaged log.", s.Misfits),
+		telemetry.Counter("shapebus_materializer_inconsistent_changes_total", "Row changes that did not fit the rows known; a sign of a damaged log.", s.Inconsistent),
 		telemetry.Counter("shapebus_materializer_retries_total", "Sessions and value sets that ended in an error and were begun again.", s.Retries),
 	}
 }

@@ -61,7 +61,7 @@ func (q *subqueries) reconcile(ctx context.Context, env *common, r *report, n in
 	for i := 0; i < n; i += step {
 		seen = append(seen, shapes[i])
 	}
-	units, restated, err := o.units(ctx)
+	units, reread, err := o.units(ctx)
 	if err != nil {
 		return err
 	}
@@ -69,7 +69,7 @@ func (q *subqueries) reconcile(ctx context.Context, env *common, r *report, n in
 	if err != nil {
 		return err
 	}
-	unitsAfter, restatedAfter, err := o.units(ctx)
+	unitsAfter, rereadAfter, err := o.units(ctx)
 	if err != nil {
 		return err
 	}
@@ -81,7 +81,7 @@ func (q *subqueries) reconcile(ctx context.Context, env *common, r *report, n in
 	slices.Sort(took)
 	at := func(share float64) float64 { return millis(percentile(took, share)) }
 	each := func(v float64) float64 { return v / float64(q.change+warmChanges(q.change)) }
-	r.row(strconv.Itoa(n), number(at(0.5)), number(at(0.9)), number(at(0.99)), number(at(1)), number(each(unitsAfter-units)), number(each(restatedAfter-restated)))
+	r.row(strconv.Itoa(n), number(at(0.5)), number(at(0.9)), number(at(0.99)), number(at(1)), number(each(unitsAfter-units)), number(each(rereadAfter-reread)))
 	suffix := ""
 	if n > 1 {
 		suffix = "_1000"
@@ -93,12 +93,12 @@ func (q *subqueries) reconcile(ctx context.Context, env *common, r *report, n in
 }
 
 // units is how many units the consumer has opened, and how many rows it has read back for them.
-func (o *office) units(ctx context.Context) (units, restated float64, err error) {
+func (o *office) units(ctx context.Context) (units, reread float64, err error) {
 	if units, err = o.consumer.metric(ctx, "shapebus_consumer_units_total"); err != nil {
 		return 0, 0, err
 	}
-	restated, err = o.consumer.metric(ctx, "shapebus_consumer_restated_rows_total")
-	return units, restated, err
+	reread, err = o.consumer.metric(ctx, "shapebus_consumer_reread_rows_total")
+	return units, reread, err
 }
 
 // createMany makes shapes that differ in a condition and hold the same rows, and waits until all are live.

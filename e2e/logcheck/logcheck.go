@@ -1,7 +1,7 @@
 // Package logcheck judges a shape's log as it is stored: it replays it from
 // its first message and says whether the log is lawful (offsets strictly
 // increase among the entries that count, no op touches a row that cannot be
-// there, every transaction and unit ends in a marker or is void, headers tell
+// there, every transaction and unit ends in a marker or is aborted, headers tell
 // the truth) and whether its rows are those of the
 // shape's SELECT. It shares no code with the consumer or the client beyond the
 // wire forms, so that it can judge both.
@@ -35,7 +35,7 @@ type State struct {
 	Ops      int
 	Markers  int
 	Units    int           // among the markers
-	Voids    int           // stretches that were taken back
+	Aborts   int           // stretches that were taken back
 	Last     change.Offset // of the last marker
 	Open     bool          // the log ends inside a transaction; Rows is as of Last
 	Ended    string        // the reason, if the shape ended
@@ -206,11 +206,11 @@ func (r *replay) entry(ctx context.Context, js jetstream.JetStream, source topol
 			return errors.New("ops before the snapshot")
 		}
 		return r.ops(e)
-	case wire.EntryVoid:
+	case wire.EntryAbort:
 		if !r.began {
-			return errors.New("a void entry before the snapshot")
+			return errors.New("an abort entry before the snapshot")
 		}
-		r.Voids++
+		r.Aborts++
 		r.open, r.last, r.count, r.unsure = r.open[:0], r.Last, r.committed, false
 	}
 	return nil

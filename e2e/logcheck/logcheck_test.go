@@ -33,8 +33,8 @@ func (l *log) commit(lsn, xid, end uint64, rows int64) {
 	l.tail.Committed, l.tail.Rows, l.tail.CommittedRows = l.tail.Last, rows, rows
 }
 
-func (l *log) void() {
-	l.b.Void()
+func (l *log) abort() {
+	l.b.Abort()
 	l.tail.Last, l.tail.Rows = l.tail.Committed, l.tail.CommittedRows
 }
 
@@ -65,11 +65,11 @@ func TestReplayJudgesUnits(t *testing.T) {
 			l.op(100, 7, 0, change.Insert, "2", "c")
 			l.commit(100, 7, 2, -1)
 		}, "with 2 and 2 rows"},
-		{"what is void does not count, and its offsets come again", func(l *log) {
+		{"what is aborted does not count, and its offsets come again", func(l *log) {
 			l.b.Unit = true
 			l.op(100, 7, 0, change.Upsert, "1", "x")
 			l.op(150, 8, 0, change.Discard, "1")
-			l.void()
+			l.abort()
 			l.op(100, 7, 0, change.Upsert, "2", "c")
 			l.commit(120, 0, 2, 2)
 		}, `"1","a", "2","c",`},

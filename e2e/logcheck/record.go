@@ -77,7 +77,7 @@ func place(e *wire.Entry) (Place, bool) {
 		return Place{change.Offset{LSN: e.LSN, Op: e.End}, e.Kind == wire.EntryUnit, e.XID}, e.Last
 	case wire.EntrySegment:
 		return Place{}, true
-	case wire.EntryEnd, wire.EntryVoid:
+	case wire.EntryEnd, wire.EntryAbort:
 	}
 	return Place{}, false
 }
@@ -201,8 +201,8 @@ func rebuild(b *wire.LogBuilder, e *wire.Entry) {
 		b.Segment(e.Segment, e.Messages, e.Rows, snap)
 	case wire.EntryEnd:
 		b.End(e.Reason)
-	case wire.EntryVoid:
-		b.Void()
+	case wire.EntryAbort:
+		b.Abort()
 	case wire.EntryOps, wire.EntryUnit:
 		b.Unit = e.Kind == wire.EntryUnit
 		f := change.Fragment{XID: e.XID, LSN: e.LSN, CommitTime: e.CommitTime, End: e.End}

@@ -25,7 +25,7 @@ type verdict struct {
 	inexact int    // of those: that were not
 	leaked  int    // of those: with rows that the shape had neither there nor at the marker before
 	units   int
-	voids   int
+	aborts  int
 	aside   int // markers with transactions aside
 	read    int // markers at which readers were compared
 	took    time.Duration
@@ -284,7 +284,7 @@ func (v *verdict) finish(t *trial) {
 		v.faultOf(t, "%v", t.err)
 	case t.end != nil:
 		v.units += t.end.Units
-		v.voids += t.end.Voids
+		v.aborts += t.end.Aborts
 		if t.end.Ended != "" {
 			v.faultOf(t, "it ended, though nothing asked for it: %s", t.end.Ended)
 		}

@@ -38,7 +38,7 @@ func describe(e *wire.Entry) string {
 		return fmt.Sprintf("\tsegment of %d rows, snapshot %s at %s", e.Rows, e.Snapshot, e.LSN)
 	case wire.EntryEnd:
 		return "\tend: " + e.Reason
-	case wire.EntryVoid:
+	case wire.EntryAbort:
 		return "\tvoid"
 	case wire.EntryOps, wire.EntryUnit:
 	}

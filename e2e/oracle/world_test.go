@@ -126,7 +126,7 @@ func newWorld(tb testing.TB, rng *rand.Rand, plan *plan, subqueries bool) *world
 		{name: "ingest", args: w.ingestArgs, points: failpoint.Of(failpoint.Ingest)},
 		{name: "consumer", args: w.consumerArgs, lease: true, points: []failpoint.Point{
 			failpoint.AfterFragment, failpoint.AfterAppend, failpoint.BeforeCheckpoint, failpoint.MidSnapshot, failpoint.AfterSnapshotRows, failpoint.AfterSnapshotEntry,
-			failpoint.GroupFragment, failpoint.UnitOpen, failpoint.UnitRow, failpoint.UnitRestated, failpoint.UnitMarked,
+			failpoint.GroupFragment, failpoint.UnitOpen, failpoint.UnitRow, failpoint.UnitReread, failpoint.UnitMarked,
 		}},
 	}
 	if subqueries {

@@ -64,7 +64,7 @@ func (w *tap) take(m *nats.Msg) {
 func (w *tap) entry(e *wire.Entry) {
 	switch e.Kind {
 	case wire.EntryOps, wire.EntryUnit:
-	case wire.EntryVoid:
+	case wire.EntryAbort:
 		w.now.open = 0
 		return
 	case wire.EntrySegment, wire.EntryEnd:

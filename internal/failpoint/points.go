@@ -63,10 +63,10 @@ const (
 	// again and let the barrier pass, which belongs to nobody.
 	UnitWaits
 	// UnitRow is in step 3a, after a row was read back, whose entry may be stored. The log has an open
-	// end: the consumer must void it and begin the unit again. No reader may have shown the row.
+	// end: the consumer must abort it and begin the unit again. No reader may have shown the row.
 	UnitRow
-	// UnitRestated is in step 3a, when all rows are read back and no marker is written. As at UnitRow.
-	UnitRestated
+	// UnitReread is in step 3a, when all rows are read back and no marker is written. As at UnitRow.
+	UnitReread
 	// UnitMarked is after step 3b: the markers were handed to the appenders. Where one is stored, the
 	// consumer must go on behind the unit's barrier with the transactions that the tail names; where it is
 	// not, as at UnitRow.
@@ -116,7 +116,7 @@ var points = [...]struct {
 	UnitOpen:           {Consumer, "unit_open"},
 	UnitWaits:          {Consumer, "unit_waits"},
 	UnitRow:            {Consumer, "unit_row"},
-	UnitRestated:       {Consumer, "unit_restated"},
+	UnitReread:         {Consumer, "unit_reread"},
 	UnitMarked:         {Consumer, "unit_marked"},
 
 	BeforeVerdict:   {Materializer, "before_verdict"},

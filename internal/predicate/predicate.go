@@ -26,7 +26,7 @@ func Compile(where string, params []*string, table Table, catalog Catalog) (*Pre
 	}
 	p, err := compileClause(where, params, &table, l)
 	if err == nil {
-		err = checkRestated(p, l)
+		err = checkStandalone(p, l)
 	}
 	switch {
 	case l != nil && l.err != nil:

@@ -93,7 +93,7 @@ func (b *builder) subLink(s *pg_query.SubLink, depth int) (node, *Error) {
 	switch {
 	case where == nil:
 	case inner.sub.alias == "" && asWritten(where.ProtoReflect()):
-		if q.Where, q.Params, err = b.restate(where, typed, pos); err != nil {
+		if q.Where, q.Params, err = b.standalone(where, typed, pos); err != nil {
 			return nil, err
 		}
 	default:

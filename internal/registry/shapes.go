@@ -49,9 +49,9 @@ type Shape struct {
 	// tables they select from, at every depth.
 	Subqueries  []Subquery      `json:"subqueries,omitempty"`
 	InnerTables []*pg.TableInfo `json:"inner_tables,omitempty"`
-	// Unasked marks an inner shape that no app has asked for: it goes with the
-	// last shape that depends on it.
-	Unasked bool `json:"unasked,omitempty"`
+	// Internal marks an inner shape that no app has asked for: it goes with the
+	// last shape that depends on it. Stored under its first name.
+	Internal bool `json:"unasked,omitempty"`
 
 	// Set before the log's first entry, so that a successor can go on after it.
 	Snapshot    string     `json:"snapshot,omitempty"` // as change.Snapshot prints it

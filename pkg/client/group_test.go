@@ -110,7 +110,7 @@ func TestGroup(t *testing.T) {
 			t.Errorf("at %s %d and %d rows", m.LSN, len(m.Shapes[0].Rows), len(m.Shapes[1].Rows))
 		}
 	})
-	t.Run("takes back what is void behind something that it has not shown", func(t *testing.T) {
+	t.Run("takes back what is aborted behind something that it has not shown", func(t *testing.T) {
 		_, logs, g := grouped(t)
 		for _, l := range logs {
 			l.applied(99)
@@ -119,10 +119,10 @@ func TestGroup(t *testing.T) {
 		l := logs[1]
 		l.add(100)
 		l.unit = true
-		l.op(110, 0, change.Upsert, "void")
+		l.op(110, 0, change.Upsert, "aborted")
 		l.write()
 		l.unit = false
-		l.void()
+		l.abort()
 		l.write()
 		l.add(120)
 		logs[0].applied(120)

@@ -248,9 +248,9 @@ func (l *shapeLog) commitOf(lsn, xid, end uint64) {
 	l.tail.Committed = l.tail.Last
 }
 
-// void takes back what came since the last commit.
-func (l *shapeLog) void() {
-	l.b.Void()
+// abort takes back what came since the last commit.
+func (l *shapeLog) abort() {
+	l.b.Abort()
 	l.tail.Last = l.tail.Committed
 }
 

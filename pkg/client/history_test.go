@@ -18,13 +18,13 @@ type history struct {
 	open      stretch // at the end, without a marker; may be empty
 }
 
-// stretch is a transaction or a unit, or the beginning of one that is void.
+// stretch is a transaction or a unit, or the beginning of one that is aborted.
 type stretch struct {
-	unit   bool
-	void   bool
-	ops    []histOp
-	marker histOp       // unless void
-	aside  []change.LSN // behind the marker
+	unit    bool
+	aborted bool
+	ops     []histOp
+	marker  histOp       // unless aborted
+	aside   []change.LSN // behind the marker
 }
 
 type histOp struct {
@@ -52,10 +52,10 @@ var histories = rapid.Custom(func(t *rapid.T) history {
 	h := history{snapshot: rapid.IntRange(0, 5).Draw(t, "snapshot rows")}
 	lsn := uint64(100)
 	for range rapid.IntRange(0, 5).Draw(t, "transactions") {
-		for rapid.IntRange(0, 3).Draw(t, "void") == 0 {
-			void := drawOps(t, lsn, rapid.Bool().Draw(t, "of a unit"))
-			void.void = true
-			h.stretches = append(h.stretches, void)
+		for rapid.IntRange(0, 3).Draw(t, "aborted") == 0 {
+			aborted := drawOps(t, lsn, rapid.Bool().Draw(t, "of a unit"))
+			aborted.aborted = true
+			h.stretches = append(h.stretches, aborted)
 		}
 		s := drawOps(t, lsn, rapid.IntRange(0, 2).Draw(t, "unit") == 0)
 		h.stretches = append(h.stretches, s)
@@ -68,9 +68,9 @@ var histories = rapid.Custom(func(t *rapid.T) history {
 	case 0:
 		h.open = drawOps(t, lsn, true)
 	case 1:
-		void := drawOps(t, lsn, true)
-		void.void = true
-		h.stretches = append(h.stretches, void)
+		aborted := drawOps(t, lsn, true)
+		aborted.aborted = true
+		h.stretches = append(h.stretches, aborted)
 	}
 	return h
 })
@@ -82,7 +82,7 @@ var lives = rapid.Custom(func(t *rapid.T) [2]history {
 	second := history{snapshot: first.snapshot}
 	keep := rapid.IntRange(0, len(first.stretches)).Draw(t, "kept")
 	second.stretches = append(second.stretches, first.stretches[:keep]...)
-	for keep > 0 && second.stretches[keep-1].void {
+	for keep > 0 && second.stretches[keep-1].aborted {
 		keep--
 		second.stretches = second.stretches[:keep]
 	}
@@ -101,7 +101,7 @@ var lives = rapid.Custom(func(t *rapid.T) [2]history {
 // committed is the offset of the last commit marker, nil if there is none.
 func (h history) committed() (last *change.Offset) {
 	for _, s := range h.stretches {
-		if !s.void {
+		if !s.aborted {
 			at := s.marker.at()
 			last = &at
 		}
@@ -112,7 +112,7 @@ func (h history) committed() (last *change.Offset) {
 // commits reports whether a commit marker stands at an offset.
 func (h history) commits(at change.Offset) bool {
 	for _, s := range h.stretches {
-		if !s.void && s.marker.at() == at {
+		if !s.aborted && s.marker.at() == at {
 			return true
 		}
 	}
@@ -167,7 +167,7 @@ func drawAside(t *rapid.T, unit *stretch, lsn uint64) []stretch {
 	return aside
 }
 
-// after is what a reader must get behind an offset, but for what is void; nil
+// after is what a reader must get behind an offset, but for what is aborted; nil
 // means all.
 func (h history) after(from *change.Offset) []string {
 	var want []string
@@ -180,7 +180,7 @@ func (h history) after(from *change.Offset) []string {
 		from = &change.Offset{}
 	}
 	for _, s := range h.stretches {
-		if s.void || !from.Before(s.marker.at()) {
+		if s.aborted || !from.Before(s.marker.at()) {
 			continue
 		}
 		var lines []string
@@ -234,8 +234,8 @@ func (h history) write(l *shapeLog, cut, big func() bool) {
 	}
 	for _, s := range h.stretches {
 		ops(s)
-		if s.void {
-			l.void()
+		if s.aborted {
+			l.abort()
 		} else {
 			l.commitOf(s.marker.lsn, s.marker.xid, s.marker.index)
 			l.tail.Aside = wire.FormatAside(s.aside)

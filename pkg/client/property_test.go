@@ -51,7 +51,7 @@ func TestResumeFromEveryOffset(t *testing.T) {
 		check(client.Beginning(), nil)
 		check(l.after(change.Offset{}), &change.Offset{})
 		for _, tx := range h.stretches {
-			if tx.void {
+			if tx.aborted {
 				continue
 			}
 			for _, op := range append(tx.ops, tx.marker) {
@@ -62,7 +62,7 @@ func TestResumeFromEveryOffset(t *testing.T) {
 	})
 	t.Logf("%d aborts", aborts)
 	if aborts < 10 {
-		t.Error("hardly anything void was handed out")
+		t.Error("hardly anything aborted was handed out")
 	}
 }
 

@@ -329,7 +329,7 @@ func TestAnyLogUnderAReader(t *testing.T) {
 			lsn := uint64(5000)
 			l.unit = false
 			if h[1].open.unit || len(h[1].open.ops) > 0 {
-				l.void()
+				l.abort()
 			}
 			l.insert(lsn)
 			want = append(want, inserted(lsn)...)

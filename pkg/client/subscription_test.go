@@ -180,7 +180,7 @@ func TestMustRefetch(t *testing.T) {
 		l.end(reason)
 		l.write()
 	}
-	t.Run("comes behind the last commit of a shape that ended, and an open transaction is void", func(t *testing.T) {
+	t.Run("comes behind the last commit of a shape that ended, and an open transaction is aborted", func(t *testing.T) {
 		l := b.newLog(columns, true)
 		ended(l)
 		lines, failed, _ := tailing(t, l.open(), client.Beginning(), opts)

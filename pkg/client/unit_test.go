@@ -21,11 +21,11 @@ func outerLog(l *shapeLog) {
 	l.commitOf(60, 0, 0) // at the barrier
 	l.write()
 	l.unit = true
-	l.op(100, 0, change.Upsert, "3", "void", "x")
+	l.op(100, 0, change.Upsert, "3", "aborted", "x")
 	l.op(100, 2, change.Discard, "1", "x")
 	l.write()
 	l.unit = false
-	l.void()
+	l.abort()
 	l.write()
 	l.unit = true
 	l.op(100, 0, change.Upsert, "3", "c", "x")
@@ -50,13 +50,13 @@ func outerLog(l *shapeLog) {
 func TestUnits(t *testing.T) {
 	b := newBench(t, natsembed.Options{})
 
-	t.Run("are transactions, and what is void is taken back", func(t *testing.T) {
+	t.Run("are transactions, and what is aborted is taken back", func(t *testing.T) {
 		l := b.newLog(columns, true)
 		outerLog(l)
 		want := []string{
 			"begin snapshot 2 rows", "0_0 insert id=1,note=a,part=x", "0_0 insert id=2,note=b,part=x", "commit snapshot 2",
 			"begin 60 xid 0 at 60000", "commit 60_0 0",
-			"begin 100 xid 1000 at 100000 unit", "100_0 upsert id=3,note=void,part=x", "100_2 discard id=1,part=x", "abort 60_0",
+			"begin 100 xid 1000 at 100000 unit", "100_0 upsert id=3,note=aborted,part=x", "100_2 discard id=1,part=x", "abort 60_0",
 			"begin 100 xid 1000 at 100000 unit", "100_0 upsert id=3,note=c,part=x", "120_2 upsert id=2,note=again,part=x", "120_4 discard id=9,part=x", "commit 120_6 3",
 			"begin 120 xid 1100 at 120000", "120_8 insert id=4,note=aside,part=x", "commit 120_10 1",
 			"begin 120 xid 1150 at 120000", "commit 120_12 0",
@@ -97,7 +97,7 @@ func TestUnits(t *testing.T) {
 		l.unit = true
 		l.op(100, 0, change.Upsert, "1", "b", "x")
 		l.write()
-		l.void()
+		l.abort()
 		l.op(100, 0, change.Discard, "1", "x")
 		l.opOf(120, 0, 2, change.Upsert, "2", "c", "x")
 		l.commitOf(120, 0, 4)

@@ -108,7 +108,7 @@ func TestDecodersRefuseWhatIsNotTheirForm(t *testing.T) {
 		"true where a value should stand":     {"segment", "0xc3 where a string", []byte{1, 0x91, 0xc3}},
 		"a time beyond 64 bits":               {"change", "too large", []byte{1, 0x99, 1, 1, 0xcf, 255, 255, 255, 255, 255, 255, 255, 255, 0xa0, 0, 0, 0, 0x90, 0x90}},
 		"a log entry of another length":       {"log", "has 3 elements, want 2", []byte{1, 0x93, 3, 0xa0, 0}},
-		"a void entry of another length":      {"log", "has 2 elements, want 1", []byte{1, 0x92, 5, 0}},
+		"an abort entry of another length":    {"log", "has 2 elements, want 1", []byte{1, 0x92, 5, 0}},
 		"a verdict of another length":         {"verdict", "verdict has 4 elements, want 5", []byte{1, 0x94, 1, 1, 1, 0xc2}},
 		"a delta of another length":           {"verdict", "delta has 3 elements, want 2", []byte{1, 0x95, 1, 1, 1, 0xc2, 0x91, 0x93, 0xa0, 1, 1}},
 		"bytes behind a verdict":              {"verdict", "1 bytes behind", []byte{1, 0x95, 1, 1, 1, 0xc2, 0x90, 0}},

@@ -22,15 +22,15 @@ const (
 	// transaction with its own commit marker.
 	EntrySegment EntryKind = 2
 	// EntryEnd ends the shape: [3, reason]. An open transaction before it is
-	// void; readers must fetch the shape again under a new handle.
+	// invalid; readers must fetch the shape again under a new handle.
 	EntryEnd EntryKind = 3
 	// EntryUnit is EntryOps within a unit: several transactions, and what a
 	// reconcile adds to them, that count together. Only the last of its entries
 	// has the commit marker, which is the unit's.
 	EntryUnit EntryKind = 4
-	// EntryVoid says that everything since the last commit marker is void: [5].
+	// EntryAbort says that everything since the last commit marker is aborted: it does not count: [5].
 	// Its writer begins again behind it, with offsets from after that marker.
-	EntryVoid EntryKind = 5
+	EntryAbort EntryKind = 5
 )
 
 const (
@@ -38,7 +38,7 @@ const (
 	logOpFields   = 3
 	segmentFields = 6
 	endFields     = 2
-	voidFields    = 1
+	abortFields   = 1
 )
 
 // Entry is one entry of a shape log.
@@ -165,12 +165,12 @@ func (b *LogBuilder) Segment(segment, messages, rows uint64, snap change.Snapsho
 	w.uint(uint64(snap.LSN))
 }
 
-// Void adds the entry that voids what follows the last commit marker.
-func (b *LogBuilder) Void() {
+// Abort adds the entry that aborts what follows the last commit marker.
+func (b *LogBuilder) Abort() {
 	b.close(false)
 	b.start()
-	b.body.array(voidFields)
-	b.body.uint(uint64(EntryVoid))
+	b.body.array(abortFields)
+	b.body.uint(uint64(EntryAbort))
 }
 
 // End adds the entry that ends the shape.
@@ -229,8 +229,8 @@ func (d *LogDecoder) Decode(data []byte, f func(*Entry) error) error {
 		case EntryEnd:
 			want = endFields
 			e.Reason = string(r.bytes())
-		case EntryVoid:
-			want = voidFields
+		case EntryAbort:
+			want = abortFields
 		default:
 			if r.err == nil {
 				return fmt.Errorf("shape log entry of kind %d: this program knows none; upgrade it", e.Kind)

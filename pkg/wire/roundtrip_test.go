@@ -205,9 +205,9 @@ func TestLogsReadAsTheyWereWritten(t *testing.T) {
 					kind = wire.EntryUnit
 				}
 			},
-			"void": func(*rapid.T) {
-				b.Void()
-				want = append(want, wire.Entry{Kind: wire.EntryVoid})
+			"abort": func(*rapid.T) {
+				b.Abort()
+				want = append(want, wire.Entry{Kind: wire.EntryAbort})
 				open = false
 			},
 			"end": func(t *rapid.T) {

@@ -126,7 +126,7 @@ func sampleLog() []byte {
 }
 
 // sampleUnits is the log of a shape with a subquery: what begins it, a unit that
-// is void, the unit again, and a transaction that was deferred.
+// is aborted, the unit again, and a transaction that was deferred.
 func sampleUnits() []byte {
 	b := wire.NewLogBuilder()
 	b.Segment(0, 1, 2, change.Snapshot{Xmin: 745, Xmax: 745, LSN: 0x16_B3740000})
@@ -134,7 +134,7 @@ func sampleUnits() []byte {
 	tx := change.Fragment{XID: 747, LSN: 0x16_B374D848, CommitTime: 1700000000123456}
 	b.Unit = true
 	b.Op(&tx, 0, change.Upsert, text("1", "write tests", "f"), []int{0, 1, 2})
-	b.Void()
+	b.Abort()
 	b.Op(&tx, 0, change.Upsert, text("1", "write tests", "f"), []int{0, 1, 2})
 	b.Op(&change.Fragment{XID: 749, LSN: 0x16_B374D900, CommitTime: 1700000000123999}, 4, change.Discard, text("2"), []int{0})
 	h := change.Fragment{XID: 0, LSN: 0x16_B374DA00, CommitTime: 1700000000124999}

@@ -135,8 +135,8 @@ type Status struct {
 	AppendedB  int64 // bytes of them
 	Retries    int64
 	Units      int64 // opened for shapes with subqueries
-	Voids      int64 // logs of which an unfinished unit or transaction was made void
-	Restated   int64 // rows read back because their membership may have changed
+	Aborts     int64 // logs of which an unfinished unit or transaction was aborted
+	Reread     int64 // rows read back because their membership may have changed
 	Values     int64 // that subqueries select, each once for all shapes that share the subquery
 	LastError  string
 	Partitions int
@@ -155,7 +155,7 @@ func (c *Consumer) Status() Status {
 		Owned: c.stats.Owned.Load(), Moves: c.stats.Moves.Load(), Applied: c.stats.Applied.Load(), Unread: c.stats.Unread.Load(),
 		Live: c.stats.Live.Load(), Unindexed: c.stats.Unindexed.Load(), Parked: c.stats.Parked.Load(), Messages: c.stats.Messages.Load(), Ops: c.stats.Ops.Load(),
 		Appended: c.stats.Appended.Load(), AppendedB: c.stats.Bytes.Load(), Retries: c.stats.Retries.Load(),
-		Units: c.stats.Units.Load(), Voids: c.stats.Voids.Load(), Restated: c.stats.Restated.Load(), Values: c.stats.Values.Load(), LastError: c.stats.Last(), Partitions: c.cfg.Partitions,
+		Units: c.stats.Units.Load(), Aborts: c.stats.Aborts.Load(), Reread: c.stats.Reread.Load(), Values: c.stats.Values.Load(), LastError: c.stats.Last(), Partitions: c.cfg.Partitions,
 		Poison: c.stats.Poison.Load(), Drops: c.stats.Drops.Load(), Down: c.down.get(), Harm: c.harm.Get(), Costly: costly, CostlyLast: last,
 	}
 }

@@ -62,9 +62,9 @@
 // a set that it depends on may change. For it, between 3 and 4:
 //
 //	3a. entries of a unit, without a marker. A crash after some: the successor
-//	   writes a void entry and begins again with the unit's first transaction, at a
+//	   writes an abort entry and begins again with the unit's first transaction, at a
 //	   snapshot of its own.
-//	3b. the unit's marker, whose tail names what was put aside. A crash after it:
+//	3b. the unit's marker, whose tail names what was deferred. A crash after it:
 //	   the successor goes on with that, behind the unit's barrier.
 //
 // Its place in the change log is in the checkpoint, or, when that is older, in

@@ -136,7 +136,7 @@ func (s *session) sweepInner(ctx context.Context) error {
 	var ids []string
 	err := s.OnMain(ctx, func(context.Context) error {
 		for id, r := range s.Records {
-			if r.Unasked && len(s.DependsOn[r.Handle]) == 0 && time.Since(r.Changed) > s.c.cfg.InnerGrace {
+			if r.Internal && len(s.DependsOn[r.Handle]) == 0 && time.Since(r.Changed) > s.c.cfg.InnerGrace {
 				ids = append(ids, id)
 			}
 		}
@@ -147,7 +147,7 @@ func (s *session) sweepInner(ctx context.Context) error {
 	}
 	for _, id := range ids {
 		_, err := s.Shapes.Change(ctx, id, func(r *registry.Shape) bool {
-			if !r.Unasked || !r.Alive() || time.Since(r.Changed) <= s.c.cfg.InnerGrace { // wanted meanwhile
+			if !r.Internal || !r.Alive() || time.Since(r.Changed) <= s.c.cfg.InnerGrace { // wanted meanwhile
 				return false
 			}
 			r.State = control.StateDeleting

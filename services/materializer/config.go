@@ -49,17 +49,17 @@ type Materializer struct {
 type stats struct {
 	service.Trouble
 
-	Partitions atomic.Int64
-	Moves      atomic.Int64
-	Live       atomic.Int64
-	Parked     atomic.Int64
-	Values     atomic.Int64
-	Unread     atomic.Int64
-	Messages   atomic.Int64
-	Verdicts   atomic.Int64
-	Bases      atomic.Int64
-	Bytes      atomic.Int64
-	Misfits    atomic.Int64
+	Partitions   atomic.Int64
+	Moves        atomic.Int64
+	Live         atomic.Int64
+	Parked       atomic.Int64
+	Values       atomic.Int64
+	Unread       atomic.Int64
+	Messages     atomic.Int64
+	Verdicts     atomic.Int64
+	Bases        atomic.Int64
+	Bytes        atomic.Int64
+	Inconsistent atomic.Int64
 }
 
 // New checks the configuration and does nothing else.
@@ -98,19 +98,19 @@ func (m *Materializer) Ready() <-chan struct{} { return m.ready }
 
 // Status is a materializer's own view, for metrics.
 type Status struct {
-	Partitions int64 // owned
-	Moves      int64 // partitions taken and handed over
-	Live       int64 // value sets that are followed
-	Parked     int64 // value sets being built, or waiting for their shape's snapshot
-	Values     int64 // distinct values held
-	Unread     int64 // messages in the owned partitions not yet read
-	Messages   int64 // shape log messages read
-	Verdicts   int64
-	Bases      int64
-	Bytes      int64 // of verdicts and bases
-	Misfits    int64 // ops that did not fit what was there
-	Retries    int64
-	LastError  string
+	Partitions   int64 // owned
+	Moves        int64 // partitions taken and handed over
+	Live         int64 // value sets that are followed
+	Parked       int64 // value sets being built, or waiting for their shape's snapshot
+	Values       int64 // distinct values held
+	Unread       int64 // messages in the owned partitions not yet read
+	Messages     int64 // shape log messages read
+	Verdicts     int64
+	Bases        int64
+	Bytes        int64 // of verdicts and bases
+	Inconsistent int64 // ops that did not fit what was there
+	Retries      int64
+	LastError    string
 }
 
 // Status returns the present figures. It is cheap.
@@ -118,6 +118,6 @@ func (m *Materializer) Status() Status {
 	return Status{
 		Partitions: m.stats.Partitions.Load(), Moves: m.stats.Moves.Load(), Live: m.stats.Live.Load(), Parked: m.stats.Parked.Load(), Values: m.stats.Values.Load(),
 		Unread: m.stats.Unread.Load(), Messages: m.stats.Messages.Load(), Verdicts: m.stats.Verdicts.Load(), Bases: m.stats.Bases.Load(),
-		Bytes: m.stats.Bytes.Load(), Misfits: m.stats.Misfits.Load(), Retries: m.stats.Retries.Load(), LastError: m.stats.Last(),
+		Bytes: m.stats.Bytes.Load(), Inconsistent: m.stats.Inconsistent.Load(), Retries: m.stats.Retries.Load(), LastError: m.stats.Last(),
 	}
 }

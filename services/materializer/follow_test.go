@@ -69,7 +69,7 @@ func TestALogIsAdoptedInsideATransaction(t *testing.T) {
 	l.wantVerdicts(0, watched, "30_2: 8 1")
 }
 
-func TestUnitsCountTogetherAndVoidsNotAtAll(t *testing.T) {
+func TestUnitsCountTogetherAndAbortsNotAtAll(t *testing.T) {
 	l := newLab(t, 1)
 	g := l.inner("inner", 0)
 	g.begin(2, "1 x", "2 y")
@@ -80,10 +80,10 @@ func TestUnitsCountTogetherAndVoidsNotAtAll(t *testing.T) {
 	g.b.Unit = true
 	g.at(20).op("u1 z", "d2").send()
 	g.at(25).op("u9 q").send()
-	p.kill() // within a unit that will be void
+	p.kill() // within a unit that will be aborted
 	p = l.run("two", nil)
 	p.live(1)
-	g.b.Void()
+	g.b.Abort()
 	g.at(20).op("u1 z", "d7").send()
 	g.at(22).op("u3 x", "u3 y").commit().send()
 	l.wantVerdicts(0, set, "10_0:", "22_4: x -1, y 1, z 1")

@@ -19,7 +19,7 @@ type layout struct {
 	// inKey are the places of the selected columns among the key's, if they are
 	// all there: then a delete tells the value that goes.
 	inKey []int
-	// unit says that the log may hold upserts, discards and voids.
+	// unit says that the log may hold upserts, discards and aborts.
 	unit  bool
 	keyer *predicate.Keyer
 }

@@ -50,7 +50,7 @@ func TestVerdictsComeAgainOnAStreamThatWasRemade(t *testing.T) {
 			l.wantValues(0, set, map[string]int64{"x": 1, "y": 1, "z": 1})
 			g.at(20).op("-1").commit().send()
 			l.wantValues(0, set, map[string]int64{"y": 1, "z": 1})
-			if st := p.Status(); st.Misfits != 0 {
+			if st := p.Status(); st.Inconsistent != 0 {
 				t.Errorf("%+v", st)
 			}
 		})

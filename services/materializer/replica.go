@@ -29,8 +29,8 @@ func newReplica(l *layout) *replica { return &replica{state: state{layout: l}} }
 type marker struct {
 	verdict wire.Verdict
 	// weight is about what the verdict takes in the stream.
-	weight  int64
-	misfits int64 // ops that did not fit what was there
+	weight       int64
+	inconsistent int64 // ops that did not fit what was there
 }
 
 // verdictWeight is what a verdict without deltas takes in the stream, about, with subject and headers.
@@ -58,8 +58,8 @@ func (r *replica) Entry(e *wire.Entry, segment func(e *wire.Entry, row func(chan
 			return nil, err
 		}
 		r.began = true
-	case wire.EntryVoid:
-		r.Void()
+	case wire.EntryAbort:
+		r.Abort()
 		r.open = false
 	case wire.EntryEnd:
 		r.ended = true
@@ -87,7 +87,7 @@ func (r *replica) ops(e *wire.Entry) (*marker, error) {
 	if !e.Last || !r.done.Before(at) {
 		return nil, nil //nolint:nilnil // no marker is no error
 	}
-	m := &marker{verdict: wire.Verdict{Offset: at, XID: e.XID, Unit: e.Kind == wire.EntryUnit, Deltas: r.Deltas()}, misfits: r.misfits}
+	m := &marker{verdict: wire.Verdict{Offset: at, XID: e.XID, Unit: e.Kind == wire.EntryUnit, Deltas: r.Deltas()}, inconsistent: r.inconsistent}
 	m.weight = verdictWeight + int64(m.verdict.Deltas.Bytes())
 	r.Commit()
 	r.done, r.open = at, false

@@ -216,7 +216,7 @@ func (w *world) step() {
 	}
 }
 
-// transaction appends a transaction or unit, perhaps after void attempts at it.
+// transaction appends a transaction or unit, perhaps after aborted attempts at it.
 func (w *world) transaction() {
 	before, lsn := w.snapshot(), w.lsn
 	for {
@@ -228,11 +228,11 @@ func (w *world) transaction() {
 				w.lsn, w.index = w.lsn+1, 0
 			}
 		}
-		if !w.l.unit || rapid.IntRange(0, 2).Draw(w.t, "void") > 0 {
+		if !w.l.unit || rapid.IntRange(0, 2).Draw(w.t, "aborted") > 0 {
 			break
 		}
 		w.flush()
-		w.entries = append(w.entries, entry{Entry: wire.Entry{Kind: wire.EntryVoid}})
+		w.entries = append(w.entries, entry{Entry: wire.Entry{Kind: wire.EntryAbort}})
 		w.rows, w.lsn = before, lsn // the next attempt repeats offsets
 		before = w.snapshot()
 	}
@@ -309,8 +309,8 @@ func (w *world) feed(r *replica, from int, before map[string]int64) {
 		if values := content(&r.values); !maps.Equal(values, after) {
 			w.t.Fatalf("at %s the set is %v, want %v", m.verdict.Offset, values, after)
 		}
-		if r.undo.Len() != 0 || r.deltas.Len() != 0 || m.misfits != 0 {
-			w.t.Fatalf("at %s %d notes and %d deltas are left, %d ops did not fit", m.verdict.Offset, r.undo.Len(), r.deltas.Len(), m.misfits)
+		if r.undo.Len() != 0 || r.deltas.Len() != 0 || m.inconsistent != 0 {
+			w.t.Fatalf("at %s %d notes and %d deltas are left, %d ops did not fit", m.verdict.Offset, r.undo.Len(), r.deltas.Len(), m.inconsistent)
 		}
 		before = after
 	}
@@ -322,7 +322,7 @@ func clone(t *valueset.Table) (c valueset.Table) {
 }
 
 // The verdict at each marker is the difference between the set before and after
-// it, whatever the log: with keys or without, in units or not, voided or not; also when
+// it, whatever the log: with keys or without, in units or not, aborted or not; also when
 // it is read on from a base in the middle.
 func TestVerdictsAreTheDifferencesOfTheSet(t *testing.T) {
 	layouts := map[string]*layout{

@@ -85,7 +85,7 @@ func TestASuccessorGoesOnBehindAnyMessage(t *testing.T) {
 				l.wantValues(0, set, map[string]int64{"r": 1})
 				l.until("the durable is acknowledged to the end", func() bool { a, d := l.durable(0); return a == d && a == l.appender(0).Stored() })
 				p.stop()
-				if st := p.Status(); st.Misfits != 0 {
+				if st := p.Status(); st.Inconsistent != 0 {
 					t.Errorf("%+v", st)
 				}
 			}

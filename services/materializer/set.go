@@ -252,10 +252,10 @@ func (s *session) entry(ctx context.Context, f *set, e *wire.Entry, sent func() 
 	if m == nil {
 		return nil
 	}
-	if m.misfits > 0 {
-		s.m.stats.Misfits.Add(m.misfits)
+	if m.inconsistent > 0 {
+		s.m.stats.Inconsistent.Add(m.inconsistent)
 		s.log.ErrorContext(ctx, "row changes do not fit the rows known; delete the inner shape if its log is damaged",
-			slog.String("set", f.name), slog.String("at", m.verdict.Offset.String()), slog.Int64("changes", m.misfits))
+			slog.String("set", f.name), slog.String("at", m.verdict.Offset.String()), slog.Int64("changes", m.inconsistent))
 	}
 	f.weight += m.weight
 	if !f.verdict.Before(m.verdict.Offset) {

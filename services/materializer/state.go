@@ -23,10 +23,10 @@ type state struct {
 	// layout is keyed.
 	rows valueset.Table
 	// undo is what rows held at the marker where that differs, for a log that
-	// can void what stands behind one. So it is no larger than the shape was and is.
+	// can abort what stands behind one. So it is no larger than the shape was and is.
 	undo valueset.Table
 
-	misfits int64 // ops of the open transaction that do not fit what is there; a sign that a log is damaged
+	inconsistent int64 // ops of the open transaction that do not fit what is there; a sign that a log is damaged
 
 	row, value, saved []byte // scratch
 }
@@ -91,7 +91,7 @@ func (s *state) applyKeyed(kind change.Kind, row change.Row) {
 		old, ok := s.rows.Get(s.row)
 		if !ok {
 			if kind == change.Delete {
-				s.misfits++
+				s.inconsistent++
 			}
 			return
 		}
@@ -105,7 +105,7 @@ func (s *state) applyKeyed(kind change.Kind, row change.Row) {
 	s.value = s.layout.value(s.value[:0], row, s.selected)
 	old, ok := s.rows.Get(s.row)
 	if ok && kind == change.Insert || !ok && kind == change.Update {
-		s.misfits++
+		s.inconsistent++
 	}
 	if ok && bytes.Equal(old, s.value) {
 		return
@@ -181,13 +181,13 @@ func (s *state) Commit() {
 	})
 	s.deltas.Clear()
 	s.undo.Clear()
-	s.misfits = 0
+	s.inconsistent = 0
 }
 
-// Void takes the open transaction back.
-func (s *state) Void() {
+// Abort takes the open transaction back.
+func (s *state) Abort() {
 	s.deltas.Clear()
-	s.misfits = 0
+	s.inconsistent = 0
 	s.undo.All(func(key, was []byte) bool {
 		if was[0] == wasThere {
 			s.rows.Set(key, was[1:])

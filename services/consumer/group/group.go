@@ -27,7 +27,7 @@ import (
 //
 // Until then it owns its followers. Whatever goes wrong, or comes in between,
 // ends an attempt; the next one starts from the last place that counts, with what was
-// written behind it made void.
+// written behind it aborted.
 type group struct {
 	s      *Groups
 	id     string
@@ -50,7 +50,7 @@ type group struct {
 	feed   *changelog.Feed
 	txn    change.LSN // of the transaction being read; 0 between transactions
 	begun  change.LSN // the last commit whose verdicts were taken
-	skip   bool       // it is put aside
+	skip   bool       // it is deferred
 	unit   *unit      // nil outside of units
 	shift  uint64     // op index at which what was aside goes on behind the last marker
 	gone   []*follow.Follower
@@ -211,7 +211,7 @@ func (g *group) attempt(ctx context.Context) error {
 			return err
 		}
 		g.show()
-		if err := g.voidOpen(ctx); err != nil {
+		if err := g.abortOpen(ctx); err != nil {
 			return err
 		}
 		g.cursor.Begin(g.at.LSN, g.at.Seq+1)
@@ -279,15 +279,15 @@ func (g *group) show() {
 	}
 }
 
-// voidOpen voids what stands behind the last commit marker of each log.
-func (g *group) voidOpen(ctx context.Context) error {
+// abortOpen aborts what stands behind the last commit marker of each log.
+func (g *group) abortOpen(ctx context.Context) error {
 	g.router.Take()
 	g.shift = 0
 	for _, f := range g.members {
 		f.Forget()
 		if f.Tail.Open() {
-			f.Void()
-			g.s.Stats.Voids.Add(1)
+			f.Abort()
+			g.s.Stats.Aborts.Add(1)
 			if err := g.s.Parts[f.Partition].Append(ctx, &f.Log); err != nil {
 				return err
 			}

@@ -14,7 +14,7 @@ import (
 	"github.com/shapebus/shapebus/services/consumer/reconcile"
 )
 
-// backlog processes what was put aside. When one of these opens a unit, the
+// backlog processes what was deferred. When one of these opens a unit, the
 // others are sorted by its snapshot, and it goes on behind the last barrier.
 func (g *group) backlog(ctx context.Context) error {
 	for len(g.aside) > 0 {
@@ -47,12 +47,12 @@ func (g *group) setAside(txns []reconcile.Txn) {
 	}
 }
 
-// again reads one transaction that was put aside.
+// again reads one transaction that was deferred.
 func (g *group) again(ctx context.Context, t reconcile.Txn) error {
 	c := changelog.NewCursor(g.s.Changes, g.s.Recent)
 	c.Begin(t.LSN-1, t.First)
 	defer c.Close() //nolint:contextcheck // as in stream.Reader.Close
-	g.begun = 0     // it may be the one that was begun last, when it was put aside
+	g.begun = 0     // it may be the one that was begun last, when it was deferred
 	fd := changelog.NewFeed(g.s.Cfg.Source, g.s.Relations)
 	for done, waited := false, false; !done; {
 		m, ok, err := c.Read(ctx)
@@ -70,7 +70,7 @@ func (g *group) again(ctx context.Context, t reconcile.Txn) error {
 			continue
 		}
 		if !ok {
-			return fmt.Errorf("the transaction at %s, which was put aside, is not in the change log at message %d", t.LSN, t.First)
+			return fmt.Errorf("the transaction at %s, which was deferred, is not in the change log at message %d", t.LSN, t.First)
 		}
 		waited = false
 		lsn, err := fd.Read(ctx, m,
@@ -99,7 +99,7 @@ func (g *group) again(ctx context.Context, t reconcile.Txn) error {
 			return err
 		}
 		if lsn > t.LSN && !done {
-			return fmt.Errorf("the transaction at %s, which was put aside, is not whole in the change log", t.LSN)
+			return fmt.Errorf("the transaction at %s, which was deferred, is not whole in the change log", t.LSN)
 		}
 	}
 	return nil

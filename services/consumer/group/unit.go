@@ -133,7 +133,7 @@ func (g *group) unproven() error {
 	return changelog.ErrUnproven
 }
 
-// closeUnit restates the rows in question and commits the unit at its barrier.
+// closeUnit rereads the rows in question and commits the unit at its barrier.
 func (g *group) closeUnit(ctx context.Context, m stream.Received, c wire.Control) error {
 	u := g.unit
 	if !u.proof.Shown { // it would stand before the barrier, which was written later
@@ -141,13 +141,13 @@ func (g *group) closeUnit(ctx context.Context, m stream.Received, c wire.Control
 	}
 	end := &change.Fragment{XID: change.XID(c.XID), LSN: change.LSN(c.LSN), CommitTime: time.Now().UnixMicro(), Last: true}
 	if !u.first {
-		if err := g.restate(ctx, u, end); err != nil {
+		if err := g.reread(ctx, u, end); err != nil {
 			return err
 		}
 	} else if err := g.firstRows(ctx, u, end); err != nil {
 		return err
 	}
-	g.s.Cfg.Failpoint(failpoint.UnitRestated)
+	g.s.Cfg.Failpoint(failpoint.UnitReread)
 	aside := u.aside.Take()
 	g.setAside(aside)
 	for _, f := range g.members {

@@ -14,7 +14,7 @@ import (
 type Record struct {
 	Handle     string
 	table      uint32 // oid; 0 if it is not known
-	Unasked    bool
+	Internal   bool
 	Changed    time.Time
 	Partition  int
 	Subqueries []registry.Subquery
@@ -48,7 +48,7 @@ func (s *Loop) NoteRecord(id string, rec *registry.Shape) {
 	if rec.Table != nil {
 		table = rec.Table.Relation.OID
 	}
-	s.Records[id] = Record{rec.Handle, table, rec.Unasked, rec.Changed, rec.Partition, rec.Subqueries}
+	s.Records[id] = Record{rec.Handle, table, rec.Internal, rec.Changed, rec.Partition, rec.Subqueries}
 	s.ShapesOn[table]++
 	if rec.State == control.StateDeleting {
 		return
@@ -98,7 +98,7 @@ func (s *Loop) KeepInner(ctx context.Context, rec *registry.Shape) error {
 	}
 	return s.ChangeRecord(ctx, rec.ID, rec.Handle, func(r *registry.Shape) {
 		if r.State == control.StateDeleting {
-			r.State, r.Unasked = state, true
+			r.State, r.Internal = state, true
 		}
 	})
 }

@@ -81,12 +81,12 @@ func (p *server) join(ctx context.Context, have, want *registry.Shape) (*registr
 		return nil, err
 	case over:
 		return nil, &requestError{control.CodeConflict, fmt.Sprintf("shape %s has ended and is being cleared away; try again in a moment", have.Handle)}
-	case !have.Unasked || want.Unasked:
+	case !have.Internal || want.Internal:
 		return have, nil
 	}
 	return p.cfg.Shapes.Change(ctx, have.ID, func(r *registry.Shape) bool {
-		asked := r.Unasked && r.Handle == have.Handle
-		r.Unasked = false
+		asked := r.Internal && r.Handle == have.Handle
+		r.Internal = false
 		return asked
 	})
 }

@@ -82,7 +82,7 @@ func (p *server) subquery(ctx context.Context, q *predicate.Subquery, in int) (s
 	if err != nil {
 		return fail(err)
 	}
-	rec.Unasked = true
+	rec.Internal = true
 	rec, fresh, err := p.register(ctx, rec)
 	if err != nil {
 		return fail(err)
@@ -123,7 +123,7 @@ func (p *server) place(def shape.Definition, canonical string, subqueries []regi
 // before the record of the outer shape is there.
 func (p *server) want(ctx context.Context, rec *registry.Shape) error {
 	now, err := p.cfg.Shapes.Change(ctx, rec.ID, func(r *registry.Shape) bool {
-		return r.Handle == rec.Handle && r.Unasked && r.Alive()
+		return r.Handle == rec.Handle && r.Internal && r.Alive()
 	})
 	switch {
 	case errors.Is(err, registry.ErrNotFound):

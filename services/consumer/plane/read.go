@@ -133,7 +133,7 @@ func summary(rec *registry.Shape, tail wire.Tail) control.Shape {
 		ID: rec.ID, Handle: rec.Handle, Partition: rec.Partition, State: rec.State, Reason: rec.Reason,
 		Schema: d.Schema, Table: d.Table, Where: d.Where, Params: d.Params,
 		HasKey: len(rec.Table.PrimaryKey) > 0, WriteUnit: control.WriteUnit, Created: rec.Created,
-		Inner: rec.Unasked, Offset: tail.Committed, Rows: tail.CommittedRows, LogBytes: tail.Bytes, SnapshotRows: rec.SnapshotRows,
+		Inner: rec.Internal, Offset: tail.Committed, Rows: tail.CommittedRows, LogBytes: tail.Bytes, SnapshotRows: rec.SnapshotRows,
 	}
 	for _, q := range rec.Subqueries {
 		s.Subqueries = append(s.Subqueries, q.Handle)

@@ -11,13 +11,13 @@
 //
 //  1. A snapshot Q is opened that sees T and everything the shape has applied
 //     (Usable), and a barrier written after it; the barrier's place is H.
-//  2. From T to H, what Q sees is applied in order, the rest put aside
+//  2. From T to H, what Q sees is applied in order, the rest deferred
 //     (Aside, Backlog). Each transaction's verdicts go into the running sets
 //     (Set.Add) before its ops are offered (Member.Op).
 //  3. The rows whose values are in question (Member.Changed) are read in Q
-//     and offered (Member.Restate). Then the unit's commit marker is written,
+//     and offered (Member.Reread). Then the unit's commit marker is written,
 //     and the running sets are the shape's sets.
-//  4. What was put aside is processed in order, as if it came behind H
+//  4. What was deferred is processed in order, as if it came behind H
 //     (Place); each may open the next unit, which goes on with what is still aside.
 //
 // # Why it is exact
@@ -25,7 +25,7 @@
 // Within a unit the log holds a row only if the row's last version, as
 // far as the unit has come, matches under the frozen sets. For a row whose values
 // are not in question frozen and running sets say the same, so it is where it
-// belongs; every other row is restated from Q. Writes of one row are visible in the
+// belongs; every other row is reread from Q. Writes of one row are visible in the
 // order they were committed (the second waits for the first one's lock), so
 // applying visible transactions before those aside keeps the order of each
 // row, and counts can be summed in any order.

@@ -77,7 +77,7 @@ func (h *history) fail(format string, args ...any) {
 	}
 }
 
-// next processes the first transaction that was put aside, or else the first of
+// next processes the first transaction that was deferred, or else the first of
 // the queue, with all that its unit takes in, and returns what is left of the queue.
 func (h *history) next(queue []reconcile.Txn) []reconcile.Txn {
 	wasAside := len(h.aside) > 0
@@ -240,7 +240,7 @@ func (h *history) unit(opener reconcile.Txn, queue []reconcile.Txn) []reconcile.
 	}
 	read := h.after(visible)
 	for _, s := range h.shapes {
-		h.restate(s, read)
+		h.reread(s, read)
 		s.move(h, change.Offset{LSN: barrier})
 	}
 	h.adopt(group)
@@ -284,9 +284,9 @@ func idempotent(k change.Kind) change.Kind {
 	}
 }
 
-// restate offers the rows that a unit reads back: those that Changed speaks
+// reread offers the rows that a unit reads back: those that Changed speaks
 // of, and sometimes others.
-func (h *history) restate(s *follower, w *world) {
+func (h *history) reread(s *follower, w *world) {
 	for _, key := range slices.Sorted(maps.Keys(w[outer])) {
 		row := w[outer][key]
 		asked := false
@@ -297,9 +297,9 @@ func (h *history) restate(s *follower, w *world) {
 				asked = asked || bytes.Equal(v, s.clause.Key(i, nil, row))
 			}
 		}
-		kind, ok := s.member.Restate(row)
+		kind, ok := s.member.Reread(row)
 		if ok && !asked {
-			h.fail("%v: row %q is restated, but no query asks for it", s.clause.root, row)
+			h.fail("%v: row %q is reread, but no query asks for it", s.clause.root, row)
 		}
 		if asked && ok {
 			s.write(h, kind, row)

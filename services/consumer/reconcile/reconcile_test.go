@@ -42,9 +42,9 @@ func TestEveryCommitMarkerIsExact(t *testing.T) {
 		played++
 		units, asides, steady = units+h.units, asides+h.asides, steady+len(h.txns)
 	})
-	t.Logf("%d histories, %d transactions, %d units, %d transactions put aside", played, steady, units, asides)
+	t.Logf("%d histories, %d transactions, %d units, %d transactions deferred", played, steady, units, asides)
 	if units < played/2 || asides == 0 {
-		t.Errorf("%d units and %d transactions put aside in %d histories prove little", units, asides, played)
+		t.Errorf("%d units and %d transactions deferred in %d histories prove little", units, asides, played)
 	}
 }
 

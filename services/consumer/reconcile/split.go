@@ -48,7 +48,7 @@ func Usable(q change.Snapshot, opener Txn, at change.LSN, aside []Txn, unseen it
 // the unit's barrier: the snapshot does not see it, so it comes after the unit.
 func Aside(q change.Snapshot, x change.XID) bool { return !q.Sees(x) }
 
-// Backlog holds what was put aside, in the order of commits. The first of it
+// Backlog holds what was deferred, in the order of commits. The first of it
 // comes next after a unit's end; when it opens a unit, the unit takes the others
 // and then what is behind the last barrier, and sorts both.
 type Backlog struct{ txns []Txn }

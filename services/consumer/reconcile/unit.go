@@ -158,10 +158,10 @@ func (m *Member) Op(op *change.Op, emit Emit) {
 	}
 }
 
-// Restate decides what a row becomes that was read in the unit's snapshot
+// Reread decides what a row becomes that was read in the unit's snapshot
 // after everything the snapshot sees was added. Rows that are not in question may be
 // offered; nothing becomes of them. ok is false if nothing is to be written.
-func (m *Member) Restate(row change.Row) (kind change.Kind, ok bool) {
+func (m *Member) Reread(row change.Row) (kind change.Kind, ok bool) {
 	switch {
 	case !m.InQuestion(row):
 		return 0, false

@@ -66,9 +66,9 @@ func (l *Log) Mark(f *change.Fragment, aside string) {
 	l.Tail.Aside = aside
 }
 
-// Void gathers the entry that voids what stands behind the last commit marker.
-func (l *Log) Void() {
-	l.builder().Void()
+// Abort gathers the entry that aborts what stands behind the last commit marker.
+func (l *Log) Abort() {
+	l.builder().Abort()
 	l.Tail.Last, l.Tail.Rows = l.Tail.Committed, l.Tail.CommittedRows
 }
 

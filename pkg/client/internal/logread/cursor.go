@@ -26,7 +26,7 @@ type cursor struct {
 
 	began  bool          // what comes before the first op is done with: the snapshot was handed out or is not wanted
 	pos    change.Offset // everything up to it is done with
-	base   change.Offset // of the last Commit, or where reading began: what a void entry goes back to
+	base   change.Offset // of the last Commit, or where reading began: what an abort entry goes back to
 	mark   head          // the last message taken
 	seen   bool          // an entry was seen
 	bottom bool          // the first entry to be seen is the log's first
@@ -132,7 +132,7 @@ func (c *cursor) advance(t wire.Tail) error {
 // rewind goes back to the last commit, to read on from another place in the log.
 func (c *cursor) rewind() error {
 	c.restart()
-	return c.void()
+	return c.abort()
 }
 
 // restart forgets what was read of the log and not handed out.
@@ -160,12 +160,12 @@ func (c *cursor) entry(e *wire.Entry, t wire.Tail) error {
 			return c.broken(c.pos, "a segment behind the log's first entry, which this version of the client does not know")
 		}
 		return c.segment(e)
-	case wire.EntryOps, wire.EntryUnit, wire.EntryVoid:
+	case wire.EntryOps, wire.EntryUnit, wire.EntryAbort:
 		if first && c.bottom {
 			return &event.MustRefetchError{Handle: c.handle, Reason: "its log does not reach back that far any more"}
 		}
-		if e.Kind == wire.EntryVoid {
-			return c.void()
+		if e.Kind == wire.EntryAbort {
+			return c.abort()
 		}
 		return c.ops(e, t)
 	}
@@ -259,7 +259,7 @@ func (c *cursor) meet(at change.Offset) {
 	}
 }
 
-// skip reports whether what stands at an offset is done with or void, and
+// skip reports whether what stands at an offset is done with or aborted, and
 // pauses before what does not count yet.
 func (c *cursor) skip(at change.Offset, t wire.Tail) (bool, error) {
 	switch {
@@ -268,7 +268,7 @@ func (c *cursor) skip(at change.Offset, t wire.Tail) (bool, error) {
 	case !t.Committed.Before(at):
 		return false, nil
 	case t.Ended, c.base.Before(t.Committed):
-		// The shape ended inside this transaction; or a void entry stands
+		// The shape ended inside this transaction; or an abort entry stands
 		// between here and the marker that is still to come.
 		return true, nil
 	}
@@ -288,8 +288,8 @@ func (c *cursor) begin(e *wire.Entry) error {
 	return c.emit(event.Begin{LSN: e.LSN, XID: e.XID, Time: time.UnixMicro(e.CommitTime), Unit: c.open.unit})
 }
 
-// void goes back to the last commit: offsets may come again.
-func (c *cursor) void() error {
+// abort goes back to the last commit: offsets may come again.
+func (c *cursor) abort() error {
 	began := c.open.on
 	c.pos, c.open = c.base, transaction{}
 	if !began {

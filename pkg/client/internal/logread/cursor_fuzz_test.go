@@ -47,7 +47,7 @@ func fuzzLogs() [][]byte {
 			b.Unit = true
 			op(b, 10, 0, change.Upsert)
 			op(b, 14, 0, change.Discard)
-			b.Void()
+			b.Abort()
 			op(b, 10, 0, change.Discard)
 			commit(b, 12, 4)
 			b.Unit = false

@@ -37,7 +37,7 @@ func (f *fetcher) start(ctx context.Context, subject string, pos change.Offset, 
 // seek finds where to read behind pos. The newest message, at sequence hi, has
 // a commit marker at pos or beyond it, or the log's end.
 //
-// Markers only go up, but what is written between two of them may be void and
+// Markers only go up, but what is written between two of them may be aborted and
 // be written again: a message's last offset can be less than that of one
 // before it. So the search goes by markers, and by offsets only between two of them.
 func (f *fetcher) seek(ctx context.Context, subject string, pos change.Offset, marker bool, hi uint64) (start, error) {
@@ -53,7 +53,7 @@ func (f *fetcher) seek(ctx context.Context, subject string, pos change.Offset, m
 	}
 	first, met := last, ends(below)
 	if below.seq > 0 && pos.Before(below.tail.Last) {
-		// A transaction in several messages has begun before, or something void has.
+		// A transaction in several messages has begun before, or something aborted has.
 		from := bottom.seq
 		if bottomHead.tail.Committed != below.tail.Committed {
 			between, _, err := f.search(ctx, subject, bottom.seq, below.seq, func(h head) bool { return !h.tail.Committed.Before(below.tail.Committed) })

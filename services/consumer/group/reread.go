@@ -18,23 +18,23 @@ import (
 // way, and Postgres may read the whole table for each: so a page is small beside the process, and pages are few.
 const pageBytes = 512 << 10
 
-// restate reads the rows in question, once for all members, and writes what
+// reread reads the rows in question, once for all members, and writes what
 // becomes of them in each. end is the unit's place; its End counts on.
-func (g *group) restate(ctx context.Context, u *unit, end *change.Fragment) error {
+func (g *group) reread(ctx context.Context, u *unit, end *change.Fragment) error {
 	q := g.inQuestion()
 	if len(q.fixed) == 0 {
 		return nil
 	}
-	err := q.pages(pageBytes, func(where string) error { return g.restatePage(ctx, u, end, where) })
+	err := q.pages(pageBytes, func(where string) error { return g.rereadPage(ctx, u, end, where) })
 	if err != nil {
 		return err
 	}
 	return g.flush(ctx)
 }
 
-// restatePage restates the rows that a condition finds. Those of two pages are restated twice: it is the same
+// rereadPage reads the rows that a condition finds again. Those of two pages are read twice: it is the same
 // snapshot and the same sets, so the second time writes what stands there, or takes away what has gone.
-func (g *group) restatePage(ctx context.Context, u *unit, end *change.Fragment, where string) error {
+func (g *group) rereadPage(ctx context.Context, u *unit, end *change.Fragment, where string) error {
 	table := g.anyMember().Table
 	columns := make([]string, 0, len(table.Relation.Columns))
 	for _, c := range table.Relation.Columns {
@@ -42,7 +42,7 @@ func (g *group) restatePage(ctx context.Context, u *unit, end *change.Fragment, 
 	}
 	rows, err := u.snap.CopyRows(ctx, table, columns, where, func(row change.Row) error {
 		g.router.Matching(g.table, row, func(f *follow.Follower) {
-			if kind, ok := f.Outer.Member.Restate(row); ok {
+			if kind, ok := f.Outer.Member.Reread(row); ok {
 				f.Emit(end, end.End, kind, row)
 			}
 		})
@@ -53,7 +53,7 @@ func (g *group) restatePage(ctx context.Context, u *unit, end *change.Fragment, 
 		}
 		return nil
 	})
-	g.s.Stats.Restated.Add(rows)
+	g.s.Stats.Reread.Add(rows)
 	if err != nil {
 		return live.FinalIfPermanent(fmt.Errorf("read the rows whose membership changed: %w", err))
 	}

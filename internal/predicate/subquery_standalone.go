@@ -10,9 +10,9 @@ import (
 	"github.com/shapebus/shapebus/internal/predicate/value"
 )
 
-// restate writes the clause of a subquery as one that stands alone, with the parameters that it uses. A parameter that
+// standalone writes the clause of a subquery as one that stands alone, with the parameters that it uses. A parameter that
 // had its type before the subquery began (typed has these) is cast to it there.
-func (b *builder) restate(where *pg_query.Node, typed []value.Kind, pos int) (string, []*string, *Error) {
+func (b *builder) standalone(where *pg_query.Node, typed []value.Kind, pos int) (string, []*string, *Error) {
 	where = proto.CloneOf(where)
 	var refs []*pg_query.Node
 	paramRefs(where.ProtoReflect(), &refs)
@@ -97,9 +97,9 @@ func deparse(where *pg_query.Node) (string, error) {
 	return text[min(len(prefix), len(text)):], err
 }
 
-// checkRestated compiles every subquery's clause alone, and refuses the whole when one does not come out as it went in:
+// checkStandalone compiles every subquery's clause alone, and refuses the whole when one does not come out as it went in:
 // its shape would hold other rows than the outer clause means.
-func checkRestated(p *Predicate, l *lookup) *Error {
+func checkStandalone(p *Predicate, l *lookup) *Error {
 	for _, q := range p.members.subqueries {
 		alone, err := compileOnce(q.Where, q.Params, q.table, l.again())
 		switch {
@@ -110,7 +110,7 @@ func checkRestated(p *Predicate, l *lookup) *Error {
 				Message: "a subquery's clause means something else by itself: " + value.QuoteShort(q.Where), Hint: "please report this clause",
 			}
 		}
-		if err := checkRestated(q.Inner, l); err != nil {
+		if err := checkStandalone(q.Inner, l); err != nil {
 			return err
 		}
 	}
