@@ -3,6 +3,7 @@ package main
 import (
 	"github.com/shapebus/shapebus/internal/telemetry"
 	"github.com/shapebus/shapebus/services/consumer"
+	"github.com/shapebus/shapebus/services/gateway"
 	"github.com/shapebus/shapebus/services/ingest"
 	"github.com/shapebus/shapebus/services/materializer"
 )
@@ -74,5 +75,22 @@ func materializerMetrics(s materializer.Status) []telemetry.Metric {
 		telemetry.Counter("shapebus_materializer_bytes_total", "Bytes of verdicts and bases published.", s.Bytes),
 		telemetry.Counter("shapebus_materializer_inconsistent_changes_total", "Row changes that did not fit the rows known; a sign of a damaged log.", s.Inconsistent),
 		telemetry.Counter("shapebus_materializer_retries_total", "Sessions and value sets that ended in an error and were begun again.", s.Retries),
+	}
+}
+
+// gatewayMetrics are a gateway's figures under their names.
+func gatewayMetrics(s gateway.Status) []telemetry.Metric {
+	return []telemetry.Metric{
+		telemetry.Gauge("shapebus_gateway_shapes", "Shapes that are followed.", float64(s.Shapes)),
+		telemetry.Gauge("shapebus_gateway_cache_bytes", "Memory that large answers are kept in.", float64(s.CacheBytes)),
+		telemetry.Gauge("shapebus_gateway_polls", "Live requests that wait.", float64(s.Polls)),
+		telemetry.Gauge("shapebus_gateway_streams", "Streams of server-sent events that are open.", float64(s.Streams)),
+		telemetry.Counter("shapebus_gateway_requests_total", "Requests of shapes.", s.Requests),
+		telemetry.Counter("shapebus_gateway_refused_total", "Requests that were answered with a status of 400 to 499, but for 409.", s.Refused),
+		telemetry.Counter("shapebus_gateway_conflicts_total", "Requests that were answered with 409: the client begins again.", s.Conflicts),
+		telemetry.Counter("shapebus_gateway_errors_total", "Requests that were answered with a status of 500 or more.", s.Errors),
+		telemetry.Counter("shapebus_gateway_subsets_total", "Subset snapshots that were read from Postgres.", s.Subsets),
+		telemetry.Counter("shapebus_gateway_sent_bytes_total", "Bytes of bodies that were sent.", s.Bytes),
+		telemetry.Counter("shapebus_gateway_dropped_total", "Clients that took nothing for too long, or went in the middle of an answer.", s.Dropped),
 	}
 }

@@ -1,0 +1,280 @@
+package gateway
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/MicahParks/keyfunc/v3"
+	"github.com/golang-jwt/jwt/v5"
+	"golang.org/x/time/rate"
+
+	"github.com/shapebus/shapebus/services/gateway/protocol"
+)
+
+// Access says who may ask for what. Its rules add up: a request has to pass all that are set.
+type Access struct {
+	// Secret must come with each request, as the parameter secret.
+	Secret string
+	// Tables are all that may be asked for, as SQL writes their names; none means every table.
+	Tables []string
+
+	// A JSON web token must come with each request if one of these is set, as a bearer in the header Authorization. Only one of
+	// them may be.
+	TokenSecret  []byte // shared, for HS256; nil for none
+	TokenKeys    string // file that holds keys as a JWKS
+	TokenKeysURL string // where to get such, again and again
+
+	TokenAudience string // which the token must be for; "" for any
+	TokenIssuer   string // who must have made it; "" for anybody
+}
+
+// gate applies the rules.
+type gate struct {
+	access  Access
+	secret  [sha256.Size]byte
+	tables  []string // "schema"."table"
+	parser  *jwt.Parser
+	key     jwt.Keyfunc
+	private bool // answers are for who has asked, and not for caches that others share
+}
+
+// algorithms are those that are accepted with a shared secret, and with keys. They never mix: a public key must not be
+// taken for a shared secret.
+var (
+	secretAlgorithms = []string{"HS256"}
+	keyAlgorithms    = []string{"RS256", "ES256"}
+)
+
+// clockSkew is how far the clock of who makes tokens may be off.
+const clockSkew = 30 * time.Second
+
+func newGate(a Access) (*gate, error) {
+	g := &gate{access: a, secret: sha256.Sum256([]byte(a.Secret))}
+	for _, t := range a.Tables {
+		schema, name, err := protocol.Table(t)
+		if err != nil {
+			return nil, fmt.Errorf("table %s: %w", t, err)
+		}
+		g.tables = append(g.tables, qualified(schema, name))
+	}
+	set := 0
+	for _, on := range []bool{a.TokenSecret != nil, a.TokenKeys != "", a.TokenKeysURL != ""} {
+		if on {
+			set++
+		}
+	}
+	if set == 0 && (a.TokenAudience != "" || a.TokenIssuer != "") {
+		return nil, errors.New("an audience or issuer of tokens is given and no keys: nothing would be checked")
+	}
+	if set == 0 {
+		return g, nil
+	}
+	if set > 1 {
+		return nil, errors.New("only one source of keys for tokens may be given")
+	}
+	algorithms := keyAlgorithms
+	switch {
+	case a.TokenSecret != nil && len(a.TokenSecret) < 32:
+		return nil, errors.New("the shared secret of tokens has less than 32 bytes, which can be guessed")
+	case a.TokenSecret != nil:
+		algorithms = secretAlgorithms
+		g.key = func(*jwt.Token) (any, error) { return a.TokenSecret, nil }
+	case a.TokenKeys != "":
+		text, err := os.ReadFile(a.TokenKeys)
+		if err != nil {
+			return nil, fmt.Errorf("keys of tokens: %w", err)
+		}
+		keys, err := keyfunc.NewJWKSetJSON(text)
+		if err != nil {
+			return nil, fmt.Errorf("keys of tokens in %s: %w", a.TokenKeys, err)
+		}
+		var set struct {
+			Keys []json.RawMessage `json:"keys"`
+		}
+		if err := json.Unmarshal(text, &set); err != nil || len(set.Keys) == 0 {
+			return nil, fmt.Errorf("keys of tokens in %s: there are none", a.TokenKeys)
+		}
+		g.key = keys.Keyfunc
+	}
+	opts := []jwt.ParserOption{jwt.WithValidMethods(algorithms), jwt.WithExpirationRequired(), jwt.WithLeeway(clockSkew)}
+	if a.TokenAudience != "" {
+		opts = append(opts, jwt.WithAudience(a.TokenAudience))
+	}
+	if a.TokenIssuer != "" {
+		opts = append(opts, jwt.WithIssuer(a.TokenIssuer))
+	}
+	g.parser, g.private = jwt.NewParser(opts...), true
+	return g, nil
+}
+
+// Of keys that are fetched: how long that may take, how often it is done, and how often at most for tokens of keys that are
+// not known. Anybody can send such tokens, so they wait for nothing and bring about few requests.
+const (
+	keysWithin     = 10 * time.Second
+	keysEvery      = 10 * time.Minute
+	unknownKeyAt   = 10 * time.Second
+	unknownKeyWait = time.Millisecond
+)
+
+// start fetches keys that are elsewhere, and keeps them fresh until ctx ends. That they cannot be had now is no error.
+func (g *gate) start(ctx context.Context, log *slog.Logger) error {
+	if g.access.TokenKeysURL == "" {
+		return nil
+	}
+	keys, err := keyfunc.NewDefaultOverrideCtx(ctx, []string{g.access.TokenKeysURL}, keyfunc.Override{
+		HTTPTimeout: keysWithin, RefreshInterval: keysEvery, RateLimitWaitMax: unknownKeyWait, RefreshUnknownKID: rate.NewLimiter(rate.Every(unknownKeyAt), 1),
+		RefreshErrorHandlerFunc: func(string) func(context.Context, error) {
+			return func(ctx context.Context, err error) {
+				log.WarnContext(ctx, "cannot fetch the keys of tokens", slog.String("url", g.access.TokenKeysURL), slog.Any("error", err))
+			}
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("keys of tokens: %w", err)
+	}
+	g.key = keys.Keyfunc
+	return nil
+}
+
+// errUnauthorized is all that is said to who may not ask: not what is missing, nor whether there is such a table.
+var (
+	errUnauthorized = protocol.Refuse(http.StatusUnauthorized, "Unauthorized")
+	errSecret       = protocol.Refuse(http.StatusUnauthorized, "Unauthorized - Invalid API secret")
+	errForbidden    = protocol.Refuse(http.StatusForbidden, "Forbidden")
+)
+
+// principal is who asks, as far as that limits what for.
+type principal struct {
+	gate   *gate
+	grants []grant // one of them must allow the request; nil if there are no tokens
+}
+
+// admit checks who asks.
+func (g *gate) admit(r *http.Request, v protocol.Values) (*principal, error) {
+	if g.access.Secret != "" {
+		given := v.Get("secret")
+		if given == "" {
+			given = v.Get("api_secret")
+		}
+		sum := sha256.Sum256([]byte(given))
+		if subtle.ConstantTimeCompare(sum[:], g.secret[:]) != 1 {
+			return nil, errSecret
+		}
+	}
+	who := &principal{gate: g}
+	if g.parser == nil {
+		return who, nil
+	}
+	text, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if !ok || len(text) > maxToken || g.key == nil {
+		return nil, errUnauthorized
+	}
+	var c claims
+	if _, err := g.parser.ParseWithClaims(text, &c, g.key); err != nil {
+		return nil, errUnauthorized
+	}
+	who.grants = c.Shapes
+	if who.grants == nil {
+		who.grants = []grant{} // a token that grants nothing
+	}
+	return who, nil
+}
+
+// maxToken bounds a token before it is read.
+const maxToken = 16 << 10
+
+// claims are what a token says.
+type claims struct {
+	jwt.RegisteredClaims
+
+	Shapes []grant `json:"shapes"`
+}
+
+// grant allows shapes of one table.
+type grant struct {
+	Table   string   `json:"table"`   // as SQL writes it
+	Where   string   `json:"where"`   // rows that may be seen; empty for all
+	Params  []string `json:"params"`  // of Where
+	Columns []string `json:"columns"` // names of columns that may be seen; empty for all
+}
+
+// bind narrows a definition to what who asks may see, or refuses it.
+func (p *principal) bind(d *protocol.Definition) error {
+	table := qualified(d.Schema, d.Table)
+	if len(p.gate.tables) > 0 && !slices.Contains(p.gate.tables, table) {
+		return errForbidden
+	}
+	if err := p.bindInner(d); err != nil || p.grants == nil {
+		return err
+	}
+	for _, g := range p.grants {
+		schema, name, err := protocol.Table(g.Table)
+		if err != nil || qualified(schema, name) != table {
+			continue
+		}
+		if !g.covers(d) {
+			continue
+		}
+		if len(g.Columns) > 0 {
+			d.Queryable = g.Columns
+		}
+		if g.Where == "" {
+			return nil
+		}
+		if err := d.Narrow(g.Where, g.Params); err != nil {
+			return protocol.Invalid("where", clauseText(err))
+		}
+		return nil
+	}
+	return errForbidden
+}
+
+// bindInner refuses a clause whose subqueries select from tables that who asks may not see as a whole: which rows come would
+// tell what is in them. The condition of a grant may, as it is not the client's.
+func (p *principal) bindInner(d *protocol.Definition) error {
+	if len(p.gate.tables) == 0 && p.grants == nil {
+		return nil
+	}
+	inner, err := d.Inner()
+	if err != nil {
+		return protocol.Invalid("where", clauseText(err))
+	}
+	for _, t := range inner {
+		table := qualified(t[0], t[1])
+		if len(p.gate.tables) > 0 && !slices.Contains(p.gate.tables, table) || p.grants != nil && !slices.ContainsFunc(p.grants, func(g grant) bool { return g.isWhole(table) }) {
+			return errForbidden
+		}
+	}
+	return nil
+}
+
+// isWhole reports whether all rows and columns of a table may be seen.
+func (g grant) isWhole(table string) bool {
+	schema, name, err := protocol.Table(g.Table)
+	return err == nil && qualified(schema, name) == table && g.Where == "" && len(g.Columns) == 0
+}
+
+// covers reports whether the columns asked for may be seen. Those that a clause reads count too: it would tell what is in them.
+func (g grant) covers(d *protocol.Definition) bool {
+	if len(g.Columns) == 0 {
+		return true
+	}
+	if len(d.Columns) == 0 || d.Where != "" {
+		return false
+	}
+	return !slices.ContainsFunc(d.Columns, func(c string) bool { return !slices.Contains(g.Columns, c) })
+}
+
+func qualified(schema, name string) string {
+	return protocol.Quote(schema) + "." + protocol.Quote(name)
+}
