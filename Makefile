@@ -69,6 +69,7 @@ oracle: gcc postgres ## random traffic, faults and shapes, judged at every commi
 soak: gcc postgres ## hours: many seeds (CASES=20000), end-to-end repeated (SOAK=10), race detector (versions: make matrix)
 	$(GO) test -race -count=1 -timeout 0 $$(tools/packages-with.sh pgregory.net/rapid) -rapid.checks=$(CASES)
 	$(GO) test -race -count=$(SOAK) -timeout 0 ./e2e/...
+	HOSTILE_CONNECTIONS=10000 $(GO) test -count=1 -timeout 0 -run TestConnectionsThatDoNothing ./e2e/gateway
 	ORACLE_SECONDS=300 $(GO) test -count=$(SOAK) -timeout 0 -run TestEveryCommitMarkerIsExact ./e2e/oracle
 	ORACLE_MUTATIONS=$(SOAK) $(GO) test -count=1 -timeout 0 -v -run TestMutationsAreFound ./e2e/oracle
 

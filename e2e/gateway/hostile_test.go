@@ -199,7 +199,7 @@ func TestRequestsThatNobodyShouldSend(t *testing.T) {
 func TestClientsThatTakeNothingHoldLittle(t *testing.T) {
 	s := stack.Start(t, items)
 	s.Exec("INSERT INTO items SELECT i, 'ann', repeat('x', 10000) FROM generate_series(100, 2500) i")
-	s.Gateway.ChunkBytes, s.Gateway.SendBytes, s.Gateway.WriteWithin = 8<<20, 30<<20, 15*time.Second
+	s.Gateway.ChunkBytes, s.Gateway.SendBytes, s.Gateway.WriteWithin = 8<<20, 30<<20, 7*time.Second
 	base, _ := s.StartGateway()
 	q := values("table", "items", "offset", "-1")
 	first := await(t, base, q)

@@ -216,6 +216,9 @@ func (r *reader) stream(ctx context.Context, q url.Values) error {
 		return err
 	}
 	r.cursor = resp.Header.Get("Electric-Cursor")
+	// What was not said to be complete when the stream ends comes again.
+	complete, last := maps.Clone(r.staged), r.last
+	defer func() { r.staged, r.last = complete, last }()
 	lines := bufio.NewReader(resp.Body)
 	for {
 		line, err := lines.ReadString('\n')
@@ -235,6 +238,7 @@ func (r *reader) stream(ctx context.Context, q url.Values) error {
 		}
 		if m.Headers.Control == "up-to-date" {
 			r.offset = m.Headers.Seen + "_0"
+			complete, last = maps.Clone(r.staged), r.last
 		}
 	}
 }

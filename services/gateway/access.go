@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -131,11 +132,16 @@ func (g *gate) start(ctx context.Context, log *slog.Logger) error {
 	if g.access.TokenKeysURL == "" {
 		return nil
 	}
+	shown := "a URL that cannot be read"
+	if u, err := url.Parse(g.access.TokenKeysURL); err == nil {
+		u.RawQuery = "" // it may hold a secret, as the password may
+		shown = u.Redacted()
+	}
 	keys, err := keyfunc.NewDefaultOverrideCtx(ctx, []string{g.access.TokenKeysURL}, keyfunc.Override{
 		HTTPTimeout: keysWithin, RefreshInterval: keysEvery, RateLimitWaitMax: unknownKeyWait, RefreshUnknownKID: rate.NewLimiter(rate.Every(unknownKeyAt), 1),
 		RefreshErrorHandlerFunc: func(string) func(context.Context, error) {
 			return func(ctx context.Context, err error) {
-				log.WarnContext(ctx, "cannot fetch the keys of tokens", slog.String("url", g.access.TokenKeysURL), slog.Any("error", err))
+				log.WarnContext(ctx, "cannot fetch the keys of tokens", slog.String("url", shown), slog.String("error", strings.ReplaceAll(err.Error(), g.access.TokenKeysURL, shown)))
 			}
 		},
 	})

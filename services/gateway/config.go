@@ -37,6 +37,7 @@ type Config struct {
 	KeepAlive   time.Duration // between comments on a quiet stream; default 21 s
 	MaxAge      time.Duration // how long caches may keep an answer; default 60 s
 	StaleAge    time.Duration // and how long behind that, while they ask for another; default 300 s
+	HeadWithin  time.Duration // a request's head must have come within that; default 10 s
 	WriteWithin time.Duration // a client that takes nothing for that long is dropped; default 15 s
 	IdleShape   time.Duration // a shape that nobody asks for is followed that long; default 60 s
 	StopWithin  time.Duration // answers under way may take that long when the gateway stops; default 5 s
@@ -73,6 +74,7 @@ func (c Config) withDefaults() (Config, error) {
 		{"KeepAlive", &c.KeepAlive, 21 * time.Second},
 		{"MaxAge", &c.MaxAge, time.Minute},
 		{"StaleAge", &c.StaleAge, 5 * time.Minute},
+		{"HeadWithin", &c.HeadWithin, 10 * time.Second},
 		{"WriteWithin", &c.WriteWithin, 15 * time.Second},
 		{"IdleShape", &c.IdleShape, time.Minute},
 		{"StopWithin", &c.StopWithin, 5 * time.Second},

@@ -86,9 +86,8 @@ func (g *Gateway) Status() Status {
 
 // Bounds of what a client may send before it is listened to.
 const (
-	maxHeader     = 96 << 10
-	headerTimeout = 10 * time.Second
-	idleTimeout   = 75 * time.Second
+	maxHeader   = 96 << 10
+	idleTimeout = 75 * time.Second
 )
 
 // Run serves until ctx ends. Then nothing new is accepted, answers that wait end at once, and others may take a while. It returns
@@ -142,7 +141,7 @@ func (g *Gateway) server(ctx context.Context) *http.Server {
 	protocols.SetUnencryptedHTTP2(true)
 	return &http.Server{
 		Handler: g.Handler(), TLSConfig: g.cfg.TLS, Protocols: &protocols, MaxHeaderBytes: maxHeader,
-		ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout,
+		ReadHeaderTimeout: g.cfg.HeadWithin, IdleTimeout: idleTimeout,
 		BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
 		ErrorLog:    errorLog(g.cfg.Log),
 		HTTP2:       &http.HTTP2Config{MaxConcurrentStreams: 1000, WriteByteTimeout: g.cfg.WriteWithin},

@@ -3,8 +3,6 @@ package gateway
 import (
 	"context"
 	"encoding/json"
-	"errors"
-	"io"
 	"log"
 	"log/slog"
 	"net/http"
@@ -91,10 +89,11 @@ func (g *Gateway) shape(w http.ResponseWriter, r *http.Request) error {
 	case http.MethodGet, http.MethodHead:
 		return g.read(w, r, who, values, nil)
 	case http.MethodPost:
-		body, err := readBody(w, r)
+		body, done, err := g.limits.bodies.read(w, r)
 		if err != nil {
 			return err
 		}
+		defer done()
 		subset, refused := protocol.ParseBody(body, values)
 		if refused != nil {
 			return refused
@@ -119,26 +118,6 @@ func preflight(w http.ResponseWriter, r *http.Request) {
 	}
 	h.Add("Vary", "Access-Control-Request-Headers")
 	w.WriteHeader(http.StatusNoContent)
-}
-
-// Bounds of the body of a request.
-const (
-	maxBody    = 8_000_000
-	bodyWithin = 30 * time.Second
-)
-
-func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	control := http.NewResponseController(w)
-	_ = control.SetReadDeadline(time.Now().Add(bodyWithin)) // writers that have none need none
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	if _, large := errors.AsType[*http.MaxBytesError](err); large {
-		return nil, protocol.Body(http.StatusRequestEntityTooLarge, "Request body too large", "")
-	}
-	if err != nil {
-		return nil, protocol.Body(http.StatusBadRequest, "Failed to read request body", "")
-	}
-	_ = control.SetReadDeadline(time.Time{})
-	return body, nil
 }
 
 func (g *Gateway) health(w http.ResponseWriter, r *http.Request) {

@@ -15,6 +15,7 @@ import (
 type limits struct {
 	initial, existing *class
 	perAddress        int
+	bodies            *bodies
 
 	mu        sync.Mutex
 	addresses map[string]int // requests under way
@@ -23,7 +24,7 @@ type limits struct {
 func newLimits(cfg *Config) *limits {
 	return &limits{
 		initial: &class{what: "initial", limit: int64(cfg.MaxInitial)}, existing: &class{what: "existing", limit: int64(cfg.MaxExisting)},
-		perAddress: cfg.PerAddress, addresses: map[string]int{},
+		perAddress: cfg.PerAddress, bodies: newBodies(), addresses: map[string]int{},
 	}
 }
 

@@ -21,7 +21,9 @@ import (
 // refuse answers with an error.
 func (g *Gateway) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	if r.Context().Err() != nil {
-		return // nobody is there
+		// Nobody is there, or somebody who has said all there is to say and listens: returning would be an empty answer of status
+		// 200, which a cache on the way may keep.
+		panic(http.ErrAbortHandler)
 	}
 	e, ok := errors.AsType[*protocol.Error](err)
 	if !ok {

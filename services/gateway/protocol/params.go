@@ -3,6 +3,7 @@ package protocol
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"strconv"
@@ -52,7 +53,7 @@ func bind(where string, given numbered) (string, []*string, error) {
 	if len(used) == 0 {
 		return where, nil, nil
 	}
-	var numbers []int
+	bound := map[int]int{} // number → the one that it has then
 	for _, r := range used {
 		if _, ok := given[r.number]; !ok {
 			for n := 1; n < r.number; n++ {
@@ -62,16 +63,17 @@ func bind(where string, given numbered) (string, []*string, error) {
 			}
 			return "", nil, fmt.Errorf("At location %d: parameter $%d was not provided", len([]rune(where[:r.from])), r.number)
 		}
-		if !slices.Contains(numbers, r.number) {
-			numbers = append(numbers, r.number)
-		}
+		bound[r.number] = 0
 	}
-	slices.Sort(numbers)
+	numbers := slices.Sorted(maps.Keys(bound))
+	for i, n := range numbers {
+		bound[n] = i + 1
+	}
 	var text strings.Builder
 	at := 0
 	for _, r := range used {
 		text.WriteString(where[at:r.from])
-		fmt.Fprintf(&text, "$%d", slices.Index(numbers, r.number)+1)
+		fmt.Fprintf(&text, "$%d", bound[r.number])
 		at = r.to
 	}
 	text.WriteString(where[at:])

@@ -11,6 +11,9 @@ import (
 	"github.com/shapebus/shapebus/services/gateway/protocol"
 )
 
+// leastAhead is how much of the log is read at once for however small a piece.
+const leastAhead = 16 << 10
+
 // errPieceDone ends the reading of a piece.
 var errPieceDone = errors.New("the piece is complete")
 
@@ -24,7 +27,9 @@ func (s *Shape) piece(ctx context.Context, from change.Offset) (*Body, error) {
 		p.proved = s.proved[1]
 	}
 	s.mu.Unlock()
-	opts := client.Options{Buffer: s.keeper.cfg.Buffer, Log: s.log(), Nearest: from.Op == math.MaxUint64 || from.LSN%8 != 0}
+	// What is read ahead and does not belong to the piece is read again for the next one.
+	ahead := min(s.keeper.cfg.Buffer, max(p.limit, leastAhead))
+	opts := client.Options{Buffer: ahead, Log: s.log(), Nearest: from.Op == math.MaxUint64 || from.LSN%8 != 0}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var err error
