@@ -1,9 +1,11 @@
 package shapes
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -50,11 +52,28 @@ type segmentReader struct {
 	batch   []*jetstream.RawStreamMsg
 	parts   stream.Assembler
 	fed     uint64 // the last message taken
+	rows    int    // of the full chunk before, 0 for the first one
+}
+
+// room makes room for a chunk. One that follows a full one is mostly full too: to grow into that size costs more than to write it.
+func (r *segmentReader) room(limit int) *Body {
+	if r.rows == 0 {
+		return &Body{}
+	}
+	return &Body{messages: make([]byte, 0, limit+limit/64), ends: make([]int, 0, r.rows+r.rows/16)}
+}
+
+// fit gives back what a chunk has not filled.
+func fit(b *Body) {
+	if len(b.messages) < cap(b.messages)/4*3 {
+		b.messages, b.ends = bytes.Clone(b.messages), slices.Clone(b.ends)
+	}
 }
 
 // chunk reads rows up to a limit in bytes, and returns where the next chunk begins; false if there is none.
 func (r *segmentReader) chunk(ctx context.Context, e *protocol.Encoder, messages uint64, columns, limit int) (*Body, chunkStart, bool, error) {
-	b := &Body{}
+	b := r.room(limit)
+	defer func() { fit(b) }()
 	for r.at.whole < messages {
 		if len(r.batch) == 0 {
 			var err error
@@ -94,7 +113,7 @@ func (r *segmentReader) chunk(ctx context.Context, e *protocol.Encoder, messages
 			return nil, chunkStart{}, false, fmt.Errorf("%s at %d: %w", r.subject, m.Sequence, err)
 		}
 		if full && r.at.skip < n { // the rest of the message is the next chunk's
-			b.Full = true
+			b.Full, r.rows = true, b.Entries
 			if r.fed != r.at.seq { // it came in parts, which are to be read again
 				r.fed, r.batch, r.parts = r.at.seq, nil, stream.Assembler{}
 			}
@@ -103,7 +122,7 @@ func (r *segmentReader) chunk(ctx context.Context, e *protocol.Encoder, messages
 		r.fed, r.batch = m.Sequence, r.batch[1:]
 		r.at = chunkStart{seq: m.Sequence, whole: r.at.whole + 1}
 		if full {
-			b.Full = true
+			b.Full, r.rows = true, b.Entries
 			return b, r.at, r.at.whole < messages, nil
 		}
 	}
