@@ -70,6 +70,7 @@ soak: gcc postgres ## hours: many seeds (CASES=20000), end-to-end repeated (SOAK
 	$(GO) test -race -count=1 -timeout 0 $$(tools/packages-with.sh pgregory.net/rapid) -rapid.checks=$(CASES)
 	$(GO) test -race -count=$(SOAK) -timeout 0 ./e2e/...
 	HOSTILE_CONNECTIONS=10000 $(GO) test -count=1 -timeout 0 -run TestConnectionsThatDoNothing ./e2e/gateway
+	$(GO) run ./e2e/bench gateway -rows 5000000
 	ORACLE_SECONDS=300 $(GO) test -count=$(SOAK) -timeout 0 -run TestEveryCommitMarkerIsExact ./e2e/oracle
 	ORACLE_MUTATIONS=$(SOAK) $(GO) test -count=1 -timeout 0 -v -run TestMutationsAreFound ./e2e/oracle
 
