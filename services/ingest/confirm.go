@@ -95,7 +95,10 @@ func later(a, b time.Time) time.Time {
 func (c *confirmer) sendStatus(ctx context.Context) error {
 	ticker := time.NewTicker(c.tick)
 	defer ticker.Stop()
+	loop := c.s.g.counters.loops.Begin()
+	defer loop.End()
 	for {
+		loop.Turn()
 		force := false
 		select {
 		case <-ctx.Done():

@@ -123,7 +123,9 @@ func (g *Ingest) session(ctx context.Context) error {
 	s.batch = newBatch(g.cfg.Source, limits{bytes: g.cfg.FragmentBytes, ops: g.cfg.FragmentOps}, s.publish, tail)
 	s.confirm = newConfirmer(s)
 	inFlight := s.appender.InFlight
+	heard := s.wire.LastHeard
 	g.counters.inFlight.Store(&inFlight)
+	g.counters.heard.Store(&heard)
 	g.counters.waits("")
 	g.counters.become(StateStreaming)
 	g.cfg.Log.InfoContext(ctx, "streaming from the replication slot",
@@ -251,6 +253,7 @@ func (s *session) run(ctx, life context.Context, end context.CancelCauseFunc) er
 	fail(s.publish.sendWhenIdle)
 	fail(s.confirm.keepRecord)
 	fail(s.confirm.sendStatus)
+	fail(s.g.watch.Load().Gone) // another session makes again what was deleted
 	fail(func(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
