@@ -98,6 +98,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 // this has to begin again.
 func (c *Consumer) serve(ctx context.Context, js jetstream.JetStream, watch *health.Watch, allowed plane.Allowed) error {
 	var pause service.Backoff
+	var refusals service.Insist
 	for {
 		err := c.prepare(ctx, js)
 		if ctx.Err() != nil {
@@ -106,7 +107,7 @@ func (c *Consumer) serve(ctx context.Context, js jetstream.JetStream, watch *hea
 		if err == nil {
 			break
 		}
-		if _, ok := errors.AsType[*live.FinalError](err); ok || errors.Is(err, topology.ErrNoAtomicBatches) {
+		if _, ok := errors.AsType[*live.FinalError](err); ok || errors.Is(err, topology.ErrNoAtomicBatches) || refusals.Final(err, time.Now()) {
 			return err
 		}
 		c.facts.fail(err)

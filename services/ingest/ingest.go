@@ -100,6 +100,7 @@ func (g *Ingest) Run(ctx context.Context) error {
 	defer looking.Wait()
 	defer end()
 	var wait service.Backoff
+	var refusals service.Insist
 	for {
 		started := time.Now()
 		err := g.session(ctx)
@@ -108,6 +109,9 @@ func (g *Ingest) Run(ctx context.Context) error {
 		}
 		if f, ok := errors.AsType[*fatalError](err); ok {
 			return fmt.Errorf("ingest of source %s: %w", g.cfg.Source, f.err)
+		}
+		if refusals.Final(err, time.Now()) {
+			return fmt.Errorf("ingest of source %s: %w", g.cfg.Source, err)
 		}
 		wait.Lasted(time.Since(started))
 		pause := service.Jitter(standbyWait)

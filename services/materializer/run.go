@@ -51,9 +51,10 @@ func (m *Materializer) Run(ctx context.Context) error {
 // await prepares until that succeeds or ctx ends, or a person must act.
 func (m *Materializer) await(ctx context.Context, js jetstream.JetStream) (partitions int, shapes *registry.Shapes, err error) {
 	var pause service.Backoff
+	var refusals service.Insist
 	for ctx.Err() == nil {
 		source, shapes, err := m.prepare(ctx, js)
-		if err == nil || errors.Is(err, topology.ErrNoAtomicBatches) {
+		if err == nil || errors.Is(err, topology.ErrNoAtomicBatches) || refusals.Final(err, time.Now()) {
 			return source.Partitions, shapes, err
 		}
 		m.facts.fail(err)
