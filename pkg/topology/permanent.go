@@ -34,8 +34,7 @@ var cures = map[jetstream.ErrorCode]string{
 
 // permanent finds an error's cure; nil if it has none.
 func permanent(err error) error {
-	var api *jetstream.APIError
-	if errors.As(err, &api) {
+	if api, ok := errors.AsType[*jetstream.APIError](err); ok {
 		if cure, ok := cures[api.ErrorCode]; ok {
 			return &ConfigurationError{Err: err, Cure: cure}
 		}
