@@ -2,11 +2,10 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"sync/atomic"
 	"time"
 
+	"github.com/shapebus/shapebus/internal/health"
 	"github.com/shapebus/shapebus/internal/telemetry"
 	"github.com/shapebus/shapebus/pkg/topology"
 	"github.com/shapebus/shapebus/services/consumer"
@@ -67,7 +66,7 @@ func (c *consumerCmd) Run(ctx context.Context, out *console) error {
 			running.Store(s)
 			return s.Run, nil
 		},
-		ready: func() error { return consumerReady(running.Load()) },
+		facts: func() (health.Facts, bool) { return healthOf(running.Load()) },
 		held: func() int64 {
 			if s := running.Load(); s != nil {
 				st := s.Status()
@@ -89,15 +88,3 @@ const (
 	valueMemory = 96
 	shapeMemory = 2 << 10
 )
-
-func consumerReady(s *consumer.Consumer) error {
-	select {
-	case <-s.Ready():
-	default:
-		return errors.New("the control plane does not answer yet")
-	}
-	if harm := s.Status().Harm; len(harm) > 0 {
-		return fmt.Errorf("writes of the application fail because of shapes: %s", harm[0])
-	}
-	return nil
-}

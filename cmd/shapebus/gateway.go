@@ -3,11 +3,11 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
 
+	"github.com/shapebus/shapebus/internal/health"
 	"github.com/shapebus/shapebus/internal/telemetry"
 	"github.com/shapebus/shapebus/services/gateway"
 )
@@ -93,14 +93,7 @@ func (c *gatewayCmd) Run(ctx context.Context, out *console) error {
 			running.Store(s)
 			return s.Run, nil
 		},
-		ready: func() error {
-			select {
-			case <-running.Load().Ready():
-				return nil
-			default:
-				return errors.New("it does not listen yet")
-			}
-		},
+		facts: func() (health.Facts, bool) { return healthOf(running.Load()) },
 		metrics: func() []telemetry.Metric {
 			if s := running.Load(); s != nil {
 				return gatewayMetrics(s.Status())

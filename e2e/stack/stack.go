@@ -159,13 +159,26 @@ func (s *Stack) Exec(sql string, args ...any) {
 // StartIngest starts ingest and waits until it streams. stop ends it.
 func (s *Stack) StartIngest() (stop func()) {
 	s.TB.Helper()
+	_, stop = s.ingest()
+	return stop
+}
+
+// StartIngestService is StartIngest for a test that asks ingest itself.
+func (s *Stack) StartIngestService() *ingest.Ingest {
+	s.TB.Helper()
+	svc, _ := s.ingest()
+	return svc
+}
+
+func (s *Stack) ingest() (svc *ingest.Ingest, stop func()) {
+	s.TB.Helper()
 	cfg := s.Ingest
 	cfg.NATS = s.dial()
 	svc, err := ingest.New(cfg)
 	if err != nil {
 		s.TB.Fatal(err)
 	}
-	return s.run("ingest", svc.Run, svc.Ready())
+	return svc, s.run("ingest", svc.Run, svc.Ready())
 }
 
 // StartConsumer starts a consumer and waits until it answers. stop ends it.
@@ -220,13 +233,26 @@ func (s *Stack) consumer() (svc *consumer.Consumer, stop, crash func()) {
 // consumer must have been started before. stop ends it.
 func (s *Stack) StartMaterializer() (stop func()) {
 	s.TB.Helper()
+	_, stop = s.materializer()
+	return stop
+}
+
+// StartMaterializerService is StartMaterializer for a test that asks the materializer itself.
+func (s *Stack) StartMaterializerService() *materializer.Materializer {
+	s.TB.Helper()
+	svc, _ := s.materializer()
+	return svc
+}
+
+func (s *Stack) materializer() (svc *materializer.Materializer, stop func()) {
+	s.TB.Helper()
 	cfg := s.Materializer
 	cfg.NATS = s.dial()
 	svc, err := materializer.New(cfg)
 	if err != nil {
 		s.TB.Fatal(err)
 	}
-	return s.run("materializer", svc.Run, svc.Ready())
+	return svc, s.run("materializer", svc.Run, svc.Ready())
 }
 
 // StartGateway starts a gateway and returns its address, as a URL without a path. stop ends it.

@@ -37,6 +37,9 @@ const (
 	fenceMessages = maxWindowMessages + 4
 )
 
+// fencePatience bounds the wait for the answer to a fence: a stream without a leader answers nothing.
+const fencePatience = 10 * time.Second
+
 // fenceSubject is where a stream's fences go. A stream that takes none is refused: nothing would
 // keep late messages out of it.
 func fenceSubject(nc *nats.Conn, cfg jetstream.StreamConfig) (string, error) {
@@ -65,7 +68,7 @@ func Fence(h nats.Header) (count uint64, ok bool) {
 // publishFenced stores the appender's first message behind a fence. It waits
 // for the answer: nothing may follow before it.
 func (a *Appender) publishFenced(ctx context.Context, m *nats.Msg) error {
-	patience := a.ackTimeout
+	patience := min(a.ackTimeout, fencePatience)
 	if stall := time.Duration(a.stall.Load()); stall > 0 {
 		patience = min(patience, stall)
 	}

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/shapebus/shapebus/internal/health"
 	"github.com/shapebus/shapebus/services/gateway/shapes"
 )
 
@@ -73,6 +74,19 @@ func New(cfg Config) (*Gateway, error) {
 
 // Ready is closed once requests are answered.
 func (g *Gateway) Ready() <-chan struct{} { return g.ready }
+
+// Health is what the gateway knows of its own work now.
+func (g *Gateway) Health() (f health.Facts) {
+	select {
+	case <-g.ready:
+	default:
+		f.Starting = "it does not listen yet"
+	}
+	if !g.cfg.NATS.IsConnected() {
+		f.NATS = "the connection is " + g.cfg.NATS.Status().String()
+	}
+	return f
+}
 
 // Status returns what the gateway does now.
 func (g *Gateway) Status() Status {

@@ -70,6 +70,7 @@ func (s *store) Verdict(ctx context.Context, set string, prev change.Offset, v *
 		return fmt.Errorf("verdict %s on %s: %w", v.Offset, set, err)
 	}
 	s.m.stats.Verdicts.Add(1)
+	s.m.stats.Wrote.Now()
 	s.m.stats.Bytes.Add(int64(len(data)))
 	s.m.cfg.Failpoint(failpoint.AfterVerdict)
 	return nil
