@@ -19,6 +19,8 @@ type Visibility struct {
 	// oldest place stays until a snapshot's xmin has passed them all.
 	unlisted    int
 	maxUnlisted change.XID
+
+	looks looks
 }
 
 type readTxn struct {
@@ -60,21 +62,26 @@ func (v *Visibility) Prune(s change.Snapshot) {
 	if v.unlisted > 0 && s.Widen(v.maxUnlisted) < s.Xmin {
 		v.unlisted = 0
 	}
-	if v.unlisted == 0 {
-		v.seen = slices.Clip(slices.DeleteFunc(v.seen, func(t readTxn) bool { return s.Sees(t.xid) }))
+	if v.unlisted > 0 {
+		return
 	}
+	v.looks.prune(v.seen, s)
+	v.seen = slices.Clip(slices.DeleteFunc(v.seen, func(t readTxn) bool { return s.Sees(t.xid) }))
 }
 
-// Unseen are the listed transactions that may be invisible to the snapshots that
-// prune was told of last.
-func (v *Visibility) Unseen() iter.Seq2[change.XID, change.LSN] {
+// Unseen are the transactions that may be invisible to a snapshot that was opened in a look. complete is false if there are
+// more of them than are known.
+func (v *Visibility) Unseen(l *Look) (unseen iter.Seq2[change.XID, change.LSN], complete bool) {
+	pruned, all := v.looks.since(l)
 	return func(yield func(change.XID, change.LSN) bool) {
-		for _, t := range v.seen {
-			if !yield(t.xid, t.lsn) {
-				return
+		for _, list := range [][]readTxn{v.seen, pruned} {
+			for _, t := range list {
+				if !yield(t.xid, t.lsn) {
+					return
+				}
 			}
 		}
-	}
+	}, all && v.unlisted == 0
 }
 
 // Floor is the place of the oldest transaction that may be invisible, or ok
@@ -91,6 +98,3 @@ func (v *Visibility) Last() (p Place, ok bool) { return v.newest.place(), v.newe
 
 // Empty reports whether all that was read is visible.
 func (v *Visibility) Empty() bool { return len(v.seen) == 0 }
-
-// Complete reports whether unseen lists all.
-func (v *Visibility) Complete() bool { return v.unlisted == 0 }

@@ -159,31 +159,15 @@ func (g *group) snapshot(ctx context.Context, t reconcile.Txn) (*unit, error) {
 	g.units++
 	u := &unit{id: fmt.Sprintf("%s/%d", g.id, g.units), began: time.Now()}
 	for look, n := firstLook, 1; ; look, n = min(2*look, lastLook), n+1 {
-		var err error
-		if u.conn, err = g.connect(ctx); err != nil {
-			return nil, err
-		}
-		u.proof.ID = fmt.Sprintf("%s/snapshot/%d", u.id, n)
-		if u.snap, err = snapshots.OpenMarked(ctx, u.conn.conn(), topology.BarrierPrefix, u.proof.ID); err != nil {
-			u.conn.close()
-			return nil, err
-		}
-		u.proof.LSN = u.snap.Mark
-		all := false
-		err = g.s.OnMain(ctx, func(context.Context) error {
-			v := &g.s.Visibility
-			v.Prune(u.snap.Snapshot)
-			all = v.Complete()
-			for _, st := range g.stages {
-				all = all && reconcile.Usable(u.snap.Snapshot, t, st.at.LSN, st.aside, v.Unseen())
-			}
-			return nil
-		})
-		if err == nil && all {
+		usable, err := g.look(ctx, u, t, n)
+		if err == nil && usable {
 			g.s.Cfg.Failpoint(failpoint.SnapshotOpen)
 			return u, nil
 		}
-		u.close(context.WithoutCancel(ctx))
+		if u.snap != nil {
+			u.close(context.WithoutCancel(ctx))
+			u.snap = nil
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -192,6 +176,32 @@ func (g *group) snapshot(ctx context.Context, t reconcile.Txn) (*unit, error) {
 			return nil, context.Cause(ctx)
 		}
 	}
+}
+
+// look opens a snapshot, the n-th for the unit, and reports whether the unit can use it.
+func (g *group) look(ctx context.Context, u *unit, t reconcile.Txn, n int) (usable bool, err error) {
+	if u.conn, err = g.connect(ctx); err != nil {
+		return false, err
+	}
+	v := &g.s.Visibility
+	look := v.Look()
+	defer look.Close()
+	u.proof.ID = fmt.Sprintf("%s/snapshot/%d", u.id, n)
+	if u.snap, err = snapshots.OpenMarked(ctx, u.conn.conn(), topology.BarrierPrefix, u.proof.ID); err != nil {
+		u.conn.close()
+		return false, err
+	}
+	u.proof.LSN = u.snap.Mark
+	err = g.s.OnMain(ctx, func(context.Context) error {
+		v.Prune(u.snap.Snapshot)
+		unseen, complete := v.Unseen(look)
+		usable = complete
+		for _, st := range g.stages {
+			usable = usable && reconcile.Usable(u.snap.Snapshot, t, st.at.LSN, st.aside, unseen)
+		}
+		return nil
+	})
+	return usable, err
 }
 
 // await marks the place in the change log behind all that the unit's snapshot sees, where the
