@@ -179,9 +179,14 @@ func (s *Groups) giveStages(g *group) bool {
 	}
 	to.coming = append(to.coming, stages...)
 	to.mu.Unlock()
+	to.look()
+	return true
+}
+
+// look makes the group look again which others of its chain there are.
+func (g *group) look() {
 	select {
-	case to.arrived <- struct{}{}:
+	case g.arrived <- struct{}{}:
 	default:
 	}
-	return true
 }

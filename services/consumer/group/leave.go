@@ -75,8 +75,13 @@ func (s *Groups) startGroup(ctx context.Context, g *group) {
 	s.Tasks.Go(func() error { return g.run(ctx) })
 }
 
-// disband forgets a group without members.
-func (s *Groups) disband(g *group) { delete(s.All, g) }
+// disband forgets a group without members. Whoever waits for them looks again. Runs on the main loop.
+func (s *Groups) disband(g *group) {
+	delete(s.All, g)
+	if g.into != nil {
+		g.into.look()
+	}
+}
 
 // GoOn runs a group of shapes that stand at a place.
 func (s *Groups) GoOn(ctx context.Context, members []*follow.Follower, at changelog.Place, aside []reconcile.Txn) {

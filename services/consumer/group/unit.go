@@ -159,7 +159,7 @@ func (g *group) snapshot(ctx context.Context, t reconcile.Txn) (*unit, error) {
 	g.units++
 	u := &unit{id: fmt.Sprintf("%s/%d", g.id, g.units), began: time.Now()}
 	for look, n := firstLook, 1; ; look, n = min(2*look, lastLook), n+1 {
-		usable, err := g.look(ctx, u, t, n)
+		usable, err := g.open(ctx, u, t, n)
 		if err == nil && usable {
 			g.s.Cfg.Failpoint(failpoint.SnapshotOpen)
 			return u, nil
@@ -178,8 +178,8 @@ func (g *group) snapshot(ctx context.Context, t reconcile.Txn) (*unit, error) {
 	}
 }
 
-// look opens a snapshot, the n-th for the unit, and reports whether the unit can use it.
-func (g *group) look(ctx context.Context, u *unit, t reconcile.Txn, n int) (usable bool, err error) {
+// open opens a snapshot, the n-th for the unit, and reports whether the unit can use it.
+func (g *group) open(ctx context.Context, u *unit, t reconcile.Txn, n int) (usable bool, err error) {
 	if u.conn, err = g.connect(ctx); err != nil {
 		return false, err
 	}
