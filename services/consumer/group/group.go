@@ -149,7 +149,7 @@ func (g *group) reset(ctx context.Context) {
 		g.unit = nil
 	}
 	for _, st := range g.stages {
-		st.reset()
+		st.reset() //nolint:contextcheck // as in stream.Reader.Close
 	}
 }
 
@@ -174,8 +174,7 @@ func (g *group) attempt(ctx context.Context) error {
 		err = g.rewind(ctx)
 	}
 	for {
-		var open *needsUnit
-		if errors.As(err, &open) {
+		if open, ok := errors.AsType[*needsUnitError](err); ok {
 			err = g.runUnit(ctx, open.txn)
 			continue
 		}
@@ -185,8 +184,8 @@ func (g *group) attempt(ctx context.Context) error {
 		if err = g.backlog(ctx); err != nil {
 			continue
 		}
-		read := false
-		if read, err = g.read(ctx); err != nil || read {
+		var some bool
+		if some, err = g.read(ctx); err != nil || some {
 			continue
 		}
 		if err = g.join(ctx); err != nil {
@@ -199,10 +198,10 @@ func (g *group) attempt(ctx context.Context) error {
 	}
 }
 
-// needsUnit says that a transaction changes what the group's subqueries select, so that a unit begins with it.
-type needsUnit struct{ txn reconcile.Txn }
+// needsUnitError says that a transaction changes what the group's subqueries select, so that a unit begins with it.
+type needsUnitError struct{ txn reconcile.Txn }
 
-func (e *needsUnit) Error() string {
+func (e *needsUnitError) Error() string {
 	return fmt.Sprintf("the transaction at %s changes what subqueries select", e.txn.LSN)
 }
 
@@ -221,7 +220,7 @@ const burst = 256
 
 // read reads on, the less nested stages first: those that depend on them come no further than they are. It reports whether
 // there was anything to read.
-func (g *group) read(ctx context.Context) (any bool, err error) {
+func (g *group) read(ctx context.Context) (some bool, err error) {
 	for i, st := range g.stages {
 		for range burst {
 			if !st.mayRead(g.stages[:i]) {
@@ -229,16 +228,16 @@ func (g *group) read(ctx context.Context) (any bool, err error) {
 			}
 			m, ok, err := st.next(ctx)
 			if err != nil {
-				return any, err
+				return some, err
 			}
 			if !ok {
 				break
 			}
-			any = true
+			some = true
 			if err := st.message(ctx, m); err != nil {
-				return any, err
+				return some, err
 			}
 		}
 	}
-	return any, nil
+	return some, nil
 }

@@ -38,7 +38,7 @@ func (g *group) join(ctx context.Context) error {
 		for _, st := range g.stages {
 			st.arrive()
 		}
-		g.handOver()
+		g.handOver() //nolint:contextcheck // as in stream.Reader.Close
 		for _, c := range begun {
 			if err := s.CoverAndMarkLive(ctx, c.rec); err != nil {
 				return err
@@ -70,7 +70,7 @@ func (g *group) handOver() {
 		s.LetGo(f.ID, g)
 	}
 	for _, st := range g.stages {
-		st.cursor.Close() //nolint:contextcheck // as in stream.Reader.Close
+		st.cursor.Close()
 	}
 	g.stages = nil
 	g.mu.Unlock()

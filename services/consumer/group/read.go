@@ -19,7 +19,7 @@ import (
 // a set would be hard to say while some of what was deferred is in one stage's logs and not yet in another's.
 func (g *group) backlog(ctx context.Context) error {
 	if first, ok := g.firstAside(); ok && g.chained() {
-		return &needsUnit{first}
+		return &needsUnitError{first}
 	}
 	for _, st := range g.stages {
 		if err := st.backlog(ctx); err != nil {
@@ -313,7 +313,7 @@ func (st *stage) begin(ctx context.Context, t reconcile.Txn) error {
 func (st *stage) take(t reconcile.Txn, brought [][]*wire.Verdict) error {
 	for i, verdicts := range brought {
 		if st.part == nil && len(verdicts) > 0 && (len(verdicts) > 1 || reconcile.Changes(st.views[i], verdicts[0].Deltas.All())) {
-			return &needsUnit{t}
+			return &needsUnitError{t}
 		}
 	}
 	st.taken = t.LSN

@@ -130,7 +130,7 @@ func (st *stage) anyMember() *follow.Follower {
 // prepare begins an attempt. The sets of the stage have bases behind it.
 func (st *stage) prepare(ctx context.Context) error {
 	st.fill()
-	st.read()
+	st.read() //nolint:contextcheck // as in stream.Reader.Close
 	st.own = make([]*follow.Follower, len(st.sets))
 	for i, set := range st.sets {
 		st.own[i] = st.g.member(set.Handle())
@@ -148,7 +148,7 @@ func (st *stage) prepare(ctx context.Context) error {
 func (st *stage) read() {
 	s := st.g.s
 	if st.cursor != nil {
-		st.cursor.Close() //nolint:contextcheck // as in stream.Reader.Close
+		st.cursor.Close()
 	}
 	st.cursor = changelog.NewCursor(s.Changes, s.Recent)
 	st.feed = changelog.NewFeed(s.Cfg.Source, s.Relations)
@@ -157,7 +157,7 @@ func (st *stage) read() {
 // reset forgets the state of an attempt.
 func (st *stage) reset() {
 	if st.cursor != nil {
-		st.cursor.Close() //nolint:contextcheck // as in stream.Reader.Close
+		st.cursor.Close()
 	}
 	st.unload()
 	st.cursor, st.feed, st.part = nil, nil, nil
@@ -231,7 +231,7 @@ func (st *stage) rewind(ctx context.Context) error {
 		return err
 	}
 	st.txn, st.begun, st.skip = 0, 0, false
-	st.read()
+	st.read() //nolint:contextcheck // as in stream.Reader.Close
 	st.cursor.Begin(st.at.LSN, st.at.Seq+1)
 	st.setAside(st.aside)
 	return nil
