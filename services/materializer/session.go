@@ -366,7 +366,7 @@ func (s *session) sent() func(uint64) {
 	return func(uint64) { s.stored.Add(1) }
 }
 
-// ack acknowledges what is settled by now.
+// ack acknowledges what is settled.
 func (s *session) ack() error {
 	q, ok := s.floor.Take(s.stored.Load())
 	if !ok || q.seq <= s.acked {
