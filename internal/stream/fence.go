@@ -126,14 +126,17 @@ func (a *Appender) removeFences(ctx context.Context, subject string, before uint
 	_ = st.Purge(ctx, jetstream.WithPurgeSubject(subject), jetstream.WithPurgeSequence(before)) // see above
 }
 
+// fullDisk is what to do about a server that leaves writes unanswered since it had no room for them.
+const fullDisk = "if the NATS server's log tells of a full disk, make room and start it again"
+
 // fenceError says what the error of a batch means here. Whether it was stored
 // may be unknown; the appender ends in any case.
 func (a *Appender) fenceError(ctx context.Context, err error) error {
 	if ctx.Err() != nil && a.js.Conn().IsConnected() {
-		return fmt.Errorf("%w: no answer to the first message; start the servers that hold the stream's copies, and if the NATS server's log tells of a full disk, make room and start it again: %w", ErrStalled, err)
+		return fmt.Errorf("%w: no answer to the first message; start the servers that hold the stream's copies, and %s: %w", ErrStalled, fullDisk, err)
 	}
 	if ctx.Err() != nil {
-		return fmt.Errorf("%w: no answer to the first message; if the NATS server's log tells of a full disk, make room and start it again: %w", ErrDisconnected, err)
+		return fmt.Errorf("%w: no answer to the first message; %s: %w", ErrDisconnected, fullDisk, err)
 	}
 	return refused(err)
 }

@@ -56,7 +56,7 @@ func (a *Appender) answer(p inFlight, lost <-chan nats.Status, tick <-chan time.
 			continue
 		}
 		if last, err := a.lastOf(a.ctx); err == nil && looks.lost(last, p.seq) && len(p.future.Ok()) == 0 {
-			return fmt.Errorf("%w: message %d was not acknowledged, and the stream stands at %d", ErrStalled, p.seq, last)
+			return fmt.Errorf("%w: message %d was not acknowledged, and the stream stands at %d; %s", ErrStalled, p.seq, last, fullDisk)
 		}
 	}
 }
