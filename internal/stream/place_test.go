@@ -144,7 +144,7 @@ func TestPlaceTellsWhatWasLost(t *testing.T) {
 			}
 		}
 	})
-	if lost == 0 || repeats == 0 || jumps == 0 {
+	if few := testing.Short(); !few && (lost == 0 || repeats == 0 || jumps == 0) {
 		t.Errorf("%d losses, %d repeats, %d jumps: the test does not test them", lost, repeats, jumps)
 	}
 }
