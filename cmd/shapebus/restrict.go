@@ -1,9 +1,8 @@
 package main
 
 import (
-	"fmt"
 	"os"
-	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -27,30 +26,25 @@ func checkRestrictions(parsed *kong.Context) error {
 		}
 		for _, p := range parsed.Path {
 			if p.Flag == f && !p.Resolved {
-				if given = ""; blank(reflect.ValueOf(parsed.FlagValue(f))) {
+				if given = ""; blank(parsed.FlagValue(f)) {
 					given = "--" + f.Name
 				}
 			}
 		}
 		if given != "" {
-			return &usageError{text: fmt.Sprintf("%s is given and empty, so it would restrict nothing; give it a value, or do not give it at all", given)}
+			return &usageError{text: given + " is given and empty, so it would restrict nothing; give it a value, or do not give it at all"}
 		}
 	}
 	return nil
 }
 
 // blank reports whether a flag's value is empty, or has an element that is.
-func blank(v reflect.Value) bool {
-	switch v.Kind() {
-	case reflect.String:
-		return strings.TrimSpace(v.String()) == ""
-	case reflect.Slice:
-		for i := range v.Len() {
-			if blank(v.Index(i)) {
-				return true
-			}
-		}
-		return v.Len() == 0
+func blank(value any) bool {
+	switch v := value.(type) {
+	case string:
+		return strings.TrimSpace(v) == ""
+	case []string:
+		return len(v) == 0 || slices.ContainsFunc(v, func(s string) bool { return blank(s) })
 	}
 	return false
 }

@@ -190,12 +190,14 @@ func (g *gate) admit(r *http.Request, v protocol.Values) (*principal, error) {
 		return nil, errUnauthorized
 	}
 	if who.grants, err = parseGrants(c.Shapes); err != nil {
-		g.said.Do(func() {
-			g.log.WarnContext(r.Context(), "a token that is signed rightly is refused; whoever makes tokens has to mend it", slog.Any("error", err))
-		})
+		g.said.Do(func() { g.misunderstood(err) })
 		return nil, errUnauthorized
 	}
 	return who, nil
+}
+
+func (g *gate) misunderstood(err error) {
+	g.log.Warn("a token that is signed rightly is refused; whoever makes tokens has to mend it", slog.Any("error", err))
 }
 
 // sayEvery is how often it is said that tokens are refused which the right key has signed.

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -25,9 +26,7 @@ func TestAGrantMeansWhatItSays(t *testing.T) {
 	admit := func(header map[string]any, shapes any) (*principal, error) {
 		t.Helper()
 		token := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{"exp": 1 << 40, "shapes": shapes})
-		for k, v := range header {
-			token.Header[k] = v
-		}
+		maps.Copy(token.Header, header)
 		text, err := token.SignedString(secret)
 		if err != nil {
 			t.Fatal(err)
