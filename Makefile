@@ -38,8 +38,8 @@ demo: build postgres ## the whole system with live traffic until Ctrl-C (ONCE=1:
 	bin/shapebus demo $(if $(ONCE),--once)
 
 .PHONY: test
-test: gcc postgres ## all tests, with real Postgres and NATS; those that take longest begin first
-	@$(call gotest,-count=1 -timeout $(TIMEOUT) -p $(AT_ONCE) -parallel $(AT_ONCE) ./e2e/flow ./e2e/crash ./e2e/gateway ./...)
+test: gcc postgres ## all tests, with real Postgres and NATS
+	@$(call gotest,-count=1 -timeout $(TIMEOUT) -p $(AT_ONCE) -parallel $(AT_ONCE) ./...)
 
 .PHONY: test-short
 test-short: gcc ## the tests that need nothing, in seconds
