@@ -45,7 +45,7 @@ func (c *checkCmd) Run(ctx context.Context, out *console) error {
 	case n > 0:
 		return fmt.Errorf("not ready: %s to fix, see FAIL above", term.Plural(n, "thing"))
 	case !c.JSON:
-		_, err = fmt.Fprintln(out.stdout, "Ready: start shapebus ingest, shapebus consumer and shapebus materializer.")
+		_, err = fmt.Fprintln(out.stdout, "Ready for shapebus ingest, shapebus consumer and shapebus materializer.")
 	}
 	return err
 }

@@ -31,7 +31,7 @@ type consumerTuning struct {
 	MaxShapes        int           `default:"200000" help:"Shapes that the source may have; 0 is no limit (default ${default})."`
 	MaxClauseBytes   byteSize      `default:"1GiB" help:"Size that the clauses and parameters of all shapes may have together; 0 is no limit (default ${default})."`
 	MaxShapeRows     int64         `default:"100000000" help:"Rows that a shape may have; beyond it ends; 0 is no limit (default ${default})."`
-	AllowTables      []string      `placeholder:"PATTERN,…" help:"Tables that shapes may be asked for, in subqueries too: schema.table, with * for any characters. Default: all that the role may read."`
+	AllowTables      []string      `restricts:"" placeholder:"PATTERN,…" help:"Tables that shapes may be asked for, in subqueries too: schema.table, with * for any characters. Default: all that the role may read."`
 	PrepareTables    bool          `default:"true" help:"Let the first shape of a table put it into the publication and give it REPLICA IDENTITY FULL; else its owner has to (default ${default})."`
 	LockTimeout      time.Duration `default:"5s" help:"How long taking a table into the publication waits for its lock, holding up writers behind it for half a second at a time (default ${default})."`
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -105,11 +106,11 @@ func (s *devServers) banner(out *console, source topology.Source, web string) er
 	if source != "main" {
 		fmt.Fprintf(text, "  export SHAPEBUS_SOURCE=%s\n", source)
 	}
-	psql := fmt.Sprintf("psql '%s'", database)
+	psql, self := fmt.Sprintf("psql '%s'", database), os.Args[0] // as the reader has called it
 	fmt.Fprintf(text, "  %s -c 'CREATE TABLE tasks (id int PRIMARY KEY, title text, done boolean)'\n", psql)
-	fmt.Fprintf(text, "  shapebus shape tail tasks --where 'NOT done'\n\n%s\n", p.Dim("and in a third:"))
+	fmt.Fprintf(text, "  %s shape tail tasks --where 'NOT done'\n\n%s\n", self, p.Dim("and in a third:"))
 	fmt.Fprintf(text, "  %s -c \"INSERT INTO tasks VALUES (1, 'try Shapebus', false)\"\n", psql)
-	fmt.Fprintf(text, "  shapebus status\n\n")
+	fmt.Fprintf(text, "  %s status\n\n", self)
 	_, err := fmt.Fprint(out.stdout, text.String())
 	return err
 }

@@ -38,13 +38,13 @@ type gatewayTuning struct {
 
 // accessFlags say who may ask for what.
 type accessFlags struct {
-	Secret          string   `help:"What clients must send as the parameter secret; best as a variable. Default none: everybody who can reach the address may ask."`
-	Table           []string `name:"allow-table" sep:"none" placeholder:"TABLE" help:"Tables that may be asked for; repeat it. Default: all."`
-	TokenSecretFile string   `type:"path" help:"File with the secret of JSON web tokens (HS256), which every request must then have. Default none."`
-	TokenKeys       string   `type:"path" help:"File with the keys of JSON web tokens (RS256, ES256) as a JWKS. Default none."`
-	TokenKeysURL    string   `name:"token-keys-url" help:"URL of such a file, which is read again now and then. Default none."`
-	TokenAudience   string   `help:"Who tokens must be for. Default: anybody."`
-	TokenIssuer     string   `help:"Who must have made tokens. Default: anybody."`
+	Secret          string   `help:"What clients must send as the parameter secret; best as a variable. Default none: everybody who can reach the address may ask." restricts:""`
+	Table           []string `name:"allow-table" sep:"none" placeholder:"TABLE" help:"Tables that may be asked for; repeat it. Default: all." restricts:""`
+	TokenSecretFile string   `type:"path" help:"File with the secret of JSON web tokens (HS256), which every request must then have. Default none." restricts:""`
+	TokenKeys       string   `type:"path" help:"File with the keys of JSON web tokens (RS256, ES256) as a JWKS. Default none." restricts:""`
+	TokenKeysURL    string   `name:"token-keys-url" help:"URL of such a file, which is read again now and then. Default none." restricts:""`
+	TokenAudience   string   `help:"Who tokens must be for. Default: anybody." restricts:""`
+	TokenIssuer     string   `help:"Who must have made tokens. Default: anybody." restricts:""`
 }
 
 func (f accessFlags) access() (gateway.Access, error) {

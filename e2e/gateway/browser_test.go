@@ -100,4 +100,6 @@ INSERT INTO tasks VALUES (1, 'first', false), (2, '<b>"second"</b> é', false), 
 	shows("the example shows the table", "td", "5", "again", "f")
 	s.Exec(`UPDATE tasks SET title = 'changed'`)
 	shows("the example follows it", "td", "5", "changed", "f")
+	s.Exec(`TRUNCATE tasks; INSERT INTO tasks VALUES (6, 'begun again')`) // the browser has the rows from before in its cache
+	shows("the example begins again", "td", "6", "begun again", "f")
 }

@@ -4,39 +4,21 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/shapebus/shapebus/e2e/proc"
 	"github.com/shapebus/shapebus/e2e/stack"
 )
-
-// lines is a log that is kept.
-type lines struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
 
 // TestSecretsAreNotLogged sends secrets and tokens, good ones and bad ones, with requests that work and that do not, and looks for them in
 // all that is logged and answered.
 func TestSecretsAreNotLogged(t *testing.T) {
 	s := stack.Start(t, items)
-	var log lines
+	var log proc.Log
 	s.Gateway.Log = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	key := []byte("a-key-that-must-not-be-seen-anywhere")
 	s.Gateway.Access.Secret, s.Gateway.Access.TokenSecret, s.Gateway.Access.TokenAudience = "hush-hush", key, "app"

@@ -46,6 +46,8 @@ type gate struct {
 	parser  *jwt.Parser
 	key     jwt.Keyfunc
 	private bool // answers are for who has asked, and not for caches that others share
+	log     *slog.Logger
+	said    rate.Sometimes // of tokens that are signed rightly and cannot be understood
 }
 
 // algorithms are those that are accepted with a shared secret, and with keys. They never mix: a public key must not be
@@ -58,8 +60,8 @@ var (
 // clockSkew is how far the clock of who makes tokens may be off.
 const clockSkew = 30 * time.Second
 
-func newGate(a Access) (*gate, error) {
-	g := &gate{access: a, secret: sha256.Sum256([]byte(a.Secret))}
+func newGate(a Access, log *slog.Logger) (*gate, error) {
+	g := &gate{access: a, secret: sha256.Sum256([]byte(a.Secret)), log: log, said: rate.Sometimes{First: 1, Interval: sayEvery}}
 	for _, t := range a.Tables {
 		schema, name, err := protocol.Table(t)
 		if err != nil {
@@ -118,16 +120,17 @@ func newGate(a Access) (*gate, error) {
 }
 
 // Of keys that are fetched: how long that may take, how often it is done, and how often at most for tokens of keys that are
-// not known. Anybody can send such tokens, so they wait for nothing and bring about few requests.
+// not known. Anybody can send such tokens, so they bring about few requests, and wait only where one may be made within a moment. That
+// is long enough for a busy machine: a token of a new key must not be refused since it was looked at too late.
 const (
 	keysWithin     = 10 * time.Second
 	keysEvery      = 10 * time.Minute
 	unknownKeyAt   = 10 * time.Second
-	unknownKeyWait = time.Millisecond
+	unknownKeyWait = 250 * time.Millisecond
 )
 
 // start fetches keys that are elsewhere, and keeps them fresh until ctx ends. That they cannot be had now is no error.
-func (g *gate) start(ctx context.Context, log *slog.Logger) error {
+func (g *gate) start(ctx context.Context) error {
 	if g.access.TokenKeysURL == "" {
 		return nil
 	}
@@ -140,7 +143,7 @@ func (g *gate) start(ctx context.Context, log *slog.Logger) error {
 		HTTPTimeout: keysWithin, RefreshInterval: keysEvery, RateLimitWaitMax: unknownKeyWait, RefreshUnknownKID: rate.NewLimiter(rate.Every(unknownKeyAt), 1),
 		RefreshErrorHandlerFunc: func(string) func(context.Context, error) {
 			return func(ctx context.Context, err error) {
-				log.WarnContext(ctx, "cannot fetch the keys of tokens", slog.String("url", shown), slog.String("error", strings.ReplaceAll(err.Error(), g.access.TokenKeysURL, shown)))
+				g.log.WarnContext(ctx, "cannot fetch the keys of tokens", slog.String("url", shown), slog.String("error", strings.ReplaceAll(err.Error(), g.access.TokenKeysURL, shown)))
 			}
 		},
 	})
@@ -174,20 +177,31 @@ func (g *gate) admit(r *http.Request, v protocol.Values) (*principal, error) {
 	if g.parser == nil {
 		return who, nil
 	}
-	text, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	if !ok || len(text) > maxToken || g.key == nil {
+	scheme, text, ok := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !ok || !strings.EqualFold(scheme, "Bearer") || len(text) > maxToken || g.key == nil {
 		return nil, errUnauthorized
 	}
 	var c claims
-	if _, err := g.parser.ParseWithClaims(text, &c, g.key); err != nil {
+	token, err := g.parser.ParseWithClaims(text, &c, g.key)
+	if err != nil {
 		return nil, errUnauthorized
 	}
-	who.grants = c.Shapes
-	if who.grants == nil {
-		who.grants = []grant{} // a token that grants nothing
+	if _, critical := token.Header["crit"]; critical { // RFC 7515, 4.1.11: no extension is known here
+		return nil, errUnauthorized
+	}
+	if who.grants, err = parseGrants(c.Shapes); err != nil {
+		g.said.Do(func() { g.misunderstood(err) })
+		return nil, errUnauthorized
 	}
 	return who, nil
 }
+
+func (g *gate) misunderstood(err error) {
+	g.log.Warn("a token that is signed rightly is refused; whoever makes tokens has to mend it", slog.Any("error", err))
+}
+
+// sayEvery is how often it is said that tokens are refused which the right key has signed.
+const sayEvery = time.Minute
 
 // maxToken bounds a token before it is read.
 const maxToken = 16 << 10

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"errors"
+	"log/slog"
 	"testing"
 
 	"github.com/shapebus/shapebus/services/gateway/protocol"
@@ -9,11 +10,11 @@ import (
 
 // Which rows of a shape come tells what is in the tables of its subqueries, so these have to be allowed as well.
 func TestSubqueriesSelectFromAllowedTablesOnly(t *testing.T) {
-	limited, err := newGate(Access{Tables: []string{"tasks", "projects"}})
+	limited, err := newGate(Access{Tables: []string{"tasks", "projects"}}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	open, err := newGate(Access{})
+	open, err := newGate(Access{}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

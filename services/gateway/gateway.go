@@ -63,7 +63,7 @@ func New(cfg Config) (*Gateway, error) {
 	if err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
-	if g.access, err = newGate(cfg.Access); err != nil {
+	if g.access, err = newGate(cfg.Access, cfg.Log); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
 	if g.subset, err = newSubsets(cfg.DatabaseURL); err != nil {
@@ -115,7 +115,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 		}
 	}
 	defer g.subset.close()
-	if err := errors.Join(g.access.start(ctx, g.cfg.Log), g.subset.start(ctx)); err != nil {
+	if err := errors.Join(g.access.start(ctx), g.subset.start(ctx)); err != nil {
 		return errors.Join(fmt.Errorf("gateway: %w", err), listener.Close())
 	}
 	keeping, done := context.WithCancel(context.WithoutCancel(ctx))

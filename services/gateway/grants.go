@@ -1,10 +1,15 @@
 package gateway
 
 import (
+	"encoding/json"
+	"errors"
+	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/golang-jwt/jwt/v5"
 
+	"github.com/shapebus/shapebus/internal/strict"
 	"github.com/shapebus/shapebus/services/gateway/protocol"
 )
 
@@ -18,15 +23,61 @@ type principal struct {
 type claims struct {
 	jwt.RegisteredClaims
 
-	Shapes []grant `json:"shapes"`
+	Shapes []json.RawMessage `json:"shapes"`
 }
 
 // grant allows shapes of one table.
 type grant struct {
-	Table   string   `json:"table"`   // as SQL writes it
-	Where   string   `json:"where"`   // rows that may be seen; empty for all
-	Params  []string `json:"params"`  // of Where
-	Columns []string `json:"columns"` // names of columns that may be seen; empty for all
+	Table   string   // as SQL writes it
+	Where   string   // rows that may be seen; empty for all
+	Params  []string // of Where
+	Columns []string // names of columns that may be seen; empty for all
+}
+
+// parseGrants reads what a token grants, never nil. What is there and empty would be a restriction that is missing, so it is refused
+// as what cannot be understood.
+func parseGrants(shapes []json.RawMessage) ([]grant, error) {
+	out := make([]grant, 0, len(shapes))
+	for i, text := range shapes {
+		g, err := parseGrant(text)
+		if err != nil {
+			return nil, fmt.Errorf("grant %d of the token: %w", i+1, err)
+		}
+		out = append(out, g)
+	}
+	return out, nil
+}
+
+func parseGrant(text []byte) (grant, error) {
+	said, err := strict.Decode[struct {
+		Table   string    `json:"table"`
+		Where   *string   `json:"where"`
+		Params  *[]string `json:"params"`
+		Columns *[]string `json:"columns"`
+	}](text, strict.Words{Object: "the grant", Reader: "a grant"})
+	if err != nil {
+		return grant{}, err
+	}
+	g := grant{Table: said.Table}
+	if _, _, err := protocol.Table(g.Table); err != nil {
+		return grant{}, fmt.Errorf(`"table": %w`, err)
+	}
+	if said.Where != nil {
+		if g.Where = *said.Where; strings.TrimSpace(g.Where) == "" {
+			return grant{}, errors.New(`"where" is empty; leave it out to grant all rows`)
+		}
+	}
+	if said.Params != nil {
+		if g.Params = *said.Params; said.Where == nil {
+			return grant{}, errors.New(`"params" are given and no "where"`)
+		}
+	}
+	if said.Columns != nil {
+		if g.Columns = *said.Columns; len(g.Columns) == 0 || slices.Contains(g.Columns, "") {
+			return grant{}, errors.New(`"columns" names none, or one without a name; leave it out to grant all columns`)
+		}
+	}
+	return g, nil
 }
 
 // bind narrows a definition to what who asks may see, or refuses it.

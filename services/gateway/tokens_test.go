@@ -132,7 +132,7 @@ func keysFile(t *testing.T, text []byte) string {
 // must never be taken for a shared secret.
 func TestTokensOfKeys(t *testing.T) {
 	r, e, stranger := rsaSigner(t, "r"), ecSigner(t, "e"), rsaSigner(t, "r")
-	g, err := newGate(Access{TokenKeys: keysFile(t, jwks(t, r, e)), TokenAudience: "app", TokenIssuer: "us"})
+	g, err := newGate(Access{TokenKeys: keysFile(t, jwks(t, r, e)), TokenAudience: "app", TokenIssuer: "us"}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,6 +151,7 @@ func TestTokensOfKeys(t *testing.T) {
 	}{
 		{"RS256", "Bearer " + good, true},
 		{"ES256", "Bearer " + e.token(t, nil), true},
+		{"a scheme in another case", "bearer " + good, true}, // RFC 9110, 11.1
 		{"without the key's id", "Bearer " + sign(t, r.method, "", r.key, nil), true},
 		{"for several", "Bearer " + r.token(t, jwt.MapClaims{"aud": []string{"other", "app"}}), true},
 		{"just expired, by clocks that differ", "Bearer " + r.token(t, jwt.MapClaims{"exp": time.Now().Add(-10 * time.Second).Unix()}), true},
@@ -197,7 +198,7 @@ func TestKeysBehindAURL(t *testing.T) {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}))
 	defer server.Close()
-	g, err := newGate(Access{TokenKeysURL: server.URL})
+	g, err := newGate(Access{TokenKeysURL: server.URL}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -205,7 +206,7 @@ func TestKeysBehindAURL(t *testing.T) {
 		t.Error("a token is taken before there are keys")
 	}
 	show(first)
-	if err := g.start(t.Context(), slog.New(slog.DiscardHandler)); err != nil {
+	if err := g.start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if !admits(t, g, "Bearer "+first.token(t, nil)) {
@@ -233,11 +234,11 @@ func TestKeysBehindAURL(t *testing.T) {
 func TestKeysThatCannotBeHad(t *testing.T) {
 	server := httptest.NewServer(http.NotFoundHandler())
 	defer server.Close()
-	g, err := newGate(Access{TokenKeysURL: server.URL})
+	g, err := newGate(Access{TokenKeysURL: server.URL}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := g.start(t.Context(), slog.New(slog.DiscardHandler)); err != nil {
+	if err := g.start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if s := rsaSigner(t, "1"); admits(t, g, "Bearer "+s.token(t, nil)) {
@@ -258,7 +259,7 @@ func TestAccessThatIsNotMeant(t *testing.T) {
 		"no name of a table":    {Tables: []string{"a.b.c"}},
 		"an audience of nobody": {TokenAudience: "app"},
 	} {
-		if _, err := newGate(a); err == nil {
+		if _, err := newGate(a, slog.New(slog.DiscardHandler)); err == nil {
 			t.Errorf("%s is taken", name)
 		}
 	}

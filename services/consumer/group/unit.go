@@ -161,7 +161,6 @@ func (g *group) snapshot(ctx context.Context, t reconcile.Txn) (*unit, error) {
 	for look, n := firstLook, 1; ; look, n = min(2*look, lastLook), n+1 {
 		usable, err := g.open(ctx, u, t, n)
 		if err == nil && usable {
-			g.s.Cfg.Failpoint(failpoint.SnapshotOpen)
 			return u, nil
 		}
 		if u.snap != nil {
@@ -192,6 +191,7 @@ func (g *group) open(ctx context.Context, u *unit, t reconcile.Txn, n int) (usab
 		return false, err
 	}
 	u.proof.LSN = u.snap.Mark
+	g.s.Cfg.Failpoint(failpoint.SnapshotOpen)
 	err = g.s.OnMain(ctx, func(context.Context) error {
 		v.Prune(u.snap.Snapshot)
 		unseen, complete := v.Unseen(look)

@@ -6,12 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"github.com/synadia-io/orbit.go/jetstreamext"
 
 	"github.com/shapebus/shapebus/internal/stream"
 	"github.com/shapebus/shapebus/pkg/change"
@@ -20,11 +18,8 @@ import (
 	"github.com/shapebus/shapebus/services/gateway/protocol"
 )
 
-const (
-	batchMessages = 256
-	batchBytes    = 4 << 20
-	getTimeout    = 5 * time.Second
-)
+// getTimeout is how long the get of one message may take.
+const getTimeout = 5 * time.Second
 
 // errNothing says that a direct get found nothing.
 var errNothing = errors.New("there is nothing")
@@ -76,8 +71,7 @@ func (r *segmentReader) chunk(ctx context.Context, e *protocol.Encoder, messages
 	defer func() { fit(b) }()
 	for r.at.whole < messages {
 		if len(r.batch) == 0 {
-			var err error
-			if r.batch, err = getBatch(ctx, r.js, r.stream, r.subject, r.fed+1); err != nil {
+			if err := r.fill(ctx); err != nil {
 				return nil, chunkStart{}, false, err
 			}
 		}
@@ -144,33 +138,13 @@ func (r Row) Unchanged(i int) bool { return change.IsUnchanged(r[i]) }
 // IsKey reports whether the row has the key's columns only.
 func (r Row) IsKey() bool { return false }
 
-// getBatch reads messages of a subject from a sequence on. That there are none is an error: whoever asks knows that there are.
-func getBatch(ctx context.Context, js jetstream.JetStream, streamName, subject string, from uint64) ([]*jetstream.RawStreamMsg, error) {
-	ctx, cancel := context.WithTimeout(ctx, getTimeout)
-	defer cancel()
-	messages, err := jetstreamext.GetBatch(ctx, js, streamName, batchMessages, jetstreamext.GetBatchSubject(subject), jetstreamext.GetBatchSeq(max(from, 1)), jetstreamext.GetBatchMaxBytes(batchBytes))
-	if err != nil {
-		return nil, fmt.Errorf("read %s from %d: %w", subject, from, err)
+// fill gets the next messages. That there are none is an error: whoever asks knows that there are.
+func (r *segmentReader) fill(ctx context.Context) (err error) {
+	r.batch, err = stream.GetBatch(ctx, r.js, r.stream, r.subject, r.fed+1, nil)
+	if err == nil && len(r.batch) == 0 {
+		err = fmt.Errorf("read %s from %d: %w", r.subject, r.fed+1, errNothing)
 	}
-	var got []*jetstream.RawStreamMsg
-	last := "0"
-	for m, err := range messages {
-		if errors.Is(err, jetstreamext.ErrNoMessages) {
-			break
-		}
-		if err != nil {
-			return nil, fmt.Errorf("read %s from %d: %w", subject, from, err)
-		}
-		if m.Header.Get(jetstream.LastSequenceHeader) != last {
-			break // one was lost on the way; what came before it is good
-		}
-		last = strconv.FormatUint(m.Sequence, 10)
-		got = append(got, m)
-	}
-	if len(got) == 0 {
-		return nil, fmt.Errorf("read %s from %d: %w", subject, from, errors.Join(ctx.Err(), errNothing))
-	}
-	return got, nil
+	return err
 }
 
 // readOrigin reads where a log begins. It is errNothing while the snapshot is being taken, and ended when the log has
