@@ -19,7 +19,7 @@ type checkCmd struct {
 
 	NATS              natsFlags `embed:"" group:"NATS:"`
 	Tables            []string  `env:"-" name:"table" placeholder:"TABLE" help:"Table to check too, as SQL writes it; may be repeated. Default none."`
-	Partitions        int       `default:"8" help:"Partitions that the source has or will have (default ${default})."`
+	Partitions        int       `default:"${partitions}" help:"Partitions that the source will have, if it is new (default ${default})."`
 	Replicas          int       `default:"1" help:"Copies that the services will be started with (default ${default})."`
 	ChangeLogMaxBytes byteSize  `default:"8GiB" help:"Size of the change log that ingest will be started with; -1 is no limit (default ${default})."`
 	JSON              bool      `env:"-" name:"json" help:"Print one JSON document. Default: text."`

@@ -2,8 +2,11 @@ package main
 
 import (
 	"os"
+	"strconv"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/shapebus/shapebus/services/consumer"
 )
 
 // cli is the command tree. Every flag without `env:"-"` can also be given as
@@ -18,6 +21,7 @@ type cli struct {
 	Materializer materializerCmd `cmd:"" help:"Run the service that keeps the values that subqueries select."`
 	Gateway      gatewayCmd      `cmd:"" help:"Run the service that serves shapes over HTTP."`
 	Shape        shapeCmd        `cmd:"" help:"Create, list, show, delete and follow shapes."`
+	Source       sourceCmd       `cmd:"" help:"Change a source while it is in use."`
 	Status       statusCmd       `cmd:"" help:"Show a source: its slot, change log and shapes."`
 	Check        checkCmd        `cmd:"" help:"Say whether this database and this NATS are ready, and what to run if not."`
 	Health       healthCmd       `cmd:"" help:"Ask a service on this machine whether it runs; for health checks of containers."`
@@ -36,6 +40,7 @@ func newParser(c *cli, stdout, stderr *os.File) (*kong.Kong, error) {
 		kong.Description(description),
 		kong.Writers(stdout, stderr),
 		kong.DefaultEnvars("SHAPEBUS"),
+		kong.Vars{"partitions": strconv.Itoa(consumer.DefaultPartitions)},
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, WrapUpperBound: 120}),
 	)
 }

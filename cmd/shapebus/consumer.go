@@ -20,7 +20,7 @@ type consumerCmd struct {
 
 // consumerTuning is what dev offers too.
 type consumerTuning struct {
-	Partitions       int           `default:"8" help:"Streams that shape logs are spread over; fixed when the source is first used (default ${default})."`
+	Partitions       int           `default:"${partitions}" help:"Streams that the shape logs of a new source are spread over; later shapebus source set gives it more (default ${default})."`
 	Snapshots        int           `default:"4" help:"Shapes whose initial snapshots are read from Postgres at once (default ${default})."`
 	ShapeLogMaxBytes byteSize      `default:"0" help:"Size at which a partition's stream refuses to grow; 0 is no limit (default ${default})."`
 	Checkpoint       time.Duration `default:"1s" help:"Time between checkpoints while there is traffic (default ${default})."`

@@ -26,7 +26,7 @@ type devCmd struct {
 	databaseFlags
 	replicationFlags
 	ingestTuning       `group:"Tuning:"`
-	consumerTuning     `group:"Tuning:"`
+	consumerTuning     `group:"Tuning:" set:"partitions=4"`
 	materializerTuning `group:"Tuning:"`
 	gatewayTuning      `group:"Tuning:"`
 

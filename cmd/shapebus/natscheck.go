@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/shapebus/shapebus/internal/pg/preflight"
+	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/internal/term"
 	"github.com/shapebus/shapebus/pkg/topology"
 )
@@ -24,6 +25,11 @@ func (c *checkCmd) checkNATS(ctx context.Context, nc *nats.Conn, source topology
 	js, err := jetstream.New(nc)
 	if err != nil {
 		return append(list, failure("jetstream", "", "%v", err))
+	}
+	if shapes, err := registry.OpenShapes(ctx, js, source); err == nil {
+		if rec, err := shapes.Source(ctx); err == nil {
+			partitions = rec.Partitions // whatever was asked about
+		}
 	}
 	account, err := js.AccountInfo(ctx)
 	if err != nil {

@@ -62,7 +62,7 @@ func TestOperationsNamesWhatExists(t *testing.T) {
 		}
 		paragraph, _, _ = strings.Cut(paragraph, "\n\n")
 		var known []string
-		for _, s := range []failpoint.Service{failpoint.Ingest, failpoint.Consumer, failpoint.Materializer} {
+		for _, s := range []failpoint.Service{failpoint.Ingest, failpoint.Consumer, failpoint.Materializer, failpoint.Source} {
 			for _, p := range failpoint.Of(s) {
 				known = append(known, p.String())
 			}

@@ -14,6 +14,7 @@ import (
 	"github.com/shapebus/shapebus/e2e/stack"
 	"github.com/shapebus/shapebus/internal/failpoint"
 	"github.com/shapebus/shapebus/internal/ownership"
+	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/pkg/client"
 	"github.com/shapebus/shapebus/pkg/control"
 	"github.com/shapebus/shapebus/pkg/topology"
@@ -53,7 +54,7 @@ func TestTheLeaseIsGivenBackBehindTheLastCheckpoint(t *testing.T) {
 	left, joined := make(chan error, 1), make(chan struct{})
 	go func() {
 		left <- ownership.Run(succeeds, ownership.Config{
-			NATS: s.NC, JS: s.JS, Source: s.Source, Role: topology.RoleConsumer, Name: "the successor", Partitions: 2, Log: slog.New(slog.DiscardHandler),
+			NATS: s.NC, JS: s.JS, Source: s.Source, Role: topology.RoleConsumer, Name: "the successor", Partitions: registry.NewPartitions(2), Log: slog.New(slog.DiscardHandler),
 		}, func() { close(joined) }, func(ctx context.Context, h ownership.Held) {
 			end := ends(t, s)[h.Partition] //nolint:contextcheck // the test's own
 			mu.Lock()

@@ -41,31 +41,7 @@ func TestConsumersShareThePartitions(t *testing.T) {
 	}
 	s.Verify(shapes...)
 
-	traffic, still := context.WithCancel(t.Context())
-	over := make(chan struct{})
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
-	conn := s.Connect()
-	go func() {
-		defer close(over)
-		r := rand.New(rand.NewPCG(seed, 0))
-		pace := time.NewTicker(2 * time.Millisecond)
-		defer pace.Stop()
-		for i := 0; traffic.Err() == nil; i++ {
-			<-pace.C
-			sql := []string{
-				fmt.Sprintf("UPDATE projects SET active = NOT active WHERE id = %d", 1+r.IntN(10)),
-				fmt.Sprintf("UPDATE projects SET owner = %d WHERE id = %d", r.IntN(3), 1+r.IntN(10)),
-				fmt.Sprintf("UPDATE tasks SET done = NOT done, project_id = %d WHERE id = %d", 1+r.IntN(12), 1+r.IntN(200)),
-				fmt.Sprintf("BEGIN; INSERT INTO tasks VALUES (%d, %d); UPDATE projects SET active = NOT active WHERE id = %d; COMMIT", 10_000+i, 1+r.IntN(12), 1+r.IntN(10)),
-				fmt.Sprintf("DELETE FROM tasks WHERE id = %d", 10_000+r.IntN(i+1)),
-			}[r.IntN(5)]
-			if _, err := conn.Exec(context.WithoutCancel(traffic), sql); err != nil {
-				t.Error(err)
-				return
-			}
-		}
-	}()
+	still := projectTraffic(s, 2*time.Millisecond)
 	// await waits until the members have all partitions between them, each as many as said; -1 is any number.
 	type share struct {
 		m *stack.Member
@@ -99,12 +75,44 @@ func TestConsumersShareThePartitions(t *testing.T) {
 	fourth := s.StartMember()
 	await("two share again", share{second, 4}, share{fourth, 4})
 	still()
-	<-over
 	s.Verify(shapes...)
 	for _, m := range []*stack.Member{second, fourth} {
 		if text := m.Trouble(); text != "" {
 			t.Errorf("there was trouble: %s", text)
 		}
+	}
+}
+
+// projectTraffic changes projects and tasks again and again, until stop.
+func projectTraffic(s *stack.Stack, every time.Duration) (stop func()) {
+	traffic, still := context.WithCancel(s.TB.Context())
+	over := make(chan struct{})
+	seed := rand.Uint64()
+	s.TB.Logf("seed %d", seed)
+	conn := s.Connect()
+	go func() {
+		defer close(over)
+		r := rand.New(rand.NewPCG(seed, 0))
+		pace := time.NewTicker(every)
+		defer pace.Stop()
+		for i := 0; traffic.Err() == nil; i++ {
+			<-pace.C
+			sql := []string{
+				fmt.Sprintf("UPDATE projects SET active = NOT active WHERE id = %d", 1+r.IntN(10)),
+				fmt.Sprintf("UPDATE projects SET owner = %d WHERE id = %d", r.IntN(3), 1+r.IntN(10)),
+				fmt.Sprintf("UPDATE tasks SET done = NOT done, project_id = %d WHERE id = %d", 1+r.IntN(12), 1+r.IntN(200)),
+				fmt.Sprintf("BEGIN; INSERT INTO tasks VALUES (%d, %d); UPDATE projects SET active = NOT active WHERE id = %d; COMMIT", 10_000+i, 1+r.IntN(12), 1+r.IntN(10)),
+				fmt.Sprintf("DELETE FROM tasks WHERE id = %d", 10_000+r.IntN(i+1)),
+			}[r.IntN(5)]
+			if _, err := conn.Exec(context.WithoutCancel(traffic), sql); err != nil {
+				s.TB.Error(err)
+				return
+			}
+		}
+	}()
+	return func() {
+		still()
+		<-over
 	}
 }
 

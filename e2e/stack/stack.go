@@ -83,7 +83,7 @@ func with(tb testing.TB, url, schema string, server *natsembed.Server) *Stack {
 	s.Dial()
 	log := slog.New(slog.NewTextHandler(tb.Output(), &slog.HandlerOptions{Level: slog.LevelInfo}))
 	s.Ingest = ingest.Config{Source: s.Source, DatabaseURL: s.URL, SyncInterval: 10 * time.Millisecond, Log: log}
-	s.Consumer = consumer.Config{Source: s.Source, DatabaseURL: s.URL, Checkpoint: 50 * time.Millisecond, CatalogInterval: 200 * time.Millisecond, SyncInterval: 100 * time.Millisecond, InnerGrace: innerGrace, Log: log}
+	s.Consumer = consumer.Config{Source: s.Source, DatabaseURL: s.URL, Partitions: 8, Checkpoint: 50 * time.Millisecond, CatalogInterval: 200 * time.Millisecond, SyncInterval: 100 * time.Millisecond, InnerGrace: innerGrace, Log: log}
 	s.Materializer = materializer.Config{Source: s.Source, AckInterval: 20 * time.Millisecond, TrimInterval: 200 * time.Millisecond, SyncInterval: 100 * time.Millisecond, Log: log}
 	s.Gateway = gateway.Config{Source: s.Source, DatabaseURL: s.URL, Log: log}
 	return s

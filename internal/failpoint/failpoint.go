@@ -15,7 +15,7 @@ import (
 // Point is a place in a service.
 type Point uint8
 
-// Service is a service that has points.
+// Service is a service, or a command, that has points.
 type Service string
 
 // The services.
@@ -23,6 +23,7 @@ const (
 	Ingest       Service = "ingest"
 	Consumer     Service = "consumer"
 	Materializer Service = "materializer"
+	Source       Service = "source" // shapebus source set
 )
 
 // String is the point's name in the environment, in logs and in docs/OPERATIONS.md.

@@ -8,7 +8,7 @@ import (
 
 func TestEveryPointHasANameOfItsOwn(t *testing.T) {
 	seen := map[string]Point{}
-	for _, s := range []Service{Ingest, Consumer, Materializer} {
+	for _, s := range []Service{Ingest, Consumer, Materializer, Source} {
 		for _, p := range Of(s) {
 			if other, ok := seen[p.String()]; ok {
 				t.Errorf("points %d and %d are both %s", other, p, p)
@@ -19,8 +19,8 @@ func TestEveryPointHasANameOfItsOwn(t *testing.T) {
 			}
 		}
 	}
-	if n := len(points) - 1; len(seen) != n || n != int(AfterBase) { // all but the zero value
-		t.Errorf("%d points have names, the last one has number %d", len(seen), AfterBase)
+	if n := len(points) - 1; len(seen) != n || n != int(AfterGrown) { // all but the zero value
+		t.Errorf("%d points have names, the last one has number %d", len(seen), AfterGrown)
 	}
 	if first, last := Of(Consumer)[0], Of(Consumer)[len(Of(Consumer))-1]; first != TableNoted || last != UnitMarked {
 		t.Errorf("the consumer's points are %s to %s", first, last)

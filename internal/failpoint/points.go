@@ -93,6 +93,18 @@ const (
 	AfterBase
 )
 
+// The points of `shapebus source set` when it gives a source more partitions.
+const (
+	// StreamMade is after the stream of a new partition was made. Nobody knows of it: the command must find it when it
+	// is given again.
+	StreamMade Point = iota + AfterBase + 1
+	// BeforeGrown is when all streams are there and the record is as it was. As at StreamMade.
+	BeforeGrown
+	// AfterGrown is when the record is stored, and nobody was told that. Consumers and materializers must take the new
+	// partitions, and the command must find nothing left to do.
+	AfterGrown
+)
+
 var points = [...]struct {
 	service Service
 	name    string
@@ -124,4 +136,8 @@ var points = [...]struct {
 	BeforeBase:      {Materializer, "before_base"},
 	AfterBaseValues: {Materializer, "after_base_values"},
 	AfterBase:       {Materializer, "after_base"},
+
+	StreamMade:  {Source, "stream_made"},
+	BeforeGrown: {Source, "before_grown"},
+	AfterGrown:  {Source, "after_grown"},
 }

@@ -76,6 +76,15 @@ func TestSharesAreEvenAndStay(t *testing.T) {
 				t.Fatalf("a plan that is carried out changes: %v becomes %v", plan, then)
 			}
 			held = heldBy(plan)
+			if rapid.Bool().Draw(t, "grows") {
+				partitions += rapid.IntRange(1, 40).Draw(t, "more")
+				then := Plan(members, partitions, held)
+				for p, m := range held {
+					if then[p] != m {
+						t.Fatalf("the source grows to %d partitions, and partition %d moves from %s to %s", partitions, p, m, then[p])
+					}
+				}
+			}
 			switch {
 			case len(members) > 1 && rapid.Bool().Draw(t, "goes"):
 				i := rapid.IntRange(0, len(members)-1).Draw(t, "who")

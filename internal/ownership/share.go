@@ -24,7 +24,7 @@ type Config struct {
 	Source     topology.Source
 	Role       string // see topology
 	Name       string // of this process
-	Partitions int
+	Partitions *registry.Partitions
 	Log        *slog.Logger
 	Moves      *atomic.Int64 // counts the partitions taken and given, except at the end
 }
@@ -67,7 +67,7 @@ func Run(ctx context.Context, cfg Config, joined func(), work func(ctx context.C
 	}
 	s := &sharer{
 		cfg: cfg, me: registry.NewMember(cfg.Name), members: members, holdings: holdings, work: work,
-		state: state{partitions: cfg.Partitions, leases: map[int]registry.Holding{}}, runs: map[int]*run{},
+		state: state{partitions: cfg.Partitions.Count(), leases: map[int]registry.Holding{}}, runs: map[int]*run{},
 		ended: make(chan int), leave: make(chan struct{}),
 	}
 	s.state.me = s.me
@@ -122,6 +122,17 @@ func (s *sharer) run(ctx context.Context, joined func()) error {
 		}, func() { s.tell(member, func() { s.state.loaded = true }) }))
 	})
 	group.Go(func() error { return s.probe(member) })
+	group.Go(func() error {
+		for {
+			n, more := s.cfg.Partitions.Now()
+			s.tell(member, func() { s.state.partitions = n })
+			select {
+			case <-more:
+			case <-member.Done():
+				return nil
+			}
+		}
+	})
 	group.Go(func() error {
 		defer end()
 		return s.loop(ctx, member)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -33,6 +34,8 @@ type world struct {
 	mu     sync.Mutex
 	works  map[int]string
 	moves  atomic.Int64
+
+	partitions *registry.Partitions
 }
 
 func newWorld(t *testing.T) *world {
@@ -40,7 +43,7 @@ func newWorld(t *testing.T) *world {
 	if testing.Short() {
 		t.Skip("needs JetStream; not in -short")
 	}
-	w := &world{t: t, server: natstest.Start(t), works: map[int]string{}}
+	w := &world{t: t, server: natstest.Start(t), works: map[int]string{}, partitions: registry.NewPartitions(partitions)}
 	_, js := w.dial()
 	ok(t, source.EnsureRegistry(t.Context(), js, 1))
 	ok(t, source.EnsureMembers(t.Context(), js, 1))
@@ -80,12 +83,13 @@ func (w *world) join(name string, through ...func(jetstream.JetStream) jetstream
 	}
 	ctx, cancel := context.WithCancel(w.t.Context())
 	joined, over := make(chan struct{}), make(chan struct{})
+	known := w.partitions
 	var once sync.Once
 	go func() {
 		defer close(over)
 		for ctx.Err() == nil {
 			err := ownership.Run(ctx, ownership.Config{
-				NATS: nc, JS: js, Source: source, Role: topology.RoleConsumer, Name: name, Partitions: partitions,
+				NATS: nc, JS: js, Source: source, Role: topology.RoleConsumer, Name: name, Partitions: known,
 				Log: slog.New(slog.NewTextHandler(w.t.Output(), nil)).With(slog.String("process", name)), Moves: &w.moves,
 			}, func() { once.Do(func() { close(joined) }) }, func(ctx context.Context, h ownership.Held) {
 				w.mu.Lock()
@@ -173,6 +177,41 @@ func TestPartitionsAreShared(t *testing.T) {
 	if n := w.moves.Load() - began; n < 4 {
 		t.Errorf("%d moves were counted", n)
 	}
+}
+
+// TestASourceThatGrowsIsSharedOn: what is new is shared among those who are there, and nothing that was held moves. One that
+// hears of it late holds nobody up.
+func TestASourceThatGrowsIsSharedOn(t *testing.T) {
+	w := newWorld(t)
+	w.join("a")
+	w.join("b")
+	w.await(map[string]int{"a": 4, "b": 4})
+	before := w.owners()
+	late := registry.NewPartitions(partitions)
+	soon := w.partitions
+	w.partitions = late
+	w.join("late")
+	w.await(map[string]int{"a": 3, "b": 3, "late": 2})
+	soon.Raise(20)
+	w.await(map[string]int{"a": 7, "b": 7, "late": 2})
+	late.Raise(20)
+	w.await(map[string]int{"a": 7, "b": 7, "late": 6})
+	moved := 0
+	for p, m := range w.owners() {
+		if p < partitions && m != before[p] {
+			moved++
+		}
+	}
+	if moved != 2 { // those that the third got when it came
+		t.Errorf("%d partitions of before are another's", moved)
+	}
+}
+
+// owners are who works on which partition.
+func (w *world) owners() map[int]string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return maps.Clone(w.works)
 }
 
 // asked waits until a process is asked by its neighbour whether it is there.

@@ -303,12 +303,16 @@ func TestTheSourceIsSetUpOnce(t *testing.T) {
 		other registry.Source
 		says  string
 	}{
-		{registry.Source{Partitions: 4, Publication: "p", Slot: "s"}, "8 partitions"},
 		{registry.Source{Partitions: 8, Publication: "q", Slot: "s"}, "publication p"},
 		{registry.Source{Partitions: 8, Publication: "p", Slot: "z"}, "slot s"},
 	} {
 		if _, err := shapes.EnsureSource(ctx, c.other); !errors.Is(err, registry.ErrSetUpOtherwise) || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%+v: %v, want ErrSetUpOtherwise that says %q", c.other, err, c.says)
+		}
+	}
+	for _, partitions := range []int{4, 32} { // that counts for a new source only
+		if got, err := shapes.EnsureSource(ctx, registry.Source{Partitions: partitions, Publication: "p", Slot: "s"}); err != nil || got != want {
+			t.Errorf("%+v, %v; want %+v", got, err, want)
 		}
 	}
 	if got, err := shapes.Source(ctx); err != nil || got != want {

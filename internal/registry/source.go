@@ -14,8 +14,7 @@ import (
 // ErrSetUpOtherwise says that the source is in use with other settings.
 var ErrSetUpOtherwise = errors.New("the source is set up otherwise")
 
-// Source is the source's own record. The first consumer writes it; it does
-// not change while shapes exist.
+// Source is the source's own record. The first consumer writes it; Grow is all that changes it.
 type Source struct {
 	Partitions  int    `json:"partitions"`
 	Publication string `json:"publication"`
@@ -23,7 +22,7 @@ type Source struct {
 }
 
 // EnsureSource stores want as the source's record, or finds the one that is
-// there. A different number of partitions is an error: every shape would move.
+// there. The number of partitions in want counts for a new source only.
 func (r *Shapes) EnsureSource(ctx context.Context, want Source) (Source, error) {
 	data, err := json.Marshal(want)
 	if err != nil {
@@ -40,10 +39,10 @@ func (r *Shapes) EnsureSource(ctx context.Context, want Source) (Source, error) 
 	if err != nil {
 		return Source{}, err
 	}
-	if have.Partitions != want.Partitions {
-		return Source{}, fmt.Errorf("%w: it has %d partitions, but %d were asked for; start with %d, or use another source name", ErrSetUpOtherwise, have.Partitions, want.Partitions, have.Partitions)
+	if have.Partitions < 1 || have.Partitions > topology.MaxPartitions {
+		return Source{}, fmt.Errorf("%w: its record says that it has %d partitions, want 1 to %d", ErrSetUpOtherwise, have.Partitions, topology.MaxPartitions)
 	}
-	if have != want {
+	if have.Publication != want.Publication || have.Slot != want.Slot {
 		return Source{}, fmt.Errorf("%w: it uses publication %s and slot %s, but %s and %s were asked for; give the former, or use another source name",
 			ErrSetUpOtherwise, have.Publication, have.Slot, want.Publication, want.Slot)
 	}

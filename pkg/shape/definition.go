@@ -38,8 +38,8 @@ func (d Definition) ID(canonicalWhere string) string {
 	return hex.EncodeToString(h.Sum(nil)[:8])
 }
 
-// Partition is the slice of shapes that a definition belongs to, from 0 to
-// partitions-1. It depends on nothing else, so every process agrees on it.
+// Partition is where a shape that is made now belongs among so many partitions, from 0 to
+// partitions-1. Where a shape is that there is already, its record says: a source may have got more partitions since.
 func Partition(id string, partitions int) int {
 	h := fnv.New32a()
 	h.Write([]byte(id))

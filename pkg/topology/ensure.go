@@ -113,6 +113,9 @@ func (s Source) EnsureRegistry(ctx context.Context, js jetstream.JetStream, repl
 	return bucket(ctx, js, s.LeaseBucket(), "partition ownership", replicas, MemberTTL)
 }
 
+// MaxPartitions is how many partitions a source has at most.
+const MaxPartitions = 256
+
 // EnsureShapeLogs creates or updates the streams of every partition.
 func (s Source) EnsureShapeLogs(ctx context.Context, js jetstream.JetStream, partitions int, cfg ShapeLogConfig) error {
 	for p := range partitions {
@@ -150,6 +153,16 @@ func (s Source) EnsureShapeLog(ctx context.Context, js jetstream.JetStream, p in
 		return Explain(fmt.Errorf("create stream %s: %w", s.ShapeStream(p), err))
 	}
 	return nil
+}
+
+// ShapeLogConfigOf reads how the stream of a partition is kept.
+func (s Source) ShapeLogConfigOf(ctx context.Context, js jetstream.JetStream, p int) (ShapeLogConfig, error) {
+	st, err := js.Stream(ctx, s.ShapeStream(p))
+	if err != nil {
+		return ShapeLogConfig{}, Explain(fmt.Errorf("look at stream %s: %w", s.ShapeStream(p), err))
+	}
+	cfg := st.CachedInfo().Config
+	return ShapeLogConfig{Replicas: cfg.Replicas, MaxBytes: cfg.MaxBytes}, nil
 }
 
 // EnsureMembers creates the bucket of processes that share work.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -26,7 +27,7 @@ type Config struct {
 	NATS        *nats.Conn // its connection; the caller closes it after Run
 	Publication string     // default Source.Publication()
 	Slot        string     // for status only; default Source.Slot()
-	Partitions  int        // fixed when the source is first used; default 8
+	Partitions  int        // of a source that is used for the first time; default DefaultPartitions
 	ShapeLogs   topology.ShapeLogConfig
 	Version     string // shown in status
 
@@ -57,6 +58,9 @@ type Config struct {
 	Failpoint func(failpoint.Point)
 }
 
+// DefaultPartitions is how many partitions a new source has that nobody chose a number for.
+const DefaultPartitions = 8
+
 // Consumer is one process's part in filling shape logs. See New.
 type Consumer struct {
 	cfg   Config
@@ -73,6 +77,8 @@ type Consumer struct {
 	conns  *group.Conns
 	shapes *registry.Shapes
 	tables *tables.Preparer
+
+	partitions atomic.Pointer[registry.Partitions] // of the source; nil before its record was read
 }
 
 // New checks the configuration and does nothing else.
@@ -86,15 +92,15 @@ func New(cfg Config) (*Consumer, error) {
 	if cfg.DatabaseURL == "" {
 		return nil, errors.New("consumer: a database URL is needed, for snapshots")
 	}
-	if cfg.Partitions < 0 || cfg.Partitions > 256 {
-		return nil, fmt.Errorf("consumer: %d partitions; want 1 to 256", cfg.Partitions)
+	if cfg.Partitions < 0 || cfg.Partitions > topology.MaxPartitions {
+		return nil, fmt.Errorf("consumer: %d partitions; want 1 to %d", cfg.Partitions, topology.MaxPartitions)
 	}
 	if _, err := plane.ParseAllowed(cfg.AllowTables); err != nil {
 		return nil, fmt.Errorf("consumer: %w", err)
 	}
 	service.Default(&cfg.Publication, cfg.Source.Publication())
 	service.Default(&cfg.Slot, cfg.Source.Slot())
-	service.Default(&cfg.Partitions, 8)
+	service.Default(&cfg.Partitions, DefaultPartitions)
 	service.Default(&cfg.Snapshots, 4)
 	service.Default(&cfg.SnapshotBytes, 256<<10)
 	service.Default(&cfg.WindowBytes, 1<<20)
@@ -142,7 +148,7 @@ type Status struct {
 	Reread     int64 // rows read back because their membership may have changed
 	Values     int64 // that subqueries select, each once for all shapes that share the subquery
 	LastError  string
-	Partitions int
+	Partitions int      // of the source
 	Poison     int64    // stored messages met that cannot be understood; what they concern ended
 	Drops      int64    // times that a partition could not be written any more
 	Down       []Down   // partitions that cannot be written now; their shapes wait
@@ -164,7 +170,7 @@ func (c *Consumer) Status() Status {
 		Owned: c.stats.Owned.Load(), Moves: c.stats.Moves.Load(), Applied: c.stats.Applied.Load(), Unread: c.stats.Unread.Load(),
 		Live: c.stats.Live.Load(), Unindexed: c.stats.Unindexed.Load(), Parked: c.stats.Parked.Load(), Messages: c.stats.Messages.Load(), Ops: c.stats.Ops.Load(),
 		Appended: c.stats.Appended.Load(), AppendedB: c.stats.Bytes.Load(), Retries: c.stats.Retries.Load(),
-		Units: c.stats.Units.Load(), Aborts: c.stats.Aborts.Load(), Reread: c.stats.Reread.Load(), Values: c.stats.Values.Load(), LastError: c.stats.Last(), Partitions: c.cfg.Partitions,
+		Units: c.stats.Units.Load(), Aborts: c.stats.Aborts.Load(), Reread: c.stats.Reread.Load(), Values: c.stats.Values.Load(), LastError: c.stats.Last(), Partitions: c.partitions.Load().Count(),
 		Poison: c.stats.Poison.Load(), Drops: c.stats.Drops.Load(), Down: c.down.get(), Harm: c.harm.Get(), Costly: costly, CostlyLast: last,
 		LagBytes: lagBytes, Lag: lag, HeardAt: c.stats.Heard.Last(), WroteAt: c.stats.Wrote.Last(), StoredAt: c.stats.Stored.Last(),
 	}

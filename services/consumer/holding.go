@@ -60,8 +60,18 @@ func (s *session) gain(ctx context.Context, p *live.Partition, h ownership.Held)
 	p.Turn++
 	p.Phase, p.Why, p.Since = live.Down, nil, time.Now()
 	p.Pause.Reset()
+	s.purge(ctx, p)
 	turn := p.Turn
 	s.Tasks.Go(func() error { return s.bringBack(ctx, p, turn, true) })
+}
+
+// purge sees to it that a partition's old checkpoints are removed, once for the session. Runs on the main loop.
+func (s *session) purge(ctx context.Context, p *live.Partition) {
+	if s.purging[p.N] {
+		return
+	}
+	s.purging[p.N] = true
+	s.Tasks.Go(func() error { return p.PurgeCheckpoints(ctx, s.Log) })
 }
 
 // leaveTime bounds how long what is on its way is waited for when a partition is given away.

@@ -115,10 +115,14 @@ func (c *Consumer) serve(ctx context.Context, js jetstream.JetStream, watch *hea
 	}
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
+	partitions := c.partitions.Load()
+	go c.stats.Keep(ctx, c.log, "watch the number of partitions", func(ctx context.Context) error {
+		return service.Endless(ctx, c.shapes.KeepPartitions(ctx, partitions))
+	})
 	requests, err := plane.Serve(ctx, plane.Config{
 		Quotas: plane.Quotas{Shapes: c.cfg.MaxShapes, ClauseBytes: c.cfg.MaxClauseBytes}, Allowed: allowed,
 		Source: c.cfg.Source, NATS: c.cfg.NATS, JS: js, Pool: c.pg.Pool, Shapes: c.shapes, Tables: c.tables, Publication: c.cfg.Publication,
-		Slot: c.cfg.Slot, Connections: plane.MaxAsking + 4 + group.MaxUnits + group.MaxFirstUnits + c.cfg.Snapshots + others, Partitions: c.cfg.Partitions, Version: c.cfg.Version, Log: c.log,
+		Slot: c.cfg.Slot, Connections: plane.MaxAsking + 4 + group.MaxUnits + group.MaxFirstUnits + c.cfg.Snapshots + others, Partitions: partitions, Version: c.cfg.Version, Log: c.log,
 	})
 	if err != nil {
 		return err
@@ -149,7 +153,7 @@ func (c *Consumer) share(ctx context.Context, js jetstream.JetStream) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		return service.Endless(ctx, ownership.Run(ctx, ownership.Config{
-			NATS: c.cfg.NATS, JS: js, Source: c.cfg.Source, Role: topology.RoleConsumer, Name: c.cfg.Name, Partitions: c.cfg.Partitions,
+			NATS: c.cfg.NATS, JS: js, Source: c.cfg.Source, Role: topology.RoleConsumer, Name: c.cfg.Name, Partitions: c.partitions.Load(),
 			Log: c.log, Moves: &c.stats.Moves,
 		}, c.facts.join, func(ctx context.Context, h ownership.Held) {
 			c.stats.Owned.Add(1)
@@ -202,23 +206,28 @@ func (c *Consumer) prepare(ctx context.Context, js jetstream.JetStream) error {
 		Pool: c.pg.Pool, Records: prepared, Publication: c.cfg.Publication, LockTimeout: c.cfg.LockTimeout, Grace: c.cfg.TableGrace, Leave: c.cfg.LeaveTables,
 		LookEvery: c.cfg.CatalogInterval, Harm: &c.harm, Log: c.log, Failpoint: c.cfg.Failpoint,
 	})
-	_, err = shapes.EnsureSource(ctx, registry.Source{Partitions: c.cfg.Partitions, Publication: c.cfg.Publication, Slot: c.cfg.Slot})
+	have, err := shapes.EnsureSource(ctx, registry.Source{Partitions: c.cfg.Partitions, Publication: c.cfg.Publication, Slot: c.cfg.Slot})
 	if errors.Is(err, registry.ErrSetUpOtherwise) {
 		return &live.FinalError{Err: err}
 	}
 	if err != nil {
 		return err
 	}
+	if have.Partitions != c.cfg.Partitions {
+		c.log.InfoContext(ctx, "the source has another number of partitions than this process would give a new one; shapebus source set gives it more",
+			slog.Int("has", have.Partitions), slog.Int("new", c.cfg.Partitions))
+	}
 	c.shapes = shapes
-	return c.ensureShapeLogs(ctx, js)
+	c.partitions.Store(registry.NewPartitions(have.Partitions))
+	return c.ensureShapeLogs(ctx, js, have.Partitions)
 }
 
 // ensureShapeLogs prepares the streams of all partitions. Those that cannot be
 // prepared are down from the start; it fails if all are.
-func (c *Consumer) ensureShapeLogs(ctx context.Context, js jetstream.JetStream) error {
+func (c *Consumer) ensureShapeLogs(ctx context.Context, js jetstream.JetStream, partitions int) error {
 	var failed error
-	left := c.cfg.Partitions
-	for n := range c.cfg.Partitions {
+	left := partitions
+	for n := range partitions {
 		err := c.cfg.Source.EnsureShapeLog(ctx, js, n, c.cfg.ShapeLogs)
 		if err == nil {
 			continue
@@ -260,7 +269,7 @@ func (c *Consumer) session(ctx context.Context, js jetstream.JetStream, grants *
 		JS: js, Source: src, Replicas: c.cfg.ShapeLogs.Replicas, Log: c.log, Values: &c.stats.Values, Trouble: &c.stats.Trouble, Poisoned: l.PoisonedSet,
 	})
 	s := &session{
-		Loop: l, c: c, grants: grants, held: held, leaving: map[int]bool{}, creator: create.NewCreator(l), groups: group.NewGroups(l, c.conns),
+		Loop: l, c: c, grants: grants, held: held, leaving: map[int]bool{}, purging: map[int]bool{}, creator: create.NewCreator(l), groups: group.NewGroups(l, c.conns),
 		look: make(chan struct{}, 1), truncations: truncations{}, barriers: map[string]chan struct{}{},
 	}
 	l.Above = s
@@ -269,7 +278,7 @@ func (c *Consumer) session(ctx context.Context, js jetstream.JetStream, grants *
 		NATS: c.cfg.NATS, JS: js, Source: src, WindowBytes: c.cfg.WindowBytes, Stall: c.cfg.Stall, SegmentBytes: c.cfg.SnapshotBytes,
 		Builders: shapelog.NewBuilders(), Messages: &c.stats.Appended, Bytes: &c.stats.Bytes, Wrote: &c.stats.Wrote, Stored: &c.stats.Stored, Failpoint: c.cfg.Failpoint,
 	}
-	for n := range c.cfg.Partitions {
+	for n := range topology.MaxPartitions { // the source may get more while the session lasts
 		s.Parts = append(s.Parts, &live.Partition{Partition: shapelog.NewPartition(logs, n), Since: time.Now(), Pause: service.Backoff{Most: maxReturn}})
 	}
 	if err := s.openParts(ctx); err != nil {

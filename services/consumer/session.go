@@ -31,6 +31,7 @@ type session struct {
 	// The main loop's.
 	held        map[int]ownership.Held // partitions
 	leaving     map[int]bool           // partitions that are being given away
+	purging     map[int]bool           // partitions whose old checkpoints are removed
 	seen        change.Snapshot        // what all tables of shapes were looked at behind
 	blind       time.Time              // when the main loop could not look at a table
 	truncations truncations
@@ -57,8 +58,8 @@ func (s *session) main(ctx context.Context) error {
 	s.Tasks.Go(func() error {
 		return s.KeepMoving(ctx, func(ctx context.Context) { s.Nudge(ctx, "nudge") })
 	})
-	for _, p := range s.Parts {
-		s.Tasks.Go(func() error { return p.PurgeCheckpoints(ctx, s.Log) })
+	for n := range s.held {
+		s.purge(ctx, s.Parts[n])
 	}
 	return s.Serve(ctx, messages)
 }

@@ -66,16 +66,21 @@ func (s *session) trim(ctx context.Context) error {
 
 // trimChanges purges the change log below the lowest floor of all partitions.
 func (s *session) trimChanges(ctx context.Context, trimmer *changelog.Trimmer) error {
+	// What a partition needs that is not known here is above the floors of all others while it is new.
+	source, err := s.Shapes.Source(ctx)
+	if err != nil {
+		return err
+	}
 	var low changelog.Place
-	for i, p := range s.Parts {
-		c, ok, err := registry.ReadCheckpoint(ctx, s.JS, s.c.cfg.Source, p.N)
-		if err != nil && s.c.down.has(p.N) {
+	for n := range min(source.Partitions, len(s.Parts)) {
+		c, ok, err := registry.ReadCheckpoint(ctx, s.JS, s.c.cfg.Source, n)
+		if err != nil && s.c.down.has(n) {
 			return nil // that has been said
 		}
 		if err != nil || !ok || c.FloorLSN == 0 || s.Changes.Foreign(c.History) {
 			return err
 		}
-		if i == 0 || change.LSN(c.FloorLSN) < low.LSN {
+		if n == 0 || change.LSN(c.FloorLSN) < low.LSN {
 			low = changelog.Place{LSN: change.LSN(c.FloorLSN), Seq: c.FloorSeq}
 		}
 	}

@@ -43,6 +43,7 @@ type Materializer struct {
 	log    *slog.Logger
 	ready  chan struct{}
 	builds chan struct{} // one token per set that may be built
+	lowest lowest
 	stats  stats
 	facts  facts
 }

@@ -39,8 +39,11 @@ func (m *Materializer) Run(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("materializer: %w", err)
 		}
+		if ctx.Err() != nil {
+			return nil
+		}
 		began := time.Now()
-		err = m.share(ctx, js, watch, partitions, shapes)
+		err = m.share(ctx, js, watch, registry.NewPartitions(partitions), shapes)
 		pause.Lasted(time.Since(began))
 		m.facts.fail(err)
 		m.stats.Retry(ctx, m.log, "share the partitions", err, &pause)
@@ -88,10 +91,11 @@ func (m *Materializer) prepare(ctx context.Context, js jetstream.JetStream) (reg
 }
 
 // share takes part in following the partitions until something ends it.
-func (m *Materializer) share(ctx context.Context, js jetstream.JetStream, watch *health.Watch, partitions int, shapes *registry.Shapes) error {
+func (m *Materializer) share(ctx context.Context, js jetstream.JetStream, watch *health.Watch, partitions *registry.Partitions, shapes *registry.Shapes) error {
 	group, ctx := errgroup.WithContext(ctx)
 	w := newWants()
 	group.Go(func() error { return watch.Gone(ctx) })
+	group.Go(func() error { return service.Endless(ctx, shapes.KeepPartitions(ctx, partitions)) })
 	loaded := make(chan struct{})
 	group.Go(func() error {
 		return service.Endless(ctx, shapes.Watch(ctx, func(e registry.Event) {

@@ -2,12 +2,10 @@ package materializer
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"slices"
 	"time"
 
-	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/pkg/change"
 )
 
@@ -71,7 +69,7 @@ func (s *session) trimVerdicts(ctx context.Context, floors *floors, trimmed map[
 	if err != nil || len(bases) == 0 {
 		return err
 	}
-	below, err := s.lowestFloor(ctx)
+	below, err := s.m.lowest.get(ctx, s.m.cfg.TrimInterval/2, s.lowestFloor)
 	if err != nil {
 		return err
 	}
@@ -92,27 +90,6 @@ func (s *session) trimVerdicts(ctx context.Context, floors *floors, trimmed map[
 		trimmed[name] = now
 	}
 	return nil
-}
-
-// lowestFloor is the LSN that every shape of the source has behind it, as far as
-// the consumer's checkpoints say: 0 while one is missing.
-func (s *session) lowestFloor(ctx context.Context) (change.LSN, error) {
-	rec, err := s.shapes.Source(ctx)
-	if errors.Is(err, registry.ErrNotFound) {
-		return 0, nil
-	}
-	if err != nil {
-		return 0, err
-	}
-	lowest := ^change.LSN(0)
-	for p := range rec.Partitions {
-		c, ok, err := registry.ReadCheckpoint(ctx, s.js, s.source, p)
-		if err != nil || !ok {
-			return 0, err
-		}
-		lowest = min(lowest, change.LSN(c.FloorLSN))
-	}
-	return lowest, nil
 }
 
 // floors are stored floors that may not be on disk yet. Should the server lose

@@ -171,7 +171,10 @@ func (p *server) defineOnce(ctx context.Context, req control.CreateRequest, sche
 		return nil, false, err
 	}
 	def := shape.Definition{Schema: schema, Table: name, Columns: columns, Where: req.Where, Params: req.Params}
-	id, partition := p.place(def, pred.Canonical(), subqueries, in)
+	id, partition, err := p.place(ctx, def, pred.Canonical(), subqueries, in)
+	if err != nil {
+		return nil, false, err
+	}
 	now := time.Now().UTC()
 	return &registry.Shape{
 		ID: id, Handle: shape.NewHandle(id, now), Partition: partition,

@@ -87,6 +87,9 @@ func (p *server) subquery(ctx context.Context, q *predicate.Subquery, in int) (s
 	if err != nil {
 		return fail(err)
 	}
+	if in != anywhere && len(rec.Subqueries) > 0 && rec.Partition != in { // another request was first, to a process that knew of fewer partitions
+		return fail(&requestError{control.CodeConflict, fmt.Sprintf("shape %s, from which the subquery selects, was made in another partition meanwhile; try again in a moment", rec.Handle)})
+	}
 	if !fresh {
 		if err := p.want(ctx, rec); err != nil {
 			return fail(err)
@@ -102,21 +105,32 @@ func (p *server) subquery(ctx context.Context, q *predicate.Subquery, in int) (s
 // anywhere leaves it to a shape which partition it is in.
 const anywhere = -1
 
-// place names a shape and chooses its partition: that of the inner shapes that have subqueries themselves, else the one that
-// its name gives, unless it must be in another. Only a shape with subqueries has to be where others are; where that is not the
-// partition that it would be in by itself, it is a copy for those who are there, with a name of its own.
-func (p *server) place(def shape.Definition, canonical string, subqueries []registry.Subquery, in int) (id string, partition int) {
+// place names a shape and chooses its partition: that of the inner shapes that have subqueries themselves, else the one in
+// which it is already, else the one that its name gives, unless it must be in another. Only a shape with subqueries has to be
+// where others are; where that is not the partition that it would be in by itself, it is a copy for those who are there, with a
+// name of its own.
+func (p *server) place(ctx context.Context, def shape.Definition, canonical string, subqueries []registry.Subquery, in int) (id string, partition int, err error) {
 	id = def.ID(canonical)
-	partition = shape.Partition(id, p.cfg.Partitions)
+	partition = shape.Partition(id, p.cfg.Partitions.Count())
 	for _, q := range subqueries {
 		if q.Unit {
 			partition = q.Partition
 		}
 	}
-	if in == anywhere || in == partition || len(subqueries) == 0 {
-		return id, partition
+	if in == anywhere || len(subqueries) == 0 {
+		return id, partition, nil
 	}
-	return def.ID(fmt.Sprintf("%s in partition %d", canonical, in)), in
+	// It may have been made when the source had fewer partitions.
+	switch have, err := p.cfg.Shapes.Get(ctx, id); {
+	case err == nil && have.Alive():
+		partition = have.Partition
+	case err != nil && !errors.Is(err, registry.ErrNotFound):
+		return "", 0, err
+	}
+	if in == partition {
+		return id, partition, nil
+	}
+	return def.ID(fmt.Sprintf("%s in partition %d", canonical, in)), in, nil
 }
 
 // want marks an inner shape as wanted now, so that it is not removed as one that nobody needs

@@ -33,7 +33,7 @@ type Config struct {
 	Tables      *tables.Preparer
 	Publication string
 	Slot        string // for status only
-	Partitions  int
+	Partitions  *registry.Partitions
 	Version     string // shown in status
 	Quotas      Quotas
 	Allowed     Allowed // tables that may be asked for, by subqueries too

@@ -38,8 +38,9 @@ func (p *server) tellStatus(ctx context.Context, l *lane) {
 
 func (p *server) status(ctx context.Context) (any, error) {
 	cfg := &p.cfg
+	partitions := cfg.Partitions.Count()
 	out := control.Status{
-		Source: string(cfg.Source), Version: cfg.Version, Partitions: cfg.Partitions,
+		Source: string(cfg.Source), Version: cfg.Version, Partitions: partitions,
 		Publication: cfg.Publication, Slot: cfg.Slot,
 	}
 	head, err := changelog.Head(ctx, p.cfg.JS, p.cfg.Source)
@@ -62,7 +63,7 @@ func (p *server) status(ctx context.Context) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	for n := range cfg.Partitions {
+	for n := range partitions {
 		owner := control.PartitionOwner{Partition: n, Consumer: writers[n].Name, Materializer: keepers[n].Name}
 		out.Owners = append(out.Owners, owner)
 		if slices.ContainsFunc(out.Down, func(d control.PartitionDown) bool { return d.Partition == n }) {
@@ -124,7 +125,7 @@ func processes(holders map[int]registry.Member) int {
 
 // down returns the partitions that their holders cannot write.
 func (p *server) down(ctx context.Context) ([]control.PartitionDown, error) {
-	troubles, err := registry.Troubles(ctx, p.cfg.JS, p.cfg.Source, p.cfg.Partitions)
+	troubles, err := registry.Troubles(ctx, p.cfg.JS, p.cfg.Source, p.cfg.Partitions.Count())
 	if err != nil {
 		return nil, err
 	}
