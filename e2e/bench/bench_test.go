@@ -65,6 +65,7 @@ func TestBenches(t *testing.T) {
 			"takeover -shapes 20 -partitions 2 -runs 1",
 			"takeover_stop_ms takeover_stop_p90_ms takeover_kill_ms takeover_kill_p90_ms takeover_freeze_ms takeover_freeze_p90_ms",
 		},
+		{"scale -shapes 20,40 -logs 1,2 -rate 20 -period 2s", "scale_consumer_cpu_share_4 scale_overhead_4 scale_rows_lost"},
 		{"subquery -part memory -rows 20000 -values 2000 -set 4000", "memory_ratio_outer memory_ratio_inner memory_ratio_both"},
 		{"subquery -part revocation -revoke 5000", "revocation_consumer_rss revocation_materializer_rss"},
 		{"subquery -part values -held 20000", "bytes_per_value consumer_bytes_per_value"},

@@ -17,6 +17,7 @@ import (
 type idle struct {
 	plain, subqueries int // shapes
 	toggles           int
+	partitions        int
 	period            time.Duration
 }
 
@@ -26,10 +27,11 @@ func idleFlags(flags *flag.FlagSet) func(context.Context, *common) (*report, err
 	flags.IntVar(&i.plain, "plain", 2000, "shapes of another customer each")
 	flags.IntVar(&i.subqueries, "subqueries", 200, "shapes with a subquery of their own each")
 	flags.IntVar(&i.toggles, "toggles", 200, "changes of membership, one after another")
+	flags.IntVar(&i.partitions, "partitions", 8, "partitions that the shapes are spread over")
 	flags.DurationVar(&i.period, "period", 30*time.Second, "how long nothing happens")
 	return func(ctx context.Context, env *common) (*report, error) {
-		if i.plain < 1 || i.subqueries < 1 || i.subqueries > latencySet || i.toggles < 1 || i.period < time.Second {
-			return nil, fmt.Errorf("-plain, -subqueries (at most %d) and -toggles must be at least 1, -period a second", latencySet)
+		if i.plain < 1 || i.subqueries < 1 || i.subqueries > latencySet || i.toggles < 1 || i.partitions < 1 || i.period < time.Second {
+			return nil, fmt.Errorf("-plain, -subqueries (at most %d), -toggles and -partitions must be at least 1, -period a second", latencySet)
 		}
 		return i.run(ctx, env)
 	}
@@ -46,7 +48,7 @@ func (i *idle) run(ctx context.Context, env *common) (r *report, err error) {
 	if r.machine, err = l.machine(ctx); err != nil {
 		return nil, err
 	}
-	o, err := l.openOffice(ctx, "idle", latencySet, latencySet*rowsPerValue, true)
+	o, err := l.openOffice(ctx, "idle", latencySet, latencySet*rowsPerValue, true, "--partitions", strconv.Itoa(i.partitions))
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,7 @@
 //	go run ./e2e/bench subquery    shapes with subqueries: memory, latency, and what a slow query holds up
 //	go run ./e2e/bench gateway     shapes over HTTP: latency, many clients, replay, memory
 //	go run ./e2e/bench takeover    how long readers wait when one of several consumers is stopped, killed or frozen
+//	go run ./e2e/bench scale       what several consumers cost that share the partitions, and how evenly
 //	go run ./e2e/bench idle        what a consumer with many shapes costs while little or nothing happens
 //
 // Each prints a table for people and then a line "figure <name> <value> <unit>" per result. docs/BENCHMARKS.md says what
@@ -37,8 +38,9 @@ const usage = `usage: bench memory [-rows N]
        bench latency [-transactions N] [-rate N]
        bench filter [-shapes N] [-count N] [-period D]
        bench shapes [-shapes N] [-rate N] [-period D]
-       bench idle [-plain N] [-subqueries N] [-toggles N] [-period D]
+       bench idle [-plain N] [-subqueries N] [-toggles N] [-partitions N] [-period D]
        bench gateway [-transactions N] [-rate N] [-polls N] [-clients N] [-changes N] [-rows N] [-few N]
+       bench scale [-shapes N,…] [-logs N,…] [-rate N] [-period D]
        bench takeover [-shapes N] [-partitions N] [-runs N]
        bench subquery [-rows N] [-values N] [-set N] [-shapes N] [-changes N] [-stall D]
 and in each: [-binary FILE] [-timeout D]
@@ -89,6 +91,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		bench = subqueryFlags(flags)
 	case "takeover":
 		bench = takeoverFlags(flags)
+	case "scale":
+		bench = scaleFlags(flags)
 	default:
 		fmt.Fprint(stderr, usage)
 		return 2

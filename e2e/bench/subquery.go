@@ -99,7 +99,7 @@ func (o *office) membership() string {
 
 // openOffice makes the tables and starts the services. Every second of the inner rows is active, or all; the outer
 // rows are spread over them. Names begin with that of the source.
-func (l *lab) openOffice(ctx context.Context, name string, inner, outer int, all bool) (*office, error) {
+func (l *lab) openOffice(ctx context.Context, name string, inner, outer int, all bool, args ...string) (*office, error) {
 	o := &office{lab: l, source: topology.Source(name), outer: name + "_outer", inner: name + "_inner"}
 	err := l.exec(ctx, fmt.Sprintf(tableSQL, o.outer)+fmt.Sprintf("; CREATE INDEX ON %s (customer); CREATE TABLE %s (id int PRIMARY KEY, active bool NOT NULL)", o.outer, o.inner))
 	if err != nil {
@@ -111,7 +111,7 @@ func (l *lab) openOffice(ctx context.Context, name string, inner, outer int, all
 	if o.ingest, err = l.ingest(ctx, o.source); err != nil {
 		return nil, err
 	}
-	if o.consumer, err = l.consumer(ctx, o.source); err != nil {
+	if o.consumer, err = l.consumer(ctx, o.source, args...); err != nil {
 		return nil, err
 	}
 	// Which partitions it has by when does not matter: a shape waits for its sets.

@@ -68,7 +68,7 @@ func TestASourceGrowsUnderTraffic(t *testing.T) {
 		}
 		ended <- nil
 	}()
-	still := projectTraffic(s, 10*time.Millisecond)
+	still := projectTraffic(s, 20*time.Millisecond)
 
 	grow(s, 8)
 	awaitOwned(s, 4, first, second)
@@ -90,13 +90,22 @@ func TestASourceGrowsUnderTraffic(t *testing.T) {
 		}
 	}
 
-	young := more(s, "young", 3) // on inner shapes of their own
-	for i := range 6 {           // and on one of before
-		young = append(young, s.Create(client.Definition{Table: "tasks", Where: fmt.Sprintf("title <> 'apart %d' AND project_id IN (SELECT id FROM projects WHERE active)", i)}))
+	// They are made beside the traffic, and waited for behind it.
+	ask := func(where string) *client.Shape {
+		sh, err := s.Client.Create(t.Context(), client.Definition{Table: "tasks", Where: where})
+		if err != nil {
+			t.Fatalf("%s: %v", where, err)
+		}
+		return sh
 	}
-	var nested []*client.Shape
+	var young, nested []*client.Shape
 	for i := range 3 {
-		nested = append(nested, s.Create(client.Definition{Table: "tasks", Where: fmt.Sprintf("title <> 'young %d' AND project_id IN (SELECT id FROM projects WHERE owner IN (SELECT id FROM projects WHERE active AND id < %d))", i, 4+i)}))
+		young = append(young,
+			ask(fmt.Sprintf("project_id IN (SELECT id FROM projects WHERE active AND id > %d)", i)),
+			ask(fmt.Sprintf("title <> 'apart %d' AND project_id IN (SELECT id FROM projects WHERE active)", i)), // on one of before
+			ask(fmt.Sprintf("title <> 'apart too %d' AND project_id IN (SELECT id FROM projects WHERE active)", i)),
+			ask(fmt.Sprintf("id %% 3 = %d", i)))
+		nested = append(nested, ask(fmt.Sprintf("title <> 'young %d' AND project_id IN (SELECT id FROM projects WHERE owner IN (SELECT id FROM projects WHERE active AND id < %d))", i, 4+i)))
 	}
 	spread, apart := map[int]bool{}, 0
 	for _, sh := range young {
@@ -122,6 +131,7 @@ func TestASourceGrowsUnderTraffic(t *testing.T) {
 
 	t.Log("one that is told of as few partitions as there were, and one that goes")
 	third := s.StartMember()
+	awaitOwned(s, 3, first, second)
 	first.Crash()
 	awaitOwned(s, 4, second, third)
 	before := read.Load()

@@ -135,7 +135,9 @@ func (p *server) describeAll(ctx context.Context, records []*registry.Shape) ([]
 // partitionsFor is how many partitions the source has, which records may show to be more than this process has heard of.
 func (p *server) partitionsFor(ctx context.Context, records []*registry.Shape) (int, error) {
 	n := p.cfg.Partitions.Count()
-	if !slices.ContainsFunc(records, func(rec *registry.Shape) bool { return registry.Within(registry.Event{ID: rec.ID, Shape: rec}, n).Err != nil }) {
+	if !slices.ContainsFunc(records, func(rec *registry.Shape) bool {
+		return registry.Within(registry.Event{ID: rec.ID, Shape: rec}, n).Err != nil
+	}) {
 		return n, nil
 	}
 	source, err := p.cfg.Shapes.Source(ctx)
