@@ -183,14 +183,13 @@ const reasonForgotten = "the values that its subquery selected where the shape s
 
 // load reads the sets as they stand at the stage's place.
 func (st *stage) load(ctx context.Context) error {
-	s, aside := st.g.s, reconcile.LSNs(st.aside)
-	for _, set := range st.sets {
-		v, err := s.Sets.View(ctx, set, st.at.LSN, aside)
+	for i, set := range st.sets {
+		v, err := st.view(ctx, i)
 		if errors.Is(err, valuesets.ErrGone) { // what is stored may reach further back than what is held
 			if err = st.loadAgain(ctx, set); err != nil {
 				return err
 			}
-			v, err = s.Sets.View(ctx, set, st.at.LSN, aside)
+			v, err = st.view(ctx, i)
 		}
 		if errors.Is(err, valuesets.ErrGone) && st.began {
 			return &live.FinalError{Err: errors.New(reasonForgotten)}
@@ -201,6 +200,16 @@ func (st *stage) load(ctx context.Context) error {
 		st.views = append(st.views, v)
 	}
 	return nil
+}
+
+// view reads the i-th set as it stands at the stage's place. An inner shape of the same group may stand before it: where a
+// shape begins nobody waits for the others to come as far.
+func (st *stage) view(ctx context.Context, i int) (*valueset.View, error) {
+	sets, aside := st.g.s.Sets, reconcile.LSNs(st.aside)
+	if f := st.own[i]; f != nil {
+		return sets.ViewOwn(ctx, st.sets[i], st.at.LSN, aside, f.Tail.Committed)
+	}
+	return sets.View(ctx, st.sets[i], st.at.LSN, aside)
 }
 
 // loadAgain loads a set that does not reach back to where the stage stands.
