@@ -18,8 +18,10 @@ import (
 // snapshot, and goes on behind the last barrier. A chain leaves all of them to units: what each of its stages has of
 // a set would be hard to say while some of what was deferred is in one stage's logs and not yet in another's.
 func (g *group) backlog(ctx context.Context) error {
-	if first, ok := g.firstAside(); ok && g.chained() {
-		return &needsUnitError{first}
+	if g.chained() {
+		if first, ok := reconcile.FirstAside(g.standings()); ok {
+			return &needsUnitError{first}
+		}
 	}
 	for _, st := range g.stages {
 		if err := st.backlog(ctx); err != nil {
@@ -27,16 +29,6 @@ func (g *group) backlog(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// firstAside is the first transaction that any stage has left aside.
-func (g *group) firstAside() (first reconcile.Txn, ok bool) {
-	for _, st := range g.stages {
-		if len(st.aside) > 0 && (!ok || st.aside[0].LSN < first.LSN) {
-			first, ok = st.aside[0], true
-		}
-	}
-	return first, ok
 }
 
 func (st *stage) backlog(ctx context.Context) error {
@@ -292,39 +284,25 @@ func (st *stage) begin(ctx context.Context, t reconcile.Txn) error {
 		st.part.aside.Put(t)
 		return st.g.s.Sets.AwaitScan(ctx, t.LSN)
 	}
-	brought := make([][]*wire.Verdict, len(st.sets))
+	brought := make([][]reconcile.Deltas, len(st.sets))
 	for i, set := range st.sets {
 		if st.part != nil && st.own[i] != nil {
 			continue // a unit of a chain has it as a whole
 		}
-		var err error
-		if brought[i], err = st.g.s.Sets.Verdicts(ctx, set, t.LSN); err != nil {
+		verdicts, err := st.g.s.Sets.Verdicts(ctx, set, t.LSN)
+		if err != nil {
 			return err
 		}
-	}
-	if err := st.take(t, brought); err != nil {
-		return err
-	}
-	return st.g.s.Sets.AwaitScan(ctx, t.LSN)
-}
-
-// take takes the verdicts on each set that a transaction brings. Outside of a unit they are taken only if they change no
-// membership: else a unit has to begin with it, and nothing is taken.
-func (st *stage) take(t reconcile.Txn, brought [][]*wire.Verdict) error {
-	for i, verdicts := range brought {
-		if st.part == nil && len(verdicts) > 0 && (len(verdicts) > 1 || reconcile.Changes(st.views[i], verdicts[0].Deltas.All())) {
-			return &needsUnitError{t}
+		for _, v := range verdicts {
+			brought[i] = append(brought[i], v.Deltas.All())
 		}
+	}
+	switch {
+	case st.part != nil:
+		st.part.add(brought)
+	case reconcile.Take(st.views, brought):
+		return &needsUnitError{t}
 	}
 	st.taken = t.LSN
-	for i, verdicts := range brought {
-		for _, v := range verdicts {
-			if st.part != nil {
-				st.part.sets[i].Add(v.Deltas.All())
-			} else {
-				reconcile.Shift(st.views[i], v.Deltas.All())
-			}
-		}
-	}
-	return nil
+	return st.g.s.Sets.AwaitScan(ctx, t.LSN)
 }

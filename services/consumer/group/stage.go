@@ -117,6 +117,11 @@ func (st *stage) fill() {
 	}
 }
 
+// standing is where the stage stands.
+func (st *stage) standing() reconcile.Standing {
+	return reconcile.Standing{At: st.at.LSN, Aside: st.aside}
+}
+
 // set is the place of a set among the stage's.
 func (st *stage) set(name string) int { return st.places[name] }
 

@@ -42,6 +42,15 @@ type part struct {
 	over  bool // the stage is at the unit's end
 }
 
+// add adds the verdicts on each set that a transaction brings.
+func (p *part) add(brought [][]reconcile.Deltas) {
+	for i, verdicts := range brought {
+		for _, deltas := range verdicts {
+			p.sets[i].Add(deltas)
+		}
+	}
+}
+
 // idle reports whether ops are left to the snapshot. u may be nil.
 func (u *unit) idle() bool { return u != nil && u.first }
 
@@ -197,7 +206,7 @@ func (g *group) open(ctx context.Context, u *unit, t reconcile.Txn, n int) (usab
 		unseen, complete := v.Unseen(look)
 		usable = complete
 		for _, st := range g.stages {
-			usable = usable && reconcile.Usable(u.snap.Snapshot, t, st.at.LSN, st.aside, unseen)
+			usable = usable && reconcile.Usable(u.snap.Snapshot, t, st.standing(), unseen)
 		}
 		return nil
 	})

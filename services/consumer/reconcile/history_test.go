@@ -34,6 +34,8 @@ type history struct {
 	t        *rapid.T
 	mutation mutation
 	txns     []*txn
+	table    int       // of the shapes
+	inner    *follower // the shape that the set behind those of the workload selects from; nil if there is none
 	shapes   []*follower
 	views    []*valueset.View
 	applied  []change.XID
@@ -48,9 +50,9 @@ type history struct {
 
 // play runs one history.
 func play(t *rapid.T, m mutation) *history {
-	h := &history{t: t, mutation: m, txns: workload(t)}
+	h := &history{t: t, mutation: m, txns: workload(t, 0, 1, pairSet, outer, outer, outer), table: outer}
 	for range rapid.IntRange(1, 3).Draw(t, "shapes") {
-		h.shapes = append(h.shapes, newFollower(t))
+		h.shapes = append(h.shapes, newFollower(t, sets))
 	}
 	for range sets {
 		h.views = append(h.views, valueset.NewView(&valueset.Set{}))
@@ -92,16 +94,7 @@ func (h *history) next(queue []reconcile.Txn) []reconcile.Txn {
 	if !h.steady(x) {
 		return h.unit(opener, queue)
 	}
-	for _, s := range h.shapes {
-		views := s.views(h.views)
-		for i := range x.writes {
-			if x.writes[i].table == outer {
-				s.rule.Op(x.writes[i].op(i), views, h.writer(s, opener, views))
-			}
-		}
-		s.move(h, reconcile.Place(h.at, h.last, opener.LSN, x.end()))
-	}
-	h.passed(opener)
+	h.plain(opener)
 	if wasAside {
 		h.aside = h.aside[1:]
 	} else {
@@ -109,6 +102,21 @@ func (h *history) next(queue []reconcile.Txn) []reconcile.Txn {
 	}
 	h.check(h.applied, "after transaction "+opener.LSN.String())
 	return queue
+}
+
+// plain writes a transaction outside of units.
+func (h *history) plain(t reconcile.Txn) {
+	x := h.txn(t)
+	for _, s := range h.shapes {
+		views := s.views(h.views)
+		for i := range x.writes {
+			if x.writes[i].table == h.table {
+				s.rule.Op(x.writes[i].op(i), views, h.writer(s, t, views))
+			}
+		}
+		s.move(h, reconcile.Place(h.at, h.last, t.LSN, x.end()))
+	}
+	h.passed(t)
 }
 
 // passed notes that the shapes have a transaction.
@@ -160,7 +168,7 @@ func freeze(views []*valueset.View) []*reconcile.Set {
 func (h *history) adopt(group []*reconcile.Set) {
 	for i, s := range group {
 		h.views[i] = s.Settle()
-		if rapid.Bool().Draw(h.t, "fold") {
+		if h.inner == nil && rapid.Bool().Draw(h.t, "fold") { // a chain's views share their bases
 			h.views[i].Fold()
 		}
 	}
@@ -169,7 +177,7 @@ func (h *history) adopt(group []*reconcile.Set) {
 // snapshot takes a snapshot that a unit may use which opener opens, and writes
 // the barrier.
 func (h *history) snapshot(opener reconcile.Txn) (q change.Snapshot, barrier change.LSN) {
-	for q = h.snapshotAt(h.now); !reconcile.Usable(q, opener, h.at, h.aside, h.read()); q = h.snapshotAt(h.now) {
+	for q = h.snapshotAt(h.now); !reconcile.Usable(q, opener, reconcile.Standing{At: h.at, Aside: h.aside}, h.read()); q = h.snapshotAt(h.now) {
 		h.now++
 	}
 	h.now += rapid.IntRange(0, 4).Draw(h.t, "later")
@@ -225,12 +233,7 @@ func (h *history) unit(opener reconcile.Txn, queue []reconcile.Txn) []reconcile.
 			h.inside(x, group)
 		}
 	}
-	var visible []change.XID
-	for i, x := range h.txns {
-		if x.wal <= h.now && q.Sees(xidOf(i)) {
-			visible = append(visible, xidOf(i))
-		}
-	}
+	visible := h.visible(q, h.now)
 	read := h.after(visible)
 	for _, s := range h.shapes {
 		h.reread(s, read)
@@ -245,14 +248,14 @@ func (h *history) unit(opener reconcile.Txn, queue []reconcile.Txn) []reconcile.
 // inside processes a transaction that the unit's snapshot sees.
 func (h *history) inside(t reconcile.Txn, group []*reconcile.Set) {
 	x := h.txn(t)
-	for i, s := range group {
+	for i, s := range group[:sets] {
 		s.Add(x.deltas(i).All)
 	}
 	for _, s := range h.shapes {
 		running := s.running(group)
 		write := h.writer(s, t, running)
 		for i := range x.writes {
-			if x.writes[i].table != outer {
+			if x.writes[i].table != h.table {
 				continue
 			}
 			op := x.writes[i].op(i)
@@ -264,6 +267,16 @@ func (h *history) inside(t reconcile.Txn, group []*reconcile.Set) {
 		}
 	}
 	h.passed(t)
+}
+
+// visible is what a snapshot of a moment sees.
+func (h *history) visible(q change.Snapshot, moment int) (all []change.XID) {
+	for i, x := range h.txns {
+		if x.wal <= moment && q.Sees(xidOf(i)) {
+			all = append(all, xidOf(i))
+		}
+	}
+	return all
 }
 
 func idempotent(k change.Kind) change.Kind {
@@ -280,8 +293,8 @@ func idempotent(k change.Kind) change.Kind {
 // reread offers the rows that a unit reads back: those that Changed speaks
 // of, and sometimes others.
 func (h *history) reread(s *follower, w *world) {
-	for _, key := range slices.Sorted(maps.Keys(w[outer])) {
-		row := w[outer][key]
+	for _, key := range slices.Sorted(maps.Keys(w[h.table])) {
+		row := w[h.table][key]
 		asked := false
 		for i := range s.rule.Subqueries {
 			values, every := s.member.Changed(i)
@@ -317,12 +330,8 @@ func (h *history) check(txns []change.XID, when string) {
 	w := h.after(txns)
 	for _, s := range h.shapes {
 		want := map[string]string{}
-		for key, row := range w[outer] {
-			if s.clause.root.eval(row, func(e *expr) truth {
-				return memberOf(w.values(s.rule.Subqueries[e.sub].Set), pick(row, e.columns))
-			}) == yes {
-				want[key] = s.text(row)
-			}
+		for key, row := range s.of(w, h.table, h.inner) {
+			want[key] = s.text(row)
 		}
 		if !maps.Equal(s.rows, want) {
 			h.fail("%s the shape %v holds %q, want %q", when, s.clause.root, s.rows, want)
