@@ -348,6 +348,10 @@ func TestAnOuterShapeIsMadeOnAnIdleDatabase(t *testing.T) {
 // anything of the change log has been read. What then comes is all there is for long.
 func TestTheFirstOuterShapeOfASourceIsMade(t *testing.T) {
 	s := stack.New(t, projectSchema)
+	snapshot := newGate(failpoint.SnapshotOpen)
+	s.Consumer.Failpoint = snapshot.pass
+	t.Cleanup(snapshot.open)
+	held := snapshot.close()
 	stop := s.StartIngest()
 	s.StartConsumer()
 	s.StartMaterializer()
@@ -356,12 +360,8 @@ func TestTheFirstOuterShapeOfASourceIsMade(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.Until("its snapshot is open", func() (bool, error) {
-		var open int
-		err := s.DB.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity
-			WHERE datname = current_database() AND state = 'idle in transaction'`).Scan(&open)
-		return open > 0, err
-	}, func() string { return "it is not" })
+	await(t, "its snapshot", held)
+	snapshot.open()
 	s.StartIngest()
 	s.Await(outer, "live", func(i control.Shape) bool { return i.State == control.StateLive })
 	s.Verify(outer)
