@@ -45,6 +45,7 @@ type chain struct {
 // stage is shapes of a chain that are at one place.
 type stage struct {
 	*history
+
 	queue []reconcile.Txn // what they have not read
 }
 
@@ -251,16 +252,16 @@ func (c *chain) unit(opener reconcile.Txn) {
 
 // snapshot is as history's, for all stages.
 func (c *chain) snapshot(opener reconcile.Txn) (q change.Snapshot, barrier change.LSN) {
-	any := c.stages[0].history
+	first := c.stages[0].history
 	usable := func() bool {
-		q, any.now = any.snapshotAt(c.now), c.now
-		return !slices.ContainsFunc(c.standings(), func(s reconcile.Standing) bool { return !reconcile.Usable(q, opener, s, any.read()) })
+		q, first.now = first.snapshotAt(c.now), c.now
+		return !slices.ContainsFunc(c.standings(), func(s reconcile.Standing) bool { return !reconcile.Usable(q, opener, s, first.read()) })
 	}
 	for !usable() {
 		c.now++
 	}
 	c.now += rapid.IntRange(0, 4).Draw(c.t, "later")
-	return any.snapshotAt(c.now), lsnAt(c.now) + 5
+	return first.snapshotAt(c.now), lsnAt(c.now) + 5
 }
 
 // pass takes a stage through a unit. It returns false if that is killed before its marker.
