@@ -24,7 +24,7 @@ func (g *group) chained() bool { return len(g.stages) > 1 }
 // standings are where the stages stand.
 func (g *group) standings() (all []reconcile.Standing) {
 	for _, st := range g.stages {
-		all = append(all, st.standing())
+		all = append(all, st.Standing)
 	}
 	return all
 }

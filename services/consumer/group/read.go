@@ -32,17 +32,14 @@ func (g *group) backlog(ctx context.Context) error {
 }
 
 func (st *stage) backlog(ctx context.Context) error {
-	for len(st.aside) > 0 {
-		t, rest := st.aside[0], st.aside[1:]
+	for len(st.Aside) > 0 {
+		t, rest := st.Aside[0], st.Aside[1:]
 		st.setAside(rest)
 		if err := st.again(ctx, t); err != nil {
 			return err
 		}
-		st.span(t.LSN-1, st.at.LSN)
-		st.g.mu.Lock()
-		st.aside = rest
-		st.g.mu.Unlock()
-		st.tellPlace()
+		st.span(t.LSN-1, st.At)
+		st.advance(st.place(), rest)
 	}
 	return nil
 }
@@ -60,7 +57,7 @@ func (st *stage) again(ctx context.Context, t reconcile.Txn) error {
 	c := changelog.NewCursor(st.g.s.Changes, st.g.s.Recent)
 	c.Begin(t.LSN-1, t.First)
 	defer c.Close() //nolint:contextcheck // as in stream.Reader.Close
-	st.begun = 0    // it may be the one that was begun last, when it was deferred
+	st.Again()
 	fd := changelog.NewFeed(st.g.s.Cfg.Source, st.g.s.Relations)
 	for done, waited := false, false; !done; {
 		m, ok, err := c.Read(ctx)
@@ -87,7 +84,7 @@ func (st *stage) again(ctx context.Context, t reconcile.Txn) error {
 					return nil
 				}
 				done = true
-				return st.begin(ctx, reconcile.Txn{XID: change.XID(ctl.XID), LSN: t.LSN, First: fd.First(t.LSN)})
+				return st.learn(ctx, reconcile.Txn{XID: change.XID(ctl.XID), LSN: t.LSN, First: fd.First(t.LSN)})
 			},
 			func(rel *change.Relation, fr *change.Fragment) error {
 				if fr.LSN != t.LSN {
@@ -115,7 +112,7 @@ func (st *stage) again(ctx context.Context, t reconcile.Txn) error {
 
 // message takes the next message of the change log.
 func (st *stage) message(ctx context.Context, m stream.Received) error {
-	if st.part != nil {
+	if st.Unit != nil {
 		if at, err := stream.LSN(m.Header); err == nil && st.g.unit.proof.Lost(at) { // else the feed says so
 			return st.g.unproven()
 		}
@@ -123,7 +120,7 @@ func (st *stage) message(ctx context.Context, m stream.Received) error {
 	lsn, err := st.feed.Read(ctx, m,
 		func(c wire.Control) error { return st.control(ctx, m, c) },
 		func(rel *change.Relation, fr *change.Fragment) error {
-			if fr.LSN <= st.at.LSN {
+			if fr.LSN <= st.At {
 				return nil
 			}
 			return st.fragment(ctx, st.feed.First(fr.LSN), rel, fr)
@@ -141,7 +138,7 @@ func (st *stage) message(ctx context.Context, m stream.Received) error {
 		return err
 	}
 	// What is told of a table may stand before the ops of a transaction: more of it follows.
-	if st.txn == 0 && !st.feed.More && st.part == nil && lsn >= st.at.LSN {
+	if st.txn == 0 && !st.feed.More && st.Unit == nil && lsn >= st.At {
 		st.advance(changelog.Place{LSN: lsn, Seq: m.Seq}, nil)
 	}
 	return nil
@@ -150,7 +147,8 @@ func (st *stage) message(ctx context.Context, m stream.Received) error {
 // advance says that everything up to a place is in the logs, but what is aside. So these have begun.
 func (st *stage) advance(at changelog.Place, aside []reconcile.Txn) {
 	st.g.mu.Lock()
-	st.at, st.aside, st.began = at, aside, true
+	st.stand(at, aside)
+	st.began = true
 	st.g.mu.Unlock()
 	st.tellPlace()
 }
@@ -167,13 +165,13 @@ func (st *stage) tellPlace() {
 // fragment takes a fragment of a transaction that the logs do not have. first is where the transaction begins.
 func (st *stage) fragment(ctx context.Context, first uint64, rel *change.Relation, fr *change.Fragment) error {
 	if st.txn != fr.LSN {
-		if err := st.begin(ctx, reconcile.Txn{XID: fr.XID, LSN: fr.LSN, First: first}); err != nil {
+		if err := st.learn(ctx, reconcile.Txn{XID: fr.XID, LSN: fr.LSN, First: first}); err != nil {
 			return err
 		}
 		st.txn = fr.LSN
 	}
 	lsn, end := fr.LSN, fr.End // as they are in the change log
-	if !st.skip && rel.OID == st.table && !st.g.unit.idle() {
+	if !st.Deferred() && rel.OID == st.table && !st.g.unit.idle() {
 		st.relocate(fr)
 		if err := st.offer(ctx, rel, fr); err != nil {
 			return err
@@ -181,9 +179,7 @@ func (st *stage) fragment(ctx context.Context, first uint64, rel *change.Relatio
 	}
 	if changelog.Completes(rel.OID, fr) {
 		st.txn = 0
-		if !st.skip {
-			st.shift = reconcile.Passed(st.at.LSN, st.shift, lsn, end)
-		}
+		st.Whole(lsn, end)
 	}
 	st.g.s.Cfg.Failpoint(failpoint.GroupFragment)
 	return nil
@@ -191,16 +187,16 @@ func (st *stage) fragment(ctx context.Context, first uint64, rel *change.Relatio
 
 // relocate gives what was aside a place behind the last commit marker.
 func (st *stage) relocate(fr *change.Fragment) {
-	if fr.LSN > st.at.LSN {
+	if fr.LSN > st.At {
 		return
 	}
 	for i := range fr.Ops {
-		fr.Ops[i].Index = reconcile.Place(st.at.LSN, st.shift, fr.LSN, fr.Ops[i].Index).Op
+		fr.Ops[i].Index = st.Locate(fr.LSN, fr.Ops[i].Index).Op
 	}
 	if fr.Last {
-		fr.End = reconcile.Place(st.at.LSN, st.shift, fr.LSN, fr.End).Op
+		fr.End = st.Locate(fr.LSN, fr.End).Op
 	}
-	fr.LSN = st.at.LSN
+	fr.LSN = st.At
 }
 
 // offer offers a fragment to the members.
@@ -239,7 +235,7 @@ func (st *stage) flush(ctx context.Context) error {
 // control takes a control entry.
 func (st *stage) control(ctx context.Context, m stream.Received, c wire.Control) error {
 	lsn := change.LSN(c.LSN)
-	if lsn <= st.at.LSN {
+	if lsn <= st.At {
 		return nil
 	}
 	if st.g.unit.idle() && c.Kind != wire.ControlBarrier && lsn <= st.g.unit.snap.LSN {
@@ -258,35 +254,29 @@ func (st *stage) control(ctx context.Context, m stream.Received, c wire.Control)
 		}
 		return st.offer(ctx, rel, &change.Fragment{LSN: lsn, Relation: c.Relation})
 	case wire.ControlBarrier:
-		if st.part != nil {
+		if st.Unit != nil {
 			st.g.unit.proof.Take(c)
 			if c.Payload == st.g.unit.id {
 				return st.closePart(ctx, m, c)
 			}
 		}
 		if st.nested && c.XID != 0 { // units end at no others
-			return st.begin(ctx, reconcile.Txn{XID: change.XID(c.XID), LSN: lsn, First: st.feed.First(lsn)})
+			return st.learn(ctx, reconcile.Txn{XID: change.XID(c.XID), LSN: lsn, First: st.feed.First(lsn)})
 		}
 	}
 	return nil
 }
 
-// begin learns what a commit does to the sets before its ops are looked at:
-// it waits for the verdicts, puts the transaction aside, or opens a unit.
-func (st *stage) begin(ctx context.Context, t reconcile.Txn) error {
-	if t.LSN == st.begun { // a barrier and ops in one transaction
-		return nil
-	}
-	st.begun = t.LSN
-	st.skip = st.part != nil && reconcile.Aside(st.g.unit.snap.Snapshot, t.XID)
-	if st.skip {
-		// What it does to the sets is not known yet, and not asked.
-		st.part.aside.Put(t)
+// learn finds out what a commit does to the sets before its ops are looked at: it waits for the verdicts, leaves the
+// transaction aside, or says that a unit has to begin with it.
+func (st *stage) learn(ctx context.Context, t reconcile.Txn) error {
+	if !st.Begin(t) {
+		// What one that is deferred does to the sets is not known yet, and not asked.
 		return st.g.s.Sets.AwaitScan(ctx, t.LSN)
 	}
 	brought := make([][]reconcile.Deltas, len(st.sets))
 	for i, set := range st.sets {
-		if st.part != nil && st.own[i] != nil {
+		if st.Unit != nil && st.own[i] != nil {
 			continue // a unit of a chain has it as a whole
 		}
 		verdicts, err := st.g.s.Sets.Verdicts(ctx, set, t.LSN)
@@ -297,12 +287,8 @@ func (st *stage) begin(ctx context.Context, t reconcile.Txn) error {
 			brought[i] = append(brought[i], v.Deltas.All())
 		}
 	}
-	switch {
-	case st.part != nil:
-		st.part.add(brought)
-	case reconcile.Take(st.views, brought):
+	if st.Bring(t, brought) {
 		return &needsUnitError{t}
 	}
-	st.taken = t.LSN
 	return st.g.s.Sets.AwaitScan(ctx, t.LSN)
 }

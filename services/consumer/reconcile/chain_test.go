@@ -101,7 +101,7 @@ func playChain(t *rapid.T, m mutation) (c *chain, wrong string) {
 
 func (c *chain) over() bool {
 	for _, st := range c.stages {
-		if len(st.queue) > 0 || len(st.aside) > 0 {
+		if len(st.queue) > 0 || len(st.Aside) > 0 {
 			return false
 		}
 	}
@@ -110,7 +110,7 @@ func (c *chain) over() bool {
 
 func (c *chain) standings() (all []reconcile.Standing) {
 	for _, st := range c.stages {
-		all = append(all, reconcile.Standing{At: st.at, Aside: st.aside})
+		all = append(all, st.Standing)
 	}
 	return all
 }
@@ -125,16 +125,16 @@ func (c *chain) crash() {
 // load reads the sets as they stand at each stage's place.
 func (c *chain) load() {
 	for _, st := range c.stages {
-		aside := reconcile.LSNs(st.aside)
-		st.views = nil
+		aside := reconcile.LSNs(st.Aside)
+		st.Forget()
 		for i := range c.leaves {
-			st.views = append(st.views, c.leaves[i].View(st.at, aside))
+			st.Views = append(st.Views, c.leaves[i].View(st.At, aside))
 		}
 		if st.table == top {
-			if c.own.At(st.at, aside, c.last) != valuesets.Known {
-				st.fail("what the inner shape selects at %v is not known", st.at)
+			if c.own.At(st.At, aside, c.last) != valuesets.Known {
+				st.fail("what the inner shape selects at %v is not known", st.At)
 			}
-			st.views = append(st.views, c.own.View(st.at, aside))
+			st.Views = append(st.Views, c.own.View(st.At, aside))
 		}
 	}
 }
@@ -154,7 +154,7 @@ func (c *chain) step() {
 	}
 	for i, st := range c.stages {
 		for range rapid.IntRange(0, 3).Draw(c.t, "burst") {
-			if len(st.queue) == 0 || i > 0 && st.queue[0].LSN > c.stages[0].at {
+			if len(st.queue) == 0 || i > 0 && st.queue[0].LSN > c.stages[0].At {
 				break
 			}
 			if t := st.queue[0]; !c.read(st, t) {
@@ -169,34 +169,42 @@ func (c *chain) step() {
 func (c *chain) read(st *stage, t reconcile.Txn) bool {
 	x := st.txn(t)
 	c.now = max(c.now, x.wal)
-	var brought [][]reconcile.Deltas
-	for i := range sets {
-		if st.selects(i) {
-			brought = append(brought, []reconcile.Deltas{x.deltas(i).All})
-		} else {
-			brought = append(brought, nil)
-		}
-	}
-	if st.selects(sets) {
-		brought = append(brought, nil)
-		last, _ := c.markers.UpTo(t.LSN)
-		verdicts, answer := c.own.On(t.LSN, last)
-		if answer != valuesets.Known {
-			st.fail("what %v does to the inner shape is not known", t.LSN)
-		}
-		for _, v := range verdicts {
-			brought[sets] = append(brought[sets], v.Deltas.All())
-		}
-	}
-	if reconcile.Take(st.views, brought) {
+	st.Begin(t)
+	if st.Bring(t, c.brought(st, t)) {
 		return false
 	}
 	st.queue = st.queue[1:]
 	st.plain(t)
-	st.at = t.LSN
+	st.At = t.LSN
 	st.check(st.applied, "after transaction "+t.LSN.String())
 	c.tell(st, change.Offset{LSN: t.LSN, Op: x.end()})
 	return true
+}
+
+// brought are the verdicts on each of a stage's sets that a transaction outside of units brings.
+func (c *chain) brought(st *stage, t reconcile.Txn) [][]reconcile.Deltas {
+	all := st.txn(t).verdicts()
+	for i := range all {
+		if !st.selects(i) {
+			all[i] = nil
+		}
+	}
+	if !st.selects(sets) {
+		return all
+	}
+	last, _ := c.markers.UpTo(t.LSN)
+	verdicts, answer := c.own.On(t.LSN, last)
+	if answer != valuesets.Known {
+		st.fail("what %v does to the inner shape is not known", t.LSN)
+	}
+	return append(all, allDeltas(verdicts))
+}
+
+func allDeltas(verdicts []*wire.Verdict) (all []reconcile.Deltas) {
+	for _, v := range verdicts {
+		all = append(all, v.Deltas.All())
+	}
+	return all
 }
 
 // selects reports whether a shape of the stage selects from a set: others it is not told of.
@@ -270,38 +278,26 @@ func (c *chain) pass(st *stage, q change.Snapshot, barrier change.LSN) bool {
 	for _, s := range st.shapes {
 		saved = append(saved, follower{rows: maps.Clone(s.rows), whole: maps.Clone(s.whole), last: s.last})
 	}
-	applied, last := slices.Clone(st.applied), st.last
-	aside := reconcile.LSNs(st.aside)
+	applied := slices.Clone(st.applied)
 	if st.table == top && c.mutation == frozenElsewhere {
-		st.views[sets] = c.own.View(c.stages[0].at, nil)
+		st.Views[sets] = c.own.View(c.stages[0].At, nil)
 	}
-	group := freeze(st.views)
+	st.join(q)
 	if st.table == top && c.mutation != frozenElsewhere {
-		verdicts, answer := c.own.Between(st.at, aside, c.last)
+		verdicts, answer := c.own.Between(st.At, reconcile.LSNs(st.Aside), c.last)
 		if answer != valuesets.Known {
-			st.fail("what the inner shape selects between %v and %v is not known", st.at, c.last)
+			st.fail("what the inner shape selects between %v and %v is not known", st.At, c.last)
 		}
-		for _, v := range verdicts {
-			group[sets].Add(v.Deltas.All())
-		}
-	}
-	for _, s := range st.shapes {
-		s.member = s.rule.Join(group)
-	}
-	var backlog reconcile.Backlog
-	sort := func(t reconcile.Txn) {
-		if reconcile.Aside(q, t.XID) {
-			backlog.Put(t)
-		} else {
-			st.inside(t, group)
+		for _, d := range allDeltas(verdicts) {
+			st.Unit.Sets[sets].Add(d)
 		}
 	}
-	for _, t := range st.aside {
-		sort(t)
+	for _, t := range st.Aside {
+		st.take(t, st.txn(t).verdicts())
 	}
 	left := st.queue
 	for ; len(left) > 0 && left[0].LSN < barrier; left = left[1:] {
-		sort(left[0])
+		st.take(left[0], st.txn(left[0]).verdicts())
 	}
 	visible := st.visible(q, c.now)
 	read := st.after(visible)
@@ -312,15 +308,15 @@ func (c *chain) pass(st *stage, q change.Snapshot, barrier change.LSN) bool {
 		for i, s := range st.shapes {
 			s.rows, s.whole, s.last = saved[i].rows, saved[i].whole, saved[i].last
 		}
-		st.applied, st.last = applied, last
+		st.applied = applied
 		return false
 	}
 	for _, s := range st.shapes {
 		s.move(st.history, change.Offset{LSN: barrier})
 	}
-	st.adopt(group)
-	st.at, st.last, st.aside, st.queue = barrier, 0, backlog.Take(), left
-	c.asides += len(st.aside)
+	st.close(barrier)
+	st.queue = left
+	c.asides += len(st.Aside)
 	st.check(visible, "after the unit that ends at "+barrier.String())
 	c.tell(st, change.Offset{LSN: barrier})
 	return true

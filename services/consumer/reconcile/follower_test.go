@@ -63,7 +63,7 @@ func (w write) op(i int) *change.Op {
 // writer takes ops of a transaction, and checks them, while the sets are these.
 func (h *history) writer(s *follower, t reconcile.Txn, sets []reconcile.Members) reconcile.Emit {
 	return func(index uint64, kind change.Kind, row change.Row) {
-		s.move(h, reconcile.Place(h.at, h.last, t.LSN, index))
+		s.move(h, h.Locate(t.LSN, index))
 		written := kind == change.Insert || kind == change.Update || kind == change.Upsert
 		if written && !s.clause.Match(row, sets) {
 			h.fail("%v: row %q was written, which the sets keep out", s.clause.root, row)

@@ -58,13 +58,6 @@ func (b *Backlog) Put(t Txn) {
 	}
 }
 
-// Take removes and returns all of them.
-func (b *Backlog) Take() []Txn {
-	t := b.txns
-	b.txns = nil
-	return t
-}
-
 // Place is where an op stands in the logs of shapes that have everything up to
 // at, but what is aside: at its own offset, or, if its transaction was aside,
 // behind the last index that any of the logs has at that LSN.

@@ -1,10 +1,8 @@
 package reconcile
 
 import (
-	"iter"
 	"slices"
 
-	"github.com/shapebus/shapebus/internal/valueset"
 	"github.com/shapebus/shapebus/pkg/change"
 )
 
@@ -49,24 +47,4 @@ func FirstAside(stages []Standing) (first Txn, ok bool) {
 		}
 	}
 	return first, ok
-}
-
-// Deltas is what one verdict says: by how much it changes the count of which value.
-type Deltas = iter.Seq2[[]byte, int64]
-
-// Take brings views past a transaction outside of units, given the verdicts on each set that it brings. It takes them only
-// if they change no membership; else a unit has to begin with the transaction, and nothing is taken. A second verdict on one
-// set at one commit is a unit's matter: each of the two may undo what the other does.
-func Take(views []*valueset.View, brought [][]Deltas) (open bool) {
-	for i, verdicts := range brought {
-		if len(verdicts) > 1 || len(verdicts) == 1 && Changes(views[i], verdicts[0]) {
-			return true
-		}
-	}
-	for i, verdicts := range brought {
-		for _, deltas := range verdicts {
-			Shift(views[i], deltas)
-		}
-	}
-	return false
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/shapebus/shapebus/internal/valueset"
 	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/services/consumer/reconcile"
 )
 
 // write is an op on one of the tables: those of the value sets, whose rows are
@@ -40,6 +41,14 @@ func (x *txn) deltas(set int) *valueset.Counts {
 		}
 	}
 	return d
+}
+
+// verdicts are those on each set.
+func (x *txn) verdicts() (all [][]reconcile.Deltas) {
+	for i := range sets {
+		all = append(all, []reconcile.Deltas{x.deltas(i).All})
+	}
+	return all
 }
 
 // contribute calls f with the value that a row of a set's table has in the set.
