@@ -112,7 +112,8 @@ func (st *stage) again(ctx context.Context, t reconcile.Txn) error {
 
 // message takes the next message of the change log.
 func (st *stage) message(ctx context.Context, m stream.Received) error {
-	if st.Unit != nil {
+	unit := st.Unit // which the message may end
+	if unit != nil {
 		if at, err := stream.LSN(m.Header); err == nil && st.g.unit.proof.Lost(at) { // else the feed says so
 			return st.g.unproven()
 		}
@@ -138,7 +139,7 @@ func (st *stage) message(ctx context.Context, m stream.Received) error {
 		return err
 	}
 	// What is told of a table may stand before the ops of a transaction: more of it follows.
-	if st.txn == 0 && !st.feed.More && st.Unit == nil && lsn >= st.At {
+	if st.txn == 0 && !st.feed.More && unit == nil && lsn >= st.At {
 		st.advance(changelog.Place{LSN: lsn, Seq: m.Seq}, nil)
 	}
 	return nil
