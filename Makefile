@@ -16,7 +16,7 @@ WITH     ?=
 SECONDS  ?= 60
 # How often `make soak` repeats the end-to-end tests, and how many cases it draws for each property.
 SOAK     ?= 10
-CASES    ?= 20000
+CASES    ?= 100000
 # The major versions of Postgres that `make matrix` runs the tests on.
 VERSIONS ?= 14 15 16 17 18
 # How many packages are tested at once, and how many tests of a package that say t.Parallel: they wait more than they
@@ -66,7 +66,7 @@ oracle: gcc postgres ## random traffic, faults and shapes, judged at every commi
 	ORACLE_SEED=$(SEED) ORACLE_WITH=$(WITH) ORACLE_SECONDS=$(SECONDS) $(GO) test -count=1 -timeout 0 -v -run TestEveryCommitMarkerIsExact ./e2e/oracle
 
 .PHONY: soak
-soak: gcc postgres ## hours: many seeds (CASES=20000), end-to-end repeated (SOAK=10), race detector (versions: make matrix)
+soak: gcc postgres ## hours: many seeds (CASES=100000), end-to-end repeated (SOAK=10), race detector (versions: make matrix)
 	$(GO) test -race -count=1 -timeout 0 $$(tools/packages-with.sh pgregory.net/rapid) -rapid.checks=$(CASES)
 	$(GO) test -race -count=$(SOAK) -timeout 0 ./e2e/...
 	HOSTILE_CONNECTIONS=10000 $(GO) test -count=1 -timeout 0 -run TestConnectionsThatDoNothing ./e2e/gateway

@@ -88,6 +88,7 @@ func filter(ctx context.Context, env *common, period time.Duration, count, shape
 		}
 	}
 	r.filterFigures(cases[names[0]], sizes)
+	r.likeFigures(cases, sizes)
 	return r, nil
 }
 
@@ -104,6 +105,22 @@ func (r *report) filterFigures(cases []*filterCase, sizes []int) {
 	r.add("filter_ns_nomatch_"+suffix, median(many.ns), "ns")
 	r.add("filter_ns_match_"+suffix, median(at(most, true).ns), "ns")
 	r.add("filter_bytes_per_shape", median(many.perShape), "B")
+}
+
+// likeFigures adds how many changes a second there is time for beside shapes with ILIKE 'x%', 10,000 if as many were run, and what
+// a change costs beside the most shapes of the mix.
+func (r *report) likeFigures(cases map[string][]*filterCase, sizes []int) {
+	for name, of := range cases {
+		for _, c := range of {
+			switch {
+			case c.match:
+			case strings.Contains(name, "ILIKE") && c.shapes == min(10_000, sizes[len(sizes)-1]):
+				r.add("filter_ilike_per_s", 1e9/median(c.ns), "changes/s")
+			case strings.HasPrefix(name, "mix") && c.shapes == sizes[len(sizes)-1]:
+				r.add("filter_mix_ns", median(c.ns), "ns")
+			}
+		}
+	}
 }
 
 var filterLine = regexp.MustCompile(`^BenchmarkFilter/(.+)/shapes=(\d+)/(no|one)_match(?:-\d+)?\s+\d+\s+(.*)$`)

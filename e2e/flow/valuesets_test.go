@@ -250,8 +250,8 @@ func TestASecondSetOfAKnownInnerShapeIsNotStale(t *testing.T) {
 	s.Verify(first, second)
 }
 
-// What an inner shape deferred is written after a restart, behind the marker of its
-// unit and under the same LSN; the verdict on it comes later than that on the unit.
+// What an inner shape deferred is written after a restart, with another unit; the verdict on it
+// comes later than that on the first.
 func TestAVerdictOnWhatWasAsideIsWaitedFor(t *testing.T) {
 	server := pgtest.Own(t, map[string]string{"synchronous_standby_names": "nobody", "synchronous_commit": "local"})
 	if err := server.CreateDatabase(t.Context(), "aside"); err != nil {
@@ -312,11 +312,11 @@ func TestAVerdictOnWhatWasAsideIsWaitedFor(t *testing.T) {
 	marked.open()
 	await(t, "the consumer's end", stopped)
 	s.StartConsumer()
-	await(t, "the verdict on what was aside", heldVerdict)
-	s.Exec("SELECT pg_cancel_backend($1)", hung.PgConn().PID())
+	s.Exec("SELECT pg_cancel_backend($1)", hung.PgConn().PID()) // a chain takes it in with a unit that sees it
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
+	await(t, "the verdict on what was aside", heldVerdict)
 	createUnderway(t, s, client.Definition{Table: "tasks"}) // the main loop goes on
 	verdicts.open()
 	s.Verify(nested)
@@ -348,6 +348,10 @@ func TestAnOuterShapeIsMadeOnAnIdleDatabase(t *testing.T) {
 // anything of the change log has been read. What then comes is all there is for long.
 func TestTheFirstOuterShapeOfASourceIsMade(t *testing.T) {
 	s := stack.New(t, projectSchema)
+	snapshot := newGate(failpoint.SnapshotOpen)
+	s.Consumer.Failpoint = snapshot.pass
+	t.Cleanup(snapshot.open)
+	held := snapshot.close()
 	stop := s.StartIngest()
 	s.StartConsumer()
 	s.StartMaterializer()
@@ -356,12 +360,8 @@ func TestTheFirstOuterShapeOfASourceIsMade(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.Until("its snapshot is open", func() (bool, error) {
-		var open int
-		err := s.DB.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity
-			WHERE datname = current_database() AND state = 'idle in transaction'`).Scan(&open)
-		return open > 0, err
-	}, func() string { return "it is not" })
+	await(t, "its snapshot", held)
+	snapshot.open()
 	s.StartIngest()
 	s.Await(outer, "live", func(i control.Shape) bool { return i.State == control.StateLive })
 	s.Verify(outer)

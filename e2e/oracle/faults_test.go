@@ -316,6 +316,10 @@ func (w *world) dropAll(t *traffic) {
 	if outer, _ := w.outer(); outer == nil || len(w.shapes) < 4 || w.droppedAll == 3 {
 		return
 	}
+	if !w.created() { // one that begins behind the drop goes on
+		w.note("nothing is dropped: not all shapes have been created")
+		return
+	}
 	w.droppedAll++
 	defer w.allEnd()
 	if w.rng.IntN(3) > 0 { // under traffic, few shapes with subqueries are with the main loop
@@ -339,6 +343,17 @@ func (w *world) dropAll(t *traffic) {
 		})
 		w.note("the slot was dropped")
 	}
+}
+
+// created waits until all shapes have begun, if that comes soon.
+func (w *world) created() bool {
+	w.tb.Helper()
+	return w.await(10*time.Second, func() (bool, error) {
+		ctx, cancel := context.WithTimeout(w.tb.Context(), 5*time.Second)
+		defer cancel()
+		all, err := w.client.List(ctx)
+		return err == nil && !slices.ContainsFunc(all, func(info control.Shape) bool { return info.State == control.StateCreating }), err
+	}) == nil
 }
 
 // calm waits until all shapes have seen everything, if that comes soon.

@@ -338,7 +338,7 @@ func (w *world) read(l *living) *logcheck.Log {
 	w.tb.Helper()
 	var log *logcheck.Log
 	w.until("the log of shape "+l.describe()+" is read", func() (_ bool, err error) {
-		ctx, cancel := context.WithTimeout(w.tb.Context(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(w.tb.Context(), time.Minute)
 		defer cancel()
 		log, err = logcheck.Read(ctx, w.js, w.source, l.shape.Info())
 		return err == nil, err

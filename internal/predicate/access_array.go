@@ -2,6 +2,7 @@ package predicate
 
 import (
 	"github.com/shapebus/shapebus/internal/predicate/access"
+	"github.com/shapebus/shapebus/internal/predicate/like"
 	"github.com/shapebus/shapebus/internal/predicate/value"
 )
 
@@ -11,10 +12,15 @@ type columnLookup struct {
 	key  access.Key
 	k    value.Kind    // of the expression's values, or of their elements
 	read value.Reading // of constants of that kind
+	fold bool          // the key is a FoldedKey
 }
 
-// columnLookupOf knows bare columns, and those that were only brought to the type of what they are compared with.
+// columnLookupOf knows bare columns, those that were only brought to the type of what they are compared with, and lower() and
+// upper() of columns.
 func columnLookupOf(s scalar) (l columnLookup, ok bool) {
+	if c, ok := foldedColumn(s); ok {
+		return columnLookup{key: access.FoldedKey(c.index), k: s.k, fold: true}, true
+	}
 	from, x := s.k, s.expr
 	if c, cast := x.(*castExpr); cast {
 		from, x = c.arg.k, c.arg.expr
@@ -61,7 +67,11 @@ func (l *columnLookup) keys(values ...value.Datum) access.Path {
 			continue
 		}
 		text := value.TextOf(l.k, d)
-		if l.key.Text() {
+		switch {
+		case l.fold:
+			keys = append(keys, string(like.Fold(nil, text)))
+			continue
+		case l.key.Text():
 			keys = append(keys, string(text))
 			continue
 		}

@@ -35,6 +35,8 @@ func accessOf(n node, want truth) access.Path {
 		return n.access(want)
 	case *likeNode:
 		return n.access(want)
+	case *likeExprNode:
+		return n.access(want)
 	case *quantifiedNode:
 		return n.access(want)
 	case *containNode:
@@ -153,32 +155,6 @@ func (n *inNode) access(want truth) access.Path {
 		values = append(values, string(value.AppendOrdered(nil, n.read.Domain, &n.values[i])))
 	}
 	return access.KeysOf(access.ValueKey(n.column.index, n.read), values...)
-}
-
-// access of LIKE is the range of texts that begin as the pattern does.
-func (n *likeNode) access(want truth) access.Path {
-	if want == isFalse || n.match.Fold {
-		return access.Path{}
-	}
-	prefix, whole := n.match.Prefix()
-	k := access.ValueKey(n.column.index, value.Reading{Kind: n.column.k, Domain: value.DomainBytes})
-	if whole {
-		k = access.TextKey(n.column.index)
-		return access.KeysOf(k, string(prefix))
-	}
-	if len(prefix) == 0 {
-		return access.Path{}
-	}
-	out := access.Path{Form: access.Range, Key: k, Low: access.Bound{Set: true, Value: string(prefix)}}
-	end := []byte(string(prefix))
-	for len(end) > 0 && end[len(end)-1] == 0xff {
-		end = end[:len(end)-1]
-	}
-	if len(end) > 0 {
-		end[len(end)-1]++
-		out.High = access.Bound{Set: true, Exclusive: true, Value: string(end)}
-	}
-	return out
 }
 
 // Access returns how the clause's rows can be found.

@@ -53,6 +53,10 @@ func describe(a access.Path) string {
 		name, binary = "", false
 	case k.Null():
 		name, binary = "null ", false
+	case k == access.FoldedKey(k.Column()):
+		name, binary = "lower ", false
+	case k.Pieces():
+		name, binary = "piece of ", false
 	case k.Elements():
 		name, binary = "element of ", slices.ContainsFunc(a.Values, func(v string) bool { return !utf8.ValidString(v) })
 	}
@@ -129,8 +133,26 @@ func TestAccessOfClauses(t *testing.T) {
 		{"t like 'a_'", "[value 9)"},
 		{`t like 'a\%'`, "9=[a%]"},
 		{"t like '%a'", "scan"},
+		{"t like '%ab%'", "scan"},
+		{"t like '%Abcd%x_yz%'", "all(piece of 9=[abc] piece of 9=[bcd])"},
+		{"t like 'abc%'", "all([value 9) piece of 9=[abc])"},
+		{"t like '%abc' or v like '%abc'", "any(piece of 9=[abc] piece of 10=[abc])"},
 		{"t not like 'a%'", "scan"},
-		{"t ilike 'a%'", "scan"},
+		{"t not like '%abc%'", "scan"},
+		{"t ilike 'A%'", "[lower 9)"},
+		{"t ilike 'Ab'", "lower 9=[ab]"},
+		{"c like '%abc%'", "piece of 11=[abc]"},
+		{"c ilike 'Ab'", "lower 11=[ab]"},
+		{"lower(t) = 'ab'", "lower 9=[ab]"},
+		{"upper(v) = 'AB'", "lower 10=[ab]"},
+		{"lower(t) in ('ab', 'c')", "lower 9=[ab c]"},
+		{"lower(t) = any('{ab,c}')", "lower 9=[ab c]"},
+		{"lower(t) <> 'ab'", "scan"},
+		{"lower(c) = 'ab'", "scan"},
+		{"lower(t || v) = 'ab'", "scan"},
+		{"lower(t) like 'ab%'", "[lower 9)"},
+		{"upper(t) like '%ABC'", "piece of 9=[abc]"},
+		{"lower(t) = any(tags)", "scan"},
 		{"feeling = 'ok'", "19=[ok]"},
 		{"feeling in ('ok', 'sad')", "19=[ok sad]"},
 		{"feeling is not distinct from 'ok'", "19=[ok]"},

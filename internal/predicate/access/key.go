@@ -3,6 +3,7 @@ package access
 import (
 	"encoding/binary"
 
+	"github.com/shapebus/shapebus/internal/predicate/like"
 	"github.com/shapebus/shapebus/internal/predicate/value"
 )
 
@@ -22,7 +23,12 @@ const (
 	keyValue                   // the value, in an order-preserving form
 	keyNull                    // whether it is NULL
 	keyElements                // each element of an array, in that form
+	keyFolded                  // the column's text with ASCII letters in lower case
+	keyPieces                  // each piece of that
 )
+
+// PieceLen is the size of the pieces of a PiecesKey, in bytes.
+const PieceLen = 3
 
 // The keys of a NullKey.
 const (
@@ -46,6 +52,16 @@ func ElementsKey(column int, read value.Reading) Key {
 	return Key{column: column, form: keyElements, read: read}
 }
 
+// FoldedKey is the column's text with its ASCII letters in lower case.
+func FoldedKey(column int) Key { return Key{column: column, form: keyFolded} }
+
+// PiecesKey is each piece of PieceLen bytes that stands anywhere in what FoldedKey is; shorter texts have none. A large text
+// has as many as it has bytes, so an index looks for them in the text rather than ask for a list.
+func PiecesKey(column int) Key { return Key{column: column, form: keyPieces} }
+
+// Pieces reports whether the keys are the pieces of a text.
+func (k Key) Pieces() bool { return k.form == keyPieces }
+
 // Column is the column that the key is of, as an index into the row.
 func (k Key) Column() int { return k.column }
 
@@ -68,7 +84,7 @@ func (k Key) Compare(o Key) int {
 	return 0
 }
 
-// Elements reports whether a cell may have several keys, since they are of its elements. AllOf others have one at most.
+// Elements reports whether a cell may have several keys, since they are of its elements. All others but Pieces have one at most.
 func (k Key) Elements() bool { return k.form == keyElements }
 
 // AppendTo adds the keys of a cell: Postgres' text output, nil for NULL. A cell has none if it is NULL, except where NULL is asked for; an
@@ -85,6 +101,11 @@ func (k Key) AppendTo(b *KeyBuffer, cell []byte) {
 		return
 	case k.form == keyText:
 		b.bytes = append(b.bytes, cell...)
+	case k.form == keyFolded:
+		b.bytes = like.Fold(b.bytes, cell)
+	case k.form == keyPieces:
+		k.appendPieces(b, cell)
+		return
 	case k.form == keyElements:
 		k.appendElements(b, cell)
 		return
@@ -93,6 +114,13 @@ func (k Key) AppendTo(b *KeyBuffer, cell []byte) {
 		return
 	}
 	b.ends = append(b.ends, len(b.bytes))
+}
+
+func (k Key) appendPieces(b *KeyBuffer, cell []byte) {
+	for i := range max(0, len(cell)-PieceLen+1) {
+		b.bytes = like.Fold(b.bytes, cell[i:i+PieceLen])
+		b.ends = append(b.ends, len(b.bytes))
+	}
 }
 
 // KeyBuffer holds keys one behind the other. The zero value is empty and ready; it grows to what it is used for.

@@ -136,6 +136,17 @@ func (p *Pattern) Prefix() (text []byte, whole bool) {
 	return p.first[0], p.last == nil && len(p.first) == 1
 }
 
+// Runs are literal texts of which every text that matches holds each.
+func (p *Pattern) Runs() (all [][]byte) {
+	all = append(all, p.first...)
+	for i := range p.middle {
+		if p.middle[i].wild == nil {
+			all = append(all, p.middle[i].core)
+		}
+	}
+	return append(all, p.last...)
+}
+
 // Match reports whether a text is like the pattern.
 func (p *Pattern) Match(s []byte, buffers *Buffers) bool {
 	if !p.Fold {

@@ -29,7 +29,7 @@ var testTable = predicate.Table{Schema: "public", Name: "tasks", Columns: []pred
 var testCells = [][]string{
 	{"1", "2", "3", "4"},
 	{"1", "2", "3"},
-	{"", "open", "shut", "opens"},
+	{"", "open", "shut", "opens", "OPEN, shut; Open"},
 	{"0", "1.50", "1.5", "-2", "2.0", "NaN"},
 	{"2024-01-01", "2024-02-01", "0044-03-15 BC", "infinity"},
 	{"t", "f"},
@@ -69,7 +69,8 @@ func drawLeaf(t *rapid.T) string {
 	case 5:
 		return name + " between " + constant() + " and " + constant()
 	case 6:
-		return "status like '" + rapid.SampledFrom([]string{"o%", "open", "%", "open_", "%t"}).Draw(t, "pattern") + "'"
+		left := rapid.SampledFrom([]string{"status like '", "status ilike '", "lower(status) like '", "upper(status) = '", "lower(status) = '"}).Draw(t, "fold")
+		return left + rapid.SampledFrom([]string{"o%", "open", "OPEN", "%", "open_", "%t", "%pen%", "%OPE%", "o%hut%", "%shut%ope%"}).Draw(t, "pattern") + "'"
 	default:
 		return name + " is " + rapid.SampledFrom([]string{"", "not "}).Draw(t, "not") + "null"
 	}

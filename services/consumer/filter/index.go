@@ -6,6 +6,7 @@ import "github.com/shapebus/shapebus/internal/predicate/access"
 type Index[S any] struct {
 	spaces []*space[S]
 	ranges []*ranges[S]
+	pieces []*pieces[S]
 	rest   bucket[S] // to be asked about every change
 	size   int
 
@@ -118,6 +119,9 @@ func (x *Index[S]) Find(before, after [][]byte) []S {
 	}
 	for _, r := range x.ranges {
 		r.find(x, before, after)
+	}
+	for _, p := range x.pieces {
+		p.find(before, after)
 	}
 	for i := range x.rest.items {
 		x.found = append(x.found, x.rest.items[i].entry.shape)

@@ -26,6 +26,7 @@ type rank int
 const (
 	byKeys rank = iota // equality, or membership
 	byInterval
+	byPiece    // of a text
 	byHalfLine // a range with one end
 	byNull
 	asked
@@ -34,8 +35,8 @@ const (
 // path is one of the ways that together find a shape.
 type path[S any] struct {
 	rank      rank
-	keys      []access.Key // byKeys: ascending; byInterval, byHalfLine: one
-	values    []string     // byKeys
+	keys      []access.Key // byKeys: ascending; else one
+	values    []string     // byKeys, byPiece
 	low, high access.Bound
 	set       *Set[S] // byKeys, instead of values
 }
@@ -92,6 +93,10 @@ func (x *Index[S]) choose(a *access.Path, sets []*Set[S]) choice[S] {
 
 func (x *Index[S]) lookup(keys []access.Key, values []string) choice[S] {
 	p := path[S]{rank: byKeys, keys: keys, values: values}
+	if keys[0].Pieces() {
+		p.rank = byPiece
+		return single(p, x.piecesLoad(keys[0], values))
+	}
 	if len(keys) == 1 && keys[0].Null() {
 		p.rank = byNull
 	}
@@ -203,6 +208,11 @@ func (x *Index[S]) follow(e *Entry[S], p *path[S]) {
 		x.rest.add(e)
 	case p.set != nil:
 		p.set.attached.add(e)
+	case p.rank == byPiece:
+		of := x.makePieces(p.keys[0])
+		for _, v := range p.values {
+			of.bucket(v).add(e)
+		}
 	case p.rank == byInterval || p.rank == byHalfLine:
 		x.makeRanges(p.keys[0]).bucket(p.low, p.high).add(e)
 	default:

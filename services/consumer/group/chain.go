@@ -21,22 +21,12 @@ import (
 // chained reports whether the group's stages go through units together.
 func (g *group) chained() bool { return len(g.stages) > 1 }
 
-// apart reports whether the stages of a chain are at different places, or something is aside.
-func (g *group) apart() bool {
-	if !g.chained() {
-		return false
-	}
-	return slices.ContainsFunc(g.stages, func(st *stage) bool {
-		return st.at.LSN != g.stages[0].at.LSN || len(st.aside) > 0
-	})
-}
-
-// furthest stands for everything that any of the members has.
-func (g *group) furthest() (t reconcile.Txn) {
+// standings are where the stages stand.
+func (g *group) standings() (all []reconcile.Standing) {
 	for _, st := range g.stages {
-		t.LSN = max(t.LSN, st.at.LSN)
+		all = append(all, st.Standing)
 	}
-	return t
+	return all
 }
 
 // member returns the member with a handle, nil if there is none.

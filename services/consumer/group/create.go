@@ -67,7 +67,7 @@ func (g *group) create(ctx context.Context) error {
 	if err := st.load(ctx); err != nil {
 		return err
 	}
-	if err := g.openUnit(ctx, reconcile.Txn{LSN: st.at.LSN}); err != nil {
+	if err := g.openUnit(ctx, reconcile.Txn{LSN: st.At}); err != nil {
 		return err
 	}
 	g.unit.first = true
@@ -125,7 +125,7 @@ func (st *stage) pin(ctx context.Context, conn *pgx.Conn) (start changelog.Place
 	err = st.g.s.Begin(ctx, conn, func(at changelog.Place) {
 		start = at
 		st.g.mu.Lock()
-		st.at = changelog.Place{LSN: start.LSN - 1, Seq: start.Seq - 1}
+		st.stand(changelog.Place{LSN: start.LSN - 1, Seq: start.Seq - 1}, nil)
 		st.g.mu.Unlock()
 	})
 	return start, err

@@ -168,8 +168,8 @@ func (g *group) attempt(ctx context.Context) error {
 	switch {
 	case !g.stages[0].began: // it is alone
 		err = g.create(ctx)
-	case g.apart():
-		err = g.runUnit(ctx, g.furthest())
+	case reconcile.Apart(g.standings()):
+		err = g.runUnit(ctx, reconcile.Furthest(g.standings()))
 	default:
 		err = g.rewind(ctx)
 	}

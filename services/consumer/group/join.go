@@ -53,11 +53,11 @@ func (st *stage) arrive() {
 	s := st.g.s
 	for i, set := range st.sets {
 		if live := s.Selections.Of(set.Name()); live.Main == nil {
-			live.Arrive(st.views[i], st.since[i], st.touched[i])
+			live.Arrive(st.Views[i], st.since[i], st.touched[i])
 		}
 		s.Sets.Release(set)
 	}
-	st.views = nil
+	st.Views = nil
 }
 
 // handOver gives all members to the main loop, whose place is theirs. Runs there.
@@ -86,7 +86,7 @@ func (g *group) handOver() {
 // commit behind the stage's place has changed one. Runs on the main loop.
 func (st *stage) current() bool {
 	for i, set := range st.sets {
-		if st.own[i] == nil && !st.g.s.Sets.IsLive(set) || st.g.s.Sets.Behind(set, st.at.LSN) {
+		if st.own[i] == nil && !st.g.s.Sets.IsLive(set) || st.g.s.Sets.Behind(set, st.At) {
 			return false
 		}
 	}
@@ -105,7 +105,7 @@ func (g *group) idle(ctx context.Context) error {
 			}
 		}
 		if !live {
-			return g.s.Sets.AwaitLive(ctx, others, st.at.LSN)
+			return g.s.Sets.AwaitLive(ctx, others, st.At)
 		}
 	}
 	if !g.moved {

@@ -75,13 +75,13 @@ func leaveAndReturn(tb testing.TB, s *Groups, n int) (busy time.Duration) {
 		tb.Fatal("the main loop keeps a set up to date by which no live shape selects")
 	}
 	st.fill()
-	st.views = append(st.views, valueset.NewView(&valueset.Set{}))
+	st.Views = append(st.Views, valueset.NewView(&valueset.Set{}))
 	st.cursor = changelog.NewCursor(nil, nil)
 	st.show()
 
 	began = cpuUsed()
 	s.Floor()
-	set.Arrive(st.views[0], st.since[0], st.touched[0])
+	set.Arrive(st.Views[0], st.since[0], st.touched[0])
 	g.handOver()
 	busy += cpuUsed() - began
 	if len(s.Live) != n || len(s.All) != 0 || s.Stats.Parked.Load() != 0 {

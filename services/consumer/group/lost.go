@@ -98,7 +98,7 @@ func (s *Groups) move(g *group, st *stage, members []*follow.Follower, to *group
 	for _, f := range members {
 		g.drop(f.ID)
 	}
-	to.addStage(members, st.at, st.aside)
+	to.addStage(members, st.place(), st.Aside)
 }
 
 // hasLost reports whether some member's partition has been lost. Called by the

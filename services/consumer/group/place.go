@@ -20,9 +20,9 @@ func (s *Groups) Places() map[int][]wire.ParkedAt {
 			if !st.began {
 				continue
 			}
-			aside := wire.FormatAside(reconcile.LSNs(st.aside))
+			aside := wire.FormatAside(reconcile.LSNs(st.Aside))
 			for p, handles := range st.handles() {
-				all[p] = append(all[p], wire.ParkedAt{LSN: uint64(st.at.LSN), Aside: aside, Handles: handles})
+				all[p] = append(all[p], wire.ParkedAt{LSN: uint64(st.At), Aside: aside, Handles: handles})
 			}
 		}
 		g.mu.Unlock()
@@ -55,10 +55,10 @@ func (st *stage) handles() map[int][]string {
 // floor is where a stage starts to read the change log. ok is false for one
 // that has not chosen a place yet: it needs nothing. Called with mu held.
 func (st *stage) floor() (p changelog.Place, ok bool) {
-	if len(st.aside) > 0 {
-		return changelog.Place{LSN: st.aside[0].LSN, Seq: st.aside[0].First}, true
+	if len(st.Aside) > 0 {
+		return changelog.Place{LSN: st.Aside[0].LSN, Seq: st.Aside[0].First}, true
 	}
-	return changelog.Place{LSN: st.at.LSN + 1, Seq: st.at.Seq + 1}, st.at != changelog.Place{}
+	return changelog.Place{LSN: st.At + 1, Seq: st.seq + 1}, st.place() != changelog.Place{}
 }
 
 // floors are where the group's stages start to read the change log.

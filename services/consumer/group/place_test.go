@@ -12,6 +12,11 @@ import (
 func TestWhereAGroupStands(t *testing.T) {
 	at := changelog.Place{LSN: 100, Seq: 10}
 	aside := []reconcile.Txn{{LSN: 80, First: 7}, {LSN: 90, First: 8}}
+	standing := func(at changelog.Place, aside []reconcile.Txn) *stage {
+		st := &stage{g: &group{}}
+		st.stand(at, aside)
+		return st
+	}
 	for _, tt := range []struct {
 		name  string
 		st    *stage
@@ -20,8 +25,8 @@ func TestWhereAGroupStands(t *testing.T) {
 		known change.LSN
 	}{
 		{"it has not chosen a place", &stage{g: &group{}}, changelog.Place{LSN: 1, Seq: 1}, false, 0},
-		{"it has all up to its place", &stage{g: &group{}, at: at}, changelog.Place{LSN: 101, Seq: 11}, true, 100},
-		{"but what is aside", &stage{g: &group{}, at: at, aside: aside}, changelog.Place{LSN: 80, Seq: 7}, true, 99},
+		{"it has all up to its place", standing(at, nil), changelog.Place{LSN: 101, Seq: 11}, true, 100},
+		{"but what is aside", standing(at, aside), changelog.Place{LSN: 80, Seq: 7}, true, 99},
 	} {
 		floor, ok := tt.st.floor()
 		if floor != tt.floor || ok != tt.ok || tt.st.known() != tt.known {

@@ -18,8 +18,10 @@ import (
 // snapshot, and goes on behind the last barrier. A chain leaves all of them to units: what each of its stages has of
 // a set would be hard to say while some of what was deferred is in one stage's logs and not yet in another's.
 func (g *group) backlog(ctx context.Context) error {
-	if first, ok := g.firstAside(); ok && g.chained() {
-		return &needsUnitError{first}
+	if g.chained() {
+		if first, ok := reconcile.FirstAside(g.standings()); ok {
+			return &needsUnitError{first}
+		}
 	}
 	for _, st := range g.stages {
 		if err := st.backlog(ctx); err != nil {
@@ -29,28 +31,15 @@ func (g *group) backlog(ctx context.Context) error {
 	return nil
 }
 
-// firstAside is the first transaction that any stage has left aside.
-func (g *group) firstAside() (first reconcile.Txn, ok bool) {
-	for _, st := range g.stages {
-		if len(st.aside) > 0 && (!ok || st.aside[0].LSN < first.LSN) {
-			first, ok = st.aside[0], true
-		}
-	}
-	return first, ok
-}
-
 func (st *stage) backlog(ctx context.Context) error {
-	for len(st.aside) > 0 {
-		t, rest := st.aside[0], st.aside[1:]
+	for len(st.Aside) > 0 {
+		t, rest := st.Aside[0], st.Aside[1:]
 		st.setAside(rest)
 		if err := st.again(ctx, t); err != nil {
 			return err
 		}
-		st.span(t.LSN-1, st.at.LSN)
-		st.g.mu.Lock()
-		st.aside = rest
-		st.g.mu.Unlock()
-		st.tellPlace()
+		st.span(t.LSN-1, st.At)
+		st.advance(st.place(), rest)
 	}
 	return nil
 }
@@ -68,7 +57,7 @@ func (st *stage) again(ctx context.Context, t reconcile.Txn) error {
 	c := changelog.NewCursor(st.g.s.Changes, st.g.s.Recent)
 	c.Begin(t.LSN-1, t.First)
 	defer c.Close() //nolint:contextcheck // as in stream.Reader.Close
-	st.begun = 0    // it may be the one that was begun last, when it was deferred
+	st.Again()
 	fd := changelog.NewFeed(st.g.s.Cfg.Source, st.g.s.Relations)
 	for done, waited := false, false; !done; {
 		m, ok, err := c.Read(ctx)
@@ -95,7 +84,7 @@ func (st *stage) again(ctx context.Context, t reconcile.Txn) error {
 					return nil
 				}
 				done = true
-				return st.begin(ctx, reconcile.Txn{XID: change.XID(ctl.XID), LSN: t.LSN, First: fd.First(t.LSN)})
+				return st.learn(ctx, reconcile.Txn{XID: change.XID(ctl.XID), LSN: t.LSN, First: fd.First(t.LSN)})
 			},
 			func(rel *change.Relation, fr *change.Fragment) error {
 				if fr.LSN != t.LSN {
@@ -123,7 +112,8 @@ func (st *stage) again(ctx context.Context, t reconcile.Txn) error {
 
 // message takes the next message of the change log.
 func (st *stage) message(ctx context.Context, m stream.Received) error {
-	if st.part != nil {
+	unit := st.Unit // which the message may end
+	if unit != nil {
 		if at, err := stream.LSN(m.Header); err == nil && st.g.unit.proof.Lost(at) { // else the feed says so
 			return st.g.unproven()
 		}
@@ -131,7 +121,7 @@ func (st *stage) message(ctx context.Context, m stream.Received) error {
 	lsn, err := st.feed.Read(ctx, m,
 		func(c wire.Control) error { return st.control(ctx, m, c) },
 		func(rel *change.Relation, fr *change.Fragment) error {
-			if fr.LSN <= st.at.LSN {
+			if fr.LSN <= st.At {
 				return nil
 			}
 			return st.fragment(ctx, st.feed.First(fr.LSN), rel, fr)
@@ -149,7 +139,7 @@ func (st *stage) message(ctx context.Context, m stream.Received) error {
 		return err
 	}
 	// What is told of a table may stand before the ops of a transaction: more of it follows.
-	if st.txn == 0 && !st.feed.More && st.part == nil && lsn >= st.at.LSN {
+	if st.txn == 0 && !st.feed.More && unit == nil && lsn >= st.At {
 		st.advance(changelog.Place{LSN: lsn, Seq: m.Seq}, nil)
 	}
 	return nil
@@ -158,7 +148,8 @@ func (st *stage) message(ctx context.Context, m stream.Received) error {
 // advance says that everything up to a place is in the logs, but what is aside. So these have begun.
 func (st *stage) advance(at changelog.Place, aside []reconcile.Txn) {
 	st.g.mu.Lock()
-	st.at, st.aside, st.began = at, aside, true
+	st.stand(at, aside)
+	st.began = true
 	st.g.mu.Unlock()
 	st.tellPlace()
 }
@@ -175,13 +166,13 @@ func (st *stage) tellPlace() {
 // fragment takes a fragment of a transaction that the logs do not have. first is where the transaction begins.
 func (st *stage) fragment(ctx context.Context, first uint64, rel *change.Relation, fr *change.Fragment) error {
 	if st.txn != fr.LSN {
-		if err := st.begin(ctx, reconcile.Txn{XID: fr.XID, LSN: fr.LSN, First: first}); err != nil {
+		if err := st.learn(ctx, reconcile.Txn{XID: fr.XID, LSN: fr.LSN, First: first}); err != nil {
 			return err
 		}
 		st.txn = fr.LSN
 	}
 	lsn, end := fr.LSN, fr.End // as they are in the change log
-	if !st.skip && rel.OID == st.table && !st.g.unit.idle() {
+	if !st.Deferred() && rel.OID == st.table && !st.g.unit.idle() {
 		st.relocate(fr)
 		if err := st.offer(ctx, rel, fr); err != nil {
 			return err
@@ -189,9 +180,7 @@ func (st *stage) fragment(ctx context.Context, first uint64, rel *change.Relatio
 	}
 	if changelog.Completes(rel.OID, fr) {
 		st.txn = 0
-		if !st.skip {
-			st.shift = reconcile.Passed(st.at.LSN, st.shift, lsn, end)
-		}
+		st.Whole(lsn, end)
 	}
 	st.g.s.Cfg.Failpoint(failpoint.GroupFragment)
 	return nil
@@ -199,16 +188,16 @@ func (st *stage) fragment(ctx context.Context, first uint64, rel *change.Relatio
 
 // relocate gives what was aside a place behind the last commit marker.
 func (st *stage) relocate(fr *change.Fragment) {
-	if fr.LSN > st.at.LSN {
+	if fr.LSN > st.At {
 		return
 	}
 	for i := range fr.Ops {
-		fr.Ops[i].Index = reconcile.Place(st.at.LSN, st.shift, fr.LSN, fr.Ops[i].Index).Op
+		fr.Ops[i].Index = st.Locate(fr.LSN, fr.Ops[i].Index).Op
 	}
 	if fr.Last {
-		fr.End = reconcile.Place(st.at.LSN, st.shift, fr.LSN, fr.End).Op
+		fr.End = st.Locate(fr.LSN, fr.End).Op
 	}
-	fr.LSN = st.at.LSN
+	fr.LSN = st.At
 }
 
 // offer offers a fragment to the members.
@@ -247,7 +236,7 @@ func (st *stage) flush(ctx context.Context) error {
 // control takes a control entry.
 func (st *stage) control(ctx context.Context, m stream.Received, c wire.Control) error {
 	lsn := change.LSN(c.LSN)
-	if lsn <= st.at.LSN {
+	if lsn <= st.At {
 		return nil
 	}
 	if st.g.unit.idle() && c.Kind != wire.ControlBarrier && lsn <= st.g.unit.snap.LSN {
@@ -266,65 +255,41 @@ func (st *stage) control(ctx context.Context, m stream.Received, c wire.Control)
 		}
 		return st.offer(ctx, rel, &change.Fragment{LSN: lsn, Relation: c.Relation})
 	case wire.ControlBarrier:
-		if st.part != nil {
+		if st.Unit != nil {
 			st.g.unit.proof.Take(c)
 			if c.Payload == st.g.unit.id {
 				return st.closePart(ctx, m, c)
 			}
 		}
 		if st.nested && c.XID != 0 { // units end at no others
-			return st.begin(ctx, reconcile.Txn{XID: change.XID(c.XID), LSN: lsn, First: st.feed.First(lsn)})
+			return st.learn(ctx, reconcile.Txn{XID: change.XID(c.XID), LSN: lsn, First: st.feed.First(lsn)})
 		}
 	}
 	return nil
 }
 
-// begin learns what a commit does to the sets before its ops are looked at:
-// it waits for the verdicts, puts the transaction aside, or opens a unit.
-func (st *stage) begin(ctx context.Context, t reconcile.Txn) error {
-	if t.LSN == st.begun { // a barrier and ops in one transaction
-		return nil
-	}
-	st.begun = t.LSN
-	st.skip = st.part != nil && reconcile.Aside(st.g.unit.snap.Snapshot, t.XID)
-	if st.skip {
-		// What it does to the sets is not known yet, and not asked.
-		st.part.aside.Put(t)
+// learn finds out what a commit does to the sets before its ops are looked at: it waits for the verdicts, leaves the
+// transaction aside, or says that a unit has to begin with it.
+func (st *stage) learn(ctx context.Context, t reconcile.Txn) error {
+	if !st.Begin(t) {
+		// What one that is deferred does to the sets is not known yet, and not asked.
 		return st.g.s.Sets.AwaitScan(ctx, t.LSN)
 	}
-	brought := make([][]*wire.Verdict, len(st.sets))
+	brought := make([][]reconcile.Deltas, len(st.sets))
 	for i, set := range st.sets {
-		if st.part != nil && st.own[i] != nil {
+		if st.Unit != nil && st.own[i] != nil {
 			continue // a unit of a chain has it as a whole
 		}
-		var err error
-		if brought[i], err = st.g.s.Sets.Verdicts(ctx, set, t.LSN); err != nil {
+		verdicts, err := st.g.s.Sets.Verdicts(ctx, set, t.LSN)
+		if err != nil {
 			return err
 		}
+		for _, v := range verdicts {
+			brought[i] = append(brought[i], v.Deltas.All())
+		}
 	}
-	if err := st.take(t, brought); err != nil {
-		return err
+	if st.Bring(t, brought) {
+		return &needsUnitError{t}
 	}
 	return st.g.s.Sets.AwaitScan(ctx, t.LSN)
-}
-
-// take takes the verdicts on each set that a transaction brings. Outside of a unit they are taken only if they change no
-// membership: else a unit has to begin with it, and nothing is taken.
-func (st *stage) take(t reconcile.Txn, brought [][]*wire.Verdict) error {
-	for i, verdicts := range brought {
-		if st.part == nil && len(verdicts) > 0 && (len(verdicts) > 1 || reconcile.Changes(st.views[i], verdicts[0].Deltas.All())) {
-			return &needsUnitError{t}
-		}
-	}
-	st.taken = t.LSN
-	for i, verdicts := range brought {
-		for _, v := range verdicts {
-			if st.part != nil {
-				st.part.sets[i].Add(v.Deltas.All())
-			} else {
-				reconcile.Shift(st.views[i], v.Deltas.All())
-			}
-		}
-	}
-	return nil
 }

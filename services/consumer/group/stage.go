@@ -15,8 +15,11 @@ import (
 	"github.com/shapebus/shapebus/services/consumer/valuesets"
 )
 
-// stage is the members of a group that share a table, a depth and a place in the change log.
+// stage is the members of a group that share a table, a depth and a place in the change log. What becomes of a
+// transaction package reconcile decides. Where the stage stands is also for others to look at, with the group's mu held.
 type stage struct {
+	reconcile.Stage
+
 	g      *group
 	table  uint32
 	depth  int
@@ -35,22 +38,15 @@ type stage struct {
 
 	// State of an attempt.
 	own    []*follow.Follower // by set: its inner shape, if that is a member of the group; else nil
-	views  []*valueset.View   // by set: as of at
 	cursor *changelog.Cursor
 	feed   *changelog.Feed
 	txn    change.LSN // of the transaction being read; 0 between transactions
-	begun  change.LSN // the last commit whose verdicts were asked for
-	taken  change.LSN // the last commit whose verdicts are in the views
-	skip   bool       // it is deferred
-	shift  uint64     // op index at which what was aside goes on behind the last marker
-	part   *part      // of the open unit; nil outside of units
 	gone   bool       // members must end
 
 	// With the group's mu held, for what others look at.
 	members map[string]*follow.Follower
 	listed  map[int][]string // their handles; see handles
-	at      changelog.Place  // everything up to here is in the logs
-	aside   []reconcile.Txn  // but these
+	seq     uint64           // of the last message that is in the logs: At's
 	began   bool             // the logs have a beginning
 }
 
@@ -59,8 +55,9 @@ func (g *group) addStage(members []*follow.Follower, at changelog.Place, aside [
 	s := g.s
 	st := &stage{
 		g: g, table: members[0].Relation.OID, depth: members[0].Outer.Depth, router: follow.NewSettledRouter(),
-		members: map[string]*follow.Follower{}, places: map[string]int{}, at: at, aside: aside, began: true,
+		members: map[string]*follow.Follower{}, places: map[string]int{}, began: true,
 	}
+	st.stand(at, aside)
 	for _, f := range members {
 		f.After, f.Held = 0, nil
 		s.NoteMarkers(f)
@@ -99,10 +96,10 @@ func (st *stage) tellAll() {
 
 // known is up to where the logs of members that are inner shapes are complete.
 func (st *stage) known() change.LSN {
-	if len(st.aside) > 0 && !st.g.chained() {
-		return st.at.LSN - 1 // what was aside is written at st.at
+	if len(st.Aside) > 0 && !st.g.chained() {
+		return st.At - 1 // what was aside is written at st.At
 	}
-	return st.at.LSN
+	return st.At
 }
 
 // fill gives the members to the stage's router. Not on the main loop, which has no time for it:
@@ -116,6 +113,14 @@ func (st *stage) fill() {
 		st.router.Add(f)
 	}
 }
+
+// stand puts the stage at a place. Called with the group's mu held, or before anybody knows the stage.
+func (st *stage) stand(at changelog.Place, aside []reconcile.Txn) {
+	st.Standing, st.seq = reconcile.Standing{At: at.LSN, Aside: aside}, at.Seq
+}
+
+// place is where the stage stands. Everything up to there is in the logs, but what is aside.
+func (st *stage) place() changelog.Place { return changelog.Place{LSN: st.At, Seq: st.seq} }
 
 // set is the place of a set among the stage's.
 func (st *stage) set(name string) int { return st.places[name] }
@@ -160,21 +165,21 @@ func (st *stage) reset() {
 		st.cursor.Close()
 	}
 	st.unload()
-	st.cursor, st.feed, st.part = nil, nil, nil
-	st.skip, st.txn, st.begun, st.gone = false, 0, 0, false
+	st.cursor, st.feed = nil, nil
+	st.txn, st.gone = 0, false
 	if !st.began { // the next attempt chooses another place
 		st.g.mu.Lock()
-		st.at = changelog.Place{}
+		st.stand(changelog.Place{}, nil)
 		st.g.mu.Unlock()
 	}
 }
 
 // unload gives the views back.
 func (st *stage) unload() {
-	for i := range st.views {
+	for i := range st.Views {
 		st.g.s.Sets.Release(st.sets[i])
 	}
-	st.views, st.taken = nil, 0
+	st.Forget()
 }
 
 // reasonForgotten ends shapes whose sets cannot be known any more as they were
@@ -183,14 +188,13 @@ const reasonForgotten = "the values that its subquery selected where the shape s
 
 // load reads the sets as they stand at the stage's place.
 func (st *stage) load(ctx context.Context) error {
-	s, aside := st.g.s, reconcile.LSNs(st.aside)
-	for _, set := range st.sets {
-		v, err := s.Sets.View(ctx, set, st.at.LSN, aside)
+	for i, set := range st.sets {
+		v, err := st.view(ctx, i)
 		if errors.Is(err, valuesets.ErrGone) { // what is stored may reach further back than what is held
 			if err = st.loadAgain(ctx, set); err != nil {
 				return err
 			}
-			v, err = s.Sets.View(ctx, set, st.at.LSN, aside)
+			v, err = st.view(ctx, i)
 		}
 		if errors.Is(err, valuesets.ErrGone) && st.began {
 			return &live.FinalError{Err: errors.New(reasonForgotten)}
@@ -198,9 +202,19 @@ func (st *stage) load(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		st.views = append(st.views, v)
+		st.Views = append(st.Views, v)
 	}
 	return nil
+}
+
+// view reads the i-th set as it stands at the stage's place. An inner shape of the same group may stand before it: where a
+// shape begins nobody waits for the others to come as far.
+func (st *stage) view(ctx context.Context, i int) (*valueset.View, error) {
+	sets, aside := st.g.s.Sets, reconcile.LSNs(st.Aside)
+	if f := st.own[i]; f != nil {
+		return sets.ViewOwn(ctx, st.sets[i], st.At, aside, f.Tail.Committed)
+	}
+	return sets.View(ctx, st.sets[i], st.At, aside)
 }
 
 // loadAgain loads a set that does not reach back to where the stage stands.
@@ -212,7 +226,7 @@ func (st *stage) loadAgain(ctx context.Context, set *valuesets.Set) error {
 // show makes the members judge rows by the stage's views.
 func (st *stage) show() {
 	for _, f := range st.members {
-		f.Outer.Look(func(name string) *valueset.View { return st.views[st.set(name)] })
+		f.Outer.Look(func(name string) *valueset.View { return st.Views[st.set(name)] })
 		f.Outer.Member = nil
 	}
 }
@@ -220,55 +234,56 @@ func (st *stage) show() {
 // rewind goes back to the place that counts: what stands behind the last commit marker of each log is aborted, and the
 // change log is read from there.
 func (st *stage) rewind(ctx context.Context) error {
-	if st.at.LSN < st.taken { // the views are ahead
+	last, err := st.abortOpen(ctx)
+	if err != nil {
+		return err
+	}
+	if !st.Resume(last) {
 		st.unload()
 		if err := st.load(ctx); err != nil {
 			return err
 		}
 	}
 	st.show()
-	if err := st.abortOpen(ctx); err != nil {
-		return err
-	}
-	st.txn, st.begun, st.skip = 0, 0, false
+	st.txn = 0
 	st.read() //nolint:contextcheck // as in stream.Reader.Close
-	st.cursor.Begin(st.at.LSN, st.at.Seq+1)
-	st.setAside(st.aside)
+	st.cursor.Begin(st.At, st.seq+1)
+	st.setAside(st.Aside)
 	return nil
 }
 
-// abortOpen aborts what stands behind the last commit marker of each log.
-func (st *stage) abortOpen(ctx context.Context) error {
+// abortOpen aborts what stands behind the last commit marker of each log. last is the last op that any of the logs has at
+// the stage's place.
+func (st *stage) abortOpen(ctx context.Context) (last uint64, err error) {
 	s := st.g.s
 	st.router.Take()
-	st.shift = 0
 	for _, f := range st.members {
 		f.Forget()
 		if f.Tail.Open() {
 			f.Abort()
 			s.Stats.Aborts.Add(1)
 			if err := s.Parts[f.Partition].Append(ctx, &f.Log); err != nil {
-				return err
+				return 0, err
 			}
 		}
-		if f.Tail.Last.LSN == st.at.LSN {
-			st.shift = max(st.shift, f.Tail.Last.Op)
+		if f.Tail.Last.LSN == st.At {
+			last = max(last, f.Tail.Last.Op)
 		}
 		if f.Inner.Load() { // what was noted of that does not count
-			s.Sets.Rewind(f.Handle, st.at.LSN, f.Tail.Committed)
-			if st.at.LSN < f.Tail.Committed.LSN {
+			s.Sets.Rewind(f.Handle, st.At, f.Tail.Committed)
+			if st.At < f.Tail.Committed.LSN {
 				s.Sets.Anchor(f.Handle, f.Tail.Committed)
 			}
 		}
 	}
 	st.router.Reopen()
-	return nil
+	return last, nil
 }
 
 // mayRead reports whether the stage may read its next message: what it depends on has been written as far.
 func (st *stage) mayRead(before []*stage) bool {
 	for _, b := range before {
-		if b.depth < st.depth && st.cursor.Next > b.at.Seq {
+		if b.depth < st.depth && st.cursor.Next > b.seq {
 			return false
 		}
 	}

@@ -35,13 +35,6 @@ type unit struct {
 	first bool
 }
 
-// part is what a stage has of a unit.
-type part struct {
-	sets  []*reconcile.Set // as the stage's
-	aside reconcile.Backlog
-	over  bool // the stage is at the unit's end
-}
-
 // idle reports whether ops are left to the snapshot. u may be nil.
 func (u *unit) idle() bool { return u != nil && u.first }
 
@@ -85,10 +78,7 @@ func (g *group) openUnit(ctx context.Context, t reconcile.Txn) (err error) {
 
 // join makes the members part of the unit.
 func (st *stage) join() {
-	st.part = &part{}
-	for _, v := range st.views {
-		st.part.sets = append(st.part.sets, reconcile.Freeze(v))
-	}
+	st.Open(st.g.unit.snap.Snapshot)
 	if st.g.unit.first {
 		return
 	}
@@ -96,7 +86,7 @@ func (st *stage) join() {
 		o := f.Outer
 		own := make([]*reconcile.Set, len(o.Subqueries))
 		for i, q := range o.Subqueries {
-			own[i] = st.part.sets[st.set(q.ValueSet())]
+			own[i] = st.Unit.Sets[st.set(q.ValueSet())]
 		}
 		o.Member = o.Rule.Join(own)
 	}
@@ -112,9 +102,6 @@ func (g *group) passUnit(ctx context.Context) error {
 	u := g.unit
 	g.unit = nil
 	u.close(context.WithoutCancel(ctx))
-	for _, st := range g.stages {
-		st.part = nil
-	}
 	return nil
 }
 
@@ -126,21 +113,21 @@ func (st *stage) pass(ctx context.Context) error {
 			continue
 		}
 		// The stages before are at the end: what they select there is known as a whole.
-		verdicts, err := g.s.Sets.Between(ctx, st.sets[i], st.at.LSN, reconcile.LSNs(st.aside), f.Tail.Committed)
+		verdicts, err := g.s.Sets.Between(ctx, st.sets[i], st.At, reconcile.LSNs(st.Aside), f.Tail.Committed)
 		if err != nil {
 			return err
 		}
 		for _, v := range verdicts {
-			st.part.sets[i].Add(v.Deltas.All())
+			st.Unit.Sets[i].Add(v.Deltas.All())
 		}
 	}
-	for _, t := range st.aside {
+	for _, t := range st.Aside {
 		if err := st.again(ctx, t); err != nil {
 			return err
 		}
 	}
-	st.begun = 0
-	for !st.part.over {
+	st.Again()
+	for st.Unit != nil {
 		m, ok, err := st.next(ctx)
 		if err == nil && ok {
 			err = st.message(ctx, m)
@@ -197,7 +184,7 @@ func (g *group) open(ctx context.Context, u *unit, t reconcile.Txn, n int) (usab
 		unseen, complete := v.Unseen(look)
 		usable = complete
 		for _, st := range g.stages {
-			usable = usable && reconcile.Usable(u.snap.Snapshot, t, st.at.LSN, st.aside, unseen)
+			usable = usable && reconcile.Usable(u.snap.Snapshot, t, st.Standing, unseen)
 		}
 		return nil
 	})
@@ -222,12 +209,12 @@ func (g *group) unproven() error {
 
 // closePart rereads the rows in question and commits the stage's part of the unit at the barrier.
 func (st *stage) closePart(ctx context.Context, m stream.Received, c wire.Control) error {
-	g, p, u := st.g, st.part, st.g.unit
+	g, p, u := st.g, st.Unit, st.g.unit
 	if !u.proof.Shown { // it would stand before the barrier, which was written later
 		return g.unproven()
 	}
 	end := &change.Fragment{XID: change.XID(c.XID), LSN: change.LSN(c.LSN), CommitTime: time.Now().UnixMicro(), Last: true}
-	aside := p.aside.Take()
+	aside := p.Left()
 	var err error
 	if u.first {
 		err = st.firstRows(ctx, u, end, reconcile.LSNs(aside))
@@ -250,15 +237,16 @@ func (st *stage) closePart(ctx context.Context, m stream.Received, c wire.Contro
 	st.router.Take()
 	st.router.Reopen()
 	g.s.Cfg.Failpoint(failpoint.UnitMarked)
-	for i, set := range p.sets {
+	for i, set := range p.Sets {
 		st.touch(i, set)
-		st.views[i] = set.Settle()
 	}
-	p.over = true
+	st.span(st.At, end.LSN)
+	g.mu.Lock()
+	st.Close(end.LSN, end.End)
+	st.seq, st.began = m.Seq, true
+	g.mu.Unlock()
 	st.show()
-	st.shift = end.End
-	st.span(st.at.LSN, end.LSN)
-	st.advance(changelog.Place{LSN: end.LSN, Seq: m.Seq}, aside)
+	st.tellPlace()
 	if u.first {
 		if err := st.sweepSegments(ctx); err != nil {
 			return err
@@ -297,7 +285,7 @@ func (st *stage) touch(i int, set *reconcile.Set) {
 func (st *stage) running(o *follow.Outer) []predicate.Set {
 	sets := make([]predicate.Set, len(o.Subqueries))
 	for i, q := range o.Subqueries {
-		sets[i] = st.part.sets[st.set(q.ValueSet())].Running()
+		sets[i] = st.Unit.Sets[st.set(q.ValueSet())].Running()
 	}
 	return sets
 }

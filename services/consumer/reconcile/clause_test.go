@@ -149,8 +149,8 @@ const (
 	pairSet = 2
 )
 
-// newShape draws a shape whose clause has at least one subquery.
-func newShape(t *rapid.T) (*reconcile.Shape, *clause) {
+// newShape draws a shape whose clause has at least one subquery, each on one of the first n sets.
+func newShape(t *rapid.T, n int) (*reconcile.Shape, *clause) {
 	c := &clause{}
 	s := &reconcile.Shape{Clause: c, Key: []int{colKey}, Columns: []int{colKey, colA, colB, colFlag}}
 	if rapid.Bool().Draw(t, "narrow") {
@@ -158,7 +158,7 @@ func newShape(t *rapid.T) (*reconcile.Shape, *clause) {
 	}
 	in := func(positive bool) *expr {
 		e := &expr{op: "in", sub: len(c.subs)}
-		set := rapid.IntRange(0, sets-1).Draw(t, "set")
+		set := rapid.IntRange(0, n-1).Draw(t, "set")
 		if set == pairSet {
 			e.columns = []int{colA, colB}
 		} else {

@@ -1,8 +1,8 @@
 // Package reconcile decides what a shape whose clause has subqueries writes
-// while the value sets of those subqueries change: which transactions count
-// (Usable, Aside), which rows are in question (Set), and what an op or a row that was
-// read back becomes (Member). It does no I/O; its caller reads the change
-// log and the snapshot and appends what it is told.
+// while the value sets of those subqueries change: what becomes of a transaction (Stage), which snapshot
+// a unit may use (Usable), which rows are in question (Set), what an op or a row that was
+// read back becomes (Member), and what shapes that select from one another do first (Apart, FirstAside).
+// It does no I/O; its caller reads the change log and the snapshot and appends what it is told.
 //
 // # A unit
 //

@@ -15,15 +15,16 @@ type follower struct {
 	rule   *reconcile.Shape
 	clause *clause
 	rows   map[string]string
+	whole  map[string]change.Row // the rows with all columns
 	last   change.Offset
 
 	// In a unit: the shape, and as one that is told nothing of the sets' changes.
 	member, mutant *reconcile.Member
 }
 
-func newFollower(t *rapid.T) *follower {
-	rule, c := newShape(t)
-	return &follower{rule: rule, clause: c, rows: map[string]string{}}
+func newFollower(t *rapid.T, n int) *follower {
+	rule, c := newShape(t, n)
+	return &follower{rule: rule, clause: c, rows: map[string]string{}, whole: map[string]change.Row{}}
 }
 
 // views gives the sets in the order of the shape's subqueries.
@@ -62,7 +63,7 @@ func (w write) op(i int) *change.Op {
 // writer takes ops of a transaction, and checks them, while the sets are these.
 func (h *history) writer(s *follower, t reconcile.Txn, sets []reconcile.Members) reconcile.Emit {
 	return func(index uint64, kind change.Kind, row change.Row) {
-		s.move(h, reconcile.Place(h.at, h.last, t.LSN, index))
+		s.move(h, h.Locate(t.LSN, index))
 		written := kind == change.Insert || kind == change.Update || kind == change.Upsert
 		if written && !s.clause.Match(row, sets) {
 			h.fail("%v: row %q was written, which the sets keep out", s.clause.root, row)
@@ -83,6 +84,7 @@ func (s *follower) move(h *history, to change.Offset) {
 func (s *follower) write(h *history, kind change.Kind, row change.Row) {
 	if kind == change.Truncate {
 		clear(s.rows)
+		clear(s.whole)
 		return
 	}
 	key := string(row[colKey])
@@ -96,7 +98,34 @@ func (s *follower) write(h *history, kind change.Kind, row change.Row) {
 	switch kind {
 	case change.Delete, change.Discard:
 		delete(s.rows, key)
+		delete(s.whole, key)
 	default:
-		s.rows[key] = s.text(row)
+		s.rows[key], s.whole[key] = s.text(row), row
 	}
 }
+
+// of is the rows of a table that belong to the shape. inner is the shape that the set behind those of the workload selects from.
+func (s *follower) of(w *world, table int, inner *follower) map[string]change.Row {
+	values := func(set int) [][][]byte {
+		if set < sets {
+			return w.values(set)
+		}
+		var out [][][]byte
+		for _, row := range inner.of(w, outer, nil) {
+			out = append(out, selected(row))
+		}
+		return out
+	}
+	rows := map[string]change.Row{}
+	for key, row := range w[table] {
+		if s.clause.root.eval(row, func(e *expr) truth {
+			return memberOf(values(s.rule.Subqueries[e.sub].Set), pick(row, e.columns))
+		}) == yes {
+			rows[key] = row
+		}
+	}
+	return rows
+}
+
+// selected is the value that a row of an inner shape has in its set.
+func selected(row change.Row) [][]byte { return row[colA : colA+1] }

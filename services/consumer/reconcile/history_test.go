@@ -31,16 +31,16 @@ const (
 // history plays transactions through a group of shapes on the same value sets,
 // and remembers the first thing that is wrong.
 type history struct {
+	reconcile.Stage
+
 	t        *rapid.T
 	mutation mutation
 	txns     []*txn
+	table    int       // of the shapes
+	inner    *follower // the shape that the set behind those of the workload selects from; nil if there is none
 	shapes   []*follower
-	views    []*valueset.View
 	applied  []change.XID
-	now      int             // moment
-	at       change.LSN      // the shapes have everything up to here
-	aside    []reconcile.Txn // but these
-	last     uint64          // see reconcile.Place
+	now      int // moment
 	wrong    string
 
 	units, asides int
@@ -48,18 +48,18 @@ type history struct {
 
 // play runs one history.
 func play(t *rapid.T, m mutation) *history {
-	h := &history{t: t, mutation: m, txns: workload(t)}
+	h := &history{t: t, mutation: m, txns: workload(t, 0, 1, pairSet, outer, outer, outer), table: outer}
 	for range rapid.IntRange(1, 3).Draw(t, "shapes") {
-		h.shapes = append(h.shapes, newFollower(t))
+		h.shapes = append(h.shapes, newFollower(t, sets))
 	}
 	for range sets {
-		h.views = append(h.views, valueset.NewView(&valueset.Set{}))
+		h.Views = append(h.Views, valueset.NewView(&valueset.Set{}))
 	}
 	queue := make([]reconcile.Txn, len(h.txns))
 	for i, x := range h.txns {
 		queue[i] = reconcile.Txn{XID: xidOf(i), LSN: lsnAt(x.wal), First: uint64(i)}
 	}
-	for (len(h.aside) > 0 || len(queue) > 0) && h.wrong == "" {
+	for (len(h.Aside) > 0 || len(queue) > 0) && h.wrong == "" {
 		queue = h.next(queue)
 	}
 	return h
@@ -80,35 +80,43 @@ func (h *history) fail(format string, args ...any) {
 // next processes the first transaction that was deferred, or else the first of
 // the queue, with all that its unit takes in, and returns what is left of the queue.
 func (h *history) next(queue []reconcile.Txn) []reconcile.Txn {
-	wasAside := len(h.aside) > 0
+	wasAside := len(h.Aside) > 0
 	var opener reconcile.Txn
 	if wasAside {
-		opener = h.aside[0]
+		opener = h.Aside[0]
 	} else {
 		opener, queue = queue[0], queue[1:]
 	}
 	x := h.txn(opener)
 	h.now = max(h.now, x.wal)
-	if !h.steady(x) {
+	h.Again()
+	h.Begin(opener)
+	if h.Bring(opener, x.verdicts()) {
 		return h.unit(opener, queue)
 	}
-	for _, s := range h.shapes {
-		views := s.views(h.views)
-		for i := range x.writes {
-			if x.writes[i].table == outer {
-				s.rule.Op(x.writes[i].op(i), views, h.writer(s, opener, views))
-			}
-		}
-		s.move(h, reconcile.Place(h.at, h.last, opener.LSN, x.end()))
-	}
-	h.passed(opener)
+	h.plain(opener)
 	if wasAside {
-		h.aside = h.aside[1:]
+		h.Aside = h.Aside[1:]
 	} else {
-		h.at = opener.LSN
+		h.At = opener.LSN
 	}
 	h.check(h.applied, "after transaction "+opener.LSN.String())
 	return queue
+}
+
+// plain writes a transaction outside of units.
+func (h *history) plain(t reconcile.Txn) {
+	x := h.txn(t)
+	for _, s := range h.shapes {
+		views := s.views(h.Views)
+		for i := range x.writes {
+			if x.writes[i].table == h.table {
+				s.rule.Op(x.writes[i].op(i), views, h.writer(s, t, views))
+			}
+		}
+		s.move(h, h.Locate(t.LSN, x.end()))
+	}
+	h.passed(t)
 }
 
 // passed notes that the shapes have a transaction.
@@ -117,59 +125,16 @@ func (h *history) passed(t reconcile.Txn) {
 	if h.mutation == asideStays {
 		return
 	}
-	h.last = reconcile.Passed(h.at, h.last, t.LSN, h.txn(t).end())
+	h.Whole(t.LSN, h.txn(t).end())
 }
 
 // end is the index of the transaction's marker in the change log.
 func (x *txn) end() uint64 { return uint64(len(x.writes) * change.OpStep) }
 
-// steady brings the sets past a transaction if no shape needs a unit for it;
-// else it leaves them as they are.
-func (h *history) steady(x *txn) bool {
-	quiet := true
-	for i := range sets {
-		quiet = quiet && !reconcile.Changes(h.views[i], x.deltas(i).All)
-	}
-	if quiet {
-		for i := range sets {
-			reconcile.Shift(h.views[i], x.deltas(i).All)
-		}
-		return true
-	}
-	group := freeze(h.views)
-	for i, s := range group {
-		s.Add(x.deltas(i).All)
-	}
-	for _, s := range h.shapes {
-		if s.rule.Join(group).Concerned() {
-			return false
-		}
-	}
-	h.adopt(group)
-	return true
-}
-
-func freeze(views []*valueset.View) []*reconcile.Set {
-	var group []*reconcile.Set
-	for _, v := range views {
-		group = append(group, reconcile.Freeze(v))
-	}
-	return group
-}
-
-func (h *history) adopt(group []*reconcile.Set) {
-	for i, s := range group {
-		h.views[i] = s.Settle()
-		if rapid.Bool().Draw(h.t, "fold") {
-			h.views[i].Fold()
-		}
-	}
-}
-
 // snapshot takes a snapshot that a unit may use which opener opens, and writes
 // the barrier.
 func (h *history) snapshot(opener reconcile.Txn) (q change.Snapshot, barrier change.LSN) {
-	for q = h.snapshotAt(h.now); !reconcile.Usable(q, opener, h.at, h.aside, h.read()); q = h.snapshotAt(h.now) {
+	for q = h.snapshotAt(h.now); !reconcile.Usable(q, opener, h.Standing, h.read()); q = h.snapshotAt(h.now) {
 		h.now++
 	}
 	h.now += rapid.IntRange(0, 4).Draw(h.t, "later")
@@ -205,54 +170,69 @@ func (h *history) snapshotAt(moment int) change.Snapshot {
 func (h *history) unit(opener reconcile.Txn, queue []reconcile.Txn) []reconcile.Txn {
 	h.units++
 	q, barrier := h.snapshot(opener)
-	group, untouched := freeze(h.views), freeze(h.views)
-	for _, s := range h.shapes {
-		s.member, s.mutant = s.rule.Join(group), s.rule.Join(untouched)
-	}
-	before := h.aside
+	h.join(q)
+	before := h.Aside
 	if len(before) == 0 {
 		before = []reconcile.Txn{opener}
 	}
 	for len(queue) > 0 && queue[0].LSN < barrier {
 		before, queue = append(before, queue[0]), queue[1:]
 	}
-	var backlog reconcile.Backlog
-	for _, x := range before {
-		if reconcile.Aside(q, x.XID) {
-			backlog.Put(x)
-			h.asides++
-		} else {
-			h.inside(x, group)
-		}
+	for _, t := range before {
+		h.take(t, h.txn(t).verdicts())
 	}
-	var visible []change.XID
-	for i, x := range h.txns {
-		if x.wal <= h.now && q.Sees(xidOf(i)) {
-			visible = append(visible, xidOf(i))
-		}
-	}
+	visible := h.visible(q, h.now)
 	read := h.after(visible)
 	for _, s := range h.shapes {
 		h.reread(s, read)
 		s.move(h, change.Offset{LSN: barrier})
 	}
-	h.adopt(group)
-	h.at, h.last, h.aside = barrier, 0, backlog.Take()
+	h.close(barrier)
+	h.asides += len(h.Aside)
 	h.check(visible, "after the unit that ends at "+barrier.String())
 	return queue
 }
 
-// inside processes a transaction that the unit's snapshot sees.
-func (h *history) inside(t reconcile.Txn, group []*reconcile.Set) {
-	x := h.txn(t)
-	for i, s := range group {
-		s.Add(x.deltas(i).All)
-	}
+// join begins a unit with a snapshot.
+func (h *history) join(q change.Snapshot) {
+	untouched := freeze(h.Views)
+	h.Open(q)
 	for _, s := range h.shapes {
-		running := s.running(group)
+		s.member, s.mutant = s.rule.Join(h.Unit.Sets), s.rule.Join(untouched)
+	}
+}
+
+func freeze(views []*valueset.View) []*reconcile.Set {
+	var group []*reconcile.Set
+	for _, v := range views {
+		group = append(group, reconcile.Freeze(v))
+	}
+	return group
+}
+
+// close ends a unit.
+func (h *history) close(barrier change.LSN) {
+	h.Close(barrier, 0)
+	for _, v := range h.Views {
+		if h.inner == nil && rapid.Bool().Draw(h.t, "fold") { // a chain's views share their bases
+			v.Fold()
+		}
+	}
+}
+
+// take processes a transaction of a unit, unless that leaves it aside. verdicts are those on each set.
+func (h *history) take(t reconcile.Txn, verdicts [][]reconcile.Deltas) {
+	h.Again() // it may be the one before, deferred
+	if !h.Begin(t) {
+		return
+	}
+	h.Bring(t, verdicts)
+	x := h.txn(t)
+	for _, s := range h.shapes {
+		running := s.running(h.Unit.Sets)
 		write := h.writer(s, t, running)
 		for i := range x.writes {
-			if x.writes[i].table != outer {
+			if x.writes[i].table != h.table {
 				continue
 			}
 			op := x.writes[i].op(i)
@@ -264,6 +244,16 @@ func (h *history) inside(t reconcile.Txn, group []*reconcile.Set) {
 		}
 	}
 	h.passed(t)
+}
+
+// visible is what a snapshot of a moment sees.
+func (h *history) visible(q change.Snapshot, moment int) (all []change.XID) {
+	for i, x := range h.txns {
+		if x.wal <= moment && q.Sees(xidOf(i)) {
+			all = append(all, xidOf(i))
+		}
+	}
+	return all
 }
 
 func idempotent(k change.Kind) change.Kind {
@@ -280,8 +270,8 @@ func idempotent(k change.Kind) change.Kind {
 // reread offers the rows that a unit reads back: those that Changed speaks
 // of, and sometimes others.
 func (h *history) reread(s *follower, w *world) {
-	for _, key := range slices.Sorted(maps.Keys(w[outer])) {
-		row := w[outer][key]
+	for _, key := range slices.Sorted(maps.Keys(w[h.table])) {
+		row := w[h.table][key]
 		asked := false
 		for i := range s.rule.Subqueries {
 			values, every := s.member.Changed(i)
@@ -317,12 +307,8 @@ func (h *history) check(txns []change.XID, when string) {
 	w := h.after(txns)
 	for _, s := range h.shapes {
 		want := map[string]string{}
-		for key, row := range w[outer] {
-			if s.clause.root.eval(row, func(e *expr) truth {
-				return memberOf(w.values(s.rule.Subqueries[e.sub].Set), pick(row, e.columns))
-			}) == yes {
-				want[key] = s.text(row)
-			}
+		for key, row := range s.of(w, h.table, h.inner) {
+			want[key] = s.text(row)
 		}
 		if !maps.Equal(s.rows, want) {
 			h.fail("%s the shape %v holds %q, want %q", when, s.clause.root, s.rows, want)

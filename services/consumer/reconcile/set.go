@@ -23,7 +23,7 @@ func Freeze(v *valueset.View) *Set { return &Set{frozen: v, running: v.Draft()} 
 // Add adds what one transaction, or one unit of an inner shape, changed in
 // the set. The deltas are netted: what came and went within the transaction
 // never was.
-func (s *Set) Add(deltas iter.Seq2[[]byte, int64]) {
+func (s *Set) Add(deltas Deltas) {
 	for key, n := range deltas {
 		switch {
 		case !s.running.Add(key, n):
@@ -53,7 +53,7 @@ func (s *Set) Running() Members { return s.running }
 func (s *Set) Settle() *valueset.View { return s.running.Accept() }
 
 // Changes reports whether deltas change the membership of some value: then they are a unit's matter.
-func Changes(v *valueset.View, deltas iter.Seq2[[]byte, int64]) bool {
+func Changes(v *valueset.View, deltas Deltas) bool {
 	for key, n := range deltas {
 		if v.Changes(key, n) {
 			return true
@@ -63,7 +63,7 @@ func Changes(v *valueset.View, deltas iter.Seq2[[]byte, int64]) bool {
 }
 
 // Shift adds deltas to v that change the membership of no value.
-func Shift(v *valueset.View, deltas iter.Seq2[[]byte, int64]) {
+func Shift(v *valueset.View, deltas Deltas) {
 	for key, n := range deltas {
 		v.Add(key, n)
 	}

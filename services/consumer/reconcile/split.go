@@ -2,7 +2,6 @@ package reconcile
 
 import (
 	"iter"
-	"slices"
 
 	"github.com/shapebus/shapebus/pkg/change"
 )
@@ -25,19 +24,18 @@ func LSNs(txns []Txn) []change.LSN {
 
 // Usable reports whether a snapshot can be that of a unit which opener opens.
 // It must see opener and everything that the shapes have, because a row that is
-// read back would undo what the snapshot does not see. The shapes have what
-// committed up to at, but what is aside. unseen are the transactions that may be
+// read back would undo what the snapshot does not see. unseen are the transactions that may be
 // hidden from the snapshot, of all that has been read from the change log.
-func Usable(q change.Snapshot, opener Txn, at change.LSN, aside []Txn, unseen iter.Seq2[change.XID, change.LSN]) bool {
+func Usable(q change.Snapshot, opener Txn, s Standing, unseen iter.Seq2[change.XID, change.LSN]) bool {
 	if opener.XID != 0 && !q.Sees(opener.XID) {
 		return false
 	}
-	upTo := max(opener.LSN, at)
+	upTo := max(opener.LSN, s.At)
 	for x, lsn := range unseen {
 		if lsn > upTo || q.Sees(x) {
 			continue
 		}
-		if lsn == opener.LSN || !slices.ContainsFunc(aside, func(t Txn) bool { return t.LSN == lsn }) {
+		if lsn == opener.LSN || !s.isAside(lsn) {
 			return false
 		}
 	}
@@ -58,13 +56,6 @@ func (b *Backlog) Put(t Txn) {
 	if n := len(b.txns); n == 0 || b.txns[n-1].LSN < t.LSN {
 		b.txns = append(b.txns, t)
 	}
-}
-
-// Take removes and returns all of them.
-func (b *Backlog) Take() []Txn {
-	t := b.txns
-	b.txns = nil
-	return t
 }
 
 // Place is where an op stands in the logs of shapes that have everything up to

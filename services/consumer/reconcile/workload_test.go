@@ -7,6 +7,7 @@ import (
 
 	"github.com/shapebus/shapebus/internal/valueset"
 	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/services/consumer/reconcile"
 )
 
 // write is an op on one of the tables: those of the value sets, whose rows are
@@ -17,7 +18,12 @@ type write struct {
 	truncate bool
 }
 
-const outer = sets // the outer table, after those of the sets
+// Tables behind those of the sets.
+const (
+	outer  = sets + iota // the outer table; in a chain what its inner shape selects from
+	top                  // in a chain, the table of the outermost shape
+	tables               // how many there are
+)
 
 // txn is a transaction: when it reached the WAL, and when new snapshots began
 // to see it. Its locks are held until then, as Postgres does.
@@ -37,6 +43,14 @@ func (x *txn) deltas(set int) *valueset.Counts {
 	return d
 }
 
+// verdicts are those on each set.
+func (x *txn) verdicts() (all [][]reconcile.Deltas) {
+	for i := range sets {
+		all = append(all, []reconcile.Deltas{x.deltas(i).All})
+	}
+	return all
+}
+
 // contribute calls f with the value that a row of a set's table has in the set.
 func contribute(row change.Row, f func([][]byte)) {
 	if row != nil && string(row[1]) == "t" {
@@ -45,7 +59,7 @@ func contribute(row change.Row, f func([][]byte)) {
 }
 
 // world is the tables' rows by key.
-type world [sets + 1]map[string]change.Row
+type world [tables]map[string]change.Row
 
 func newWorld() *world {
 	w := &world{}
@@ -82,16 +96,17 @@ type generator struct {
 	txns    []*txn
 	now     int   // the moment
 	pending []int // in the WAL, not yet seen
-	locks   [sets + 1]map[string]int
+	locks   [tables]map[string]int
 	world   *world
 	nulls   bool
 	values  int
+	tables  []int // that are written, the more often they stand here
 }
 
-// workload draws transactions in the order of their commits.
-func workload(t *rapid.T) []*txn {
+// workload draws transactions in the order of their commits, on some tables.
+func workload(t *rapid.T, tables ...int) []*txn {
 	g := &generator{
-		t: t, world: newWorld(),
+		t: t, world: newWorld(), tables: tables,
 		nulls: rapid.Bool().Draw(t, "nulls"), values: rapid.IntRange(1, 3).Draw(t, "values"),
 	}
 	for i := range g.locks {
@@ -150,7 +165,7 @@ const setKeys, outerKeys = "abcd", "abcdef"
 
 func (g *generator) key(table int) string {
 	keys := setKeys
-	if table == outer {
+	if table >= outer {
 		keys = outerKeys
 	}
 	i := rapid.IntRange(0, len(keys)-1).Draw(g.t, "key")
@@ -158,7 +173,7 @@ func (g *generator) key(table int) string {
 }
 
 func (g *generator) write() (write, bool) {
-	table := rapid.SampledFrom([]int{0, 1, pairSet, outer, outer, outer}).Draw(g.t, "table")
+	table := rapid.SampledFrom(g.tables).Draw(g.t, "table")
 	kind := rapid.IntRange(0, 19).Draw(g.t, "kind")
 	if kind == 0 {
 		return g.truncate(table)
@@ -186,7 +201,7 @@ func (g *generator) write() (write, bool) {
 }
 
 func (g *generator) truncate(table int) (write, bool) {
-	if table != outer {
+	if table < outer {
 		return write{}, false // a set's table has no kind of op but those that change counts
 	}
 	for _, k := range outerKeys {
@@ -202,7 +217,7 @@ func (g *generator) truncate(table int) (write, bool) {
 
 func (g *generator) row(table int, key string) change.Row {
 	switch table {
-	case outer:
+	case outer, top:
 		return change.Row{[]byte(key), g.value(), g.value(), g.flag(g.nulls)}
 	case pairSet:
 		return change.Row{[]byte(key), g.flag(false), g.value(), g.value()}

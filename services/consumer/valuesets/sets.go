@@ -154,10 +154,21 @@ func (s *Sets) Between(ctx context.Context, set *Set, lsn change.LSN, aside []ch
 // View waits until a set is known as it stands after every commit up to lsn but
 // those aside, for a group that gives it back with release. It fails with errGone
 // when the set has to be loaded again.
-func (s *Sets) View(ctx context.Context, set *Set, lsn change.LSN, aside []change.LSN) (v *valueset.View, err error) {
+func (s *Sets) View(ctx context.Context, set *Set, lsn change.LSN, aside []change.LSN) (*valueset.View, error) {
+	return s.view(ctx, set, lsn, aside, func() (change.Offset, bool) { return s.upTo(set, lsn) })
+}
+
+// ViewOwn is View for the group that writes the inner shape's log, which ends with the marker at committed. What this has not
+// been written up to lsn it is not written while the group looks, so only verdicts are waited for.
+func (s *Sets) ViewOwn(ctx context.Context, set *Set, lsn change.LSN, aside []change.LSN, committed change.Offset) (*valueset.View, error) {
+	return s.view(ctx, set, lsn, aside, func() (change.Offset, bool) { return committed, true })
+}
+
+// view is View, given the marker whose verdict is waited for; ok is false while that is not known.
+func (s *Sets) view(ctx context.Context, set *Set, lsn change.LSN, aside []change.LSN, upTo func() (last change.Offset, ok bool)) (v *valueset.View, err error) {
 	var answer Answer
 	err = s.wait(ctx, func() bool {
-		last, ok := s.upTo(set, lsn)
+		last, ok := upTo()
 		if !ok {
 			return false
 		}
