@@ -11,6 +11,7 @@
 //	go run ./e2e/bench subquery    shapes with subqueries: memory, latency, and what a slow query holds up
 //	go run ./e2e/bench gateway     shapes over HTTP: latency, many clients, replay, memory
 //	go run ./e2e/bench takeover    how long readers wait when one of several consumers is stopped, killed or frozen
+//	go run ./e2e/bench failover    how long readers wait when NATS servers, Postgres or ingest go
 //	go run ./e2e/bench idle        what a consumer with many shapes costs while little or nothing happens
 //
 // Each prints a table for people and then a line "figure <name> <value> <unit>" per result. docs/BENCHMARKS.md says what
@@ -29,6 +30,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"github.com/shapebus/shapebus/e2e/proc"
 )
 
 const usage = `usage: bench memory [-rows N]
@@ -40,11 +43,13 @@ const usage = `usage: bench memory [-rows N]
        bench idle [-plain N] [-subqueries N] [-toggles N] [-period D]
        bench gateway [-transactions N] [-rate N] [-polls N] [-clients N] [-changes N] [-rows N] [-few N]
        bench takeover [-shapes N] [-partitions N] [-runs N]
+       bench failover [-rows N] [-runs N] [-outage D] [-down D] [-only EVENTS]
        bench subquery [-rows N] [-values N] [-set N] [-shapes N] [-changes N] [-stall D]
 and in each: [-binary FILE] [-timeout D]
 `
 
 func main() {
+	proc.ServeNATS()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
@@ -89,6 +94,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		bench = subqueryFlags(flags)
 	case "takeover":
 		bench = takeoverFlags(flags)
+	case "failover":
+		bench = failoverFlags(flags)
 	default:
 		fmt.Fprint(stderr, usage)
 		return 2
