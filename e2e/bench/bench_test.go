@@ -7,10 +7,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/shapebus/shapebus/e2e/proc"
 )
 
 // The benches run this program again as the NATS server, and here this program is the test.
 func TestMain(m *testing.M) {
+	proc.ServeNATS()
 	if len(os.Args) > 1 && os.Args[1] == natsCommand {
 		main()
 	}
@@ -66,6 +69,11 @@ func TestBenches(t *testing.T) {
 			"takeover_stop_ms takeover_stop_p90_ms takeover_kill_ms takeover_kill_p90_ms takeover_freeze_ms takeover_freeze_p90_ms",
 		},
 		{"scale -shapes 20,40 -logs 1,2 -rate 20 -period 2s", "scale_consumer_cpu_share_4 scale_overhead_4 scale_rows_lost"},
+		{
+			"failover -rows 20000 -runs 1 -outage 1s -down 1s",
+			"failover_leader_ms failover_shape_leader_ms failover_large_ms failover_large_without_ms failover_freeze_ms failover_cluster_ms " +
+				"failover_postgres_ms failover_restart_ms",
+		},
 		{"subquery -part memory -rows 20000 -values 2000 -set 4000", "memory_ratio_outer memory_ratio_inner memory_ratio_both"},
 		{"subquery -part revocation -revoke 5000", "revocation_consumer_rss revocation_materializer_rss"},
 		{"subquery -part values -held 20000", "bytes_per_value consumer_bytes_per_value"},

@@ -12,6 +12,7 @@
 //	go run ./e2e/bench gateway     shapes over HTTP: latency, many clients, replay, memory
 //	go run ./e2e/bench takeover    how long readers wait when one of several consumers is stopped, killed or frozen
 //	go run ./e2e/bench scale       what several consumers cost that share the partitions, and how evenly
+//	go run ./e2e/bench failover    how long readers wait when NATS servers, Postgres or ingest go
 //	go run ./e2e/bench idle        what a consumer with many shapes costs while little or nothing happens
 //
 // Each prints a table for people and then a line "figure <name> <value> <unit>" per result. docs/BENCHMARKS.md says what
@@ -30,6 +31,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"github.com/shapebus/shapebus/e2e/proc"
 )
 
 const usage = `usage: bench memory [-rows N]
@@ -42,11 +45,13 @@ const usage = `usage: bench memory [-rows N]
        bench gateway [-transactions N] [-rate N] [-polls N] [-clients N] [-changes N] [-rows N] [-few N]
        bench scale [-shapes N,…] [-logs N,…] [-rate N] [-period D]
        bench takeover [-shapes N] [-partitions N] [-runs N]
+       bench failover [-rows N] [-runs N] [-outage D] [-down D] [-only EVENTS]
        bench subquery [-rows N] [-values N] [-set N] [-shapes N] [-changes N] [-stall D]
 and in each: [-binary FILE] [-timeout D]
 `
 
 func main() {
+	proc.ServeNATS()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
@@ -93,6 +98,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		bench = takeoverFlags(flags)
 	case "scale":
 		bench = scaleFlags(flags)
+	case "failover":
+		bench = failoverFlags(flags)
 	default:
 		fmt.Fprint(stderr, usage)
 		return 2

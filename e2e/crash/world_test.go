@@ -41,13 +41,15 @@ func definitions() []client.Definition {
 
 // world is a Shapebus of processes.
 type world struct {
-	tb     testing.TB
-	rng    *rand.Rand
-	nats   *natsServer
-	pg     *pgtemp.Server // nil when it is shared with other tests and must live
-	url    string         // of the database
-	source topology.Source
-	client *client.Client
+	tb   testing.TB
+	rng  *rand.Rand
+	nats *natsServer
+	// cluster is what nats stands for in some tests.
+	cluster *natsCluster
+	pg      *pgtemp.Server // nil when it is shared with other tests and must live
+	url     string         // of the database
+	source  topology.Source
+	client  *client.Client
 
 	ingest, consumer *proc.Test
 	spare            *proc.Test // a second consumer, in some tests
@@ -62,6 +64,7 @@ type options struct {
 	ownPostgres bool
 	natsDir     string // default: one of the test's own
 	natsStore   int64  // its limit in bytes; 0 for none
+	natsServers int    // of a cluster; 0 for one server
 }
 
 // newWorld starts servers and no service.
@@ -89,7 +92,13 @@ func newWorld(tb testing.TB, o options) *world {
 	} else {
 		w.url = pgtest.Database(tb)
 	}
-	w.nats = startNATS(tb, o)
+	if o.natsServers > 0 {
+		w.nats = &natsServer{tb: tb}
+		w.cluster, w.nats.nc = startCluster(tb, o.natsServers)
+		w.nats.js = w.cluster.js
+	} else {
+		w.nats = startNATS(tb, o)
+	}
 	var err error
 	if w.client, err = client.New(w.nats.nc, string(w.source)); err != nil {
 		tb.Fatal(err)
@@ -190,12 +199,19 @@ func (w *world) service(name string, death *failpoint.Death, args ...string) *pr
 	env := []string{
 		"SHAPEBUS_SOURCE=" + string(w.source),
 		"SHAPEBUS_DATABASE_URL=" + w.url,
-		"SHAPEBUS_NATS_URL=" + w.nats.URL(),
+		"SHAPEBUS_NATS_URL=" + w.natsURL(),
 	}
 	if death != nil {
 		env = append(env, "SHAPEBUS_FAILPOINT="+death.String())
 	}
 	return proc.Spawn(w.tb, proc.Options{Name: name, Path: built.Binary(w.tb), Args: args, Env: proc.Environment(env...)})
+}
+
+func (w *world) natsURL() string {
+	if w.cluster != nil {
+		return w.cluster.URL()
+	}
+	return w.nats.URL()
 }
 
 // connect opens a connection to Postgres, which may be starting.

@@ -27,14 +27,20 @@ const (
 	natsStoreEnv = "PROC_NATS_MAX_STORE"
 )
 
-// ServeNATS makes this process the NATS server that NATS.Start has started, and does not return then.
+// ServeNATS makes this process the NATS server that NATS.Start or Node.Start has started, and does not return then.
 // Otherwise it does nothing. TestMain calls it first.
 func ServeNATS() {
-	dir := os.Getenv(natsDirEnv)
-	if dir == "" {
+	dir, node := os.Getenv(natsDirEnv), os.Getenv(nodeEnv)
+	var err error
+	switch {
+	case dir != "":
+		err = serveNATS(dir)
+	case node != "":
+		err = serveNode(node)
+	default:
 		return
 	}
-	if err := serveNATS(dir); err != nil {
+	if err != nil {
 		_, _ = os.Stderr.WriteString(err.Error() + "\n") // nobody is left to tell
 		os.Exit(1)
 	}

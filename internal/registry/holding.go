@@ -33,9 +33,9 @@ type Holdings struct {
 
 // OpenHoldings opens the bucket of leases, which must exist.
 func OpenHoldings(ctx context.Context, js jetstream.JetStream, source topology.Source, role string) (*Holdings, error) {
-	kv, err := js.KeyValue(ctx, source.LeaseBucket())
+	kv, err := open(ctx, js, source.LeaseBucket())
 	if err != nil {
-		return nil, fmt.Errorf("open bucket %s: %w", source.LeaseBucket(), err)
+		return nil, err
 	}
 	return &Holdings{kv: kv, role: role}, nil
 }

@@ -59,9 +59,9 @@ type Members struct {
 
 // OpenMembers opens the source's bucket, which must exist.
 func OpenMembers(ctx context.Context, js jetstream.JetStream, source topology.Source) (*Members, error) {
-	kv, err := js.KeyValue(ctx, source.MemberBucket())
+	kv, err := open(ctx, js, source.MemberBucket())
 	if err != nil {
-		return nil, fmt.Errorf("open bucket %s: %w", source.MemberBucket(), err)
+		return nil, err
 	}
 	return &Members{js: js, kv: kv, bucket: source.MemberBucket()}, nil
 }

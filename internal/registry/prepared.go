@@ -31,9 +31,9 @@ type PreparedTables struct{ kv jetstream.KeyValue }
 
 // OpenPrepared opens the source's bucket, which must exist.
 func OpenPrepared(ctx context.Context, js jetstream.JetStream, source topology.Source) (*PreparedTables, error) {
-	kv, err := js.KeyValue(ctx, source.RelationBucket())
+	kv, err := open(ctx, js, source.RelationBucket())
 	if err != nil {
-		return nil, fmt.Errorf("open bucket %s: %w", source.RelationBucket(), err)
+		return nil, err
 	}
 	return &PreparedTables{kv: kv}, nil
 }

@@ -23,9 +23,9 @@ type Relations struct {
 
 // OpenRelations opens the source's bucket, which ingest must have created.
 func OpenRelations(ctx context.Context, js jetstream.JetStream, source topology.Source) (*Relations, error) {
-	kv, err := js.KeyValue(ctx, source.RelationBucket())
+	kv, err := open(ctx, js, source.RelationBucket())
 	if err != nil {
-		return nil, fmt.Errorf("open bucket %s: %w", source.RelationBucket(), err)
+		return nil, err
 	}
 	return &Relations{kv: kv, known: map[string]*change.Relation{}}, nil
 }

@@ -91,9 +91,9 @@ type Shapes struct {
 
 // OpenShapes opens the source's bucket, which must exist.
 func OpenShapes(ctx context.Context, js jetstream.JetStream, source topology.Source) (*Shapes, error) {
-	kv, err := js.KeyValue(ctx, source.ShapeBucket())
+	kv, err := open(ctx, js, source.ShapeBucket())
 	if err != nil {
-		return nil, fmt.Errorf("open bucket %s: %w", source.ShapeBucket(), err)
+		return nil, err
 	}
 	return &Shapes{js: js, kv: kv}, nil
 }

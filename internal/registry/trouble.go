@@ -28,9 +28,9 @@ func troubleKey(p int) string { return troubleKeys + "." + strconv.Itoa(p) }
 // PutTrouble stores that a partition is in trouble, or with nil that it is not; the holder of its lease
 // calls it when it has taken it over and whenever that changes.
 func PutTrouble(ctx context.Context, js jetstream.JetStream, source topology.Source, p int, t *Trouble) error {
-	kv, err := js.KeyValue(ctx, source.LeaseBucket())
+	kv, err := open(ctx, js, source.LeaseBucket())
 	if err != nil {
-		return fmt.Errorf("open bucket %s: %w", source.LeaseBucket(), err)
+		return err
 	}
 	key := troubleKey(p)
 	if t == nil {
@@ -52,9 +52,9 @@ func PutTrouble(ctx context.Context, js jetstream.JetStream, source topology.Sou
 
 // Troubles returns what PutTrouble stored last of each partition, in their order.
 func Troubles(ctx context.Context, js jetstream.JetStream, source topology.Source, partitions int) ([]Trouble, error) {
-	kv, err := js.KeyValue(ctx, source.LeaseBucket())
+	kv, err := open(ctx, js, source.LeaseBucket())
 	if err != nil {
-		return nil, fmt.Errorf("open bucket %s: %w", source.LeaseBucket(), err)
+		return nil, err
 	}
 	watching, cancel := context.WithTimeout(ctx, asking)
 	defer cancel()

@@ -29,7 +29,7 @@ func watch(ctx context.Context, kv jetstream.KeyValue, keys string, silence time
 	case err != nil:
 		return err
 	}
-	defer w.Stop() //nolint:errcheck // the subscription ends with the context anyway
+	// It ends with its context. Stop would wait for the server to forget it, for five seconds if that has no leader now.
 	quiet := time.NewTimer(watchSilence)
 	defer quiet.Stop()
 	for loaded := false; ; {

@@ -20,27 +20,7 @@ func TestNobodyWaitsForEverForAWatcher(t *testing.T) {
 		t.Skip("needs JetStream; not in -short")
 	}
 	defer registry.SetWatchSilence(200 * time.Millisecond)()
-	s, err := server.NewServer(&server.Options{
-		Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(), NoSigs: true, NoLog: true,
-		Users: []*server.User{
-			{Username: "all", Password: "p"},
-			{Username: "some", Password: "p", Permissions: &server.Permissions{Publish: &server.SubjectPermission{Deny: []string{"$JS.API.CONSUMER.CREATE.>"}}}},
-		},
-	})
-	ok(t, err)
-	s.Start()
-	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(patience) {
-		t.Fatal("the server is not ready")
-	}
-	connect := func(user string) jetstream.JetStream {
-		nc, err := nats.Connect(s.ClientURL(), nats.UserInfo(user, "p"), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
-		ok(t, err)
-		t.Cleanup(nc.Close)
-		js, err := jetstream.New(nc)
-		ok(t, err)
-		return js
-	}
+	connect := denied(t, "$JS.API.CONSUMER.CREATE.>")
 	ctx := within(t)
 	ok(t, source.EnsureRegistry(ctx, connect("all"), 1))
 	ok(t, source.EnsureMembers(ctx, connect("all"), 1))
@@ -58,6 +38,52 @@ func TestNobodyWaitsForEverForAWatcher(t *testing.T) {
 		if err := watch(ctx); err == nil || !strings.Contains(err.Error(), "has not answered") || !strings.Contains(err.Error(), name) {
 			t.Errorf("a watcher of %s that cannot be had: %v", name, err)
 		}
+	}
+}
+
+// TestAWatcherEndsWithItsContext also where the server does not answer that it has forgotten the watcher, as while the bucket
+// has no leader. A process that takes part anew after a failover would wait for that.
+func TestAWatcherEndsWithItsContext(t *testing.T) {
+	if testing.Short() {
+		t.Skip("needs JetStream; not in -short")
+	}
+	connect := denied(t, "$JS.API.CONSUMER.DELETE.>")
+	ctx := within(t)
+	ok(t, source.EnsureRegistry(ctx, connect("all"), 1))
+	shapes, err := registry.OpenShapes(ctx, connect("some"), source)
+	ok(t, err)
+	watching, end := context.WithCancel(ctx)
+	var began time.Time
+	ok(t, shapes.Watch(watching, func(registry.Event) {}, func() { began = time.Now(); end() }))
+	if took := time.Since(began); took > 3*time.Second {
+		t.Errorf("it took %s until the watcher ended", took)
+	}
+}
+
+// denied starts a server with a user "all", and a user "some" who may not publish on some subjects: who asks there gets no
+// answer. It returns what connects a user.
+func denied(t *testing.T, subjects ...string) (connect func(user string) jetstream.JetStream) {
+	t.Helper()
+	s, err := server.NewServer(&server.Options{
+		Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(), NoSigs: true, NoLog: true,
+		Users: []*server.User{
+			{Username: "all", Password: "p"},
+			{Username: "some", Password: "p", Permissions: &server.Permissions{Publish: &server.SubjectPermission{Deny: subjects}}},
+		},
+	})
+	ok(t, err)
+	s.Start()
+	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+	if !s.ReadyForConnections(patience) {
+		t.Fatal("the server is not ready")
+	}
+	return func(user string) jetstream.JetStream {
+		nc, err := nats.Connect(s.ClientURL(), nats.UserInfo(user, "p"), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
+		ok(t, err)
+		t.Cleanup(nc.Close)
+		js, err := jetstream.New(nc)
+		ok(t, err)
+		return js
 	}
 }
 

@@ -114,6 +114,7 @@ func OpenAppender(ctx context.Context, nc *nats.Conn, streamName string, cfg App
 		cfg.AckTimeout = 30 * time.Second
 	}
 	js, err := jetstream.New(nc,
+		jetstream.WithDefaultTimeout(2*lookEach),                     // the stream may have no leader now, and does not tell when it has
 		jetstream.WithPublishAsyncMaxPending(2*cfg.WindowMessages+2), // the window is kept here: this limit must not be met
 		jetstream.WithPublishAsyncTimeout(cfg.AckTimeout))
 	if err != nil {

@@ -188,12 +188,18 @@ func (s Source) EnsureVerdicts(ctx context.Context, js jetstream.JetStream, part
 	return nil
 }
 
+// ensureTime is how long a stream or a bucket may take to be made. A cluster without a leader does not answer, nor says when
+// it has one: asking again does.
+const ensureTime = 3 * time.Second
+
 // ensureStream creates or updates a stream that has one writer at a time.
 func ensureStream(ctx context.Context, js jetstream.JetStream, cfg jetstream.StreamConfig) (jetstream.Stream, error) {
 	if err := checkServer(js.Conn()); err != nil {
 		return nil, err
 	}
 	cfg.AllowAtomicPublish = true // a new writer keeps the one before out with an atomic batch
+	ctx, cancel := context.WithTimeout(ctx, ensureTime)
+	defer cancel()
 	st, err := js.CreateOrUpdateStream(ctx, cfg)
 	if err != nil {
 		return nil, err
@@ -205,6 +211,8 @@ func bucket(ctx context.Context, js jetstream.JetStream, name, what string, repl
 	if err := checkServer(js.Conn()); err != nil {
 		return err
 	}
+	ctx, cancel := context.WithTimeout(ctx, ensureTime)
+	defer cancel()
 	_, err := js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
 		Bucket:         name,
 		Description:    "Shapebus " + what,

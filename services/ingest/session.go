@@ -28,6 +28,10 @@ import (
 // close what it has.
 const leaveTime = 5 * time.Second
 
+// answerTime is how long a session waits for each answer of JetStream. A stream without a leader gives none, and who asks
+// it does not hear of the leader that it gets a moment later: asking again does.
+const answerTime = 2 * time.Second
+
 // unansweredMost is how often a server may not know JetStream before it counts
 // as one that has none.
 const unansweredMost = 5
@@ -51,7 +55,7 @@ func (g *Ingest) session(ctx context.Context) error {
 	if g.cfg.NATS.IsClosed() {
 		return fatal(fmt.Errorf("the connection to NATS is closed for good: %w", nats.ErrConnectionClosed))
 	}
-	js, err := jetstream.New(g.cfg.NATS)
+	js, err := jetstream.New(g.cfg.NATS, jetstream.WithDefaultTimeout(answerTime))
 	if err != nil {
 		return err
 	}
