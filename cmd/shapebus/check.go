@@ -10,6 +10,7 @@ import (
 	"github.com/shapebus/shapebus/internal/pg/preflight"
 	"github.com/shapebus/shapebus/internal/term"
 	"github.com/shapebus/shapebus/pkg/topology"
+	"github.com/shapebus/shapebus/services/consumer"
 )
 
 type checkCmd struct {
@@ -19,6 +20,7 @@ type checkCmd struct {
 
 	NATS              natsFlags `embed:"" group:"NATS:"`
 	Tables            []string  `env:"-" name:"table" placeholder:"TABLE" help:"Table to check too, as SQL writes it; may be repeated. Default none."`
+	Consumers         int       `default:"1" help:"Consumers that will run: each may open 31 connections to Postgres (default ${default})."`
 	Partitions        int       `default:"${partitions}" help:"Partitions that the source will have, if it is new (default ${default})."`
 	Replicas          int       `default:"1" help:"Copies that the services will be started with (default ${default})."`
 	ChangeLogMaxBytes byteSize  `default:"8GiB" help:"Size of the change log that ingest will be started with; -1 is no limit (default ${default})."`
@@ -65,8 +67,14 @@ func (c *checkCmd) database(ctx context.Context, url string, source topology.Sou
 	}
 	defer conn.Close(context.WithoutCancel(ctx)) // nothing was written
 	replication := c.of(source)
-	r.Findings = preflight.Check(ctx, conn, preflight.Options{Publication: replication.Publication, Slot: replication.Slot, Tables: c.Tables})
+	r.Findings = preflight.Check(ctx, conn, preflight.Options{Publication: replication.Publication, Slot: replication.Slot, Tables: c.Tables, Connections: c.connections()})
 	return r
+}
+
+// connections is how many the services may open: beside the consumers' those of ingest, to read and to look.
+func (c *checkCmd) connections() int {
+	const ingest, snapshots = 3, 4 // as consumers are started unless told otherwise
+	return c.Consumers*consumer.MostConnections(snapshots) + ingest
 }
 
 // connectFinding is a failed connection as a finding, its remedy apart.

@@ -5,6 +5,7 @@ import (
 	"os"
 	"slices"
 
+	"github.com/shapebus/shapebus/internal/pg"
 	"github.com/shapebus/shapebus/pkg/topology"
 )
 
@@ -21,7 +22,10 @@ var libpqVariables = []string{"PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE", "P
 // given returns the connection string, "" when neither flags nor environment name a database.
 func (f *databaseFlags) given() (string, error) {
 	if f.DatabaseURLFile != "" {
-		return readSecret("--database-url-file", f.DatabaseURLFile)
+		if _, err := readSecret("--database-url-file", f.DatabaseURLFile); err != nil {
+			return "", err
+		}
+		return pg.FromFile(f.DatabaseURLFile), nil // it is read again for each connection
 	}
 	fromEnvironment := ""
 	if slices.ContainsFunc(libpqVariables, func(name string) bool { return os.Getenv(name) != "" }) {

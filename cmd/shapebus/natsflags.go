@@ -57,7 +57,8 @@ func redactServers(servers string) string {
 	return strings.Join(list, ",")
 }
 
-// options turns the flags into nats.go's options. Files are read now, so that a wrong name is found at the start.
+// options turns the flags into nats.go's options. Files are read now, so that a wrong name is found at the start, and again
+// at each connection, but for --nats-nkey, whose public half belongs to the options.
 func (f *natsFlags) options() ([]nats.Option, error) {
 	var opts []nats.Option
 	for _, file := range []struct{ flag, name string }{
@@ -92,7 +93,14 @@ func (f *natsFlags) options() ([]nats.Option, error) {
 	}
 	switch {
 	case f.User != "":
-		opts = append(opts, nats.UserInfo(f.User, password))
+		opts = append(opts, nats.UserInfoHandler(func() (user, secret string) {
+			if f.PasswordFile != "" {
+				if now, err := readSecret("--nats-password-file", f.PasswordFile); err == nil {
+					return f.User, now
+				}
+			}
+			return f.User, password
+		}))
 	case password != "":
 		return nil, &usageError{text: "a NATS password needs --nats-user"}
 	}

@@ -10,10 +10,6 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/shapebus/shapebus/internal/failpoint"
-	"github.com/shapebus/shapebus/services/consumer"
-	"github.com/shapebus/shapebus/services/gateway"
-	"github.com/shapebus/shapebus/services/ingest"
-	"github.com/shapebus/shapebus/services/materializer"
 )
 
 // TestOperationsNamesWhatExists holds docs/OPERATIONS.md against the program:
@@ -25,7 +21,7 @@ func TestOperationsNamesWhatExists(t *testing.T) {
 	}
 	doc := string(data)
 	t.Run("flags", func(t *testing.T) {
-		known := append(flagNames(model(t).Node), "jetstream", "store_dir", "scale") // these are nats-server's and docker compose's
+		known := append(flagNames(model(t).Node), "jetstream", "store_dir", "scale", "set") // these are nats-server's, docker compose's and helm's
 		for _, m := range regexp.MustCompile(`--([a-z][a-z_-]*)`).FindAllStringSubmatch(doc, -1) {
 			if !slices.Contains(known, m[1]) {
 				t.Errorf("there is no --%s", m[1])
@@ -40,10 +36,7 @@ func TestOperationsNamesWhatExists(t *testing.T) {
 		}
 	})
 	t.Run("metrics, all of them", func(t *testing.T) {
-		known := []string{"shapebus_build_info"}
-		for _, m := range slices.Concat(ingestMetrics(ingest.Status{}), consumerMetrics(consumer.Status{}), materializerMetrics(materializer.Status{}), gatewayMetrics(gateway.Status{})) {
-			known = append(known, m.Name)
-		}
+		known := metricNames()
 		for _, name := range regexp.MustCompile(`shapebus_(ingest|consumer|materializer|gateway|build)_[a-z_]+`).FindAllString(doc, -1) {
 			if !slices.Contains(known, name) {
 				t.Errorf("there is no %s", name)

@@ -30,9 +30,10 @@ type serviceFlags struct {
 type streamFlags struct {
 	sourceFlags
 
-	NATS         natsFlags     `embed:"" group:"NATS:"`
-	Replicas     int           `default:"1" help:"Copies that a NATS cluster keeps of each stream, 1 to 5 (default ${default})."`
-	SyncInterval time.Duration `default:"2m10s" help:"How long JetStream may keep an acknowledged message before it is on disk: the NATS servers' sync_interval and a margin. Postgres may recycle WAL, and the change log be trimmed, that much later (default ${default})."`
+	NATS            natsFlags     `embed:"" group:"NATS:"`
+	Replicas        int           `default:"1" help:"Copies that a NATS cluster keeps of each stream, 1 to 5 (default ${default})."`
+	CredentialGrace time.Duration `default:"5m" help:"How long a service that has worked waits for credentials that are right, once Postgres or NATS refuse those it has: files are read again at each connection (default ${default})."`
+	SyncInterval    time.Duration `default:"2m10s" help:"How long JetStream may keep an acknowledged message before it is on disk: the NATS servers' sync_interval and a margin. Postgres may recycle WAL, and the change log be trimmed, that much later (default ${default})."`
 }
 
 // dependencies are what a service is built from.
@@ -100,9 +101,10 @@ func (s service) work(ctx context.Context, log *slog.Logger, flags streamFlags, 
 		group.Go(func() error { raiseMemory(ctx, s.held); return nil })
 	}
 	var connected atomic.Bool
+	var grace grace
 	address := ""
 	if s.listen != "" {
-		listening, err := s.health(ctx, log, deps.source, &connected)
+		listening, err := s.health(ctx, log, deps.source, &connected, &grace)
 		if err != nil {
 			return err
 		}
@@ -111,16 +113,20 @@ func (s service) work(ctx context.Context, log *slog.Logger, flags streamFlags, 
 	}
 	group.Go(func() error {
 		for {
-			err := s.session(ctx, log, flags, deps, &connected, address)
+			err := s.session(ctx, log, flags, deps, &connected, &grace, address)
+			if err == nil || ctx.Err() != nil {
+				return errEnded // ends the health endpoint too
+			}
+			wait := grace.waits(err, connected.Swap(false), flags.CredentialGrace, time.Now())
 			closed, ok := errors.AsType[*closedError](err)
 			switch {
-			case err == nil || ctx.Err() != nil:
-				return errEnded // ends the health endpoint too
-			case !ok:
+			case ok:
+				log.ErrorContext(ctx, "the connection to NATS was closed for good; opening another", slog.Any("error", closed.err))
+			case wait:
+				log.ErrorContext(ctx, "the credentials are refused; reading them again", slog.Any("error", err), slog.Duration("grace", flags.CredentialGrace))
+			default:
 				return err
 			}
-			connected.Store(false)
-			log.ErrorContext(ctx, "the connection to NATS was closed for good; opening another", slog.Any("error", closed.err))
 			select {
 			case <-ctx.Done():
 				return errEnded
@@ -128,11 +134,27 @@ func (s service) work(ctx context.Context, log *slog.Logger, flags streamFlags, 
 			}
 		}
 	})
+	group.Go(func() error {
+		tick := time.NewTicker(natsRetry)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return nil
+			case now := <-tick.C:
+				if facts, ok := s.facts(); ok {
+					if err := denied(facts, flags.CredentialGrace, now); err != nil {
+						return err
+					}
+				}
+			}
+		}
+	})
 	return group.Wait()
 }
 
 // session runs the service on one connection to NATS. A *closedError says that the connection is over, and that another may do.
-func (s service) session(ctx context.Context, log *slog.Logger, flags streamFlags, deps dependencies, connected *atomic.Bool, address string) error {
+func (s service) session(ctx context.Context, log *slog.Logger, flags streamFlags, deps dependencies, connected *atomic.Bool, grace *grace, address string) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	nc, err := flags.NATS.await(ctx, log, s.role, func(err error) { cancel(&closedError{err}) })
@@ -156,6 +178,7 @@ func (s service) session(ctx context.Context, log *slog.Logger, flags streamFlag
 	}
 	log.InfoContext(ctx, "started", what...)
 	connected.Store(true)
+	grace.works()
 	err = run(ctx)
 	if closed, ok := errors.AsType[*closedError](context.Cause(ctx)); ok {
 		return closed // whatever the service says of it
@@ -194,13 +217,16 @@ func requireDatabase(ctx context.Context, log *slog.Logger, url, role string) er
 // errEnded is a service that has ended without an error of its own.
 var errEnded = errors.New("the service has ended")
 
-func (s service) health(ctx context.Context, log *slog.Logger, source topology.Source, connected *atomic.Bool) (*telemetry.Listening, error) {
+func (s service) health(ctx context.Context, log *slog.Logger, source topology.Source, connected *atomic.Bool, grace *grace) (*telemetry.Listening, error) {
 	registry, err := telemetry.Registry(versionText(), map[string]string{"source": string(source)}, s.metrics)
 	if err != nil {
 		return nil, err
 	}
 	ready := func() error {
 		facts, ok := s.facts()
+		if why := grace.why(); why != nil {
+			return why
+		}
 		if !connected.Load() || !ok {
 			return errors.New("waiting for NATS")
 		}

@@ -10,15 +10,16 @@ import (
 
 // Facts are what a process knows of its own work at a moment.
 type Facts struct {
-	Starting string   // what it waits for before it works for the first time; "" once it has
-	NATS     string   // why NATS cannot be used; "" if it can
-	Postgres string   // why Postgres cannot be used; "" if it can, or is not needed
-	Missing  []string // streams that should be there and are not; of a bucket it is KV_<bucket>
-	Failed   string   // why the last attempt to work ended, until another one works; "" if it goes on
-	Waiting  string   // what somebody else has to do before work goes on; "" if nothing
-	Parts    []string // parts of the work that cannot be done, each with the reason
-	Harm     []string // what the application suffers because of Shapebus
-	Work     bool     // there is something to do
+	Starting string    // what it waits for before it works for the first time; "" once it has
+	NATS     string    // why NATS cannot be used; "" if it can
+	Postgres string    // why Postgres cannot be used; "" if it can, or is not needed
+	Denied   time.Time // since when Postgres has not believed who this is; zero if it does
+	Missing  []string  // streams that should be there and are not; of a bucket it is KV_<bucket>
+	Failed   string    // why the last attempt to work ended, until another one works; "" if it goes on
+	Waiting  string    // what somebody else has to do before work goes on; "" if nothing
+	Parts    []string  // parts of the work that cannot be done, each with the reason
+	Harm     []string  // what the application suffers because of Shapebus
+	Work     bool      // there is something to do
 	// Moved is when work got on, or when there was nothing to do, whichever was last. Zero is never.
 	Moved time.Time
 	// Turned is when the main loop turned that has not turned for the longest time. Zero says that none runs.

@@ -30,13 +30,15 @@ type Watch struct {
 	Postgres func(context.Context) error // asks Postgres; nil if the process needs none
 	Looked   func(context.Context)       // called after each look; nil for nothing
 
-	asked time.Time // when Postgres was asked last, and what it said; Run's
+	asked time.Time // when Postgres was asked last, what it said, and since when it denies; Run's
 	said  string
+	since time.Time
 
 	mu       sync.Mutex
 	needs    map[string]int // streams beside Streams, with how many need them
 	nats     string
 	postgres string
+	denied   time.Time
 	gone     map[string]time.Time // streams that are missing, since when
 	last     map[string]uint64    // the sequence of a stream's last message
 	looked   chan struct{}        // closed and replaced after each look
@@ -97,19 +99,35 @@ func (w *Watch) look(ctx context.Context) {
 	if now := time.Now(); w.Postgres != nil && now.Sub(w.asked) >= askEvery {
 		postgres, w.asked = "", now
 		asking, cancel := context.WithTimeout(ctx, answerMost)
-		if err := w.Postgres(asking); err != nil {
+		err := w.Postgres(asking)
+		cancel()
+		if err != nil {
 			postgres = err.Error()
 		}
-		cancel()
+		switch {
+		case err == nil:
+			w.since = time.Time{}
+		case denies(err) && w.since.IsZero():
+			w.since = now
+		}
 	}
 	if ctx.Err() != nil {
 		return
 	}
 	w.said = postgres
-	w.note(infos, failed, postgres, time.Now())
+	w.note(infos, failed, postgres, w.since, time.Now())
 	if w.Looked != nil {
 		w.Looked(ctx)
 	}
+}
+
+// denies reports whether an error says that a server does not believe who this is.
+func denies(err error) bool {
+	e, ok := errors.AsType[interface {
+		error
+		Denied() bool
+	}](err)
+	return ok && e.Denied()
 }
 
 // names are the streams to look at.
@@ -125,10 +143,10 @@ func (w *Watch) names() []string {
 }
 
 // note keeps what a look has found: of each stream that was answered for what it is, nil if it is not there.
-func (w *Watch) note(infos map[string]*jetstream.StreamInfo, failed error, postgres string, now time.Time) {
+func (w *Watch) note(infos map[string]*jetstream.StreamInfo, failed error, postgres string, denied, now time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.nats, w.postgres = "", postgres
+	w.nats, w.postgres, w.denied = "", postgres, denied
 	if failed != nil {
 		w.nats = failed.Error()
 	}
@@ -202,7 +220,7 @@ func (w *Watch) Last(stream string) uint64 {
 func (w *Watch) Into(f *Facts) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	f.NATS, f.Postgres = w.nats, w.postgres
+	f.NATS, f.Postgres, f.Denied = w.nats, w.postgres, w.denied
 	if nc := w.JS.Conn(); !nc.IsConnected() {
 		f.NATS = lost(nc)
 	}

@@ -39,13 +39,19 @@ var sessionSettings = map[string]string{
 // ParseConfig reads a connection string, a URL or key=value pairs, as libpq
 // does (with its environment variables, password file, service file and
 // sslmode), and fixes the settings that decide how values print. role becomes
-// the application name "shapebus/<role>". The search_path stays the user's.
+// the application name "shapebus/<role>". The search_path stays the user's. User and password
+// are read again for each connection that is opened, where they are in a file (FromFile, ~/.pgpass).
 // Errors never contain the password.
 func ParseConfig(url, role string) (*pgx.ConnConfig, error) {
-	cfg, err := pgx.ParseConfig(url)
+	text, err := resolve(url)
 	if err != nil {
-		return nil, parseError(url, err)
+		return nil, err
 	}
+	cfg, err := pgx.ParseConfig(text)
+	if err != nil {
+		return nil, parseError(text, err)
+	}
+	cfg.AfterNetConnect = renew(url)
 	for name, value := range sessionSettings {
 		setParam(cfg.RuntimeParams, name, value)
 	}

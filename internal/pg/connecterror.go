@@ -48,6 +48,16 @@ func (e *ConnectError) Temporary() bool {
 	return false
 }
 
+// Denied reports whether the server does not believe who this is: a password or a role that is wrong, perhaps because it has
+// been changed.
+func (e *ConnectError) Denied() bool {
+	switch SQLState(e.Err) {
+	case "28P01", "28000":
+		return true
+	}
+	return false
+}
+
 func address(cfg *pgconn.Config) string {
 	if strings.HasPrefix(cfg.Host, "/") {
 		return fmt.Sprintf("%s (port %d)", cfg.Host, cfg.Port)

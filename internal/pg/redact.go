@@ -24,6 +24,10 @@ var shownKeys = map[string]bool{"host": true, "hostaddr": true, "port": true, "u
 // for messages and logs: user, hosts, database and sslmode. What it cannot
 // take apart with certainty it does not show at all.
 func Redact(connString string) string {
+	connString, err := resolve(connString)
+	if err != nil {
+		return unreadable
+	}
 	for _, scheme := range []string{"postgres://", "postgresql://"} {
 		if rest, ok := strings.CutPrefix(connString, scheme); ok {
 			return redactURL(scheme, rest)

@@ -35,6 +35,14 @@ import (
 // and whether the server can be reached at all.
 const others = 3
 
+// MostConnections is how many a consumer that reads so many snapshots at once may open to Postgres.
+func MostConnections(snapshots int) int {
+	return plane.MaxAsking + ownQuestions + group.MaxUnits + group.MaxFirstUnits + snapshots + others
+}
+
+// ownQuestions are the connections that the consumer's own questions find beside those of requests.
+const ownQuestions = 4
+
 // role names the process in Postgres' application_name.
 const role = topology.RoleConsumer
 
@@ -55,8 +63,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 	poolConfig.ConnConfig = cfg.Copy()
 	// A request asks Postgres about its clause, which waits for tables that somebody has locked.
 	poolConfig.ConnConfig.RuntimeParams["lock_timeout"] = strconv.FormatInt(c.cfg.LockTimeout.Milliseconds(), 10)
-	// The consumer's own questions must find a connection beside the requests.
-	poolConfig.MaxConns, poolConfig.MinConns = plane.MaxAsking+4, 0
+	poolConfig.MaxConns, poolConfig.MinConns = plane.MaxAsking+ownQuestions, 0
 	pool, err := pgxpool.NewWithConfig(ctx, poolConfig)
 	if err != nil {
 		return fmt.Errorf("prepare the connection pool: %w", err)
@@ -122,7 +129,7 @@ func (c *Consumer) serve(ctx context.Context, js jetstream.JetStream, watch *hea
 	requests, err := plane.Serve(ctx, plane.Config{
 		Quotas: plane.Quotas{Shapes: c.cfg.MaxShapes, ClauseBytes: c.cfg.MaxClauseBytes}, Allowed: allowed,
 		Source: c.cfg.Source, NATS: c.cfg.NATS, JS: js, Pool: c.pg.Pool, Shapes: c.shapes, Tables: c.tables, Publication: c.cfg.Publication,
-		Slot: c.cfg.Slot, Connections: plane.MaxAsking + 4 + group.MaxUnits + group.MaxFirstUnits + c.cfg.Snapshots + others, Partitions: partitions, Version: c.cfg.Version, Log: c.log,
+		Slot: c.cfg.Slot, Connections: MostConnections(c.cfg.Snapshots), Partitions: partitions, Version: c.cfg.Version, Log: c.log,
 	})
 	if err != nil {
 		return err

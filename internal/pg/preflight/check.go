@@ -55,6 +55,8 @@ type Options struct {
 	Slot        string
 	// Tables are names as SQL writes them: items, public.items, "My Schema"."my.table".
 	Tables []string
+	// Connections is how many the services may open together.
+	Connections int
 }
 
 // server is what the checks need to know of the server and the role.
@@ -74,7 +76,10 @@ func Check(ctx context.Context, conn *pgx.Conn, o Options) []Finding {
 		return []Finding{fail("version", fmt.Sprintf("upgrade to Postgres %d or later", MinMajor),
 			"the server is Postgres %s, too old for logical messages", version)}
 	}
-	list := []Finding{ok("version", "Postgres %s", version)}
+	list := []Finding{ok("version", "Postgres %s", version), checkSession(ctx, conn)}
+	if o.Connections > 0 {
+		list = append(list, checkConnections(ctx, conn, o.Connections))
+	}
 	s, err := readServer(ctx, conn)
 	if err != nil {
 		return append(list, fail("server settings", "", "cannot be read: %s", err))

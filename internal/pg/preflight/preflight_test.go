@@ -57,6 +57,27 @@ func TestCheckOfAReadyServer(t *testing.T) {
 	}
 }
 
+// A pooler that ignores start-up parameters gives a session with other settings.
+func TestASessionThatIsNotAsItWasAskedForIsFound(t *testing.T) {
+	conn := dbtest.Dial(t, pgtest.Database(t))
+	if f := finding(t, Check(t.Context(), conn, Options{}), "session"); f.Level != LevelOK {
+		t.Errorf("a session of Postgres itself: %+v", f)
+	}
+	dbtest.Exec(t, conn, "SET DateStyle = 'SQL, DMY'")
+	if f := finding(t, Check(t.Context(), conn, Options{}), "session"); f.Level != LevelFail || !strings.Contains(f.Detail, "DateStyle") || !strings.Contains(f.Detail, "pooler") {
+		t.Errorf("another date style: %+v", f)
+	}
+}
+
+func TestTooManyConnectionsAreWarnedOf(t *testing.T) {
+	conn := dbtest.Dial(t, pgtest.Database(t))
+	for connections, want := range map[int]Level{1: LevelOK, 10_000: LevelWarn} {
+		if f := finding(t, Check(t.Context(), conn, Options{Connections: connections}), "max_connections"); f.Level != want {
+			t.Errorf("%d connections: %+v", connections, f)
+		}
+	}
+}
+
 func TestCheckFindsWhatIsMissing(t *testing.T) {
 	url := pgtest.Database(t)
 	admin := dbtest.Dial(t, url)
