@@ -21,6 +21,7 @@ import (
 	"github.com/shapebus/shapebus/pkg/topology"
 	"github.com/shapebus/shapebus/services/consumer/changelog"
 	"github.com/shapebus/shapebus/services/consumer/create"
+	"github.com/shapebus/shapebus/services/consumer/fold"
 	"github.com/shapebus/shapebus/services/consumer/group"
 	"github.com/shapebus/shapebus/services/consumer/live"
 	"github.com/shapebus/shapebus/services/consumer/plane"
@@ -93,7 +94,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 	requests, err := plane.Serve(ctx, plane.Config{
 		Quotas: plane.Quotas{Shapes: c.cfg.MaxShapes, ClauseBytes: c.cfg.MaxClauseBytes}, Allowed: allowed,
 		Source: c.cfg.Source, NATS: c.cfg.NATS, JS: js, Pool: c.pg.Pool, Shapes: c.shapes, Tables: c.tables, Publication: c.cfg.Publication,
-		Slot: c.cfg.Slot, Connections: plane.MaxAsking + 4 + group.MaxUnits + group.MaxFirstUnits + c.cfg.Snapshots + others, Partitions: c.cfg.Partitions, Version: c.cfg.Version, Log: c.log,
+		Slot: c.cfg.Slot, Connections: plane.MaxAsking + 4 + group.MaxUnits + group.MaxFirstUnits + c.cfg.Snapshots + c.cfg.Folds + others, Partitions: c.cfg.Partitions, Version: c.cfg.Version, Log: c.log,
 	})
 	if err != nil {
 		return err
@@ -222,6 +223,9 @@ func (c *Consumer) session(ctx context.Context, js jetstream.JetStream, grants *
 	})
 	s := &session{
 		Loop: l, c: c, grants: grants, held: held, leaving: map[int]bool{}, creator: create.NewCreator(l), groups: group.NewGroups(l, c.conns),
+		folder: fold.NewFolder(l, fold.Config{
+			Limits: fold.Limits{Factor: c.cfg.FoldFactor, Least: c.cfg.FoldLeast}, AtOnce: c.cfg.Folds, Grace: c.cfg.FoldGrace, Sync: c.cfg.SyncInterval, Every: c.cfg.FoldEvery,
+		}),
 		look: make(chan struct{}, 1), truncations: truncations{}, barriers: map[string]chan struct{}{},
 	}
 	l.Above = s
