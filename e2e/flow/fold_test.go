@@ -18,6 +18,7 @@ import (
 	"github.com/shapebus/shapebus/internal/failpoint"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/client"
+	"github.com/shapebus/shapebus/pkg/pgtemp/pgtest"
 )
 
 // foldOften has logs folded all the time, and what a fold replaces removed at once.
@@ -449,4 +450,53 @@ func TestAViewWhoseKeptPlaceIsGoneReadsTheRowsAgain(t *testing.T) {
 	if snap, err := view.Snapshot(); err != nil || snap.Ended || snap.Position.Handle != sh.Handle() {
 		t.Fatalf("%v, ended %t, of %s", err, snap.Ended, snap.Position.Handle)
 	}
+}
+
+// TestAFoldDoesNotLoseWhatItsSnapshotDoesNotSee folds a log in which a commit stands that no snapshot sees yet: the generation
+// names it, again and again, and whoever begins there has its row.
+func TestAFoldDoesNotLoseWhatItsSnapshotDoesNotSee(t *testing.T) {
+	server := pgtest.Own(t, map[string]string{"synchronous_standby_names": "nobody", "synchronous_commit": "local"})
+	if err := server.CreateDatabase(t.Context(), "folds"); err != nil {
+		t.Fatal(err)
+	}
+	s := stack.On(t, server.URL("folds"), tasks)
+	foldOften(s)
+	s.StartIngest()
+	s.StartConsumer()
+	sh := s.Create(client.Definition{Table: "tasks"})
+	hung := s.Connect()
+	pid := hung.PgConn().PID()
+	done := make(chan error, 1)
+	go func() {
+		_, err := hung.PgConn().Exec(context.WithoutCancel(t.Context()), "SET synchronous_commit = on; INSERT INTO tasks VALUES (500, 1, 'streamed, not visible')").ReadAll()
+		done <- err
+	}()
+	s.Until("the commit waits for its standby", func() (bool, error) {
+		var event string
+		err := s.DB.QueryRow(t.Context(), "SELECT coalesce(wait_event, '') FROM pg_stat_activity WHERE pid = $1", pid).Scan(&event)
+		return event == "SyncRep", err
+	}, func() string { return "it does not" })
+	for i := range 3 {
+		s.Exec(fmt.Sprintf("UPDATE tasks SET title = 'later and visible, %d' WHERE id <= 50", i))
+		s.Settle(sh)
+		awaitFolds(s, sh, 1)
+	}
+	g, err := logcheck.Generation(t.Context(), s.JS, s.Source, sh.Info())
+	if err != nil || len(g.Besides) != 1 || g.Rows != 100 {
+		t.Fatalf("generation %+v (%v): want 100 rows, and one transaction that is not in them", g, err)
+	}
+	view := sh.View(client.ViewOptions{})
+	defer view.Close()
+	s.Until("a reader that begins has the row", func() (bool, error) { return view.Len() == 101, view.Err() }, func() string { return fmt.Sprint(view.Len()) })
+	s.Exec("SELECT pg_cancel_backend($1)", pid) // the commit stands; only the wait ends
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	s.Exec("UPDATE tasks SET title = 'all visible' WHERE id <= 50")
+	s.Verify(sh)
+	awaitFolds(s, sh, 1)
+	if g, err = logcheck.Generation(t.Context(), s.JS, s.Source, sh.Info()); err != nil || len(g.Besides) != 0 || g.Rows != 101 {
+		t.Fatalf("generation %+v (%v): want 101 rows, and nothing besides", g, err)
+	}
+	s.Verify(sh)
 }

@@ -30,7 +30,7 @@ func Generation(ctx context.Context, js jetstream.JetStream, source topology.Sou
 	return wire.DecodeGeneration(m.Data)
 }
 
-// errPurged says that the log begins behind its snapshot.
+// errPurged says that the log begins behind its snapshot, or that the rows of that are gone.
 var errPurged = errors.New("the log does not begin with a snapshot")
 
 // folded judges a log that was folded: read from its newest generation on it is lawful, and if it can still be read from its

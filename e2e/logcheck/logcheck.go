@@ -228,6 +228,9 @@ func (r *replay) entry(ctx context.Context, js jetstream.JetStream, source topol
 		if err != nil {
 			return fmt.Errorf("segment %d: %w", e.Segment, err)
 		}
+		if n == 0 && e.Messages > 0 && r.atMarker != nil {
+			return errPurged // the log was folded right behind it
+		}
 		if n != e.Messages || rows != e.Rows {
 			return fmt.Errorf("segment %d has %d rows in %d messages, but the log says %d in %d", e.Segment, rows, n, e.Rows, e.Messages)
 		}
