@@ -58,7 +58,7 @@ fuzz: gcc ## every fuzz target with FUZZTIME=40000x inputs
 	@GO="$(GO)" tools/fuzz.sh $(FUZZTIME)
 
 .PHONY: bench
-bench: build postgres ## BENCH=memory|throughput|latency|filter|shapes|values|subquery|idle|takeover
+bench: build postgres ## BENCH=memory|throughput|latency|filter|shapes|values|subquery|idle|takeover|gateway
 	$(GO) run ./e2e/bench $(BENCH)
 
 .PHONY: oracle
@@ -69,6 +69,8 @@ oracle: gcc postgres ## random traffic, faults and shapes, judged at every commi
 soak: gcc postgres ## hours: many seeds (CASES=20000), end-to-end repeated (SOAK=10), race detector (versions: make matrix)
 	$(GO) test -race -count=1 -timeout 0 $$(tools/packages-with.sh pgregory.net/rapid) -rapid.checks=$(CASES)
 	$(GO) test -race -count=$(SOAK) -timeout 0 ./e2e/...
+	HOSTILE_CONNECTIONS=10000 $(GO) test -count=1 -timeout 0 -run TestConnectionsThatDoNothing ./e2e/gateway
+	$(GO) run ./e2e/bench gateway -rows 5000000
 	ORACLE_SECONDS=300 $(GO) test -count=$(SOAK) -timeout 0 -run TestEveryCommitMarkerIsExact ./e2e/oracle
 	ORACLE_MUTATIONS=$(SOAK) $(GO) test -count=1 -timeout 0 -v -run TestMutationsAreFound ./e2e/oracle
 

@@ -89,7 +89,7 @@ var rules = []rule{
 	{"what becomes of a change is decided without I/O and without a clock, so that tests can drive it", func(f file, imported string) bool {
 		return !f.test && within(f.pkg, "services/consumer/follow", "services/consumer/filter", "services/consumer/reconcile") && within(imported, effects...)
 	}},
-	onlyIn("testing", "test helpers must not reach the binary", "e2e", "pkg/pgtemp/pgtest", "pkg/natsembed/natstest", "internal/pg/dbtest"),
+	onlyIn("testing", "test helpers must not reach the binary", "e2e", "pkg/pgtemp/pgtest", "pkg/natsembed/natstest", "internal/pg/dbtest", "internal/proptest"),
 	onlyIn("./internal/pg/dbtest", "test helpers must not reach the binary", "internal/pg/dbtest"),
 }
 

@@ -17,10 +17,12 @@ type checkCmd struct {
 	databaseFlags
 	replicationFlags
 
-	NATS       natsFlags `embed:"" group:"NATS:"`
-	Tables     []string  `env:"-" name:"table" placeholder:"TABLE" help:"Table to check too, as SQL writes it; may be repeated. Default none."`
-	Partitions int       `default:"8" help:"Partitions that the source has or will have (default ${default})."`
-	JSON       bool      `env:"-" name:"json" help:"Print one JSON document. Default: text."`
+	NATS              natsFlags `embed:"" group:"NATS:"`
+	Tables            []string  `env:"-" name:"table" placeholder:"TABLE" help:"Table to check too, as SQL writes it; may be repeated. Default none."`
+	Partitions        int       `default:"8" help:"Partitions that the source has or will have (default ${default})."`
+	Replicas          int       `default:"1" help:"Copies that the services will be started with (default ${default})."`
+	ChangeLogMaxBytes byteSize  `default:"8GiB" help:"Size of the change log that ingest will be started with; -1 is no limit (default ${default})."`
+	JSON              bool      `env:"-" name:"json" help:"Print one JSON document. Default: text."`
 }
 
 // Run looks at both sides and says what to do.
@@ -43,7 +45,7 @@ func (c *checkCmd) Run(ctx context.Context, out *console) error {
 	case n > 0:
 		return fmt.Errorf("not ready: %s to fix, see FAIL above", term.Plural(n, "thing"))
 	case !c.JSON:
-		_, err = fmt.Fprintln(out.stdout, "Ready: start shapebus ingest, shapebus consumer and shapebus materializer.")
+		_, err = fmt.Fprintln(out.stdout, "Ready for shapebus ingest, shapebus consumer and shapebus materializer.")
 	}
 	return err
 }
@@ -86,6 +88,6 @@ func (c *checkCmd) nats(ctx context.Context, log *slog.Logger, source topology.S
 		return r
 	}
 	defer nc.Close()
-	r.Findings = checkNATS(ctx, nc, source, c.Partitions, c.NATS.InboxPrefix)
+	r.Findings = c.checkNATS(ctx, nc, source)
 	return r
 }

@@ -16,6 +16,7 @@ type cli struct {
 	Ingest       ingestCmd       `cmd:"" help:"Run the service that copies Postgres' changes into the change log."`
 	Consumer     consumerCmd     `cmd:"" help:"Run the service that fills shape logs and answers the control plane."`
 	Materializer materializerCmd `cmd:"" help:"Run the service that keeps the values that subqueries select."`
+	Gateway      gatewayCmd      `cmd:"" help:"Run the service that serves shapes over HTTP."`
 	Shape        shapeCmd        `cmd:"" help:"Create, list, show, delete and follow shapes."`
 	Status       statusCmd       `cmd:"" help:"Show a source: its slot, change log and shapes."`
 	Check        checkCmd        `cmd:"" help:"Say whether this database and this NATS are ready, and what to run if not."`

@@ -2,11 +2,10 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"sync/atomic"
 	"time"
 
+	"github.com/shapebus/shapebus/internal/health"
 	"github.com/shapebus/shapebus/internal/telemetry"
 	"github.com/shapebus/shapebus/pkg/topology"
 	"github.com/shapebus/shapebus/services/consumer"
@@ -32,7 +31,7 @@ type consumerTuning struct {
 	MaxShapes        int           `default:"200000" help:"Shapes that the source may have; 0 is no limit (default ${default})."`
 	MaxClauseBytes   byteSize      `default:"1GiB" help:"Size that the clauses and parameters of all shapes may have together; 0 is no limit (default ${default})."`
 	MaxShapeRows     int64         `default:"100000000" help:"Rows that a shape may have; beyond it ends; 0 is no limit (default ${default})."`
-	AllowTables      []string      `placeholder:"PATTERN,…" help:"Tables that shapes may be asked for, in subqueries too: schema.table, with * for any characters. Default: all that the role may read."`
+	AllowTables      []string      `restricts:"" placeholder:"PATTERN,…" help:"Tables that shapes may be asked for, in subqueries too: schema.table, with * for any characters. Default: all that the role may read."`
 	PrepareTables    bool          `default:"true" help:"Let the first shape of a table put it into the publication and give it REPLICA IDENTITY FULL; else its owner has to (default ${default})."`
 	FoldFactor       float64       `default:"4" help:"How many times as large as the shape's rows a log may grow before it is folded; 0 is never, unless somebody asks (default ${default})."`
 	FoldLeast        byteSize      `default:"8MiB" help:"Size up to which a log is not folded (default ${default})."`
@@ -76,7 +75,7 @@ func (c *consumerCmd) Run(ctx context.Context, out *console) error {
 			running.Store(s)
 			return s.Run, nil
 		},
-		ready: func() error { return consumerReady(running.Load()) },
+		facts: func() (health.Facts, bool) { return healthOf(running.Load()) },
 		held: func() int64 {
 			if s := running.Load(); s != nil {
 				st := s.Status()
@@ -98,15 +97,3 @@ const (
 	valueMemory = 96
 	shapeMemory = 2 << 10
 )
-
-func consumerReady(s *consumer.Consumer) error {
-	select {
-	case <-s.Ready():
-	default:
-		return errors.New("the control plane does not answer yet")
-	}
-	if harm := s.Status().Harm; len(harm) > 0 {
-		return fmt.Errorf("writes of the application fail because of shapes: %s", harm[0])
-	}
-	return nil
-}

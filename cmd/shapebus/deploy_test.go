@@ -117,7 +117,7 @@ func parseAs(t *testing.T, args []string, env map[string]string) cli {
 
 func TestComposeRunsRealCommands(t *testing.T) {
 	c := readCompose(t)
-	for _, name := range []string{"postgres", "nats", "ingest", "consumer", "materializer"} {
+	for _, name := range []string{"postgres", "nats", "ingest", "consumer", "materializer", "gateway"} {
 		if _, ok := c.Services[name]; !ok {
 			t.Errorf("there is no service %s", name)
 		}
@@ -154,6 +154,7 @@ func TestComposeRunsRealCommands(t *testing.T) {
 			}
 			synced := map[string]time.Duration{
 				"ingest": parsed.Ingest.SyncInterval, "consumer": parsed.Consumer.SyncInterval, "materializer": parsed.Materializer.SyncInterval,
+				"gateway": parsed.Gateway.SyncInterval,
 			}[name]
 			if opts := natsOptions(t, c); opts.SyncInterval <= 0 || synced < opts.SyncInterval {
 				t.Errorf("it counts on %s, NATS syncs every %s", synced, opts.SyncInterval)
@@ -163,7 +164,7 @@ func TestComposeRunsRealCommands(t *testing.T) {
 				t.Fatalf("health check %v", check)
 			}
 			listen := map[string]string{"SHAPEBUS_LISTEN": env["SHAPEBUS_LISTEN"]}
-			if h := parseAs(t, check[1:], listen).Health; !slices.Contains([]string{parsed.Ingest.Listen, parsed.Consumer.Listen, parsed.Materializer.Listen}, h.Listen) {
+			if h := parseAs(t, check[1:], listen).Health; !slices.Contains([]string{parsed.Ingest.Listen, parsed.Consumer.Listen, parsed.Materializer.Listen, parsed.Gateway.Listen}, h.Listen) {
 				t.Errorf("the health check asks %s", h.Listen)
 			}
 		})

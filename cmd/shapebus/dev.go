@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
+	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -14,6 +16,7 @@ import (
 	"github.com/shapebus/shapebus/internal/pg/slots"
 	"github.com/shapebus/shapebus/pkg/topology"
 	"github.com/shapebus/shapebus/services/consumer"
+	"github.com/shapebus/shapebus/services/gateway"
 	"github.com/shapebus/shapebus/services/ingest"
 	"github.com/shapebus/shapebus/services/materializer"
 )
@@ -25,9 +28,11 @@ type devCmd struct {
 	ingestTuning       `group:"Tuning:"`
 	consumerTuning     `group:"Tuning:"`
 	materializerTuning `group:"Tuning:"`
+	gatewayTuning      `group:"Tuning:"`
 
 	DataDir  string `type:"path" help:"Directory that keeps the streams, and the throw-away Postgres, from one run to the next. Default: a temporary one, removed at the end."`
 	NATSPort int    `name:"nats-port" default:"0" help:"TCP port of NATS on 127.0.0.1. Default 0: 4222 if it is free, else a free one."`
+	HTTPPort int    `name:"http-port" default:"0" help:"TCP port of the gateway on 127.0.0.1. Default 0: 3000 if it is free, else a free one."`
 	PGPort   int    `name:"pg-port" default:"0" help:"TCP port of the throw-away Postgres on 127.0.0.1. Default 0: a free one."`
 }
 
@@ -73,6 +78,16 @@ func (c *devCmd) serve(ctx context.Context, out *console, servers *devServers, s
 		return err
 	}
 	defer materializerConn.Close()
+	gatewayConn, err := servers.connect(out.log, "gateway")
+	if err != nil {
+		return err
+	}
+	defer gatewayConn.Close()
+	web, listener, err := c.gateway(ctx, out.log, servers, source, gatewayConn)
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
 	in, con, err := c.services(out.log, servers, source, ingestConn, consumerConn)
 	if err != nil {
 		return err
@@ -98,10 +113,16 @@ func (c *devCmd) serve(ctx context.Context, out *console, servers *devServers, s
 		return mat.Run(ctx)
 	})
 	group.Go(func() error {
-		if !wait(ctx, mat.Ready()) {
+		if !wait(ctx, con.Ready()) {
 			return nil
 		}
-		return servers.banner(out, source)
+		return web.Run(ctx)
+	})
+	group.Go(func() error {
+		if !wait(ctx, mat.Ready()) || !wait(ctx, web.Ready()) {
+			return nil
+		}
+		return servers.banner(out, source, "http://"+listener.Addr().String())
 	})
 	return group.Wait()
 }
@@ -129,6 +150,28 @@ func (c *devCmd) services(log *slog.Logger, servers *devServers, source topology
 	cc.Publication, cc.Slot, cc.SyncInterval = c.Publication, c.Slot, devSyncInterval
 	con, err := consumer.New(cc)
 	return in, con, err
+}
+
+// httpPort is where clients of shapes over HTTP look for a server.
+const httpPort = 3000
+
+// gateway prepares the gateway on the port asked for, or on its own if that is free.
+func (c *devCmd) gateway(ctx context.Context, log *slog.Logger, servers *devServers, source topology.Source, nc *nats.Conn) (*gateway.Gateway, net.Listener, error) {
+	port := c.HTTPPort
+	if port == 0 && free(ctx, httpPort) {
+		port = httpPort
+	}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+	if err != nil {
+		return nil, nil, fmt.Errorf("listen for the gateway: %w; choose another --http-port", err)
+	}
+	cfg := c.gatewayTuning.config()
+	cfg.Source, cfg.NATS, cfg.Log, cfg.DatabaseURL, cfg.Listener = source, nc, log, servers.database, listener
+	web, err := gateway.New(cfg)
+	if err != nil {
+		return nil, nil, errors.Join(err, listener.Close())
+	}
+	return web, listener, nil
 }
 
 // letGo sees to the slot in a database that is not ours: with the streams gone it would only make Postgres keep WAL.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -84,7 +85,7 @@ func (s *devServers) stop(ctx context.Context) error {
 }
 
 // banner says what runs and what to type next.
-func (s *devServers) banner(out *console, source topology.Source) error {
+func (s *devServers) banner(out *console, source topology.Source, web string) error {
 	p := term.Palette{On: out.color}
 	database, note := pg.Redact(s.database), ""
 	if s.postgres != nil {
@@ -97,6 +98,7 @@ func (s *devServers) banner(out *console, source topology.Source) error {
 	fmt.Fprintf(text, "\n%s  Ctrl-C stops.\n\n", p.Bold("Shapebus runs."))
 	fmt.Fprintf(text, "  Postgres  %s%s\n", database, note)
 	fmt.Fprintf(text, "  NATS      %s  %s\n", s.nats.ClientURL(), p.Dim("(streams in "+s.nats.Dir()+")"))
+	fmt.Fprintf(text, "  HTTP      %s/v1/shape\n", web)
 	fmt.Fprintf(text, "  Source    %s\n\n%s\n", source, p.Dim("In another terminal:"))
 	if !strings.HasSuffix(s.nats.ClientURL(), fmt.Sprintf(":%d", natsPort)) {
 		fmt.Fprintf(text, "  export SHAPEBUS_NATS_URL=%s\n", s.nats.ClientURL())
@@ -104,11 +106,11 @@ func (s *devServers) banner(out *console, source topology.Source) error {
 	if source != "main" {
 		fmt.Fprintf(text, "  export SHAPEBUS_SOURCE=%s\n", source)
 	}
-	psql := fmt.Sprintf("psql '%s'", database)
+	psql, self := fmt.Sprintf("psql '%s'", database), os.Args[0] // as the reader has called it
 	fmt.Fprintf(text, "  %s -c 'CREATE TABLE tasks (id int PRIMARY KEY, title text, done boolean)'\n", psql)
-	fmt.Fprintf(text, "  shapebus shape tail tasks --where 'NOT done'\n\n%s\n", p.Dim("and in a third:"))
+	fmt.Fprintf(text, "  %s shape tail tasks --where 'NOT done'\n\n%s\n", self, p.Dim("and in a third:"))
 	fmt.Fprintf(text, "  %s -c \"INSERT INTO tasks VALUES (1, 'try Shapebus', false)\"\n", psql)
-	fmt.Fprintf(text, "  shapebus status\n\n")
+	fmt.Fprintf(text, "  %s status\n\n", self)
 	_, err := fmt.Fprint(out.stdout, text.String())
 	return err
 }

@@ -2,11 +2,10 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"sync/atomic"
 	"time"
 
+	"github.com/shapebus/shapebus/internal/health"
 	"github.com/shapebus/shapebus/internal/telemetry"
 	"github.com/shapebus/shapebus/pkg/topology"
 	"github.com/shapebus/shapebus/services/ingest"
@@ -57,7 +56,7 @@ func (c *ingestCmd) Run(ctx context.Context, out *console) error {
 			running.Store(s)
 			return s.Run, nil
 		},
-		ready: func() error { return ingestReady(running.Load()) },
+		facts: func() (health.Facts, bool) { return healthOf(running.Load()) },
 		metrics: func() []telemetry.Metric {
 			if s := running.Load(); s != nil {
 				return ingestMetrics(s.Status())
@@ -65,24 +64,4 @@ func (c *ingestCmd) Run(ctx context.Context, out *console) error {
 			return ingestMetrics(ingest.Status{})
 		},
 	}.run(ctx, out, c.streamFlags, c.required)
-}
-
-// ingestReady takes standing by for ready: it is all that a second ingest is for, and one that waits
-// for the first to go must not keep an orchestrator from ending that.
-func ingestReady(s *ingest.Ingest) error {
-	switch state := s.Status().State; state {
-	case ingest.StateStreaming:
-		if waiting := s.Status().Waiting; waiting != "" {
-			return fmt.Errorf("no changes come from Postgres: %s", waiting)
-		}
-		return nil
-	case ingest.StateStandby:
-		return nil
-	case ingest.StateBackOff:
-		return errors.New("trying again after trouble; see the log")
-	case ingest.StateStarting, ingest.StateStopped:
-		return fmt.Errorf("not streaming yet (%s)", state)
-	default:
-		return fmt.Errorf("in state %s", state)
-	}
 }

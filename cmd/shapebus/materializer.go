@@ -2,10 +2,10 @@ package main
 
 import (
 	"context"
-	"errors"
 	"sync/atomic"
 	"time"
 
+	"github.com/shapebus/shapebus/internal/health"
 	"github.com/shapebus/shapebus/internal/telemetry"
 	"github.com/shapebus/shapebus/services/materializer"
 )
@@ -43,7 +43,7 @@ func (c *materializerCmd) Run(ctx context.Context, out *console) error {
 			running.Store(s)
 			return s.Run, nil
 		},
-		ready: func() error { return materializerReady(running.Load()) },
+		facts: func() (health.Facts, bool) { return healthOf(running.Load()) },
 		metrics: func() []telemetry.Metric {
 			if s := running.Load(); s != nil {
 				return materializerMetrics(s.Status())
@@ -51,13 +51,4 @@ func (c *materializerCmd) Run(ctx context.Context, out *console) error {
 			return materializerMetrics(materializer.Status{})
 		},
 	}.run(ctx, out, c.streamFlags, nil)
-}
-
-func materializerReady(s *materializer.Materializer) error {
-	select {
-	case <-s.Ready():
-		return nil
-	default:
-		return errors.New("the source is not set up yet; that comes with the first start of a consumer")
-	}
 }

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"github.com/shapebus/shapebus/internal/health"
 	"github.com/shapebus/shapebus/internal/telemetry"
 	"github.com/shapebus/shapebus/services/consumer"
+	"github.com/shapebus/shapebus/services/gateway"
 	"github.com/shapebus/shapebus/services/ingest"
 	"github.com/shapebus/shapebus/services/materializer"
 )
@@ -13,6 +15,11 @@ func consumerMetrics(s consumer.Status) []telemetry.Metric {
 		telemetry.Gauge("shapebus_consumer_partitions", "Partitions whose shape logs this consumer writes.", float64(s.Owned)),
 		telemetry.Counter("shapebus_consumer_partition_moves_total", "Partitions taken from others or free, and handed over to others.", s.Moves),
 		telemetry.Gauge("shapebus_consumer_applied_lsn", "LSN in bytes up to which the change log has been applied.", float64(s.Applied)),
+		telemetry.Gauge("shapebus_consumer_lag_bytes", "WAL in bytes from what is applied to the end of the change log, as it was seconds ago.", float64(s.LagBytes)),
+		telemetry.Gauge("shapebus_consumer_lag_seconds", "Time since the commit that was read last, while there is more to read; else 0.", s.Lag.Seconds()),
+		telemetry.Gauge("shapebus_consumer_read_age_seconds", "Time since a change log message was read; -1 if none was.", health.Age(s.HeardAt)),
+		telemetry.Gauge("shapebus_consumer_appended_age_seconds", "Time since something was appended to a shape log; -1 if nothing was.", health.Age(s.WroteAt)),
+		telemetry.Gauge("shapebus_consumer_acked_age_seconds", "Time since JetStream acknowledged a shape log's message; -1 if it did none.", health.Age(s.StoredAt)),
 		telemetry.Gauge("shapebus_consumer_unread_messages", "Change log messages not read yet.", float64(s.Unread)),
 		telemetry.Gauge("shapebus_consumer_partitions_down", "Partitions that cannot be written; their shapes wait.", float64(len(s.Down))),
 		telemetry.Gauge("shapebus_consumer_tables_harmed", "Tables of which the application's updates fail because of shapes, which only a person can end.", float64(len(s.Harm))),
@@ -54,6 +61,12 @@ func ingestMetrics(s ingest.Status) []telemetry.Metric {
 		telemetry.Gauge("shapebus_ingest_acked_lsn", "LSN in bytes that JetStream has stored.", float64(s.Acked)),
 		telemetry.Gauge("shapebus_ingest_confirmed_lsn", "LSN in bytes confirmed to Postgres, which may recycle WAL before it.", float64(s.Confirmed)),
 		telemetry.Gauge("shapebus_ingest_in_flight_messages", "Messages published and not yet acknowledged.", float64(s.InFlight)),
+		telemetry.Gauge("shapebus_ingest_read_age_seconds", "Time since anything came from Postgres, which says something every few seconds; -1 if nothing did.", health.Age(s.Heard)),
+		telemetry.Gauge("shapebus_ingest_appended_age_seconds", "Time since something was published to the change log; -1 if nothing was.", health.Age(s.PublishedAt)),
+		telemetry.Gauge("shapebus_ingest_acked_age_seconds", "Time since JetStream acknowledged something; -1 if it did nothing.", health.Age(s.AckedAt)),
+		telemetry.GaugeBy("shapebus_ingest_slot_wal_status", "1 for what Postgres says of the slot's WAL: reserved, extended, unreserved or lost.", "status", walStatus(s.SlotWAL)),
+		telemetry.Gauge("shapebus_ingest_slot_retained_bytes", "WAL in bytes that Postgres keeps for the slot; -1 while that is not known, or the slot is lost.", float64(s.SlotRetained)),
+		telemetry.Gauge("shapebus_ingest_slot_safe_bytes", "WAL in bytes that may be written before the slot is in danger of being lost; -1 without a limit.", float64(s.SlotSafe)),
 		telemetry.Counter("shapebus_ingest_transactions_total", "Transactions received.", s.Transactions),
 		telemetry.Counter("shapebus_ingest_rows_total", "Row changes published.", s.Rows),
 		telemetry.Counter("shapebus_ingest_fragments_total", "Fragments published.", s.Fragments),
@@ -71,6 +84,8 @@ func materializerMetrics(s materializer.Status) []telemetry.Metric {
 		telemetry.Gauge("shapebus_materializer_sets_live", "Value sets that are followed.", float64(s.Live)),
 		telemetry.Gauge("shapebus_materializer_sets_parked", "Value sets that are being built, or whose shape has no log yet.", float64(s.Parked)),
 		telemetry.Gauge("shapebus_materializer_values", "Distinct values held.", float64(s.Values)),
+		telemetry.Gauge("shapebus_materializer_read_age_seconds", "Time since a shape log's message was read; -1 if none was.", health.Age(s.HeardAt)),
+		telemetry.Gauge("shapebus_materializer_appended_age_seconds", "Time since a verdict was published; -1 if none was.", health.Age(s.WroteAt)),
 		telemetry.Gauge("shapebus_materializer_unread_messages", "Shape log messages of the owned partitions not read yet.", float64(s.Unread)),
 		telemetry.Counter("shapebus_materializer_messages_total", "Shape log messages read.", s.Messages),
 		telemetry.Counter("shapebus_materializer_verdicts_total", "Verdicts published.", s.Verdicts),
@@ -79,4 +94,29 @@ func materializerMetrics(s materializer.Status) []telemetry.Metric {
 		telemetry.Counter("shapebus_materializer_inconsistent_changes_total", "Row changes that did not fit the rows known; a sign of a damaged log.", s.Inconsistent),
 		telemetry.Counter("shapebus_materializer_retries_total", "Sessions and value sets that ended in an error and were begun again.", s.Retries),
 	}
+}
+
+// gatewayMetrics are a gateway's figures under their names.
+func gatewayMetrics(s gateway.Status) []telemetry.Metric {
+	return []telemetry.Metric{
+		telemetry.Gauge("shapebus_gateway_shapes", "Shapes that are followed.", float64(s.Shapes)),
+		telemetry.Gauge("shapebus_gateway_cache_bytes", "Memory that large answers are kept in.", float64(s.CacheBytes)),
+		telemetry.Gauge("shapebus_gateway_polls", "Live requests that wait.", float64(s.Polls)),
+		telemetry.Gauge("shapebus_gateway_streams", "Streams of server-sent events that are open.", float64(s.Streams)),
+		telemetry.Counter("shapebus_gateway_requests_total", "Requests of shapes.", s.Requests),
+		telemetry.Counter("shapebus_gateway_refused_total", "Requests that were answered with a status of 400 to 499, but for 409.", s.Refused),
+		telemetry.Counter("shapebus_gateway_conflicts_total", "Requests that were answered with 409: the client begins again.", s.Conflicts),
+		telemetry.Counter("shapebus_gateway_errors_total", "Requests that were answered with a status of 500 or more.", s.Errors),
+		telemetry.Counter("shapebus_gateway_subsets_total", "Subset snapshots that were read from Postgres.", s.Subsets),
+		telemetry.Counter("shapebus_gateway_sent_bytes_total", "Bytes of bodies that were sent.", s.Bytes),
+		telemetry.Counter("shapebus_gateway_dropped_total", "Clients that took nothing for too long, or went in the middle of an answer.", s.Dropped),
+	}
+}
+
+// walStatus is what Postgres says of the slot's WAL, if it is known, as a figure.
+func walStatus(status string) map[string]int64 {
+	if status == "" {
+		return nil
+	}
+	return map[string]int64{status: 1}
 }

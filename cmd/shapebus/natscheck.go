@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -17,8 +18,9 @@ import (
 const comfortablePayload = 256 << 10
 
 // checkNATS finds out whether the server is ready for a source of that many partitions. It changes nothing.
-func checkNATS(ctx context.Context, nc *nats.Conn, source topology.Source, partitions int, inbox string) []preflight.Finding {
-	list := []preflight.Finding{checkServer(nc), checkPayload(nc.MaxPayload())}
+func (c *checkCmd) checkNATS(ctx context.Context, nc *nats.Conn, source topology.Source) []preflight.Finding {
+	partitions, inbox := c.Partitions, c.NATS.InboxPrefix
+	list := []preflight.Finding{checkServer(nc), checkPayload(nc.MaxPayload()), checkReplicas(nc.ConnectedClusterName(), c.Replicas)}
 	js, err := jetstream.New(nc)
 	if err != nil {
 		return append(list, failure("jetstream", "", "%v", err))
@@ -29,6 +31,9 @@ func checkNATS(ctx context.Context, nc *nats.Conn, source topology.Source, parti
 	} else {
 		list = append(list, okay("jetstream", "enabled, %s of files stored in this account", term.Size(int64(account.Store))))
 		list = append(list, checkLimits(account.Limits, account.Streams, streamsToCome(ctx, js, source, partitions))...)
+		if _, err := js.Stream(ctx, source.ChangeStream()); errors.Is(err, jetstream.ErrStreamNotFound) {
+			list = append(list, checkReserve(account.Tier, int64(c.ChangeLogMaxBytes), c.Replicas)...)
+		}
 	}
 	list = append(list, checkPermissions(ctx, nc, source, inbox)...)
 	return append(list, okay("sync_interval", "not visible from here. A server with default settings writes to disk every 2 minutes after acknowledging; "+
@@ -69,19 +74,57 @@ func checkPayload(limit int64) preflight.Finding {
 	return okay(name, "%s; larger rows are split", term.Size(limit))
 }
 
+// streamsOf are the streams that a source has, those of its buckets among them.
+func streamsOf(source topology.Source, partitions int) []string {
+	names := []string{source.ChangeStream()}
+	for _, bucket := range []string{source.ShapeBucket(), source.RelationBucket(), source.LeaseBucket(), source.MemberBucket()} {
+		names = append(names, "KV_"+bucket)
+	}
+	for p := range partitions {
+		names = append(names, source.ShapeStream(p), source.VerdictStream(p))
+	}
+	return names
+}
+
 // streamsToCome is how many of the source's streams and buckets do not exist yet.
 func streamsToCome(ctx context.Context, js jetstream.JetStream, source topology.Source, partitions int) int {
-	names := []string{source.ChangeStream(), "KV_" + source.ShapeBucket(), "KV_" + source.RelationBucket(), "KV_" + source.LeaseBucket()}
-	for p := range partitions {
-		names = append(names, source.ShapeStream(p))
-	}
 	missing := 0
-	for _, name := range names {
+	for _, name := range streamsOf(source, partitions) {
 		if _, err := js.Stream(ctx, name); err != nil {
 			missing++
 		}
 	}
 	return missing
+}
+
+// checkReplicas compares the copies wanted with the server, which is alone if it is of no cluster.
+func checkReplicas(cluster string, replicas int) preflight.Finding {
+	const name = "replicas"
+	switch {
+	case cluster == "" && replicas > 1:
+		return failure(name, "start the services with --replicas 1, or run a cluster", "%d copies are asked for, and this server is alone", replicas)
+	case cluster != "" && replicas == 1:
+		return warning(name, "start the services, and check, with --replicas 3", "one copy in cluster %s: when the server that holds a stream is down, so is the stream", cluster)
+	case cluster == "":
+		return okay(name, "one copy on a single server: what is stored is as safe as its disk")
+	}
+	return okay(name, "%d copies in cluster %s", replicas, cluster)
+}
+
+// checkReserve finds out whether the account has the room that the change log reserves. A limit of 0 or less is none, or has been
+// told of.
+func checkReserve(tier jetstream.Tier, bytes int64, replicas int) []preflight.Finding {
+	const name = "account: change log"
+	limit, need := tier.Limits.MaxStore, bytes*int64(max(replicas, 1))
+	if limit <= 0 {
+		return nil
+	}
+	free := limit - int64(max(tier.Store, tier.ReservedStore))
+	if bytes > 0 && need > free {
+		return []preflight.Finding{failure(name, "give ingest and check a smaller --change-log-max-bytes, or raise the account's storage",
+			"the change log reserves %s, and the account has %s of %s left", term.Size(need), term.Size(max(free, 0)), term.Size(limit))}
+	}
+	return []preflight.Finding{okay(name, "reserves %s of %s that are left", term.Size(max(need, 0)), term.Size(free))}
 }
 
 // checkLimits compares the account's limits with what is still to be created. -1 and 0 mean no limit.
@@ -100,11 +143,11 @@ func checkLimits(limits jetstream.AccountLimits, have, toCome int) []preflight.F
 	case limits.MaxStore == 0:
 		list = append(list, failure("account: storage", "give the account file storage", "the account may not store files"))
 	case limits.MaxStore > 0:
-		list = append(list, okay("account: storage", "up to %s; the change log alone takes --change-log-max-bytes", term.Size(limits.MaxStore)))
+		list = append(list, okay("account: storage", "up to %s", term.Size(limits.MaxStore)))
 	}
 	if limits.MaxBytesRequired {
-		list = append(list, failure("account: max_bytes", "give --shape-log-max-bytes to consumer, or lift the account's rule",
-			"the account wants every stream to have a size limit, and shape logs and buckets have none by default"))
+		list = append(list, failure("account: max_bytes", "lift the account's rule (max_bytes_required)",
+			"the account wants every stream to have a size limit, and buckets have none"))
 	}
 	return list
 }

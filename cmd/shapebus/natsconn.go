@@ -21,6 +21,8 @@ import (
 const (
 	// natsTimeout bounds one attempt to reach one server.
 	natsTimeout = 5 * time.Second
+	// natsReconnect is the pause before a server is tried again that is down, and as much the longest that a restart adds.
+	natsReconnect = 250 * time.Millisecond
 	// natsRetry is the pause between attempts while a service waits for NATS.
 	natsRetry = 2 * time.Second
 	// jetStreamPatience is how long a service waits for JetStream on a server
@@ -83,6 +85,7 @@ func connectionOptions(log *slog.Logger, role string, closed, denied func(error)
 		nats.Name("shapebus " + role),
 		nats.Timeout(natsTimeout),
 		nats.MaxReconnects(-1),
+		nats.ReconnectWait(natsReconnect),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {
 				log.Warn("lost the connection to NATS, reconnecting", slog.Any("error", err))

@@ -11,6 +11,7 @@ import (
 
 	"github.com/shapebus/shapebus/internal/failpoint"
 	"github.com/shapebus/shapebus/services/consumer"
+	"github.com/shapebus/shapebus/services/gateway"
 	"github.com/shapebus/shapebus/services/ingest"
 	"github.com/shapebus/shapebus/services/materializer"
 )
@@ -40,10 +41,10 @@ func TestOperationsNamesWhatExists(t *testing.T) {
 	})
 	t.Run("metrics, all of them", func(t *testing.T) {
 		known := []string{"shapebus_build_info"}
-		for _, m := range slices.Concat(ingestMetrics(ingest.Status{}), consumerMetrics(consumer.Status{}), materializerMetrics(materializer.Status{})) {
+		for _, m := range slices.Concat(ingestMetrics(ingest.Status{}), consumerMetrics(consumer.Status{}), materializerMetrics(materializer.Status{}), gatewayMetrics(gateway.Status{})) {
 			known = append(known, m.Name)
 		}
-		for _, name := range regexp.MustCompile(`shapebus_(ingest|consumer|materializer|build)_[a-z_]+`).FindAllString(doc, -1) {
+		for _, name := range regexp.MustCompile(`shapebus_(ingest|consumer|materializer|gateway|build)_[a-z_]+`).FindAllString(doc, -1) {
 			if !slices.Contains(known, name) {
 				t.Errorf("there is no %s", name)
 			}

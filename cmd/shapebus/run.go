@@ -52,6 +52,9 @@ func run(args []string, stdout, stderr *os.File) int {
 	if err == nil {
 		err = checkEnvironment(parser.Model, os.Environ())
 	}
+	if err == nil {
+		err = checkRestrictions(parsed)
+	}
 	if err != nil {
 		return usage(stderr, err)
 	}

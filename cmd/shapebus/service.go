@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/shapebus/shapebus/internal/failpoint"
+	"github.com/shapebus/shapebus/internal/health"
 	"github.com/shapebus/shapebus/internal/pg"
 	"github.com/shapebus/shapebus/internal/telemetry"
 	"github.com/shapebus/shapebus/pkg/topology"
@@ -50,8 +51,8 @@ type service struct {
 	grows   bool                                                    // its memory grows with what it holds, so there is no limit to it
 	held    func() int64                                            // bytes that it holds beside its work, for the memory limit; nil for none
 	build   func(dependencies) (func(context.Context) error, error) // makes the service and returns its Run
-	ready   func() error
-	metrics func() []telemetry.Metric // also before build, then zeros
+	facts   func() (facts health.Facts, ok bool)                    // what it knows of its own work; not ok before build
+	metrics func() []telemetry.Metric                               // also before build, then zeros
 }
 
 // run builds the service's dependencies and runs it until ctx ends or it fails. Its failure is in the log.
@@ -199,14 +200,33 @@ func (s service) health(ctx context.Context, log *slog.Logger, source topology.S
 		return nil, err
 	}
 	ready := func() error {
-		if !connected.Load() {
+		facts, ok := s.facts()
+		if !connected.Load() || !ok {
 			return errors.New("waiting for NATS")
 		}
-		return s.ready()
+		return facts.Ready(time.Now())
 	}
-	listening, err := telemetry.Health{Ready: ready, Metrics: registry, Log: log}.Listen(ctx, s.listen)
+	alive := func() error {
+		facts, ok := s.facts()
+		if !ok {
+			return nil
+		}
+		return facts.Alive(time.Now())
+	}
+	listening, err := telemetry.Health{Alive: alive, Ready: ready, Metrics: registry, Log: log}.Listen(ctx, s.listen)
 	if err != nil {
 		return nil, fmt.Errorf("%w; choose another address with --listen, or --listen= for none", err)
 	}
 	return listening, nil
+}
+
+// healthOf asks a service that runs, if there is one already.
+func healthOf[T any, S interface {
+	*T
+	Health() health.Facts
+}](s S) (health.Facts, bool) {
+	if s == nil {
+		return health.Facts{}, false
+	}
+	return s.Health(), true
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,9 +16,10 @@ type shapeCreateCmd struct {
 	clientFlags
 	definitionFlags
 
-	Table  string `arg:"" help:"Table, as SQL writes it: tasks, public.tasks or '\"My Table\"'."`
-	NoWait bool   `env:"-" help:"Return at once instead of when the shape is live. Default: wait."`
-	JSON   bool   `env:"-" name:"json" help:"Print the shape as one JSON document. Default: its handle."`
+	Table   string        `arg:"" help:"Table, as SQL writes it: tasks, public.tasks or '\"My Table\"'."`
+	NoWait  bool          `env:"-" help:"Return at once instead of when the shape is live. Default: wait."`
+	Timeout time.Duration `env:"-" default:"5m" help:"How long to wait while nothing gets on; 0 is for ever (default ${default})."`
+	JSON    bool          `env:"-" name:"json" help:"Print the shape as one JSON document. Default: its handle."`
 }
 
 // Run creates the shape and waits until it is live.
@@ -29,7 +31,7 @@ func (c *shapeCreateCmd) Run(ctx context.Context, out *console) error {
 		}
 		info := s.Info()
 		if !c.NoWait {
-			if info, err = waitLive(ctx, out, s); err != nil {
+			if info, err = waitLive(ctx, out, cl, s, c.Timeout); err != nil {
 				return err
 			}
 		}
@@ -47,8 +49,42 @@ func (c *shapeCreateCmd) Run(ctx context.Context, out *console) error {
 // lookEvery is how often a shape is looked at that is being created.
 const lookEvery = 200 * time.Millisecond
 
-// waitLive waits for the end of a shape's creation, showing its progress. Leaving it does not stop the creation.
-func waitLive(ctx context.Context, out *console, s *client.Shape) (control.Shape, error) {
+// standstill is a creation that does not get on.
+type standstill struct {
+	rows, lag int64
+	reason    string
+	since     time.Time
+}
+
+// see takes another look, and returns for how long all has been as it is.
+func (s *standstill) see(info control.Shape, now time.Time) time.Duration {
+	if s.since.IsZero() || info.SnapshotRows != s.rows || info.LagBytes != s.lag || info.Reason != s.reason {
+		*s = standstill{info.SnapshotRows, info.LagBytes, info.Reason, now}
+	}
+	return now.Sub(s.since)
+}
+
+// askAfter is how long a creation may stand still without a reason before somebody is asked for one.
+const askAfter = 3 * time.Second
+
+// holdUp is what a creation may wait for that does not say so itself; "" if nothing is known.
+func holdUp(s control.Status) string {
+	switch {
+	case len(s.Problems) > 0:
+		return s.Problems[0]
+	case s.SlotError != "":
+		return s.SlotError
+	case !s.SlotActive:
+		return "nobody reads the replication slot " + s.Slot + ": start shapebus ingest"
+	case len(s.Down) > 0:
+		return fmt.Sprintf("partition %d cannot be written: %s", s.Down[0].Partition, s.Down[0].Reason)
+	}
+	return ""
+}
+
+// waitLive waits for the end of a shape's creation, showing its progress and what it waits for. Leaving it does not stop the
+// creation.
+func waitLive(ctx context.Context, out *console, cl *client.Client, s *client.Shape, timeout time.Duration) (control.Shape, error) {
 	line := term.NewProgress(out.stderr, out.stderrTTY)
 	defer line.Clear()
 	start := time.Now()
@@ -56,6 +92,8 @@ func waitLive(ctx context.Context, out *console, s *client.Shape) (control.Shape
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	said := ""
+	var still standstill
+	asked := false
 	for info := s.Info(); ; {
 		switch info.State {
 		case control.StateLive:
@@ -70,6 +108,18 @@ func waitLive(ctx context.Context, out *console, s *client.Shape) (control.Shape
 			fmt.Fprintf(out.stderr, "waiting: %s\n", term.Printable(said))
 		}
 		now := time.Now()
+		stands := still.see(info, now)
+		if stands > askAfter && !asked && info.Reason == "" {
+			asked = true
+			if status, err := cl.Status(ctx); err == nil && holdUp(status) != "" {
+				line.Clear()
+				said = holdUp(status)
+				fmt.Fprintf(out.stderr, "waiting: %s\n", term.Printable(said))
+			}
+		}
+		if timeout > 0 && stands > timeout {
+			return info, fmt.Errorf("shape %s has not got on for %s, last reason: %s; it is still being created, see shapebus shape get and shapebus status", info.Handle, timeout, cmp.Or(said, "none is known"))
+		}
 		if info.SnapshotRows != rows {
 			rows, grown = info.SnapshotRows, now
 		}

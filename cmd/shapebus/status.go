@@ -59,13 +59,13 @@ func printStatus(w io.Writer, s control.Status) error {
 	if s.SlotActive {
 		slot = "in use"
 	}
-	if s.SlotError != "" {
-		line("slot", "%s, %s", s.Slot, term.Printable(s.SlotError))
-	} else {
-		line("slot", "%s, %s, confirmed %s, Postgres keeps %s of WAL for it", s.Slot, slot, s.SlotConfirmed, term.Size(s.SlotLagBytes))
+	line("slot", "%s, %s", s.Slot, slotText(s, slot))
+	line("change log", "%s, %s, up to %s%s", term.Plural(s.ChangeMessages, "message"), term.Size(int64(s.ChangeBytes)), s.ChangeLSN, lastChange(s.ChangeAt, time.Now()))
+	lag := ""
+	if s.Unread > 0 {
+		lag = fmt.Sprintf(", %.1f s and %s of WAL behind", s.LagSeconds, term.Size(s.LagBytes))
 	}
-	line("change log", "%s, %s, up to %s", term.Plural(s.ChangeMessages, "message"), term.Size(int64(s.ChangeBytes)), s.ChangeLSN)
-	line("consumer", "applied up to %s, %s to read", s.AppliedLSN, term.Plural(s.Unread, "message"))
+	line("consumer", "applied up to %s, %s to read%s", s.AppliedLSN, term.Plural(s.Unread, "message"), lag)
 	for _, o := range ownersText(s.Owners) {
 		line("partitions", "%s", o)
 	}
@@ -80,6 +80,32 @@ func printStatus(w io.Writer, s control.Status) error {
 		line("unreadable", "%s of shapes; the consumer's log says what to remove", term.Plural(s.Unreadable, "record"))
 	}
 	return t.Flush()
+}
+
+// slotText says how the slot is; use is who reads it.
+func slotText(s control.Status, use string) string {
+	switch {
+	case s.SlotError != "":
+		return term.Printable(s.SlotError)
+	case s.SlotLost != "":
+		return "LOST: " + term.Printable(s.SlotLost) + "; shapes are fetched again"
+	}
+	text := fmt.Sprintf("%s, confirmed %s, Postgres keeps %s of WAL for it", use, s.SlotConfirmed, term.Size(s.SlotLagBytes))
+	if s.SlotWALStatus != "" {
+		text += " (" + term.Printable(s.SlotWALStatus) + ")"
+	}
+	if s.SlotWALStatus != "" && s.SlotSafeBytes >= 0 {
+		text += fmt.Sprintf(", in danger after %s more", term.Size(s.SlotSafeBytes))
+	}
+	return text
+}
+
+// lastChange says when the last message came.
+func lastChange(at, now time.Time) string {
+	if at.IsZero() {
+		return ""
+	}
+	return fmt.Sprintf(", the last one %s ago", now.Sub(at).Round(time.Second))
 }
 
 // ownersText says who has which partitions, a line for each process.

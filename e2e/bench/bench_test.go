@@ -57,6 +57,11 @@ func TestBenches(t *testing.T) {
 			"idle_consumer_cpu_percent toggle_cpu_ms idle_materializer_cpu_percent idle_consumer_rss",
 		},
 		{
+			"gateway -transactions 20 -polls 5 -clients 20 -changes 2 -rows 30000 -few 15000",
+			"gateway_p50_ms gateway_p99_ms gateway_clients gateway_fanout_p50_ms gateway_fanout_p99_ms gateway_kib_per_client " +
+				"gateway_first_rows_ms gateway_replay_mb_s gateway_replay_jetstream_mb_s gateway_rss_ratio",
+		},
+		{
 			"takeover -shapes 20 -partitions 2 -runs 1",
 			"takeover_stop_ms takeover_stop_p90_ms takeover_kill_ms takeover_kill_p90_ms takeover_freeze_ms takeover_freeze_p90_ms",
 		},

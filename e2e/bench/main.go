@@ -9,6 +9,7 @@
 //	go run ./e2e/bench filter      what one change costs beside many shapes, and what a shape takes up
 //	go run ./e2e/bench shapes      many shapes: creation, latency beside them, memory, restart
 //	go run ./e2e/bench subquery    shapes with subqueries: memory, latency, and what a slow query holds up
+//	go run ./e2e/bench gateway     shapes over HTTP: latency, many clients, replay, memory
 //	go run ./e2e/bench takeover    how long readers wait when one of several consumers is stopped, killed or frozen
 //	go run ./e2e/bench idle        what a consumer with many shapes costs while little or nothing happens
 //
@@ -37,6 +38,7 @@ const usage = `usage: bench memory [-rows N]
        bench filter [-shapes N] [-count N] [-period D]
        bench shapes [-shapes N] [-rate N] [-period D]
        bench idle [-plain N] [-subqueries N] [-toggles N] [-period D]
+       bench gateway [-transactions N] [-rate N] [-polls N] [-clients N] [-changes N] [-rows N] [-few N]
        bench takeover [-shapes N] [-partitions N] [-runs N]
        bench subquery [-rows N] [-values N] [-set N] [-shapes N] [-changes N] [-stall D]
 and in each: [-binary FILE] [-timeout D]
@@ -79,6 +81,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		bench, *binary = filterFlags(flags), "none" // it measures a package
 	case "shapes":
 		bench = shapesFlags(flags)
+	case "gateway":
+		bench = gatewayFlags(flags)
 	case "idle":
 		bench = idleFlags(flags)
 	case "subquery":

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"maps"
 	"slices"
 	"time"
 
@@ -21,9 +20,7 @@ type verdict struct {
 	first   *trial // the first that something was wrong with, nil if it was none's
 	checked int    // markers
 	skipped int    // markers of logs with very many
-	nested  int    // markers of nested shapes, which are not promised to be exact
-	inexact int    // of those: that were not
-	leaked  int    // of those: with rows that the shape had neither there nor at the marker before
+	nested  int    // markers of nested shapes
 	units   int
 	aborts  int
 	aside   int // markers with transactions aside
@@ -56,9 +53,8 @@ type trial struct {
 
 	marker  *logcheck.Marker // the one to be judged next
 	at      moment
-	n       int            // markers before it
-	every   int            // how many there are to one that is judged, if they are many
-	before  map[string]int // of a nested shape: what it should have been at the last marker
+	n       int // markers before it
+	every   int // how many there are to one that is judged, if they are many
 	wrongAt change.LSN
 
 	snapshot change.Snapshot
@@ -230,11 +226,10 @@ func (v *verdict) marker(ctx context.Context, m *mirror, t *trial) (ok bool, err
 	if err != nil {
 		return false, err
 	}
-	if t.record.Kind == Nested {
-		v.chain(t, want)
-		return true, nil
-	}
 	v.checked++
+	if t.record.Kind == Nested {
+		v.nested++
+	}
 	if len(t.at.aside) > 0 {
 		v.aside++
 	}
@@ -243,22 +238,6 @@ func (v *verdict) marker(ctx context.Context, m *mirror, t *trial) (ok bool, err
 		return false, nil
 	}
 	return true, nil
-}
-
-// chain counts where a nested shape is not exact.
-func (v *verdict) chain(t *trial, want map[string]int) {
-	v.nested++
-	rows := t.marker.Rows()
-	if !maps.Equal(rows, want) {
-		v.inexact++
-	}
-	for row, n := range rows {
-		if n > want[row] && n > t.before[row] {
-			v.leaked++
-			break
-		}
-	}
-	t.before = want
 }
 
 func (h *history) describe(m moment) string {

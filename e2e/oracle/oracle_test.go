@@ -65,9 +65,8 @@ func report(t *testing.T, r *Recording) *verdict {
 	if v.first != nil {
 		t.Logf("what happened around %s, where the first is wrong:\n%s", v.first.wrongAt, r.around(v.first.wrongAt, v.first.handles()...))
 	}
-	t.Logf("%d transactions, %d shapes, %d markers compared (%d with transactions aside, %d units, %d begun again), %d skipped, readers compared at %d; took %s",
-		len(r.Txns), len(r.Shapes), v.checked, v.aside, v.units, v.aborts, v.skipped, v.read, v.took.Round(time.Millisecond))
-	t.Logf("nested shapes, which are not promised to be exact before they are at rest: %d markers, %d not exact, %d of them with rows that the shape had neither there nor at the marker before", v.nested, v.inexact, v.leaked)
+	t.Logf("%d transactions, %d shapes, %d markers compared (%d of nested shapes, %d with transactions aside, %d units, %d begun again), %d skipped, readers compared at %d; took %s",
+		len(r.Txns), len(r.Shapes), v.checked, v.nested, v.aside, v.units, v.aborts, v.skipped, v.read, v.took.Round(time.Millisecond))
 	return v
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"sync"
 	"testing"
 	"time"
@@ -25,6 +26,7 @@ import (
 	"github.com/shapebus/shapebus/pkg/pgtemp/pgtest"
 	"github.com/shapebus/shapebus/pkg/topology"
 	"github.com/shapebus/shapebus/services/consumer"
+	"github.com/shapebus/shapebus/services/gateway"
 	"github.com/shapebus/shapebus/services/ingest"
 	"github.com/shapebus/shapebus/services/materializer"
 )
@@ -50,6 +52,7 @@ type Stack struct {
 	Ingest       ingest.Config       // for StartIngest
 	Consumer     consumer.Config     // for StartConsumer
 	Materializer materializer.Config // for StartMaterializer
+	Gateway      gateway.Config      // for StartGateway
 }
 
 // New prepares a stack and starts no service. schema is run in the database.
@@ -82,6 +85,7 @@ func with(tb testing.TB, url, schema string, server *natsembed.Server) *Stack {
 	s.Ingest = ingest.Config{Source: s.Source, DatabaseURL: s.URL, SyncInterval: 10 * time.Millisecond, Log: log}
 	s.Consumer = consumer.Config{Source: s.Source, DatabaseURL: s.URL, Checkpoint: 50 * time.Millisecond, CatalogInterval: 200 * time.Millisecond, SyncInterval: 100 * time.Millisecond, InnerGrace: innerGrace, Log: log}
 	s.Materializer = materializer.Config{Source: s.Source, AckInterval: 20 * time.Millisecond, TrimInterval: 200 * time.Millisecond, SyncInterval: 100 * time.Millisecond, Log: log}
+	s.Gateway = gateway.Config{Source: s.Source, DatabaseURL: s.URL, Log: log}
 	return s
 }
 
@@ -155,13 +159,26 @@ func (s *Stack) Exec(sql string, args ...any) {
 // StartIngest starts ingest and waits until it streams. stop ends it.
 func (s *Stack) StartIngest() (stop func()) {
 	s.TB.Helper()
+	_, stop = s.ingest()
+	return stop
+}
+
+// StartIngestService is StartIngest for a test that asks ingest itself.
+func (s *Stack) StartIngestService() *ingest.Ingest {
+	s.TB.Helper()
+	svc, _ := s.ingest()
+	return svc
+}
+
+func (s *Stack) ingest() (svc *ingest.Ingest, stop func()) {
+	s.TB.Helper()
 	cfg := s.Ingest
 	cfg.NATS = s.dial()
 	svc, err := ingest.New(cfg)
 	if err != nil {
 		s.TB.Fatal(err)
 	}
-	return s.run("ingest", svc.Run, svc.Ready())
+	return svc, s.run("ingest", svc.Run, svc.Ready())
 }
 
 // StartConsumer starts a consumer and waits until it answers. stop ends it.
@@ -216,13 +233,44 @@ func (s *Stack) consumer() (svc *consumer.Consumer, stop, crash func()) {
 // consumer must have been started before. stop ends it.
 func (s *Stack) StartMaterializer() (stop func()) {
 	s.TB.Helper()
+	_, stop = s.materializer()
+	return stop
+}
+
+// StartMaterializerService is StartMaterializer for a test that asks the materializer itself.
+func (s *Stack) StartMaterializerService() *materializer.Materializer {
+	s.TB.Helper()
+	svc, _ := s.materializer()
+	return svc
+}
+
+func (s *Stack) materializer() (svc *materializer.Materializer, stop func()) {
+	s.TB.Helper()
 	cfg := s.Materializer
 	cfg.NATS = s.dial()
 	svc, err := materializer.New(cfg)
 	if err != nil {
 		s.TB.Fatal(err)
 	}
-	return s.run("materializer", svc.Run, svc.Ready())
+	return svc, s.run("materializer", svc.Run, svc.Ready())
+}
+
+// StartGateway starts a gateway and returns its address, as a URL without a path. stop ends it.
+func (s *Stack) StartGateway() (url string, stop func()) {
+	s.TB.Helper()
+	cfg := s.Gateway
+	cfg.NATS = s.dial()
+	var err error
+	if cfg.Listener == nil {
+		if cfg.Listener, err = (&net.ListenConfig{}).Listen(s.TB.Context(), "tcp", "127.0.0.1:0"); err != nil {
+			s.TB.Fatal(err)
+		}
+	}
+	svc, err := gateway.New(cfg)
+	if err != nil {
+		s.TB.Fatal(err)
+	}
+	return "http://" + cfg.Listener.Addr().String(), s.run("gateway", svc.Run, svc.Ready())
 }
 
 func (s *Stack) run(name string, run func(context.Context) error, ready <-chan struct{}) (stop func()) {

@@ -8,7 +8,7 @@ import (
 
 const (
 	firstPause = 100 * time.Millisecond
-	mostPause  = 15 * time.Second
+	mostPause  = 5 * time.Second
 	// healthy is how long something must have worked for its next trouble to count as the first.
 	healthy = 10 * time.Second
 )
@@ -16,7 +16,7 @@ const (
 // Backoff is the pause between attempts. It doubles, and is jittered by half, so that several
 // processes do not come back in step. The zero value is ready; it is not safe for concurrent use.
 type Backoff struct {
-	Most time.Duration // no pause is longer; default 15 s
+	Most time.Duration // no pause is longer; default 5 s
 
 	next time.Duration
 }

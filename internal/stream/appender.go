@@ -50,7 +50,7 @@ type Message struct {
 type AppenderConfig struct {
 	WindowBytes    int           // bytes in flight; default 4 MiB
 	WindowMessages int           // messages in flight; default 512, and not more
-	AckTimeout     time.Duration // after which a message's fate is unknown; default 30 s
+	AckTimeout     time.Duration // after which a message's fate is unknown although the stream cannot be looked at; default 30 s
 	// Stall bounds how long a call waits during which not one message is
 	// acknowledged; then the appender ends with ErrStalled. 0 means no bound but
 	// AckTimeout.
@@ -292,6 +292,8 @@ func (a *Appender) impatient() (stop func()) {
 
 // collect takes the answers in the order of the messages.
 func (a *Appender) collect(lost <-chan nats.Status) {
+	tick := time.NewTicker(lookEach)
+	defer tick.Stop()
 	for {
 		select {
 		case p := <-a.queue:
@@ -299,22 +301,11 @@ func (a *Appender) collect(lost <-chan nats.Status) {
 				a.settle(p)
 				continue
 			}
-			select {
-			case ack := <-p.future.Ok():
-				if ack.Sequence != p.seq {
-					a.fail(fmt.Errorf("%w: message stored at %d, expected at %d", ErrFenced, ack.Sequence, p.seq))
-					return
-				}
-				a.settle(p)
-			case err := <-p.future.Err():
-				a.fail(refused(err))
-				return
-			case <-lost:
-				a.fail(ErrDisconnected)
-				return
-			case <-a.ctx.Done():
+			if err := a.answer(p, lost, tick.C); err != nil {
+				a.fail(err)
 				return
 			}
+			a.settle(p)
 		case <-lost:
 			a.fail(ErrDisconnected)
 			return

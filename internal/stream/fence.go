@@ -37,6 +37,9 @@ const (
 	fenceMessages = maxWindowMessages + 4
 )
 
+// fencePatience bounds the wait for the answer to a fence: a stream without a leader answers nothing.
+const fencePatience = 10 * time.Second
+
 // fenceSubject is where a stream's fences go. A stream that takes none is refused: nothing would
 // keep late messages out of it.
 func fenceSubject(nc *nats.Conn, cfg jetstream.StreamConfig) (string, error) {
@@ -65,7 +68,7 @@ func Fence(h nats.Header) (count uint64, ok bool) {
 // publishFenced stores the appender's first message behind a fence. It waits
 // for the answer: nothing may follow before it.
 func (a *Appender) publishFenced(ctx context.Context, m *nats.Msg) error {
-	patience := a.ackTimeout
+	patience := min(a.ackTimeout, fencePatience)
 	if stall := time.Duration(a.stall.Load()); stall > 0 {
 		patience = min(patience, stall)
 	}
@@ -123,14 +126,17 @@ func (a *Appender) removeFences(ctx context.Context, subject string, before uint
 	_ = st.Purge(ctx, jetstream.WithPurgeSubject(subject), jetstream.WithPurgeSequence(before)) // see above
 }
 
+// fullDisk is what to do about a server that leaves writes unanswered since it had no room for them.
+const fullDisk = "if the NATS server's log tells of a full disk, make room and start it again"
+
 // fenceError says what the error of a batch means here. Whether it was stored
 // may be unknown; the appender ends in any case.
 func (a *Appender) fenceError(ctx context.Context, err error) error {
 	if ctx.Err() != nil && a.js.Conn().IsConnected() {
-		return fmt.Errorf("%w: no answer to the first message; start the servers that hold the stream's copies, and if the NATS server's log tells of a full disk, make room and start it again: %w", ErrStalled, err)
+		return fmt.Errorf("%w: no answer to the first message; start the servers that hold the stream's copies, and %s: %w", ErrStalled, fullDisk, err)
 	}
 	if ctx.Err() != nil {
-		return fmt.Errorf("%w: no answer to the first message; if the NATS server's log tells of a full disk, make room and start it again: %w", ErrDisconnected, err)
+		return fmt.Errorf("%w: no answer to the first message; %s: %w", ErrDisconnected, fullDisk, err)
 	}
 	return refused(err)
 }

@@ -59,3 +59,28 @@ func TestABusyStreamDoesNotStall(t *testing.T) {
 	ok(t, a.Flush(b.ctx()))
 	b.wantFirst(n)
 }
+
+// TestALostMessageIsNoticedByLooking: nothing refuses the message and nothing comes back, as when the leader died that had
+// it, and the stream goes on without it. Nobody waits for room, so there is no stall.
+func TestALostMessageIsNoticedByLooking(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, natsembed.Options{}, jetstream.StreamConfig{})
+	a := b.appender(stream.AppenderConfig{AckTimeout: time.Hour})
+	ok(t, a.Append(b.ctx(), numbered(0, 100), nil))
+	ok(t, a.Flush(b.ctx()))
+	sub, err := b.nc.Subscribe("elsewhere", func(*nats.Msg) {})
+	ok(t, err)
+	defer sub.Unsubscribe() //nolint:errcheck // it goes with the connection
+	ok(t, b.nc.Flush())
+	m := numbered(1, 100)
+	m.Subject = "elsewhere"
+	ok(t, a.Append(b.ctx(), m, nil))
+	select {
+	case <-a.Done():
+	case <-time.After(30 * time.Second):
+		t.Fatal("the appender waits for an answer that does not come")
+	}
+	if !errors.Is(a.Err(), stream.ErrStalled) {
+		t.Errorf("%v; want ErrStalled", a.Err())
+	}
+}

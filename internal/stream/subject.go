@@ -76,35 +76,44 @@ func (r *SubjectReader) Next(ctx context.Context) (m Received, ok bool, err erro
 }
 
 // fill gets the next batch; it stays empty when there is nothing.
-func (r *SubjectReader) fill(ctx context.Context) error {
+func (r *SubjectReader) fill(ctx context.Context) (err error) {
+	r.batch, err = GetBatch(ctx, r.js, r.stream, r.subject, r.next, r.batch[:0])
+	if n := len(r.batch); n > 0 {
+		r.next = r.batch[n-1].Sequence + 1
+	}
+	return err
+}
+
+// GetBatch appends the messages of a subject from a sequence on to got, as many as one batched direct get
+// brings. None come when there are none.
+func GetBatch(ctx context.Context, js jetstream.JetStream, streamName, subject string, from uint64, got []*jetstream.RawStreamMsg) ([]*jetstream.RawStreamMsg, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
-	messages, err := jetstreamext.GetBatch(ctx, r.js, r.stream, batchMessages,
-		jetstreamext.GetBatchSubject(r.subject), jetstreamext.GetBatchSeq(r.next), jetstreamext.GetBatchMaxBytes(batchBytes))
+	messages, err := jetstreamext.GetBatch(ctx, js, streamName, batchMessages,
+		jetstreamext.GetBatchSubject(subject), jetstreamext.GetBatchSeq(max(from, 1)), jetstreamext.GetBatchMaxBytes(batchBytes))
 	if err != nil {
-		return fmt.Errorf("read %s from %d: %w", r.subject, r.next, err)
+		return got, fmt.Errorf("read %s from %d: %w", subject, from, err)
 	}
-	r.batch = r.batch[:0]
+	n := len(got)
 	var last uint64 // the server numbers a batch's messages by the one before
 	for m, err := range messages {
 		if errors.Is(err, jetstreamext.ErrNoMessages) {
-			return nil
+			return got, nil
 		}
 		if err != nil {
-			return fmt.Errorf("read %s from %d: %w", r.subject, r.next, err)
+			return got, fmt.Errorf("read %s from %d: %w", subject, from, err)
 		}
 		previous, err := strconv.ParseUint(m.Header.Get(jetstream.LastSequenceHeader), 10, 64)
 		if err != nil || previous != last {
 			break // one was lost on the way; what came before it is good
 		}
 		last = m.Sequence
-		r.next = last + 1
-		r.batch = append(r.batch, m)
+		got = append(got, m)
 	}
-	if len(r.batch) == 0 { // silence is not the end: that the server says
-		return fmt.Errorf("read %s from %d: %w", r.subject, r.next, errors.Join(ctx.Err(), errNoAnswer))
+	if len(got) == n { // silence is not the end: that the server says
+		return got, fmt.Errorf("read %s from %d: %w", subject, from, errors.Join(ctx.Err(), errNoAnswer))
 	}
-	return nil
+	return got, nil
 }
 
 // SeekSubject returns the sequence at which the first message of a subject

@@ -16,10 +16,12 @@ import (
 
 // Health serves what an orchestrator asks a process over HTTP.
 //
-//	/healthz  200 while the process runs: restart it if this does not answer
+//	/healthz  200 while its main loops turn: restart it if not, or if this does not answer
 //	/readyz   200 when it does its work, 503 with the reason otherwise
 //	/metrics  Prometheus' text format
 type Health struct {
+	// Alive returns nil unless only a restart helps. It must be cheap and safe for concurrent use.
+	Alive func() error
 	// Ready returns nil when the process does its work, otherwise what it waits for. It must be cheap and safe for
 	// concurrent use, and its text is shown to anybody who can reach the address.
 	Ready   func() error
@@ -67,6 +69,10 @@ func (l *Listening) Serve(ctx context.Context) error {
 func (h Health) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		if err := h.Alive(); err != nil {
+			h.say(w, http.StatusServiceUnavailable, err.Error())
+			return
+		}
 		h.say(w, http.StatusOK, "ok")
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {

@@ -60,7 +60,8 @@ func TestLogger(t *testing.T) {
 }
 
 func TestHealth(t *testing.T) {
-	var ready atomic.Pointer[error]
+	var alive, ready atomic.Pointer[error]
+	alive.Store(new(error))
 	reason := errors.New("waits for the replication slot")
 	ready.Store(&reason)
 	reg, err := telemetry.Registry("v1", map[string]string{"source": "main"}, func() []telemetry.Metric {
@@ -75,7 +76,7 @@ func TestHealth(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := telemetry.Health{Metrics: reg, Log: slog.New(slog.DiscardHandler), Ready: func() error { return *ready.Load() }}
+	h := telemetry.Health{Metrics: reg, Log: slog.New(slog.DiscardHandler), Alive: func() error { return *alive.Load() }, Ready: func() error { return *ready.Load() }}
 	get := func(path string) (int, string) {
 		w := httptest.NewRecorder()
 		h.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, http.NoBody))
@@ -93,6 +94,14 @@ func TestHealth(t *testing.T) {
 		ready.Store(new(error))
 		if code, _ := get("/readyz"); code != http.StatusOK {
 			t.Errorf("readyz %d", code)
+		}
+	})
+	t.Run("asks to be restarted once it is not alive", func(t *testing.T) {
+		hangs := errors.New("the main loop hangs")
+		alive.Store(&hangs)
+		defer alive.Store(new(error))
+		if code, text := get("/healthz"); code != http.StatusServiceUnavailable || text != "the main loop hangs\n" {
+			t.Errorf("healthz %d %q", code, text)
 		}
 	})
 	t.Run("shows the figures with their labels", func(t *testing.T) {

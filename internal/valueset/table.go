@@ -15,7 +15,7 @@ import (
 //
 // Entries stand in chunks, one behind the other: key length, key, value length,
 // value. The index is an open hash table of places. What is removed or outgrown
-// stays as garbage until the index is made anew.
+// stays as garbage until the index is made again.
 type Table struct {
 	seed    maphash.Seed
 	slots   []uint64 // 0: free; gone: removed; else the hash's high bits and a place

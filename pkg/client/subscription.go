@@ -27,6 +27,10 @@ type Options struct {
 	// MustRefetchError; and how long a stream that this user does not see, though the control
 	// plane says that the shape is there, before a PermanentError; default 10 s.
 	Patience time.Duration
+	// Nearest reads on behind the last op or marker at or before the position, which need not stand in the
+	// log itself. Without it a position that is not there ends the reading with a MustRefetchError, which
+	// is how a log that was replaced by another one shows.
+	Nearest bool
 	// Log receives what is retried; nil means nobody. The app is told by Stalled.
 	Log *slog.Logger
 }

@@ -89,7 +89,8 @@ func TestUnits(t *testing.T) {
 		info := l.info
 		info.State, info.Applied = control.StateLive, change.LSN(109) // what is aside has not been applied
 		b.know(info)
-		v := l.open().View(client.ViewOptions{})
+		s := l.open()
+		v := s.View(client.ViewOptions{})
 		defer v.Close()
 		l.snapshot(1, []string{"1", "a", "x"})
 		l.commitOf(60, 0, 0)
@@ -107,6 +108,7 @@ func TestUnits(t *testing.T) {
 			t.Errorf("shows %s", got)
 		}
 		ok(t, v.Wait(t.Context(), 109))
+		reaches(t, s, client.Reach{Offset: client.Offset{LSN: 120, Op: 4}, LSN: 109})
 		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 		defer cancel()
 		if err := v.Wait(ctx, 112); err == nil {
@@ -119,5 +121,16 @@ func TestUnits(t *testing.T) {
 		info.Applied = 112
 		b.know(info)
 		ok(t, v.Wait(t.Context(), 112))
+		reaches(t, s, client.Reach{Offset: client.Offset{LSN: 120, Op: 6}, LSN: 112})
 	})
+}
+
+// reaches checks how far a shape says that its log has come.
+func reaches(t *testing.T, s *client.Shape, want client.Reach) {
+	t.Helper()
+	got, err := s.Reach(t.Context())
+	ok(t, err)
+	if diff := cmp.Diff(&want, got); diff != "" {
+		t.Error(diff)
+	}
 }

@@ -169,6 +169,11 @@ type Status struct {
 	ChangeLSN      change.LSN `json:"change_lsn"`  // as text
 	AppliedLSN     change.LSN `json:"applied_lsn"` // as text
 	Unread         uint64     `json:"unread"`      // messages behind AppliedLSN
+	LagBytes       int64      `json:"lag_bytes"`   // of WAL from AppliedLSN to ChangeLSN
+	// LagSeconds is how long the first of the unread messages has been in the change log.
+	LagSeconds float64 `json:"lag_seconds"`
+	// ChangeAt is when the last message came into the change log.
+	ChangeAt time.Time `json:"change_at,omitzero"`
 	// Owners are who writes the partitions, one for each, and how far each is.
 	Owners []PartitionOwner `json:"owners,omitempty"`
 	// Down are the partitions that cannot be written at present. Their shapes
@@ -182,6 +187,11 @@ type Status struct {
 	// The slot, as Postgres sees it; SlotError says why it is not known.
 	SlotActive    bool       `json:"slot_active"`
 	SlotConfirmed change.LSN `json:"slot_confirmed,omitzero"` // as text
-	SlotLagBytes  int64      `json:"slot_lag_bytes"`          // WAL that Postgres keeps for it
-	SlotError     string     `json:"slot_error,omitempty"`
+	SlotLagBytes  int64      `json:"slot_lag_bytes"`          // WAL that Postgres keeps for it; 0 when it is lost
+	// SlotWALStatus is reserved, extended, unreserved or lost, as in pg_replication_slots. SlotSafeBytes is how much WAL may be
+	// written before the slot is in danger of being lost; -1 without a limit. SlotLost says why it is of no use any more.
+	SlotWALStatus string `json:"slot_wal_status,omitempty"`
+	SlotSafeBytes int64  `json:"slot_safe_bytes"`
+	SlotLost      string `json:"slot_lost,omitempty"`
+	SlotError     string `json:"slot_error,omitempty"`
 }

@@ -37,8 +37,8 @@ func TestAnswersAreStableJSON(t *testing.T) {
 				ChangeLSN: 0x1F, AppliedLSN: 0x1E, SlotConfirmed: 0x100000001,
 				Down: []control.PartitionDown{{Partition: 1, Since: time.Date(2024, 5, 6, 7, 8, 9, 0, time.UTC), Reason: "full"}},
 			},
-			`{"source":"main","version":"1","partitions":8,"publication":"p","slot":"s","shapes":{"live":1},"change_messages":0,"change_bytes":0,"unread":0,` +
-				`"down":[{"partition":1,"since":"2024-05-06T07:08:09Z","reason":"full"}],"slot_active":false,"slot_lag_bytes":0,` +
+			`{"source":"main","version":"1","partitions":8,"publication":"p","slot":"s","shapes":{"live":1},"change_messages":0,"change_bytes":0,"unread":0,"lag_bytes":0,"lag_seconds":0,` +
+				`"down":[{"partition":1,"since":"2024-05-06T07:08:09Z","reason":"full"}],"slot_active":false,"slot_lag_bytes":0,"slot_safe_bytes":0,` +
 				`"change_lsn":"0/1F","applied_lsn":"0/1E","slot_confirmed":"1/1"}`,
 		},
 	} {

@@ -208,6 +208,12 @@ func bucket(ctx context.Context, js jetstream.JetStream, name, what string, repl
 // returns others as they are.
 func Explain(err error) error {
 	var api *jetstream.APIError
+	if Permanent(err) != nil {
+		return err
+	}
+	if refusal := permanent(err); refusal != nil {
+		return refusal
+	}
 	switch {
 	case err == nil:
 		return nil
@@ -226,9 +232,8 @@ func Explain(err error) error {
 }
 
 // outOfSpace are codes of JetStream errors that nats.go has no names for. Only
-// the second comes from a stream's own limit.
+// the first comes from a stream's own limit.
 var outOfSpace = []jetstream.ErrorCode{
-	10047, // the server cannot reserve what a stream asks for
 	10077, // the stream cannot store a message
 	10023, // the server is full
 	10002, // the account is full

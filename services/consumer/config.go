@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -67,9 +68,11 @@ type Consumer struct {
 	cfg   Config
 	log   *slog.Logger
 	ready chan struct{}
+	once  sync.Once // closes ready
 	stats live.Stats
 	down  downs
 	harm  tables.Harm
+	facts facts
 
 	// Set by Run before anything uses them.
 	pg     *live.Postgres
@@ -160,12 +163,18 @@ type Status struct {
 	Folds      int64    // logs folded
 	FoldFails  int64    // attempts that failed
 	FoldRows   int64    // rows read for folds
-	Harm       []string // writes of the application that fail because of shapes, which only a person can end
+	// How far behind the main loop is; see lag.
+	LagBytes int64
+	Lag      time.Duration
+	// When a change log message was read, a shape log's message appended, and acknowledged; zero if none was.
+	HeardAt, WroteAt, StoredAt time.Time
+	Harm                       []string // writes of the application that fail because of shapes, which only a person can end
 }
 
 // Status returns the present figures. It is cheap.
 func (c *Consumer) Status() Status {
 	costly, last := c.stats.Costly.Get()
+	lagBytes, lag := c.lag(time.Now())
 	return Status{
 		Owned: c.stats.Owned.Load(), Moves: c.stats.Moves.Load(), Applied: c.stats.Applied.Load(), Unread: c.stats.Unread.Load(),
 		Live: c.stats.Live.Load(), Unindexed: c.stats.Unindexed.Load(), Parked: c.stats.Parked.Load(), Messages: c.stats.Messages.Load(), Ops: c.stats.Ops.Load(),
@@ -173,5 +182,6 @@ func (c *Consumer) Status() Status {
 		Units: c.stats.Units.Load(), Aborts: c.stats.Aborts.Load(), Reread: c.stats.Reread.Load(), Values: c.stats.Values.Load(), LastError: c.stats.Last(), Partitions: c.cfg.Partitions,
 		Folding: c.stats.Folding.Load(), Folds: c.stats.Folds.Load(), FoldFails: c.stats.FoldFail.Load(), FoldRows: c.stats.FoldRows.Load(),
 		Poison: c.stats.Poison.Load(), Drops: c.stats.Drops.Load(), Down: c.down.get(), Harm: c.harm.Get(), Costly: costly, CostlyLast: last,
+		LagBytes: lagBytes, Lag: lag, HeardAt: c.stats.Heard.Last(), WroteAt: c.stats.Wrote.Last(), StoredAt: c.stats.Stored.Last(),
 	}
 }

@@ -7,12 +7,14 @@ import (
 	"log/slog"
 	"maps"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/shapebus/shapebus/internal/health"
 	"github.com/shapebus/shapebus/internal/ownership"
 	"github.com/shapebus/shapebus/internal/pg"
 	"github.com/shapebus/shapebus/internal/pg/slots"
@@ -30,8 +32,9 @@ import (
 	"github.com/shapebus/shapebus/services/consumer/valuesets"
 )
 
-// others are the connections to Postgres beside those of the pools and of snapshots: barriers, and what is asked of a new server.
-const others = 2
+// others are the connections to Postgres beside those of the pools and of snapshots: barriers, what is asked of a new server,
+// and whether the server can be reached at all.
+const others = 3
 
 // role names the process in Postgres' application_name.
 const role = topology.RoleConsumer
@@ -73,7 +76,30 @@ func (c *Consumer) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("consumer: %w", err)
 	}
+	allowed, err := plane.ParseAllowed(c.cfg.AllowTables)
+	if err != nil {
+		return err
+	}
+	watch := c.newWatch(js)
+	c.facts.watching(watch)
+	ctx, end := context.WithCancel(ctx)
+	var looking sync.WaitGroup
+	looking.Go(func() { _ = watch.Run(ctx) }) // it returns nil
+	defer looking.Wait()
+	defer end()
+	for ctx.Err() == nil {
+		if err := c.serve(ctx, js, watch, allowed); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// serve prepares what must be there, answers requests and fills shape logs until ctx ends or a bucket has gone: then all of
+// this has to begin again.
+func (c *Consumer) serve(ctx context.Context, js jetstream.JetStream, watch *health.Watch, allowed plane.Allowed) error {
 	var pause service.Backoff
+	var refusals service.Insist
 	for {
 		err := c.prepare(ctx, js)
 		if ctx.Err() != nil {
@@ -82,15 +108,14 @@ func (c *Consumer) Run(ctx context.Context) error {
 		if err == nil {
 			break
 		}
-		if _, ok := errors.AsType[*live.FinalError](err); ok || errors.Is(err, topology.ErrNoAtomicBatches) {
+		if _, ok := errors.AsType[*live.FinalError](err); ok || errors.Is(err, topology.ErrNoAtomicBatches) || refusals.Final(err, time.Now()) {
 			return err
 		}
+		c.facts.fail(err)
 		c.stats.Retry(ctx, c.log, "get ready", err, &pause)
 	}
-	allowed, err := plane.ParseAllowed(c.cfg.AllowTables)
-	if err != nil {
-		return err
-	}
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
 	requests, err := plane.Serve(ctx, plane.Config{
 		Quotas: plane.Quotas{Shapes: c.cfg.MaxShapes, ClauseBytes: c.cfg.MaxClauseBytes}, Allowed: allowed,
 		Source: c.cfg.Source, NATS: c.cfg.NATS, JS: js, Pool: c.pg.Pool, Shapes: c.shapes, Tables: c.tables, Publication: c.cfg.Publication,
@@ -99,9 +124,22 @@ func (c *Consumer) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer requests.Stop() //nolint:errcheck // the connection is about to close
-	close(c.ready)
-	c.stats.Keep(ctx, c.log, "fill shape logs", func(ctx context.Context) error { return c.share(ctx, js) })
+	defer requests.Stop() //nolint:errcheck // the connection is about to close, or others answer meanwhile
+	c.once.Do(func() { close(c.ready) })
+	go func() {
+		if err := watch.Gone(ctx); err != nil {
+			c.log.ErrorContext(ctx, "what the consumer keeps its records in was deleted; beginning again with what is left", slog.Any("error", err))
+			c.facts.fail(err)
+			end(err)
+		}
+	}()
+	c.stats.Keep(ctx, c.log, "fill shape logs", func(ctx context.Context) error {
+		err := c.share(ctx, js)
+		if err != nil {
+			c.facts.fail(err)
+		}
+		return err
+	})
 	return nil
 }
 
@@ -114,9 +152,10 @@ func (c *Consumer) share(ctx context.Context, js jetstream.JetStream) error {
 		return service.Endless(ctx, ownership.Run(ctx, ownership.Config{
 			NATS: c.cfg.NATS, JS: js, Source: c.cfg.Source, Role: topology.RoleConsumer, Name: c.cfg.Name, Partitions: c.cfg.Partitions,
 			Log: c.log, Moves: &c.stats.Moves,
-		}, func() {}, func(ctx context.Context, h ownership.Held) {
+		}, c.facts.join, func(ctx context.Context, h ownership.Held) {
 			c.stats.Owned.Add(1)
 			defer c.stats.Owned.Add(-1)
+			defer c.facts.watched().Needs(c.cfg.Source.ShapeStream(h.Partition))()
 			grants.work(ctx, h)
 		}))
 	})
@@ -232,7 +271,7 @@ func (c *Consumer) session(ctx context.Context, js jetstream.JetStream, grants *
 	s.keeper = c.tables.NewKeeper(s.usedTables, s.endOnTable)
 	logs := &shapelog.Config{
 		NATS: c.cfg.NATS, JS: js, Source: src, WindowBytes: c.cfg.WindowBytes, Stall: c.cfg.Stall, SegmentBytes: c.cfg.SnapshotBytes,
-		Builders: shapelog.NewBuilders(), Messages: &c.stats.Appended, Bytes: &c.stats.Bytes, Failpoint: c.cfg.Failpoint,
+		Builders: shapelog.NewBuilders(), Messages: &c.stats.Appended, Bytes: &c.stats.Bytes, Wrote: &c.stats.Wrote, Stored: &c.stats.Stored, Failpoint: c.cfg.Failpoint,
 	}
 	for n := range c.cfg.Partitions {
 		s.Parts = append(s.Parts, &live.Partition{Partition: shapelog.NewPartition(logs, n), Since: time.Now(), Pause: service.Backoff{Most: maxReturn}})

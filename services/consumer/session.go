@@ -47,6 +47,7 @@ func (s *session) main(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.c.works()
 	messages := make(chan stream.Change, 1)
 	s.Tasks.Go(func() error { return s.Changes.Feed(ctx, start, messages) })
 	s.Tasks.Go(func() error { return s.watchCatalog(ctx) })
@@ -55,6 +56,7 @@ func (s *session) main(ctx context.Context) error {
 	s.Tasks.Go(func() error { return s.trim(ctx) })
 	s.Tasks.Go(func() error { return s.follow(ctx) })
 	s.Tasks.Go(func() error { return s.folder.Run(ctx) })
+	s.Tasks.Go(func() error { return s.loseDeleted(ctx) })
 	s.Tasks.Go(func() error {
 		return s.KeepMoving(ctx, func(ctx context.Context) { s.Nudge(ctx, "nudge") })
 	})

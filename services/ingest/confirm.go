@@ -28,19 +28,15 @@ type confirmer struct {
 }
 
 const (
-	longestInterval = 10 * time.Second
-	longestTick     = time.Second
-	shortestTick    = 10 * time.Millisecond
+	longestTick  = time.Second
+	shortestTick = 10 * time.Millisecond
 	// silence is how many intervals a server may say nothing, though each
 	// status update then asks it to, before the connection counts as dead.
-	silence = 6
+	silence = 4
 )
 
 func newConfirmer(s *session) *confirmer {
-	c := &confirmer{s: s, interval: longestInterval, asked: make(chan struct{}, 1), confirmed: s.server.slot.ConfirmedFlush}
-	if t := s.server.senderTimeout; t > 0 {
-		c.interval = min(c.interval, t/3)
-	}
+	c := &confirmer{s: s, interval: senderTimeout(s.server.senderTimeout) / 3, asked: make(chan struct{}, 1), confirmed: s.server.slot.ConfirmedFlush}
 	c.tick = max(min(longestTick, c.interval, s.g.cfg.SyncInterval/4), shortestTick)
 	c.received.Store(uint64(c.confirmed))
 	return c
@@ -95,7 +91,10 @@ func later(a, b time.Time) time.Time {
 func (c *confirmer) sendStatus(ctx context.Context) error {
 	ticker := time.NewTicker(c.tick)
 	defer ticker.Stop()
+	loop := c.s.g.counters.loops.Begin()
+	defer loop.End()
 	for {
+		loop.Turn()
 		force := false
 		select {
 		case <-ctx.Done():

@@ -6,8 +6,13 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/shapebus/shapebus/internal/health"
+	"github.com/shapebus/shapebus/internal/pg/slots"
 	"github.com/shapebus/shapebus/internal/service"
 )
 
@@ -15,6 +20,8 @@ import (
 type Ingest struct {
 	cfg      Config
 	counters counters
+	watch    atomic.Pointer[health.Watch]
+	slot     atomic.Pointer[slots.Info] // as Postgres said when it was asked last
 	ready    chan struct{}
 	once     sync.Once
 
@@ -38,7 +45,19 @@ func New(cfg Config) (*Ingest, error) {
 func (g *Ingest) Ready() <-chan struct{} { return g.ready }
 
 // Status is cheap and may be called at any time.
-func (g *Ingest) Status() Status { return g.counters.status() }
+func (g *Ingest) Status() Status {
+	s := g.counters.status()
+	s.SlotRetained, s.SlotSafe = -1, -1
+	if slot := g.slot.Load(); slot != nil && slot.Exists {
+		s.SlotWAL, s.SlotSafe = slot.WALStatus, slot.SafeBytes
+		if slot.Lost() {
+			s.SlotWAL = "lost"
+		} else {
+			s.SlotRetained = slot.RetainedBytes
+		}
+	}
+	return s
+}
 
 // Outcomes of a session that are not trouble of their own.
 var (
@@ -68,7 +87,20 @@ const (
 // fix; the error says how. Cancelling leaves nothing to repair.
 func (g *Ingest) Run(ctx context.Context) error {
 	defer g.counters.become(StateStopped)
+	js, err := jetstream.New(g.cfg.NATS)
+	if err != nil {
+		return fmt.Errorf("ingest of source %s: %w", g.cfg.Source, err)
+	}
+	watch := health.NewWatch(js, g.cfg.Source.ChangeStream(), "KV_"+g.cfg.Source.RelationBucket())
+	watch.Postgres = g.lookAtSlot
+	g.watch.Store(watch)
+	ctx, end := context.WithCancel(ctx)
+	var looking sync.WaitGroup
+	looking.Go(func() { _ = watch.Run(ctx) }) // it returns nil
+	defer looking.Wait()
+	defer end()
 	var wait service.Backoff
+	var refusals service.Insist
 	for {
 		started := time.Now()
 		err := g.session(ctx)
@@ -77,6 +109,9 @@ func (g *Ingest) Run(ctx context.Context) error {
 		}
 		if f, ok := errors.AsType[*fatalError](err); ok {
 			return fmt.Errorf("ingest of source %s: %w", g.cfg.Source, f.err)
+		}
+		if refusals.Final(err, time.Now()) {
+			return fmt.Errorf("ingest of source %s: %w", g.cfg.Source, err)
 		}
 		wait.Lasted(time.Since(started))
 		pause := service.Jitter(standbyWait)

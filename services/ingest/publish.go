@@ -214,6 +214,9 @@ func (p *publisher) received(lsn change.LSN) error {
 // send appends one message. The caller holds mu.
 func (p *publisher) send(subject string, lsn change.LSN, more bool, body []byte, end change.LSN) error {
 	p.window.do(func(w *ackWindow) { w.publish(end) })
+	if p.appender.InFlight() == 0 {
+		p.counters.moved.Now()
+	}
 	p.blocked.Store(time.Now().UnixNano())
 	m := stream.Message{Subject: subject, Header: stream.ChangeHeader(lsn, p.after, more), Data: body}
 	err := p.appender.Append(p.ctx, m, func(uint64) { p.stored(lsn) })
@@ -224,6 +227,7 @@ func (p *publisher) send(subject string, lsn change.LSN, more bool, body []byte,
 		return topology.Explain(err)
 	}
 	p.counters.published.Store(uint64(lsn))
+	p.counters.publishedAt.Now()
 	p.counters.messages.Add(1)
 	p.counters.bytes.Add(uint64(len(body)))
 	p.failpoint(failpoint.AfterPublish)
@@ -237,6 +241,8 @@ func (p *publisher) stored(lsn change.LSN) {
 		p.window.last = lsn
 		p.counters.acked.Store(uint64(w.acked()))
 	})
+	p.counters.ackedAt.Now()
+	p.counters.moved.Now()
 	p.failpoint(failpoint.AfterAck)
 	if p.appender.InFlight() == 0 {
 		select {

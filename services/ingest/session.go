@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"strings"
 	"time"
 
@@ -123,7 +124,9 @@ func (g *Ingest) session(ctx context.Context) error {
 	s.batch = newBatch(g.cfg.Source, limits{bytes: g.cfg.FragmentBytes, ops: g.cfg.FragmentOps}, s.publish, tail)
 	s.confirm = newConfirmer(s)
 	inFlight := s.appender.InFlight
+	heard := s.wire.LastHeard
 	g.counters.inFlight.Store(&inFlight)
+	g.counters.heard.Store(&heard)
 	g.counters.waits("")
 	g.counters.become(StateStreaming)
 	g.cfg.Log.InfoContext(ctx, "streaming from the replication slot",
@@ -159,6 +162,7 @@ func (s *session) connect(ctx context.Context) error {
 		return fatal(err)
 	}
 	cfg.RuntimeParams["replication"] = "database"
+	cfg.RuntimeParams["wal_sender_timeout"] = strconv.FormatInt(senderTimeout(s.server.senderTimeout).Milliseconds(), 10)
 	coalesce.Reads(&cfg.Config, func(c *coalesce.Conn) { s.wire = c })
 	s.conn, err = pgconn.ConnectConfig(ctx, &cfg.Config)
 	if err != nil {
@@ -169,6 +173,18 @@ func (s *session) connect(ctx context.Context) error {
 		return errRecovery
 	}
 	return nil
+}
+
+// mostSilence is how long a process that was cut off, or is frozen, may hold the slot: Postgres gives it to another one then.
+const mostSilence = 10 * time.Second
+
+// senderTimeout is the wal_sender_timeout of the replication connection, where the server has another one; 0 is none. Status
+// updates go out whatever else waits, several within it.
+func senderTimeout(server time.Duration) time.Duration {
+	if server == 0 {
+		return mostSilence
+	}
+	return min(server, mostSilence)
 }
 
 // replicate takes the slot.
@@ -251,6 +267,7 @@ func (s *session) run(ctx, life context.Context, end context.CancelCauseFunc) er
 	fail(s.publish.sendWhenIdle)
 	fail(s.confirm.keepRecord)
 	fail(s.confirm.sendStatus)
+	fail(s.g.watch.Load().Gone) // another session makes again what was deleted
 	fail(func(ctx context.Context) error {
 		select {
 		case <-ctx.Done():

@@ -3,7 +3,9 @@ package ingest
 import (
 	"sync"
 	"sync/atomic"
+	"time"
 
+	"github.com/shapebus/shapebus/internal/health"
 	"github.com/shapebus/shapebus/internal/service"
 	"github.com/shapebus/shapebus/pkg/change"
 )
@@ -36,15 +38,26 @@ type Status struct {
 	LastError                             string // of the last of them; "" while there was none
 	// Waiting is what Postgres waits for before it sends more, as it says; "" if it does not.
 	Waiting string
+	// When something came from Postgres, was published, and was acknowledged by JetStream; zero if it never was. With nothing
+	// to send Postgres says so every few seconds.
+	Heard, PublishedAt, AckedAt time.Time
+	// The slot, as Postgres said some seconds ago; "" for its WAL status, and -1, while that is not known. SlotSafe is how much
+	// WAL may be written before the slot is in danger, -1 without a limit.
+	SlotWAL                string
+	SlotRetained, SlotSafe int64
 }
 
 // counters is the part of the status that the hot path updates.
 type counters struct {
 	service.Trouble
 
+	loops                                  health.Loops
+	publishedAt, ackedAt                   health.Clock
+	moved                                  health.Clock // something was acknowledged, or published with nothing in flight
 	received, published, acked, confirmed  atomic.Uint64
 	rows, fragments, messages, bytes, txns atomic.Uint64
 	inFlight                               atomic.Pointer[func() int]
+	heard                                  atomic.Pointer[func() time.Time]
 
 	mu      sync.Mutex
 	state   State
@@ -82,9 +95,14 @@ func (c *counters) status() Status {
 		Transactions: c.txns.Load(),
 		Retries:      c.Retries.Load(),
 		LastError:    c.Last(),
+		PublishedAt:  c.publishedAt.Last(),
+		AckedAt:      c.ackedAt.Last(),
 	}
 	if f := c.inFlight.Load(); f != nil {
 		s.InFlight = (*f)()
+	}
+	if f := c.heard.Load(); f != nil {
+		s.Heard = (*f)()
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

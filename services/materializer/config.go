@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/shapebus/shapebus/internal/failpoint"
+	"github.com/shapebus/shapebus/internal/health"
 	"github.com/shapebus/shapebus/internal/service"
 	"github.com/shapebus/shapebus/pkg/topology"
 )
@@ -43,11 +44,16 @@ type Materializer struct {
 	ready  chan struct{}
 	builds chan struct{} // one token per set that may be built
 	stats  stats
+	facts  facts
 }
 
 // stats are counters for metrics; safe for concurrent use.
 type stats struct {
 	service.Trouble
+
+	Loops health.Loops // of the partitions
+	Heard health.Clock // a message of a shape log was read
+	Wrote health.Clock // a verdict was appended
 
 	Partitions   atomic.Int64
 	Moves        atomic.Int64
@@ -111,6 +117,8 @@ type Status struct {
 	Inconsistent int64 // ops that did not fit what was there
 	Retries      int64
 	LastError    string
+	// When a shape log's message was read, and a verdict appended; zero if none was.
+	HeardAt, WroteAt time.Time
 }
 
 // Status returns the present figures. It is cheap.
@@ -118,6 +126,6 @@ func (m *Materializer) Status() Status {
 	return Status{
 		Partitions: m.stats.Partitions.Load(), Moves: m.stats.Moves.Load(), Live: m.stats.Live.Load(), Parked: m.stats.Parked.Load(), Values: m.stats.Values.Load(),
 		Unread: m.stats.Unread.Load(), Messages: m.stats.Messages.Load(), Verdicts: m.stats.Verdicts.Load(), Bases: m.stats.Bases.Load(),
-		Bytes: m.stats.Bytes.Load(), Inconsistent: m.stats.Inconsistent.Load(), Retries: m.stats.Retries.Load(), LastError: m.stats.Last(),
+		Bytes: m.stats.Bytes.Load(), Inconsistent: m.stats.Inconsistent.Load(), Retries: m.stats.Retries.Load(), LastError: m.stats.Last(), HeardAt: m.stats.Heard.Last(), WroteAt: m.stats.Wrote.Last(),
 	}
 }

@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/shapebus/shapebus/internal/health"
 	"github.com/shapebus/shapebus/internal/ownership"
 	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/internal/service"
@@ -24,24 +27,37 @@ func (m *Materializer) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("materializer: %w", err)
 	}
-	partitions, shapes, err := m.await(ctx, js)
-	if err != nil {
-		return fmt.Errorf("materializer: %w", err)
+	watch := m.newWatch(js)
+	ctx, end := context.WithCancel(ctx)
+	var looking sync.WaitGroup
+	looking.Go(func() { _ = watch.Run(ctx) }) // it returns nil
+	defer looking.Wait()
+	defer end()
+	var pause service.Backoff
+	for ctx.Err() == nil {
+		partitions, shapes, err := m.await(ctx, js)
+		if err != nil {
+			return fmt.Errorf("materializer: %w", err)
+		}
+		began := time.Now()
+		err = m.share(ctx, js, watch, partitions, shapes)
+		pause.Lasted(time.Since(began))
+		m.facts.fail(err)
+		m.stats.Retry(ctx, m.log, "share the partitions", err, &pause)
 	}
-	m.stats.Keep(ctx, m.log, "share the partitions", func(ctx context.Context) error {
-		return m.share(ctx, js, partitions, shapes)
-	})
 	return nil
 }
 
 // await prepares until that succeeds or ctx ends, or a person must act.
 func (m *Materializer) await(ctx context.Context, js jetstream.JetStream) (partitions int, shapes *registry.Shapes, err error) {
 	var pause service.Backoff
+	var refusals service.Insist
 	for ctx.Err() == nil {
 		source, shapes, err := m.prepare(ctx, js)
-		if err == nil || errors.Is(err, topology.ErrNoAtomicBatches) {
+		if err == nil || errors.Is(err, topology.ErrNoAtomicBatches) || refusals.Final(err, time.Now()) {
 			return source.Partitions, shapes, err
 		}
+		m.facts.fail(err)
 		m.stats.Retry(ctx, m.log, "get ready", err, &pause)
 	}
 	return 0, nil, nil
@@ -72,9 +88,10 @@ func (m *Materializer) prepare(ctx context.Context, js jetstream.JetStream) (reg
 }
 
 // share takes part in following the partitions until something ends it.
-func (m *Materializer) share(ctx context.Context, js jetstream.JetStream, partitions int, shapes *registry.Shapes) error {
+func (m *Materializer) share(ctx context.Context, js jetstream.JetStream, watch *health.Watch, partitions int, shapes *registry.Shapes) error {
 	group, ctx := errgroup.WithContext(ctx)
 	w := newWants()
+	group.Go(func() error { return watch.Gone(ctx) })
 	loaded := make(chan struct{})
 	group.Go(func() error {
 		return service.Endless(ctx, shapes.Watch(ctx, func(e registry.Event) {
@@ -94,6 +111,7 @@ func (m *Materializer) share(ctx context.Context, js jetstream.JetStream, partit
 		return service.Endless(ctx, ownership.Run(ctx, ownership.Config{
 			NATS: m.cfg.NATS, JS: js, Source: m.cfg.Source, Role: topology.RoleMaterializer, Name: m.cfg.Name, Partitions: partitions, Log: m.log, Moves: &m.stats.Moves,
 		}, func() {
+			m.facts.fail(nil)
 			select {
 			case <-m.ready:
 			default:
@@ -101,8 +119,13 @@ func (m *Materializer) share(ctx context.Context, js jetstream.JetStream, partit
 			}
 		}, func(ctx context.Context, h ownership.Held) {
 			m.stats.Keep(ctx, m.log, fmt.Sprintf("follow partition %d", h.Partition), func(ctx context.Context) error {
-				return m.own(ctx, js, h.Partition, shapes, w)
+				err := m.own(ctx, js, watch, h.Partition, shapes, w)
+				if ctx.Err() == nil {
+					m.facts.part(h.Partition, err)
+				}
+				return err
 			})
+			m.facts.part(h.Partition, nil)
 		}))
 	})
 	return group.Wait()

@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/shapebus/shapebus/internal/health"
 	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/internal/service"
 	"github.com/shapebus/shapebus/internal/stream"
@@ -53,7 +54,7 @@ type session struct {
 type shown struct{ live, parked, values, unread int64 }
 
 // own follows a partition, which is this process', until something ends that.
-func (m *Materializer) own(ctx context.Context, js jetstream.JetStream, p int, shapes *registry.Shapes, w *wants) error {
+func (m *Materializer) own(ctx context.Context, js jetstream.JetStream, watch *health.Watch, p int, shapes *registry.Shapes, w *wants) error {
 	m.stats.Partitions.Add(1)
 	defer m.stats.Partitions.Add(-1)
 
@@ -62,6 +63,7 @@ func (m *Materializer) own(ctx context.Context, js jetstream.JetStream, p int, s
 		return err
 	}
 	defer out.out.Close()
+	defer watch.Needs(m.cfg.Source.VerdictStream(p))()
 	s := &session{
 		m: m, log: m.log.With(slog.Int("partition", p)), js: js, source: m.cfg.Source, p: p, shapes: shapes, wants: w, store: out,
 		sets: map[string]*set{}, handles: map[string][]*set{},
@@ -105,11 +107,15 @@ func (s *session) main(ctx context.Context) error {
 	if err := s.want(ctx, messages); err != nil {
 		return service.IgnoreEnd(ctx, err)
 	}
+	s.m.facts.part(s.p, nil)
 	s.log.InfoContext(ctx, "partition taken over", slog.Int("sets", len(s.sets)))
 	ack, look := time.NewTicker(s.m.cfg.AckInterval), time.NewTicker(lookEvery)
 	defer ack.Stop()
 	defer look.Stop()
+	loop := s.m.stats.Loops.Begin()
+	defer loop.End()
 	for {
+		loop.Turn()
 		var err error
 		select {
 		case <-ctx.Done():
@@ -265,6 +271,7 @@ func (s *session) message(ctx context.Context, m *stream.Delivery) error {
 	}
 	s.last, s.ackLast = seq, m.Ack
 	s.m.stats.Messages.Add(1)
+	s.m.stats.Heard.Now()
 	s.shown.unread = s.show1(&s.m.stats.Unread, s.shown.unread, int64(m.Pending))
 	if handle := topology.HandleOfLog(m.Subject); len(s.handles[handle]) > 0 {
 		if err := s.logMessage(ctx, handle, seq, m); err != nil {
@@ -359,7 +366,7 @@ func (s *session) sent() func(uint64) {
 	return func(uint64) { s.stored.Add(1) }
 }
 
-// ack acknowledges what is settled by now.
+// ack acknowledges what is settled.
 func (s *session) ack() error {
 	q, ok := s.floor.Take(s.stored.Load())
 	if !ok || q.seq <= s.acked {

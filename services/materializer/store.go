@@ -70,6 +70,7 @@ func (s *store) Verdict(ctx context.Context, set string, prev change.Offset, v *
 		return fmt.Errorf("verdict %s on %s: %w", v.Offset, set, err)
 	}
 	s.m.stats.Verdicts.Add(1)
+	s.m.stats.Wrote.Now()
 	s.m.stats.Bytes.Add(int64(len(data)))
 	s.m.cfg.Failpoint(failpoint.AfterVerdict)
 	return nil
@@ -174,7 +175,7 @@ func (s *store) WriteBase(ctx context.Context, set string, r *replica) (wire.Bas
 	s.m.cfg.Failpoint(failpoint.BeforeBase)
 	b := wire.Base{
 		// Larger than that of every base before, and of every one that was not finished:
-		// what those wrote stands in the stream by now.
+		// what those wrote stands in the stream.
 		Number: s.out.Stored() + 1,
 		LSN:    uint64(r.done.LSN), Op: r.done.Op, At: time.Now().UnixMicro(),
 	}
@@ -262,7 +263,7 @@ func (s *store) writeRows(ctx context.Context, set string, r *replica, b *wire.B
 
 // Clear removes the bases of a set before one, and what was written of those
 // that were not finished. Who calls it without knowing that somebody else has written a newer
-// base by now removes nothing of that.
+// base removes nothing of that.
 func (s *store) Clear(ctx context.Context, set string, keep wire.Base) error {
 	info, err := s.st.Info(ctx, jetstream.WithSubjectFilter(s.source.SetSubjects(s.p, set)))
 	if err != nil {

@@ -25,7 +25,8 @@ type Info struct {
 	InvalidationReason string // Postgres 17 on; "" if it is valid
 	Failover           bool   // it is synchronised to standbys; Postgres 17 on
 	ActivePID          int    // 0 if nobody holds it
-	RetainedBytes      int64  // WAL that the slot keeps the server from removing
+	RetainedBytes      int64  // WAL that the slot keeps the server from removing; 0 when it is lost
+	SafeBytes          int64  // WAL that may be written before the slot is in danger of being lost; -1 without a limit, 0 when it is lost
 }
 
 // Lost reports whether the slot can no longer be read: the server has removed
@@ -59,9 +60,10 @@ func Lookup(ctx context.Context, conn *pgx.Conn, name string) (Info, error) {
 		SELECT active, coalesce(plugin::text, ''), coalesce(database::text, ''), coalesce(restart_lsn, '0/0')::text,
 			coalesce(confirmed_flush_lsn, '0/0')::text, coalesce(wal_status, ''), `+reason+`, `+failover+`, coalesce(active_pid, 0),
 			coalesce(pg_catalog.pg_wal_lsn_diff(CASE WHEN pg_catalog.pg_is_in_recovery()
-				THEN pg_catalog.pg_last_wal_replay_lsn() ELSE pg_catalog.pg_current_wal_lsn() END, restart_lsn), 0)::bigint
+				THEN pg_catalog.pg_last_wal_replay_lsn() ELSE pg_catalog.pg_current_wal_lsn() END, restart_lsn), 0)::bigint,
+			CASE WHEN wal_status = 'lost' THEN 0 ELSE coalesce(greatest(safe_wal_size, 0), -1) END
 		FROM pg_catalog.pg_replication_slots WHERE slot_name = $1`, name).Scan(
-		&s.Active, &s.Plugin, &s.Database, &restart, &confirmed, &s.WALStatus, &s.InvalidationReason, &s.Failover, &s.ActivePID, &s.RetainedBytes)
+		&s.Active, &s.Plugin, &s.Database, &restart, &confirmed, &s.WALStatus, &s.InvalidationReason, &s.Failover, &s.ActivePID, &s.RetainedBytes, &s.SafeBytes)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return Info{}, nil
 	}

@@ -19,11 +19,17 @@ import (
 //
 // Errors: those of Guard. After ErrSnapshotStale what f has got is not to be used.
 func (s *Snapshot) CopyRows(ctx context.Context, t *pg.TableInfo, columns []string, where string, f func(row change.Row) error) (int64, error) {
+	return s.CopyOrdered(ctx, t, columns, where, "", f)
+}
+
+// CopyOrdered is CopyRows in an order and within limits: order is the SQL behind the condition, such as
+// ORDER BY "id" LIMIT 10. It is not checked here either.
+func (s *Snapshot) CopyOrdered(ctx context.Context, t *pg.TableInfo, columns []string, where, order string, f func(row change.Row) error) (int64, error) {
 	if err := s.Guard(ctx, t); err != nil {
 		return 0, err
 	}
 	reader := newCopyReader(len(columns), f)
-	_, err := s.conn.PgConn().CopyTo(ctx, reader, copySQL(t, columns, where))
+	_, err := s.conn.PgConn().CopyTo(ctx, reader, copySQL(t, columns, where, order))
 	switch {
 	case reader.err != nil:
 		return reader.rows, reader.err
@@ -41,8 +47,8 @@ func (s *Snapshot) CopyRows(ctx context.Context, t *pg.TableInfo, columns []stri
 	return reader.rows, nil
 }
 
-func copySQL(t *pg.TableInfo, columns []string, where string) string {
-	return fmt.Sprintf("COPY (SELECT %s FROM %s WHERE (%s)) TO STDOUT", list(columns), t.From(), where)
+func copySQL(t *pg.TableInfo, columns []string, where, order string) string {
+	return fmt.Sprintf("COPY (SELECT %s FROM %s WHERE (%s) %s) TO STDOUT", list(columns), t.From(), where, order)
 }
 
 // readError says what to do about a refusal: what is locked or has to be granted.

@@ -35,6 +35,7 @@ type Begin struct {
 type Change struct {
 	Kind   change.Kind
 	Offset change.Offset // the zero Offset for rows of the snapshot
+	XID    change.XID    // of its transaction, also inside a unit; 0 for rows of the snapshot
 	// Row holds the shape's columns after an insert, update or upsert and the
 	// key columns only for a delete or discard. It is empty for a truncate, which
 	// removes all rows. It is valid until the iteration goes on; see Row.Clone.
@@ -55,7 +56,8 @@ type Commit struct {
 	// committed up to it has come. 0 says that it is not known here: after the
 	// snapshot, or when a later Commit will tell. It is less than LSN while some
 	// transactions are deferred by the unit before, to come after it. Those may change
-	// nothing here, and then no later Commit says that they came; the Wait of a view learns it.
+	// nothing here, and then no later Commit says that they came; the Wait of a view and the Reach of a
+	// shape learn it.
 	Passed change.LSN
 }
 

@@ -67,11 +67,23 @@ func (s *looks) prune(list []readTxn, by change.Snapshot) {
 		s.pruned = append(s.pruned, t)
 	}
 	if len(s.pruned) > maxListed { // somebody has been looking for very long
-		for _, l := range s.open {
-			l.lost = true
-		}
-		s.base, s.pruned = s.base+len(s.pruned), nil
+		s.loseAll()
 	}
+}
+
+// lose is told that transactions are forgotten of which there is no list.
+func (s *looks) lose() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.loseAll()
+}
+
+// loseAll gives up all open looks. Called with mu held.
+func (s *looks) loseAll() {
+	for _, l := range s.open {
+		l.lost = true
+	}
+	s.base, s.pruned = s.base+len(s.pruned), nil
 }
 
 // since is what was forgotten since a look began, and whether that is all.

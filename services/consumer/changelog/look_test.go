@@ -93,3 +93,27 @@ func TestALookThatTakesTooLongKnowsNothing(t *testing.T) {
 		t.Errorf("%d transactions are remembered", n)
 	}
 }
+
+// TestALookKnowsNothingOfWhatWasNotListed: transactions that found no room in the list are forgotten all at once, and a
+// snapshot that was opened before may not see them.
+func TestALookKnowsNothingOfWhatWasNotListed(t *testing.T) {
+	var v Visibility
+	for i := 1; i <= maxListed+1; i++ {
+		v.See(change.XID(i), change.LSN(i), uint64(i))
+	}
+	earlier := v.Look()
+	defer earlier.Close()
+	v.Prune(change.Snapshot{Xmin: maxListed + 2, Xmax: maxListed + 2})
+	if _, complete := v.Unseen(earlier); complete {
+		t.Error("a transaction that was not listed is taken for visible to a snapshot from before")
+	}
+	later := v.Look()
+	defer later.Close()
+	if unseen, complete := v.Unseen(later); !complete {
+		t.Error("a look that has just begun knows all there is")
+	} else {
+		for x := range unseen {
+			t.Errorf("transaction %d may be invisible", x)
+		}
+	}
+}

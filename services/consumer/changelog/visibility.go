@@ -61,6 +61,7 @@ func (v *Visibility) Crowded() bool { return len(v.seen) >= askPruneAt }
 func (v *Visibility) Prune(s change.Snapshot) {
 	if v.unlisted > 0 && s.Widen(v.maxUnlisted) < s.Xmin {
 		v.unlisted = 0
+		v.looks.lose() // nobody can say which of them an earlier snapshot does not see
 	}
 	if v.unlisted > 0 {
 		return

@@ -42,10 +42,10 @@ func NewConns(pool *pgxpool.Pool) *Conns {
 func (g *group) connect(ctx context.Context) (*unitConn, error) {
 	conns := g.s.conns
 	ladder := conns.later
-	if !g.began {
+	if !g.stages[0].began {
 		ladder = conns.first
 	}
-	give, err := ladder.take(ctx, g.anyMember().Outer.Depth)
+	give, err := ladder.take(ctx, g.stages[0].depth)
 	if err != nil {
 		return nil, err
 	}

@@ -36,17 +36,18 @@ type creation struct {
 // create opens the unit in which the shape begins. What is left is done when
 // its barrier comes.
 func (g *group) create(ctx context.Context) error {
+	st := g.stages[0]
 	conn, err := g.connect(ctx)
 	if err != nil {
 		return err
 	}
-	table, err := g.s.Fence(ctx, conn.conn(), g.creating.rec.Definition.Schema, g.creating.rec.Definition.Table)
-	if err == nil && table.Structure() != g.creating.rec.Structure {
-		err = &live.FinalError{Err: errors.New(live.TableChanged(g.creating.f.Table, table))}
+	table, err := g.s.Fence(ctx, conn.conn(), st.creating.rec.Definition.Schema, st.creating.rec.Definition.Table)
+	if err == nil && table.Structure() != st.creating.rec.Structure {
+		err = &live.FinalError{Err: errors.New(live.TableChanged(st.creating.f.Table, table))}
 	}
 	var start changelog.Place
 	if err == nil {
-		start, err = g.start(ctx, conn.conn())
+		start, err = st.start(ctx, conn.conn())
 	}
 	var now change.Snapshot
 	if err == nil {
@@ -55,7 +56,7 @@ func (g *group) create(ctx context.Context) error {
 	conn.close()
 	if err == nil {
 		err = g.s.OnMain(ctx, func(context.Context) error {
-			g.creating.table, g.creating.f.Files, g.creating.f.FilesAt = table, table, now.LSN
+			st.creating.table, st.creating.f.Files, st.creating.f.FilesAt = table, table, now.LSN
 			return nil
 		})
 	}
@@ -63,35 +64,52 @@ func (g *group) create(ctx context.Context) error {
 		return err
 	}
 	// Everything before start is visible to whatever snapshot comes now.
-	if err := g.load(ctx); err != nil {
+	if err := st.load(ctx); err != nil {
 		return err
 	}
-	u, err := g.snapshot(ctx, reconcile.Txn{LSN: g.at.LSN})
-	if err != nil {
+	if err := g.openUnit(ctx, reconcile.Txn{LSN: st.at.LSN}); err != nil {
 		return err
 	}
-	u.first = true
-	g.unit = u
-	for _, v := range g.views {
-		u.sets = append(u.sets, reconcile.Freeze(v))
+	g.unit.first = true
+	st.join()
+	st.cursor.Begin(start.LSN-1, start.Seq)
+	if err := g.await(ctx, g.unit); err != nil {
+		return err
 	}
-	g.cursor.Begin(start.LSN-1, start.Seq)
-	return g.await(ctx, u)
+	if err := g.passUnit(ctx); err != nil {
+		return err
+	}
+	if st.nested {
+		return g.gatherLater(ctx)
+	}
+	return nil
+}
+
+// gatherLater ends the attempt if there are other groups of the chain, of which the shape is a part now.
+func (g *group) gatherLater(ctx context.Context) error {
+	return g.s.OnMain(ctx, func(context.Context) error {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		if g.into != nil || g.s.ask(g) {
+			return errRegroup
+		}
+		return nil
+	})
 }
 
 // start finds where the shape starts to read: at the oldest commit that a
 // snapshot taken from now on may not see, as far as the sets are known back to there.
-func (g *group) start(ctx context.Context, conn *pgx.Conn) (changelog.Place, error) {
+func (st *stage) start(ctx context.Context, conn *pgx.Conn) (changelog.Place, error) {
 	for look := firstLook; ; look = min(2*look, lastLook) {
-		start, err := g.pin(ctx, conn)
+		start, err := st.pin(ctx, conn)
 		if err != nil {
 			return changelog.Place{}, err
 		}
-		short := slices.IndexFunc(g.sets, func(set *valuesets.Set) bool { return !g.s.Sets.Holds(set, start.LSN-1) })
+		short := slices.IndexFunc(st.sets, func(set *valuesets.Set) bool { return !st.g.s.Sets.Holds(set, start.LSN-1) })
 		if short < 0 {
 			return start, nil
 		}
-		if err := g.loadAgain(ctx, g.sets[short]); err != nil {
+		if err := st.loadAgain(ctx, st.sets[short]); err != nil {
 			return changelog.Place{}, err
 		}
 		service.WaitFor(ctx, look) // Postgres does not tell when a transaction becomes visible
@@ -103,19 +121,29 @@ func (g *group) start(ctx context.Context, conn *pgx.Conn) (changelog.Place, err
 
 // pin finds where the shape starts to read, and keeps the
 // change log from being trimmed there.
-func (g *group) pin(ctx context.Context, conn *pgx.Conn) (start changelog.Place, err error) {
-	err = g.s.Begin(ctx, conn, func(at changelog.Place) {
+func (st *stage) pin(ctx context.Context, conn *pgx.Conn) (start changelog.Place, err error) {
+	err = st.g.s.Begin(ctx, conn, func(at changelog.Place) {
 		start = at
-		g.mu.Lock()
-		g.at = changelog.Place{LSN: start.LSN - 1, Seq: start.Seq - 1}
-		g.mu.Unlock()
+		st.g.mu.Lock()
+		st.at = changelog.Place{LSN: start.LSN - 1, Seq: start.Seq - 1}
+		st.g.mu.Unlock()
 	})
 	return start, err
 }
 
-// firstRows reads the shape's rows into its first segment and begins the log.
-func (g *group) firstRows(ctx context.Context, u *unit, end *change.Fragment) error {
-	f, rec := g.creating.f, g.creating.rec
+// errUnsettled says that a shape must be begun again: where its snapshot stands an inner shape with subqueries is in a
+// unit, so that nobody knows what it selects there.
+var errUnsettled = errors.New("what a subquery selects that has subqueries itself changes right now")
+
+// firstRows reads the shape's rows into its first segment and begins the log. aside are the transactions that it leaves out.
+func (st *stage) firstRows(ctx context.Context, u *unit, end *change.Fragment, aside []change.LSN) error {
+	g := st.g
+	for _, set := range st.sets {
+		if !g.s.Sets.Settled(set, end.LSN, aside) {
+			return errUnsettled
+		}
+	}
+	f, rec := st.creating.f, st.creating.rec
 	table := f.Table
 	columns := make([]string, 0, len(table.Relation.Columns))
 	for _, c := range table.Relation.Columns {
@@ -125,7 +153,7 @@ func (g *group) firstRows(ctx context.Context, u *unit, end *change.Fragment) er
 	if err != nil {
 		return err
 	}
-	sets := u.running(g, f.Outer)
+	sets := st.running(f.Outer)
 	w := g.s.NewSegment(rec, f.Writer)
 	picked := make(change.Row, len(f.Project))
 	_, err = u.snap.CopyRows(ctx, table, columns, where, func(row change.Row) error {
@@ -147,14 +175,14 @@ func (g *group) firstRows(ctx context.Context, u *unit, end *change.Fragment) er
 	err = g.s.ChangeRecord(ctx, rec.ID, rec.Handle, func(r *registry.Shape) {
 		r.Snapshot, r.SnapshotLSN = u.snap.String(), u.snap.LSN
 		r.StartLSN, r.StartSeq, r.History = end.LSN, 0, g.s.Changes.HistoryID()
-		r.SnapshotRows, r.Reason, r.Table = int64(w.Rows), "", g.creating.table
-		g.creating.rec = r
+		r.SnapshotRows, r.Reason, r.Table = int64(w.Rows), "", st.creating.table
+		st.creating.rec = r
 	})
 	if err != nil {
 		return err
 	}
 	f.Begin(u.snap.Snapshot, w.Copied)
-	g.creating.segment = w.Segment
+	st.creating.segment = w.Segment
 	return nil
 }
 
@@ -185,12 +213,12 @@ func (u *unit) selects(ctx context.Context, f *follow.Follower, rec *registry.Sh
 }
 
 // sweepSegments removes what earlier attempts left, once the log has its beginning.
-func (g *group) sweepSegments(ctx context.Context) error {
-	f := g.creating.f
+func (st *stage) sweepSegments(ctx context.Context) error {
+	f := st.creating.f
 	if err := f.Writer.Flush(ctx); err != nil {
 		return err
 	}
-	return g.s.Parts[f.Partition].PurgeSegments(ctx, f.Handle, g.creating.segment)
+	return st.g.s.Parts[f.Partition].PurgeSegments(ctx, f.Handle, st.creating.segment)
 }
 
 // ParkOuter starts the creation of a shape with subqueries, or goes on with it.
@@ -205,24 +233,19 @@ func (s *Groups) ParkOuter(ctx context.Context, rec *registry.Shape, tail wire.T
 	for _, q := range rec.Subqueries {
 		s.WatchSet(ctx, q, nil)
 	}
-	g := s.newGroup([]*follow.Follower{f}, changelog.Place{}, nil)
-	g.creating = &creation{rec: rec, f: f}
-	g.began = false
+	g := s.newGroup()
+	st := g.addStage([]*follow.Follower{f}, changelog.Place{}, nil)
+	st.creating = &creation{rec: rec, f: f}
+	st.began = false
 	s.startGroup(ctx, g)
 	return nil
 }
 
-// loadAgain loads a set that does not reach back to where the group stands.
-func (g *group) loadAgain(ctx context.Context, set *valuesets.Set) error {
-	g.s.Sets.Unload(set)
-	return g.awaitBase(ctx, set)
-}
-
 // awaitBase waits until the materializer has written a first base of the set.
-func (g *group) awaitBase(ctx context.Context, set *valuesets.Set) error {
+func (st *stage) awaitBase(ctx context.Context, set *valuesets.Set) error {
 	told := false
 	for look := firstLook; ; look = min(2*look, lastLook) {
-		err := g.s.Sets.Load(ctx, set)
+		err := st.g.s.Sets.Load(ctx, set)
 		if p, ok := errors.AsType[*valuesets.PoisonedError](err); ok {
 			return &live.FinalError{Err: p}
 		}
@@ -231,8 +254,8 @@ func (g *group) awaitBase(ctx context.Context, set *valuesets.Set) error {
 		}
 		if !told && look == lastLook {
 			told = true
-			g.reason(ctx, err.Error())
-			g.log.InfoContext(ctx, "shapes with subqueries wait", slog.Any("for", err))
+			st.g.reason(ctx, err.Error())
+			st.g.log.InfoContext(ctx, "shapes with subqueries wait", slog.Any("for", err))
 		}
 		service.WaitFor(ctx, look)
 		if ctx.Err() != nil {

@@ -4,51 +4,75 @@ import (
 	"context"
 
 	"github.com/shapebus/shapebus/services/consumer/follow"
+	"github.com/shapebus/shapebus/services/consumer/valuesets"
 )
 
-// join hands the members to the main loop if the group has come to its place
+// join hands the members to the main loop if all stages have come to its place
 // and nothing is known that the sets' values wait for. Not on the main loop.
 func (g *group) join(ctx context.Context) error {
-	if g.unit != nil || g.txn != 0 {
-		return nil
+	for _, st := range g.stages {
+		if st.txn != 0 {
+			return nil
+		}
 	}
 	s := g.s
 	return s.OnMain(ctx, func(ctx context.Context) error {
 		g.mu.Lock()
-		blocked := len(g.ending) > 0 || g.hasLost()
+		blocked := len(g.ending) > 0 || g.into != nil || g.hasLost()
 		g.mu.Unlock()
-		if blocked || s.Again != nil || s.Open != 0 || s.Read.Seq >= g.cursor.Next || !g.current() {
+		if blocked || s.Again != nil || s.Open != 0 {
 			return nil
 		}
-		if g.creating != nil && s.Applied.LSN < g.creating.rec.SnapshotLSN {
-			return nil
-		}
-		for i, set := range g.sets {
-			if live := s.Selections.Of(set.Name()); live.Main == nil {
-				live.Arrive(g.views[i], g.since[i], g.touched[i])
+		var begun []*creation
+		for _, st := range g.stages {
+			if s.Read.Seq >= st.cursor.Next || !st.current() {
+				return nil
 			}
-			s.Sets.Release(set)
+			if st.creating != nil {
+				if s.Applied.LSN < st.creating.rec.SnapshotLSN {
+					return nil
+				}
+				begun = append(begun, st.creating)
+			}
 		}
-		g.views = nil
-		g.handOver()
-		if g.creating == nil {
-			return nil
+		for _, st := range g.stages {
+			st.arrive()
 		}
-		return s.CoverAndMarkLive(ctx, g.creating.rec)
+		g.handOver() //nolint:contextcheck // as in stream.Reader.Close
+		for _, c := range begun {
+			if err := s.CoverAndMarkLive(ctx, c.rec); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
+}
+
+// arrive gives the views to the main loop. Runs there.
+func (st *stage) arrive() {
+	s := st.g.s
+	for i, set := range st.sets {
+		if live := s.Selections.Of(set.Name()); live.Main == nil {
+			live.Arrive(st.views[i], st.since[i], st.touched[i])
+		}
+		s.Sets.Release(set)
+	}
+	st.views = nil
 }
 
 // handOver gives all members to the main loop, whose place is theirs. Runs there.
 func (g *group) handOver() {
 	s := g.s
-	members := make([]*follow.Follower, 0, len(g.members))
+	var members []*follow.Follower
 	g.mu.Lock()
-	for _, f := range g.members {
+	for f := range g.each() {
 		members = append(members, f)
 		s.LetGo(f.ID, g)
 	}
-	clear(g.members)
-	g.listed = nil
+	for _, st := range g.stages {
+		st.cursor.Close()
+	}
+	g.stages = nil
 	g.mu.Unlock()
 	s.disband(g)
 	for _, f := range members {
@@ -58,11 +82,11 @@ func (g *group) handOver() {
 	}
 }
 
-// current reports whether every inner shape is with the main loop and no
-// commit behind the group's place has changed one. Runs on the main loop.
-func (g *group) current() bool {
-	for _, set := range g.sets {
-		if !g.s.Sets.IsLive(set) || g.s.Sets.Behind(set, g.at.LSN) {
+// current reports whether every inner shape is with the main loop, or comes along, and no
+// commit behind the stage's place has changed one. Runs on the main loop.
+func (st *stage) current() bool {
+	for i, set := range st.sets {
+		if st.own[i] == nil && !st.g.s.Sets.IsLive(set) || st.g.s.Sets.Behind(set, st.at.LSN) {
 			return false
 		}
 	}
@@ -71,15 +95,18 @@ func (g *group) current() bool {
 
 // idle waits at the main loop's place until there may be something to do.
 func (g *group) idle(ctx context.Context) error {
-	if g.unit != nil { // its barrier comes, whatever the sets are at
-		return g.cursor.Wait(ctx, g.s.Cfg.Nudge, func() { g.s.Nudge(ctx, g.unit.id) })
-	}
-	live := true
-	for _, set := range g.sets {
-		live = live && g.s.Sets.IsLive(set)
-	}
-	if !live {
-		return g.s.Sets.AwaitLive(ctx, g.sets, g.at.LSN)
+	for _, st := range g.stages {
+		var others []*valuesets.Set
+		live := true
+		for i, set := range st.sets {
+			if st.own[i] == nil {
+				others = append(others, set)
+				live = live && g.s.Sets.IsLive(set)
+			}
+		}
+		if !live {
+			return g.s.Sets.AwaitLive(ctx, others, st.at.LSN)
+		}
 	}
 	if !g.moved {
 		g.moved = true // an idle database would leave the main loop where it is for ever
@@ -87,5 +114,5 @@ func (g *group) idle(ctx context.Context) error {
 			return err
 		}
 	}
-	return g.cursor.Wait(ctx, g.s.Cfg.Nudge, nil)
+	return g.stages[0].cursor.Wait(ctx, g.s.Cfg.Nudge, nil)
 }

@@ -18,27 +18,54 @@ func (s *Groups) Leave(ctx context.Context, leave []*follow.Follower) {
 	}
 }
 
-// gather takes live shapes from the main loop and makes groups of those that share a table and a
-// depth: an inner shape must not wait for the shapes that depend on it. The groups do not run yet.
+// gather takes live shapes from the main loop and makes groups of them: of each chain with one of them, whole, and of the
+// others that share a table and a depth. The groups do not run yet.
 // Thousands of shapes may leave with one commit, so the cost must follow their number.
 func (s *Groups) gather(leave []*follow.Follower) []*group {
 	type kind struct {
 		table uint32
 		depth int
+		chain string // one of its shapes; "" for shapes that are in none
 	}
 	kinds := map[kind][]*follow.Follower{}
-	for _, f := range leave {
-		s.RemoveLive(f)
-		k := kind{f.Relation.OID, f.Outer.Depth}
-		kinds[k] = append(kinds[k], f)
-	}
-	groups := make([]*group, 0, len(kinds))
-	for _, members := range kinds {
-		g := s.newGroup(members, s.Applied, nil)
-		for i, set := range g.sets {
-			g.since[i] = s.Selections.Of(set.Name()).Version
+	chained := map[string]bool{}
+	take := func(f *follow.Follower, chain string) {
+		if s.RemoveLive(f) {
+			k := kind{f.Relation.OID, f.Outer.Depth, chain}
+			kinds[k] = append(kinds[k], f)
 		}
-		groups = append(groups, g)
+	}
+	for _, f := range leave {
+		if chained[f.ID] {
+			continue
+		}
+		chain := s.chain(f.ID)
+		if len(chain) == 1 {
+			take(f, "")
+			continue
+		}
+		for id := range chain {
+			chained[id] = true
+			if member := s.Live[id]; member != nil {
+				take(member, f.ID)
+			}
+		}
+	}
+	var groups []*group
+	of := map[string]*group{} // by chain
+	for k, members := range kinds {
+		g := of[k.chain]
+		if k.chain == "" || g == nil {
+			g = s.newGroup()
+			groups = append(groups, g)
+		}
+		if k.chain != "" {
+			of[k.chain] = g
+		}
+		st := g.addStage(members, s.Applied, nil)
+		for i, set := range st.sets {
+			st.since[i] = s.Selections.Of(set.Name()).Version
+		}
 	}
 	return groups
 }
@@ -48,18 +75,25 @@ func (s *Groups) startGroup(ctx context.Context, g *group) {
 	s.Tasks.Go(func() error { return g.run(ctx) })
 }
 
-// disband forgets a group without members.
-func (s *Groups) disband(g *group) { delete(s.All, g) }
+// disband forgets a group without members. Whoever waits for them looks again. Runs on the main loop.
+func (s *Groups) disband(g *group) {
+	delete(s.All, g)
+	if g.into != nil {
+		g.into.look()
+	}
+}
 
 // GoOn runs a group of shapes that stand at a place.
 func (s *Groups) GoOn(ctx context.Context, members []*follow.Follower, at changelog.Place, aside []reconcile.Txn) {
-	s.startGroup(ctx, s.newGroup(members, at, aside))
+	g := s.newGroup()
+	g.addStage(members, at, aside)
+	s.startGroup(ctx, g)
 }
 
 // GoOnCreating goes on with the creation of a shape whose log has its beginning.
 func (s *Groups) GoOnCreating(ctx context.Context, rec *registry.Shape, f *follow.Follower, at changelog.Place, aside []reconcile.Txn) {
-	g := s.newGroup([]*follow.Follower{f}, at, aside)
-	g.creating = &creation{rec: rec, f: f}
+	g := s.newGroup()
+	g.addStage([]*follow.Follower{f}, at, aside).creating = &creation{rec: rec, f: f}
 	s.startGroup(ctx, g)
 }
 
@@ -67,11 +101,12 @@ func (s *Groups) GoOnCreating(ctx context.Context, rec *registry.Shape, f *follo
 func (s *Groups) Members(only uint32) map[uint32][]*follow.Follower {
 	all := map[uint32][]*follow.Follower{}
 	for g := range s.All {
-		if only != 0 && g.table != only {
-			continue
-		}
 		g.mu.Lock()
-		all[g.table] = slices.AppendSeq(all[g.table], maps.Values(g.members))
+		for st := range g.all() {
+			if only == 0 || st.table == only {
+				all[st.table] = slices.AppendSeq(all[st.table], maps.Values(st.members))
+			}
+		}
 		g.mu.Unlock()
 	}
 	return all

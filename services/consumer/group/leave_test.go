@@ -65,21 +65,23 @@ func leaveAndReturn(tb testing.TB, s *Groups, n int) (busy time.Duration) {
 	began := cpuUsed()
 	groups := s.gather(s.Downstream([]string{innerHandle}))
 	busy = cpuUsed() - began
-	if len(groups) != 1 || len(groups[0].members) != n || len(s.Live) != 0 {
+	if len(groups) != 1 || len(groups[0].stages[0].members) != n || len(s.Live) != 0 {
 		tb.Fatalf("%d groups, %d shapes left with the main loop", len(groups), len(s.Live))
 	}
 	g := groups[0]
-	set := s.Selections.Of(g.sets[0].Name())
+	st := g.stages[0]
+	set := s.Selections.Of(st.sets[0].Name())
 	if set.Main != nil || set.Selectors != 0 {
 		tb.Fatal("the main loop keeps a set up to date by which no live shape selects")
 	}
-	g.fill()
-	g.views = append(g.views, valueset.NewView(&valueset.Set{}))
-	g.show()
+	st.fill()
+	st.views = append(st.views, valueset.NewView(&valueset.Set{}))
+	st.cursor = changelog.NewCursor(nil, nil)
+	st.show()
 
 	began = cpuUsed()
 	s.Floor()
-	set.Arrive(g.views[0], g.since[0], g.touched[0])
+	set.Arrive(st.views[0], st.since[0], st.touched[0])
 	g.handOver()
 	busy += cpuUsed() - began
 	if len(s.Live) != n || len(s.All) != 0 || s.Stats.Parked.Load() != 0 {

@@ -13,12 +13,14 @@ import (
 func (g *group) lose(partition int) (lost []*follow.Follower) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for _, f := range g.members {
-		if f.Partition == partition {
-			lost = append(lost, f)
+	for st := range g.all() {
+		for _, f := range st.members {
+			if f.Partition == partition {
+				lost = append(lost, f)
+			}
 		}
+		st.listed = nil
 	}
-	g.listed = nil
 	if len(lost) > 0 && g.cancel != nil {
 		g.cancel(errRegroup)
 	}
@@ -26,22 +28,35 @@ func (g *group) lose(partition int) (lost []*follow.Follower) {
 }
 
 // findMixed makes groups part in which some members depend on shapes of
-// partitions that are down and others do not: these would wait with them. Runs on
+// partitions that are down and others do not: these would wait with them. A chain waits as a whole. Runs on
 // the main loop.
 func (s *Groups) findMixed() {
 	for g := range s.All {
 		g.mu.Lock()
-		stuck := 0
-		for _, f := range g.members {
-			if s.Stuck(f.Outer.Subqueries) {
-				stuck++
+		if len(g.stages) == 1 {
+			st := g.stages[0]
+			stuck := 0
+			for _, f := range st.members {
+				if s.Stuck(f.Outer.Subqueries) {
+					stuck++
+				}
 			}
-		}
-		if g.mixed = stuck > 0 && stuck < len(g.members); g.mixed && g.cancel != nil {
-			g.cancel(errRegroup)
+			if g.mixed = stuck > 0 && stuck < len(st.members) && !st.linked(); g.mixed && g.cancel != nil {
+				g.cancel(errRegroup)
+			}
 		}
 		g.mu.Unlock()
 	}
+}
+
+// linked reports whether some member is part of a chain.
+func (st *stage) linked() bool {
+	for _, f := range st.members {
+		if f.Outer.Nested() || f.Inner.Load() {
+			return true
+		}
+	}
+	return false
 }
 
 // split puts the members of a group in two new ones that stand where it stands.
@@ -51,15 +66,17 @@ func (s *Groups) split(ctx context.Context, g *group) {
 	g.mixed = false
 	g.mu.Unlock()
 	parted := map[bool][]*follow.Follower{}
-	for _, f := range g.members {
+	for f := range g.each() {
 		stuck := s.Stuck(f.Outer.Subqueries)
 		parted[stuck] = append(parted[stuck], f)
 	}
-	if len(parted) < 2 {
+	if len(parted) < 2 || g.chained() {
 		return // the partition has come back
 	}
 	for _, members := range parted {
-		s.move(ctx, g, members)
+		to := s.newGroup()
+		s.move(g, g.stages[0], members, to)
+		s.startGroup(ctx, to)
 	}
 }
 
@@ -67,21 +84,27 @@ func (s *Groups) split(ctx context.Context, g *group) {
 // these nobody here may be told any more: their inner shapes may have gone with them to another process. Runs on the main
 // loop, while the group's goroutine waits for it.
 func (s *Groups) startOver(ctx context.Context, g *group) {
-	s.move(ctx, g, slices.Collect(maps.Values(g.members)))
+	to := s.newGroup()
+	for _, st := range slices.Collect(g.all()) {
+		if len(st.members) > 0 {
+			s.move(g, st, slices.Collect(maps.Values(st.members)), to)
+		}
+	}
+	s.startGroup(ctx, to)
 }
 
-// move puts members of a group in a new one that stands where it stands.
-func (s *Groups) move(ctx context.Context, g *group, members []*follow.Follower) {
+// move puts members of a stage in another group, where they stand.
+func (s *Groups) move(g *group, st *stage, members []*follow.Follower, to *group) {
 	for _, f := range members {
 		g.drop(f.ID)
 	}
-	s.startGroup(ctx, s.newGroup(members, g.at, g.aside))
+	to.addStage(members, st.at, st.aside)
 }
 
 // hasLost reports whether some member's partition has been lost. Called by the
 // group's goroutine, or on the main loop while that waits for it.
 func (g *group) hasLost() bool {
-	for _, f := range g.members {
+	for f := range g.each() {
 		if f.Writer.Over() {
 			return true
 		}

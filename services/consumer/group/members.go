@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 
 	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/internal/service"
@@ -34,8 +35,8 @@ func (g *group) End(_ context.Context, id, reason string, keepRecord bool) error
 func (g *group) endAll(reason string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for id := range g.members {
-		g.ending = append(g.ending, ending{id, reason, true})
+	for f := range g.each() {
+		g.ending = append(g.ending, ending{f.ID, reason, true})
 	}
 }
 
@@ -58,24 +59,23 @@ func (g *group) endSome(ctx context.Context) (left bool, err error) {
 			}
 		}
 		lost := false
-		for id, f := range g.members {
+		for _, f := range slices.Collect(g.each()) {
 			if f.Writer.Over() {
-				g.drop(id)
+				g.drop(f.ID)
 				lost = true
 			}
 		}
-		g.mu.Lock()
-		mixed := g.mixed
-		g.mu.Unlock()
+		g.clear()
 		switch {
-		case mixed:
+		case len(g.stages) == 0 && len(g.coming) == 0:
+		case g.into != nil && g.s.giveStages(g):
+		case g.mixed:
 			g.s.split(ctx, g)
-		case lost && len(g.members) > 0:
+		case lost:
 			g.s.startOver(ctx, g)
 		}
-		g.mu.Lock()
-		left = len(g.members) > 0
-		g.mu.Unlock()
+		g.clear()
+		left = len(g.stages) > 0 || len(g.coming) > 0
 		if !left {
 			g.s.disband(g)
 		}
@@ -87,27 +87,54 @@ func (g *group) endSome(ctx context.Context) (left bool, err error) {
 	return left, err
 }
 
-// drop removes a member, and returns it; nil if there is none with that id. Runs on the main loop.
-func (g *group) drop(id string) *follow.Follower {
+// clear forgets the stages without members. Runs on the main loop, while the group's goroutine waits for it.
+func (g *group) clear() {
 	g.mu.Lock()
-	f := g.members[id]
-	delete(g.members, id)
-	g.listed = nil
-	g.mu.Unlock()
-	if f != nil {
-		g.router.Remove(f)
-		g.s.LetGo(id, g)
-	}
-	return f
+	defer g.mu.Unlock()
+	empty := func(st *stage) bool { return len(st.members) == 0 }
+	g.stages, g.coming = slices.DeleteFunc(g.stages, empty), slices.DeleteFunc(g.coming, empty)
 }
 
-// reason tells those who ask for a shape that is being created what it waits for.
-func (g *group) reason(ctx context.Context, reason string) {
-	if g.creating == nil {
-		return
+// drop removes a member, and returns it; nil if there is none with that id. Runs on the main loop.
+func (g *group) drop(id string) *follow.Follower {
+	for st := range g.all() {
+		f := st.members[id]
+		if f == nil {
+			continue
+		}
+		g.mu.Lock()
+		delete(st.members, id)
+		st.listed = nil
+		g.mu.Unlock()
+		if st.filled {
+			st.router.Remove(f)
+		}
+		g.s.LetGo(id, g)
+		return f
 	}
-	if err := g.s.ChangeRecord(ctx, g.creating.rec.ID, g.creating.rec.Handle, func(r *registry.Shape) { r.Reason = reason }); err != nil {
-		g.log.WarnContext(ctx, "state of the shape not stored", slog.Any("error", err))
+	return nil
+}
+
+// find returns the stage of a member, and the member; nil if there is none with that id. Called with mu held.
+func (g *group) find(id string) (*stage, *follow.Follower) {
+	for st := range g.all() {
+		if f := st.members[id]; f != nil {
+			return st, f
+		}
+	}
+	return nil, nil
+}
+
+// reason tells those who ask for shapes that are being created what they wait for.
+func (g *group) reason(ctx context.Context, reason string) {
+	for _, st := range g.stages {
+		if st.creating == nil {
+			continue
+		}
+		rec := st.creating.rec
+		if err := g.s.ChangeRecord(ctx, rec.ID, rec.Handle, func(r *registry.Shape) { r.Reason = reason }); err != nil {
+			g.log.WarnContext(ctx, "state of the shape not stored", slog.Any("error", err))
+		}
 	}
 }
 
@@ -115,15 +142,17 @@ func (g *group) reason(ctx context.Context, reason string) {
 func (g *group) Handle(id string) string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if f := g.members[id]; f != nil {
+	if _, f := g.find(id); f != nil {
 		return f.Handle
 	}
 	return ""
 }
 
-// State is StateCreating for a group that is a shape being created.
-func (g *group) State(string) control.State {
-	if g.creating != nil {
+// State is StateCreating for a shape that is being created.
+func (g *group) State(id string) control.State {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if st, _ := g.find(id); st != nil && st.creating != nil {
 		return control.StateCreating
 	}
 	return control.StateLive
@@ -133,8 +162,10 @@ func (g *group) State(string) control.State {
 func (s *Groups) Selecting() map[string]bool {
 	all := map[string]bool{}
 	for g := range s.All {
-		for _, set := range g.sets {
-			all[set.Handle()] = true
+		for st := range g.all() {
+			for _, set := range st.sets {
+				all[set.Handle()] = true
+			}
 		}
 	}
 	return all
@@ -144,7 +175,7 @@ func (s *Groups) Selecting() map[string]bool {
 func (g *group) Watch(id, handle string) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	f := g.members[id]
+	_, f := g.find(id)
 	if f == nil || f.Handle != handle {
 		return false
 	}

@@ -16,10 +16,13 @@ func (s *Groups) Places() map[int][]wire.ParkedAt {
 	all := map[int][]wire.ParkedAt{}
 	for g := range s.All {
 		g.mu.Lock()
-		if g.began {
-			aside := wire.FormatAside(reconcile.LSNs(g.aside))
-			for p, handles := range g.handles() {
-				all[p] = append(all[p], wire.ParkedAt{LSN: uint64(g.at.LSN), Aside: aside, Handles: handles})
+		for st := range g.all() {
+			if !st.began {
+				continue
+			}
+			aside := wire.FormatAside(reconcile.LSNs(st.aside))
+			for p, handles := range st.handles() {
+				all[p] = append(all[p], wire.ParkedAt{LSN: uint64(st.at.LSN), Aside: aside, Handles: handles})
 			}
 		}
 		g.mu.Unlock()
@@ -34,38 +37,50 @@ func (s *Groups) Places() map[int][]wire.ParkedAt {
 // handles are the members' handles by partition, ascending. They are kept until a member leaves or its
 // partition is lost.
 // Called with mu held.
-func (g *group) handles() map[int][]string {
-	if g.listed == nil {
-		g.listed = map[int][]string{}
-		for _, f := range g.members {
+func (st *stage) handles() map[int][]string {
+	if st.listed == nil {
+		st.listed = map[int][]string{}
+		for _, f := range st.members {
 			if !f.Writer.Over() { // else it is about to leave, and may be in another group already
-				g.listed[f.Partition] = append(g.listed[f.Partition], f.Handle)
+				st.listed[f.Partition] = append(st.listed[f.Partition], f.Handle)
 			}
 		}
-		for _, handles := range g.listed {
+		for _, handles := range st.listed {
 			slices.Sort(handles)
 		}
 	}
-	return g.listed
+	return st.listed
 }
 
-// floorOf is where a group starts to read the change log. ok is false for one
-// that has not chosen a place yet: it needs nothing.
-func (g *group) floorOf() (p changelog.Place, ok bool) {
+// floor is where a stage starts to read the change log. ok is false for one
+// that has not chosen a place yet: it needs nothing. Called with mu held.
+func (st *stage) floor() (p changelog.Place, ok bool) {
+	if len(st.aside) > 0 {
+		return changelog.Place{LSN: st.aside[0].LSN, Seq: st.aside[0].First}, true
+	}
+	return changelog.Place{LSN: st.at.LSN + 1, Seq: st.at.Seq + 1}, st.at != changelog.Place{}
+}
+
+// floors are where the group's stages start to read the change log.
+func (g *group) floors() (all []changelog.Place) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if len(g.aside) > 0 {
-		return changelog.Place{LSN: g.aside[0].LSN, Seq: g.aside[0].First}, true
+	for st := range g.all() {
+		if p, ok := st.floor(); ok {
+			all = append(all, p)
+		}
 	}
-	return changelog.Place{LSN: g.at.LSN + 1, Seq: g.at.Seq + 1}, g.at != changelog.Place{}
+	return all
 }
 
 // Floors are where the groups start to read the change log, of those that have chosen a place.
 func (s *Groups) Floors() iter.Seq[changelog.Place] {
 	return func(yield func(changelog.Place) bool) {
 		for g := range s.All {
-			if p, ok := g.floorOf(); ok && !yield(p) {
-				return
+			for _, p := range g.floors() {
+				if !yield(p) {
+					return
+				}
 			}
 		}
 	}

@@ -14,18 +14,18 @@ func TestWhereAGroupStands(t *testing.T) {
 	aside := []reconcile.Txn{{LSN: 80, First: 7}, {LSN: 90, First: 8}}
 	for _, tt := range []struct {
 		name  string
-		g     *group
+		st    *stage
 		floor changelog.Place
 		ok    bool
 		known change.LSN
 	}{
-		{"it has not chosen a place", &group{}, changelog.Place{LSN: 1, Seq: 1}, false, 0},
-		{"it has all up to its place", &group{at: at}, changelog.Place{LSN: 101, Seq: 11}, true, 100},
-		{"but what is aside", &group{at: at, aside: aside}, changelog.Place{LSN: 80, Seq: 7}, true, 99},
+		{"it has not chosen a place", &stage{g: &group{}}, changelog.Place{LSN: 1, Seq: 1}, false, 0},
+		{"it has all up to its place", &stage{g: &group{}, at: at}, changelog.Place{LSN: 101, Seq: 11}, true, 100},
+		{"but what is aside", &stage{g: &group{}, at: at, aside: aside}, changelog.Place{LSN: 80, Seq: 7}, true, 99},
 	} {
-		floor, ok := tt.g.floorOf()
-		if floor != tt.floor || ok != tt.ok || tt.g.known() != tt.known {
-			t.Errorf("%s: floor %+v, %t, known to %s", tt.name, floor, ok, tt.g.known())
+		floor, ok := tt.st.floor()
+		if floor != tt.floor || ok != tt.ok || tt.st.known() != tt.known {
+			t.Errorf("%s: floor %+v, %t, known to %s", tt.name, floor, ok, tt.st.known())
 		}
 	}
 }

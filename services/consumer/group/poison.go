@@ -9,13 +9,13 @@ import (
 
 // spare drops the error of a change log message that does not concern a group's
 // table, and makes that of one that does the end of its shapes.
-func (g *group) spare(err error) error {
+func (st *stage) spare(err error) error {
 	e, ok := errors.AsType[*changelog.PoisonError](err)
 	if !ok {
 		return err
 	}
-	for _, f := range g.members {
-		if e.Control || g.s.Cfg.Source.ChangeSubject(f.Relation.Schema, f.Relation.Name) == e.Subject {
+	for _, f := range st.members {
+		if e.Control || st.g.s.Cfg.Source.ChangeSubject(f.Relation.Schema, f.Relation.Name) == e.Subject {
 			return &live.FinalError{Err: errors.New(e.Reason())}
 		}
 	}

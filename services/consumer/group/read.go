@@ -14,46 +14,62 @@ import (
 	"github.com/shapebus/shapebus/services/consumer/reconcile"
 )
 
-// backlog processes what was deferred. When one of these opens a unit, the
-// others are sorted by its snapshot, and it goes on behind the last barrier.
+// backlog processes what was deferred. When one of these opens a unit, that takes the others, sorts all by its
+// snapshot, and goes on behind the last barrier. A chain leaves all of them to units: what each of its stages has of
+// a set would be hard to say while some of what was deferred is in one stage's logs and not yet in another's.
 func (g *group) backlog(ctx context.Context) error {
-	for len(g.aside) > 0 {
-		rest := g.aside[1:]
-		g.setAside(rest)
-		if err := g.again(ctx, g.aside[0]); err != nil {
+	if first, ok := g.firstAside(); ok && g.chained() {
+		return &needsUnitError{first}
+	}
+	for _, st := range g.stages {
+		if err := st.backlog(ctx); err != nil {
 			return err
 		}
-		if g.unit != nil {
-			for _, t := range rest {
-				if err := g.again(ctx, t); err != nil {
-					return err
-				}
-			}
-			return nil
+	}
+	return nil
+}
+
+// firstAside is the first transaction that any stage has left aside.
+func (g *group) firstAside() (first reconcile.Txn, ok bool) {
+	for _, st := range g.stages {
+		if len(st.aside) > 0 && (!ok || st.aside[0].LSN < first.LSN) {
+			first, ok = st.aside[0], true
 		}
-		g.mu.Lock()
-		g.aside = rest
-		g.mu.Unlock()
-		g.tellPlace()
+	}
+	return first, ok
+}
+
+func (st *stage) backlog(ctx context.Context) error {
+	for len(st.aside) > 0 {
+		t, rest := st.aside[0], st.aside[1:]
+		st.setAside(rest)
+		if err := st.again(ctx, t); err != nil {
+			return err
+		}
+		st.span(t.LSN-1, st.at.LSN)
+		st.g.mu.Lock()
+		st.aside = rest
+		st.g.mu.Unlock()
+		st.tellPlace()
 	}
 	return nil
 }
 
 // setAside says what the next commit markers leave aside.
-func (g *group) setAside(txns []reconcile.Txn) {
+func (st *stage) setAside(txns []reconcile.Txn) {
 	aside := wire.FormatAside(reconcile.LSNs(txns))
-	for _, f := range g.members {
+	for _, f := range st.members {
 		f.Outer.Aside = aside
 	}
 }
 
 // again reads one transaction that was deferred.
-func (g *group) again(ctx context.Context, t reconcile.Txn) error {
-	c := changelog.NewCursor(g.s.Changes, g.s.Recent)
+func (st *stage) again(ctx context.Context, t reconcile.Txn) error {
+	c := changelog.NewCursor(st.g.s.Changes, st.g.s.Recent)
 	c.Begin(t.LSN-1, t.First)
 	defer c.Close() //nolint:contextcheck // as in stream.Reader.Close
-	g.begun = 0     // it may be the one that was begun last, when it was deferred
-	fd := changelog.NewFeed(g.s.Cfg.Source, g.s.Relations)
+	st.begun = 0    // it may be the one that was begun last, when it was deferred
+	fd := changelog.NewFeed(st.g.s.Cfg.Source, st.g.s.Relations)
 	for done, waited := false, false; !done; {
 		m, ok, err := c.Read(ctx)
 		if errors.Is(err, stream.ErrGap) {
@@ -64,7 +80,7 @@ func (g *group) again(ctx context.Context, t reconcile.Txn) error {
 		}
 		if !ok && !waited { // the main loop began further behind
 			waited = true
-			if err := c.Wait(ctx, g.s.Cfg.Nudge, nil); err != nil {
+			if err := c.Wait(ctx, st.g.s.Cfg.Nudge, nil); err != nil {
 				return err
 			}
 			continue
@@ -79,14 +95,14 @@ func (g *group) again(ctx context.Context, t reconcile.Txn) error {
 					return nil
 				}
 				done = true
-				return g.begin(ctx, reconcile.Txn{XID: change.XID(ctl.XID), LSN: t.LSN, First: fd.First(t.LSN)})
+				return st.begin(ctx, reconcile.Txn{XID: change.XID(ctl.XID), LSN: t.LSN, First: fd.First(t.LSN)})
 			},
 			func(rel *change.Relation, fr *change.Fragment) error {
 				if fr.LSN != t.LSN {
 					return nil
 				}
-				err := g.fragment(ctx, fd.First(fr.LSN), rel, fr)
-				done = done || g.txn == 0
+				err := st.fragment(ctx, fd.First(fr.LSN), rel, fr)
+				done = done || st.txn == 0
 				return err
 			})
 		if e, ok := errors.AsType[*changelog.PoisonError](err); ok { // the transaction cannot be had whole
@@ -95,7 +111,7 @@ func (g *group) again(ctx context.Context, t reconcile.Txn) error {
 		if err != nil {
 			return err
 		}
-		if err := g.flush(ctx); err != nil {
+		if err := st.flush(ctx); err != nil {
 			return err
 		}
 		if lsn > t.LSN && !done {
@@ -106,108 +122,108 @@ func (g *group) again(ctx context.Context, t reconcile.Txn) error {
 }
 
 // message takes the next message of the change log.
-func (g *group) message(ctx context.Context, m stream.Received) error {
-	if g.unit != nil {
-		if at, err := stream.LSN(m.Header); err == nil && g.unit.proof.Lost(at) { // else the feed says so
-			return g.unproven()
+func (st *stage) message(ctx context.Context, m stream.Received) error {
+	if st.part != nil {
+		if at, err := stream.LSN(m.Header); err == nil && st.g.unit.proof.Lost(at) { // else the feed says so
+			return st.g.unproven()
 		}
 	}
-	lsn, err := g.feed.Read(ctx, m,
-		func(c wire.Control) error { return g.control(ctx, m, c) },
+	lsn, err := st.feed.Read(ctx, m,
+		func(c wire.Control) error { return st.control(ctx, m, c) },
 		func(rel *change.Relation, fr *change.Fragment) error {
-			if fr.LSN <= g.at.LSN {
+			if fr.LSN <= st.at.LSN {
 				return nil
 			}
-			return g.fragment(ctx, g.feed.First(fr.LSN), rel, fr)
+			return st.fragment(ctx, st.feed.First(fr.LSN), rel, fr)
 		})
 	if _, ok := errors.AsType[*changelog.PoisonError](err); ok {
-		if err := g.spare(err); err != nil {
+		if err := st.spare(err); err != nil {
 			return err
 		}
-		return g.flush(ctx)
+		return st.flush(ctx)
 	}
 	if err != nil {
 		return err
 	}
-	if err := g.flush(ctx); err != nil {
+	if err := st.flush(ctx); err != nil {
 		return err
 	}
 	// What is told of a table may stand before the ops of a transaction: more of it follows.
-	if g.txn == 0 && !g.feed.More && g.unit == nil && lsn >= g.at.LSN {
-		g.advance(changelog.Place{LSN: lsn, Seq: m.Seq}, nil)
+	if st.txn == 0 && !st.feed.More && st.part == nil && lsn >= st.at.LSN {
+		st.advance(changelog.Place{LSN: lsn, Seq: m.Seq}, nil)
 	}
 	return nil
 }
 
 // advance says that everything up to a place is in the logs, but what is aside. So these have begun.
-func (g *group) advance(at changelog.Place, aside []reconcile.Txn) {
-	g.mu.Lock()
-	g.at, g.aside, g.began = at, aside, true
-	g.mu.Unlock()
-	g.tellPlace()
+func (st *stage) advance(at changelog.Place, aside []reconcile.Txn) {
+	st.g.mu.Lock()
+	st.at, st.aside, st.began = at, aside, true
+	st.g.mu.Unlock()
+	st.tellPlace()
 }
 
 // tellPlace tells those who depend on members how far these are.
-func (g *group) tellPlace() {
-	for _, f := range g.members {
+func (st *stage) tellPlace() {
+	for _, f := range st.members {
 		if f.Inner.Load() {
-			g.s.Sets.Place(f.Handle, false, g.known())
+			st.g.s.Sets.Place(f.Handle, false, st.known())
 		}
 	}
 }
 
 // fragment takes a fragment of a transaction that the logs do not have. first is where the transaction begins.
-func (g *group) fragment(ctx context.Context, first uint64, rel *change.Relation, fr *change.Fragment) error {
-	if g.txn != fr.LSN {
-		if err := g.begin(ctx, reconcile.Txn{XID: fr.XID, LSN: fr.LSN, First: first}); err != nil {
+func (st *stage) fragment(ctx context.Context, first uint64, rel *change.Relation, fr *change.Fragment) error {
+	if st.txn != fr.LSN {
+		if err := st.begin(ctx, reconcile.Txn{XID: fr.XID, LSN: fr.LSN, First: first}); err != nil {
 			return err
 		}
-		g.txn = fr.LSN
+		st.txn = fr.LSN
 	}
 	lsn, end := fr.LSN, fr.End // as they are in the change log
-	if !g.skip && rel.OID == g.table && !g.unit.idle() {
-		g.relocate(fr)
-		if err := g.offer(ctx, rel, fr); err != nil {
+	if !st.skip && rel.OID == st.table && !st.g.unit.idle() {
+		st.relocate(fr)
+		if err := st.offer(ctx, rel, fr); err != nil {
 			return err
 		}
 	}
 	if changelog.Completes(rel.OID, fr) {
-		g.txn = 0
-		if !g.skip {
-			g.shift = reconcile.Passed(g.at.LSN, g.shift, lsn, end)
+		st.txn = 0
+		if !st.skip {
+			st.shift = reconcile.Passed(st.at.LSN, st.shift, lsn, end)
 		}
 	}
-	g.s.Cfg.Failpoint(failpoint.GroupFragment)
+	st.g.s.Cfg.Failpoint(failpoint.GroupFragment)
 	return nil
 }
 
 // relocate gives what was aside a place behind the last commit marker.
-func (g *group) relocate(fr *change.Fragment) {
-	if fr.LSN > g.at.LSN {
+func (st *stage) relocate(fr *change.Fragment) {
+	if fr.LSN > st.at.LSN {
 		return
 	}
 	for i := range fr.Ops {
-		fr.Ops[i].Index = reconcile.Place(g.at.LSN, g.shift, fr.LSN, fr.Ops[i].Index).Op
+		fr.Ops[i].Index = reconcile.Place(st.at.LSN, st.shift, fr.LSN, fr.Ops[i].Index).Op
 	}
 	if fr.Last {
-		fr.End = reconcile.Place(g.at.LSN, g.shift, fr.LSN, fr.End).Op
+		fr.End = reconcile.Place(st.at.LSN, st.shift, fr.LSN, fr.End).Op
 	}
-	fr.LSN = g.at.LSN
+	fr.LSN = st.at.LSN
 }
 
 // offer offers a fragment to the members.
-func (g *group) offer(ctx context.Context, rel *change.Relation, fr *change.Fragment) error {
-	ended, err := g.router.Fragment(rel, fr, g.pendingBytes(), func() error { return g.flush(ctx) })
+func (st *stage) offer(ctx context.Context, rel *change.Relation, fr *change.Fragment) error {
+	ended, err := st.router.Fragment(rel, fr, st.pendingBytes(), func() error { return st.flush(ctx) })
 	if err != nil {
 		return err
 	}
 	if len(ended) > 0 {
-		g.mu.Lock()
+		st.g.mu.Lock()
 		for _, f := range ended {
-			g.ending = append(g.ending, ending{f.ID, f.Ended, true})
+			st.g.ending = append(st.g.ending, ending{f.ID, f.Ended, true})
 		}
-		g.mu.Unlock()
-		g.gone = append(g.gone, ended...)
+		st.g.mu.Unlock()
+		st.gone = true
 		return errRegroup
 	}
 	return nil
@@ -217,47 +233,47 @@ func (g *group) offer(ctx context.Context, rel *change.Relation, fr *change.Frag
 // would gain by holding as much as the main loop is less than the memory, since there may be many groups.
 const pendingMost = 512 << 10
 
-func (g *group) pendingBytes() int { return min(pendingMost, g.s.Cfg.PendingBytes) }
+func (st *stage) pendingBytes() int { return min(pendingMost, st.g.s.Cfg.PendingBytes) }
 
 // flush appends what the members gathered.
-func (g *group) flush(ctx context.Context) error {
-	if err := g.s.AppendGathered(ctx, g.router, func(err error) error { return err }); err != nil {
+func (st *stage) flush(ctx context.Context) error {
+	if err := st.g.s.AppendGathered(ctx, st.router, func(err error) error { return err }); err != nil {
 		return err
 	}
-	g.s.Stats.Ops.Add(g.router.TakeOps())
+	st.g.s.Stats.Ops.Add(st.router.TakeOps())
 	return nil
 }
 
 // control takes a control entry.
-func (g *group) control(ctx context.Context, m stream.Received, c wire.Control) error {
+func (st *stage) control(ctx context.Context, m stream.Received, c wire.Control) error {
 	lsn := change.LSN(c.LSN)
-	if lsn <= g.at.LSN {
+	if lsn <= st.at.LSN {
 		return nil
 	}
-	if g.unit.idle() && c.Kind != wire.ControlBarrier && lsn <= g.unit.snap.LSN {
+	if st.g.unit.idle() && c.Kind != wire.ControlBarrier && lsn <= st.g.unit.snap.LSN {
 		return nil // it was before the shape began
 	}
 	switch c.Kind {
 	case wire.ControlReset:
 		return &live.FinalError{Err: errors.New(c.Reason)}
 	case wire.ControlRelation:
-		if c.OID != g.table {
+		if c.OID != st.table {
 			return nil
 		}
-		rel, err := g.s.Relations.Get(ctx, c.Relation)
+		rel, err := st.g.s.Relations.Get(ctx, c.Relation)
 		if err != nil {
 			return err
 		}
-		return g.offer(ctx, rel, &change.Fragment{LSN: lsn, Relation: c.Relation})
+		return st.offer(ctx, rel, &change.Fragment{LSN: lsn, Relation: c.Relation})
 	case wire.ControlBarrier:
-		if g.unit != nil {
-			g.unit.proof.Take(c)
+		if st.part != nil {
+			st.g.unit.proof.Take(c)
+			if c.Payload == st.g.unit.id {
+				return st.closePart(ctx, m, c)
+			}
 		}
-		if g.unit != nil && c.Payload == g.unit.id {
-			return g.closeUnit(ctx, m, c)
-		}
-		if g.nested && c.XID != 0 { // units end at no others
-			return g.begin(ctx, reconcile.Txn{XID: change.XID(c.XID), LSN: lsn, First: g.feed.First(lsn)})
+		if st.nested && c.XID != 0 { // units end at no others
+			return st.begin(ctx, reconcile.Txn{XID: change.XID(c.XID), LSN: lsn, First: st.feed.First(lsn)})
 		}
 	}
 	return nil
@@ -265,41 +281,50 @@ func (g *group) control(ctx context.Context, m stream.Received, c wire.Control) 
 
 // begin learns what a commit does to the sets before its ops are looked at:
 // it waits for the verdicts, puts the transaction aside, or opens a unit.
-func (g *group) begin(ctx context.Context, t reconcile.Txn) error {
-	if t.LSN == g.begun { // a barrier and ops in one transaction
+func (st *stage) begin(ctx context.Context, t reconcile.Txn) error {
+	if t.LSN == st.begun { // a barrier and ops in one transaction
 		return nil
 	}
-	g.begun = t.LSN
-	g.skip = g.unit != nil && reconcile.Aside(g.unit.snap.Snapshot, t.XID)
-	if g.skip {
+	st.begun = t.LSN
+	st.skip = st.part != nil && reconcile.Aside(st.g.unit.snap.Snapshot, t.XID)
+	if st.skip {
 		// What it does to the sets is not known yet, and not asked.
-		g.unit.aside.Put(t)
-		return g.s.Sets.AwaitScan(ctx, t.LSN)
+		st.part.aside.Put(t)
+		return st.g.s.Sets.AwaitScan(ctx, t.LSN)
 	}
-	for i, set := range g.sets {
-		verdicts, err := g.s.Sets.Verdicts(ctx, set, t.LSN)
-		if err != nil {
+	brought := make([][]*wire.Verdict, len(st.sets))
+	for i, set := range st.sets {
+		if st.part != nil && st.own[i] != nil {
+			continue // a unit of a chain has it as a whole
+		}
+		var err error
+		if brought[i], err = st.g.s.Sets.Verdicts(ctx, set, t.LSN); err != nil {
 			return err
 		}
+	}
+	if err := st.take(t, brought); err != nil {
+		return err
+	}
+	return st.g.s.Sets.AwaitScan(ctx, t.LSN)
+}
+
+// take takes the verdicts on each set that a transaction brings. Outside of a unit they are taken only if they change no
+// membership: else a unit has to begin with it, and nothing is taken.
+func (st *stage) take(t reconcile.Txn, brought [][]*wire.Verdict) error {
+	for i, verdicts := range brought {
+		if st.part == nil && len(verdicts) > 0 && (len(verdicts) > 1 || reconcile.Changes(st.views[i], verdicts[0].Deltas.All())) {
+			return &needsUnitError{t}
+		}
+	}
+	st.taken = t.LSN
+	for i, verdicts := range brought {
 		for _, v := range verdicts {
-			if err := g.change(ctx, t, i, v); err != nil {
-				return err
+			if st.part != nil {
+				st.part.sets[i].Add(v.Deltas.All())
+			} else {
+				reconcile.Shift(st.views[i], v.Deltas.All())
 			}
 		}
 	}
-	return g.s.Sets.AwaitScan(ctx, t.LSN)
-}
-
-// change takes a verdict on the i-th set.
-func (g *group) change(ctx context.Context, t reconcile.Txn, i int, v *wire.Verdict) error {
-	if g.unit == nil {
-		if reconcile.Shift(g.views[i], v.Deltas.All()) {
-			return nil
-		}
-		if err := g.openUnit(ctx, t); err != nil {
-			return err
-		}
-	}
-	g.unit.sets[i].Add(v.Deltas.All())
 	return nil
 }

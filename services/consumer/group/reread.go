@@ -20,40 +20,40 @@ const pageBytes = 512 << 10
 
 // reread reads the rows in question, once for all members, and writes what
 // becomes of them in each. end is the unit's place; its End counts on.
-func (g *group) reread(ctx context.Context, u *unit, end *change.Fragment) error {
-	q := g.inQuestion()
+func (st *stage) reread(ctx context.Context, u *unit, end *change.Fragment) error {
+	q := st.inQuestion()
 	if len(q.fixed) == 0 {
 		return nil
 	}
-	err := q.pages(pageBytes, func(where string) error { return g.rereadPage(ctx, u, end, where) })
+	err := q.pages(pageBytes, func(where string) error { return st.rereadPage(ctx, u, end, where) })
 	if err != nil {
 		return err
 	}
-	return g.flush(ctx)
+	return st.flush(ctx)
 }
 
 // rereadPage reads the rows that a condition finds again. Those of two pages are read twice: it is the same
 // snapshot and the same sets, so the second time writes what stands there, or takes away what has gone.
-func (g *group) rereadPage(ctx context.Context, u *unit, end *change.Fragment, where string) error {
-	table := g.anyMember().Table
+func (st *stage) rereadPage(ctx context.Context, u *unit, end *change.Fragment, where string) error {
+	table := st.anyMember().Table
 	columns := make([]string, 0, len(table.Relation.Columns))
 	for _, c := range table.Relation.Columns {
 		columns = append(columns, c.Name)
 	}
 	rows, err := u.snap.CopyRows(ctx, table, columns, where, func(row change.Row) error {
-		g.router.Matching(g.table, row, func(f *follow.Follower) {
+		st.router.Matching(st.table, row, func(f *follow.Follower) {
 			if kind, ok := f.Outer.Member.Reread(row); ok {
 				f.Emit(end, end.End, kind, row)
 			}
 		})
 		end.End += change.OpStep
-		g.s.Cfg.Failpoint(failpoint.UnitRow)
-		if g.router.Size() > g.pendingBytes() {
-			return g.flush(ctx)
+		st.g.s.Cfg.Failpoint(failpoint.UnitRow)
+		if st.router.Size() > st.pendingBytes() {
+			return st.flush(ctx)
 		}
 		return nil
 	})
-	g.s.Stats.Reread.Add(rows)
+	st.g.s.Stats.Reread.Add(rows)
 	if err != nil {
 		return live.FinalIfPermanent(fmt.Errorf("read the rows whose membership changed: %w", err))
 	}
@@ -77,9 +77,9 @@ type look struct {
 }
 
 // inQuestion puts together what the members ask.
-func (g *group) inQuestion() question {
+func (st *stage) inQuestion() question {
 	out := question{touched: map[string]look{}}
-	for _, f := range g.members {
+	for _, f := range st.members {
 		if !f.Outer.Member.Concerned() {
 			continue
 		}

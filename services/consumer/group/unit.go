@@ -29,12 +29,17 @@ type unit struct {
 	proof changelog.Proof // of the snapshot
 	conn  *unitConn
 	snap  *snapshots.Snapshot
-	sets  []*reconcile.Set // as the group's
-	aside reconcile.Backlog
 	began time.Time
 	// first is the unit in which a shape begins: nothing is frozen and no op
 	// applied, the snapshot gives all rows.
 	first bool
+}
+
+// part is what a stage has of a unit.
+type part struct {
+	sets  []*reconcile.Set // as the stage's
+	aside reconcile.Backlog
+	over  bool // the stage is at the unit's end
 }
 
 // idle reports whether ops are left to the snapshot. u may be nil.
@@ -53,41 +58,109 @@ const (
 	lastLook  = 100 * time.Millisecond
 )
 
-// openUnit opens a unit at t, which every member has everything before: a
-// snapshot that sees t and all they have, and then a barrier.
-func (g *group) openUnit(ctx context.Context, t reconcile.Txn) error {
-	u, err := g.snapshot(ctx, t)
-	if err != nil {
+// runUnit takes all stages through a unit: a snapshot that sees t and all they have, and then a barrier.
+func (g *group) runUnit(ctx context.Context, t reconcile.Txn) error {
+	if err := g.openUnit(ctx, t); err != nil {
 		return err
 	}
-	g.unit = u
-	for _, v := range g.views {
-		u.sets = append(u.sets, reconcile.Freeze(v))
-	}
-	for _, f := range g.members {
-		o := f.Outer
-		own := make([]*reconcile.Set, len(o.Subqueries))
-		for i, q := range o.Subqueries {
-			own[i] = u.sets[g.set(q.ValueSet())]
+	for _, st := range g.stages {
+		if err := st.rewind(ctx); err != nil {
+			return err
 		}
-		o.Member = o.Rule.Join(own)
+		st.join()
 	}
 	g.s.Stats.Units.Add(1)
 	g.s.Cfg.Failpoint(failpoint.UnitOpen)
-	return g.await(ctx, u)
+	if err := g.await(ctx, g.unit); err != nil {
+		return err
+	}
+	return g.passUnit(ctx)
 }
 
-// set is the place of a set among the group's.
-func (g *group) set(name string) int { return g.places[name] }
+// openUnit opens a unit at t.
+func (g *group) openUnit(ctx context.Context, t reconcile.Txn) (err error) {
+	g.unit, err = g.snapshot(ctx, t)
+	return err
+}
+
+// join makes the members part of the unit.
+func (st *stage) join() {
+	st.part = &part{}
+	for _, v := range st.views {
+		st.part.sets = append(st.part.sets, reconcile.Freeze(v))
+	}
+	if st.g.unit.first {
+		return
+	}
+	for _, f := range st.members {
+		o := f.Outer
+		own := make([]*reconcile.Set, len(o.Subqueries))
+		for i, q := range o.Subqueries {
+			own[i] = st.part.sets[st.set(q.ValueSet())]
+		}
+		o.Member = o.Rule.Join(own)
+	}
+}
+
+// passUnit goes through the unit stage by stage, and ends it.
+func (g *group) passUnit(ctx context.Context) error {
+	for _, st := range g.stages {
+		if err := st.pass(ctx); err != nil {
+			return err
+		}
+	}
+	u := g.unit
+	g.unit = nil
+	u.close(context.WithoutCancel(ctx))
+	for _, st := range g.stages {
+		st.part = nil
+	}
+	return nil
+}
+
+// pass reads from where the stage stands to the unit's end.
+func (st *stage) pass(ctx context.Context) error {
+	g := st.g
+	for i, f := range st.own {
+		if f == nil {
+			continue
+		}
+		// The stages before are at the end: what they select there is known as a whole.
+		verdicts, err := g.s.Sets.Between(ctx, st.sets[i], st.at.LSN, reconcile.LSNs(st.aside), f.Tail.Committed)
+		if err != nil {
+			return err
+		}
+		for _, v := range verdicts {
+			st.part.sets[i].Add(v.Deltas.All())
+		}
+	}
+	for _, t := range st.aside {
+		if err := st.again(ctx, t); err != nil {
+			return err
+		}
+	}
+	st.begun = 0
+	for !st.part.over {
+		m, ok, err := st.next(ctx)
+		if err == nil && ok {
+			err = st.message(ctx, m)
+		} else if err == nil {
+			err = st.cursor.Wait(ctx, g.s.Cfg.Nudge, func() { g.s.Nudge(ctx, g.unit.id) })
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // snapshot opens a snapshot that sees t and everything the members have.
 func (g *group) snapshot(ctx context.Context, t reconcile.Txn) (*unit, error) {
 	g.units++
 	u := &unit{id: fmt.Sprintf("%s/%d", g.id, g.units), began: time.Now()}
 	for look, n := firstLook, 1; ; look, n = min(2*look, lastLook), n+1 {
-		usable, err := g.look(ctx, u, t, n)
+		usable, err := g.open(ctx, u, t, n)
 		if err == nil && usable {
-			g.s.Cfg.Failpoint(failpoint.SnapshotOpen)
 			return u, nil
 		}
 		if u.snap != nil {
@@ -104,8 +177,8 @@ func (g *group) snapshot(ctx context.Context, t reconcile.Txn) (*unit, error) {
 	}
 }
 
-// look opens a snapshot, the n-th for the unit, and reports whether the unit can use it.
-func (g *group) look(ctx context.Context, u *unit, t reconcile.Txn, n int) (usable bool, err error) {
+// open opens a snapshot, the n-th for the unit, and reports whether the unit can use it.
+func (g *group) open(ctx context.Context, u *unit, t reconcile.Txn, n int) (usable bool, err error) {
 	if u.conn, err = g.connect(ctx); err != nil {
 		return false, err
 	}
@@ -118,10 +191,14 @@ func (g *group) look(ctx context.Context, u *unit, t reconcile.Txn, n int) (usab
 		return false, err
 	}
 	u.proof.LSN = u.snap.Mark
+	g.s.Cfg.Failpoint(failpoint.SnapshotOpen)
 	err = g.s.OnMain(ctx, func(context.Context) error {
 		v.Prune(u.snap.Snapshot)
 		unseen, complete := v.Unseen(look)
-		usable = complete && reconcile.Usable(u.snap.Snapshot, t, g.at.LSN, g.aside, unseen)
+		usable = complete
+		for _, st := range g.stages {
+			usable = usable && reconcile.Usable(u.snap.Snapshot, t, st.at.LSN, st.aside, unseen)
+		}
 		return nil
 	})
 	return usable, err
@@ -143,24 +220,26 @@ func (g *group) unproven() error {
 	return changelog.ErrUnproven
 }
 
-// closeUnit rereads the rows in question and commits the unit at its barrier.
-func (g *group) closeUnit(ctx context.Context, m stream.Received, c wire.Control) error {
-	u := g.unit
+// closePart rereads the rows in question and commits the stage's part of the unit at the barrier.
+func (st *stage) closePart(ctx context.Context, m stream.Received, c wire.Control) error {
+	g, p, u := st.g, st.part, st.g.unit
 	if !u.proof.Shown { // it would stand before the barrier, which was written later
 		return g.unproven()
 	}
 	end := &change.Fragment{XID: change.XID(c.XID), LSN: change.LSN(c.LSN), CommitTime: time.Now().UnixMicro(), Last: true}
-	if !u.first {
-		if err := g.reread(ctx, u, end); err != nil {
-			return err
-		}
-	} else if err := g.firstRows(ctx, u, end); err != nil {
+	aside := p.aside.Take()
+	var err error
+	if u.first {
+		err = st.firstRows(ctx, u, end, reconcile.LSNs(aside))
+	} else {
+		err = st.reread(ctx, u, end)
+	}
+	if err != nil {
 		return err
 	}
 	g.s.Cfg.Failpoint(failpoint.UnitReread)
-	aside := u.aside.Take()
-	g.setAside(aside)
-	for _, f := range g.members {
+	st.setAside(aside)
+	for _, f := range st.members {
 		f.CommitUnit(end, u.first)
 		f.Outer.Member = nil
 		// All members come to the same place, but for those whose partition is lost: they leave.
@@ -168,54 +247,57 @@ func (g *group) closeUnit(ctx context.Context, m stream.Received, c wire.Control
 			return err
 		}
 	}
-	g.router.Take()
-	g.router.Reopen()
+	st.router.Take()
+	st.router.Reopen()
 	g.s.Cfg.Failpoint(failpoint.UnitMarked)
-	for i, set := range u.sets {
-		g.touch(i, set)
-		g.views[i] = set.Settle()
+	for i, set := range p.sets {
+		st.touch(i, set)
+		st.views[i] = set.Settle()
 	}
-	g.unit = nil
-	u.close(context.WithoutCancel(ctx))
-	g.show()
-	g.shift = end.End
-	g.advance(changelog.Place{LSN: end.LSN, Seq: m.Seq}, aside)
+	p.over = true
+	st.show()
+	st.shift = end.End
+	st.span(st.at.LSN, end.LSN)
+	st.advance(changelog.Place{LSN: end.LSN, Seq: m.Seq}, aside)
 	if u.first {
-		if err := g.sweepSegments(ctx); err != nil {
+		if err := st.sweepSegments(ctx); err != nil {
 			return err
 		}
 	}
-	g.log.DebugContext(ctx, "unit committed", slog.String("lsn", end.LSN.String()), slog.Duration("took", time.Since(u.began)), slog.Int("aside", len(aside)))
-	return g.backlog(ctx)
+	g.log.DebugContext(ctx, "unit committed", slog.String("table", st.anyMember().Table.String()), slog.String("lsn", end.LSN.String()),
+		slog.Duration("took", time.Since(u.began)), slog.Int("aside", len(aside)))
+	return nil
+}
+
+// span says of members that others select from that no commit between two places shows in their logs by itself.
+func (st *stage) span(from, to change.LSN) {
+	for _, f := range st.members {
+		if f.Inner.Load() {
+			st.g.s.Sets.Span(f.Handle, from, to)
+		}
+	}
 }
 
 // touch remembers which values of the i-th set a unit has changed, for the
 // filter index; beyond what an index holds it is rebuilt.
-func (g *group) touch(i int, set *reconcile.Set) {
-	if g.since[i] == 0 {
+func (st *stage) touch(i int, set *reconcile.Set) {
+	if st.since[i] == 0 {
 		return
 	}
-	if len(g.touched[i])+set.Len() > live.Indexed {
-		g.since[i], g.touched[i] = 0, nil
+	if len(st.touched[i])+set.Len() > live.Indexed {
+		st.since[i], st.touched[i] = 0, nil
 		return
 	}
 	for key := range set.Values() {
-		g.touched[i][string(key)] = struct{}{}
+		st.touched[i][string(key)] = struct{}{}
 	}
-}
-
-func (g *group) anyMember() *follow.Follower {
-	for _, f := range g.members {
-		return f
-	}
-	return nil
 }
 
 // running are the sets of a member as they stand in the unit now.
-func (u *unit) running(g *group, o *follow.Outer) []predicate.Set {
+func (st *stage) running(o *follow.Outer) []predicate.Set {
 	sets := make([]predicate.Set, len(o.Subqueries))
 	for i, q := range o.Subqueries {
-		sets[i] = u.sets[g.set(q.ValueSet())].Running()
+		sets[i] = st.part.sets[st.set(q.ValueSet())].Running()
 	}
 	return sets
 }

@@ -51,6 +51,7 @@ func (s *Loop) message(ctx context.Context, m stream.Change) error {
 	}
 	s.Recent.Arrive(m.Seq, s.Applied.LSN)
 	s.Stats.Messages.Add(1)
+	s.Stats.Heard.Now()
 	s.Stats.Unread.Store(m.Pending)
 	s.Stats.Ops.Add(s.Router.TakeOps())
 	if s.Visibility.Crowded() {
@@ -60,6 +61,7 @@ func (s *Loop) message(ctx context.Context, m stream.Change) error {
 }
 
 func (s *Loop) fragment(ctx context.Context, rel *change.Relation, f *change.Fragment) error {
+	s.Stats.Committed.Store(f.CommitTime)
 	s.Visibility.See(f.XID, f.LSN, s.Feed.First(f.LSN))
 	s.Above.Fragment(rel.OID, f)
 	if s.Open != f.LSN {

@@ -21,7 +21,10 @@ func (s *Loop) CloseParts() {
 func (s *Loop) Serve(ctx context.Context, messages <-chan stream.Change) error {
 	tick := time.NewTicker(s.Cfg.Checkpoint)
 	defer tick.Stop()
+	loop := s.Stats.Loops.Begin()
+	defer loop.End()
 	for {
+		loop.Turn()
 		select {
 		case <-ctx.Done():
 			return s.leave(ctx)

@@ -5,12 +5,20 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/shapebus/shapebus/internal/health"
 	"github.com/shapebus/shapebus/internal/service"
 )
 
 // Stats are counters for metrics; safe for concurrent use.
 type Stats struct {
 	service.Trouble
+
+	Loops     health.Loops // the main loop, while it runs
+	Heard     health.Clock // the main loop has read a message
+	Sessions  atomic.Int64 // main loops that have begun
+	Wrote     health.Clock // something was appended to a shape log
+	Stored    health.Clock // a shape log's message was acknowledged
+	Committed atomic.Int64 // when the transaction committed that was read last, in microseconds since 1970
 
 	Owned    atomic.Int64 // partitions held
 	Moves    atomic.Int64 // partitions taken and handed over

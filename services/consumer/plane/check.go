@@ -1,6 +1,7 @@
 package plane
 
 import (
+	"github.com/shapebus/shapebus/internal/strict"
 	"github.com/shapebus/shapebus/pkg/control"
 	"github.com/shapebus/shapebus/pkg/shape"
 )
@@ -36,7 +37,7 @@ func checkShape(r control.ShapeRequest) error {
 	case r.Shape == "":
 		return badRequest(`"shape" is missing: the shape's id or handle`)
 	case !shape.IsID(r.Shape) && !shape.IsHandle(r.Shape):
-		return badRequest("shape %q: want an id (16 hex digits) or a handle (an id, - and more)", brief(r.Shape))
+		return badRequest("shape %q: want an id (16 hex digits) or a handle (an id, - and more)", strict.Brief(r.Shape))
 	}
 	return nil
 }
@@ -44,7 +45,7 @@ func checkShape(r control.ShapeRequest) error {
 func checkList(r control.ListRequest) error {
 	switch {
 	case r.After != "" && !shape.IsID(r.After):
-		return badRequest("after %q: want the id of the last shape of the page before (16 hex digits)", brief(r.After))
+		return badRequest("after %q: want the id of the last shape of the page before (16 hex digits)", strict.Brief(r.After))
 	case r.Limit < 0 || r.Limit > listPage:
 		return badRequest("limit %d: want 1 to %d", r.Limit, listPage)
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"github.com/shapebus/shapebus/internal/strict"
 	"github.com/shapebus/shapebus/pkg/control"
 )
 
@@ -46,7 +47,7 @@ func TestARequestIsRefusedInPlainWords(t *testing.T) {
 		`x`:                            `the request must be a JSON object`,
 		`{"where":"a"} x`:              `something stands behind the request's object`,
 		`{"where":"a"}{}`:              `something stands behind the request's object`,
-		`{"` + long(500) + `":"a"}`:    `this endpoint does not know "` + long(briefLen) + `…"; it takes table, columns, where, params`,
+		`{"` + long(500) + `":"a"}`:    `this endpoint does not know "` + long(strict.BriefLen) + `…"; it takes table, columns, where, params`,
 		`{"where":"\\ud800","where" }`: `the request has "where" twice`,
 	} {
 		_, err := decode[control.CreateRequest]([]byte(body))

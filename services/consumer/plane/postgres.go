@@ -21,11 +21,15 @@ type says struct {
 	confirmed change.LSN
 	lagBytes  int64
 	slotError string
+	walStatus string
+	safeBytes int64
+	lost      string
 	problems  []string
 }
 
 func (s *says) into(out *control.Status) {
 	out.SlotActive, out.SlotConfirmed, out.SlotLagBytes, out.SlotError, out.Problems = s.active, s.confirmed, s.lagBytes, s.slotError, s.problems
+	out.SlotWALStatus, out.SlotSafeBytes, out.SlotLost = s.walStatus, s.safeBytes, s.lost
 }
 
 // saysPostgres asks Postgres, but not more than once in saysEvery. It belongs to tellStatus.
@@ -53,6 +57,7 @@ func (p *server) askPostgres(ctx context.Context, consumers int) *says {
 		out.slotError = fmt.Sprintf("there is no replication slot %s; it comes with the first start of ingest", p.cfg.Slot)
 	default:
 		out.active, out.confirmed, out.lagBytes = slot.Active, slot.ConfirmedFlush, slot.RetainedBytes
+		out.walStatus, out.safeBytes, out.lost = slot.WALStatus, slot.SafeBytes, slot.LostReason()
 	}
 	problems, err := preflight.Problems(ctx, conn.Conn(), p.cfg.Publication, slot)
 	if err != nil {

@@ -3,6 +3,9 @@ package plane
 import (
 	"context"
 	"slices"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/pkg/change"
@@ -46,6 +49,9 @@ func (p *server) status(ctx context.Context) (any, error) {
 	if st, err := p.cfg.JS.Stream(ctx, cfg.Source.ChangeStream()); err == nil {
 		state := st.CachedInfo().State
 		out.ChangeMessages, out.ChangeBytes = state.Msgs, state.Bytes
+		if state.Msgs > 0 {
+			out.ChangeAt = state.LastTime.UTC()
+		}
 	}
 	out.ChangeLSN = head.LSN
 	if out.Down, err = p.down(ctx); err != nil {
@@ -78,8 +84,12 @@ func (p *server) status(ctx context.Context) (any, error) {
 		applied = &changelog.Place{}
 	}
 	out.AppliedLSN = applied.LSN
+	if applied.LSN > 0 && head.LSN > applied.LSN {
+		out.LagBytes = int64(head.LSN - applied.LSN)
+	}
 	if head.Seq > applied.Seq {
 		out.Unread = head.Seq - applied.Seq
+		out.LagSeconds = p.waits(ctx, applied.Seq+1)
 	}
 	p.saysPostgres(ctx, processes(writers)).into(&out)
 	if err := p.census.await(ctx); err != nil {
@@ -129,4 +139,18 @@ func (p *server) down(ctx context.Context) ([]control.PartitionDown, error) {
 func (p *server) isDown(ctx context.Context, partition int) bool {
 	down, err := p.down(ctx)
 	return err == nil && slices.ContainsFunc(down, func(d control.PartitionDown) bool { return d.Partition == partition })
+}
+
+// waits is for how many seconds the first message of the change log has been there that nobody has applied; 0 if it is gone,
+// or cannot be read.
+func (p *server) waits(ctx context.Context, seq uint64) float64 {
+	st, err := p.cfg.JS.Stream(ctx, p.cfg.Source.ChangeStream())
+	if err != nil {
+		return 0
+	}
+	m, err := st.GetMsg(ctx, seq, jetstream.WithGetMsgSubject(">"))
+	if err != nil {
+		return 0
+	}
+	return max(time.Since(m.Time).Seconds(), 0)
 }

@@ -126,15 +126,15 @@ func (x *txn) end() uint64 { return uint64(len(x.writes) * change.OpStep) }
 // steady brings the sets past a transaction if no shape needs a unit for it;
 // else it leaves them as they are.
 func (h *history) steady(x *txn) bool {
-	shifted := 0
-	for shifted < sets && reconcile.Shift(h.views[shifted], x.deltas(shifted).All) {
-		shifted++
+	quiet := true
+	for i := range sets {
+		quiet = quiet && !reconcile.Changes(h.views[i], x.deltas(i).All)
 	}
-	if shifted == sets {
+	if quiet {
+		for i := range sets {
+			reconcile.Shift(h.views[i], x.deltas(i).All)
+		}
 		return true
-	}
-	for i := range shifted {
-		h.views[i] = unshift(h.views[i], x.deltas(i))
 	}
 	group := freeze(h.views)
 	for i, s := range group {
@@ -147,13 +147,6 @@ func (h *history) steady(x *txn) bool {
 	}
 	h.adopt(group)
 	return true
-}
-
-func unshift(v *valueset.View, deltas *valueset.Counts) *valueset.View {
-	for k, n := range deltas.All {
-		v.Add(k, -n)
-	}
-	return v
 }
 
 func freeze(views []*valueset.View) []*reconcile.Set {

@@ -1,38 +1,21 @@
 package reconcile_test
 
 import (
-	"flag"
-	"strconv"
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/shapebus/shapebus/internal/proptest"
 )
 
 // histories is how many the ordinary test plays; -rapid.checks asks for more.
 const histories = 10000
 
-// checks makes rapid play n cases for the time of the test, unless the command
-// line says how many.
-func checks(t *testing.T, n int) {
-	t.Helper()
-	f := flag.Lookup("rapid.checks")
-	if was := f.Value.String(); was == f.DefValue {
-		if err := f.Value.Set(strconv.Itoa(n)); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			if err := f.Value.Set(was); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-}
-
 // TestEveryCommitMarkerIsExact plays random histories through the package: at
 // every commit marker each shape equals its query at one set of transactions (I4),
 // and no row is ever written that the value sets at that moment keep out.
 func TestEveryCommitMarkerIsExact(t *testing.T) {
-	checks(t, histories)
+	proptest.Checks(t, histories)
 	var units, asides, steady, played int
 	rapid.Check(t, func(t *rapid.T) {
 		h := play(t, correct)

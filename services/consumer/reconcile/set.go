@@ -52,19 +52,21 @@ func (s *Set) Running() Members { return s.running }
 // returned. There are no Values any more.
 func (s *Set) Settle() *valueset.View { return s.running.Accept() }
 
-// Shift adds deltas to v, unless that changes the membership of some value:
-// then v is left as it was, and what to do is a unit's matter.
-func Shift(v *valueset.View, deltas iter.Seq2[[]byte, int64]) bool {
-	// To add first and take back would leave a table behind that has grown.
+// Changes reports whether deltas change the membership of some value: then they are a unit's matter.
+func Changes(v *valueset.View, deltas iter.Seq2[[]byte, int64]) bool {
 	for key, n := range deltas {
 		if v.Changes(key, n) {
-			return false
+			return true
 		}
 	}
+	return false
+}
+
+// Shift adds deltas to v that change the membership of no value.
+func Shift(v *valueset.View, deltas iter.Seq2[[]byte, int64]) {
 	for key, n := range deltas {
 		v.Add(key, n)
 	}
-	return true
 }
 
 // every reports whether the membership of every row is in question.

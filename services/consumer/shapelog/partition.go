@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/shapebus/shapebus/internal/failpoint"
+	"github.com/shapebus/shapebus/internal/health"
 	"github.com/shapebus/shapebus/internal/stream"
 	"github.com/shapebus/shapebus/pkg/topology"
 	"github.com/shapebus/shapebus/pkg/wire"
@@ -27,6 +28,8 @@ type Config struct {
 	Builders     *sync.Pool    // see NewBuilders
 	Messages     *atomic.Int64 // shape log messages appended
 	Bytes        *atomic.Int64 // of them
+	Wrote        *health.Clock // one was appended
+	Stored       *health.Clock // one was acknowledged
 	Failpoint    func(failpoint.Point)
 }
 
@@ -74,11 +77,12 @@ func (p *Partition) Append(ctx context.Context, l *Log) error {
 			Header:     tailHeader(l.Tail),
 			PartHeader: tailHeader(l.Appended),
 			Data:       data,
-		}, nil)
+		}, func(uint64) { p.cfg.Stored.Now() })
 		if err != nil {
 			return fmt.Errorf("shape %s: %w", l.Handle, err)
 		}
 		l.Appended = l.Tail
+		p.cfg.Wrote.Now()
 		p.cfg.Messages.Add(1)
 		p.cfg.Bytes.Add(int64(len(data)))
 		p.cfg.Failpoint(failpoint.AfterAppend)

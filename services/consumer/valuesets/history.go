@@ -61,6 +61,23 @@ func (h *History) On(lsn change.LSN, last change.Offset) ([]*wire.Verdict, Answe
 	return h.chain.on(lsn), Known
 }
 
+// Between returns the verdicts up to a marker that View(lsn, aside) does not have.
+func (h *History) Between(lsn change.LSN, aside []change.LSN, to change.Offset) (out []*wire.Verdict, a Answer) {
+	from := lsn
+	if len(aside) > 0 && aside[0] <= from {
+		from = aside[0] - 1
+	}
+	if a := h.chain.covers(after(from), to); a != Known {
+		return nil, a
+	}
+	for _, v := range h.chain.verdicts[h.chain.behind(from):] {
+		if !to.Before(v.Offset) && (v.Offset.LSN > lsn || slices.Contains(aside, v.Offset.LSN)) {
+			out = append(out, v)
+		}
+	}
+	return out, Known
+}
+
 // upTo is how far verdicts are needed that tell all up to a commit: to the marker
 // last, or less where verdicts behind the commit have been read.
 func (h *History) upTo(lsn change.LSN, last change.Offset) change.Offset {

@@ -1,12 +1,11 @@
 package valuesets_test
 
 import (
-	"flag"
-	"strconv"
 	"testing"
 
 	"pgregory.net/rapid"
 
+	"github.com/shapebus/shapebus/internal/proptest"
 	"github.com/shapebus/shapebus/internal/valueset"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/wire"
@@ -16,27 +15,10 @@ import (
 // histories is how many the ordinary test plays; -rapid.checks asks for more.
 const histories = 10000
 
-// checks makes rapid play n cases for the time of the test, unless the command
-// line says how many.
-func checks(t *testing.T, n int) {
-	t.Helper()
-	f := flag.Lookup("rapid.checks")
-	if was := f.Value.String(); was == f.DefValue {
-		if err := f.Value.Set(strconv.Itoa(n)); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			if err := f.Value.Set(was); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-}
-
 // Whatever is delivered, trimmed, loaded and restarted in whatever order: an
 // answer that is given is the truth, and once everything has arrived there is one.
 func TestWhatIsKnownIsTrue(t *testing.T) {
-	checks(t, histories)
+	proptest.Checks(t, histories)
 	var asked, answered int
 	rapid.Check(t, func(t *rapid.T) {
 		w := &world{t: t}

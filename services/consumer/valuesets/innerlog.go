@@ -1,6 +1,8 @@
 package valuesets
 
 import (
+	"slices"
+
 	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/pkg/change"
 )
@@ -10,6 +12,38 @@ type innerLog struct {
 	live    bool       // with the main loop, so that it is as far as sets.scanned
 	known   change.LSN // when it is not live: up to where it has been written
 	markers Markers
+	spans   []span
+}
+
+// span is a unit of an inner shape with subqueries: between two places the log stands still, and at the latter all comes that
+// was committed since the former.
+type span struct{ from, to change.LSN }
+
+// Span is told of a unit of an inner shape. What it deferred from an earlier one counts as its beginning.
+func (s *Sets) Span(handle string, from, to change.LSN) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if l := s.inner[handle]; l != nil {
+		l.spans = append(l.spans, span{from, to})
+	}
+}
+
+// Settled reports whether what a set is behind the commit at lsn, but those aside, is what its verdicts say: where its inner shape
+// has subqueries, no unit of that may reach beyond lsn or hold one of those aside.
+func (s *Sets) Settled(set *Set, lsn change.LSN, aside []change.LSN) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.inner[set.from.Handle]
+	if !set.from.Unit || l == nil {
+		return true
+	}
+	for _, u := range l.spans {
+		if u.from < lsn && lsn < u.to || slices.ContainsFunc(aside, func(a change.LSN) bool { return u.from < a && a <= u.to }) {
+			return false
+		}
+	}
+	// What was before it began to be noted is not known.
+	return len(aside) == 0 || l.markers.anchor.LSN < aside[0]
 }
 
 // Watched reports whether a shape is an inner one.

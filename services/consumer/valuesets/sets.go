@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -136,6 +137,20 @@ func (s *Sets) Verdicts(ctx context.Context, set *Set, lsn change.LSN) (verdicts
 	return verdicts, err
 }
 
+// Between waits until all verdicts on a set up to a marker of its inner shape's log have come, and returns those that are
+// not in the set as it stands at lsn without those aside. It fails with ErrGone when the set has to be loaded again.
+func (s *Sets) Between(ctx context.Context, set *Set, lsn change.LSN, aside []change.LSN, to change.Offset) (verdicts []*wire.Verdict, err error) {
+	var answer Answer
+	err = s.wait(ctx, func() bool {
+		verdicts, answer = set.history.Between(lsn, aside, to)
+		return answer != Wait || !set.history.Loaded()
+	})
+	if err == nil && answer != Known {
+		err = ErrGone
+	}
+	return verdicts, err
+}
+
 // View waits until a set is known as it stands after every commit up to lsn but
 // those aside, for a group that gives it back with release. It fails with errGone
 // when the set has to be loaded again.
@@ -195,6 +210,7 @@ func (s *Sets) Trim(floor, main change.LSN, view func(set string) *valueset.View
 	defer s.mu.Unlock()
 	for _, l := range s.inner {
 		l.markers.Trim(floor)
+		l.spans = slices.DeleteFunc(l.spans, func(u span) bool { return u.to < floor })
 	}
 	for _, set := range s.byName {
 		values += int64(set.history.Len())

@@ -195,6 +195,7 @@ func (w *world) ask(least change.LSN) (view, verdicts valuesets.Answer) {
 			}
 		}
 	}
+	w.askBetween(at, aside)
 	var got []*wire.Verdict
 	lsn := max(at, least+1)
 	last, _ = w.noted.UpTo(lsn)
@@ -213,6 +214,27 @@ func (w *world) ask(least change.LSN) (view, verdicts valuesets.Answer) {
 		}
 	}
 	return view, verdicts
+}
+
+// askBetween asks what came up to some marker that the set does not have at a place.
+func (w *world) askBetween(at change.LSN, aside []change.LSN) {
+	if len(w.markers) == 0 {
+		return
+	}
+	to := rapid.SampledFrom(w.markers).Draw(w.t, "to").Offset
+	got, answer := w.history.Between(at, aside, to)
+	if answer != valuesets.Known {
+		return
+	}
+	var want []*wire.Verdict
+	for _, v := range w.markers {
+		if !to.Before(v.Offset) && (v.Offset.LSN > at || slices.Contains(aside, v.Offset.LSN)) {
+			want = append(want, v)
+		}
+	}
+	if d := cmp.Diff(want, got, cmpopts.EquateEmpty()); d != "" {
+		w.t.Fatalf("between %d without %v and %s: %s\n%s", at, aside, to, d, w)
+	}
 }
 
 func (w *world) String() string {

@@ -233,7 +233,7 @@ func (c *cursor) ops(e *wire.Entry, t wire.Tail) error {
 		}
 		c.pos = at
 		c.changes++
-		if err := c.emit(event.Change{Kind: op.Kind, Offset: at, Row: row}); err != nil {
+		if err := c.emit(event.Change{Kind: op.Kind, Offset: at, XID: e.XID, Row: row}); err != nil {
 			return err
 		}
 	}

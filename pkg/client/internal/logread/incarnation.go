@@ -185,7 +185,7 @@ func (r *Reader) locate(ctx context.Context) error {
 		return err
 	}
 	c := &r.cursor
-	c.place, c.bottom, c.unmet = place{fed: at.fed}, at.bottom, !at.met
+	c.place, c.bottom, c.unmet = place{fed: at.fed}, at.bottom, !at.met && !r.opts.Nearest
 	if at.after.seq > 0 {
 		c.mark, c.at = at.after, at.after.at
 	}

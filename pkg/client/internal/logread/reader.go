@@ -36,6 +36,7 @@ type Options struct {
 	Buffer   int
 	Recheck  time.Duration
 	Patience time.Duration
+	Nearest  bool
 	Log      *slog.Logger
 }
 

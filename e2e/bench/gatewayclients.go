@@ -1,0 +1,272 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// webClients follow a shape over HTTP, each over a connection of its own. They read as little as they can: many of them share
+// the machine with the gateway.
+type webClients struct {
+	count  int
+	cancel context.CancelFunc
+	done   sync.WaitGroup
+
+	mu      sync.Mutex
+	at      map[int][]time.Time // when each row came to whom, by its id
+	ready   int                 // clients that wait
+	err     error
+	changed chan struct{} // closed when something above changes that somebody may wait for
+}
+
+// dialers connect at the same time.
+const dialers = 32
+
+// startClients connects clients to a shape and returns when all of them wait for a change.
+func startClients(ctx context.Context, address, table string, polls, streams int) (*webClients, error) {
+	running, cancel := context.WithCancel(ctx)
+	c := &webClients{count: polls + streams, cancel: cancel, at: map[int][]time.Time{}, changed: make(chan struct{})}
+	first := &webClient{all: c, address: address, query: url.Values{"table": {table}, "offset": {"-1"}}}
+	if err := first.connect(running); err != nil {
+		c.stop()
+		return nil, err
+	}
+	for !first.live {
+		if err := first.ask(); err != nil {
+			c.stop()
+			return nil, fmt.Errorf("read the shape before it is followed: %w", err)
+		}
+	}
+	first.conn.Close()
+	turns := make(chan struct{}, dialers)
+	for i := range c.count {
+		w := &webClient{all: c, address: address, query: url.Values{"table": {table}}, handle: first.handle, offset: first.offset, cursor: first.cursor, live: true, sse: i >= polls}
+		c.done.Go(func() {
+			turns <- struct{}{}
+			err := w.connect(running)
+			<-turns
+			if err == nil {
+				err = w.follow()
+			}
+			if running.Err() == nil {
+				c.note(func() { c.err = errors.Join(c.err, err) })
+			}
+		})
+	}
+	err := c.until(ctx, "all clients wait", func() bool { return c.ready == c.count })
+	if err != nil {
+		c.stop()
+	}
+	return c, err
+}
+
+func (c *webClients) stop() {
+	c.cancel()
+	c.done.Wait()
+}
+
+// note changes what clients know together.
+func (c *webClients) note(f func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f()
+	if c.err != nil || c.ready >= c.count {
+		close(c.changed)
+		c.changed = make(chan struct{})
+	}
+}
+
+// until waits until ok says yes, or a client fails.
+func (c *webClients) until(ctx context.Context, what string, ok func() bool) error {
+	for {
+		c.mu.Lock()
+		yes, err, changed := ok(), c.err, c.changed
+		c.mu.Unlock()
+		if err != nil || yes {
+			return err
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return fmt.Errorf("wait until %s: %w", what, context.Cause(ctx))
+		}
+	}
+}
+
+// await waits until all clients have the rows with ids below n.
+func (c *webClients) await(ctx context.Context, n int) error {
+	return c.until(ctx, "all clients have a change", func() bool {
+		for id := n - 1; id >= 0 && id > n-100; id-- {
+			if len(c.at[id]) < c.count {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+func (c *webClients) received(id int) []time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.at[id]
+}
+
+// webClient is one of them.
+type webClient struct {
+	all     *webClients
+	address string
+	query   url.Values
+	conn    net.Conn
+	in      *bufio.Reader
+
+	handle, offset, cursor string
+	live, sse, waits       bool
+	end                    func() bool
+}
+
+// clientBuffer is small because there are many clients.
+const clientBuffer = 2 << 10
+
+func (w *webClient) connect(ctx context.Context) error {
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", w.address)
+	if err != nil {
+		return err
+	}
+	w.conn, w.in = conn, bufio.NewReaderSize(conn, clientBuffer)
+	w.end = context.AfterFunc(ctx, func() { conn.Close() })
+	return nil
+}
+
+func (w *webClient) follow() error {
+	defer w.end()
+	defer w.conn.Close()
+	for {
+		if err := w.ask(); err != nil {
+			return err
+		}
+	}
+}
+
+// ask makes one request and reads its answer.
+func (w *webClient) ask() error {
+	q := maps.Clone(w.query)
+	if w.handle != "" {
+		q.Set("handle", w.handle)
+		q.Set("offset", w.offset)
+	}
+	if w.live {
+		q.Set("live", "true")
+		q.Set("cursor", w.cursor)
+	}
+	if w.sse {
+		q.Set("live_sse", "true")
+	}
+	if _, err := io.WriteString(w.conn, "GET /v1/shape?"+q.Encode()+" HTTP/1.1\r\nHost: bench\r\n\r\n"); err != nil {
+		return err
+	}
+	if w.live && !w.sse {
+		w.waiting() // the answer's head comes with what is new
+	}
+	size, err := w.head()
+	if err != nil {
+		return err
+	}
+	if w.sse && w.live {
+		w.waiting()
+		return w.events()
+	}
+	body := make([]byte, size)
+	if _, err := io.ReadFull(w.in, body); err != nil {
+		return err
+	}
+	w.take(body)
+	return nil
+}
+
+func (w *webClient) waiting() {
+	if !w.waits {
+		w.waits = true
+		w.all.note(func() { w.all.ready++ })
+	}
+}
+
+// head reads the head of an answer.
+func (w *webClient) head() (size int, err error) {
+	w.live = w.live && w.sse
+	for n := 0; ; n++ {
+		line, err := w.in.ReadString('\n')
+		if err != nil {
+			return 0, err
+		}
+		line = strings.TrimSpace(line)
+		if n == 0 && !strings.Contains(line, " 200 ") {
+			return 0, fmt.Errorf("the gateway answers %q", line)
+		}
+		if line == "" {
+			return size, nil
+		}
+		name, value, _ := strings.Cut(line, ":")
+		switch value = strings.TrimSpace(value); strings.ToLower(name) {
+		case "content-length":
+			if size, err = strconv.Atoi(value); err != nil {
+				return 0, err
+			}
+		case "electric-handle":
+			w.handle = value
+		case "electric-offset":
+			w.offset = value
+		case "electric-cursor":
+			w.cursor = value
+		case "electric-up-to-date":
+			w.live = true
+		}
+	}
+}
+
+// events reads a stream to its end. The chunks of its transfer are lines as others.
+func (w *webClient) events() error {
+	for {
+		line, err := w.in.ReadSlice('\n')
+		if err != nil {
+			return err
+		}
+		switch {
+		case bytes.HasPrefix(line, []byte("data: ")):
+			w.take(line)
+			if _, seen, ok := bytes.Cut(line, []byte(`"global_last_seen_lsn":"`)); ok {
+				lsn, _, _ := bytes.Cut(seen, []byte{'"'})
+				w.offset = string(lsn) + "_0"
+			}
+		case bytes.Equal(line, []byte("0\r\n")):
+			_, err := w.in.ReadSlice('\n') // the empty line behind the last chunk
+			return err
+		}
+	}
+}
+
+// take notes when rows came.
+func (w *webClient) take(text []byte) {
+	now := time.Now()
+	for {
+		_, rest, ok := bytes.Cut(text, []byte(`"value":{"id":"`))
+		if !ok {
+			return
+		}
+		digits, _, _ := bytes.Cut(rest, []byte{'"'})
+		if id, err := strconv.Atoi(string(digits)); err == nil {
+			w.all.note(func() { w.all.at[id] = append(w.all.at[id], now) })
+		}
+		text = rest
+	}
+}

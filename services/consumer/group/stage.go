@@ -1,0 +1,285 @@
+package group
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/shapebus/shapebus/internal/stream"
+	"github.com/shapebus/shapebus/internal/valueset"
+	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/services/consumer/changelog"
+	"github.com/shapebus/shapebus/services/consumer/follow"
+	"github.com/shapebus/shapebus/services/consumer/live"
+	"github.com/shapebus/shapebus/services/consumer/reconcile"
+	"github.com/shapebus/shapebus/services/consumer/valuesets"
+)
+
+// stage is the members of a group that share a table, a depth and a place in the change log.
+type stage struct {
+	g      *group
+	table  uint32
+	depth  int
+	router *follow.Router
+	filled bool // the router has the members
+	sets   []*valuesets.Set
+	places map[string]int // in sets, by name
+	nested bool           // an inner shape has subqueries itself, so that its log changes at barriers
+	// since is the version of each set's main view when the members left the
+	// main loop, 0 if they did not; touched are the values that units have changed
+	// since then.
+	since   []uint64
+	touched []map[string]struct{}
+	// creating is the creation of the only member; nil unless it is being created.
+	creating *creation
+
+	// State of an attempt.
+	own    []*follow.Follower // by set: its inner shape, if that is a member of the group; else nil
+	views  []*valueset.View   // by set: as of at
+	cursor *changelog.Cursor
+	feed   *changelog.Feed
+	txn    change.LSN // of the transaction being read; 0 between transactions
+	begun  change.LSN // the last commit whose verdicts were asked for
+	taken  change.LSN // the last commit whose verdicts are in the views
+	skip   bool       // it is deferred
+	shift  uint64     // op index at which what was aside goes on behind the last marker
+	part   *part      // of the open unit; nil outside of units
+	gone   bool       // members must end
+
+	// With the group's mu held, for what others look at.
+	members map[string]*follow.Follower
+	listed  map[int][]string // their handles; see handles
+	at      changelog.Place  // everything up to here is in the logs
+	aside   []reconcile.Txn  // but these
+	began   bool             // the logs have a beginning
+}
+
+// addStage makes a stage of followers at a place.
+func (g *group) addStage(members []*follow.Follower, at changelog.Place, aside []reconcile.Txn) *stage {
+	s := g.s
+	st := &stage{
+		g: g, table: members[0].Relation.OID, depth: members[0].Outer.Depth, router: follow.NewSettledRouter(),
+		members: map[string]*follow.Follower{}, places: map[string]int{}, at: at, aside: aside, began: true,
+	}
+	for _, f := range members {
+		f.After, f.Held = 0, nil
+		s.NoteMarkers(f)
+		st.members[f.ID] = f
+		for _, q := range f.Outer.Subqueries {
+			name := q.ValueSet()
+			if _, known := st.places[name]; !known {
+				st.places[name] = len(st.sets)
+				st.sets = append(st.sets, s.Sets.Get(name))
+				st.since = append(st.since, 0)
+				st.touched = append(st.touched, map[string]struct{}{})
+			}
+			st.nested = st.nested || q.Unit
+		}
+		s.Hold(f.ID, g)
+	}
+	g.mu.Lock()
+	g.stages = inOrder(append(g.stages, st))
+	g.mu.Unlock()
+	st.tellAll()
+	return st
+}
+
+// inOrder sorts stages, the less nested ones first: nobody depends on one that comes behind.
+func inOrder(stages []*stage) []*stage {
+	slices.SortStableFunc(stages, func(a, b *stage) int { return a.depth - b.depth })
+	return stages
+}
+
+// tellAll tells where the members are, whether others depend on them or not.
+func (st *stage) tellAll() {
+	for _, f := range st.members {
+		st.g.s.Sets.Place(f.Handle, false, st.known())
+	}
+}
+
+// known is up to where the logs of members that are inner shapes are complete.
+func (st *stage) known() change.LSN {
+	if len(st.aside) > 0 && !st.g.chained() {
+		return st.at.LSN - 1 // what was aside is written at st.at
+	}
+	return st.at.LSN
+}
+
+// fill gives the members to the stage's router. Not on the main loop, which has no time for it:
+// all shapes stand still while some leave.
+func (st *stage) fill() {
+	if st.filled {
+		return
+	}
+	st.filled = true
+	for _, f := range st.members {
+		st.router.Add(f)
+	}
+}
+
+// set is the place of a set among the stage's.
+func (st *stage) set(name string) int { return st.places[name] }
+
+func (st *stage) anyMember() *follow.Follower {
+	for _, f := range st.members {
+		return f
+	}
+	return nil
+}
+
+// prepare begins an attempt. The sets of the stage have bases behind it.
+func (st *stage) prepare(ctx context.Context) error {
+	st.fill()
+	st.read() //nolint:contextcheck // as in stream.Reader.Close
+	st.own = make([]*follow.Follower, len(st.sets))
+	for i, set := range st.sets {
+		st.own[i] = st.g.member(set.Handle())
+		if err := st.awaitBase(ctx, set); err != nil {
+			return err
+		}
+	}
+	if !st.began {
+		return nil // what it begins with is chosen first
+	}
+	return st.load(ctx)
+}
+
+// read begins to read the change log, from wherever the cursor is put.
+func (st *stage) read() {
+	s := st.g.s
+	if st.cursor != nil {
+		st.cursor.Close()
+	}
+	st.cursor = changelog.NewCursor(s.Changes, s.Recent)
+	st.feed = changelog.NewFeed(s.Cfg.Source, s.Relations)
+}
+
+// reset forgets the state of an attempt.
+func (st *stage) reset() {
+	if st.cursor != nil {
+		st.cursor.Close()
+	}
+	st.unload()
+	st.cursor, st.feed, st.part = nil, nil, nil
+	st.skip, st.txn, st.begun, st.gone = false, 0, 0, false
+	if !st.began { // the next attempt chooses another place
+		st.g.mu.Lock()
+		st.at = changelog.Place{}
+		st.g.mu.Unlock()
+	}
+}
+
+// unload gives the views back.
+func (st *stage) unload() {
+	for i := range st.views {
+		st.g.s.Sets.Release(st.sets[i])
+	}
+	st.views, st.taken = nil, 0
+}
+
+// reasonForgotten ends shapes whose sets cannot be known any more as they were
+// where the shapes stand: streams were restored, or trimmed by somebody else.
+const reasonForgotten = "the values that its subquery selected where the shape stands are not stored any more"
+
+// load reads the sets as they stand at the stage's place.
+func (st *stage) load(ctx context.Context) error {
+	s, aside := st.g.s, reconcile.LSNs(st.aside)
+	for _, set := range st.sets {
+		v, err := s.Sets.View(ctx, set, st.at.LSN, aside)
+		if errors.Is(err, valuesets.ErrGone) { // what is stored may reach further back than what is held
+			if err = st.loadAgain(ctx, set); err != nil {
+				return err
+			}
+			v, err = s.Sets.View(ctx, set, st.at.LSN, aside)
+		}
+		if errors.Is(err, valuesets.ErrGone) && st.began {
+			return &live.FinalError{Err: errors.New(reasonForgotten)}
+		}
+		if err != nil {
+			return err
+		}
+		st.views = append(st.views, v)
+	}
+	return nil
+}
+
+// loadAgain loads a set that does not reach back to where the stage stands.
+func (st *stage) loadAgain(ctx context.Context, set *valuesets.Set) error {
+	st.g.s.Sets.Unload(set)
+	return st.awaitBase(ctx, set)
+}
+
+// show makes the members judge rows by the stage's views.
+func (st *stage) show() {
+	for _, f := range st.members {
+		f.Outer.Look(func(name string) *valueset.View { return st.views[st.set(name)] })
+		f.Outer.Member = nil
+	}
+}
+
+// rewind goes back to the place that counts: what stands behind the last commit marker of each log is aborted, and the
+// change log is read from there.
+func (st *stage) rewind(ctx context.Context) error {
+	if st.at.LSN < st.taken { // the views are ahead
+		st.unload()
+		if err := st.load(ctx); err != nil {
+			return err
+		}
+	}
+	st.show()
+	if err := st.abortOpen(ctx); err != nil {
+		return err
+	}
+	st.txn, st.begun, st.skip = 0, 0, false
+	st.read() //nolint:contextcheck // as in stream.Reader.Close
+	st.cursor.Begin(st.at.LSN, st.at.Seq+1)
+	st.setAside(st.aside)
+	return nil
+}
+
+// abortOpen aborts what stands behind the last commit marker of each log.
+func (st *stage) abortOpen(ctx context.Context) error {
+	s := st.g.s
+	st.router.Take()
+	st.shift = 0
+	for _, f := range st.members {
+		f.Forget()
+		if f.Tail.Open() {
+			f.Abort()
+			s.Stats.Aborts.Add(1)
+			if err := s.Parts[f.Partition].Append(ctx, &f.Log); err != nil {
+				return err
+			}
+		}
+		if f.Tail.Last.LSN == st.at.LSN {
+			st.shift = max(st.shift, f.Tail.Last.Op)
+		}
+		if f.Inner.Load() { // what was noted of that does not count
+			s.Sets.Rewind(f.Handle, st.at.LSN, f.Tail.Committed)
+			if st.at.LSN < f.Tail.Committed.LSN {
+				s.Sets.Anchor(f.Handle, f.Tail.Committed)
+			}
+		}
+	}
+	st.router.Reopen()
+	return nil
+}
+
+// mayRead reports whether the stage may read its next message: what it depends on has been written as far.
+func (st *stage) mayRead(before []*stage) bool {
+	for _, b := range before {
+		if b.depth < st.depth && st.cursor.Next > b.at.Seq {
+			return false
+		}
+	}
+	return true
+}
+
+// next reads the next message. ok is false at the main loop's place.
+func (st *stage) next(ctx context.Context) (m stream.Received, ok bool, err error) {
+	m, ok, err = st.cursor.Read(ctx)
+	if errors.Is(err, stream.ErrGap) {
+		err = &live.FinalError{Err: errors.New(live.ReasonDiscarded)}
+	}
+	return m, ok, err
+}

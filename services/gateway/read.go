@@ -1,0 +1,299 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/shapebus/shapebus/services/gateway/protocol"
+	"github.com/shapebus/shapebus/services/gateway/shapes"
+)
+
+// answer is a request of a shape on its way to an answer.
+type answer struct {
+	g     *Gateway
+	w     http.ResponseWriter
+	r     *http.Request
+	req   *protocol.Request
+	shape *shapes.Shape
+}
+
+// read answers a request of a shape's log, or of a subset of its rows.
+func (g *Gateway) read(w http.ResponseWriter, r *http.Request, who *principal, values protocol.Values, subset *protocol.SubsetInput) error {
+	req, refused := protocol.Parse(values, subset)
+	if refused != nil {
+		return refused
+	}
+	if err := who.bind(&req.Definition); err != nil {
+		return err
+	}
+	shape, leave, err := g.find(r.Context(), req)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	a := &answer{g: g, w: w, r: r, req: req, shape: shape}
+	if req.Handle != "" && req.Handle != shape.Handle() {
+		return protocol.MustRefetch(shape.Handle())
+	}
+	if req.Subset != nil {
+		err = a.subset(r.Context())
+	} else {
+		err = a.log(r.Context())
+	}
+	if errors.Is(err, shapes.ErrOver) {
+		return g.successor(r.Context(), req, shape.Handle())
+	}
+	return err
+}
+
+// find returns the shape of a request, within the limits of its kind.
+func (g *Gateway) find(ctx context.Context, req *protocol.Request) (*shapes.Shape, func(), error) {
+	shape := g.keeper.Known(&req.Definition)
+	class := g.limits.existing
+	if shape == nil || req.Handle == "" {
+		class = g.limits.initial
+	}
+	if !class.enter() {
+		if shape != nil {
+			shape.Release()
+		}
+		return nil, nil, class.refusal()
+	}
+	if shape == nil {
+		var err error
+		if shape, err = g.keeper.Find(ctx, &req.Definition); err != nil {
+			class.leave()
+			return nil, nil, g.explain(err, req)
+		}
+	}
+	return shape, func() { shape.Release(); class.leave() }, nil
+}
+
+// successorWithin bounds how long a client waits to be told with which shape to go on.
+const successorWithin = 5 * time.Second
+
+// successor tells the reader of a shape that has ended to begin again.
+func (g *Gateway) successor(ctx context.Context, req *protocol.Request, old string) error {
+	ctx, cancel := context.WithTimeout(ctx, successorWithin)
+	defer cancel()
+	next, err := g.keeper.Find(ctx, &req.Definition)
+	if err != nil {
+		return protocol.MustRefetch("")
+	}
+	defer next.Release()
+	if next.Handle() == old {
+		return protocol.MustRefetch("") // what the client had is not in it
+	}
+	return protocol.MustRefetch(next.Handle())
+}
+
+// log answers a request of the log.
+func (a *answer) log(ctx context.Context) error {
+	o := a.req.Offset
+	if o.Now {
+		body, err := a.shape.Empty(ctx, o)
+		if err != nil {
+			return err
+		}
+		return a.send(body)
+	}
+	if n, ok := o.Chunk(); ok && (o.Beginning || !a.req.ChangesOnly) {
+		if a.req.ChangesOnly {
+			return a.send(a.shape.SnapshotEnd())
+		}
+		body, there, err := a.shape.Snapshot(ctx, n)
+		if err != nil {
+			return err
+		}
+		if there {
+			return a.send(body)
+		}
+	}
+	inBounds := a.shape.InBounds(ctx, o)
+	body, err := a.shape.Read(ctx, o)
+	switch {
+	case err != nil:
+		return err
+	case a.req.SSE && inBounds:
+		return a.stream(ctx, body)
+	case body != nil:
+		return a.send(body)
+	case a.req.Live && inBounds:
+		return a.wait(ctx, a.g.cfg.LongPoll)
+	case !inBounds:
+		if err := a.wait(ctx, a.g.cfg.LongPoll/2); !errors.Is(err, errTimeout) {
+			return err
+		}
+		return protocol.Invalid("offset", "out of bounds for this shape")
+	}
+	if pause := a.shape.Answered(); pause > 0 {
+		a.sleep(ctx, pause)
+	}
+	return a.now(ctx)
+}
+
+// now answers with what stands behind the place asked for, or that nothing does, without waiting.
+func (a *answer) now(ctx context.Context) error {
+	a.shape.Reach(ctx, a.req.Offset)
+	for {
+		body, err := a.shape.Read(ctx, a.req.Offset)
+		if err == nil && body == nil {
+			body, err = a.shape.Empty(ctx, a.req.Offset)
+		}
+		switch {
+		case err != nil:
+			return err
+		case body != nil:
+			return a.send(body)
+		}
+	}
+}
+
+// errTimeout says that nothing came while a request waited.
+var errTimeout = errors.New("nothing came")
+
+// wait waits for something behind the place asked for, and answers with it. A live request is answered too when nothing came.
+func (a *answer) wait(ctx context.Context, within time.Duration) error {
+	a.g.count.polls.Add(1)
+	defer a.g.count.polls.Add(-1)
+	timer := time.NewTimer(within)
+	defer timer.Stop()
+	for {
+		tail, changed, err := a.shape.Tail()
+		if err != nil {
+			return err
+		}
+		if a.req.Offset.Compare(tail) < 0 {
+			body, err := a.shape.Read(ctx, a.req.Offset)
+			if err != nil {
+				return err
+			}
+			if body != nil {
+				return a.send(body)
+			}
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-a.g.stop:
+			return a.nothing(ctx, within)
+		case <-timer.C:
+			return a.nothing(ctx, within)
+		}
+	}
+}
+
+// nothing answers a request that waited in vain.
+func (a *answer) nothing(ctx context.Context, within time.Duration) error {
+	if within != a.g.cfg.LongPoll {
+		return errTimeout
+	}
+	return a.now(ctx)
+}
+
+func (a *answer) sleep(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	case <-a.g.stop:
+	}
+}
+
+// send answers with a body, and lets go of it.
+func (a *answer) send(b *shapes.Body) error {
+	defer a.shape.LetGo(b)
+	h := a.w.Header()
+	a.headers(b.Next)
+	empty := b.UpToDate && b.Entries == 0 && (a.req.Offset.Now || a.req.Live)
+	if b.UpToDate {
+		h["Electric-Up-To-Date"] = []string{""}
+	}
+	h.Set("Electric-Has-Data", strconv.FormatBool(!empty))
+	tag := fmt.Sprintf("%s:%s:%s", a.shape.Handle(), a.req.Offset, b.Next)
+	if empty {
+		tag += ":" + strconv.FormatInt(time.Now().UnixNano(), 10)
+	}
+	h.Set("Etag", `"`+tag+`"`)
+	h.Set("Cache-Control", a.caching(b))
+	h.Add("Vary", "Accept-Encoding")
+	if matches(a.r.Header.Get("If-None-Match"), tag) {
+		a.w.WriteHeader(http.StatusNotModified)
+		return nil
+	}
+	if !a.req.Live {
+		h.Set("Electric-Schema", a.shape.Schema())
+	}
+	data := b.JSON()
+	if length(data) >= compressLeast {
+		switch encoding(a.r.Header.Get("Accept-Encoding")) {
+		case "zstd":
+			h.Set("Content-Encoding", "zstd")
+			data = [][]byte{b.Zstd()}
+		case "gzip":
+			h.Set("Content-Encoding", "gzip")
+			data = [][]byte{b.Gzip()}
+		}
+	}
+	a.write(data)
+	return nil
+}
+
+// write answers with JSON, once all other headers are set.
+func (a *answer) write(parts [][]byte) {
+	h := a.w.Header()
+	h.Set("Content-Type", "application/json; charset=utf-8")
+	h.Set("Content-Length", strconv.Itoa(length(parts)))
+	a.w.WriteHeader(http.StatusOK)
+	if a.r.Method == http.MethodHead {
+		return
+	}
+	for _, part := range parts {
+		if !a.g.write(a.w, part) {
+			return
+		}
+	}
+}
+
+func length(parts [][]byte) int {
+	n := 0
+	for _, part := range parts {
+		n += len(part)
+	}
+	return n
+}
+
+// headers sets what every good answer of a shape has.
+func (a *answer) headers(next protocol.Offset) {
+	h := a.w.Header()
+	h.Set("Electric-Handle", a.shape.Handle())
+	h.Set("Electric-Offset", next.String())
+	if a.req.Live {
+		h.Set("Electric-Cursor", protocol.Cursor(time.Now(), a.g.cfg.LongPoll, a.req.Cursor))
+	}
+}
+
+// writeAtOnce is how much a client must take within the time for it.
+const writeAtOnce = 256 << 10
+
+// write sends a body. A client that does not take it is dropped.
+func (g *Gateway) write(w http.ResponseWriter, data []byte) bool {
+	control := http.NewResponseController(w)
+	for len(data) > 0 {
+		n := min(len(data), writeAtOnce)
+		_ = control.SetWriteDeadline(time.Now().Add(g.cfg.WriteWithin)) // writers that have none need none
+		if _, err := w.Write(data[:n]); err != nil {
+			g.count.dropped.Add(1)
+			return false
+		}
+		g.count.bytes.Add(int64(n))
+		data = data[n:]
+	}
+	return true
+}

@@ -1,0 +1,439 @@
+package shapes
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"sync"
+	"time"
+
+	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/pkg/client"
+	"github.com/shapebus/shapebus/pkg/control"
+	"github.com/shapebus/shapebus/services/gateway/protocol"
+)
+
+// ErrOver says that this life of a shape is over: ask for its definition again.
+var ErrOver = errors.New("the shape has ended")
+
+// ErrOutOfBounds says that a place is behind everything that has happened.
+var ErrOutOfBounds = errors.New("the place is beyond the end of the shape")
+
+// ErrStalled says that what there is cannot be told now: ask again.
+var ErrStalled = errors.New("the shape cannot be read up to its end just now")
+
+// Shape is one life of a shape, followed by this process. Safe for concurrent use.
+type Shape struct {
+	keeper  *Keeper
+	shape   *client.Shape
+	table   *Table
+	encoder *protocol.Encoder
+	schema  string
+	origin  origin
+	stream  string
+	cancel  context.CancelCauseFunc
+	done    chan struct{}
+
+	pieces together[*Body]
+	asks   together[struct{}]
+
+	snap     sync.Mutex // held while a chunk of the snapshot is read
+	starts   []chunkStart
+	complete bool // starts has all of them
+	reader   *segmentReader
+
+	mu       sync.Mutex    // guards what follows
+	tail     change.Offset // the last commit marker that clients may see: nothing is missing before it
+	window   window
+	changed  chan struct{} // closed when the tail moves, or anything below changes
+	err      error         // what ended it
+	stalled  error
+	lsn      change.LSN // nothing is missing up to here at the tail
+	seen     change.LSN // something is there, perhaps behind the tail
+	asked    time.Time  // when the control plane was asked for these
+	bodies   map[change.Offset]*Body
+	used     time.Time
+	users    int
+	answers  int       // at-tail answers since
+	answered time.Time // the time of the first of them
+	proved   [2]change.Offset
+}
+
+// Handle names the life.
+func (s *Shape) Handle() string { return s.shape.Handle() }
+
+// Schema is the value of the schema header.
+func (s *Shape) Schema() string { return s.schema }
+
+// Table is the shape's table.
+func (s *Shape) Table() *Table { return s.table }
+
+// Info is what the control plane said of the shape when it was found.
+func (s *Shape) Info() control.Shape { return s.shape.Info() }
+
+// Encoder makes the shape's messages.
+func (s *Shape) Encoder() *protocol.Encoder { return s.encoder }
+
+// Release says that an answer does not need the shape any more. Every Find needs one.
+func (s *Shape) Release() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.users--
+	s.used = time.Now()
+}
+
+// Err is what ended the shape, nil while it lives.
+func (s *Shape) Err() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err
+}
+
+// Tail is the place behind everything that clients may see, with a channel that is closed when that changes.
+func (s *Shape) Tail() (protocol.Offset, <-chan struct{}, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return protocol.Behind(s.tail), s.changed, s.err
+}
+
+// Stalled is what keeps the shape from being up to date, nil if nothing is known to.
+func (s *Shape) Stalled() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stalled
+}
+
+// place is where in the log a client's offset is. Index 0 is what clients make of an LSN, up to which they have everything: the
+// first entry under it is still to come. No answer ends at one (see protocol.Behind and piece).
+func place(o protocol.Offset) change.Offset {
+	switch {
+	case o.LSN == 0:
+		return change.Offset{}
+	case o.Op == 0:
+		return change.Offset{LSN: o.LSN - 1, Op: math.MaxUint64}
+	}
+	return o.Offset
+}
+
+// Read returns what stands behind a place of the log, as much as one answer holds, or nil if that is nothing. It must be let go of.
+func (s *Shape) Read(ctx context.Context, from protocol.Offset) (*Body, error) {
+	at := place(from)
+	s.mu.Lock()
+	if s.err != nil {
+		defer s.mu.Unlock()
+		return nil, s.err
+	}
+	if !at.Before(s.tail) {
+		s.mu.Unlock()
+		return nil, nil
+	}
+	if b, ok := s.bodies[at]; ok {
+		s.mu.Unlock()
+		return s.held(b)
+	}
+	if got, ok := s.window.after(at, s.keeper.cfg.ChunkBytes); ok {
+		b := &Body{
+			Next: protocol.Behind(s.tail), UpToDate: true, Entries: len(got.ends), LSN: s.tail.LSN,
+			messages: got.messages, ends: got.ends, xids: got.xids,
+		}
+		if len(s.bodies) < maxBodies {
+			s.bodies[at] = b
+		}
+		s.mu.Unlock()
+		return s.held(b)
+	}
+	s.mu.Unlock()
+	return s.large(ctx, s.Handle()+" behind "+at.String(), func(ctx context.Context) (*Body, error) { return s.piece(ctx, at) })
+}
+
+// held holds a body, if there is room.
+func (s *Shape) held(b *Body) (*Body, error) {
+	if !s.keeper.room.hold(b) {
+		return nil, ErrNoRoom
+	}
+	return b, nil
+}
+
+// large returns a body of the cache, or makes it, once for all who ask for it. It is held.
+func (s *Shape) large(ctx context.Context, key string, build func(context.Context) (*Body, error)) (*Body, error) {
+	k := s.keeper
+	if b := k.cache.get(key); b != nil && k.room.hold(b) {
+		return b, nil
+	}
+	if err := k.room.turn(ctx); err != nil {
+		return nil, err
+	}
+	defer k.room.turns.Release(1)
+	b := k.cache.get(key)
+	if b == nil {
+		var err error
+		if b, err = s.pieces.ask(ctx, key, build); err != nil || b == nil {
+			return nil, err
+		}
+		if b.Full {
+			k.cache.put(key, b)
+		}
+	}
+	if err := k.room.await(ctx, b); err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+// Room makes room for an answer of so many bytes, which leave gives back.
+func (s *Shape) Room(ctx context.Context, n int) (leave func(), err error) {
+	r := s.keeper.room
+	weight := min(int64(n), r.limit)
+	if err := r.acquire(ctx, weight); err != nil {
+		return nil, err
+	}
+	return func() { r.bytes.Release(weight) }, nil
+}
+
+// LetGo says that an answer does not need a body any more.
+func (s *Shape) LetGo(b *Body) { s.keeper.room.letGo(b) }
+
+// maxBodies bounds the answers that are kept for who asks from the same place until the tail moves.
+const maxBodies = 32
+
+// Empty is the answer that there is nothing behind a place, with the LSN up to which that is known. It is nil when something has
+// come meanwhile: the answer names the tail, and who goes on there would miss it.
+func (s *Shape) Empty(ctx context.Context, from protocol.Offset) (*Body, error) {
+	failed := s.ask(ctx)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.err != nil:
+		return nil, s.err
+	case !from.Now && place(from).Before(s.tail):
+		return nil, nil
+	case !from.Now && !reached(place(from), s.tail):
+		return nil, ErrStalled
+	case s.stalled != nil:
+		return nil, fmt.Errorf("%w: %w", ErrStalled, s.stalled)
+	case failed != nil && ctx.Err() != nil:
+		return nil, failed
+	}
+	return &Body{Next: protocol.Behind(s.tail), UpToDate: true, LSN: max(s.lsn, s.tail.LSN)}, nil
+}
+
+// reached reports whether everything up to a place is before the tail. An answer may have been read from the log ahead of it, and have
+// ended inside of a transaction.
+func reached(at, tail change.Offset) bool {
+	return !tail.Before(at) || at.Op == math.MaxUint64 && at.LSN == tail.LSN
+}
+
+// reachWithin is how long a place may be ahead of the tail.
+const reachWithin = 5 * time.Second
+
+// Reach waits until the tail has come to a place, or for a while.
+func (s *Shape) Reach(ctx context.Context, from protocol.Offset) {
+	timer := time.NewTimer(reachWithin)
+	defer timer.Stop()
+	for {
+		s.mu.Lock()
+		done, changed := s.err != nil || from.Now || reached(place(from), s.tail), s.changed
+		s.mu.Unlock()
+		if done {
+			return
+		}
+		select {
+		case <-changed:
+		case <-timer.C:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// askedFor is how long what the control plane said is good enough.
+const askedFor = 100 * time.Millisecond
+
+// ask learns how far the log has come, once for all who want to know.
+func (s *Shape) ask(ctx context.Context) error {
+	s.mu.Lock()
+	fresh := time.Since(s.asked) < askedFor
+	s.mu.Unlock()
+	if fresh {
+		return nil
+	}
+	_, err := s.asks.ask(ctx, "", func(ctx context.Context) (none struct{}, err error) {
+		known, err := s.shape.Reach(ctx)
+		if err != nil {
+			return none, err
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.asked = time.Now(); known == nil {
+			return none, nil
+		}
+		if !s.tail.Before(known.Offset) { // else what the log has up to there is still to come
+			s.lsn = max(s.lsn, known.LSN)
+		}
+		s.seen = max(s.seen, known.LSN, known.Offset.LSN)
+		return none, nil
+	})
+	return err
+}
+
+// Answered counts an answer that says that nothing is new to who did not wait for it, and returns how long the next one of these should wait: clients
+// that ask again and again at one place take that for a loop.
+func (s *Shape) Answered() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	if now.Sub(s.answered) > answersIn {
+		s.answers, s.answered = 0, now
+	}
+	if s.answers++; s.answers > answersFree {
+		return answerPause
+	}
+	return 0
+}
+
+const (
+	answersIn   = 500 * time.Millisecond
+	answersFree = 3
+	answerPause = 120 * time.Millisecond
+)
+
+// Snapshot returns a chunk of the snapshot, or false if it has no such chunk. It must be let go of.
+func (s *Shape) Snapshot(ctx context.Context, n int) (*Body, bool, error) {
+	if !s.mayHave(n) {
+		return nil, false, nil
+	}
+	b, err := s.large(ctx, s.chunkKey(n), func(ctx context.Context) (*Body, error) { return s.chunk(ctx, n) })
+	return b, b != nil, err
+}
+
+// mayHave is false when it is known that the snapshot has no such chunk.
+func (s *Shape) mayHave(n int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.complete || n < len(s.starts)
+}
+
+// begins returns where a chunk begins, or the last one before it for which that is known, with its number.
+func (s *Shape) begins(n int) (int, chunkStart) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at := min(n, len(s.starts)-1)
+	return at, s.starts[at]
+}
+
+// ends notes where the chunk behind a chunk begins, if there is one.
+func (s *Shape) ends(n int, next chunkStart, more bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case n != len(s.starts)-1:
+	case more:
+		s.starts = append(s.starts, next)
+	default:
+		s.complete = true
+	}
+}
+
+// chunkKey is a chunk of the snapshot in the cache, where pieces of the log are too.
+func (s *Shape) chunkKey(n int) string { return fmt.Sprintf("%s chunk %d", s.Handle(), n) }
+
+// SnapshotEnd is the whole snapshot for who does not want its rows.
+func (s *Shape) SnapshotEnd() *Body {
+	return &Body{Next: protocol.BehindChunk(0), Full: true, messages: protocol.SnapshotEnd(nil, s.origin.snapshot)}
+}
+
+// chunk reads chunks up to one of them. It is nil if there are not so many.
+func (s *Shape) chunk(ctx context.Context, n int) (*Body, error) {
+	s.snap.Lock()
+	defer s.snap.Unlock()
+	for {
+		at, start := s.begins(n)
+		if at < n && !s.mayHave(n) {
+			return nil, nil
+		}
+		if s.reader == nil || s.reader.at != start {
+			s.reader = &segmentReader{
+				js: s.keeper.js, stream: s.stream, at: start, fed: start.seq,
+				subject: s.keeper.cfg.Source.SegmentSubject(s.shape.Info().Partition, s.Handle(), s.origin.segment),
+			}
+		}
+		b, next, more, err := s.read(ctx)
+		if err != nil {
+			s.reader = nil
+			return nil, err
+		}
+		s.ends(at, next, more)
+		if !more {
+			s.reader = nil
+			if len(b.messages) > 0 {
+				b.messages = append(b.messages, ',')
+			}
+			b.messages = protocol.SnapshotEnd(b.messages, s.origin.snapshot)
+			b.ends = append(b.ends, len(b.messages))
+		}
+		b.Next, b.Full = protocol.BehindChunk(at), true
+		s.keeper.cache.put(s.chunkKey(at), b)
+		if at == n {
+			return b, nil
+		}
+	}
+}
+
+// read takes the next chunk. Rows that are gone are gone with the shape, or are another snapshot's.
+func (s *Shape) read(ctx context.Context) (*Body, chunkStart, bool, error) {
+	b, next, more, err := s.reader.chunk(ctx, s.encoder, s.origin.messages, len(s.shape.Columns()), s.keeper.cfg.ChunkBytes)
+	if err != nil && !errors.Is(err, errNothing) {
+		return nil, chunkStart{}, false, err
+	}
+	o, ended, again := readOrigin(ctx, s.keeper.js, s.stream, s.subject())
+	switch {
+	case errors.Is(again, errNothing), again == nil && (ended || o.segment != s.origin.segment || o.snapshot.String() != s.origin.snapshot.String()):
+		s.end(fmt.Errorf("%w: its snapshot is not there any more", ErrOver))
+		return nil, chunkStart{}, false, ErrOver
+	case err == nil:
+		err = again
+	}
+	return b, next, more, err
+}
+
+func (s *Shape) subject() string {
+	return s.keeper.cfg.Source.LogSubject(s.shape.Info().Partition, s.Handle())
+}
+
+// end ends the shape for all who read it.
+func (s *Shape) end(err error) {
+	s.cancel(err)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err == nil {
+		s.err = err
+	}
+	s.signalLocked()
+}
+
+func (s *Shape) signalLocked() {
+	close(s.changed)
+	s.changed = make(chan struct{})
+	clear(s.bodies)
+}
+
+// InBounds reports whether a place can be one of the shape's. Another gateway may be ahead of this one, and clients go on from LSNs
+// of quiet times; so the control plane is asked before a place is taken for none. When it cannot be, the place counts.
+func (s *Shape) InBounds(ctx context.Context, o protocol.Offset) bool {
+	return s.saw(o) || s.ask(ctx) != nil || s.saw(o)
+}
+
+// saw reports whether a place is not beyond all that is known to be there.
+func (s *Shape) saw(o protocol.Offset) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	seen := max(s.seen, s.tail.LSN, s.lsn)
+	return o.LSN <= seen || o.LSN == seen+1
+}
+
+func (s *Shape) log() *slog.Logger {
+	return s.keeper.cfg.Log.With(slog.String("handle", s.Handle()))
+}
