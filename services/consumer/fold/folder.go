@@ -2,6 +2,7 @@ package fold
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -133,7 +134,7 @@ func (s *Folder) task(f *follow.Follower, k *known, do func(context.Context, *jo
 	s.Tasks.Go(func() error {
 		ctx := s.Ctx
 		err := do(ctx, j)
-		if err != nil && ctx.Err() == nil && s.Gone(ctx) == nil {
+		if err != nil && !errors.Is(err, errNoRoom) && ctx.Err() == nil && s.Gone(ctx) == nil {
 			s.Stats.FoldFail.Add(1)
 			j.log.WarnContext(ctx, "the shape's log is not folded; it is tried again, and the shape goes on", slog.Any("error", err))
 		}

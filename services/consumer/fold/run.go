@@ -39,6 +39,9 @@ type job struct {
 // errOver says that the shape does not go on here: it has ended, or its partition has been lost or given away.
 var errOver = errors.New("the shape is not with this process any more")
 
+// errNoRoom says why a fold waits that could be done otherwise.
+var errNoRoom = errors.New("the change log is nearly full; logs are folded when it is not")
+
 // begin finds out with what the log begins.
 func (j *job) begin(ctx context.Context) error {
 	b, err := j.part.ReadBeginning(ctx, j.f.Handle)
@@ -68,6 +71,11 @@ func (j *job) fold(ctx context.Context) error {
 		return err
 	case rec.Handle != j.f.Handle || rec.State != control.StateLive:
 		return nil
+	}
+	if full, err := j.s.Changes.NearlyFull(ctx); err != nil {
+		return err
+	} else if full {
+		return errors.Join(errNoRoom, j.say(ctx, errNoRoom.Error()))
 	}
 	began := time.Now()
 	copied, err := j.make(ctx, rec)
