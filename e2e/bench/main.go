@@ -11,6 +11,7 @@
 //	go run ./e2e/bench subquery    shapes with subqueries: memory, latency, and what a slow query holds up
 //	go run ./e2e/bench gateway     shapes over HTTP: latency, many clients, replay, memory
 //	go run ./e2e/bench takeover    how long readers wait when one of several consumers is stopped, killed or frozen
+//	go run ./e2e/bench fold        logs that are folded: disk, new readers, memory, latency beside a fold
 //	go run ./e2e/bench idle        what a consumer with many shapes costs while little or nothing happens
 //
 // Each prints a table for people and then a line "figure <name> <value> <unit>" per result. docs/BENCHMARKS.md says what
@@ -40,6 +41,7 @@ const usage = `usage: bench memory [-rows N]
        bench idle [-plain N] [-subqueries N] [-toggles N] [-period D]
        bench gateway [-transactions N] [-rate N] [-polls N] [-clients N] [-changes N] [-rows N] [-few N]
        bench takeover [-shapes N] [-partitions N] [-runs N]
+       bench fold [-rows N] [-changed N] [-times N] [-transactions N] [-rate N]
        bench subquery [-rows N] [-values N] [-set N] [-shapes N] [-changes N] [-stall D]
 and in each: [-binary FILE] [-timeout D]
 `
@@ -87,6 +89,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		bench = idleFlags(flags)
 	case "subquery":
 		bench = subqueryFlags(flags)
+	case "fold":
+		bench = foldFlags(flags)
 	case "takeover":
 		bench = takeoverFlags(flags)
 	default:
