@@ -20,7 +20,7 @@ type checkCmd struct {
 
 	NATS              natsFlags `embed:"" group:"NATS:"`
 	Tables            []string  `env:"-" name:"table" placeholder:"TABLE" help:"Table to check too, as SQL writes it; may be repeated. Default none."`
-	Consumers         int       `default:"1" help:"Consumers that will run: each may open 31 connections to Postgres (default ${default})."`
+	Consumers         int       `default:"1" help:"Consumers that will run: each may open 33 connections to Postgres (default ${default})."`
 	Partitions        int       `default:"${partitions}" help:"Partitions that the source will have, if it is new (default ${default})."`
 	Replicas          int       `default:"1" help:"Copies that the services will be started with (default ${default})."`
 	ChangeLogMaxBytes byteSize  `default:"8GiB" help:"Size of the change log that ingest will be started with; -1 is no limit (default ${default})."`
@@ -73,8 +73,8 @@ func (c *checkCmd) database(ctx context.Context, url string, source topology.Sou
 
 // connections is how many the services may open: beside the consumers' those of ingest, to read and to look.
 func (c *checkCmd) connections() int {
-	const ingest, snapshots = 3, 4 // as consumers are started unless told otherwise
-	return c.Consumers*consumer.MostConnections(snapshots) + ingest
+	const ingest, snapshots, folds = 3, 4, 2 // as consumers are started unless told otherwise
+	return c.Consumers*consumer.MostConnections(snapshots, folds) + ingest
 }
 
 // connectFinding is a failed connection as a finding, its remedy apart.

@@ -51,5 +51,6 @@ type shapeCmd struct {
 	List   shapeListCmd   `cmd:"" help:"List the shapes of a source."`
 	Get    shapeGetCmd    `cmd:"" help:"Show one shape."`
 	Delete shapeDeleteCmd `cmd:"" help:"Delete a shape; its readers are told to fetch again."`
+	Fold   shapeFoldCmd   `cmd:"" help:"Fold a shape's log: new readers begin with the shape's rows, and room is given back."`
 	Tail   shapeTailCmd   `cmd:"" help:"Follow a shape: print its rows and every transaction that changes it."`
 }

@@ -216,7 +216,7 @@ func TestTextOfEvents(t *testing.T) {
 	want := "2026-01-02 03:04:05.006  lsn 0/10  xid 7\n  - every row (truncate)\n  + \n  … and 1 more (--rows 0 shows all)\n  = 3 changes, position h@16_6\n" +
 		"snapshot  0 rows\n  = 0 rows, position h@0_0\n" +
 		"2026-01-02 03:04:06.000  unit of transactions, from  lsn 0/20  xid 8\n  * \n  - \n" +
-		"  aborted: the server began this unit again, so what is above since the last commit does not count\n"
+		"  aborted: the server began this again, so what is above since the last commit does not count\n"
 	if out.String() != want {
 		t.Errorf("got:\n%swant:\n%s", out.String(), want)
 	}

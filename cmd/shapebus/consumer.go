@@ -33,6 +33,10 @@ type consumerTuning struct {
 	MaxShapeRows     int64         `default:"100000000" help:"Rows that a shape may have; beyond it ends; 0 is no limit (default ${default})."`
 	AllowTables      []string      `restricts:"" placeholder:"PATTERN,…" help:"Tables that shapes may be asked for, in subqueries too: schema.table, with * for any characters. Default: all that the role may read."`
 	PrepareTables    bool          `default:"true" help:"Let the first shape of a table put it into the publication and give it REPLICA IDENTITY FULL; else its owner has to (default ${default})."`
+	FoldFactor       float64       `default:"4" help:"How many times as large as the shape's rows a log may grow before it is folded; 0 is never, unless somebody asks (default ${default})."`
+	FoldLeast        byteSize      `default:"8MiB" help:"Size up to which a log is not folded (default ${default})."`
+	Folds            int           `default:"2" help:"Logs folded at once (default ${default})."`
+	FoldGrace        time.Duration `default:"1h" help:"How long what a fold replaces is kept for those who read it; --sync-interval at least (default ${default})."`
 	LockTimeout      time.Duration `default:"5s" help:"How long taking a table into the publication waits for its lock, holding up writers behind it for half a second at a time (default ${default})."`
 }
 
@@ -41,7 +45,12 @@ func (t consumerTuning) config(replicas int) consumer.Config {
 	if grace == 0 {
 		grace = -1
 	}
+	factor := t.FoldFactor
+	if factor == 0 {
+		factor = -1
+	}
 	return consumer.Config{
+		FoldFactor: factor, FoldLeast: int64(t.FoldLeast), Folds: t.Folds, FoldGrace: t.FoldGrace,
 		ShapeLogs:  topology.ShapeLogConfig{Replicas: replicas, MaxBytes: int64(t.ShapeLogMaxBytes)},
 		Partitions: t.Partitions, Snapshots: t.Snapshots, Checkpoint: t.Checkpoint,
 		CatalogInterval: t.CatalogInterval, Retention: t.EndedRetention, LockTimeout: t.LockTimeout, InnerGrace: t.InnerGrace, TableGrace: grace,

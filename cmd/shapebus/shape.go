@@ -151,6 +151,7 @@ func printShape(w io.Writer, s control.Shape) error {
 	line("offset", "%s", s.Offset)
 	line("applied", "%s, %s behind the end of the change log", s.Applied, term.Size(s.LagBytes))
 	line("log", "%s, partition %d, written per %s", term.Size(s.LogBytes), s.Partition, s.WriteUnit)
+	line("folded", "%s", foldText(s))
 	line("created", "%s", s.Created.Format(time.RFC3339))
 	return t.Flush()
 }

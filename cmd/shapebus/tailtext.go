@@ -58,7 +58,7 @@ func (p *textPrinter) print(e client.Event) error {
 		return p.commit(e)
 	case client.Abort:
 		p.line.Clear()
-		fmt.Fprintln(p.w, p.color.Red("  aborted: the server began this unit again, so what is above since the last commit does not count"))
+		fmt.Fprintln(p.w, p.color.Red("  aborted: the server began this again, so what is above since the last commit does not count"))
 		return p.w.Flush()
 	case client.CaughtUp:
 		p.line.Clear()

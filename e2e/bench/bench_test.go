@@ -74,6 +74,11 @@ func TestBenches(t *testing.T) {
 			"failover_leader_ms failover_shape_leader_ms failover_large_ms failover_large_without_ms failover_freeze_ms failover_cluster_ms " +
 				"failover_postgres_ms failover_restart_ms",
 		},
+		{
+			"fold -rows 5000 -changed 2000 -times 6 -transactions 100",
+			"fold_bytes_ratio fold_bytes_most_ratio fold_catchup_ratio fold_catchup_grown_ratio fold_rss_ratio fold_rss_large fold_large_s " +
+				"fold_canary_p99_ratio fold_canary_p99_ms",
+		},
 		{"subquery -part memory -rows 20000 -values 2000 -set 4000", "memory_ratio_outer memory_ratio_inner memory_ratio_both"},
 		{"subquery -part revocation -revoke 5000", "revocation_consumer_rss revocation_materializer_rss"},
 		{"subquery -part values -held 20000", "bytes_per_value consumer_bytes_per_value"},

@@ -111,6 +111,7 @@ type reader struct {
 	lsn                    uint64                                         // of the last up-to-date message
 	check                  func(rows map[string]map[string]*string) error // of the rows at each up-to-date message; nil for none
 	shown                  func()                                         // called when rows are others; nil for nobody
+	heard                  func(query string, got reply)                  // called with each answer that is no stream; nil for nobody
 	refetches              int
 	requests               int
 	upToDate               int
@@ -143,6 +144,9 @@ func (r *reader) step(ctx context.Context) error {
 	}
 	if done, err := r.status(got.status, got.header, got.body); done || err != nil {
 		return err
+	}
+	if r.heard != nil {
+		r.heard(q.Encode(), got)
 	}
 	var messages []message
 	if err := json.Unmarshal(got.body, &messages); err != nil {

@@ -40,6 +40,8 @@ type State struct {
 	Open     bool          // the log ends inside a transaction; Rows is as of Last
 	Ended    string        // the reason, if the shape ended
 	Tail     wire.Tail
+
+	Generation *wire.Generation // the newest; nil if the log was never folded
 }
 
 // replay is a State in the making.
@@ -61,6 +63,8 @@ type replay struct {
 	// Of a log that was read before; nil otherwise.
 	segment func(n uint64, f func(tail string, data []byte) error) error
 	watch   *watch
+
+	atMarker func(*replay) error // called at each marker; may be nil
 }
 
 // transaction is what ends with a marker.
@@ -94,22 +98,49 @@ func newReplay(shape control.Shape) *replay {
 	return r
 }
 
-// Replay reads the whole log of a shape.
+// Replay reads the whole log of a shape, or what of it was folded.
 func Replay(ctx context.Context, js jetstream.JetStream, source topology.Source, shape control.Shape) (*State, error) {
-	r := newReplay(shape)
+	for try := 1; ; try++ {
+		g, err := Generation(ctx, js, source, shape)
+		if err != nil {
+			return nil, fmt.Errorf("generation of shape %s: %w", shape.Handle, err)
+		}
+		var s *State
+		if g != nil {
+			s, err = folded(ctx, js, source, shape, g)
+		} else {
+			r := newReplay(shape)
+			if err = r.read(ctx, js, source); err == nil {
+				r.Rows, s = counted(r.rows), &r.State
+			}
+		}
+		if err == nil {
+			return s, nil
+		}
+		if now, cannot := Generation(ctx, js, source, shape); cannot != nil || try == readTries || sameGeneration(now, g) && g == nil {
+			return nil, fmt.Errorf("log of shape %s: %w", shape.Handle, err)
+		}
+	}
+}
+
+// readTries is how often a log is read that is being folded.
+const readTries = 3
+
+func sameGeneration(a, b *wire.Generation) bool {
+	return (a == nil) == (b == nil) && (a == nil || a.Number == b.Number)
+}
+
+// read replays the log from its first message.
+func (r *replay) read(ctx context.Context, js jetstream.JetStream, source topology.Source) error {
 	var d wire.LogDecoder
-	err := messages(ctx, js, source.ShapeStream(shape.Partition), source.LogSubject(shape.Partition, shape.Handle), func(header string, data []byte) error {
+	shape := r.shape
+	return messages(ctx, js, source.ShapeStream(shape.Partition), source.LogSubject(shape.Partition, shape.Handle), func(header string, data []byte) error {
 		tail, err := wire.ParseTail(header)
 		if err != nil {
 			return err
 		}
 		return r.message(&d, tail, data, func(e *wire.Entry) error { return r.entry(ctx, js, source, e) })
 	})
-	if err != nil {
-		return nil, fmt.Errorf("log of shape %s: %w", shape.Handle, err)
-	}
-	r.Rows = counted(r.rows)
-	return &r.State, nil
 }
 
 func counted(byKey map[string][]string) map[string]int {
@@ -197,13 +228,16 @@ func (r *replay) entry(ctx context.Context, js jetstream.JetStream, source topol
 		if err != nil {
 			return fmt.Errorf("segment %d: %w", e.Segment, err)
 		}
+		if n == 0 && e.Messages > 0 && r.atMarker != nil {
+			return errPurged // the log was folded right behind it
+		}
 		if n != e.Messages || rows != e.Rows {
 			return fmt.Errorf("segment %d has %d rows in %d messages, but the log says %d in %d", e.Segment, rows, n, e.Rows, e.Messages)
 		}
 		return r.mark()
 	case wire.EntryOps, wire.EntryUnit:
 		if !r.began {
-			return errors.New("ops before the snapshot")
+			return errPurged
 		}
 		return r.ops(e)
 	case wire.EntryAbort:
@@ -313,6 +347,11 @@ func (r *replay) mark() error {
 		}
 	}
 	r.committed = r.count
+	if r.atMarker != nil {
+		if err := r.atMarker(r); err != nil {
+			return err
+		}
+	}
 	return r.watch.mark(r)
 }
 

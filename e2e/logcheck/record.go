@@ -19,6 +19,8 @@ type Log struct {
 	Shape    control.Shape
 	Messages []Message
 	Segments map[uint64][][]byte // their messages, by number
+
+	Generations []*wire.Generation `json:",omitempty"` // if somebody put them here
 }
 
 // Message is one message of a log.
@@ -168,10 +170,48 @@ func (l *Log) play(r *replay, m Message) error {
 	})
 }
 
+// Fold returns the rows that a generation of the log amounts to at its marker.
+func (l *Log) Fold(g *wire.Generation) (map[string]int, error) {
+	r := newReplay(l.Shape)
+	r.began = true
+	var rows uint64
+	for _, data := range l.Segments[g.Segment] {
+		if err := wire.DecodeSegment(data, func(row change.Row) error { rows++; return r.gather(change.Insert, row) }); err != nil {
+			return nil, err
+		}
+	}
+	if n := uint64(len(l.Segments[g.Segment])); n != g.Messages || rows != g.Rows {
+		return nil, fmt.Errorf("its segment has %d rows in %d messages, want %d in %d", rows, n, g.Rows, g.Messages)
+	}
+	if err := r.mark(); err != nil {
+		return nil, err
+	}
+	var d wire.LogDecoder
+	for _, m := range l.Messages {
+		tail, err := wire.ParseTail(m.Tail)
+		if err != nil {
+			return nil, err
+		}
+		if tail.Bytes <= g.Bytes || tail.Bytes > g.Through {
+			continue
+		}
+		err = d.Decode(m.Data, func(e *wire.Entry) error {
+			if e.Kind != wire.EntryOps || g.Holds(e.LSN) || g.LSN < uint64(e.LSN) {
+				return nil
+			}
+			return r.ops(e)
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return counted(r.rows), nil
+}
+
 // Edit returns a copy of the log with other entries, for tests of tests. f is
 // called with each entry and says whether it stays; it may change it.
 func (l *Log) Edit(f func(*wire.Entry) bool) (*Log, error) {
-	out := &Log{Shape: l.Shape, Segments: l.Segments}
+	out := &Log{Shape: l.Shape, Segments: l.Segments, Generations: l.Generations}
 	for _, m := range l.Messages {
 		var d wire.LogDecoder
 		b := wire.NewLogBuilder()

@@ -26,6 +26,9 @@ type verdict struct {
 	aside   int // markers with transactions aside
 	read    int // markers at which readers were compared
 	took    time.Duration
+
+	generations int // compared with the log
+	besides     int // of these, those whose rows lack something that committed before their snapshot
 }
 
 func (v *verdict) fault(format string, args ...any) {
@@ -54,6 +57,7 @@ type trial struct {
 	marker  *logcheck.Marker // the one to be judged next
 	at      moment
 	n       int // markers before it
+	folds   int // generations that were met
 	every   int // how many there are to one that is judged, if they are many
 	wrongAt change.LSN
 
@@ -128,6 +132,7 @@ func (v *verdict) newTrial(rec *Record, h *history, most int) *trial {
 					v.fault("%s: a reader held other rows at %s than the log", t.name(), m.Offset)
 				}
 			}
+			v.fold(t, m)
 			if !yield(m) {
 				return errStopped
 			}
@@ -135,6 +140,26 @@ func (v *verdict) newTrial(rec *Record, h *history, most int) *trial {
 		})
 	})
 	return t
+}
+
+// fold compares the generations that are the shape at a marker with what the log is there.
+func (v *verdict) fold(t *trial, m *logcheck.Marker) {
+	for _, g := range t.record.Log.Generations {
+		if g.Offset() != m.Offset {
+			continue
+		}
+		t.folds++
+		v.generations++
+		if len(g.Besides) > 0 {
+			v.besides++
+		}
+		rows, err := t.record.Log.Fold(g)
+		if err != nil {
+			v.faultOf(t, "generation %d: %v", g.Number, err)
+		} else if d := logcheck.Diff(rows, m.Rows()); d != "" {
+			v.faultOf(t, "at marker %s generation %d is not what the log is: %s", m.Offset, g.Number, d)
+		}
+	}
 }
 
 var errStopped = errors.New("the judge has heard enough")
@@ -262,6 +287,9 @@ func (v *verdict) finish(t *trial) {
 	case t.err != nil:
 		v.faultOf(t, "%v", t.err)
 	case t.end != nil:
+		if n := len(t.record.Log.Generations); t.folds != n {
+			v.faultOf(t, "of %d generations %d are of no marker of its log", n, n-t.folds)
+		}
 		v.units += t.end.Units
 		v.aborts += t.end.Aborts
 		if t.end.Ended != "" {

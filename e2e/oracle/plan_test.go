@@ -40,10 +40,11 @@ const (
 	prepared  ingredient = "prepared"  // two-phase commit
 	readers   ingredient = "readers"   // package client reads along
 	shared    ingredient = "shared"    // three consumers and two materializers share the partitions, and others come and go
+	folds     ingredient = "folds"     // logs are folded all the time
 )
 
 var ingredients = []ingredient{
-	trims, bases, toggles, locks, slow, again, refills, ddl, ends, many, pgDies, natsDies, natsLoses, prepared, readers, shared,
+	trims, bases, toggles, locks, slow, again, refills, ddl, ends, many, pgDies, natsDies, natsLoses, prepared, readers, shared, folds,
 }
 
 // likely are ingredients that others need to have a point.
@@ -108,10 +109,14 @@ func (w *world) ingestArgs() []string {
 }
 
 func (w *world) consumerArgs() []string {
-	return []string{
+	args := []string{
 		"consumer", "--listen=", "--checkpoint", "100ms", "--catalog-interval", "1s", "--partitions", fmt.Sprint(w.plan.partitions),
 		"--lock-timeout", "1s", "--inner-grace", "3s", "--sync-interval", w.syncInterval(),
 	}
+	if w.plan.has(folds) {
+		return append(args, "--fold-factor", "0.1", "--fold-least", "1", "--fold-grace", foldGrace.String())
+	}
+	return append(args, "--fold-factor", "0")
 }
 
 func (w *world) materializerArgs() []string {
@@ -124,7 +129,7 @@ func (w *world) materializerArgs() []string {
 
 // syncInterval decides how soon is trimmed what nobody needs any more.
 func (w *world) syncInterval() string {
-	if w.plan.has(trims) {
+	if w.plan.has(trims) || w.plan.has(folds) { // which wait for the one before to be on disk
 		return "300ms"
 	}
 	return "130s"

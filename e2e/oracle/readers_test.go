@@ -44,6 +44,8 @@ type watchers struct {
 	reads map[string]Reads     // by handle
 	last  map[string][]*holder // readers of a handle
 	wrong []string
+	again int  // positions that were gone
+	folds bool // they may go
 }
 
 // holder is what a reader of a shape holds.
@@ -57,8 +59,8 @@ type holder struct {
 	over   string // why there is no more to come
 }
 
-func newWatchers() *watchers {
-	w := &watchers{reads: map[string]Reads{}, last: map[string][]*holder{}}
+func newWatchers(folds bool) *watchers {
+	w := &watchers{reads: map[string]Reads{}, last: map[string][]*holder{}, folds: folds}
 	w.ctx, w.cancel = context.WithCancel(context.Background())
 	return w
 }
@@ -115,6 +117,12 @@ func (r *watchers) subscribe(sh *client.Shape, seed uint64) {
 			})
 			var refetch *client.MustRefetchError
 			switch {
+			case errors.As(err, &refetch) && refetch.Again && r.folds:
+				h.forget()
+				kept = nil
+				r.mu.Lock()
+				r.again++
+				r.mu.Unlock()
 			case errors.As(err, &refetch):
 				h.end(refetch.Reason)
 				return
@@ -131,18 +139,22 @@ func (r *watchers) subscribe(sh *client.Shape, seed uint64) {
 // read takes events until more says no, which is asked at every commit.
 func (r *watchers) read(sh *client.Shape, h *holder, from client.Position, more func() bool) error {
 	var open []logOp
+	snapshot := false
 	for ev, err := range sh.Subscribe(from, client.Options{Recheck: time.Second}).Events(r.ctx) {
 		if err != nil {
 			return err
 		}
 		switch ev := ev.(type) {
 		case client.Begin:
-			open = open[:0]
+			open, snapshot = open[:0], ev.Snapshot
 		case client.Change:
 			open = append(open, opOf(ev))
 		case client.Abort:
 			open = open[:0]
 		case client.Commit:
+			if snapshot {
+				h.forget()
+			}
 			if err := h.apply(open, ev.Offset); err != nil {
 				return fmt.Errorf("at commit %s: %w", ev.Offset, err)
 			}
@@ -225,6 +237,13 @@ func (h *holder) apply(ops []logOp, at change.Offset) error {
 	}
 	h.at, h.commit = at, true
 	return nil
+}
+
+// forget lets the reader begin again.
+func (h *holder) forget() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.rows, h.sum, h.at, h.commit = map[string][]string{}, 0, change.Offset{}, false
 }
 
 func (h *holder) clone() *holder {

@@ -62,6 +62,7 @@ type world struct {
 	defined    map[string]*Table // what tables are after changes
 	droppedAll int
 	watchers   *watchers // nil unless somebody reads along
+	archive    *archive  // nil unless logs are folded
 	readers    int
 	failed     bool      // something that must come true did not
 	moved      time.Time // when a shape was last seen to be further
@@ -128,6 +129,11 @@ func newWorld(tb testing.TB, rng *rand.Rand, plan *plan, subqueries bool) *world
 			failpoint.AfterFragment, failpoint.AfterAppend, failpoint.BeforeCheckpoint, failpoint.MidSnapshot, failpoint.AfterSnapshotRows, failpoint.AfterSnapshotEntry,
 			failpoint.GroupFragment, failpoint.UnitOpen, failpoint.UnitRow, failpoint.UnitReread, failpoint.UnitMarked,
 		}},
+	}
+	if plan.has(folds) {
+		w.services[1].points = append(w.services[1].points, failpoint.FoldBegun, failpoint.FoldRow, failpoint.FoldCopied, failpoint.FoldStored, failpoint.FoldPurged)
+		w.archive = newArchive(w.js, w.source, plan.partitions)
+		tb.Cleanup(w.archive.stop)
 	}
 	if subqueries {
 		w.services = append(w.services, &service{name: "materializer", args: w.materializerArgs, lease: true, points: materializerPoints})
@@ -341,6 +347,9 @@ func (w *world) read(l *living) *logcheck.Log {
 		ctx, cancel := context.WithTimeout(w.tb.Context(), time.Minute)
 		defer cancel()
 		log, err = logcheck.Read(ctx, w.js, w.source, l.shape.Info())
+		if err == nil && w.archive != nil {
+			err = w.archive.complete(log, w.source)
+		}
 		return err == nil, err
 	})
 	return log

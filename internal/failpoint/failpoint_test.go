@@ -22,7 +22,7 @@ func TestEveryPointHasANameOfItsOwn(t *testing.T) {
 	if n := len(points) - 1; len(seen) != n || n != int(AfterGrown) { // all but the zero value
 		t.Errorf("%d points have names, the last one has number %d", len(seen), AfterGrown)
 	}
-	if first, last := Of(Consumer)[0], Of(Consumer)[len(Of(Consumer))-1]; first != TableNoted || last != UnitMarked {
+	if first, last := Of(Consumer)[0], Of(Consumer)[len(Of(Consumer))-1]; first != TableNoted || last != FoldPurged {
 		t.Errorf("the consumer's points are %s to %s", first, last)
 	}
 }

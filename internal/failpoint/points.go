@@ -71,6 +71,20 @@ const (
 	// consumer must go on behind the unit's barrier with the transactions that the tail names; where it is
 	// not, as at UnitRow.
 	UnitMarked
+	// FoldBegun is before step F1, when a fold's snapshot is open and nothing is stored. The consumer must go on
+	// with the log as if there had been no fold, and fold it again.
+	FoldBegun
+	// FoldRow is in step F1, between two messages of a fold's segment. As at FoldBegun; the next fold of the
+	// shape must purge the segment, to which nothing refers.
+	FoldRow
+	// FoldCopied is after step F1, when all rows are stored and no generation says so. As at FoldRow.
+	FoldCopied
+	// FoldStored is after step F2, when the generation was handed to the appender. If it is stored, readers begin with
+	// it and the consumer must purge what it replaces, after the grace; if it is not, as at FoldRow.
+	FoldStored
+	// FoldPurged is in step F3, when what stands before the generation is purged from the log and the rows
+	// of the generation before are not. The consumer must purge these too.
+	FoldPurged
 )
 
 // The points of the materializer. Steps are those of the list in the package comment of
@@ -78,7 +92,7 @@ const (
 const (
 	// BeforeVerdict is in step 2, when a verdict is decided and not sent. The materializer must come
 	// to the same verdict from the base and the log.
-	BeforeVerdict Point = iota + UnitMarked + 1
+	BeforeVerdict Point = iota + FoldPurged + 1
 	// AfterVerdict is in step 2, after a verdict was handed to the appender. The materializer must
 	// publish it if it is not stored, and must not publish it twice.
 	AfterVerdict
@@ -130,6 +144,11 @@ var points = [...]struct {
 	UnitRow:            {Consumer, "unit_row"},
 	UnitReread:         {Consumer, "unit_reread"},
 	UnitMarked:         {Consumer, "unit_marked"},
+	FoldBegun:          {Consumer, "fold_begun"},
+	FoldRow:            {Consumer, "fold_row"},
+	FoldCopied:         {Consumer, "fold_copied"},
+	FoldStored:         {Consumer, "fold_stored"},
+	FoldPurged:         {Consumer, "fold_purged"},
 
 	BeforeVerdict:   {Materializer, "before_verdict"},
 	AfterVerdict:    {Materializer, "after_verdict"},

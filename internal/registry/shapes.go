@@ -64,7 +64,19 @@ type Shape struct {
 	// SnapshotRows is the number of rows read so far, updated now and then.
 	SnapshotRows int64 `json:"snapshot_rows,omitempty"`
 
+	// Fold is a fold of the log that was asked for, or runs; nil for none. Folded is when the last one was done.
+	Fold   *Fold     `json:"fold,omitempty"`
+	Folded time.Time `json:"folded,omitzero"`
+
 	revision uint64
+}
+
+// Fold is a fold of a shape's log. A consumer that dies leaves what it told of it; its successor begins again.
+type Fold struct {
+	Asked time.Time `json:"asked,omitzero"`  // by a person; else it was due
+	Began time.Time `json:"began,omitzero"`  // zero while it has not begun
+	Rows  int64     `json:"rows,omitempty"`  // read so far
+	Error string    `json:"error,omitempty"` // why the last attempt failed
 }
 
 // Subquery says which values a subquery of a shape selects: those of some

@@ -141,6 +141,16 @@ func (c *Client) Delete(ctx context.Context, handle string) error {
 	return nil
 }
 
+// Fold asks that a shape's log be folded, by handle or id, and returns what is known of the shape; it is done in a while.
+// Readers go on; new ones have less to read.
+func (c *Client) Fold(ctx context.Context, handle string) (control.Shape, error) {
+	var info control.Shape
+	if err := c.request(ctx, control.EndpointFold, control.ShapeRequest{Shape: handle}, &info); err != nil {
+		return control.Shape{}, fmt.Errorf("fold shape %s: %w", handle, err)
+	}
+	return info, nil
+}
+
 // Status returns what the control plane knows of the source.
 func (c *Client) Status(ctx context.Context) (control.Status, error) {
 	var status control.Status

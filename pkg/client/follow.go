@@ -22,8 +22,14 @@ func (v *View) run(ctx context.Context) {
 		}
 		err := v.follow(ctx, shape, from, pause)
 		from = nil
-		var refetch *MustRefetchError
-		if v.again && errors.As(err, &refetch) {
+		refetch, over := errors.AsType[*MustRefetchError](err)
+		if over && refetch.Again && pause.Wait(ctx, nil) == nil {
+			// What was read is shown until all of the rows are there again.
+			v.opts.Log.InfoContext(ctx, "a shape's log was folded, reading its rows again", slog.String("handle", refetch.Handle), slog.String("reason", refetch.Reason))
+			v.stall(err)
+			continue
+		}
+		if v.again && over {
 			v.opts.Log.InfoContext(ctx, "a shape ended, making it again", slog.String("handle", refetch.Handle), slog.String("reason", refetch.Reason))
 			v.mu.Lock()
 			v.ended, v.stalled = true, err

@@ -99,7 +99,7 @@ func (m *member) commit(t *table, c Commit) {
 	defer g.mu.Unlock()
 	lo := c.LSN
 	switch {
-	case c.Snapshot:
+	case c.Snapshot && c.Offset.IsZero(): // else it is what the shape was at a marker, as any other commit
 		lo = m.first - 1
 	case m.first > 0:
 		lo = max(lo, m.first-1)

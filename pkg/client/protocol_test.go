@@ -26,9 +26,10 @@ func TestProtocolDocument(t *testing.T) {
 		for _, name := range []string{
 			strings.Replace(src.ShapeStream(9), "9", "<p>", 1), subject(src.LogSubject(9, "<handle>")), subject(src.LiveSubject(9, "<handle>")),
 			strings.Replace(subject(src.SegmentSubject(9, "<handle>", 0)), "seg.0", "seg.<n>", 1), subject(src.CheckpointSubject(9)),
+			subject(src.GenerationSubject(9, "<handle>")),
 			src.ChangeStream(), src.ControlSubject(), src.RelationBucket(), src.ControlPlane() + ".<endpoint>",
 			topology.HeaderTail, topology.HeaderPart, topology.HeaderLSN,
-			control.EndpointCreate, control.EndpointGet, control.EndpointList, control.EndpointDelete, control.EndpointStatus,
+			control.EndpointCreate, control.EndpointGet, control.EndpointList, control.EndpointDelete, control.EndpointFold, control.EndpointStatus,
 			control.CodeBadRequest, control.CodeForbidden, control.CodeNotFound, control.CodeConflict, control.CodeUnavailable,
 			string(control.StateCreating), string(control.StateLive), string(control.StateEnded), string(control.StateDeleting),
 			string(wire.ControlBarrier), string(wire.ControlRelation), string(wire.ControlReset), control.WriteUnit,

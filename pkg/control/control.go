@@ -15,6 +15,7 @@ const (
 	EndpointGet    = "shape.get"    // ShapeRequest → Shape
 	EndpointList   = "shape.list"   // ListRequest → ListResponse
 	EndpointDelete = "shape.delete" // ShapeRequest → Shape
+	EndpointFold   = "shape.fold"   // ShapeRequest → Shape
 	EndpointStatus = "source.status"
 )
 
@@ -113,6 +114,23 @@ type Shape struct {
 	Rows         int64 `json:"rows"`          // at Offset; -1 when nobody has counted since a subquery's values changed
 	LogBytes     int64 `json:"log_bytes"`     // written since the snapshot
 	SnapshotRows int64 `json:"snapshot_rows"` // read so far while creating
+
+	// Generation counts the folds of the log; 0: it begins with its snapshot. SinceBytes is what LogBytes has grown by
+	// since it begins where new readers begin, Folded when the last fold was done.
+	Generation uint64     `json:"generation"`
+	SinceBytes int64      `json:"since_bytes"`
+	Folded     *time.Time `json:"folded,omitempty"`
+	Fold       *Fold      `json:"fold,omitempty"` // one that was asked for, or runs
+	// Unfoldable says why the log of the shape is not folded at present, however large it is.
+	Unfoldable string `json:"unfoldable,omitempty"`
+}
+
+// Fold is how far a fold of a shape's log is.
+type Fold struct {
+	Asked *time.Time `json:"asked,omitempty"` // by whom folds the shape by hand; else it was due
+	Began *time.Time `json:"began,omitempty"` // missing while it waits
+	Rows  int64      `json:"rows"`            // read so far
+	Error string     `json:"error,omitempty"` // why the last attempt failed; it is tried again
 }
 
 // PartitionOwner is who writes a partition's shape logs.

@@ -108,10 +108,16 @@ func (s Source) SegmentSubjects(p int, handle string) string {
 	return s.partition(p) + handle + ".seg.*"
 }
 
-// HandleOfLog returns the handle in a log subject.
+// GenerationSubject is the subject of a shape's newest generation. It has as many tokens as a segment's: programs
+// that know logs only take nothing of that form for one.
+func (s Source) GenerationSubject(p int, handle string) string {
+	return s.partition(p) + handle + ".gen.last"
+}
+
+// HandleOfLog returns the handle in a log subject, "" for any other.
 func HandleOfLog(subject string) string {
 	tokens := strings.Split(subject, ".")
-	if len(tokens) != 6 {
+	if len(tokens) != 6 || tokens[5] != "log" {
 		return ""
 	}
 	return tokens[4]

@@ -144,6 +144,7 @@ func FuzzDecodeVerdict(f *testing.F) {
 			v, err = wire.DecodeVerdict(body)
 			values, valuesErr = wire.DecodeBaseValues(body)
 			_, _ = wire.DecodeBase(body)
+			_, _ = wire.DecodeGeneration(body)
 		})
 		if err == nil {
 			if again, err := wire.DecodeVerdict(wire.EncodeVerdict(v)); err != nil || !reflect.DeepEqual(again, v) {

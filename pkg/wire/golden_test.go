@@ -84,6 +84,7 @@ func literal(v any) string {
 			"schema", "name", "identity", "columns", "type", "typemod", // relation
 			"seq", "floor_lsn", "floor_seq", "at", "parked", "handles", // checkpoint
 			"number", "messages", "values", "op", // base
+			"segment", "rows", "size", "snapshot", "snapshot_lsn", "besides", "bytes", "through", "previous", // generation
 		} {
 			if e, ok := v[k]; ok {
 				fmt.Fprintf(&b, ", %s: %s", k, literal(e))
@@ -133,6 +134,9 @@ func TestGoldenFilesAreRead(t *testing.T) {
 	}
 	if b, err := wire.DecodeBase(stored("base")); err != nil || b != sampleBase() {
 		t.Errorf("base: %+v, %v", b, err)
+	}
+	if g, err := wire.DecodeGeneration(stored("generation")); err != nil || !reflect.DeepEqual(g, sampleGeneration()) {
+		t.Errorf("generation: %+v, %v", g, err)
 	}
 	if r, err := wire.DecodeRelation(stored("relation")); err != nil || r.Diff(sampleRelation()) != "" {
 		t.Errorf("relation: %+v, %v", r, err)

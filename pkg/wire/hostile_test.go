@@ -42,6 +42,10 @@ func decoders() map[string]func([]byte) error {
 			_, err := wire.DecodeBase(body)
 			return err
 		},
+		"generation": func(body []byte) error {
+			_, err := wire.DecodeGeneration(body)
+			return err
+		},
 		"checkpoint": func(body []byte) error {
 			_, err := wire.DecodeCheckpoint(body)
 			return err

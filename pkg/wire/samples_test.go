@@ -160,6 +160,13 @@ func sampleBase() wire.Base {
 	return wire.Base{Number: 3, Messages: 2, Values: 70000, LSN: 97496905800, Op: 304, At: 1700000000123456}
 }
 
+func sampleGeneration() *wire.Generation {
+	return &wire.Generation{
+		Number: 2, Segment: 1700000000000001, Messages: 3, Rows: 70000, Size: 600000, Snapshot: "745:749:747", SnapshotLSN: 97496905000, Besides: []uint64{97496900000},
+		LSN: 97496905800, Op: 304, Bytes: 5000000, Through: 5000613, Previous: 1690000000000001, At: 1700000000123456,
+	}
+}
+
 func sampleRelation() *change.Relation {
 	return &change.Relation{
 		OID: 16385, Schema: "public", Name: "tasks", Identity: change.IdentityFull,
@@ -213,5 +220,6 @@ func forms() []form {
 		{"verdict_none", wire.EncodeVerdict(sampleVerdicts()[1])},
 		{"basevalues", wire.EncodeBaseValues(sampleVerdicts()[0].Deltas)},
 		{"base", must(wire.EncodeBase(sampleBase()))},
+		{"generation", must(wire.EncodeGeneration(sampleGeneration()))},
 	}
 }

@@ -51,6 +51,12 @@ type Config struct {
 	LeaveTables     bool          // no table is changed for a shape: its owner prepares it
 	TableGrace      time.Duration // how long a table stays prepared on which no shape is any more; default 1 h, < 0 for ever
 
+	FoldFactor float64       // a log is folded when it is so many times as large as its shape's rows; default 4, < 0 never unless asked
+	FoldLeast  int64         // and larger than this; default 8 MiB
+	Folds      int           // logs folded at once; default 2
+	FoldGrace  time.Duration // how long what a fold replaces is kept for those who read it, and SyncInterval at least; default 1 h
+	FoldEvery  time.Duration // between looks at which logs have to be folded; default 2 s
+
 	Name string       // of this process, in leases; default host and pid
 	Log  *slog.Logger // default: none
 
@@ -115,6 +121,11 @@ func New(cfg Config) (*Consumer, error) {
 	service.Default(&cfg.InnerGrace, 30*time.Second)
 	service.Default(&cfg.TableGrace, time.Hour)
 	service.Default(&cfg.SyncInterval, 130*time.Second)
+	service.Default(&cfg.FoldFactor, 4)
+	service.Default(&cfg.FoldLeast, 8<<20)
+	service.Default(&cfg.Folds, 2)
+	service.Default(&cfg.FoldGrace, time.Hour)
+	service.Default(&cfg.FoldEvery, 2*time.Second)
 	service.Default(&cfg.Name, service.ProcessName())
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
@@ -154,6 +165,10 @@ type Status struct {
 	Down       []Down   // partitions that cannot be written now; their shapes wait
 	Costly     int64    // shapes that ended because a change would have cost too much
 	CostlyLast []string // handles of the last of them
+	Folding    int64    // logs being folded
+	Folds      int64    // logs folded
+	FoldFails  int64    // attempts that failed
+	FoldRows   int64    // rows read for folds
 	// How far behind the main loop is; see lag.
 	LagBytes int64
 	Lag      time.Duration
@@ -171,6 +186,7 @@ func (c *Consumer) Status() Status {
 		Live: c.stats.Live.Load(), Unindexed: c.stats.Unindexed.Load(), Parked: c.stats.Parked.Load(), Messages: c.stats.Messages.Load(), Ops: c.stats.Ops.Load(),
 		Appended: c.stats.Appended.Load(), AppendedB: c.stats.Bytes.Load(), Retries: c.stats.Retries.Load(),
 		Units: c.stats.Units.Load(), Aborts: c.stats.Aborts.Load(), Reread: c.stats.Reread.Load(), Values: c.stats.Values.Load(), LastError: c.stats.Last(), Partitions: c.partitions.Load().Count(),
+		Folding: c.stats.Folding.Load(), Folds: c.stats.Folds.Load(), FoldFails: c.stats.FoldFail.Load(), FoldRows: c.stats.FoldRows.Load(),
 		Poison: c.stats.Poison.Load(), Drops: c.stats.Drops.Load(), Down: c.down.get(), Harm: c.harm.Get(), Costly: costly, CostlyLast: last,
 		LagBytes: lagBytes, Lag: lag, HeardAt: c.stats.Heard.Last(), WroteAt: c.stats.Wrote.Last(), StoredAt: c.stats.Stored.Last(),
 	}

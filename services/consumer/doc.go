@@ -10,6 +10,7 @@
 //	shapelog    one shape's log
 //	valuesets   what inner shapes select
 //	create      shapes that are being created
+//	fold        new beginnings of logs
 //	group       shapes with subqueries, behind the main loop
 //	plane       the control plane
 //	tables      tables made ready for shapes, and given back
@@ -69,6 +70,15 @@
 //
 // Its place in the change log is in the checkpoint, or, when that is older, in
 // the tail of its last marker.
+//
+// A live shape's log is folded beside all that (package fold):
+//
+//	F1. the rows of a new snapshot, in a segment. A crash after some: nothing refers to them; the next fold of
+//	   the shape purges them.
+//	F2. the generation, behind them and behind the log up to its marker. A crash after it: the successor
+//	   does F3.
+//	F3. after a grace, what stands before the generation is purged from the log, then the rows of the one before. A
+//	   crash between: the successor does both again, which the generation tells.
 //
 // It keeps no transaction: what it holds is one message of the change log, what
 // that message becomes in shape logs (flushed at a limit), and the windows of

@@ -23,6 +23,7 @@ import (
 	"github.com/shapebus/shapebus/pkg/topology"
 	"github.com/shapebus/shapebus/services/consumer/changelog"
 	"github.com/shapebus/shapebus/services/consumer/create"
+	"github.com/shapebus/shapebus/services/consumer/fold"
 	"github.com/shapebus/shapebus/services/consumer/group"
 	"github.com/shapebus/shapebus/services/consumer/live"
 	"github.com/shapebus/shapebus/services/consumer/plane"
@@ -35,9 +36,9 @@ import (
 // and whether the server can be reached at all.
 const others = 3
 
-// MostConnections is how many a consumer that reads so many snapshots at once may open to Postgres.
-func MostConnections(snapshots int) int {
-	return plane.MaxAsking + ownQuestions + group.MaxUnits + group.MaxFirstUnits + snapshots + others
+// MostConnections is how many a consumer that reads so many snapshots and folds so many logs at once may open to Postgres.
+func MostConnections(snapshots, folds int) int {
+	return plane.MaxAsking + ownQuestions + group.MaxUnits + group.MaxFirstUnits + snapshots + folds + others
 }
 
 // ownQuestions are the connections that the consumer's own questions find beside those of requests.
@@ -129,7 +130,7 @@ func (c *Consumer) serve(ctx context.Context, js jetstream.JetStream, watch *hea
 	requests, err := plane.Serve(ctx, plane.Config{
 		Quotas: plane.Quotas{Shapes: c.cfg.MaxShapes, ClauseBytes: c.cfg.MaxClauseBytes}, Allowed: allowed,
 		Source: c.cfg.Source, NATS: c.cfg.NATS, JS: js, Pool: c.pg.Pool, Shapes: c.shapes, Tables: c.tables, Publication: c.cfg.Publication,
-		Slot: c.cfg.Slot, Connections: MostConnections(c.cfg.Snapshots), Partitions: partitions, Version: c.cfg.Version, Log: c.log,
+		Slot: c.cfg.Slot, Connections: MostConnections(c.cfg.Snapshots, c.cfg.Folds), Partitions: partitions, Version: c.cfg.Version, Log: c.log,
 	})
 	if err != nil {
 		return err
@@ -277,6 +278,9 @@ func (c *Consumer) session(ctx context.Context, js jetstream.JetStream, grants *
 	})
 	s := &session{
 		Loop: l, c: c, grants: grants, held: held, leaving: map[int]bool{}, purging: map[int]bool{}, creator: create.NewCreator(l), groups: group.NewGroups(l, c.conns),
+		folder: fold.NewFolder(l, fold.Config{
+			Limits: fold.Limits{Factor: c.cfg.FoldFactor, Least: c.cfg.FoldLeast}, AtOnce: c.cfg.Folds, Grace: c.cfg.FoldGrace, Sync: c.cfg.SyncInterval, Every: c.cfg.FoldEvery,
+		}),
 		look: make(chan struct{}, 1), truncations: truncations{}, barriers: map[string]chan struct{}{},
 	}
 	l.Above = s

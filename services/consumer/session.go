@@ -11,6 +11,7 @@ import (
 	"github.com/shapebus/shapebus/pkg/wire"
 	"github.com/shapebus/shapebus/services/consumer/changelog"
 	"github.com/shapebus/shapebus/services/consumer/create"
+	"github.com/shapebus/shapebus/services/consumer/fold"
 	"github.com/shapebus/shapebus/services/consumer/follow"
 	"github.com/shapebus/shapebus/services/consumer/group"
 	"github.com/shapebus/shapebus/services/consumer/live"
@@ -26,6 +27,7 @@ type session struct {
 	keeper  *tables.Keeper
 	creator *create.Creator
 	groups  *group.Groups
+	folder  *fold.Folder
 	look    chan struct{} // asks for a look at the catalog before its time
 
 	// The main loop's.
@@ -54,6 +56,7 @@ func (s *session) main(ctx context.Context) error {
 	s.Tasks.Go(func() error { return s.keeper.WatchHarm(ctx) })
 	s.Tasks.Go(func() error { return s.trim(ctx) })
 	s.Tasks.Go(func() error { return s.follow(ctx) })
+	s.Tasks.Go(func() error { return s.folder.Run(ctx) })
 	s.Tasks.Go(func() error { return s.loseDeleted(ctx) })
 	s.Tasks.Go(func() error {
 		return s.KeepMoving(ctx, func(ctx context.Context) { s.Nudge(ctx, "nudge") })

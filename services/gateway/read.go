@@ -19,6 +19,8 @@ type answer struct {
 	r     *http.Request
 	req   *protocol.Request
 	shape *shapes.Shape
+	begin *shapes.Beginning // of the shape's log, which the client has or is to begin with
+	from  protocol.Offset   // the place that the client is at, behind what it has of its beginning
 }
 
 // read answers a request of a shape's log, or of a subset of its rows.
@@ -36,18 +38,54 @@ func (g *Gateway) read(w http.ResponseWriter, r *http.Request, who *principal, v
 	}
 	defer leave()
 	a := &answer{g: g, w: w, r: r, req: req, shape: shape}
-	if req.Handle != "" && req.Handle != shape.Handle() {
-		return protocol.MustRefetch(shape.Handle())
+	if req.Handle != "" && shapes.LifeOf(req.Handle) != shape.Handle() {
+		return a.refetch(r.Context())
 	}
-	if req.Subset != nil {
-		err = a.subset(r.Context())
-	} else {
-		err = a.log(r.Context())
-	}
-	if errors.Is(err, shapes.ErrOver) {
+	switch err := a.give(r.Context()); {
+	case errors.Is(err, shapes.ErrOver):
 		return g.successor(r.Context(), req, shape.Handle())
+	case errors.Is(err, shapes.ErrGone):
+		return a.refetch(r.Context())
+	default:
+		return err
+	}
+}
+
+// beginnings is how often a client that is to begin is given another beginning, when the one that was found is gone.
+const beginnings = 3
+
+// give answers from one of the beginnings of the shape's log.
+func (a *answer) give(ctx context.Context) error {
+	for attempt := 1; ; attempt++ {
+		err := a.find(ctx)
+		switch {
+		case err != nil:
+		case a.req.Subset != nil:
+			err = a.subset(ctx)
+		default:
+			err = a.log(ctx)
+		}
+		if !errors.Is(err, shapes.ErrGone) || a.req.Handle != "" || attempt == beginnings {
+			return err
+		}
+	}
+}
+
+// find finds the beginning that the client has, or is to begin with.
+func (a *answer) find(ctx context.Context) (err error) {
+	if a.begin, err = a.shape.Beginning(ctx, a.req.Handle); err == nil {
+		a.from, err = a.shape.From(a.begin, a.req.Offset)
 	}
 	return err
+}
+
+// refetch tells a client to begin again: what it goes on from is of another life of the shape, or went with what was folded.
+func (a *answer) refetch(ctx context.Context) error {
+	newest, err := a.shape.Newest(ctx)
+	if err != nil || newest.Handle() == a.req.Handle {
+		return protocol.MustRefetch("")
+	}
+	return protocol.MustRefetch(newest.Handle())
 }
 
 // find returns the shape of a request, within the limits of its kind.
@@ -88,7 +126,11 @@ func (g *Gateway) successor(ctx context.Context, req *protocol.Request, old stri
 	if next.Handle() == old {
 		return protocol.MustRefetch("") // what the client had is not in it
 	}
-	return protocol.MustRefetch(next.Handle())
+	newest, err := next.Newest(ctx)
+	if err != nil {
+		return protocol.MustRefetch("")
+	}
+	return protocol.MustRefetch(newest.Handle())
 }
 
 // log answers a request of the log.
@@ -103,9 +145,9 @@ func (a *answer) log(ctx context.Context) error {
 	}
 	if n, ok := o.Chunk(); ok && (o.Beginning || !a.req.ChangesOnly) {
 		if a.req.ChangesOnly {
-			return a.send(a.shape.SnapshotEnd())
+			return a.send(a.begin.End())
 		}
-		body, there, err := a.shape.Snapshot(ctx, n)
+		body, there, err := a.shape.Snapshot(ctx, a.begin, n)
 		if err != nil {
 			return err
 		}
@@ -113,8 +155,8 @@ func (a *answer) log(ctx context.Context) error {
 			return a.send(body)
 		}
 	}
-	inBounds := a.shape.InBounds(ctx, o)
-	body, err := a.shape.Read(ctx, o)
+	inBounds := a.shape.InBounds(ctx, a.from)
+	body, err := a.shape.Read(ctx, a.from)
 	switch {
 	case err != nil:
 		return err
@@ -138,11 +180,11 @@ func (a *answer) log(ctx context.Context) error {
 
 // now answers with what stands behind the place asked for, or that nothing does, without waiting.
 func (a *answer) now(ctx context.Context) error {
-	a.shape.Reach(ctx, a.req.Offset)
+	a.shape.Reach(ctx, a.from)
 	for {
-		body, err := a.shape.Read(ctx, a.req.Offset)
+		body, err := a.shape.Read(ctx, a.from)
 		if err == nil && body == nil {
-			body, err = a.shape.Empty(ctx, a.req.Offset)
+			body, err = a.shape.Empty(ctx, a.from)
 		}
 		switch {
 		case err != nil:
@@ -167,8 +209,8 @@ func (a *answer) wait(ctx context.Context, within time.Duration) error {
 		if err != nil {
 			return err
 		}
-		if a.req.Offset.Compare(tail) < 0 {
-			body, err := a.shape.Read(ctx, a.req.Offset)
+		if a.from.Compare(tail) < 0 {
+			body, err := a.shape.Read(ctx, a.from)
 			if err != nil {
 				return err
 			}
@@ -216,7 +258,7 @@ func (a *answer) send(b *shapes.Body) error {
 		h["Electric-Up-To-Date"] = []string{""}
 	}
 	h.Set("Electric-Has-Data", strconv.FormatBool(!empty))
-	tag := fmt.Sprintf("%s:%s:%s", a.shape.Handle(), a.req.Offset, b.Next)
+	tag := fmt.Sprintf("%s:%s:%s", a.begin.Handle(), a.req.Offset, b.Next)
 	if empty {
 		tag += ":" + strconv.FormatInt(time.Now().UnixNano(), 10)
 	}
@@ -272,7 +314,7 @@ func length(parts [][]byte) int {
 // headers sets what every good answer of a shape has.
 func (a *answer) headers(next protocol.Offset) {
 	h := a.w.Header()
-	h.Set("Electric-Handle", a.shape.Handle())
+	h.Set("Electric-Handle", a.begin.Handle())
 	h.Set("Electric-Offset", next.String())
 	if a.req.Live {
 		h.Set("Electric-Cursor", protocol.Cursor(time.Now(), a.g.cfg.LongPoll, a.req.Cursor))

@@ -6,6 +6,7 @@ import (
 
 	"github.com/shapebus/shapebus/pkg/client"
 	"github.com/shapebus/shapebus/services/gateway/protocol"
+	"github.com/shapebus/shapebus/services/gateway/shapes"
 )
 
 // remove deletes a shape, where that is allowed.
@@ -21,7 +22,7 @@ func (g *Gateway) remove(w http.ResponseWriter, r *http.Request, who *principal,
 		if who.grants != nil || len(g.access.tables) > 0 {
 			return errForbidden // of which table it is, is not known
 		}
-		return g.delete(w, r, handle)
+		return g.delete(w, r, shapes.LifeOf(handle))
 	}
 	def, refused := protocol.ParseDefinition(v)
 	if refused != nil {
@@ -35,7 +36,7 @@ func (g *Gateway) remove(w http.ResponseWriter, r *http.Request, who *principal,
 		return protocol.Refuse(http.StatusNotFound, "No existing shape found")
 	}
 	defer shape.Release()
-	if handle != "" && handle != shape.Handle() {
+	if handle != "" && shapes.LifeOf(handle) != shape.Handle() {
 		return protocol.Refuse(http.StatusBadRequest, "The specified shape definition and handle do not match. Please ensure the shape definition is correct or omit the shape handle from the request to obtain a new one.")
 	}
 	return g.delete(w, r, shape.Handle())

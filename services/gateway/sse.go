@@ -42,7 +42,7 @@ func (a *answer) letGo(body *shapes.Body) {
 
 // follow sends a body, if there is one, and then what comes behind it.
 func (a *answer) follow(ctx context.Context, control *http.ResponseController, body *shapes.Body) {
-	at := a.req.Offset
+	at := a.from
 	over := time.NewTimer(a.g.cfg.Stream)
 	defer over.Stop()
 	quiet := time.NewTimer(a.g.cfg.KeepAlive)

@@ -49,6 +49,7 @@ type set struct {
 	base    wire.Base
 	based   bool
 	weight  int64 // of the verdicts since the base
+	leap    bool  // the verdicts that are stored end before the base, which has come from a generation
 }
 
 var (
@@ -121,6 +122,12 @@ func (s *session) catchUp(ctx context.Context, f *set) error {
 	if err := s.renewBase(ctx, f); err != nil {
 		return err
 	}
+	if f.leap {
+		f.leap = false
+		if err := s.store.Leap(ctx, f.name, f.base.Offset()); err != nil {
+			return err
+		}
+	}
 	log := s.source.LogSubject(s.p, f.handle)
 	r := stream.NewSubjectReader(s.js, s.source.ShapeStream(s.p), log, from)
 	var dec wire.LogDecoder
@@ -132,6 +139,11 @@ func (s *session) catchUp(ctx context.Context, f *set) error {
 		tail, err := parseTail(m.Header)
 		if err != nil {
 			return err
+		}
+		if f.replica.seq > 0 && !f.replica.Follows(tail, len(m.Data)) {
+			if err := s.folded(ctx, f); err != nil {
+				return fmt.Errorf("log %s at %d: %w", log, m.Seq, err)
+			}
 		}
 		if err := dec.Decode(m.Data, func(e *wire.Entry) error { return s.entry(ctx, f, e, nil) }); err != nil {
 			return fmt.Errorf("log %s at %d: %w", log, m.Seq, err)
@@ -184,6 +196,27 @@ func (s *session) build(ctx context.Context, f *set) (from uint64, err error) {
 	r, err := s.load(ctx, f, l)
 	if err != nil {
 		return 0, err
+	}
+	g, err := s.generation(ctx, logs, f)
+	if err != nil {
+		return 0, err
+	}
+	if g != nil && (!r.began || !reaches(r, g)) {
+		f.based, r = false, newReplica(l)
+		if err := s.begin(ctx, logs, f, r, g); err != nil {
+			return 0, err
+		}
+	}
+	if g != nil {
+		// Those who have older verdicts only have to learn that there is another base.
+		last, err := s.store.LastVerdict(ctx, f.name)
+		if err != nil {
+			return 0, err
+		}
+		f.leap = last.Before(r.done)
+		if f.verdict.Before(r.done) {
+			f.verdict = r.done // a base says what they would have
+		}
 	}
 	if from = 1; r.began {
 		if tail.Committed.Before(r.done) {

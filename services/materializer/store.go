@@ -76,6 +76,12 @@ func (s *store) Verdict(ctx context.Context, set string, prev change.Offset, v *
 	return nil
 }
 
+// Leap publishes a verdict at the place of a base that was made of a generation. It follows on none that was published,
+// so whoever has only those before loads the base.
+func (s *store) Leap(ctx context.Context, set string, at change.Offset) error {
+	return s.Verdict(ctx, set, at, &wire.Verdict{Offset: at}, nil)
+}
+
 // LastVerdict is the offset of the last verdict on a set, zero without any.
 func (s *store) LastVerdict(ctx context.Context, set string) (change.Offset, error) {
 	m, err := s.st.GetLastMsgForSubject(ctx, s.source.VerdictSubject(s.p, set))

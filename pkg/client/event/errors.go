@@ -18,6 +18,9 @@ var ErrNotFound = errors.New("no such shape")
 type MustRefetchError struct {
 	Handle string
 	Reason string // for people
+	// Again says that this incarnation may live on: only the position is gone, with what was folded. Creating the
+	// shape then gives the same handle, to be read from the beginning.
+	Again bool
 }
 
 func (e *MustRefetchError) Error() string {

@@ -68,6 +68,8 @@ type Loop struct {
 	ShapesOn   map[uint32]int             // how many of records are on a table, by its oid
 	DependsOn  map[string]map[string]bool // ids of shapes, by the handle of an inner one
 	Ended      map[string]time.Time       // when the shapes ended whose records are kept, by id
+	FoldAsked  map[string]bool            // ids of shapes of which somebody has asked that their logs are folded
+	Folded     map[string]bool            // ids of shapes whose logs were folded
 
 	Router     *follow.Router
 	Feed       *changelog.Feed
@@ -112,6 +114,8 @@ func NewLoop(cfg *Config, stats *Stats, log *slog.Logger) *Loop {
 		ShapesOn:   map[uint32]int{},
 		DependsOn:  map[string]map[string]bool{},
 		Ended:      map[string]time.Time{},
+		FoldAsked:  map[string]bool{},
+		Folded:     map[string]bool{},
 		Router:     follow.NewRouter(live.memberSets),
 		Live:       map[string]*follow.Follower{},
 		elsewhere:  map[string]Owner{},

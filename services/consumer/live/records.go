@@ -37,6 +37,8 @@ func (s *Loop) NoteRecord(id string, rec *registry.Shape) {
 	}
 	delete(s.Records, id)
 	delete(s.Ended, id)
+	delete(s.FoldAsked, id)
+	delete(s.Folded, id)
 	switch {
 	case rec == nil:
 		return
@@ -50,6 +52,12 @@ func (s *Loop) NoteRecord(id string, rec *registry.Shape) {
 	}
 	s.Records[id] = Record{rec.Handle, table, rec.Internal, rec.Changed, rec.Partition, rec.Subqueries}
 	s.ShapesOn[table]++
+	if rec.Fold != nil && !rec.Fold.Asked.IsZero() {
+		s.FoldAsked[id] = true
+	}
+	if !rec.Folded.IsZero() {
+		s.Folded[id] = true
+	}
 	if rec.State == control.StateDeleting {
 		return
 	}

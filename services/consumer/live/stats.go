@@ -32,14 +32,18 @@ type Stats struct {
 
 	Unindexed ByTable // live shapes that no index finds
 
-	Parked atomic.Int64
-	Units  atomic.Int64 // opened
-	Aborts atomic.Int64 // logs whose open end was aborted
-	Reread atomic.Int64 // rows read because their membership changed
-	Values atomic.Int64 // in value sets
-	Drops  atomic.Int64 // partitions lost
-	Poison atomic.Int64 // stored messages that cannot be understood
-	Costly Costly       // shapes of which a change would have cost too much
+	Parked   atomic.Int64
+	Units    atomic.Int64 // opened
+	Aborts   atomic.Int64 // logs whose open end was aborted
+	Reread   atomic.Int64 // rows read because their membership changed
+	Values   atomic.Int64 // in value sets
+	Drops    atomic.Int64 // partitions lost
+	Poison   atomic.Int64 // stored messages that cannot be understood
+	Folding  atomic.Int64 // logs being folded
+	Folds    atomic.Int64 // logs folded
+	FoldFail atomic.Int64 // attempts to fold a log that failed
+	FoldRows atomic.Int64 // rows read for folds
+	Costly   Costly       // shapes of which a change would have cost too much
 }
 
 // ByTable is a figure of each table; safe for concurrent use.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/shapebus/shapebus/internal/registry"
@@ -90,6 +91,15 @@ func (p *server) describeAll(ctx context.Context, records []*registry.Shape) ([]
 			return nil, err
 		}
 	}
+	gens := map[string]*wire.Generation{}
+	for n := range partitions {
+		of := slices.DeleteFunc(slices.Clone(records), func(rec *registry.Shape) bool { return rec.Partition != n || !tails.Of[rec.Handle].Began })
+		found, err := shapelog.ReadGenerations(ctx, p.cfg.JS, p.cfg.Source, of)
+		if err != nil && !p.isDown(ctx, n) {
+			return nil, err
+		}
+		maps.Copy(gens, found)
+	}
 	head, err := changelog.Head(ctx, p.cfg.JS, p.cfg.Source)
 	if err != nil {
 		return nil, err
@@ -115,6 +125,7 @@ func (p *server) describeAll(ctx context.Context, records []*registry.Shape) ([]
 			checkpoints[rec.Partition] = cp
 		}
 		s := summary(rec, tails.Of[rec.Handle])
+		folds(&s, rec, gens[rec.Handle])
 		if rec.State == control.StateLive {
 			applied := shapelog.WholeTo(rec, tails.Of[rec.Handle], cp.at, cp.parked)
 			if s.Applied = applied; head.LSN > applied {

@@ -84,6 +84,7 @@ func Serve(ctx context.Context, cfg Config) (micro.Service, error) {
 	}{
 		control.EndpointCreate: {makers, handler(checkCreate, p.create)},
 		control.EndpointDelete: {makers, handler(checkShape, p.remove)},
+		control.EndpointFold:   {makers, handler(checkShape, p.fold)},
 		control.EndpointGet:    {gets, handler(checkShape, p.get)},
 		control.EndpointList:   {lists, handler(checkList, p.list)},
 		control.EndpointStatus: {statuses, handler(checkNothing, func(context.Context, struct{}) (any, error) { return nil, nil })},

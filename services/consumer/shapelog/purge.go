@@ -13,14 +13,17 @@ import (
 	"github.com/shapebus/shapebus/pkg/wire"
 )
 
-// Purge removes a shape's log but for the last keep messages, and its segments: in this order, so
-// that no log refers to rows that are gone.
+// Purge removes a shape's log but for the last keep messages, its generation and its segments: in this order, so
+// that nothing refers to rows that are gone.
 func (p *Partition) Purge(ctx context.Context, handle string, keep uint64) error {
 	st, err := p.stream(ctx)
 	if err != nil {
 		return err
 	}
 	if err := st.Purge(ctx, jetstream.WithPurgeSubject(p.cfg.Source.LogSubject(p.N, handle)), jetstream.WithPurgeKeep(keep)); err != nil {
+		return err
+	}
+	if err := st.Purge(ctx, jetstream.WithPurgeSubject(p.cfg.Source.GenerationSubject(p.N, handle))); err != nil {
 		return err
 	}
 	return p.PurgeSegments(ctx, handle, 0)

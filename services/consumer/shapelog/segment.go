@@ -10,7 +10,10 @@ import (
 )
 
 // Copied is a segment that was written.
-type Copied struct{ Segment, messages, Rows uint64 }
+type Copied struct {
+	Segment, messages, Rows uint64
+	Bytes                   int64 // of the messages' bodies
+}
 
 // SegmentWriter appends rows of a shape's segment in messages of some size.
 type SegmentWriter struct {
@@ -49,6 +52,7 @@ func (w *SegmentWriter) Send(ctx context.Context) error {
 	}
 	w.messages++
 	w.Rows += uint64(w.b.Rows())
+	w.Bytes += int64(w.b.Len())
 	if err := w.p.appendSegment(ctx, w.w, w.handle, w.Segment, w.b.Bytes()); err != nil {
 		return err
 	}

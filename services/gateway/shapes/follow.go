@@ -19,6 +19,13 @@ var errTruncated = errors.New("its table was truncated")
 func (s *Shape) follow(ctx context.Context, from change.Offset) {
 	defer close(s.done)
 	err := s.run(ctx, from)
+	for folded(err) { // so much came meanwhile, and went, that what stands between is not there
+		s.log().WarnContext(ctx, "a shape's log was folded under the gateway, which goes on at its end", slog.Any("error", err))
+		if from, err = s.keeper.completes(ctx, s.shape, s.stream, s.subject()); err == nil {
+			s.publish(batch{to: from}, true)
+			err = s.run(ctx, from)
+		}
+	}
 	switch _, refetch := errors.AsType[*client.MustRefetchError](err); {
 	case context.Cause(ctx) != nil && ctx.Err() != nil:
 		err = fmt.Errorf("%w: %w", ErrOver, context.Cause(ctx))
@@ -32,6 +39,12 @@ func (s *Shape) follow(ctx context.Context, from change.Offset) {
 		s.log().ErrorContext(ctx, "cannot follow a shape", slog.Any("error", err))
 	}
 	s.end(err)
+}
+
+// folded reports whether a log lives on that does not reach back any more to where it was read.
+func folded(err error) bool {
+	e, ok := errors.AsType[*client.MustRefetchError](err)
+	return ok && e.Again
 }
 
 func (s *Shape) run(ctx context.Context, from change.Offset) error {

@@ -170,17 +170,16 @@ func (k *Keeper) begin(ctx context.Context, sh *client.Shape, rec *registry.Shap
 		return nil, err
 	}
 	s := &Shape{
-		keeper: k, shape: sh, table: table, encoder: encoder, schema: schema, done: make(chan struct{}), starts: []chunkStart{{}},
+		keeper: k, shape: sh, table: table, encoder: encoder, schema: schema, done: make(chan struct{}),
 		stream: k.cfg.Source.ShapeStream(sh.Info().Partition), changed: make(chan struct{}), bodies: map[change.Offset]*Body{}, used: time.Now(),
 	}
 	wait := 5 * time.Millisecond
 	for {
-		var ended bool
-		if s.origin, ended, err = readOrigin(ctx, k.js, s.stream, s.subject()); err == nil && !ended {
+		if err = s.look(ctx); err == nil {
 			break
 		}
 		switch {
-		case ended:
+		case errors.Is(err, ErrOver):
 			return nil, ErrOver
 		case ctx.Err() != nil:
 			return nil, ErrCreating

@@ -45,6 +45,8 @@ func (s *Shape) piece(ctx context.Context, from change.Offset) (*Body, error) {
 	switch {
 	case errors.Is(err, errPieceDone):
 		return p.body(), nil
+	case folded(err):
+		return nil, fmt.Errorf("%w: %w", ErrGone, err)
 	case errors.Is(err, errTruncated):
 		s.forget(ctx)
 		s.end(fmt.Errorf("%w: %w", ErrOver, err))

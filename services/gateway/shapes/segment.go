@@ -24,7 +24,7 @@ const getTimeout = 5 * time.Second
 // errNothing says that a direct get found nothing.
 var errNothing = errors.New("there is nothing")
 
-// origin is where a shape's log begins: what its first entry says of the snapshot.
+// origin is what a log's beginning says of its rows.
 type origin struct {
 	segment  uint64
 	messages uint64
@@ -35,7 +35,9 @@ type origin struct {
 type chunkStart struct {
 	seq   uint64 // behind this message of the segment
 	whole uint64 // so many whole messages come before
-	skip  int    // so many rows of the next message belong to the chunk before
+	skip  int    // so many rows, or changes, of the next message belong to the chunk before
+	log   bool   // it is of the changes that make of a generation's rows what the shape was: seq is of the log, 0 for its first message
+	bytes int64  // then the size of the log up to there
 }
 
 // segmentReader reads rows of a snapshot in order.
@@ -147,54 +149,15 @@ func (r *segmentReader) fill(ctx context.Context) (err error) {
 	return err
 }
 
-// readOrigin reads where a log begins. It is errNothing while the snapshot is being taken, and ended when the log has
-// only its end.
-func readOrigin(ctx context.Context, js jetstream.JetStream, streamName, subject string) (o origin, ended bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, getTimeout)
-	defer cancel()
-	m, err := getMessage(ctx, js, streamName, func(st jetstream.Stream) (*jetstream.RawStreamMsg, error) {
-		return st.GetMsg(ctx, 1, jetstream.WithGetMsgSubject(subject))
-	})
-	if err != nil {
-		return origin{}, false, fmt.Errorf("read the beginning of %s: %w", subject, err)
-	}
-	var dec wire.LogDecoder
-	found := false
-	err = dec.Decode(m.Data, func(e *wire.Entry) error {
-		if found {
-			return nil
-		}
-		found = true
-		switch e.Kind {
-		case wire.EntrySegment:
-			o.segment, o.messages = e.Segment, e.Messages
-			var err error
-			o.snapshot, err = change.ParseSnapshot(e.Snapshot)
-			o.snapshot.LSN = e.LSN
-			return err
-		case wire.EntryEnd:
-			ended = true
-			return nil
-		default:
-			return fmt.Errorf("%w: it does not begin with a snapshot", wire.ErrCorrupt)
-		}
-	})
-	if err == nil && !found {
-		err = fmt.Errorf("%w: its first message is empty", wire.ErrCorrupt)
-	}
-	if err != nil {
-		return origin{}, false, fmt.Errorf("read the beginning of %s: %w", subject, err)
-	}
-	return o, ended, nil
-}
-
 // readTail reads where a log stands.
 func readTail(ctx context.Context, js jetstream.JetStream, streamName, subject string) (wire.Tail, error) {
 	ctx, cancel := context.WithTimeout(ctx, getTimeout)
 	defer cancel()
-	m, err := getMessage(ctx, js, streamName, func(st jetstream.Stream) (*jetstream.RawStreamMsg, error) {
-		return st.GetLastMsgForSubject(ctx, subject)
-	})
+	var m *jetstream.RawStreamMsg
+	st, err := js.Stream(ctx, streamName)
+	if err == nil {
+		m, err = getMessage(ctx, st, subject, 0)
+	}
 	if err != nil {
 		return wire.Tail{}, fmt.Errorf("read the end of %s: %w", subject, err)
 	}
@@ -205,17 +168,18 @@ func readTail(ctx context.Context, js jetstream.JetStream, streamName, subject s
 	return t, nil
 }
 
-func getMessage(ctx context.Context, js jetstream.JetStream, streamName string, get func(jetstream.Stream) (*jetstream.RawStreamMsg, error)) (*jetstream.RawStreamMsg, error) {
-	st, err := js.Stream(ctx, streamName)
-	if err != nil {
-		return nil, err
+// getMessage gets a subject's first message at or behind a sequence, its last one with 0. It is errNothing if there is none.
+func getMessage(ctx context.Context, st jetstream.Stream, subject string, seq uint64) (m *jetstream.RawStreamMsg, err error) {
+	if seq == 0 {
+		m, err = st.GetLastMsgForSubject(ctx, subject)
+	} else {
+		m, err = st.GetMsg(ctx, seq, jetstream.WithGetMsgSubject(subject))
 	}
-	m, err := get(st)
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
+	switch {
+	case errors.Is(err, jetstream.ErrMsgNotFound):
 		return nil, errNothing
-	}
-	if errors.Is(err, nats.ErrNoResponders) {
-		return nil, fmt.Errorf("stream %s: nobody answers: %w", streamName, err)
+	case errors.Is(err, nats.ErrNoResponders):
+		return nil, fmt.Errorf("nobody answers: %w", err)
 	}
 	return m, err
 }

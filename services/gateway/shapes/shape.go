@@ -31,20 +31,17 @@ type Shape struct {
 	table   *Table
 	encoder *protocol.Encoder
 	schema  string
-	origin  origin
 	stream  string
 	cancel  context.CancelCauseFunc
 	done    chan struct{}
 
 	pieces together[*Body]
 	asks   together[struct{}]
-
-	snap     sync.Mutex // held while a chunk of the snapshot is read
-	starts   []chunkStart
-	complete bool // starts has all of them
-	reader   *segmentReader
+	looks  together[struct{}]
 
 	mu       sync.Mutex    // guards what follows
+	begins   []*Beginning  // that readers may begin with, the newest last
+	looked   time.Time     // when begins were read
 	tail     change.Offset // the last commit marker that clients may see: nothing is missing before it
 	window   window
 	changed  chan struct{} // closed when the tail moves, or anything below changes
@@ -299,105 +296,6 @@ const (
 	answersFree = 3
 	answerPause = 120 * time.Millisecond
 )
-
-// Snapshot returns a chunk of the snapshot, or false if it has no such chunk. It must be let go of.
-func (s *Shape) Snapshot(ctx context.Context, n int) (*Body, bool, error) {
-	if !s.mayHave(n) {
-		return nil, false, nil
-	}
-	b, err := s.large(ctx, s.chunkKey(n), func(ctx context.Context) (*Body, error) { return s.chunk(ctx, n) })
-	return b, b != nil, err
-}
-
-// mayHave is false when it is known that the snapshot has no such chunk.
-func (s *Shape) mayHave(n int) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return !s.complete || n < len(s.starts)
-}
-
-// begins returns where a chunk begins, or the last one before it for which that is known, with its number.
-func (s *Shape) begins(n int) (int, chunkStart) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	at := min(n, len(s.starts)-1)
-	return at, s.starts[at]
-}
-
-// ends notes where the chunk behind a chunk begins, if there is one.
-func (s *Shape) ends(n int, next chunkStart, more bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch {
-	case n != len(s.starts)-1:
-	case more:
-		s.starts = append(s.starts, next)
-	default:
-		s.complete = true
-	}
-}
-
-// chunkKey is a chunk of the snapshot in the cache, where pieces of the log are too.
-func (s *Shape) chunkKey(n int) string { return fmt.Sprintf("%s chunk %d", s.Handle(), n) }
-
-// SnapshotEnd is the whole snapshot for who does not want its rows.
-func (s *Shape) SnapshotEnd() *Body {
-	return &Body{Next: protocol.BehindChunk(0), Full: true, messages: protocol.SnapshotEnd(nil, s.origin.snapshot)}
-}
-
-// chunk reads chunks up to one of them. It is nil if there are not so many.
-func (s *Shape) chunk(ctx context.Context, n int) (*Body, error) {
-	s.snap.Lock()
-	defer s.snap.Unlock()
-	for {
-		at, start := s.begins(n)
-		if at < n && !s.mayHave(n) {
-			return nil, nil
-		}
-		if s.reader == nil || s.reader.at != start {
-			s.reader = &segmentReader{
-				js: s.keeper.js, stream: s.stream, at: start, fed: start.seq,
-				subject: s.keeper.cfg.Source.SegmentSubject(s.shape.Info().Partition, s.Handle(), s.origin.segment),
-			}
-		}
-		b, next, more, err := s.read(ctx)
-		if err != nil {
-			s.reader = nil
-			return nil, err
-		}
-		s.ends(at, next, more)
-		if !more {
-			s.reader = nil
-			if len(b.messages) > 0 {
-				b.messages = append(b.messages, ',')
-			}
-			b.messages = protocol.SnapshotEnd(b.messages, s.origin.snapshot)
-			b.ends = append(b.ends, len(b.messages))
-		}
-		b.Next, b.Full = protocol.BehindChunk(at), true
-		s.keeper.cache.put(s.chunkKey(at), b)
-		if at == n {
-			return b, nil
-		}
-	}
-}
-
-// read takes the next chunk. Rows that are gone are gone with the shape, or are another snapshot's.
-func (s *Shape) read(ctx context.Context) (*Body, chunkStart, bool, error) {
-	b, next, more, err := s.reader.chunk(ctx, s.encoder, s.origin.messages, len(s.shape.Columns()), s.keeper.cfg.ChunkBytes)
-	if err != nil && !errors.Is(err, errNothing) {
-		return nil, chunkStart{}, false, err
-	}
-	o, ended, again := readOrigin(ctx, s.keeper.js, s.stream, s.subject())
-	switch {
-	case errors.Is(again, errNothing), again == nil && (ended || o.segment != s.origin.segment || o.snapshot.String() != s.origin.snapshot.String()):
-		s.end(fmt.Errorf("%w: its snapshot is not there any more", ErrOver))
-		return nil, chunkStart{}, false, ErrOver
-	case err == nil:
-		err = again
-	}
-	return b, next, more, err
-}
 
 func (s *Shape) subject() string {
 	return s.keeper.cfg.Source.LogSubject(s.shape.Info().Partition, s.Handle())

@@ -24,17 +24,18 @@ type cursor struct {
 	emit   func(event.Event) error                                // hands out an event
 	rows   func(e wire.Entry, f func(row change.Row) error) error // reads a segment
 
-	began  bool          // what comes before the first op is done with: the snapshot was handed out or is not wanted
-	pos    change.Offset // everything up to it is done with
-	base   change.Offset // of the last Commit, or where reading began: what an abort entry goes back to
-	mark   head          // the last message taken
-	seen   bool          // an entry was seen
-	bottom bool          // the first entry to be seen is the log's first
-	marked bool          // base is the offset of a Commit that was handed out
-	unmet  bool          // what stands at pos, from where reading began, was not met in the log yet
-	origin string        // the log's snapshot, which tells its incarnations apart; empty if not known
-	opened bool          // the snapshot's Begin was handed out
-	over   bool          // the end was met
+	began  bool             // what comes before the first op is done with: the snapshot was handed out or is not wanted
+	pos    change.Offset    // everything up to it is done with
+	base   change.Offset    // of the last Commit, or where reading began: what an abort entry goes back to
+	mark   head             // the last message taken
+	seen   bool             // an entry was seen
+	bottom bool             // the first entry to be seen is the log's first
+	marked bool             // base is the offset of a Commit that was handed out
+	unmet  bool             // what stands at pos, from where reading began, was not met in the log yet
+	origin string           // the log's snapshot, which tells its incarnations apart; empty if not known
+	opened bool             // the snapshot's Begin was handed out
+	over   bool             // the end was met
+	gen    *wire.Generation // reading begins with it, and its marker has not been met; else nil
 
 	open    transaction // whose Begin was handed out and whose Commit was not
 	changes uint64      // handed out since that Begin
@@ -145,6 +146,9 @@ func (c *cursor) restart() {
 func (c *cursor) entry(e *wire.Entry, t wire.Tail) error {
 	first := !c.seen
 	c.seen = true
+	if c.gen != nil && e.Kind != wire.EntryEnd {
+		return c.inGeneration(e)
+	}
 	switch e.Kind {
 	case wire.EntryEnd:
 		c.over = true
@@ -162,7 +166,7 @@ func (c *cursor) entry(e *wire.Entry, t wire.Tail) error {
 		return c.segment(e)
 	case wire.EntryOps, wire.EntryUnit, wire.EntryAbort:
 		if first && c.bottom {
-			return &event.MustRefetchError{Handle: c.handle, Reason: "its log does not reach back that far any more"}
+			return &event.MustRefetchError{Handle: c.handle, Reason: "its log does not reach back that far any more", Again: true}
 		}
 		if e.Kind == wire.EntryAbort {
 			return c.abort()
@@ -183,22 +187,27 @@ func (c *cursor) segment(e *wire.Entry) error {
 	if err := c.emit(event.Begin{LSN: e.LSN, Snapshot: true, Rows: e.Rows}); err != nil {
 		return err
 	}
-	var rows uint64
-	err := c.rows(head, func(row change.Row) error {
+	rows, err := c.segmentRows(head)
+	if err != nil {
+		return err
+	}
+	c.began = true
+	return c.emit(event.Commit{Handle: c.handle, LSN: head.LSN, Snapshot: true, Changes: rows})
+}
+
+// segmentRows hands out the rows of a segment, and returns how many there are.
+func (c *cursor) segmentRows(e wire.Entry) (rows uint64, err error) {
+	err = c.rows(e, func(row change.Row) error {
 		if len(row) != len(c.layout.Columns) {
 			return c.broken(change.Offset{}, "a snapshot row of %d values for %d columns", len(row), len(c.layout.Columns))
 		}
 		rows++
 		return c.emit(event.Change{Kind: change.Insert, Row: event.NewRow(c.layout, row, false)})
 	})
-	if err != nil {
-		return err
+	if err == nil && rows != e.Rows {
+		err = c.broken(change.Offset{}, "the snapshot holds %d rows, its entry says %d", rows, e.Rows)
 	}
-	if rows != head.Rows {
-		return c.broken(change.Offset{}, "the snapshot holds %d rows, its entry says %d", rows, head.Rows)
-	}
-	c.began = true
-	return c.emit(event.Commit{Handle: c.handle, LSN: head.LSN, Snapshot: true, Changes: rows})
+	return rows, err
 }
 
 func (c *cursor) ops(e *wire.Entry, t wire.Tail) error {
@@ -242,7 +251,7 @@ func (c *cursor) ops(e *wire.Entry, t wire.Tail) error {
 		return nil
 	}
 	if c.unmet {
-		return &event.MustRefetchError{Handle: c.handle, Reason: fmt.Sprintf("its log does not have offset %s, from which to go on; it was replaced or restored", c.base)}
+		return &event.MustRefetchError{Handle: c.handle, Reason: fmt.Sprintf("its log does not have offset %s, from which to go on; it was replaced or restored", c.base), Again: true}
 	}
 	if err := c.begin(e); err != nil {
 		return err

@@ -36,7 +36,7 @@ func Sort(err error) Fate {
 	switch {
 	case errors.As(err, &refetch):
 		return FateRefetch
-	case errors.As(err, &broken), errors.As(err, &permanent), errors.Is(err, ErrStop), errors.Is(err, errMoved):
+	case errors.As(err, &broken), errors.As(err, &permanent), errors.Is(err, ErrStop), errors.Is(err, errMoved), errors.Is(err, errFolded):
 		return FateDecided
 	case errors.Is(err, wire.ErrCorrupt):
 		return FateBroken

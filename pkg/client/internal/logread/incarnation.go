@@ -161,7 +161,7 @@ func (r *Reader) relocate(ctx context.Context) error {
 // locate finds where in the log to begin, once its newest message is known.
 func (r *Reader) locate(ctx context.Context) error {
 	if r.from.IsBeginning() {
-		return r.look(ctx, true)
+		return r.locateBeginning(ctx)
 	}
 	m, h, found, err := r.fetch.newest(ctx, r.subject)
 	if err != nil {
@@ -187,8 +187,10 @@ func (r *Reader) locate(ctx context.Context) error {
 	c := &r.cursor
 	c.place, c.bottom, c.unmet = place{fed: at.fed}, at.bottom, !at.met && !r.opts.Nearest
 	if at.after.seq > 0 {
-		c.mark, c.at, c.bytes, c.sized = at.after, at.after.at, at.after.tail.Bytes, true
+		c.mark, c.at = at.after, at.after.at
 	}
+	// What stands before is known to be so large: if it goes, what comes next does not follow on it.
+	c.bytes, c.sized = at.bytes, at.sized
 	r.suspect = time.Time{}
 	r.live.note(h)
 	return nil

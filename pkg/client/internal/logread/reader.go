@@ -63,6 +63,8 @@ type Reader struct {
 	unsure  bool      // the log may be another one; nothing is taken before that is known
 	rumor   rumor     // what was told and the log does not know
 	refused error     // the connection's last error before the subscription
+
+	restarts int // how often reading began with another generation
 }
 
 // errMoved is the reader's own: the log is not the one that was read, so the place in it
@@ -108,12 +110,21 @@ func (r *Reader) Read(ctx context.Context) error {
 	}
 	for ctx.Err() == nil {
 		err := r.turn(ctx)
-		if isBroken(err) || r.cursor.over { // says nothing if it is about another log, or was told and is not in the log
+		switch broken := isBroken(err); {
+		case r.cursor.gen != nil && (broken || errors.Is(err, errMoved)):
+			err = errFolded
+		case broken && r.cursor.mark.seq == 0 && r.restarts < mostRestarts:
+			r.restarts++ // the first message to be read is not the one that was found: the log may have been folded since
+			err = errMoved
+		case broken || r.cursor.over: // says nothing if it is about another log, or was told and is not in the log
 			if moved, cannot := r.moved(ctx); cannot == nil && moved {
 				err = errMoved
 			}
 		}
-		if errors.Is(err, errMoved) {
+		switch {
+		case errors.Is(err, errFolded):
+			err = r.again(ctx)
+		case errors.Is(err, errMoved):
 			err = r.relocate(ctx)
 		}
 		if err != nil {
@@ -137,6 +148,8 @@ func (r *Reader) turn(ctx context.Context) error {
 	switch {
 	case r.unsure && r.cursor.mark.seq > 0:
 		return r.makeSure(ctx)
+	case r.cursor.gen != nil && !r.cursor.opened:
+		return r.cursor.generation()
 	case r.cursor.holding() && r.cursor.due(h.tail):
 		if err := r.cursor.advance(h.tail); err != nil {
 			return err

@@ -17,6 +17,8 @@ type start struct {
 	bottom bool
 	met    bool
 	after  head
+	bytes  int64 // size of the log up to fed
+	sized  bool  // bytes is known
 }
 
 // start finds where to read behind the offset pos, which is not ahead of the
@@ -28,10 +30,10 @@ func (f *fetcher) start(ctx context.Context, subject string, pos change.Offset, 
 	}
 	index, count, err := stream.Part(newest.header)
 	if err == nil && index == count-1 {
-		return start{fed: newest.seq, met: true, after: h}, nil // nothing follows
+		return start{fed: newest.seq, met: true, after: h, bytes: h.tail.Bytes, sized: true}, nil // nothing follows
 	}
 	fed, err := before(newest)
-	return start{fed: fed, met: true}, err // the marker at pos is the last before these parts
+	return start{fed: fed, met: true, bytes: h.tail.Bytes, sized: true}, err // the marker at pos is the last before these parts
 }
 
 // seek finds where to read behind pos. The newest message, at sequence hi, has
@@ -73,10 +75,45 @@ func (f *fetcher) seek(ctx context.Context, subject string, pos change.Offset, m
 		return start{}, err
 	}
 	if index, count, err := stream.Part(m.header); err == nil && index == count-1 && !h.tail.Ended && ends(h) {
-		return start{fed: m.seq, met: true, after: h}, nil // it ends there
+		return start{fed: m.seq, met: true, after: h, bytes: h.tail.Bytes, sized: true}, nil // it ends there
 	}
 	fed, err := before(m)
-	return start{fed: fed, bottom: fed < bottom.seq, met: met || pos.IsZero()}, err
+	if err != nil {
+		return start{}, err
+	}
+	at := start{fed: fed, bottom: fed < bottom.seq, met: met || pos.IsZero()}
+	if at.bottom {
+		return at, nil
+	}
+	if at.bytes, at.sized, err = f.sizeBefore(ctx, subject, m, h); err != nil {
+		return start{}, err
+	}
+	return at, f.stillBegins(ctx, subject, bottom.seq)
+}
+
+// stillBegins fails if a log does not begin any more with the message at a sequence: it has been folded meanwhile, and what
+// was found may be the first message that is left rather than the one that was looked for.
+func (f *fetcher) stillBegins(ctx context.Context, subject string, at uint64) error {
+	m, _, err := f.at(ctx, subject, 1)
+	if err == nil && m.seq != at {
+		err = fmt.Errorf("read %s: it was folded meanwhile", subject)
+	}
+	return err
+}
+
+// sizeBefore is the size of the log before a message, of which m is a part; ok is false if it cannot be known any more.
+func (f *fetcher) sizeBefore(ctx context.Context, subject string, m raw, h head) (bytes int64, ok bool, err error) {
+	index, count, err := stream.Part(m.header)
+	switch {
+	case err != nil:
+		return 0, false, err
+	case count == 1:
+		return h.tail.Bytes - int64(len(m.data)), true, nil
+	case index < count-1: // it has the tail from before the message
+		return h.tail.Bytes, true, nil
+	}
+	first, h, err := f.at(ctx, subject, m.seq-uint64(index))
+	return h.tail.Bytes, first.seq == m.seq-uint64(index), err
 }
 
 // at returns a log's first message at or behind a sequence, which there must be.

@@ -86,6 +86,8 @@ func (r *Reader) segmentBatch(ctx context.Context, subject string, from uint64) 
 			return r.ended(newest)
 		case since.IsZero():
 			since = time.Now()
+		case time.Since(since) > r.opts.Patience && r.cursor.gen != nil:
+			return errFolded
 		case time.Since(since) > r.opts.Patience:
 			return &event.MustRefetchError{Handle: r.shape.Info.Handle, Reason: "the rows of its snapshot were removed"}
 		}

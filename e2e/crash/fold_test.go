@@ -1,0 +1,77 @@
+package crash
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/shapebus/shapebus/internal/failpoint"
+	"github.com/shapebus/shapebus/pkg/client"
+	"github.com/shapebus/shapebus/pkg/control"
+)
+
+// A fold has three durable steps, and a consumer may die before, between and after them. Its successor goes on with the
+// logs, folds them, and leaves of what its predecessor began nothing behind; views go on meanwhile.
+func TestConsumerDiesWhileItFoldsALog(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		point failpoint.Point
+		count int
+	}{
+		{failpoint.FoldBegun, 3}, {failpoint.FoldRow, 3}, {failpoint.FoldCopied, 3}, {failpoint.FoldStored, 3}, {failpoint.FoldPurged, 3},
+	} {
+		t.Run(c.point.String(), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, options{})
+			w.start()
+			w.bigTransaction() // so that a segment is several messages
+			w.traffic.run()
+			var views []*client.View
+			for _, sh := range w.shapes {
+				v := sh.View(client.ViewOptions{})
+				defer v.Close()
+				views = append(views, v)
+			}
+			w.traffic.some(30)
+			w.consumer.Stop()
+			flags := []string{"--fold-factor", "0.01", "--fold-least", "1", "--fold-grace", "1ms", "--sync-interval", "300ms"}
+			w.startConsumer(failpoint.At(c.point, 1+w.rng.IntN(c.count)), flags...)
+			until(t, "the consumer is gone", func() (bool, error) { return w.consumer.Gone(), nil })
+			w.consumer.DiesAt(c.point)
+			w.traffic.some(30)
+
+			w.startConsumer(nil, flags...)
+			w.settle()
+			for i := range w.shapes {
+				from := w.await(i, "there", func(control.Shape) bool { return true }).Generation
+				w.await(i, "folded", func(s control.Shape) bool { return s.Generation > from })
+			}
+			w.verify()
+			for i, v := range views {
+				rows := w.await(i, "there", func(control.Shape) bool { return true }).Rows
+				until(t, fmt.Sprintf("view %d has all %d rows", i, rows), func() (bool, error) {
+					return int64(v.Len()) == rows, fmt.Errorf("it has %d: %w", v.Len(), v.Err())
+				})
+				w.awaitOneSegment(i)
+			}
+		})
+	}
+}
+
+// awaitOneSegment waits until of a shape's segments only the newest generation's is left.
+func (w *world) awaitOneSegment(n int) {
+	w.tb.Helper()
+	info := w.shapes[n].Info()
+	until(w.tb, fmt.Sprintf("shape %d has one segment", n), func() (bool, error) {
+		st, err := w.nats.js.Stream(w.tb.Context(), w.source.ShapeStream(info.Partition))
+		if err != nil {
+			return false, err
+		}
+		i, err := st.Info(w.tb.Context(), jetstream.WithSubjectFilter(w.source.SegmentSubjects(info.Partition, info.Handle)))
+		if err != nil {
+			return false, err
+		}
+		return len(i.State.Subjects) == 1, fmt.Errorf("it has %v", i.State.Subjects)
+	})
+}

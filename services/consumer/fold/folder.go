@@ -1,0 +1,168 @@
+package fold
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/shapebus/shapebus/internal/registry"
+	"github.com/shapebus/shapebus/internal/service"
+	"github.com/shapebus/shapebus/services/consumer/follow"
+	"github.com/shapebus/shapebus/services/consumer/live"
+	"github.com/shapebus/shapebus/services/consumer/shapelog"
+)
+
+// Config says when logs are folded. All are set.
+type Config struct {
+	Limits
+
+	AtOnce int           // folds of this process
+	Grace  time.Duration // how long what a fold replaces is kept for those who read it
+	Sync   time.Duration // by which JetStream has written to disk what it acknowledged
+	Every  time.Duration // between looks at the live shapes
+}
+
+// Folder folds the logs of live shapes, on behalf of a main loop that owns what is here.
+type Folder struct {
+	*live.Loop
+
+	cfg     Config
+	known   map[string]*known // by handle
+	running int               // folds
+	purging int               // logs from which something is being removed
+}
+
+// known is what is known of a log that may have to be folded. Owned by the main loop.
+type known struct {
+	f      *follow.Follower    // whose log it is: another one may have been folded elsewhere meanwhile
+	begins *shapelog.Beginning // nil while it is not known
+	busy   bool                // a goroutine has it
+	told   bool                // that the fold waits is in the record
+	purged bool                // what its generation replaces is removed
+	after  time.Time           // of the next attempt
+	pause  service.Backoff
+}
+
+// purgesAtOnce bounds how many logs have something removed from them at once.
+const purgesAtOnce = 4
+
+// longestPause is the longest between attempts to fold a log.
+const longestPause = 5 * time.Minute
+
+// NewFolder makes a folder.
+func NewFolder(l *live.Loop, cfg Config) *Folder {
+	return &Folder{Loop: l, cfg: cfg, known: map[string]*known{}}
+}
+
+// Run folds until ctx ends.
+func (s *Folder) Run(ctx context.Context) error {
+	for service.WaitFor(ctx, s.cfg.Every) {
+		if err := s.OnMain(ctx, func(context.Context) error { s.look(time.Now()); return nil }); err != nil {
+			return service.IgnoreOver(ctx, err)
+		}
+	}
+	return nil
+}
+
+// look begins what is to be done. Most shapes have small logs, which costs them a comparison. Runs on the main loop.
+func (s *Folder) look(now time.Time) {
+	for handle, k := range s.known {
+		if s.Live[k.f.ID] != k.f {
+			delete(s.known, handle)
+		}
+	}
+	for id, f := range s.Live {
+		if f.Outer != nil || f.Appended.Bytes <= s.cfg.Least && !s.FoldAsked[id] && !s.Folded[id] || s.Parts[f.Partition].Phase != live.Up {
+			continue
+		}
+		k := s.known[f.Handle]
+		if k == nil {
+			k = &known{f: f, pause: service.Backoff{Most: longestPause}}
+			s.known[f.Handle] = k
+		}
+		if !k.busy && !now.Before(k.after) {
+			s.next(now, f, k)
+		}
+	}
+}
+
+// next begins what comes next for a log.
+func (s *Folder) next(now time.Time, f *follow.Follower, k *known) {
+	needed := len(s.DependsOn[f.Handle]) > 0 // whoever keeps a set of its values may go on from anywhere in it
+	switch b := k.begins; {
+	case b == nil:
+		s.task(f, k, func(ctx context.Context, j *job) error { return j.begin(ctx) })
+	case needed && s.FoldAsked[f.ID] && !k.told:
+		k.told = true
+		s.task(f, k, func(ctx context.Context, j *job) error { return j.say(ctx, waitsForDependents) })
+	case needed || s.Again != nil:
+	case !k.purged:
+		if s.purging < purgesAtOnce && now.Sub(time.UnixMicro(b.At)) > max(s.cfg.Grace, s.cfg.Sync) {
+			s.purging++
+			s.task(f, k, func(ctx context.Context, j *job) error {
+				err := j.purge(ctx)
+				return s.onMain(ctx, err, func() { s.purging--; k.purged = err == nil })
+			})
+		}
+	case s.FoldAsked[f.ID] && f.Tail.Committed.IsZero(): // it is its snapshot
+		s.task(f, k, func(ctx context.Context, j *job) error { return j.tell(ctx, func(r *registry.Shape) { r.Fold = nil }) })
+	case s.running < s.cfg.AtOnce && (s.FoldAsked[f.ID] || s.cfg.Due(b, f.Appended) && !f.Tail.Committed.IsZero()):
+		s.running++
+		s.Stats.Folding.Add(1)
+		s.task(f, k, func(ctx context.Context, j *job) error {
+			err := j.fold(ctx)
+			s.Stats.Folding.Add(-1)
+			return s.onMain(ctx, err, func() { s.running-- })
+		})
+	}
+}
+
+// onMain runs f on the main loop after something that may have failed, and returns how that went.
+func (s *Folder) onMain(ctx context.Context, failed error, f func()) error {
+	if err := s.OnMain(ctx, func(context.Context) error { f(); return nil }); err != nil {
+		return err
+	}
+	return failed
+}
+
+// task lets a goroutine do something for a log. What fails is tried again, after a while.
+func (s *Folder) task(f *follow.Follower, k *known, do func(context.Context, *job) error) {
+	j := &job{s: s, f: f, k: k, begins: k.begins, part: s.Parts[f.Partition], writer: f.Writer}
+	j.log = s.Log.With(slog.String("shape", f.Handle))
+	k.busy = true
+	s.Tasks.Go(func() error {
+		ctx := s.Ctx
+		err := do(ctx, j)
+		if err != nil && !errors.Is(err, errNoRoom) && ctx.Err() == nil && s.Gone(ctx) == nil {
+			s.Stats.FoldFail.Add(1)
+			j.log.WarnContext(ctx, "the shape's log is not folded; it is tried again, and the shape goes on", slog.Any("error", err))
+		}
+		return service.IgnoreOver(ctx, s.OnMain(ctx, func(context.Context) error {
+			if k.busy = false; err != nil {
+				k.after = time.Now().Add(k.pause.Next())
+				k.begins = nil // somebody else may have folded it
+			} else {
+				k.pause.Reset()
+			}
+			return nil
+		}))
+	})
+}
+
+// waitsForDependents tells whoever asked for a fold why it waits.
+const waitsForDependents = "others select from the shape; its log is folded when none does"
+
+// say notes in the shape's record why the fold that was asked for is not done yet.
+func (j *job) say(ctx context.Context, reason string) error {
+	return j.tell(ctx, func(r *registry.Shape) {
+		if r.Fold != nil {
+			r.Fold = &registry.Fold{Asked: r.Fold.Asked, Error: reason}
+		}
+	})
+}
+
+// tell notes in the shape's record how a fold goes on; nil for no more.
+func (j *job) tell(ctx context.Context, change func(*registry.Shape)) error {
+	return j.s.ChangeRecord(ctx, j.f.ID, j.f.Handle, change)
+}

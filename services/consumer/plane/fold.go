@@ -1,0 +1,72 @@
+package plane
+
+import (
+	"context"
+	"time"
+
+	"github.com/shapebus/shapebus/internal/registry"
+	"github.com/shapebus/shapebus/pkg/control"
+	"github.com/shapebus/shapebus/pkg/wire"
+	"github.com/shapebus/shapebus/services/consumer/shapelog"
+)
+
+// fold notes in a shape's record that its log is to be folded; whoever writes the log does it.
+func (p *server) fold(ctx context.Context, req control.ShapeRequest) (any, error) {
+	var refused error
+	rec, err := p.cfg.Shapes.Change(ctx, shapelog.IDOf(req.Shape), func(r *registry.Shape) bool {
+		switch refused = nil; {
+		case !names(req.Shape, r):
+			refused = &requestError{control.CodeNotFound, "shape " + req.Shape + ": it has ended; its successor is " + r.Handle}
+		case len(r.Subqueries) > 0:
+			refused = badRequest("shape %s: %s", req.Shape, unfoldableOuter)
+		case r.State != control.StateLive:
+			refused = &requestError{control.CodeConflict, "shape " + req.Shape + " is " + string(r.State) + "; only a live one can be folded"}
+		case r.Fold != nil && !r.Fold.Asked.IsZero(): // somebody else has asked
+		default:
+			asked := registry.Fold{}
+			if r.Fold != nil {
+				asked = *r.Fold
+			}
+			asked.Asked = time.Now().UTC()
+			r.Fold = &asked
+			return true
+		}
+		return false
+	})
+	if err == nil {
+		err = refused
+	}
+	if err != nil {
+		return nil, err
+	}
+	return p.describe(ctx, rec)
+}
+
+const (
+	unfoldableOuter = "the log of a shape with subqueries is not folded"
+	unfoldableInner = "others select from it: its log is folded when none does"
+)
+
+// folds adds what a shape's record and generation say of its folds.
+func folds(s *control.Shape, rec *registry.Shape, g *wire.Generation) {
+	s.SinceBytes = s.LogBytes
+	if g != nil {
+		at := time.UnixMicro(g.At).UTC()
+		s.Generation, s.SinceBytes, s.Folded = g.Number, max(s.LogBytes-g.Bytes, 0), &at
+	}
+	switch {
+	case len(rec.Subqueries) > 0:
+		s.Unfoldable = unfoldableOuter
+	case s.Inner:
+		s.Unfoldable = unfoldableInner
+	}
+	if f := rec.Fold; f != nil {
+		s.Fold = &control.Fold{Rows: f.Rows, Error: f.Error}
+		if !f.Asked.IsZero() {
+			s.Fold.Asked = &f.Asked
+		}
+		if !f.Began.IsZero() {
+			s.Fold.Began = &f.Began
+		}
+	}
+}

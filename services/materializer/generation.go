@@ -1,0 +1,116 @@
+package materializer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/shapebus/shapebus/internal/stream"
+	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/pkg/wire"
+)
+
+// The log of a shape that was folded before others selected from it begins with a generation: what stands before that may be
+// gone. A set is built from the generation then, unless its base is as far.
+
+// generation reads with what the log of a set's inner shape begins; nil if it was never folded.
+func (s *session) generation(ctx context.Context, logs jetstream.Stream, f *set) (*wire.Generation, error) {
+	subject := s.source.GenerationSubject(s.p, f.handle)
+	m, err := logs.GetLastMsgForSubject(ctx, subject)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil, nil //nolint:nilnil // no generation is no error
+	}
+	var g *wire.Generation
+	if err == nil {
+		g, err = wire.DecodeGeneration(m.Data)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", subject, err)
+	}
+	return g, nil
+}
+
+// begin puts a generation into an empty replica.
+func (s *session) begin(ctx context.Context, logs jetstream.Stream, f *set, r *replica, g *wire.Generation) error {
+	log := s.source.LogSubject(s.p, f.handle)
+	rows := wire.Entry{Kind: wire.EntrySegment, Segment: g.Segment, Messages: g.Messages, Rows: g.Rows}
+	if err := s.segment(ctx, f, &rows, r.Load); err != nil {
+		return err
+	}
+	from, err := stream.SeekSubject(ctx, logs, log, func(h nats.Header) (bool, error) {
+		t, err := parseTail(h)
+		return t.Bytes > g.Bytes, err
+	})
+	if err != nil {
+		return err
+	}
+	read := stream.NewSubjectReader(s.js, s.source.ShapeStream(s.p), log, from)
+	var dec wire.LogDecoder
+	for at := g.Bytes; at < g.Through; {
+		m, ok, err := read.Next(ctx)
+		if err == nil && !ok {
+			err = errors.New("its end is not there")
+		}
+		var t wire.Tail
+		if err == nil {
+			t, err = parseTail(m.Header)
+		}
+		if err == nil && t.Bytes-int64(len(m.Data)) != at {
+			err = fmt.Errorf("message %d ends at %d bytes of the log and stands behind %d", m.Seq, t.Bytes, at)
+		}
+		if err == nil {
+			at = t.Bytes
+			err = dec.Decode(m.Data, func(e *wire.Entry) error { return r.Add(g, e) })
+		}
+		if err != nil {
+			return fmt.Errorf("generation %d of log %s: %w", g.Number, log, err)
+		}
+	}
+	r.Settle(g)
+	return nil
+}
+
+// Add applies what an entry of the log up to a generation's marker adds to its rows.
+func (r *replica) Add(g *wire.Generation, e *wire.Entry) error {
+	if e.Kind != wire.EntryOps || g.Holds(e.LSN) {
+		return nil
+	}
+	for i := range e.Ops {
+		op := &e.Ops[i]
+		if at := (change.Offset{LSN: e.LSN, Op: op.Index}); g.Offset().Before(at) {
+			continue // behind the marker
+		}
+		if err := r.Apply(op.Kind, op.Row); err != nil {
+			return fmt.Errorf("op %d_%d: %w", e.LSN, op.Index, err)
+		}
+	}
+	if e.Last {
+		r.Commit()
+	}
+	return nil
+}
+
+// Settle says that the replica is the generation whole.
+func (r *replica) Settle(g *wire.Generation) {
+	r.Commit()
+	r.began, r.open, r.done = true, false, g.Offset()
+}
+
+// folded fails if the log of a set's shape was folded beyond where the replica is, so that something it has not read is gone.
+func (s *session) folded(ctx context.Context, f *set) error {
+	logs, err := s.js.Stream(ctx, s.source.ShapeStream(s.p))
+	if err != nil {
+		return err
+	}
+	g, err := s.generation(ctx, logs, f)
+	if err == nil && !reaches(f.replica, g) {
+		err = fmt.Errorf("it was folded, and generation %d is at %s", g.Number, g.Offset())
+	}
+	return err
+}
+
+// reaches reports whether a log still holds what stands behind a replica's base.
+func reaches(r *replica, g *wire.Generation) bool { return g == nil || !r.done.Before(g.Offset()) }
