@@ -68,11 +68,10 @@ func TestBenches(t *testing.T) {
 			"takeover -shapes 20 -partitions 2 -runs 1",
 			"takeover_stop_ms takeover_stop_p90_ms takeover_kill_ms takeover_kill_p90_ms takeover_freeze_ms takeover_freeze_p90_ms",
 		},
-		{"scale -shapes 20,40 -logs 1,2 -rate 20 -period 2s", "scale_consumer_cpu_share_4 scale_overhead_4 scale_rows_lost"},
+		{"scale -shapes 20 -logs 1,2 -rate 20 -period 2s", "scale_consumer_cpu_share_4 scale_overhead_4 scale_rows_lost"},
 		{
-			"failover -rows 20000 -runs 1 -outage 1s -down 1s",
-			"failover_leader_ms failover_shape_leader_ms failover_large_ms failover_large_without_ms failover_freeze_ms failover_cluster_ms " +
-				"failover_postgres_ms failover_restart_ms",
+			"failover -rows 20000 -runs 1 -outage 1s -down 1s -only leader,restart", // all of them take two minutes
+			"failover_leader_ms failover_restart_ms",
 		},
 		{
 			"fold -rows 5000 -changed 2000 -times 6 -transactions 100",

@@ -25,7 +25,7 @@ func TestConsumerDiesWhileItFoldsALog(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, options{})
 			w.start()
-			w.bigTransaction() // so that a segment is several messages
+			w.exec(manyRows) // so that a segment is several messages
 			w.traffic.run()
 			var views []*client.View
 			for _, sh := range w.shapes {
@@ -75,3 +75,6 @@ func (w *world) awaitOneSegment(n int) {
 		return len(i.State.Subjects) == 1, fmt.Errorf("it has %v", i.State.Subjects)
 	})
 }
+
+// manyRows are some megabytes of a shape.
+const manyRows = "INSERT INTO items SELECT 1000000 + g, g % 7, repeat('many ', 60) || g, g % 3 = 0 FROM generate_series(0, 9999) g"
