@@ -17,6 +17,7 @@ type Deltas = iter.Seq2[[]byte, int64]
 // Close it is a unit's.
 type Stage struct {
 	Standing
+
 	Views []*valueset.View // by set: behind everything up to At but Aside
 	Unit  *Part            // nil outside of units
 
