@@ -36,13 +36,19 @@ func TestTheDearestClausesDelayNobody(t *testing.T) {
 	if err := shapes[0].Delete(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	s.Exec("INSERT INTO papers VALUES (100, repeat('a', 5000000))")
-	for _, sh := range shapes[1:3] {
+	ends := func(sh *client.Shape) {
+		t.Helper()
 		info := s.Await(sh, "ended", func(i control.Shape) bool { return i.State == control.StateEnded })
 		if !strings.Contains(info.Reason, "too much work") {
 			t.Errorf("shape %s ended with %q", sh.Handle(), info.Reason)
 		}
 	}
+	s.Exec("INSERT INTO papers VALUES (100, repeat('a', 5000000))")
+	ends(shapes[1])
+	c.beat(s)
+	s.Verify(shapes[2:]...) // no piece of its patterns is in the row, so it is not asked
+	s.Exec("INSERT INTO papers VALUES (101, repeat('a', 5000000) || 'a0x 0xy')")
+	ends(shapes[2])
 	c.beat(s)
 	s.Verify(shapes[3])
 	c.check(t, "a row that costs too much")

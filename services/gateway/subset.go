@@ -160,9 +160,9 @@ func (a *answer) subsetQuery() (where, order string, err error) {
 // read reads the rows in one snapshot, as the body of an answer. It keeps its connection until there is room for the answer, so
 // those who wait for room hold few. leave gives the room back.
 func (s *subsets) read(ctx context.Context, shape *shapes.Shape, where, order string) (body []byte, leave func(), err error) {
-	conn, err := s.pool.Acquire(ctx)
+	conn, err := pg.Acquire(ctx, s.pool)
 	if err != nil {
-		return nil, nil, fmt.Errorf("connect to Postgres: %w", err)
+		return nil, nil, err
 	}
 	defer conn.Release()
 	if body, err = readSubset(ctx, conn.Conn(), shape, where, order); err != nil {

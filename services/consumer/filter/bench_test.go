@@ -3,6 +3,7 @@ package filter
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/shapebus/shapebus/internal/predicate"
@@ -69,6 +70,30 @@ func BenchmarkAdd(b *testing.B) {
 				b.ReportAllocs()
 				for b.Loop() {
 					x.Remove(x.Add(0, last))
+				}
+			})
+		}
+	}
+}
+
+// BenchmarkPieces is what a text of a megabyte costs beside shapes with LIKE: one that holds no piece of theirs, and one that is
+// made of a single one's.
+func BenchmarkPieces(b *testing.B) {
+	for _, n := range []int{1, 10_000} {
+		x := New[int]()
+		for i := range n {
+			p, err := predicate.Compile("status LIKE $1", []*string{new(fmt.Sprintf("%%%03d%%", i))}, testTable, nil)
+			if err != nil {
+				b.Fatal(err)
+			}
+			x.Add(i, p.Access())
+		}
+		for _, text := range []string{"none ", "000"} {
+			row := [][]byte{2: []byte(strings.Repeat(text, 1_000_000/len(text)))}
+			b.Run(fmt.Sprintf("%q/shapes=%d", text, n), func(b *testing.B) {
+				b.SetBytes(int64(len(row[2])))
+				for b.Loop() {
+					x.Find(nil, row)
 				}
 			})
 		}

@@ -7,23 +7,25 @@ import (
 )
 
 // pieces finds shapes by a piece that stands anywhere in a column's text, such as those of LIKE '%urgent%'. It goes through the
-// text once, however many shapes there are.
+// text once, however many shapes there are, at a few nanoseconds a byte whatever stands there: a text may be of megabytes.
 type pieces[S any] struct {
-	x       *Index[S]
-	key     access.Key
-	buckets map[string]*piece[S]
-	// may has a bit for each hash of a piece that has, or had, a bucket: most of a text has none, and costs no more than this look.
-	may [hashes / 64]uint64
+	x     *Index[S]
+	key   access.Key
+	table []*piece[S] // chains by hash; a power of two, and sparse: most of a text leads to none
+	size  int
 }
 
-const hashes = 1 << 14
+// leastTable is the size of the table of few pieces, and sparse how many places there are for each of many.
+const leastTable, sparse = 256, 4
 
-// piece is the bucket of one piece, and when it was found last: it may stand in a text many times.
+// piece is the bucket of one piece. window is its bytes; found is when it was found last, since it may stand in a text many times.
 type piece[S any] struct {
 	bucket[S]
 
-	of    *pieces[S]
-	found uint64
+	of     *pieces[S]
+	window uint32
+	next   *piece[S]
+	found  uint64
 }
 
 func (x *Index[S]) piecesOf(key access.Key) *pieces[S] {
@@ -36,7 +38,7 @@ func (x *Index[S]) piecesOf(key access.Key) *pieces[S] {
 func (x *Index[S]) makePieces(key access.Key) *pieces[S] {
 	p := x.piecesOf(key)
 	if p == nil {
-		p = &pieces[S]{x: x, key: key, buckets: map[string]*piece[S]{}}
+		p = &pieces[S]{x: x, key: key, table: make([]*piece[S], leastTable)}
 		x.pieces = append(x.pieces, p)
 	}
 	return p
@@ -49,35 +51,69 @@ func (x *Index[S]) piecesLoad(key access.Key, values []string) (load int) {
 		return 0
 	}
 	for _, v := range values {
-		if p := of.buckets[v]; p != nil {
+		if p := of.get(windowOf(v)); p != nil {
 			load = max(load, len(p.items))
 		}
 	}
 	return load
 }
 
+// slot is where the chain of a piece begins.
+func (p *pieces[S]) slot(window uint32) **piece[S] {
+	const mix = 0x9E3779B1
+	h := window * mix
+	return &p.table[(h^h>>15)&uint32(len(p.table)-1)]
+}
+
+func (p *pieces[S]) get(window uint32) *piece[S] {
+	b := *p.slot(window)
+	for b != nil && b.window != window {
+		b = b.next
+	}
+	return b
+}
+
 // bucket returns the bucket of a piece and makes it if need be.
 func (p *pieces[S]) bucket(text string) *bucket[S] {
-	b := p.buckets[text]
-	if b == nil {
-		b = &piece[S]{of: p}
-		b.home, b.key = b, text
-		p.buckets[text] = b
-		w := uint32(0)
-		for i := range len(text) {
-			w = slide(w, text[i])
-		}
-		h := hash(w)
-		p.may[h/64] |= 1 << (h % 64)
+	window := windowOf(text)
+	if b := p.get(window); b != nil {
+		return &b.bucket
 	}
+	if p.size++; sparse*p.size > len(p.table) {
+		p.grow()
+	}
+	b := &piece[S]{of: p, window: window}
+	b.home = b
+	p.put(b)
 	return &b.bucket
+}
+
+func (p *pieces[S]) put(b *piece[S]) {
+	at := p.slot(b.window)
+	b.next, *at = *at, b
+}
+
+func (p *pieces[S]) grow() {
+	old := p.table
+	p.table = make([]*piece[S], 2*len(old))
+	for _, b := range old {
+		for b != nil {
+			next := b.next
+			p.put(b)
+			b = next
+		}
+	}
 }
 
 // drop removes an empty bucket, and all with the last one.
 func (p *piece[S]) drop(*bucket[S]) {
 	of := p.of
-	delete(of.buckets, p.key)
-	if len(of.buckets) == 0 {
+	at := of.slot(p.window)
+	for *at != p {
+		at = &(*at).next
+	}
+	*at = p.next
+	if of.size--; of.size == 0 {
 		of.x.pieces = slices.DeleteFunc(of.x.pieces, func(o *pieces[S]) bool { return o == of })
 	}
 }
@@ -98,23 +134,22 @@ func slide(window uint32, c byte) uint32 {
 	return (window<<8 | uint32(c)) & (1<<(8*access.PieceLen) - 1)
 }
 
-func hash(window uint32) uint32 { return window * 0x9E3779B1 >> 18 }
+func windowOf(text string) (window uint32) {
+	for i := range len(text) {
+		window = slide(window, text[i])
+	}
+	return window
+}
 
 // look offers the shapes of all pieces of a text.
 func (p *pieces[S]) look(text []byte) {
-	if len(text) < access.PieceLen {
-		return
-	}
-	var key [access.PieceLen]byte
-	window := slide(slide(0, text[0]), text[1])
-	for _, c := range text[access.PieceLen-1:] {
+	window := uint32(0)
+	for i, c := range text {
 		window = slide(window, c)
-		h := hash(window)
-		if p.may[h/64]&(1<<(h%64)) == 0 {
+		if i < access.PieceLen-1 {
 			continue
 		}
-		key[0], key[1], key[2] = byte(window>>16), byte(window>>8), byte(window)
-		if b := p.buckets[string(key[:])]; b != nil && b.found != p.x.epoch {
+		if b := p.get(window); b != nil && b.found != p.x.epoch {
 			b.found = p.x.epoch
 			p.x.offer(&b.bucket)
 		}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/shapebus/shapebus/internal/pg"
 )
@@ -45,23 +44,10 @@ func (p *server) connected(ctx context.Context, f func(*pgx.Conn) error) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-	conn, err := acquire(ctx, p.cfg.Pool)
+	conn, err := pg.Acquire(ctx, p.cfg.Pool)
 	if err != nil {
-		return fmt.Errorf("connect to Postgres: %w", err)
+		return err
 	}
 	defer conn.Release()
 	return f(conn.Conn())
-}
-
-// acquire takes a connection that works. A server that has restarted or failed over leaves broken ones in the pool, which
-// are no reason to refuse a request; releasing one drops it.
-func acquire(ctx context.Context, pool *pgxpool.Pool) (*pgxpool.Conn, error) {
-	for range pool.Config().MaxConns {
-		conn, err := pool.Acquire(ctx)
-		if err != nil || conn.Ping(ctx) == nil {
-			return conn, err
-		}
-		conn.Release()
-	}
-	return pool.Acquire(ctx)
 }

@@ -12,13 +12,13 @@
 //  1. A snapshot Q is opened that sees T and everything the shape has applied
 //     (Usable), and a barrier written after it; the barrier's place is H.
 //  2. From T to H, what Q sees is applied in order, the rest deferred
-//     (Aside, Backlog). Each transaction's verdicts go into the running sets
+//     (Stage.Begin). Each transaction's verdicts go into the running sets
 //     (Set.Add) before its ops are offered (Member.Op).
 //  3. The rows whose values are in question (Member.Changed) are read in Q
 //     and offered (Member.Reread). Then the unit's commit marker is written,
 //     and the running sets are the shape's sets.
 //  4. What was deferred is processed in order, as if it came behind H
-//     (Place); each may open the next unit, which goes on with what is still aside.
+//     (Stage.Locate); each may open the next unit, which goes on with what is still aside.
 //
 // # Why it is exact
 //

@@ -38,16 +38,19 @@ func TestTheHistoriesCatchMistakes(t *testing.T) {
 		"rows in question evaluated under the old sets alone": frozenAlone,
 		"two transactions that were aside in one place":       asideStays,
 	} {
-		t.Run(name, func(t *testing.T) {
-			caught := ""
-			g := rapid.Custom(func(t *rapid.T) string { return play(t, m).wrong })
-			for seed := 0; seed < histories && caught == ""; seed++ {
-				caught = g.Example(seed)
-			}
-			if caught == "" {
-				t.Fatalf("%d histories went well", histories)
-			}
-			t.Log(caught)
-		})
+		t.Run(name, func(t *testing.T) { catch(t, func(t *rapid.T) string { return play(t, m).wrong }) })
 	}
+}
+
+// catch plays histories with a mistake in them until one goes wrong.
+func catch(t *testing.T, play func(*rapid.T) (wrong string)) {
+	t.Helper()
+	g := rapid.Custom(play)
+	for seed := range histories {
+		if wrong := g.Example(seed); wrong != "" {
+			t.Log(wrong)
+			return
+		}
+	}
+	t.Fatalf("%d histories went well", histories)
 }

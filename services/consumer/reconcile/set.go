@@ -52,8 +52,8 @@ func (s *Set) Running() Members { return s.running }
 // returned. There are no Values any more.
 func (s *Set) Settle() *valueset.View { return s.running.Accept() }
 
-// Changes reports whether deltas change the membership of some value: then they are a unit's matter.
-func Changes(v *valueset.View, deltas Deltas) bool {
+// changes reports whether deltas change the membership of some value: then they are a unit's matter.
+func changes(v *valueset.View, deltas Deltas) bool {
 	for key, n := range deltas {
 		if v.Changes(key, n) {
 			return true
@@ -62,8 +62,8 @@ func Changes(v *valueset.View, deltas Deltas) bool {
 	return false
 }
 
-// Shift adds deltas to v that change the membership of no value.
-func Shift(v *valueset.View, deltas Deltas) {
+// shift adds deltas to v that change the membership of no value.
+func shift(v *valueset.View, deltas Deltas) {
 	for key, n := range deltas {
 		v.Add(key, n)
 	}

@@ -85,15 +85,25 @@ func TestWhatPutsRowsInQuestion(t *testing.T) {
 func TestChangesIsAboutMembership(t *testing.T) {
 	view := valueset.NewView(&valueset.Set{})
 	view.Add([]byte(one), 2)
-	if reconcile.Changes(view, deltas{one: -1}.all) {
+	stage := reconcile.Stage{Views: []*valueset.View{view}}
+	opens := func(d ...deltas) bool {
+		var verdicts []reconcile.Deltas
+		for _, d := range d {
+			verdicts = append(verdicts, d.all)
+		}
+		return stage.Bring(reconcile.Txn{LSN: 1}, [][]reconcile.Deltas{verdicts})
+	}
+	if opens() || opens(deltas{one: -1}) {
 		t.Error("a row of two goes: its value stays")
 	}
-	reconcile.Shift(view, deltas{one: -1}.all)
-	if !reconcile.Changes(view, deltas{one: 5, two: 1}.all) {
+	if !opens(deltas{one: 5, two: 1}) {
 		t.Error("a value comes")
 	}
-	if !reconcile.Changes(view, deltas{one: -1}.all) {
+	if !opens(deltas{one: -1}) {
 		t.Error("a value goes")
+	}
+	if !opens(deltas{one: -1}, deltas{one: 1}) {
+		t.Error("a value goes and comes again")
 	}
 	members := map[string]bool{}
 	view.Each(func(k []byte) bool { members[string(k)] = true; return true })

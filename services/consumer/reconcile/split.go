@@ -42,37 +42,21 @@ func Usable(q change.Snapshot, opener Txn, s Standing, unseen iter.Seq2[change.X
 	return true
 }
 
-// Aside reports whether a unit puts a transaction aside that committed before
-// the unit's barrier: the snapshot does not see it, so it comes after the unit.
-func Aside(q change.Snapshot, x change.XID) bool { return !q.Sees(x) }
-
-// Backlog holds what was deferred, in the order of commits. The first of it
-// comes next after a unit's end; when it opens a unit, the unit takes the others
-// and then what is behind the last barrier, and sorts both.
-type Backlog struct{ txns []Txn }
-
-// Put adds a transaction, at each of its fragments.
-func (b *Backlog) Put(t Txn) {
-	if n := len(b.txns); n == 0 || b.txns[n-1].LSN < t.LSN {
-		b.txns = append(b.txns, t)
-	}
-}
-
-// Place is where an op stands in the logs of shapes that have everything up to
+// place is where an op stands in the logs of shapes that have everything up to
 // at, but what is aside: at its own offset, or, if its transaction was aside,
 // behind the last index that any of the logs has at that LSN.
-func Place(at change.LSN, last uint64, lsn change.LSN, index uint64) change.Offset {
+func place(at change.LSN, last uint64, lsn change.LSN, index uint64) change.Offset {
 	if lsn > at {
 		return change.Offset{LSN: lsn, Op: index}
 	}
 	return change.Offset{LSN: at, Op: last + change.OpStep + index}
 }
 
-// Passed is Place's last after a transaction whose marker has the index end in
+// passed is place's last after a transaction whose marker has the index end in
 // the change log.
-func Passed(at change.LSN, last uint64, lsn change.LSN, end uint64) uint64 {
+func passed(at change.LSN, last uint64, lsn change.LSN, end uint64) uint64 {
 	if lsn > at {
 		return last
 	}
-	return Place(at, last, lsn, end).Op
+	return place(at, last, lsn, end).Op
 }

@@ -21,7 +21,7 @@ type Stage struct {
 	Views []*valueset.View // by set: behind everything up to At but Aside
 	Unit  *Part            // nil outside of units
 
-	last     uint64     // see Place
+	last     uint64     // see place
 	begun    change.LSN // the last transaction that Begin was told of
 	deferred bool       // it is
 	brought  change.LSN // the last transaction that is in the views
@@ -32,7 +32,7 @@ type Part struct {
 	Sets []*Set // as the stage's views
 
 	snapshot change.Snapshot
-	backlog  Backlog
+	left     []Txn // what the snapshot does not see, ascending: it comes after the unit
 }
 
 // Forget leaves the stage without views and outside of units, where it stands.
@@ -58,9 +58,9 @@ func (s *Stage) Begin(t Txn) (ask bool) {
 	if t.LSN == s.begun {
 		return false
 	}
-	s.begun, s.deferred = t.LSN, s.Unit != nil && Aside(s.Unit.snapshot, t.XID)
+	s.begun, s.deferred = t.LSN, s.Unit != nil && !s.Unit.snapshot.Sees(t.XID)
 	if s.deferred {
-		s.Unit.backlog.Put(t)
+		s.Unit.leave(t)
 	}
 	return !s.deferred
 }
@@ -74,7 +74,7 @@ func (s *Stage) Deferred() bool { return s.deferred }
 func (s *Stage) Bring(t Txn, verdicts [][]Deltas) (open bool) {
 	if s.Unit == nil {
 		for i, of := range verdicts {
-			if len(of) > 1 || len(of) == 1 && Changes(s.Views[i], of[0]) {
+			if len(of) > 1 || len(of) == 1 && changes(s.Views[i], of[0]) {
 				return true
 			}
 		}
@@ -85,7 +85,7 @@ func (s *Stage) Bring(t Txn, verdicts [][]Deltas) (open bool) {
 			if s.Unit != nil {
 				s.Unit.Sets[i].Add(deltas)
 			} else {
-				Shift(s.Views[i], deltas)
+				shift(s.Views[i], deltas)
 			}
 		}
 	}
@@ -94,14 +94,14 @@ func (s *Stage) Bring(t Txn, verdicts [][]Deltas) (open bool) {
 
 // Locate is where an op of a transaction stands in the logs.
 func (s *Stage) Locate(lsn change.LSN, index uint64) change.Offset {
-	return Place(s.At, s.last, lsn, index)
+	return place(s.At, s.last, lsn, index)
 }
 
 // Whole is told that all ops of the transaction that Begin was told of have come. end is the index of its marker in the
 // change log.
 func (s *Stage) Whole(lsn change.LSN, end uint64) {
 	if !s.deferred {
-		s.last = Passed(s.At, s.last, lsn, end)
+		s.last = passed(s.At, s.last, lsn, end)
 	}
 }
 
@@ -113,8 +113,15 @@ func (s *Stage) Open(q change.Snapshot) {
 	}
 }
 
+// leave adds a transaction, once.
+func (p *Part) leave(t Txn) {
+	if n := len(p.left); n == 0 || p.left[n-1].LSN < t.LSN {
+		p.left = append(p.left, t)
+	}
+}
+
 // Left is what the unit leaves aside, ascending.
-func (p *Part) Left() []Txn { return p.backlog.txns }
+func (p *Part) Left() []Txn { return p.left }
 
 // Close ends the stage's part of a unit, at the op last of the unit's place, but for what is left aside.
 func (s *Stage) Close(at change.LSN, last uint64) {

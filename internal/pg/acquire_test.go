@@ -1,17 +1,15 @@
-package plane
+package pg_test
 
 import (
 	"context"
-	"os"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/shapebus/shapebus/internal/pg"
 	"github.com/shapebus/shapebus/pkg/pgtemp/pgtest"
 )
-
-func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
 
 // TestARequestDoesNotMeetBrokenConnections, which a restart of the server leaves in the pool.
 func TestARequestDoesNotMeetBrokenConnections(t *testing.T) {
@@ -41,7 +39,7 @@ func TestARequestDoesNotMeetBrokenConnections(t *testing.T) {
 	if _, err := admin.Exec(t.Context(), "SELECT pg_terminate_backend(pid, 30000) FROM unnest($1::int[]) pid", pids); err != nil {
 		t.Fatal(err)
 	}
-	conn, err := acquire(t.Context(), pool)
+	conn, err := pg.Acquire(t.Context(), pool)
 	if err != nil {
 		t.Fatal(err)
 	}
