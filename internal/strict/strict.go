@@ -20,7 +20,7 @@ type Words struct {
 	Reader string // such as "this endpoint"
 }
 
-// Decode reads an object, whose fields are strings, ints, and arrays of strings, with nulls in these where
+// Decode reads an object, whose fields are strings, ints, objects of strings, and arrays of strings, with nulls in these where
 // the type has pointers. A pointer to one of these is nil if the object does not have the key. No data is an object without any key.
 func Decode[T any](data []byte, say Words) (T, error) {
 	var req T
@@ -127,6 +127,8 @@ func (f *field) read(value json.RawMessage) bool {
 	case **[]string:
 		*into = &[]string{}
 		return readList(value, *into)
+	case *map[string]string:
+		return readMap(value, into)
 	}
 	return json.Unmarshal(value, f.into) == nil
 }
@@ -143,6 +145,29 @@ func readList(value []byte, into *[]string) bool {
 	return true
 }
 
+// readMap reads an object of strings; false if it is none, has a null, or has a key twice.
+func readMap(value []byte, into *map[string]string) bool {
+	d := json.NewDecoder(bytes.NewReader(value))
+	if t, err := d.Token(); err != nil || t != json.Delim('{') {
+		return false
+	}
+	*into = map[string]string{}
+	for d.More() {
+		key, err := d.Token()
+		name, isText := key.(string)
+		if err != nil || !isText {
+			return false
+		}
+		of, err := d.Token()
+		text, isText := of.(string)
+		if _, twice := (*into)[name]; err != nil || !isText || twice {
+			return false
+		}
+		(*into)[name] = text
+	}
+	return true
+}
+
 // want says what a field's value must be.
 func (f *field) want() string {
 	switch f.into.(type) {
@@ -152,6 +177,8 @@ func (f *field) want() string {
 		return "an array of strings"
 	case *[]*string:
 		return "an array of strings, with null for NULL"
+	case *map[string]string:
+		return "an object of strings, with no key twice"
 	}
 	return "a whole number"
 }

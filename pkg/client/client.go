@@ -120,9 +120,9 @@ func (c *Client) List(ctx context.Context) ([]control.Shape, error) {
 	var all []control.Shape
 	req := control.ListRequest{}
 	for {
-		var page control.ListResponse
-		if err := c.request(ctx, control.EndpointList, req, &page); err != nil {
-			return nil, fmt.Errorf("list shapes: %w", err)
+		page, err := c.ListPage(ctx, req)
+		if err != nil {
+			return nil, err
 		}
 		all = append(all, page.Shapes...)
 		if !page.More || len(page.Shapes) == 0 {
@@ -149,6 +149,38 @@ func (c *Client) Fold(ctx context.Context, handle string) (control.Shape, error)
 		return control.Shape{}, fmt.Errorf("fold shape %s: %w", handle, err)
 	}
 	return info, nil
+}
+
+// Check says what would become of Create, and makes nothing. What is wrong with the definition is in the answer.
+func (c *Client) Check(ctx context.Context, def Definition) (control.Check, error) {
+	req, err := def.request()
+	if err != nil {
+		return control.Check{}, fmt.Errorf("check a shape of %s: %w", def.Table, err)
+	}
+	var out control.Check
+	if err := c.request(ctx, control.EndpointCheck, req, &out); err != nil {
+		return control.Check{}, fmt.Errorf("check a shape of %s: %w", def.Table, err)
+	}
+	return out, nil
+}
+
+// Explain says which shapes of a table have a row, and why. It reads the row, and those that subqueries are about, from
+// Postgres.
+func (c *Client) Explain(ctx context.Context, req control.ExplainRequest) (control.Explanation, error) {
+	var out control.Explanation
+	if err := c.request(ctx, control.EndpointExplain, req, &out); err != nil {
+		return control.Explanation{}, fmt.Errorf("explain a row of %s: %w", req.Table, err)
+	}
+	return out, nil
+}
+
+// ListPage returns a page of shapes, in the order of their ids.
+func (c *Client) ListPage(ctx context.Context, req control.ListRequest) (control.ListResponse, error) {
+	var page control.ListResponse
+	if err := c.request(ctx, control.EndpointList, req, &page); err != nil {
+		return control.ListResponse{}, fmt.Errorf("list shapes: %w", err)
+	}
+	return page, nil
 }
 
 // Status returns what the control plane knows of the source.

@@ -29,7 +29,7 @@ func TestAnswersAreStableJSON(t *testing.T) {
 			},
 			`{"id":"293c2adc97e15aa8","handle":"293c2adc97e15aa8-x","partition":7,"state":"live","schema":"public","table":"tasks",` +
 				`"columns":[{"name":"id","type":20,"type_name":"bigint","key":true}],"has_key":true,"write_unit":"txn_fragment",` +
-				`"created":"2024-05-06T07:08:09Z","offset":"26800584_4","lag_bytes":1,"rows":2,"log_bytes":3,"snapshot_rows":0,"applied":"0/198F1C8"}`,
+				`"created":"2024-05-06T07:08:09Z","offset":"26800584_4","lag_bytes":1,"rows":2,"log_bytes":3,"snapshot_rows":0,"generation":0,"since_bytes":0,"applied":"0/198F1C8"}`,
 		},
 		{
 			control.Status{
@@ -37,7 +37,7 @@ func TestAnswersAreStableJSON(t *testing.T) {
 				ChangeLSN: 0x1F, AppliedLSN: 0x1E, SlotConfirmed: 0x100000001,
 				Down: []control.PartitionDown{{Partition: 1, Since: time.Date(2024, 5, 6, 7, 8, 9, 0, time.UTC), Reason: "full"}},
 			},
-			`{"source":"main","version":"1","partitions":8,"publication":"p","slot":"s","shapes":{"live":1},"change_messages":0,"change_bytes":0,"unread":0,"lag_bytes":0,"lag_seconds":0,` +
+			`{"source":"main","version":"1","partitions":8,"publication":"p","slot":"s","shapes":{"live":1},"change_messages":0,"change_seq":0,"change_bytes":0,"unread":0,"lag_bytes":0,"lag_seconds":0,` +
 				`"down":[{"partition":1,"since":"2024-05-06T07:08:09Z","reason":"full"}],"slot_active":false,"slot_lag_bytes":0,"slot_safe_bytes":0,` +
 				`"change_lsn":"0/1F","applied_lsn":"0/1E","slot_confirmed":"1/1"}`,
 		},
