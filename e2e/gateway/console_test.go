@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -212,17 +213,23 @@ func TestWhoMaySeeTheConsole(t *testing.T) {
 
 // feedOf is what the page of a shape is told.
 type feedOf struct {
-	Phase *struct{ Is, Text string }
-	Rows  *struct {
-		All   bool
-		Set   map[string][]any
-		Gone  []string
-		Total int
-	}
-	News []struct {
-		Count int
-		Kinds map[string]int
-	}
+	Phase *struct {
+		Is   string `json:"is"`
+		Text string `json:"text"`
+	} `json:"phase"`
+	Rows *struct {
+		All   bool             `json:"all"`
+		Set   map[string][]any `json:"set"`
+		Gone  []string         `json:"gone"`
+		Total int              `json:"total"`
+	} `json:"rows"`
+	News []newsOf `json:"news"`
+}
+
+// newsOf is a transaction in it.
+type newsOf struct {
+	Count int            `json:"count"`
+	Kinds map[string]int `json:"kinds"`
 }
 
 // follows reads the stream of a shape until done says so.
@@ -280,9 +287,7 @@ INSERT INTO notes VALUES (1, 'one'), (2, '<script>alert(1)</script>'); INSERT IN
 			if f.Rows.All {
 				clear(rows)
 			}
-			for k, row := range f.Rows.Set {
-				rows[k] = row
-			}
+			maps.Copy(rows, f.Rows.Set)
 			for _, k := range f.Rows.Gone {
 				delete(rows, k)
 			}
@@ -315,12 +320,6 @@ INSERT INTO notes VALUES (1, 'one'), (2, '<script>alert(1)</script>'); INSERT IN
 		if f.Phase != nil && f.Phase.Is == "changes" {
 			s.Exec(`UPDATE many SET body = 'z' WHERE id <= 500`)
 		}
-		return slices.ContainsFunc(f.News, func(n struct {
-			Count int
-			Kinds map[string]int
-		},
-		) bool {
-			return n.Count == 500 && n.Kinds["update"] == 500
-		})
+		return slices.ContainsFunc(f.News, func(n newsOf) bool { return n.Count == 500 && n.Kinds["update"] == 500 })
 	})
 }

@@ -150,6 +150,9 @@ func (x *explainer) test(q *predicate.Subquery, row [][]byte, inner []*pg.TableI
 	return truth, out
 }
 
+// toldBefore stands for the candidates of a subquery that a clause uses again.
+const toldBefore = "the same subquery as before"
+
 // truthOf reads a row of one boolean.
 func truthOf(rows [][][]byte) predicate.Truth {
 	switch {
@@ -203,7 +206,10 @@ func (x *explainer) term(t predicate.Term, table *pg.TableInfo, row [][]byte, te
 		out.Cells = append(out.Cells, cellOf(table.Relation.Columns[c].Name, row[c], termCell))
 	}
 	if t.Subquery >= 0 {
-		out.Test = tests[t.Subquery]
+		// Candidates are told once: a clause may use a subquery a thousand times.
+		test := *tests[t.Subquery]
+		out.Test = &test
+		tests[t.Subquery].Candidates, tests[t.Subquery].More, tests[t.Subquery].Problem = nil, false, toldBefore
 	}
 	return out
 }

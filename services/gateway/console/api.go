@@ -11,8 +11,8 @@ import (
 )
 
 // ask runs a request to the control plane and answers with what comes of it.
-func (c *Console) ask(w http.ResponseWriter, r *http.Request, f func(context.Context) (any, error)) {
-	ctx, leave, ok := c.enter(r)
+func (c *Console) ask(ctx context.Context, w http.ResponseWriter, f func(context.Context) (any, error)) {
+	ctx, leave, ok := c.enter(ctx)
 	if !ok {
 		fail(w, http.StatusServiceUnavailable, "Too many requests are under way. Try again in a moment.")
 		return
@@ -41,7 +41,7 @@ func (c *Console) get(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	c.ask(w, r, func(ctx context.Context) (any, error) { return c.client.Get(ctx, name) })
+	c.ask(r.Context(), w, func(ctx context.Context) (any, error) { return c.client.Get(ctx, name) })
 }
 
 func (c *Console) fold(w http.ResponseWriter, r *http.Request) {
@@ -49,7 +49,7 @@ func (c *Console) fold(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	c.ask(w, r, func(ctx context.Context) (any, error) { return c.client.Fold(ctx, name) })
+	c.ask(r.Context(), w, func(ctx context.Context) (any, error) { return c.client.Fold(ctx, name) })
 }
 
 func (c *Console) remove(w http.ResponseWriter, r *http.Request) {
@@ -57,7 +57,7 @@ func (c *Console) remove(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	c.ask(w, r, func(ctx context.Context) (any, error) {
+	c.ask(r.Context(), w, func(ctx context.Context) (any, error) {
 		defer c.pulse.look()
 		return map[string]string{"deleted": name}, c.client.Delete(ctx, name)
 	})
@@ -84,7 +84,7 @@ func (c *Console) check(w http.ResponseWriter, r *http.Request) {
 	if !read(w, r, &d) {
 		return
 	}
-	c.ask(w, r, func(ctx context.Context) (any, error) { return c.client.Check(ctx, d.of()) })
+	c.ask(r.Context(), w, func(ctx context.Context) (any, error) { return c.client.Check(ctx, d.of()) })
 }
 
 func (c *Console) create(w http.ResponseWriter, r *http.Request) {
@@ -92,7 +92,7 @@ func (c *Console) create(w http.ResponseWriter, r *http.Request) {
 	if !read(w, r, &d) {
 		return
 	}
-	c.ask(w, r, func(ctx context.Context) (any, error) {
+	c.ask(r.Context(), w, func(ctx context.Context) (any, error) {
 		defer c.pulse.look()
 		s, err := c.client.Create(ctx, d.of())
 		if err != nil {
@@ -107,7 +107,7 @@ func (c *Console) explain(w http.ResponseWriter, r *http.Request) {
 	if !read(w, r, &req) {
 		return
 	}
-	c.ask(w, r, func(ctx context.Context) (any, error) { return c.client.Explain(ctx, req) })
+	c.ask(r.Context(), w, func(ctx context.Context) (any, error) { return c.client.Explain(ctx, req) })
 }
 
 func (c *Console) list(w http.ResponseWriter, r *http.Request) {

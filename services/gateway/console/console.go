@@ -105,8 +105,8 @@ func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 const askWithin = 25 * time.Second
 
 // enter admits a request to the control plane.
-func (c *Console) enter(r *http.Request) (ctx context.Context, leave func(), ok bool) {
-	ctx, cancel := context.WithTimeout(r.Context(), askWithin)
+func (c *Console) enter(ctx context.Context) (asking context.Context, leave func(), ok bool) {
+	ctx, cancel := context.WithTimeout(ctx, askWithin)
 	select {
 	case c.asking <- struct{}{}:
 		return ctx, func() { cancel(); <-c.asking }, true

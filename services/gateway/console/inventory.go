@@ -104,7 +104,7 @@ func smooth(rate, added float64, in time.Duration) float64 {
 	}
 	keep := 1 / (1 + float64(in)/float64(half))
 	rate = keep*rate + (1-keep)*max(added, 0)/in.Seconds()
-	if rate < 0.5 {
+	if rate < 0.05 {
 		return 0
 	}
 	return rate

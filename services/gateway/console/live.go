@@ -25,12 +25,12 @@ func (c *Console) live(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	ctx, leave, ok := c.enter(r)
+	asking, leave, ok := c.enter(r.Context())
 	if !ok {
 		fail(w, http.StatusServiceUnavailable, "Too many requests are under way. Try again in a moment.")
 		return
 	}
-	shape, err := c.client.Open(ctx, name)
+	shape, err := c.client.Open(asking, name)
 	leave()
 	if err != nil {
 		refuse(w, err)

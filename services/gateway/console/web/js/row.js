@@ -1,5 +1,5 @@
 import { el, icon, put, text } from './dom.js';
-import { post } from './api.js';
+import { get, post } from './api.js';
 import { bytes, plural } from './format.js';
 import { note } from './flow.js';
 import { pulse } from './pulse.js';
@@ -29,6 +29,7 @@ export function row(view, { session, query }) {
   let gone = false;
   let known = null; // names of the key's columns
   let number = 0;
+  let asked = 0;
 
   function soon() {
     known = null;
@@ -84,6 +85,7 @@ export function row(view, { session, query }) {
         after = part.next ?? '';
       } while (after && all.length < 500);
       draw(first, all, Boolean(after));
+      settle(first, ++asked);
     } catch (error) {
       put(out);
       text(wrong, error.message);
@@ -110,6 +112,23 @@ export function row(view, { session, query }) {
       parts.push([...yes, ...not].map((m) => membership(m, of)));
     }
     put(out, parts);
+  }
+
+  // settle looks again at shapes that had not come as far as the row, which most have a moment later.
+  async function settle(of, mine) {
+    for (let pause = 800; pause < 15_000; pause *= 2) {
+      await new Promise((done) => { setTimeout(done, pause); });
+      const late = [...out.querySelectorAll('.late')].slice(0, 10);
+      for (const node of late) {
+        if (gone || mine !== asked) return;
+        try {
+          const s = await get(`shapes/${node.dataset.shape}`);
+          if (place(s.applied) >= place(of.at) || s.lag_bytes === 0) node.replaceChildren();
+          if (!node.firstChild) node.classList.remove('late');
+        } catch { /* what is shown stays */ }
+      }
+      if (late.length === 0) return;
+    }
   }
 
   table.focus();
@@ -140,7 +159,7 @@ function membership(m, of) {
   return el('article', { class: `panel member ${m.matches ? 'in' : 'out'}` },
     el('header', {}, el('span', { class: `pill ${verdict[0]}` }, verdict[1]),
       el('a', { class: 'member-name', href: `#/shapes/${s.handle}` }, el('strong', {}, s.table), s.inner ? el('span', { class: 'quiet' }, ' inner') : null, el('span', { class: 'quiet mono' }, ` ${s.handle.slice(0, 8)}`)),
-      el('span', { class: 'aside' }, late ? `still ${bytes(s.lag_bytes)} of WAL behind` : s.state === 'live' ? '' : el('span', { class: `pill ${tone(s.state)}` }, s.state))),
+      el('span', { class: late ? 'aside late' : 'aside', 'data-shape': s.handle }, late ? `still ${bytes(s.lag_bytes)} of WAL behind` : s.state === 'live' ? '' : el('span', { class: `pill ${tone(s.state)}` }, s.state))),
     el('div', { class: 'why' }, m.problem ? el('p', { class: 'soft' }, m.problem) : m.why ? tree(m.why) : null));
 }
 

@@ -40,7 +40,7 @@ export function shape(view, { session, rest, go, toast }) {
     put(clause, s.where ? [el('span', { class: 'sql-word' }, 'where '), sql(plain(s.where)), params(s)] : el('span', { class: 'quiet' }, 'Every row of the table.'));
     const growth = pulse.now?.busiest?.find((b) => b.handle === s.handle)?.per_second;
     const list = [
-      ['Rows', s.state === 'creating' ? `${count(s.snapshot_rows)} …` : count(s.rows < 0 ? counted : s.rows)],
+      ['Rows', s.state === 'creating' ? `${count(s.snapshot_rows)} …` : count(counted < 0 ? s.rows : counted)],
       ['Behind', s.state === 'live' ? bytes(s.lag_bytes) : '–'],
       ['Log', bytes(s.log_bytes)],
       ['New readers read', bytes(s.since_bytes)],
