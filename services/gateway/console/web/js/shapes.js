@@ -1,7 +1,6 @@
 import { el, icon, keyed, put, text } from './dom.js';
 import { get } from './api.js';
 import { ago, bytes, count, plural, rate } from './format.js';
-import { pulse } from './pulse.js';
 import { plain, sql } from './sql.js';
 import { create } from './create.js';
 
@@ -82,11 +81,9 @@ export function shapes(view, { session, query, go, toast }) {
     history.replaceState(null, '', '#/shapes');
     make.click();
   }
-  const off = pulse.on(() => {});
   return () => {
     gone = true;
     clearTimeout(timer);
-    off();
   };
 }
 
