@@ -204,7 +204,8 @@ func TestWhereARowIs(t *testing.T) {
 	}
 }
 
-// TestTablesThatMayNotBeAskedForAreNotExplained pins that the list of allowed tables holds for both requests.
+// TestTablesThatMayNotBeAskedForAreNotExplained pins that the list of allowed tables holds for both
+// requests.
 func TestTablesThatMayNotBeAskedForAreNotExplained(t *testing.T) {
 	s := stack.New(t, explained)
 	s.Consumer.AllowTables = []string{"tasks"}

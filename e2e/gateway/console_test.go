@@ -98,7 +98,8 @@ func TestTheConsoleIsOffUnlessItHasASecret(t *testing.T) {
 	}
 }
 
-// TestWhoMaySeeTheConsole asks for everything without a session, with one of each level, and from elsewhere.
+// TestWhoMaySeeTheConsole asks for everything without a session, with one of each level, and from
+// elsewhere.
 func TestWhoMaySeeTheConsole(t *testing.T) {
 	s := stack.Start(t, items)
 	var log proc.Log
@@ -270,8 +271,8 @@ func (v *visitor) follows(handle string, done func(feedOf) bool) {
 	}
 }
 
-// TestTheConsoleFollowsAShape reads what the page of a shape reads: all rows of a small one, changes of a large one, and why it
-// ended.
+// TestTheConsoleFollowsAShape reads what the page of a shape reads: all rows of a small one,
+// changes of a large one, and why it ended.
 func TestTheConsoleFollowsAShape(t *testing.T) {
 	s := stack.Start(t, `CREATE TABLE notes (id int PRIMARY KEY, body text); CREATE TABLE many (id int PRIMARY KEY, body text);
 INSERT INTO notes VALUES (1, 'one'), (2, '<script>alert(1)</script>'); INSERT INTO many SELECT i, 'x' FROM generate_series(1, 3000) i`)

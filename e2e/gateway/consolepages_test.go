@@ -108,8 +108,8 @@ func shots(t *testing.T) string {
 	return dir
 }
 
-// TestTheConsoleInABrowser opens each view, wide and narrow, light and dark, looks for what it must say, and takes pictures.
-// A row holds what would do harm if it were more than text.
+// TestTheConsoleInABrowser opens each view, wide and narrow, light and dark, looks for what it must
+// say, and takes pictures. A row holds what would do harm if it were more than text.
 func TestTheConsoleInABrowser(t *testing.T) {
 	ctx := browser(t)
 	s := stack.New(t, studio)

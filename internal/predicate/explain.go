@@ -21,20 +21,21 @@ var words = [...]Truth{isFalse: False, isUnknown: Unknown, isTrue: True}
 
 // Term is a part of a clause, and what it comes to for one row.
 type Term struct {
-	// Join is AND, OR, NOT or a test such as IS TRUE for what Args are joined by; "" for a term without parts.
+	// Join is AND, OR, NOT or a test such as IS TRUE for what Args are joined by; "" for a term
+	// without parts.
 	Join  string
 	Args  []Term
 	Truth Truth
 
-	// Of a term without parts: its SQL, the columns that it names, and the number of the subquery that it is the test
-	// of, in the order of Subqueries, or -1.
+	// Of a term without parts: its SQL, the columns that it names, and the number of the subquery
+	// that it is the test of, in the order of Subqueries, or -1.
 	SQL      string
 	Columns  []int
 	Subquery int
 }
 
-// Explain says what each part of the clause comes to for a row, whose form is that of Match. members has the truth of
-// each subquery's test, in the order of Subqueries; "" counts as Unknown.
+// Explain says what each part of the clause comes to for a row, whose form is that of Match.
+// members has the truth of each subquery's test, in the order of Subqueries; "" counts as Unknown.
 func (p *Predicate) Explain(row [][]byte, members []Truth) Term {
 	m := &p.members
 	row = slices.Clone(row[:min(len(row), m.width)])
@@ -93,8 +94,9 @@ func explain(n node, row [][]byte, width int) Term {
 	return t
 }
 
-// TestSQL returns a query of one row and one column, whether the row passes the subquery's test: true, false or NULL.
-// Postgres answers it for one value, by an index if there is one, unless more than that it is TRUE matters.
+// TestSQL returns a query of one row and one column, whether the row passes the subquery's test:
+// true, false or NULL. Postgres answers it for one value, by an index if there is one, unless more
+// than that it is TRUE matters.
 func (q *Subquery) TestSQL(row [][]byte) string {
 	if !q.Monotone {
 		left := make([]string, len(q.Columns))
@@ -106,8 +108,9 @@ func (q *Subquery) TestSQL(row [][]byte) string {
 	return "SELECT EXISTS (SELECT 1 FROM " + q.from() + " WHERE " + q.equals(row) + " AND " + q.Inner.SQL() + ")"
 }
 
-// CandidatesSQL returns a query for rows of the subquery's table that have the row's value, whether or not they pass its
-// clause: at most limit of them, with these columns, without those whose text has more than size bytes.
+// CandidatesSQL returns a query for rows of the subquery's table that have the row's value, whether
+// or not they pass its clause: at most limit of them, with these columns, without those whose text
+// has more than size bytes.
 func (q *Subquery) CandidatesSQL(row [][]byte, columns []string, limit, size int) string {
 	quoted := make([]string, len(columns))
 	for i, c := range columns {
@@ -119,7 +122,8 @@ func (q *Subquery) CandidatesSQL(row [][]byte, columns []string, limit, size int
 
 func (q *Subquery) from() string { return quoteIdent(q.Schema) + "." + quoteIdent(q.Table) }
 
-// literal leaves it to Postgres to read the text of a value as one of the column that it is compared with: both have one type.
+// literal leaves it to Postgres to read the text of a value as one of the column that it is
+// compared with: both have one type.
 func (q *Subquery) literal(i int, text []byte) string {
 	if text == nil {
 		return "NULL"
@@ -138,8 +142,9 @@ func (q *Subquery) selected() []string {
 	return out
 }
 
-// equals is the condition that a row of the subquery's table has the value of a row of the outer table. An index serves the
-// first comparison of a column, the second one narrows it to equal bytes.
+// equals is the condition that a row of the subquery's table has the value of a row of the outer
+// table. An index serves the first comparison of a column, the second one narrows it to equal
+// bytes.
 func (q *Subquery) equals(row [][]byte) string {
 	var out strings.Builder
 	for i, c := range q.selected() {

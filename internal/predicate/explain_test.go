@@ -52,7 +52,8 @@ func TestExplainSaysWhichTermDecided(t *testing.T) {
 	}
 }
 
-// TestExplainAgreesWithMatch also has Postgres answer the questions about subqueries, as the control plane does.
+// TestExplainAgreesWithMatch also has Postgres answer the questions about subqueries, as the
+// control plane does.
 func TestExplainAgreesWithMatch(t *testing.T) {
 	conn := connect(t)
 	exec(t, conn, `CREATE TABLE items (id bigint, i4 int, t text, code char(6));

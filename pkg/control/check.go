@@ -1,7 +1,7 @@
 package control
 
-// Check is what would become of a CreateRequest, without anything being made: nothing is registered, and no table is
-// prepared.
+// Check is what would become of a CreateRequest, without anything being made: nothing is
+// registered, and no table is prepared.
 type Check struct {
 	// Problem is what is wrong with the definition; nil if a shape could be made of it.
 	Problem *Problem `json:"problem,omitempty"`

@@ -14,8 +14,8 @@ type ExplainRequest struct {
 type Explanation struct {
 	Schema string `json:"schema"`
 	Table  string `json:"table"`
-	// Found is whether there is such a row at LSN, At the moment's place in the WAL: a shape whose Applied is not below it has
-	// the row exactly if it matches.
+	// Found is whether there is such a row. At is where that moment is in the WAL: a live shape whose
+	// Applied is not below it has the row exactly if it matches.
 	Found bool            `json:"found"`
 	At    change.LSN      `json:"at"`            // as text
 	Row   []Cell          `json:"row,omitempty"` // the row, long values cut
@@ -66,8 +66,8 @@ type SetTest struct {
 	Table   string   `json:"table"`
 	Columns []string `json:"columns"` // that it selects, in the order of the term's cells
 	Where   string   `json:"where,omitempty"`
-	// Candidates are rows of that table which have the value: why they are selected, or are not. None means that no row
-	// has it, unless Problem says that it could not be found out.
+	// Candidates are rows of that table which have the value: why they are selected, or are not.
+	// None means that no row has it, unless Problem says that it could not be found out.
 	Candidates []Candidate `json:"candidates,omitempty"`
 	More       bool        `json:"more,omitempty"` // there are more candidates
 	Problem    string      `json:"problem,omitempty"`

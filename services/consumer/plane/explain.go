@@ -23,8 +23,9 @@ const (
 	explainRow  = 4 << 20 // bytes of a row that is read
 )
 
-// explain says which shapes of a table have a row, and why, by what Postgres says at one moment. Clauses are evaluated here,
-// by the code that filters; only what subqueries select is asked of Postgres.
+// explain says which shapes of a table have a row, and why, by what Postgres says at one moment.
+// Clauses are evaluated here, by the code that filters; only what subqueries select is asked of
+// Postgres.
 func (p *server) explain(ctx context.Context, req control.ExplainRequest) (any, error) {
 	schema, name, err := shape.ParseTable(req.Table)
 	if err != nil {
@@ -120,7 +121,8 @@ func (p *server) fit(out *control.Explanation, why []control.RowMembership, shap
 	return out, nil
 }
 
-// rowWithin is a row in so many bytes: its values are cut the shorter the more of them there are, and left out in the end.
+// rowWithin is a row in so many bytes: its values are cut the shorter the more of them there are,
+// and left out in the end.
 func rowWithin(table *pg.TableInfo, row [][]byte, room int) ([]control.Cell, error) {
 	for _, limit := range []int{rowCell, rowCell / 8, rowCell / 64} {
 		cells := make([]control.Cell, len(row))
@@ -148,7 +150,8 @@ func namesRow(t *pg.TableInfo, key map[string]string) error {
 	return nil
 }
 
-// shapesOf returns a page of the shapes of a table, in the order of their ids, and where the next page begins.
+// shapesOf returns a page of the shapes of a table, in the order of their ids, and where the next
+// page begins.
 func (p *server) shapesOf(ctx context.Context, schema, table, after string, limit int) (of []*registry.Shape, next string, err error) {
 	if limit == 0 {
 		limit = explainPage

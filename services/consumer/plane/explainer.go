@@ -112,7 +112,8 @@ func (x *explainer) membership(rec *registry.Shape, table *pg.TableInfo, row [][
 	return control.RowMembership{Matches: why.Truth == control.TruthTrue, Why: &why}
 }
 
-// explain explains a clause for a row of its table; inner are the tables that its subqueries select from.
+// explain explains a clause for a row of its table; inner are the tables that its subqueries select
+// from.
 func (x *explainer) explain(pred *predicate.Predicate, table *pg.TableInfo, row [][]byte, inner []*pg.TableInfo) control.Term {
 	if steps := pred.Steps(row); steps > predicate.MaxSteps {
 		return control.Term{Truth: control.TruthUnknown, SQL: "the row is too large for the clause"}
@@ -125,7 +126,8 @@ func (x *explainer) explain(pred *predicate.Predicate, table *pg.TableInfo, row 
 	return x.term(pred.Explain(row, members), table, row, tests)
 }
 
-// test asks whether the row passes a subquery's test, and which rows of the subquery's table have to do with that.
+// test asks whether the row passes a subquery's test, and which rows of the subquery's table have
+// to do with that.
 func (x *explainer) test(q *predicate.Subquery, row [][]byte, inner []*pg.TableInfo) (predicate.Truth, *control.SetTest) {
 	out := &control.SetTest{Schema: q.Schema, Table: q.Table, Columns: q.Select}
 	if sql := q.Inner.SQL(); sql != "true" {

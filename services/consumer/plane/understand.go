@@ -13,11 +13,12 @@ import (
 	"github.com/shapebus/shapebus/pkg/shape"
 )
 
-// checkedClause bounds a clause as it is understood, in an answer: parameters and guards make it longer than what was asked.
+// checkedClause bounds a clause as it is understood, in an answer: parameters and guards make it
+// longer than what was asked.
 const checkedClause = 64 << 10
 
-// check says what create would, and changes nothing. What is wrong with the definition is the answer; an error is that it
-// could not be found out.
+// check says what create would, and changes nothing. What is wrong with the definition is the
+// answer; an error is that it could not be found out.
 func (p *server) check(ctx context.Context, req control.CreateRequest) (any, error) {
 	schema, name, err := shape.ParseTable(req.Table)
 	if err != nil {

@@ -74,7 +74,8 @@ func slot(before, now *control.Status) []Happening {
 	return nil
 }
 
-// owners says which partitions went from whom to whom: several that went the same way are one hand-over.
+// owners says which partitions went from whom to whom: several that went the same way are one
+// hand-over.
 func owners(before, now []control.PartitionOwner) []Happening {
 	type way struct{ role, from, to string }
 	went := map[way][]int{}
@@ -158,8 +159,8 @@ func downs(before, now []control.PartitionDown) []Happening {
 	return out
 }
 
-// compareShapes says what happened to shapes between two looks at them. before is nil at the first, which tells what has ended
-// until then.
+// compareShapes says what happened to shapes between two looks at them. before is nil at the first,
+// which tells what has ended until then.
 func compareShapes(before, now *inventory) []Happening {
 	var out []Happening
 	for i := range now.shapes {

@@ -12,7 +12,8 @@ import (
 	"github.com/shapebus/shapebus/pkg/control"
 )
 
-// policy lets a page load what comes with it, and nothing else: no text from a table can become a script, a style or a request.
+// policy lets a page load what comes with it, and nothing else: no text from a table can become a
+// script, a style or a request.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; img-src 'self'; connect-src 'self'; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
 
@@ -28,7 +29,8 @@ func protect(h http.Header) {
 	h.Set("Cache-Control", "no-store")
 }
 
-// foreign reports whether a browser says that a page of another site asks. Opening the console by a link is no harm.
+// foreign reports whether a browser says that a page of another site asks. Opening the console by a
+// link is no harm.
 func foreign(r *http.Request) bool {
 	switch r.Header.Get("Sec-Fetch-Site") {
 	case "", "same-origin", "none":
@@ -65,7 +67,8 @@ func read(w http.ResponseWriter, r *http.Request, into any) bool {
 	return true
 }
 
-// answer sends JSON. Characters of HTML are escaped in it, so that it is harmless also where it is taken for a page.
+// answer sends JSON. Characters of HTML are escaped in it, so that it is harmless also where it is
+// taken for a page.
 func answer(w http.ResponseWriter, v any) { send(w, http.StatusOK, v) }
 
 func send(w http.ResponseWriter, status int, v any) {

@@ -9,7 +9,8 @@ import (
 	"github.com/shapebus/shapebus/pkg/control"
 )
 
-// inventory is all shapes at a moment, as far as they are listed, with how fast their logs grow. It does not change.
+// inventory is all shapes at a moment, as far as they are listed, with how fast their logs grow. It
+// does not change.
 type inventory struct {
 	at     time.Time
 	shapes []item
@@ -96,7 +97,8 @@ func newInventory(at time.Time, shapes []control.Shape, more bool, before *inven
 	return out
 }
 
-// smooth is a rate that follows what was added in a time without jumping. Half of it is of the last three seconds.
+// smooth is a rate that follows what was added in a time without jumping. Half of it is of the last
+// three seconds.
 func smooth(rate, added float64, in time.Duration) float64 {
 	const half = 3 * time.Second
 	if in <= 0 {
@@ -122,7 +124,8 @@ type question struct {
 type Found struct {
 	At     time.Time `json:"at"`
 	Shapes []Listed  `json:"shapes"`
-	// Total is how many there are, of which at most maxFound are in Shapes; Of is how many are listed at all.
+	// Total is how many there are, of which at most maxFound are in Shapes; Of is how many are
+	// listed at all.
 	Total int  `json:"total"`
 	Of    int  `json:"of"`
 	More  bool `json:"more,omitempty"` // there are shapes that are not listed at all

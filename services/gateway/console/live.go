@@ -19,7 +19,8 @@ const (
 	gather = 120 * time.Millisecond
 )
 
-// live follows a shape for a page. Of a small shape it tells all rows; of others, what changes from now on.
+// live follows a shape for a page. Of a small shape it tells all rows; of others, what changes from
+// now on.
 func (c *Console) live(w http.ResponseWriter, r *http.Request) {
 	name, ok := named(w, r)
 	if !ok {
@@ -104,7 +105,8 @@ func tooLarge(s control.Shape) string {
 	return ""
 }
 
-// readInto reads events behind a position until ctx ends, or the rows become too many. good is how it goes when all has been read.
+// readInto reads events behind a position until ctx ends, or the rows become too many. good is how
+// it goes when all has been read.
 func readInto(ctx context.Context, shape *client.Shape, from client.Position, f *feed, good Phase) error {
 	stalled := false
 	for e, err := range shape.Subscribe(from, client.Options{Buffer: 1 << 20}).Events(ctx) {

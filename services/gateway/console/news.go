@@ -51,8 +51,9 @@ type Feed struct {
 	Skipped int           `json:"skipped,omitempty"`
 }
 
-// feed gathers what comes of a shape until its page takes it: the newest transactions, and what they made of the rows. A page that is
-// slow misses transactions, and no row. Safe for concurrent use.
+// feed gathers what comes of a shape until its page takes it: the newest transactions, and what
+// they made of the rows. A page that is slow misses transactions, and no row. Safe for concurrent
+// use.
 type feed struct {
 	news chan struct{} // something came
 

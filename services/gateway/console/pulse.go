@@ -12,7 +12,8 @@ import (
 	"github.com/shapebus/shapebus/pkg/control"
 )
 
-// How often the source is looked at: while somebody watches, and while nobody does, so that what happened is known.
+// How often the source is looked at: while somebody watches, and while nobody does, so that what
+// happened is known.
 const (
 	lookEvery      = time.Second
 	lookIdle       = 15 * time.Second

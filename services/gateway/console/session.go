@@ -21,8 +21,9 @@ const (
 	full   level = "full"
 )
 
-// A session is its level, when it ends, a random text, and a signature of these by a key that comes of the secret. So no process
-// keeps sessions, all with the same secrets know them, and another secret ends them.
+// A session is its level, when it ends, a random text, and a signature of these by a key that comes
+// of the secret. So no process keeps sessions, all with the same secrets know them, and another
+// secret ends them.
 const (
 	cookieName    = "shapebus_console"
 	sessionLength = 12 * time.Hour

@@ -47,7 +47,8 @@ func (s *stream) close() {
 	<-s.console.streams
 }
 
-// wait waits for news; false when the stream is to end. Between, it sees whether somebody still listens.
+// wait waits for news; false when the stream is to end. Between, it sees whether somebody still
+// listens.
 func (s *stream) wait(news <-chan struct{}) bool {
 	for !s.finished {
 		select {
