@@ -20,7 +20,7 @@ type Words struct {
 	Reader string // such as "this endpoint"
 }
 
-// Decode reads an object, whose fields are strings, ints, objects of strings, and arrays of strings, with nulls in these where
+// Decode reads an object, whose fields are strings, ints, and arrays of strings, with nulls in these where
 // the type has pointers. A pointer to one of these is nil if the object does not have the key. No data is an object without any key.
 func Decode[T any](data []byte, say Words) (T, error) {
 	var req T
@@ -122,13 +122,13 @@ func (f *field) read(value json.RawMessage) bool {
 		return false
 	}
 	switch into := f.into.(type) {
+	case *map[string]string:
+		return readMap(value, into)
 	case *[]string:
 		return readList(value, into)
 	case **[]string:
 		*into = &[]string{}
 		return readList(value, *into)
-	case *map[string]string:
-		return readMap(value, into)
 	}
 	return json.Unmarshal(value, f.into) == nil
 }
@@ -143,6 +143,32 @@ func readList(value []byte, into *[]string) bool {
 		*into = append(*into, *s)
 	}
 	return true
+}
+
+// want says what a field's value must be.
+func (f *field) want() string {
+	switch f.into.(type) {
+	case *map[string]string:
+		return "an object of strings, with no key twice"
+	case *string, **string:
+		return "a string"
+	case *[]string, **[]string:
+		return "an array of strings"
+	case *[]*string:
+		return "an array of strings, with null for NULL"
+	}
+	return "a whole number"
+}
+
+// BriefLen bounds what of a request is repeated in its refusal.
+const BriefLen = 60
+
+// Brief is the beginning of what was sent, as far as it is repeated in a refusal.
+func Brief(s string) string {
+	if len(s) <= BriefLen {
+		return s
+	}
+	return strings.ToValidUTF8(s[:BriefLen], "") + "…"
 }
 
 // readMap reads an object of strings; false if it is none, has a null, or has a key twice.
@@ -166,32 +192,6 @@ func readMap(value []byte, into *map[string]string) bool {
 		(*into)[name] = text
 	}
 	return true
-}
-
-// want says what a field's value must be.
-func (f *field) want() string {
-	switch f.into.(type) {
-	case *string, **string:
-		return "a string"
-	case *[]string, **[]string:
-		return "an array of strings"
-	case *[]*string:
-		return "an array of strings, with null for NULL"
-	case *map[string]string:
-		return "an object of strings, with no key twice"
-	}
-	return "a whole number"
-}
-
-// BriefLen bounds what of a request is repeated in its refusal.
-const BriefLen = 60
-
-// Brief is the beginning of what was sent, as far as it is repeated in a refusal.
-func Brief(s string) string {
-	if len(s) <= BriefLen {
-		return s
-	}
-	return strings.ToValidUTF8(s[:BriefLen], "") + "…"
 }
 
 // halfCharacter reports whether a JSON value has an escape of one half of a surrogate pair, which

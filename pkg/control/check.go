@@ -1,5 +1,8 @@
 package control
 
+// EndpointCheck answers a CreateRequest with a Check. It only tells, for tools that help people.
+const EndpointCheck = "where.check"
+
 // Check is what would become of a CreateRequest, without anything being made: nothing is
 // registered, and no table is prepared.
 type Check struct {

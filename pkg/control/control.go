@@ -11,14 +11,12 @@ const ServiceName = "shapebus"
 
 // Endpoints, after the prefix topology.Source.ControlPlane and a dot.
 const (
-	EndpointCreate  = "shape.create" // CreateRequest → Shape
-	EndpointGet     = "shape.get"    // ShapeRequest → Shape
-	EndpointList    = "shape.list"   // ListRequest → ListResponse
-	EndpointDelete  = "shape.delete" // ShapeRequest → Shape
-	EndpointFold    = "shape.fold"   // ShapeRequest → Shape
-	EndpointStatus  = "source.status"
-	EndpointCheck   = "where.check" // CreateRequest → Check
-	EndpointExplain = "row.explain" // ExplainRequest → Explanation
+	EndpointCreate = "shape.create" // CreateRequest → Shape
+	EndpointGet    = "shape.get"    // ShapeRequest → Shape
+	EndpointList   = "shape.list"   // ListRequest → ListResponse
+	EndpointDelete = "shape.delete" // ShapeRequest → Shape
+	EndpointFold   = "shape.fold"   // ShapeRequest → Shape
+	EndpointStatus = "source.status"
 )
 
 // Codes of errors.

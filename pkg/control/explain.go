@@ -2,6 +2,10 @@ package control
 
 import "github.com/shapebus/shapebus/pkg/change"
 
+// EndpointExplain answers an ExplainRequest with an Explanation. It only tells, for tools that help
+// people.
+const EndpointExplain = "row.explain"
+
 // ExplainRequest asks where a row of a table is: which shapes have it, and why.
 type ExplainRequest struct {
 	Table string            `json:"table"` // as SQL writes it
