@@ -77,7 +77,7 @@ func (p *pulse) told(whole bool) *Pulse {
 		out.LogBytes += s.LogBytes
 		if table := tableOf(&s.Shape); !seen[table] && len(out.Tables) < maxTables {
 			seen[table] = true
-			out.Tables, out.Keys = append(out.Tables, table), append(out.Keys, s.listed().Key)
+			out.Tables, out.Keys = append(out.Tables, table), append(out.Keys, s.key)
 		}
 	}
 	return out

@@ -18,11 +18,37 @@ type inventory struct {
 	more   bool // there are more than are listed
 }
 
-// item is a shape in the inventory.
+// item is a shape in the inventory: what lists show of it and search in. The rest of a definition,
+// which may be large, is not kept.
 type item struct {
 	control.Shape
 
-	perSecond float64 // bytes that its log grows by
+	key             []string // columns of the primary key
+	columns, params int
+	perSecond       float64 // bytes that its log grows by
+}
+
+// keptText is what is kept of a clause and of a reason, in bytes.
+const keptText = 4 << 10
+
+func itemOf(s *control.Shape) item {
+	out := item{Shape: *s, columns: len(s.Columns), params: len(s.Params)}
+	for _, c := range s.Columns {
+		if s.HasKey && c.Key {
+			out.key = append(out.key, c.Name)
+		}
+	}
+	out.Columns, out.Params, out.Subqueries = nil, nil, nil
+	out.Where, out.Reason = beginning(s.Where, keptText), beginning(s.Reason, keptText)
+	return out
+}
+
+// beginning is a text of at most so many bytes, which keeps nothing of a longer one.
+func beginning(text string, limit int) string {
+	if len(text) <= limit {
+		return text
+	}
+	return strings.ToValidUTF8(strings.Clone(text[:limit]), "") + " …"
 }
 
 // listedClause is how much text of a clause is shown in a list, in bytes.
@@ -54,17 +80,9 @@ type Listed struct {
 
 func (i *item) listed() Listed {
 	out := Listed{
-		ID: i.ID, Handle: i.Handle, Partition: i.Partition, Table: tableOf(&i.Shape), Where: i.Where, Params: len(i.Params), State: i.State, Reason: i.Reason,
-		Inner: i.Inner, Columns: len(i.Columns), Rows: i.Rows, LogBytes: i.LogBytes, Since: i.SinceBytes, Lag: i.LagBytes, PerSecond: i.perSecond,
+		ID: i.ID, Handle: i.Handle, Partition: i.Partition, Table: tableOf(&i.Shape), Where: beginning(i.Where, listedClause), Params: i.params, State: i.State, Reason: i.Reason,
+		Inner: i.Inner, Columns: i.columns, Key: i.key, Rows: i.Rows, LogBytes: i.LogBytes, Since: i.SinceBytes, Lag: i.LagBytes, PerSecond: i.perSecond,
 		Created: i.Created, Read: i.SnapshotRows,
-	}
-	if len(out.Where) > listedClause {
-		out.Where = strings.ToValidUTF8(out.Where[:listedClause], "") + " …"
-	}
-	for _, c := range i.Columns {
-		if i.HasKey && c.Key {
-			out.Key = append(out.Key, c.Name)
-		}
 	}
 	if i.Fold != nil {
 		out.Folding, out.FoldError = i.Fold.Began != nil, i.Fold.Error
@@ -81,17 +99,16 @@ func tableOf(s *control.Shape) string {
 }
 
 // newInventory takes the growth of logs from what there was before, which may be nil.
-func newInventory(at time.Time, shapes []control.Shape, more bool, before *inventory) *inventory {
-	out := &inventory{at: at, shapes: make([]item, len(shapes)), byID: make(map[string]*item, len(shapes)), more: more}
-	for i, s := range shapes {
-		it := &out.shapes[i]
-		it.Shape = s
-		out.byID[s.ID] = it
+func newInventory(at time.Time, shapes []item, more bool, before *inventory) *inventory {
+	out := &inventory{at: at, shapes: shapes, byID: make(map[string]*item, len(shapes)), more: more}
+	for i := range shapes {
+		it := &shapes[i]
+		out.byID[it.ID] = it
 		if before == nil {
 			continue
 		}
-		if was := before.byID[s.ID]; was != nil && was.Handle == s.Handle {
-			it.perSecond = smooth(was.perSecond, float64(s.LogBytes-was.LogBytes), at.Sub(before.at))
+		if was := before.byID[it.ID]; was != nil && was.Handle == it.Handle {
+			it.perSecond = smooth(was.perSecond, float64(it.LogBytes-was.LogBytes), at.Sub(before.at))
 		}
 	}
 	return out

@@ -47,6 +47,25 @@ func TestWhatHappenedBetweenTwoLooks(t *testing.T) {
 	}
 }
 
+func itemsOf(shapes []control.Shape) (out []item) {
+	for i := range shapes {
+		out = append(out, itemOf(&shapes[i]))
+	}
+	return out
+}
+
+// A list of shapes with large clauses is not large.
+func TestLargeClausesAreNotKept(t *testing.T) {
+	s := control.Shape{Where: strings.Repeat("é", 32<<10), Reason: strings.Repeat("x", 10_000), Params: make([]*string, 100), Columns: []control.Column{{Name: "id", Key: true}, {Name: "v"}}, HasKey: true}
+	it := itemOf(&s)
+	if n := len(it.Where) + len(it.Reason); n > 2*keptText+20 || it.Params != nil || it.Columns != nil {
+		t.Errorf("%d bytes are kept", n)
+	}
+	if l := it.listed(); l.Params != 100 || l.Columns != 2 || !slices.Equal(l.Key, []string{"id"}) || len(l.Where) > listedClause+10 {
+		t.Errorf("it is listed as %+v", l)
+	}
+}
+
 func TestWhatHappenedToShapes(t *testing.T) {
 	at := time.Unix(1_800_000_000, 0)
 	of := func(id, handle string, state control.State, more ...func(*control.Shape)) control.Shape {
@@ -57,11 +76,11 @@ func TestWhatHappenedToShapes(t *testing.T) {
 		return s
 	}
 	because := func(why string) func(*control.Shape) { return func(s *control.Shape) { s.Reason = why } }
-	before := newInventory(at, []control.Shape{of("a", "a1", control.StateCreating), of("b", "b1", control.StateLive), of("c", "c1", control.StateEnded, because("it changed")), of("d", "d1", control.StateLive)}, false, nil)
-	now := newInventory(at.Add(time.Second), []control.Shape{
+	before := newInventory(at, itemsOf([]control.Shape{of("a", "a1", control.StateCreating), of("b", "b1", control.StateLive), of("c", "c1", control.StateEnded, because("it changed")), of("d", "d1", control.StateLive)}), false, nil)
+	now := newInventory(at.Add(time.Second), itemsOf([]control.Shape{
 		of("a", "a1", control.StateLive, func(s *control.Shape) { s.SnapshotRows = 5 }), of("b", "b1", control.StateEnded, because("the table was dropped")), of("c", "c2", control.StateCreating),
 		of("e", "e1", control.StateLive, func(s *control.Shape) { s.Fold = &control.Fold{Error: "no room"} }),
-	}, false, before)
+	}), false, before)
 	want := []string{
 		"Shape of a is live / 5 rows read", "Shape of b ended / the table was dropped", "Shape of c was made again / it changed", "Shape of e was made / ",
 		"Folding the log of Shape of e failed, and is tried again / no room", "Shape of d was deleted / ",
@@ -87,7 +106,7 @@ func TestShapesAreFound(t *testing.T) {
 		}
 		shapes = append(shapes, s)
 	}
-	v := newInventory(at, shapes, false, nil)
+	v := newInventory(at, itemsOf(shapes), false, nil)
 	for name, c := range map[string]struct {
 		q            question
 		total, shown int

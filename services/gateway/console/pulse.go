@@ -239,7 +239,7 @@ func (p *pulse) outdated(now *control.Status) bool {
 func (p *pulse) takeList(ctx context.Context) {
 	asking, cancel := context.WithTimeout(ctx, askWithin)
 	defer cancel()
-	var shapes []control.Shape
+	var shapes []item
 	req := control.ListRequest{Limit: listPage}
 	more := true
 	for more && len(shapes) < listAtMost {
@@ -248,7 +248,10 @@ func (p *pulse) takeList(ctx context.Context) {
 			p.log.DebugContext(ctx, "the console cannot list shapes", slog.Any("error", err))
 			return // the next look tries again; that there are no answers is told by the status
 		}
-		shapes, more = append(shapes, page.Shapes...), page.More && len(page.Shapes) > 0
+		for i := range page.Shapes {
+			shapes = append(shapes, itemOf(&page.Shapes[i]))
+		}
+		more = page.More && len(page.Shapes) > 0
 		if more {
 			req.After = page.Shapes[len(page.Shapes)-1].ID
 		}
