@@ -122,6 +122,8 @@ func (f *field) read(value json.RawMessage) bool {
 		return false
 	}
 	switch into := f.into.(type) {
+	case *map[string]string:
+		return readMap(value, into)
 	case *[]string:
 		return readList(value, into)
 	case **[]string:
@@ -146,6 +148,8 @@ func readList(value []byte, into *[]string) bool {
 // want says what a field's value must be.
 func (f *field) want() string {
 	switch f.into.(type) {
+	case *map[string]string:
+		return "an object of strings, with no key twice"
 	case *string, **string:
 		return "a string"
 	case *[]string, **[]string:
@@ -165,6 +169,29 @@ func Brief(s string) string {
 		return s
 	}
 	return strings.ToValidUTF8(s[:BriefLen], "") + "…"
+}
+
+// readMap reads an object of strings; false if it is none, has a null, or has a key twice.
+func readMap(value []byte, into *map[string]string) bool {
+	d := json.NewDecoder(bytes.NewReader(value))
+	if t, err := d.Token(); err != nil || t != json.Delim('{') {
+		return false
+	}
+	*into = map[string]string{}
+	for d.More() {
+		key, err := d.Token()
+		name, isText := key.(string)
+		if err != nil || !isText {
+			return false
+		}
+		of, err := d.Token()
+		text, isText := of.(string)
+		if _, twice := (*into)[name]; err != nil || !isText || twice {
+			return false
+		}
+		(*into)[name] = text
+	}
+	return true
 }
 
 // halfCharacter reports whether a JSON value has an escape of one half of a surrogate pair, which

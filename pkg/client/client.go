@@ -120,9 +120,9 @@ func (c *Client) List(ctx context.Context) ([]control.Shape, error) {
 	var all []control.Shape
 	req := control.ListRequest{}
 	for {
-		var page control.ListResponse
-		if err := c.request(ctx, control.EndpointList, req, &page); err != nil {
-			return nil, fmt.Errorf("list shapes: %w", err)
+		page, err := c.ListPage(ctx, req)
+		if err != nil {
+			return nil, err
 		}
 		all = append(all, page.Shapes...)
 		if !page.More || len(page.Shapes) == 0 {

@@ -145,20 +145,7 @@ func (p *server) defineOnce(ctx context.Context, req control.CreateRequest, sche
 	if err != nil {
 		return nil, false, err
 	}
-	inner := &innerTables{ctx: ctx, plane: p}
-	pred, err := follow.Compile(req.Where, req.Params, table, inner.find)
-	if err != nil {
-		return nil, false, err
-	}
-	if err := needsKey(table, pred); err != nil {
-		return nil, false, err
-	}
-	err = p.connected(ctx, func(conn *pgx.Conn) error {
-		if err := readable(ctx, conn, append([]*pg.TableInfo{table}, inner.tables...)...); err != nil {
-			return err
-		}
-		return predicate.Validate(ctx, conn.PgConn(), predicate.Table{Schema: schema, Name: name}, pred)
-	})
+	pred, inner, err := p.clause(ctx, table, req)
 	if err != nil {
 		return nil, false, err
 	}
@@ -181,6 +168,28 @@ func (p *server) defineOnce(ctx context.Context, req control.CreateRequest, sche
 		Definition: def, State: control.StateCreating, Created: now, Changed: now,
 		Table: ready, Structure: ready.Structure(), Subqueries: subqueries, InnerTables: inner.tables,
 	}, true, nil
+}
+
+// clause checks the clause of a request for a table, here and by Postgres, and whether what it reads may be read.
+func (p *server) clause(ctx context.Context, table *pg.TableInfo, req control.CreateRequest) (*predicate.Predicate, *innerTables, error) {
+	inner := &innerTables{ctx: ctx, plane: p}
+	pred, err := follow.Compile(req.Where, req.Params, table, inner.find)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := needsKey(table, pred); err != nil {
+		return nil, nil, err
+	}
+	err = p.connected(ctx, func(conn *pgx.Conn) error {
+		if err := readable(ctx, conn, append([]*pg.TableInfo{table}, inner.tables...)...); err != nil {
+			return err
+		}
+		return predicate.Validate(ctx, conn.PgConn(), predicate.Table{Schema: table.Relation.Schema, Name: table.Relation.Name}, pred)
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	return pred, inner, nil
 }
 
 // needsKey refuses a clause with a subquery on a table whose rows no key tells apart.
