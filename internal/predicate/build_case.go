@@ -10,7 +10,7 @@ import (
 
 // caseWork counts a CASE with what is printed while a clause is compiled: inside of what looks like a guard it is built
 // several times.
-const caseWork = 1000
+const caseWork = 2000
 
 // caseTerm builds a CASE, or reads one that the printer wrote around something that could fail. The printer's own have no
 // ELSE, the others always have one when they are printed.
@@ -104,6 +104,8 @@ func (b *builder) maybeGuard(e *pg_query.CaseExpr) bool {
 			return n.AExpr.GetRexpr().GetAConst().GetSval() != nil
 		case operatorName(n.AExpr) == ">=": // of a square root
 			return operatorName(when.GetResult().GetAExpr()) == "|/"
+		case operatorName(n.AExpr) == "=": // of an array in a document
+			return lastName(when.GetResult().GetFuncCall().GetFuncname()) == "jsonb_array_length"
 		}
 	}
 	return false

@@ -83,7 +83,8 @@ func textCall(e *callExpr, pos int) term { return exprTerm(scalar{expr: e, k: va
 
 // substring is substr(text, start) and substr(text, start, length), which is what substring(text from 1 for 2) is, too.
 func (b *builder) substring(c call) (term, *Error) {
-	if k := c.args[1].k; k == value.Unknown && !(c.args[1].form == formConst && c.args[1].c.Null) || k.IsText() {
+	pattern := c.args[1].k.IsText() || c.args[1].k == value.Unknown
+	if isNull := c.args[1].form == formConst && c.args[1].c.Null; pattern && !isNull {
 		return term{}, &Error{
 			Pos: c.args[1].pos, Message: "substring with a pattern is not supported",
 			Hint: "with positions it is: substring(x from 1 for 2); cast a parameter: $1::int",
@@ -240,6 +241,29 @@ func (b *builder) replace(c call) (term, *Error) {
 	}
 	e := &callExpr{name: "replace", args: []scalar{s, from, to}, collated: true, apply: apply, cost: callCost{perByte: 8 + 2*growth, times: growth}}
 	return textCall(e, c.pos), nil
+}
+
+// octets counts bytes.
+func (b *builder) octets(c call) (term, *Error) {
+	t, err := b.resolve(c.args[0], value.Text)
+	if err != nil {
+		return term{}, err
+	}
+	if c.args[0] = t; !t.k.IsText() {
+		return term{}, b.noFunction(c)
+	}
+	apply := func(a []value.Datum) value.Datum { return value.Datum{Int: int64(len(a[0].Bytes))} }
+	e := &callExpr{name: c.name, args: []scalar{b.scalar(t)}, apply: apply, cost: callCost{bytes: 8}}
+	return exprTerm(scalar{expr: e, k: value.Int4, bounds: bounds{hi: 31}}, c.pos), nil
+}
+
+func (b *builder) reverse(c call) (term, *Error) {
+	s, err := b.textArg(c, 0)
+	if err != nil {
+		return term{}, err
+	}
+	apply := func(a []value.Datum) value.Datum { return value.Datum{Bytes: value.Reversed(a[0].Bytes)} }
+	return textCall(&callExpr{name: c.name, args: []scalar{s}, apply: apply, cost: callCost{perByte: 5, times: 1}}, c.pos), nil
 }
 
 // prefixOperator is text ^@ prefix.

@@ -128,6 +128,11 @@ func (e *jsonGetExpr) weigh(s sizes) load {
 	return load{look + j.steps + key.steps + times*(look+perJSON*j.bytes), j.bytes}
 }
 
+func (e *jsonLengthExpr) weigh(s sizes) load {
+	a := e.arg.weigh(s)
+	return load{look + a.steps + perJSON*a.bytes, 8}
+}
+
 // weigh is that of long numbers where they are numeric: their digits are multiplied, and printed, with each other.
 func (e *arithExpr) weigh(s sizes) load {
 	l, r := e.left.weigh(s), e.right.weigh(s)

@@ -223,10 +223,11 @@ func (b *builder) guardTerm(e *pg_query.CaseExpr, pos, depth int) (t term, ok bo
 // parsing is how much more work it is to read SQL than to print it.
 const parsing = 20
 
-// guardCandidates lists the guarded expressions that end in THEN result END.
-func (b *builder) guardCandidates(result *pg_query.Node, depth int) ([]term, *Error) {
-	var out []term
-	if cast := result.GetTypeCast(); cast != nil {
+// guardCandidates lists the guarded expressions that end in THEN result END. What is cast is built once: guards stand in
+// guards, and building each twice would take exponential time.
+func (b *builder) guardCandidates(result *pg_query.Node, depth int) (out []term, err *Error) {
+	var t term
+	if cast := result.GetTypeCast(); cast != nil && cast.Arg.GetAArrayExpr() == nil && b.enumOfName(cast.TypeName) == nil {
 		arg, err := b.term(cast.Arg, depth+2)
 		if err != nil {
 			return nil, err
@@ -240,9 +241,10 @@ func (b *builder) guardCandidates(result *pg_query.Node, depth int) ([]term, *Er
 				out = append(out, exprTerm(s, arg.pos))
 			}
 		}
-	}
-	t, err := b.term(result, depth+1)
-	if err != nil || t.k == value.Unknown {
+		if t, err = b.cast(arg, k, b.at(cast.TypeName.Location)); err != nil {
+			return nil, err
+		}
+	} else if t, err = b.term(result, depth+1); err != nil || t.k == value.Unknown {
 		return nil, err
 	}
 	s := b.scalar(t)

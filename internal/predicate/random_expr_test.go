@@ -71,6 +71,8 @@ func (g *generator) expression(kind string, depth int) string {
 				return both("array_length(%s, "+pick(g, []string{"1", "2", "0", "i2", "i4"})+")", "int[]")
 			},
 			func() string { return both("strpos(%s, %s)", "text", "text") },
+			func() string { return both("octet_length(%s)", "text") },
+			func() string { return both("jsonb_array_length(%s)", "jsonb") },
 			func() string { return both("position(%s in %s)", "text", "text") },
 			func() string { return both("(%s "+pick(g, []string{"+", "-", "*", "/", "%%"})+" %s)", "int", "int") },
 			func() string { return both("(%s "+pick(g, []string{"&", "|", "#"})+" %s)", "int", "int") },
@@ -144,7 +146,8 @@ func (g *generator) expression(kind string, depth int) string {
 			func() string {
 				return both("substring(%s from "+pick(g, []string{"1", "2"})+pick(g, []string{"", " for 1", " for 2"})+")", "text")
 			},
-			func() string { return both(pick(g, []string{"btrim", "ltrim", "rtrim"})+"(%s)", "text") },
+			func() string { return both(pick(g, []string{"btrim", "ltrim", "rtrim", "reverse"})+"(%s)", "text") },
+			func() string { return both("jsonb_typeof(%s)", "jsonb") },
 			func() string { return both(pick(g, []string{"btrim", "ltrim", "rtrim"})+"(%s, 'abé')", "text") },
 			func() string {
 				return both("trim("+pick(g, []string{"", "leading ", "trailing ", "both "})+"'a %%' from %s)", "text")

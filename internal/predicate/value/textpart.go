@@ -80,6 +80,17 @@ func SplitPart(s, separator []byte, n int64) []byte {
 	}
 }
 
+// Reversed has the characters of a text from the last to the first.
+func Reversed(s []byte) []byte {
+	out := make([]byte, 0, len(s))
+	for len(s) > 0 {
+		_, size := utf8.DecodeLastRune(s)
+		out = append(out, s[len(s)-size:]...)
+		s = s[:len(s)-size]
+	}
+	return out
+}
+
 // Trimmed drops the characters of a set from the ends of a text.
 func Trimmed(s []byte, set string, left, right bool) []byte {
 	if left {
