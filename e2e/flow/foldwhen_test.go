@@ -56,7 +56,7 @@ func TestSoManyLogsAreFoldedAtOnce(t *testing.T) {
 	s.Consumer.Failpoint = func(p failpoint.Point) {
 		mu.Lock()
 		defer mu.Unlock()
-		switch p {
+		switch p { //nolint:exhaustive // of the others nothing is counted
 		case failpoint.FoldBegun:
 			now++
 			most = max(most, now)
