@@ -2,6 +2,7 @@ package predicate
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 )
@@ -37,7 +38,10 @@ type Term struct {
 // Explain says what each part of the clause comes to for a row, whose form is that of Match.
 // members has the truth of each subquery's test, in the order of Subqueries; "" counts as Unknown.
 func (p *Predicate) Explain(row [][]byte, members []Truth) Term {
-	m := &p.members
+	m := p.members
+	if m == nil {
+		return explain(p.root, row, math.MaxInt)
+	}
 	row = slices.Clone(row[:min(len(row), m.width)])
 	for len(row) < m.width {
 		row = append(row, nil)
@@ -122,14 +126,17 @@ func (q *Subquery) CandidatesSQL(row [][]byte, columns []string, limit, size int
 
 func (q *Subquery) from() string { return quoteIdent(q.Schema) + "." + quoteIdent(q.Table) }
 
-// literal leaves it to Postgres to read the text of a value as one of the column that it is
-// compared with: both have one type.
+// literal leaves it to Postgres to read the text of a value as one of the column that it is compared with: both have one
+// type, but for texts and integers.
 func (q *Subquery) literal(i int, text []byte) string {
 	if text == nil {
 		return "NULL"
 	}
-	if q.left[i].k.IsText() {
-		return quoteLiteral(string(text)) + "::" + q.left[i].k.String() + byteOrder
+	switch k := q.left[i].k; {
+	case k.IsText():
+		return quoteLiteral(string(text)) + "::" + k.String() + byteOrder
+	case k.IsInt():
+		return quoteLiteral(string(text)) + "::" + k.String()
 	}
 	return quoteLiteral(string(text))
 }
@@ -155,10 +162,10 @@ func (q *Subquery) equals(row [][]byte) string {
 		if i > 0 {
 			out.WriteString(" AND ")
 		}
-		out.WriteString(c + " = " + quoteLiteral(string(text)))
 		if q.left[i].k.IsText() {
-			out.WriteString(" AND " + c + " = " + q.literal(i, text))
+			out.WriteString(c + " = " + quoteLiteral(string(text)) + " AND ")
 		}
+		out.WriteString(c + " = " + q.literal(i, text))
 	}
 	return out.String()
 }

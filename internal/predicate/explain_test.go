@@ -58,7 +58,7 @@ func TestExplainAgreesWithMatch(t *testing.T) {
 	conn := connect(t)
 	exec(t, conn, `CREATE TABLE items (id bigint, i4 int, t text, code char(6));
 CREATE TABLE projects (pid bigint, owner int, title text, code char(6), active boolean);
-INSERT INTO items VALUES (1, 7, 'a', 'x'), (2, 8, 'b''\c', 'y  '), (3, NULL, NULL, NULL), (4, 9, 'é', 'z');
+INSERT INTO items VALUES (1, 7, 'a', 'x'), (2, 8, 'b''\c', 'y  '), (3, NULL, NULL, NULL), (4, 9, 'é', 'z'), (5000000000, 9, 'z', 'z');
 INSERT INTO projects VALUES (1, 7, 'a', 'x', true), (2, 8, 'b''\c', 'y', false), (5, NULL, 'é', NULL, true)`)
 	outer := Table{Schema: "public", Name: "items", Columns: []Column{{Name: "id", TypeOID: 20}, {Name: "i4", TypeOID: 23}, {Name: "t", TypeOID: 25}, {Name: "code", TypeOID: 1042, TypeMod: 10}}}
 	inner := Table{Schema: "public", Name: "projects", Columns: []Column{
@@ -68,7 +68,7 @@ INSERT INTO projects VALUES (1, 7, 'a', 'x', true), (2, 8, 'b''\c', 'y', false),
 	for _, where := range []string{
 		"id IN (SELECT pid FROM projects WHERE active)", "id NOT IN (SELECT pid FROM projects WHERE active)", "i4 NOT IN (SELECT owner FROM projects)",
 		"i4 IN (SELECT owner FROM projects) IS UNKNOWN", "t IN (SELECT title FROM projects)", "code IN (SELECT code FROM projects)", "code NOT IN (SELECT code FROM projects WHERE pid < 5)",
-		"(id, i4) IN (SELECT pid, owner FROM projects WHERE active)", "(id, i4) NOT IN (SELECT pid, owner FROM projects)", "id NOT IN (SELECT pid FROM projects WHERE pid > 9)",
+		"id IN (SELECT owner FROM projects)", "i4 NOT IN (SELECT pid FROM projects)", "(id, i4) IN (SELECT pid, owner FROM projects WHERE active)", "(id, i4) NOT IN (SELECT pid, owner FROM projects)", "id NOT IN (SELECT pid FROM projects WHERE pid > 9)",
 		"EXISTS (SELECT FROM projects p WHERE p.pid = items.id AND p.active) OR t = 'é'",
 	} {
 		p, err := Compile(where, nil, outer, func(string, string) (*Table, error) { return &inner, nil })

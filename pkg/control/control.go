@@ -99,6 +99,8 @@ type Shape struct {
 	Subqueries []string `json:"subqueries,omitempty"`
 	Inner      bool     `json:"inner,omitempty"`
 	WriteUnit  string   `json:"write_unit"`
+	// Hint says, in the answer of shape.create, what would make the shape cheaper to keep.
+	Hint string `json:"hint,omitempty"`
 	// Omitted says what is missing of a shape in a list, because it does not fit into one message.
 	Omitted string `json:"omitted,omitempty"`
 

@@ -41,10 +41,15 @@ func ColumnsOf(t *pg.TableInfo) predicate.Table {
 		info[c.Name] = c
 	}
 	for _, c := range t.Relation.Columns {
-		pt.Columns = append(pt.Columns, predicate.Column{
-			Name: c.Name, TypeOID: c.Type, TypeMod: c.TypeMod, TypeName: info[c.Name].TypeName, NonDeterministic: !info[c.Name].Deterministic,
-			Enum: info[c.Name].Enum,
-		})
+		i := info[c.Name]
+		column := predicate.Column{
+			Name: c.Name, TypeOID: c.Type, TypeMod: c.TypeMod, TypeName: i.TypeName, NonDeterministic: !i.Deterministic,
+			Enum: i.Enum, Composite: i.Composite,
+		}
+		if i.Base != 0 {
+			column.TypeOID, column.Domain = i.Base, true
+		}
+		pt.Columns = append(pt.Columns, column)
 	}
 	for _, c := range t.Columns {
 		if columnIndex(&t.Relation, c.Name) < 0 {
