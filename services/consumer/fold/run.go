@@ -198,6 +198,7 @@ func (j *job) copyRows(ctx context.Context, read func(add func(row change.Row) e
 		return shapelog.Copied{}, err
 	}
 	w := j.part.NewSegment(j.writer, j.f.Handle, tell)
+	w.Single()
 	sent := w.Rows
 	err := read(func(row change.Row) error {
 		if err := w.Add(ctx, row); err != nil || sent == w.Rows {
