@@ -14,11 +14,16 @@ func TestClausesSeeTheColumnsThatAreReplicated(t *testing.T) {
 	const domain, composite, enum = 90001, 90002, 90003
 	table := &pg.TableInfo{
 		Relation: change.Relation{Schema: "public", Name: "items", Columns: []change.Column{
-			{Name: "b", Type: domain, TypeMod: -1}, {Name: "a", Type: 25, TypeMod: -1}, {Name: "c", Type: composite, TypeMod: -1}, {Name: "d", Type: enum, TypeMod: -1},
+			{Name: "b", Type: domain, TypeMod: -1},
+			{Name: "a", Type: 25, TypeMod: -1},
+			{Name: "c", Type: composite, TypeMod: -1},
+			{Name: "d", Type: enum, TypeMod: -1},
 		}},
 		Columns: []pg.ColumnInfo{
-			{Name: "a", Type: 25, TypeName: "text"}, {Name: "b", Type: domain, TypeName: "whole", Base: 23, Deterministic: true},
-			{Name: "c", Type: composite, TypeName: "point2", Composite: true, Deterministic: true}, {Name: "d", Type: enum, TypeName: "mood", Enum: []string{"ok"}, Deterministic: true},
+			{Name: "a", Type: 25, TypeName: "text"},
+			{Name: "b", Type: domain, TypeName: "whole", Base: 23, Deterministic: true},
+			{Name: "c", Type: composite, TypeName: "point2", Composite: true, Deterministic: true},
+			{Name: "d", Type: enum, TypeName: "mood", Enum: []string{"ok"}, Deterministic: true},
 			{Name: "g", Type: 23, Generated: true},
 		},
 	}
