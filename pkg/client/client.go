@@ -151,6 +151,16 @@ func (c *Client) Fold(ctx context.Context, handle string) (control.Shape, error)
 	return info, nil
 }
 
+// Top returns which shapes cost most at present, at most limit of them; 0 is the control plane's default. by is one of
+// control's Top constants, "" for the default.
+func (c *Client) Top(ctx context.Context, by string, limit int) (control.TopResponse, error) {
+	var top control.TopResponse
+	if err := c.request(ctx, control.EndpointTop, control.TopRequest{By: by, Limit: limit}, &top); err != nil {
+		return control.TopResponse{}, fmt.Errorf("dearest shapes of source %s: %w", c.source, err)
+	}
+	return top, nil
+}
+
 // Status returns what the control plane knows of the source.
 func (c *Client) Status(ctx context.Context) (control.Status, error) {
 	var status control.Status
