@@ -36,6 +36,7 @@ type consumerTuning struct {
 	FoldFactor       float64       `default:"4" help:"How many times as large as the shape's rows a log may grow before it is folded; 0 is never, unless somebody asks (default ${default})."`
 	FoldLeast        byteSize      `default:"8MiB" help:"Size up to which a log is not folded (default ${default})."`
 	Folds            int           `default:"2" help:"Logs folded at once (default ${default})."`
+	FoldInterval     time.Duration `default:"2s" help:"Time between looks at which logs have to be folded (default ${default})."`
 	FoldGrace        time.Duration `default:"1h" help:"How long what a fold replaces is kept for those who read it; --sync-interval at least (default ${default})."`
 	LockTimeout      time.Duration `default:"5s" help:"How long taking a table into the publication waits for its lock, holding up writers behind it for half a second at a time (default ${default})."`
 }
@@ -50,7 +51,7 @@ func (t consumerTuning) config(replicas int) consumer.Config {
 		factor = -1
 	}
 	return consumer.Config{
-		FoldFactor: factor, FoldLeast: int64(t.FoldLeast), Folds: t.Folds, FoldGrace: t.FoldGrace,
+		FoldFactor: factor, FoldLeast: int64(t.FoldLeast), Folds: t.Folds, FoldGrace: t.FoldGrace, FoldEvery: t.FoldInterval,
 		ShapeLogs:  topology.ShapeLogConfig{Replicas: replicas, MaxBytes: int64(t.ShapeLogMaxBytes)},
 		Partitions: t.Partitions, Snapshots: t.Snapshots, Checkpoint: t.Checkpoint,
 		CatalogInterval: t.CatalogInterval, Retention: t.EndedRetention, LockTimeout: t.LockTimeout, InnerGrace: t.InnerGrace, TableGrace: grace,

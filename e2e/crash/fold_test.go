@@ -17,15 +17,20 @@ func TestConsumerDiesWhileItFoldsALog(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		point failpoint.Point
-		count int
+		most  int // times that it passes there
 	}{
 		{failpoint.FoldBegun, 3}, {failpoint.FoldRow, 3}, {failpoint.FoldCopied, 3}, {failpoint.FoldStored, 3}, {failpoint.FoldPurged, 3},
 	} {
 		t.Run(c.point.String(), func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, options{})
-			w.start()
+			w.startIngest(nil)
+			w.startConsumer(nil)
 			w.exec(manyRows) // so that a segment is several messages
+			for _, def := range []client.Definition{{Table: "items"}, {Table: "notes"}} {
+				w.ask(def)
+			}
+			w.awaitLive()
 			w.traffic.run()
 			var views []*client.View
 			for _, sh := range w.shapes {
@@ -35,8 +40,8 @@ func TestConsumerDiesWhileItFoldsALog(t *testing.T) {
 			}
 			w.traffic.some(30)
 			w.consumer.Stop()
-			flags := []string{"--fold-factor", "0.01", "--fold-least", "1", "--fold-grace", "1ms", "--sync-interval", "300ms"}
-			w.startConsumer(failpoint.At(c.point, 1+w.rng.IntN(c.count)), flags...)
+			flags := []string{"--fold-factor", "0.001", "--fold-least", "1", "--fold-interval", "50ms", "--fold-grace", "1ms", "--sync-interval", "100ms"}
+			w.startConsumer(failpoint.At(c.point, 1+w.rng.IntN(c.most)), flags...)
 			until(t, "the consumer is gone", func() (bool, error) { return w.consumer.Gone(), nil })
 			w.consumer.DiesAt(c.point)
 			w.traffic.some(30)
@@ -76,5 +81,5 @@ func (w *world) awaitOneSegment(n int) {
 	})
 }
 
-// manyRows are some megabytes of a shape.
-const manyRows = "INSERT INTO items SELECT 1000000 + g, g % 7, repeat('many ', 60) || g, g % 3 = 0 FROM generate_series(0, 9999) g"
+// manyRows are a megabyte of a shape.
+const manyRows = "INSERT INTO items SELECT 1000000 + g, g % 7, repeat('many ', 100) || g, g % 3 = 0 FROM generate_series(0, 1999) g"

@@ -135,7 +135,8 @@ func (c *Client) List(ctx context.Context) ([]control.Shape, error) {
 // Delete ends a shape, by handle or id. Its readers get a MustRefetchError.
 func (c *Client) Delete(ctx context.Context, handle string) error {
 	var info control.Shape
-	if err := c.request(ctx, control.EndpointDelete, control.ShapeRequest{Shape: handle}, &info); err != nil {
+	// Not again: under an id it would delete what others have made meanwhile.
+	if err := c.requestAgain(ctx, control.EndpointDelete, control.ShapeRequest{Shape: handle}, &info, nil); err != nil {
 		return fmt.Errorf("delete shape %s: %w", handle, err)
 	}
 	return nil
@@ -170,7 +171,12 @@ func (c *Client) Status(ctx context.Context) (control.Status, error) {
 	return status, nil
 }
 
+// request asks the control plane for what is the same when it is asked for twice.
 func (c *Client) request(ctx context.Context, endpoint string, req, resp any) error {
+	return c.requestAgain(ctx, endpoint, req, resp, askAgain)
+}
+
+func (c *Client) requestAgain(ctx context.Context, endpoint string, req, resp any, again []time.Duration) error {
 	data, err := json.Marshal(req)
 	if err != nil {
 		return fmt.Errorf("encode the request: %w", err)
@@ -180,7 +186,7 @@ func (c *Client) request(ctx context.Context, endpoint string, req, resp any) er
 	subject := c.source.ControlPlane() + "." + endpoint
 	var m *nats.Msg
 	err = logread.WithRefusal(ctx, c.nc, subject, func(ctx context.Context) error {
-		m, err = c.nc.RequestWithContext(ctx, subject, data)
+		m, err = ask(ctx, c.nc, subject, data, again)
 		return err
 	})
 	switch {

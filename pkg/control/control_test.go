@@ -29,7 +29,7 @@ func TestAnswersAreStableJSON(t *testing.T) {
 			},
 			`{"id":"293c2adc97e15aa8","handle":"293c2adc97e15aa8-x","partition":7,"state":"live","schema":"public","table":"tasks",` +
 				`"columns":[{"name":"id","type":20,"type_name":"bigint","key":true}],"has_key":true,"write_unit":"txn_fragment",` +
-				`"created":"2024-05-06T07:08:09Z","offset":"26800584_4","lag_bytes":1,"rows":2,"log_bytes":3,"snapshot_rows":0,"applied":"0/198F1C8"}`,
+				`"created":"2024-05-06T07:08:09Z","offset":"26800584_4","lag_bytes":1,"rows":2,"log_bytes":3,"snapshot_rows":0,"generation":0,"since_bytes":0,"applied":"0/198F1C8"}`,
 		},
 		{
 			control.Status{
