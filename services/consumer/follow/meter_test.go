@@ -7,11 +7,11 @@ import (
 
 // Shapes that are offered one after the other, always in the same order, are told apart by what they cost.
 func TestTheMeterSharesTheCostRightly(t *testing.T) {
-	now, real := int64(0), [64]float64{}
+	now, spent := int64(0), [64]float64{}
 	told := [64]float64{}
 	m := &Meter{Clock: func() int64 { return now }, Spent: func(handle string, ns float64) { told[handle[0]] += ns }}
 	for range 20_000 {
-		for shape := range real {
+		for shape := range spent {
 			cost, dear := int64(100), false
 			switch shape {
 			case 7:
@@ -22,10 +22,10 @@ func TestTheMeterSharesTheCostRightly(t *testing.T) {
 			weight, began := m.begin(dear)
 			now += cost
 			m.end(string(rune(shape)), weight, began)
-			real[shape] += float64(cost)
+			spent[shape] += float64(cost)
 		}
 	}
-	for shape, want := range real {
+	for shape, want := range spent {
 		allowed := 0.5
 		if shape == 7 {
 			allowed = 0.2
