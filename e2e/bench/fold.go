@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -109,7 +110,7 @@ func (f *folding) grown(ctx context.Context, l *lab, r *report) error {
 		}
 		most = max(most, bytes)
 	}
-	bytes, err := l.partitionBytes(ctx)
+	bytes, err := l.bytesAtRest(ctx)
 	if err != nil {
 		return err
 	}
@@ -158,6 +159,21 @@ func (l *lab) partitionBytes(ctx context.Context) (uint64, error) {
 	return st.CachedInfo().State.Bytes, nil
 }
 
+// bytesAtRest is what the partition takes when folds have removed what they replace: the grace is over, and JetStream has given no
+// more room back for some seconds.
+func (l *lab) bytesAtRest(ctx context.Context) (bytes uint64, err error) {
+	const still = 5 * time.Second
+	since := time.Now()
+	err = poll(ctx, pollEvery, "what folds have replaced is gone", func() (bool, error) {
+		now, err := l.partitionBytes(ctx)
+		if now != bytes {
+			bytes, since = now, time.Now()
+		}
+		return time.Since(since) > still, err
+	})
+	return bytes, err
+}
+
 // fold has a log folded, and returns how large the rows are.
 func (l *lab) fold(ctx context.Context, s *shape) (size int64, err error) {
 	cl, err := client.New(l.nc, string(foldSource))
@@ -197,7 +213,7 @@ func (l *lab) fold(ctx context.Context, s *shape) (size int64, err error) {
 // medianRead is how long somebody takes to read a shape from the beginning to its end.
 func medianRead(ctx context.Context, s *shape) (time.Duration, error) {
 	var took []time.Duration
-	for range 5 {
+	for range 15 {
 		began := time.Now()
 		if _, err := countRows(ctx, s.Shape); err != nil {
 			return 0, err
@@ -262,7 +278,7 @@ func (f *folding) large(ctx context.Context, l *lab, r *report) error {
 	defer consumer.stop()
 	r.table("A fold in a consumer of its own", "rows", "peak MiB", "s")
 	for i, n := range []int{f.rows / foldRatio, f.rows} {
-		r.row(fmt.Sprint(n), number(peaks[i]), number(took[i].Seconds()))
+		r.row(strconv.Itoa(n), number(peaks[i]), number(took[i].Seconds()))
 	}
 	r.add("fold_rss_ratio", peaks[1]/peaks[0], "ratio")
 	r.add("fold_rss_large", peaks[1], "MiB")
@@ -306,7 +322,7 @@ func (f *folding) canary(ctx context.Context, l *lab, r *report, large *shape) e
 		}
 		t.sum(warmUp)
 		p99[i] = millis(percentile(t.whole, 0.99))
-		r.row(name, number(millis(percentile(t.whole, 0.5))), number(p99[i]), number(millis(percentile(t.whole, 1))), fmt.Sprint(folds))
+		r.row(name, number(millis(percentile(t.whole, 0.5))), number(p99[i]), number(millis(percentile(t.whole, 1))), strconv.Itoa(folds))
 	}
 	r.add("fold_canary_p99_ratio", p99[1]/p99[0], "ratio")
 	r.add("fold_canary_p99_ms", p99[1], "ms")

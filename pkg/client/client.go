@@ -34,7 +34,8 @@ type Definition struct {
 	Columns []string // none means all
 	Where   string   // SQL condition; empty means every row
 	// Params are the values of $1, $2, … in Where. A value is a string in a form that Postgres
-	// reads as the parameter's type, an integer, a bool, or nil for NULL.
+	// reads as the parameter's type, a number, a bool, a time (given in UTC), a slice of strings,
+	// numbers or bools for an array, or nil for NULL.
 	Params []any
 }
 
@@ -42,7 +43,7 @@ type Definition struct {
 func (d Definition) request() (control.CreateRequest, error) {
 	req := control.CreateRequest{Table: d.Table, Columns: d.Columns, Where: d.Where}
 	for i, p := range d.Params {
-		text, err := textOf(p)
+		text, err := paramOf(p)
 		if err != nil {
 			return req, fmt.Errorf("parameter $%d: %w", i+1, err)
 		}
@@ -145,9 +146,9 @@ func (c *Client) List(ctx context.Context) ([]control.Shape, error) {
 	var all []control.Shape
 	req := control.ListRequest{}
 	for {
-		var page control.ListResponse
-		if err := c.request(ctx, control.EndpointList, req, &page); err != nil {
-			return nil, fmt.Errorf("list shapes: %w", err)
+		page, err := c.ListPage(ctx, req)
+		if err != nil {
+			return nil, err
 		}
 		all = append(all, page.Shapes...)
 		if !page.More || len(page.Shapes) == 0 {

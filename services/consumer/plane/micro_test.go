@@ -1,9 +1,12 @@
 package plane
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/nats-io/nats.go/micro"
+
+	"github.com/shapebus/shapebus/pkg/control"
 )
 
 // The client library takes no service with a version of another form.
@@ -29,5 +32,16 @@ func TestRefusalsAreCounted(t *testing.T) {
 	}
 	if len(s.info.Endpoints) != 1 || s.info.Endpoints[0].QueueGroup != micro.DefaultQueueGroup {
 		t.Errorf("%+v", s.info)
+	}
+}
+
+// A term of an explanation is made of terms.
+func TestWhatIsMadeOfItsOwnKindHasASchema(t *testing.T) {
+	about := schemas(control.ExplainRequest{}, control.Explanation{})
+	if s := about["response_schema"]; !strings.Contains(s, `"title":"Term"`) || len(s) > 20_000 {
+		t.Errorf("%d bytes: %.2000s", len(s), s)
+	}
+	if s := about["request_schema"]; !strings.Contains(s, `"key":{"additionalProperties":{"type":"string"},"type":"object"}`) {
+		t.Error(s)
 	}
 }

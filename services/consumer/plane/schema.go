@@ -3,6 +3,7 @@ package plane
 import (
 	"encoding/json"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,7 +14,7 @@ import (
 func schemas(request, answer any) map[string]string {
 	about := map[string]string{}
 	for key, v := range map[string]any{"request_schema": request, "response_schema": answer} {
-		if data, err := json.Marshal(schemaOf(reflect.TypeOf(v))); err == nil {
+		if data, err := json.Marshal(schemaOf(reflect.TypeOf(v), nil)); err == nil {
 			about[key] = string(data)
 		}
 	}
@@ -27,24 +28,29 @@ var asText = map[reflect.Type]string{
 	reflect.TypeFor[change.Offset](): "offset",
 }
 
-// schemaOf describes what a type of package control looks like in JSON.
-func schemaOf(t reflect.Type) map[string]any {
+// schemaOf describes what a type of package control looks like in JSON. inside are the types that it is a part of: one that
+// has parts of its own kind is not described again.
+func schemaOf(t reflect.Type, inside []reflect.Type) map[string]any {
 	if format, ok := asText[t]; ok {
 		return map[string]any{"type": "string", "format": format}
 	}
 	switch t.Kind() {
 	case reflect.Pointer:
-		s := schemaOf(t.Elem())
+		s := schemaOf(t.Elem(), inside)
 		s["type"] = []any{s["type"], "null"}
 		return s
 	case reflect.Struct:
+		if slices.Contains(inside, t) {
+			return map[string]any{"type": "object", "title": t.Name()}
+		}
+		inside = append(slices.Clone(inside), t)
 		properties, required := map[string]any{}, []string{}
 		for _, f := range reflect.VisibleFields(t) {
 			name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
 			if name == "" || name == "-" {
 				continue
 			}
-			properties[name] = schemaOf(f.Type)
+			properties[name] = schemaOf(f.Type, inside)
 			if !strings.Contains(options, "omit") {
 				required = append(required, name)
 			}
@@ -55,9 +61,9 @@ func schemaOf(t reflect.Type) map[string]any {
 		}
 		return s
 	case reflect.Slice:
-		return map[string]any{"type": "array", "items": schemaOf(t.Elem())}
+		return map[string]any{"type": "array", "items": schemaOf(t.Elem(), inside)}
 	case reflect.Map:
-		return map[string]any{"type": "object", "additionalProperties": schemaOf(t.Elem())}
+		return map[string]any{"type": "object", "additionalProperties": schemaOf(t.Elem(), inside)}
 	case reflect.Bool:
 		return map[string]any{"type": "boolean"}
 	case reflect.String:

@@ -58,9 +58,11 @@ const MaxAsking = 4
 // How many requests of a kind are worked on at once. Those that make shapes wait for each other's questions
 // more than they work, so they are more than connections to Postgres.
 const (
-	makersAtOnce = 32
-	getsAtOnce   = 16
-	listsAtOnce  = 2
+	makersAtOnce  = 32
+	getsAtOnce    = 16
+	listsAtOnce   = 2
+	checksAtOnce  = 4
+	explainAtOnce = 2 // each may read a whole table
 )
 
 // requestTimeout bounds the time from a request's arrival to its answer.
@@ -71,6 +73,7 @@ func Serve(ctx context.Context, cfg Config) (stop func(), err error) {
 	p := &server{cfg: cfg, asking: make(chan struct{}, MaxAsking), census: newCensus()}
 	var bytes atomic.Int64
 	makers, gets, lists, statuses := newLane(&bytes), newLane(&bytes), newLane(&bytes), newLane(&bytes)
+	checks, explains := newLane(&bytes), newLane(&bytes)
 	svc := newMicroService(cfg.NATS, cfg.Source, cfg.Version)
 	for _, e := range []*endpoint{
 		{name: control.EndpointCreate, lane: makers, handle: handler(checkCreate, p.create), about: schemas(control.CreateRequest{}, control.Shape{})},
@@ -78,6 +81,8 @@ func Serve(ctx context.Context, cfg Config) (stop func(), err error) {
 		{name: control.EndpointFold, lane: makers, handle: handler(checkShape, p.fold), about: schemas(control.ShapeRequest{}, control.Shape{})},
 		{name: control.EndpointGet, lane: gets, handle: handler(checkShape, p.get), about: schemas(control.ShapeRequest{}, control.Shape{})},
 		{name: control.EndpointList, lane: lists, handle: handler(checkList, p.list), about: schemas(control.ListRequest{}, control.ListResponse{})},
+		{name: control.EndpointCheck, lane: checks, handle: handler(checkCreate, p.check), about: schemas(control.CreateRequest{}, control.Check{})},
+		{name: control.EndpointExplain, lane: explains, handle: handler(checkExplain, p.explain), about: schemas(control.ExplainRequest{}, control.Explanation{})},
 		{name: control.EndpointTop, lane: lists, handle: handler(checkTop, p.top), about: schemas(control.TopRequest{}, control.TopResponse{})},
 		{name: control.EndpointStatus, lane: statuses, handle: handler(checkNothing, func(context.Context, struct{}) (any, error) { return nil, nil }), about: schemas(struct{}{}, control.Status{})},
 	} {
@@ -94,7 +99,7 @@ func Serve(ctx context.Context, cfg Config) (stop func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	for l, n := range map[*lane]int{makers: makersAtOnce, gets: getsAtOnce, lists: listsAtOnce} {
+	for l, n := range map[*lane]int{makers: makersAtOnce, gets: getsAtOnce, lists: listsAtOnce, checks: checksAtOnce, explains: explainAtOnce} {
 		for range n {
 			go p.work(ctx, l)
 		}

@@ -95,10 +95,10 @@ func (p *Partition) Append(ctx context.Context, l *Log) error {
 
 func tailHeader(t wire.Tail) nats.Header { return stream.Header(topology.HeaderTail, t.String()) }
 
-// appendSegment appends rows of a shape's segment.
-func (p *Partition) appendSegment(ctx context.Context, w *Writer, handle string, segment uint64, rows []byte) error {
+// appendSegment appends rows of a shape's segment. stored, if not nil, is called when they are stored.
+func (p *Partition) appendSegment(ctx context.Context, w *Writer, handle string, segment uint64, rows []byte, stored func(seq uint64)) error {
 	p.grown(handle, len(rows))
-	return w.append(ctx, stream.Message{Subject: p.cfg.Source.SegmentSubject(p.N, handle, segment), Data: rows}, nil)
+	return w.append(ctx, stream.Message{Subject: p.cfg.Source.SegmentSubject(p.N, handle, segment), Data: rows}, stored)
 }
 
 func (p *Partition) grown(handle string, bytes int) {
