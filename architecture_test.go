@@ -122,8 +122,8 @@ var roomsBelow = map[string][]string{
 	// Shapes with subqueries behind the main loop, and shapes that are being created: they do not know each other.
 	"group":  {"live", "follow", "valuesets", "shapelog", "changelog", "reconcile"},
 	"create": {"live", "follow", "shapelog", "changelog"},
-	// New beginnings of the logs of live shapes, made beside them.
-	"fold": {"live", "follow", "shapelog", "changelog"},
+	// New beginnings of the logs of live shapes, made beside them; of those with subqueries at the end of a unit.
+	"fold": {"group", "live", "follow", "shapelog", "changelog"},
 	// The main loop asks what is built on it through an interface.
 	"live": {"follow", "valuesets", "shapelog", "changelog", "filter", "tables"},
 	// It decides, and reads and writes nothing.

@@ -110,7 +110,7 @@ func (f *folding) grown(ctx context.Context, l *lab, r *report) error {
 		}
 		most = max(most, bytes)
 	}
-	bytes, err := l.partitionBytes(ctx)
+	bytes, err := l.bytesAtRest(ctx)
 	if err != nil {
 		return err
 	}
@@ -159,6 +159,21 @@ func (l *lab) partitionBytes(ctx context.Context) (uint64, error) {
 	return st.CachedInfo().State.Bytes, nil
 }
 
+// bytesAtRest is what the partition takes when folds have removed what they replace: the grace is over, and JetStream has given no
+// more room back for some seconds.
+func (l *lab) bytesAtRest(ctx context.Context) (bytes uint64, err error) {
+	const still = 5 * time.Second
+	since := time.Now()
+	err = poll(ctx, pollEvery, "what folds have replaced is gone", func() (bool, error) {
+		now, err := l.partitionBytes(ctx)
+		if now != bytes {
+			bytes, since = now, time.Now()
+		}
+		return time.Since(since) > still, err
+	})
+	return bytes, err
+}
+
 // fold has a log folded, and returns how large the rows are.
 func (l *lab) fold(ctx context.Context, s *shape) (size int64, err error) {
 	cl, err := client.New(l.nc, string(foldSource))
@@ -198,7 +213,7 @@ func (l *lab) fold(ctx context.Context, s *shape) (size int64, err error) {
 // medianRead is how long somebody takes to read a shape from the beginning to its end.
 func medianRead(ctx context.Context, s *shape) (time.Duration, error) {
 	var took []time.Duration
-	for range 5 {
+	for range 15 {
 		began := time.Now()
 		if _, err := countRows(ctx, s.Shape); err != nil {
 			return 0, err

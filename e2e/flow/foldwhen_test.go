@@ -56,14 +56,14 @@ func TestSoManyLogsAreFoldedAtOnce(t *testing.T) {
 	s.Consumer.Failpoint = func(p failpoint.Point) {
 		mu.Lock()
 		defer mu.Unlock()
-		switch p { //nolint:exhaustive // of the others nothing is counted
-		case failpoint.FoldBegun:
+		if p == failpoint.FoldBegun {
 			now++
 			most = max(most, now)
 			mu.Unlock()
 			<-release
 			mu.Lock()
-		case failpoint.FoldStored:
+		}
+		if p == failpoint.FoldStored {
 			now--
 		}
 	}
@@ -95,4 +95,31 @@ func TestSoManyLogsAreFoldedAtOnce(t *testing.T) {
 		t.Errorf("%d were folded at once", most)
 	}
 	s.Verify(shapes...)
+}
+
+// TestAFoldThatIsAskedForWhileAnotherEndsIsDone asks when the generation of the fold before is stored, and the record does not say so
+// yet.
+func TestAFoldThatIsAskedForWhileAnotherEndsIsDone(t *testing.T) {
+	s := stack.New(t, tasks)
+	s.Consumer.FoldEvery, s.Consumer.FoldGrace = 20*time.Millisecond, time.Millisecond
+	stored, release := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	s.Consumer.Failpoint = func(p failpoint.Point) {
+		if p == failpoint.FoldStored {
+			once.Do(func() { close(stored); <-release })
+		}
+	}
+	s.StartIngest()
+	s.StartConsumer()
+	sh := s.Create(client.Definition{Table: "tasks"})
+	s.Exec("UPDATE tasks SET title = 'other'")
+	s.Verify(sh)
+	for range 2 {
+		if _, err := s.Client.Fold(t.Context(), sh.Handle()); err != nil {
+			t.Fatal(err)
+		}
+		<-stored
+	}
+	close(release)
+	s.Await(sh, "it is folded twice", func(i control.Shape) bool { return i.Generation == 2 && i.Fold == nil })
 }

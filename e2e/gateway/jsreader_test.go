@@ -70,7 +70,9 @@ func (r *scriptReader) read(out *bufio.Reader) {
 		if err != nil {
 			return
 		}
-		var state struct{ Rows [][]*string }
+		var state struct {
+			Rows [][]*string `json:"rows"`
+		}
 		err = json.Unmarshal(line, &state)
 		rows := []string{}
 		for _, row := range state.Rows {

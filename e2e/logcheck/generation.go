@@ -70,7 +70,7 @@ func folded(ctx context.Context, js jetstream.JetStream, source topology.Source,
 // fromGeneration reads a log from a generation on, and returns the rows at its marker.
 func (r *replay) fromGeneration(ctx context.Context, js jetstream.JetStream, source topology.Source, g *wire.Generation) (at map[string]int, err error) {
 	streamName := source.ShapeStream(r.shape.Partition)
-	r.began = true
+	r.began, r.uncertain = true, len(r.shape.Subqueries) > 0 // a unit before it may have left the number of rows unknown
 	var n, rows uint64
 	err = messages(ctx, js, streamName, source.SegmentSubject(r.shape.Partition, r.shape.Handle, g.Segment), func(_ string, data []byte) error {
 		n++

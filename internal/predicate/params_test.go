@@ -81,7 +81,7 @@ func TestArraysAsJSON(t *testing.T) {
 			t.Errorf("%s means %s", where, got)
 		}
 	}
-	for _, wrong := range []string{`[`, `["a",]`, `[{"a": 1}]`, `["a"] ` + "x", `[[[[[[["a"]]]]]]]`} {
+	for _, wrong := range []string{`[`, `["a",]`, `[{"a": 1}]`, `["a"] ` + "x", `["\u0000"]`, `[[[[[[["a"]]]]]]]`} {
 		if _, err := Compile("tags = $1", given(wrong), sample(), nil); err == nil {
 			t.Errorf("%s is taken for an array", wrong)
 		}

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-func TestParametersAreWrittenAsTheControlPlaneReadsThem(t *testing.T) {
+func TestParametersAreWrittenAsPostgresReadsThem(t *testing.T) {
 	def := Definition{Params: []any{
 		"a", 1, true, 1.5, float32(0.1), []string{"a b", `"`}, []int64{1, 2}, []bool{}, time.Date(2024, 2, 29, 23, 30, 0, 5e8, time.FixedZone("", 3600)), nil, []string(nil),
 	}}
@@ -13,7 +13,7 @@ func TestParametersAreWrittenAsTheControlPlaneReadsThem(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"a", "1", "true", "1.5", "0.1", `["a b","\""]`, "[1,2]", "[]", "2024-02-29T22:30:00.5Z", "NULL", "NULL"}
+	want := []string{"a", "1", "true", "1.5", "0.1", `{"a b","\""}`, `{"1","2"}`, "{}", "2024-02-29T22:30:00.5Z", "NULL", "NULL"}
 	for i, p := range req.Params {
 		if p == nil {
 			p = new("NULL")

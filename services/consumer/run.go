@@ -276,9 +276,10 @@ func (c *Consumer) session(ctx context.Context, js jetstream.JetStream, grants *
 	l.Sets = valuesets.NewSets(valuesets.Config{
 		JS: js, Source: src, Replicas: c.cfg.ShapeLogs.Replicas, Log: c.log, Values: &c.stats.Values, Trouble: &c.stats.Trouble, Poisoned: l.PoisonedSet,
 	})
+	groups := group.NewGroups(l, c.conns)
 	s := &session{
-		Loop: l, c: c, grants: grants, held: held, leaving: map[int]bool{}, purging: map[int]bool{}, creator: create.NewCreator(l), groups: group.NewGroups(l, c.conns),
-		folder: fold.NewFolder(l, fold.Config{
+		Loop: l, c: c, grants: grants, held: held, leaving: map[int]bool{}, purging: map[int]bool{}, creator: create.NewCreator(l), groups: groups,
+		folder: fold.NewFolder(l, groups, fold.Config{
 			Limits: fold.Limits{Factor: c.cfg.FoldFactor, Least: c.cfg.FoldLeast}, AtOnce: c.cfg.Folds, Grace: c.cfg.FoldGrace, Sync: c.cfg.SyncInterval, Every: c.cfg.FoldEvery,
 		}),
 		look: make(chan struct{}, 1), truncations: truncations{}, barriers: map[string]chan struct{}{},

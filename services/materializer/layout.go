@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/shapebus/shapebus/internal/pg"
+	"github.com/shapebus/shapebus/internal/clause"
 	"github.com/shapebus/shapebus/internal/predicate"
 	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/internal/valueset"
@@ -31,13 +31,13 @@ func newLayout(rec *registry.Shape, selected []int, unit bool) (*layout, error) 
 		return nil, errors.New("the inner shape's record has no table")
 	}
 	l := &layout{columns: len(rec.Definition.Columns), selected: selected, unit: unit}
-	types := make([]predicate.Column, 0, l.columns)
+	types, table := make([]predicate.Column, 0, l.columns), clause.TableOf(rec.Table)
 	for i, name := range rec.Definition.Columns {
 		at := slices.IndexFunc(rec.Table.Relation.Columns, func(c change.Column) bool { return c.Name == name })
 		if at < 0 {
 			return nil, fmt.Errorf("the inner shape's table has no column %s", name)
 		}
-		types = append(types, columnOf(rec.Table, rec.Table.Relation.Columns[at]))
+		types = append(types, table.Columns[at])
 		// Without a primary key the whole row is the key.
 		if len(rec.Table.PrimaryKey) == 0 || slices.Contains(rec.Table.PrimaryKey, name) {
 			l.key = append(l.key, i)
@@ -61,21 +61,6 @@ func newLayout(rec *registry.Shape, selected []int, unit bool) (*layout, error) 
 	var err error
 	l.keyer, err = predicate.NewKeyer(columns)
 	return l, err
-}
-
-// columnOf is a column as clauses see it, as far as its values' texts depend on that.
-func columnOf(t *pg.TableInfo, c change.Column) predicate.Column {
-	out := predicate.Column{Name: c.Name, TypeOID: c.Type}
-	at := slices.IndexFunc(t.Columns, func(i pg.ColumnInfo) bool { return i.Name == c.Name })
-	if at < 0 {
-		return out
-	}
-	i := &t.Columns[at]
-	out.TypeName, out.Enum = i.TypeName, i.Enum
-	if i.Base != 0 {
-		out.TypeOID, out.Domain = i.Base, true
-	}
-	return out
 }
 
 // keyed reports whether it must be remembered which row has which value. A

@@ -36,6 +36,9 @@ func writeArray(out *strings.Builder, elements []any) bool {
 		case json.Number:
 			out.WriteString(e.String())
 		case string:
+			if strings.IndexByte(e, 0) >= 0 { // no text of Postgres has one
+				return false
+			}
 			out.WriteString(`"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(e) + `"`)
 		case []any:
 			if !writeArray(out, e) {

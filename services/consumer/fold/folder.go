@@ -8,7 +8,9 @@ import (
 
 	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/internal/service"
+	"github.com/shapebus/shapebus/pkg/wire"
 	"github.com/shapebus/shapebus/services/consumer/follow"
+	"github.com/shapebus/shapebus/services/consumer/group"
 	"github.com/shapebus/shapebus/services/consumer/live"
 	"github.com/shapebus/shapebus/services/consumer/shapelog"
 )
@@ -28,6 +30,7 @@ type Folder struct {
 	*live.Loop
 
 	cfg     Config
+	groups  *group.Groups
 	known   map[string]*known // by handle
 	running int               // folds
 	purging int               // logs from which something is being removed
@@ -50,15 +53,16 @@ const purgesAtOnce = 4
 // longestPause is the longest between attempts to fold a log.
 const longestPause = 5 * time.Minute
 
-// NewFolder makes a folder.
-func NewFolder(l *live.Loop, cfg Config) *Folder {
-	return &Folder{Loop: l, cfg: cfg, known: map[string]*known{}}
+// NewFolder makes a folder of the live shapes of a main loop, of which those with subqueries go through units in groups.
+func NewFolder(l *live.Loop, groups *group.Groups, cfg Config) *Folder {
+	return &Folder{Loop: l, groups: groups, cfg: cfg, known: map[string]*known{}}
 }
 
 // Run folds until ctx ends.
 func (s *Folder) Run(ctx context.Context) error {
 	for service.WaitFor(ctx, s.cfg.Every) {
-		if err := s.OnMain(ctx, func(context.Context) error { s.look(time.Now()); return nil }); err != nil {
+		err := s.OnMain(ctx, func(context.Context) error { s.look(time.Now()); return nil }) //nolint:contextcheck // tasks last as long as the session
+		if err != nil {
 			return service.IgnoreOver(ctx, err)
 		}
 	}
@@ -68,27 +72,33 @@ func (s *Folder) Run(ctx context.Context) error {
 // look begins what is to be done. Most shapes have small logs, which costs them a comparison. Runs on the main loop.
 func (s *Folder) look(now time.Time) {
 	for handle, k := range s.known {
-		if s.Live[k.f.ID] != k.f {
+		if !k.busy && !s.GoesOn(k.f) {
 			delete(s.known, handle)
 		}
 	}
-	for id, f := range s.Live {
-		if f.Outer != nil || f.Appended.Bytes <= s.cfg.Least && !s.FoldAsked[id] && !s.Folded[id] || s.Parts[f.Partition].Phase != live.Up {
-			continue
-		}
-		k := s.known[f.Handle]
-		if k == nil {
-			k = &known{f: f, pause: service.Backoff{Most: longestPause}}
-			s.known[f.Handle] = k
-		}
-		if !k.busy && !now.Before(k.after) {
-			s.next(now, f, k)
-		}
+	for _, f := range s.Live {
+		s.lookAt(now, f, f.Appended)
+	}
+	s.groups.Away(func(f *follow.Follower, tail wire.Tail) { s.lookAt(now, f, tail) })
+}
+
+// lookAt begins what is to be done for one log, which stands at tail.
+func (s *Folder) lookAt(now time.Time, f *follow.Follower, tail wire.Tail) {
+	if tail.Bytes <= s.cfg.Least && !s.FoldAsked[f.ID] && !s.Folded[f.ID] || s.Parts[f.Partition].Phase != live.Up {
+		return
+	}
+	k := s.known[f.Handle]
+	if k == nil || k.f != f && !k.busy {
+		k = &known{f: f, pause: service.Backoff{Most: longestPause}}
+		s.known[f.Handle] = k
+	}
+	if !k.busy && !now.Before(k.after) {
+		s.next(now, f, tail, k)
 	}
 }
 
 // next begins what comes next for a log.
-func (s *Folder) next(now time.Time, f *follow.Follower, k *known) {
+func (s *Folder) next(now time.Time, f *follow.Follower, tail wire.Tail, k *known) {
 	needed := len(s.DependsOn[f.Handle]) > 0 // whoever keeps a set of its values may go on from anywhere in it
 	switch b := k.begins; {
 	case b == nil:
@@ -105,9 +115,9 @@ func (s *Folder) next(now time.Time, f *follow.Follower, k *known) {
 				return s.onMain(ctx, err, func() { s.purging--; k.purged = err == nil })
 			})
 		}
-	case s.FoldAsked[f.ID] && f.Tail.Committed.IsZero(): // it is its snapshot
+	case s.FoldAsked[f.ID] && tail.Committed.IsZero(): // it is its snapshot
 		s.task(f, k, func(ctx context.Context, j *job) error { return j.tell(ctx, func(r *registry.Shape) { r.Fold = nil }) })
-	case s.running < s.cfg.AtOnce && (s.FoldAsked[f.ID] || s.cfg.Due(b, f.Appended) && !f.Tail.Committed.IsZero()):
+	case s.running < s.cfg.AtOnce && (s.FoldAsked[f.ID] || s.cfg.Due(b, tail) && !tail.Committed.IsZero()):
 		s.running++
 		s.Stats.Folding.Add(1)
 		s.task(f, k, func(ctx context.Context, j *job) error {
@@ -134,12 +144,9 @@ func (s *Folder) task(f *follow.Follower, k *known, do func(context.Context, *jo
 	s.Tasks.Go(func() error {
 		ctx := s.Ctx
 		err := do(ctx, j)
-		if err != nil && !errors.Is(err, errNoRoom) && ctx.Err() == nil && s.Gone(ctx) == nil {
-			s.Stats.FoldFail.Add(1)
-			j.log.WarnContext(ctx, "the shape's log is not folded; it is tried again, and the shape goes on", slog.Any("error", err))
-		}
 		return service.IgnoreOver(ctx, s.OnMain(ctx, func(context.Context) error {
 			if k.busy = false; err != nil {
+				j.failed(ctx, err)
 				k.after = time.Now().Add(k.pause.Next())
 				k.begins = nil // somebody else may have folded it
 			} else {
@@ -148,6 +155,18 @@ func (s *Folder) task(f *follow.Follower, k *known, do func(context.Context, *jo
 			return nil
 		}))
 	})
+}
+
+// failed counts and tells of an attempt that failed, unless it had to wait or the shape is not here any more. Runs on the main loop.
+func (j *job) failed(ctx context.Context, err error) {
+	switch {
+	case errors.Is(err, errNoRoom), ctx.Err() != nil, !j.s.GoesOn(j.f), j.s.Gone(ctx) != nil:
+	case errors.Is(err, group.ErrNoUnit):
+		j.log.DebugContext(ctx, "the shape's log is not folded yet", slog.Any("error", err))
+	default:
+		j.s.Stats.FoldFail.Add(1)
+		j.log.WarnContext(ctx, "the shape's log is not folded; it is tried again, and the shape goes on", slog.Any("error", err))
+	}
 }
 
 // waitsForDependents tells whoever asked for a fold why it waits.

@@ -77,12 +77,17 @@ func (j *job) fold(ctx context.Context) error {
 	} else if full {
 		return errors.Join(errNoRoom, j.say(ctx, errNoRoom.Error()))
 	}
-	began := time.Now()
+	began, asked := time.Now(), askedAt(rec)
 	copied, err := j.make(ctx, rec)
 	if err == nil {
 		j.s.Stats.Folds.Add(1)
 		j.log.InfoContext(ctx, "the shape's log is folded", slog.Uint64("rows", copied.Rows), slog.Duration("after", time.Since(began)))
-		return j.tell(ctx, func(r *registry.Shape) { r.Fold, r.Folded = nil, time.Now().UTC() })
+		return j.tell(ctx, func(r *registry.Shape) {
+			later := askedAt(r) // by somebody who may have seen what this fold has not
+			if r.Fold, r.Folded = nil, time.Now().UTC(); !later.Equal(asked) {
+				r.Fold = &registry.Fold{Asked: later}
+			}
+		})
 	}
 	// Nothing refers to the rows, and nobody else has a segment of that number.
 	if copied.Segment != 0 && !j.stored && ctx.Err() == nil && j.writer.Flush(ctx) == nil {
@@ -95,6 +100,14 @@ func (j *job) fold(ctx context.Context) error {
 		_ = j.say(ctx, err.Error()) // it says nothing that the next attempt needs
 	}
 	return err
+}
+
+// askedAt is when the fold was asked for that a record tells of, zero if none was.
+func askedAt(r *registry.Shape) time.Time {
+	if r.Fold == nil {
+		return time.Time{}
+	}
+	return r.Fold.Asked
 }
 
 // make reads the rows and says that they are a generation. What was copied it returns with an error, too.
@@ -115,6 +128,20 @@ func (j *job) make(ctx context.Context, rec *registry.Shape) (copied shapelog.Co
 	if err != nil {
 		return copied, err
 	}
+	if j.f.Outer == nil {
+		copied, err = j.makePlain(ctx, rec, conn, table)
+	} else {
+		copied, err = j.makeOuter(ctx, rec, conn, table)
+	}
+	if err != nil {
+		return copied, err
+	}
+	// What was stored shows that the partition is ours, so nobody else has added to what was left before.
+	return copied, j.part.PurgeSubjects(ctx, left, j.f.Handle, j.begins.Segment)
+}
+
+// makePlain makes the generation of a shape without subqueries.
+func (j *job) makePlain(ctx context.Context, rec *registry.Shape, conn *pgx.Conn, table *pg.TableInfo) (copied shapelog.Copied, err error) {
 	start, proof, err := j.pin(ctx, conn)
 	if err != nil {
 		return copied, err
@@ -125,7 +152,11 @@ func (j *job) make(ctx context.Context, rec *registry.Shape) (copied shapelog.Co
 		return copied, err
 	}
 	j.s.Cfg.Failpoint(failpoint.FoldBegun)
-	if copied, err = j.copyRows(ctx, rec, open, table); err != nil {
+	copied, err = j.copyRows(ctx, func(add func(row change.Row) error) error {
+		_, err := open.CopyRows(ctx, table, rec.Definition.Columns, j.f.Pred.SQL(), add)
+		return err
+	})
+	if err != nil {
 		return copied, err
 	}
 	if err := open.Close(ctx); err != nil {
@@ -138,11 +169,11 @@ func (j *job) make(ctx context.Context, rec *registry.Shape) (copied shapelog.Co
 		return copied, err
 	}
 	j.s.Cfg.Failpoint(failpoint.FoldCopied)
-	if err := j.store(ctx, start, open.Snapshot, copied); err != nil {
+	g, err := j.complete(ctx, start, open.Snapshot, copied)
+	if err != nil {
 		return copied, err
 	}
-	// What was stored shows that the partition is ours, so nobody else has added to what was left before.
-	return copied, j.part.PurgeSubjects(ctx, left, j.f.Handle, j.begins.Segment)
+	return copied, j.store(ctx, g)
 }
 
 // pin finds an LSN below which a snapshot taken from now on sees all, and has the main loop look for the snapshot's proof.
@@ -151,8 +182,8 @@ func (j *job) pin(ctx context.Context, conn *pgx.Conn) (start change.LSN, proof 
 	return start, proof, err
 }
 
-// copyRows writes the shape's rows into a segment of its own.
-func (j *job) copyRows(ctx context.Context, rec *registry.Shape, open *snapshots.Snapshot, table *pg.TableInfo) (shapelog.Copied, error) {
+// copyRows writes the shape's rows, which read gives, into a segment of its own.
+func (j *job) copyRows(ctx context.Context, read func(add func(row change.Row) error) error) (shapelog.Copied, error) {
 	began := time.Now().UTC()
 	tell := func(ctx context.Context, rows uint64) error {
 		return j.tell(ctx, func(r *registry.Shape) {
@@ -167,8 +198,9 @@ func (j *job) copyRows(ctx context.Context, rec *registry.Shape, open *snapshots
 		return shapelog.Copied{}, err
 	}
 	w := j.part.NewSegment(j.writer, j.f.Handle, tell)
+	w.Single()
 	sent := w.Rows
-	_, err := open.CopyRows(ctx, table, rec.Definition.Columns, j.f.Pred.SQL(), func(row change.Row) error {
+	err := read(func(row change.Row) error {
 		if err := w.Add(ctx, row); err != nil || sent == w.Rows {
 			return err
 		}
@@ -187,14 +219,14 @@ func (j *job) copyRows(ctx context.Context, rec *registry.Shape, open *snapshots
 	return w.Copied, nil
 }
 
-// store says that the rows are a generation, from where the log is now. The change log has shown what was written behind the
+// complete makes a generation of the rows and of what the log is now. The change log has shown what was written behind the
 // snapshot, so the main loop has read all that the snapshot sees.
-func (j *job) store(ctx context.Context, start change.LSN, held change.Snapshot, copied shapelog.Copied) error {
+func (j *job) complete(ctx context.Context, start change.LSN, held change.Snapshot, copied shapelog.Copied) (*wire.Generation, error) {
 	if whole := j.s.Recent.Wait(0, held.LSN); whole != nil {
 		select {
 		case <-whole:
 		case <-ctx.Done():
-			return context.Cause(ctx)
+			return nil, context.Cause(ctx)
 		}
 	}
 	var tail wire.Tail
@@ -206,18 +238,20 @@ func (j *job) store(ctx context.Context, start change.LSN, held change.Snapshot,
 		return nil
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := j.writer.Flush(ctx); err != nil {
-		return err
+		return nil, err
 	}
 	g := copied.NewGeneration()
+	return g, j.part.LookThrough(ctx, j.f.Handle, start, held, tail, g)
+}
+
+// store says that the shape has a new generation.
+func (j *job) store(ctx context.Context, g *wire.Generation) error {
 	g.Number, g.Previous, g.At = j.begins.Number+1, j.begins.Segment, time.Now().UnixMicro()
-	if err := j.part.LookThrough(ctx, j.f.Handle, start, held, tail, g); err != nil {
-		return err
-	}
 	// On the main loop, as it ends shapes: behind its last word nobody would remove it.
-	err = j.while(ctx, func() error {
+	err := j.while(ctx, func() error {
 		j.stored = true
 		return j.part.AppendGeneration(ctx, j.writer, j.f.Handle, g)
 	})
@@ -231,12 +265,21 @@ func (j *job) store(ctx context.Context, start change.LSN, held change.Snapshot,
 	return j.s.onMain(ctx, nil, func() { j.k.begins, j.k.purged = &shapelog.Beginning{Generation: *g}, false })
 }
 
+// goesOn reports whether the shape is here as it was. Only one with subqueries may be away from the main loop for a while: what
+// the fold needs of it was taken when it began. Runs on the main loop.
+func (j *job) goesOn() bool {
+	if j.f.Outer == nil {
+		return j.s.Live[j.f.ID] == j.f
+	}
+	return j.s.GoesOn(j.f)
+}
+
 // while runs f on the main loop if the shape goes on there as it did.
 func (j *job) while(ctx context.Context, f func() error) error {
 	var failed error
 	err := j.s.OnMain(ctx, func(context.Context) error {
 		switch {
-		case j.s.Live[j.f.ID] != j.f || j.f.Writer != j.writer || j.writer.Over():
+		case !j.goesOn() || j.f.Writer != j.writer || j.writer.Over():
 			failed = errOver
 		case j.s.Again != nil:
 			failed = errors.New("the main loop has not come yet to where its predecessor was")

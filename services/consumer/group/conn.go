@@ -21,11 +21,12 @@ const (
 
 // unitConn is a connection for a unit's snapshot.
 type unitConn struct {
-	pool *pgxpool.Conn
+	c    *pgx.Conn
+	pool *pgxpool.Conn // where c comes from; nil if who folds a shape has given it
 	give func()
 }
 
-func (c *unitConn) conn() *pgx.Conn { return c.pool.Conn() }
+func (c *unitConn) conn() *pgx.Conn { return c.c }
 
 // Conns are the connections for the snapshots of units. Safe for concurrent use.
 type Conns struct {
@@ -40,6 +41,9 @@ func NewConns(pool *pgxpool.Pool) *Conns {
 
 // connect waits until the group may have a connection.
 func (g *group) connect(ctx context.Context) (*unitConn, error) {
+	if g.rebase != nil {
+		return &unitConn{c: g.rebase.conn}, nil
+	}
 	conns := g.s.conns
 	ladder := conns.later
 	if !g.stages[0].began {
@@ -54,11 +58,14 @@ func (g *group) connect(ctx context.Context) (*unitConn, error) {
 		give()
 		return nil, fmt.Errorf("connect to Postgres: %w", err)
 	}
-	return &unitConn{conn, give}, nil
+	return &unitConn{conn.Conn(), conn, give}, nil
 }
 
 // close gives the connection back.
 func (c *unitConn) close() {
+	if c.pool == nil {
+		return
+	}
 	c.pool.Release()
 	c.give()
 }

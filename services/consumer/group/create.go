@@ -12,6 +12,7 @@ import (
 	"github.com/shapebus/shapebus/internal/failpoint"
 	"github.com/shapebus/shapebus/internal/pg"
 	"github.com/shapebus/shapebus/internal/pg/snapshots"
+	"github.com/shapebus/shapebus/internal/predicate"
 	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/internal/service"
 	"github.com/shapebus/shapebus/pkg/change"
@@ -144,27 +145,12 @@ func (st *stage) firstRows(ctx context.Context, u *unit, end *change.Fragment, a
 		}
 	}
 	f, rec := st.creating.f, st.creating.rec
-	table := f.Table
-	columns := make([]string, 0, len(table.Relation.Columns))
-	for _, c := range table.Relation.Columns {
-		columns = append(columns, c.Name)
-	}
-	where, err := u.selects(ctx, f, rec)
+	where, err := selects(ctx, u.snap, f, rec)
 	if err != nil {
 		return err
 	}
-	sets := st.running(f.Outer)
 	w := g.s.NewSegment(rec, f.Writer)
-	picked := make(change.Row, len(f.Project))
-	_, err = u.snap.CopyRows(ctx, table, columns, where, func(row change.Row) error {
-		if !f.Outer.Match(row, sets) {
-			return nil
-		}
-		for i, c := range f.Project {
-			picked[i] = row[c]
-		}
-		return w.Add(ctx, picked)
-	})
+	err = copyRows(ctx, u.snap, f, f.Table, where, st.running(f.Outer), func(row change.Row) error { return w.Add(ctx, row) })
 	if err == nil {
 		err = w.Send(ctx)
 	}
@@ -186,6 +172,26 @@ func (st *stage) firstRows(ctx context.Context, u *unit, end *change.Fragment, a
 	return nil
 }
 
+// copyRows gives the shape's columns of those rows that it has by its sets, of those that a condition finds in the snapshot. A row
+// is valid until add returns.
+func copyRows(ctx context.Context, snap *snapshots.Snapshot, f *follow.Follower, table *pg.TableInfo, where string, sets []predicate.Set, add func(change.Row) error) error {
+	columns := make([]string, 0, len(table.Relation.Columns))
+	for _, c := range table.Relation.Columns {
+		columns = append(columns, c.Name)
+	}
+	picked := make(change.Row, len(f.Project))
+	_, err := snap.CopyRows(ctx, table, columns, where, func(row change.Row) error {
+		if !f.Outer.Match(row, sets) {
+			return nil
+		}
+		for i, c := range f.Project {
+			picked[i] = row[c]
+		}
+		return add(picked)
+	})
+	return err
+}
+
 // selects is the condition for the first rows of a shape with subqueries. The
 // sets decide on each row, so it may be true of more rows than the clause, but
 // not of fewer.
@@ -194,12 +200,12 @@ func (st *stage) firstRows(ctx context.Context, u *unit, end *change.Fragment, a
 // are as well; but sets of inner shapes with subqueries of their own may lag.
 // And an inner table may have been truncated since the snapshot was opened, or be
 // locked: then its subquery is not asked, and all rows that it decides on are read.
-func (u *unit) selects(ctx context.Context, f *follow.Follower, rec *registry.Shape) (string, error) {
+func selects(ctx context.Context, snap *snapshots.Snapshot, f *follow.Follower, rec *registry.Shape) (string, error) {
 	if f.Outer.Nested() {
 		return f.Pred.FixedSQL(), nil
 	}
 	for _, t := range rec.InnerTables {
-		err := u.snap.Guard(ctx, t)
+		err := snap.Guard(ctx, t)
 		_, locked := errors.AsType[*pg.LockedError](err)
 		switch {
 		case err == nil:

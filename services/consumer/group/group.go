@@ -33,14 +33,17 @@ type group struct {
 	units int // opened so far; names them
 
 	// State of an attempt.
-	unit  *unit // nil outside of units
-	moved bool  // the change log has been moved on
+	unit   *unit   // nil outside of units
+	moved  bool    // the change log has been moved on
+	rebase *rebase // whose base the unit gives; nil for nobody
 
 	mu      sync.Mutex // for what others look at
 	stages  []*stage   // less nested ones first; the group's goroutine changes it on the main loop only
 	ending  []ending   // members that must end
 	cancel  context.CancelCauseFunc
 	mixed   bool          // some members wait for a partition that is down, and others need not
+	asked   *rebase       // whose base the next unit gives; nil for nobody
+	forced  bool          // there is a next unit in any case
 	into    *group        // the group of the same chain that takes the members over
 	arrived chan struct{} // gets a token when stages have come from another group
 	coming  []*stage      // these
@@ -84,6 +87,10 @@ func (g *group) each() iter.Seq[*follow.Follower] {
 // run goes on until every member has joined the main loop or ended. It fails
 // when the session does.
 func (g *group) run(ctx context.Context) error {
+	defer func() {
+		g.takeAsk()
+		g.noBase(nil)
+	}()
 	var pause service.Backoff
 	forgotten := false // the attempt before ended because a set had to be loaded again
 	for {
@@ -97,6 +104,7 @@ func (g *group) run(ctx context.Context) error {
 			err = g.attempt(attempt)
 		}
 		g.reset(ctx)
+		g.noBase(err) // whoever asked asks again; the next attempt goes on without
 		if ctx.Err() != nil || err == nil {
 			cancel(nil)
 			return service.IgnoreEnd(ctx, err)
@@ -168,7 +176,7 @@ func (g *group) attempt(ctx context.Context) error {
 	switch {
 	case !g.stages[0].began: // it is alone
 		err = g.create(ctx)
-	case reconcile.Apart(g.standings()):
+	case g.unitForced(), reconcile.Apart(g.standings()):
 		err = g.runUnit(ctx, reconcile.Furthest(g.standings()))
 	default:
 		err = g.rewind(ctx)

@@ -8,6 +8,7 @@ import (
 	"github.com/shapebus/shapebus/internal/stream"
 	"github.com/shapebus/shapebus/internal/valueset"
 	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/pkg/wire"
 	"github.com/shapebus/shapebus/services/consumer/changelog"
 	"github.com/shapebus/shapebus/services/consumer/follow"
 	"github.com/shapebus/shapebus/services/consumer/live"
@@ -45,9 +46,10 @@ type stage struct {
 
 	// With the group's mu held, for what others look at.
 	members map[string]*follow.Follower
-	listed  map[int][]string // their handles; see handles
-	seq     uint64           // of the last message that is in the logs: At's
-	began   bool             // the logs have a beginning
+	listed  map[int][]string     // their handles; see handles
+	tails   map[string]wire.Tail // of members' logs, at the last unit's end or when they came
+	seq     uint64               // of the last message that is in the logs: At's
+	began   bool                 // the logs have a beginning
 }
 
 // addStage makes a stage of followers at a place.
@@ -55,7 +57,7 @@ func (g *group) addStage(members []*follow.Follower, at changelog.Place, aside [
 	s := g.s
 	st := &stage{
 		g: g, table: members[0].Relation.OID, depth: members[0].Outer.Depth, router: follow.NewSettledRouter(),
-		members: map[string]*follow.Follower{}, places: map[string]int{}, began: true,
+		members: map[string]*follow.Follower{}, places: map[string]int{}, tails: map[string]wire.Tail{}, began: true,
 	}
 	st.stand(at, aside)
 	for _, f := range members {
@@ -74,6 +76,7 @@ func (g *group) addStage(members []*follow.Follower, at changelog.Place, aside [
 		}
 		s.Hold(f.ID, g)
 	}
+	st.noteTails()
 	g.mu.Lock()
 	g.stages = inOrder(append(g.stages, st))
 	g.mu.Unlock()

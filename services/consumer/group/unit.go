@@ -72,6 +72,9 @@ func (g *group) runUnit(ctx context.Context, t reconcile.Txn) error {
 
 // openUnit opens a unit at t.
 func (g *group) openUnit(ctx context.Context, t reconcile.Txn) (err error) {
+	if g.stages[0].began {
+		g.takeAsk()
+	}
 	g.unit, err = g.snapshot(ctx, t)
 	return err
 }
@@ -99,10 +102,7 @@ func (g *group) passUnit(ctx context.Context) error {
 			return err
 		}
 	}
-	u := g.unit
-	g.unit = nil
-	u.close(context.WithoutCancel(ctx))
-	return nil
+	return g.endUnit(ctx)
 }
 
 // pass reads from where the stage stands to the unit's end.
@@ -227,8 +227,11 @@ func (st *stage) closePart(ctx context.Context, m stream.Received, c wire.Contro
 	g.s.Cfg.Failpoint(failpoint.UnitReread)
 	st.setAside(aside)
 	for _, f := range st.members {
-		f.CommitUnit(end, u.first)
+		f.CommitUnit(end, u.first || g.rebase.of(f.ID))
 		f.Outer.Member = nil
+		if g.rebase.of(f.ID) {
+			f.CountAnew()
+		}
 		// All members come to the same place, but for those whose partition is lost: they leave.
 		if err := shapelog.IgnoreLost(g.s.Parts[f.Partition].Append(context.WithoutCancel(ctx), &f.Log)); err != nil {
 			return err
@@ -244,6 +247,7 @@ func (st *stage) closePart(ctx context.Context, m stream.Received, c wire.Contro
 	g.mu.Lock()
 	st.Close(end.LSN, end.End)
 	st.seq, st.began = m.Seq, true
+	st.noteTails()
 	g.mu.Unlock()
 	st.show()
 	st.tellPlace()

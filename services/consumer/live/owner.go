@@ -73,6 +73,15 @@ func (s *Loop) Pin(id string, at changelog.Place) { s.pins[id] = at }
 // HeldBy reports whether an owner holds a shape.
 func (s *Loop) HeldBy(id string, o Owner) bool { return s.elsewhere[id] == o }
 
+// GoesOn reports whether a shape that was live is so still, or is with an owner and may be so again. Runs on the main loop.
+func (s *Loop) GoesOn(f *follow.Follower) bool {
+	if s.Live[f.ID] == f {
+		return true
+	}
+	o := s.elsewhere[f.ID]
+	return o != nil && o.Handle(f.ID) == f.Handle && s.Parts[f.Partition].Writer.Load() == f.Writer
+}
+
 // OwnerOf is who holds a shape that is not live, nil if nobody does.
 func (s *Loop) OwnerOf(id string) Owner { return s.elsewhere[id] }
 

@@ -17,11 +17,9 @@ func (p *server) fold(ctx context.Context, req control.ShapeRequest) (any, error
 		switch refused = nil; {
 		case !names(req.Shape, r):
 			refused = &requestError{control.CodeNotFound, "shape " + req.Shape + ": it has ended; its successor is " + r.Handle}
-		case len(r.Subqueries) > 0:
-			refused = badRequest("shape %s: %s", req.Shape, unfoldableOuter)
 		case r.State != control.StateLive:
 			refused = &requestError{control.CodeConflict, "shape " + req.Shape + " is " + string(r.State) + "; only a live one can be folded"}
-		case r.Fold != nil && !r.Fold.Asked.IsZero(): // somebody else has asked
+		case r.Fold != nil && !r.Fold.Asked.IsZero() && r.Fold.Began.IsZero(): // somebody else has asked
 		default:
 			asked := registry.Fold{}
 			if r.Fold != nil {
@@ -42,10 +40,7 @@ func (p *server) fold(ctx context.Context, req control.ShapeRequest) (any, error
 	return p.describe(ctx, rec)
 }
 
-const (
-	unfoldableOuter = "the log of a shape with subqueries is not folded"
-	unfoldableInner = "others select from it: its log is folded when none does"
-)
+const unfoldableInner = "others select from it: its log is folded when none does"
 
 // folds adds what a shape's record and generation say of its folds.
 func folds(s *control.Shape, rec *registry.Shape, g *wire.Generation) {
@@ -54,10 +49,7 @@ func folds(s *control.Shape, rec *registry.Shape, g *wire.Generation) {
 		at := time.UnixMicro(g.At).UTC()
 		s.Generation, s.SinceBytes, s.Folded = g.Number, max(s.LogBytes-g.Bytes, 0), &at
 	}
-	switch {
-	case len(rec.Subqueries) > 0:
-		s.Unfoldable = unfoldableOuter
-	case s.Inner:
+	if s.Inner {
 		s.Unfoldable = unfoldableInner
 	}
 	if f := rec.Fold; f != nil {

@@ -18,6 +18,10 @@ type Log struct {
 	Unit      bool      // what is gathered from now on counts only with a unit's marker
 	Shadow    bool      // another process writes the log: the tail goes on, and nothing is gathered
 
+	// Since CountAnew, while nobody knows how many rows there were then: how many more there are, with what is gathered and as of the last commit.
+	counting            bool
+	more, moreCommitted int64
+
 	out      *wire.LogBuilder // entries gathered and not yet appended; nil without any
 	builders *sync.Pool       // of *wire.LogBuilder, where out comes from
 }
@@ -34,9 +38,9 @@ func (l *Log) Op(f *change.Fragment, index uint64, kind change.Kind, row change.
 	case change.Delete:
 		l.count(-1)
 	case change.Truncate:
-		l.Tail.Rows = 0
+		l.Tail.Rows, l.counting = 0, false
 	case change.Upsert, change.Discard:
-		l.Tail.Rows = rowsUnknown
+		l.Tail.Rows, l.counting = rowsUnknown, false
 	case change.Update:
 	}
 	if l.Tail.Last = at; l.Shadow {
@@ -49,9 +53,24 @@ func (l *Log) Op(f *change.Fragment, index uint64, kind change.Kind, row change.
 const rowsUnknown = -1
 
 func (l *Log) count(n int64) {
+	l.more += n
 	if l.Tail.Rows != rowsUnknown {
 		l.Tail.Rows += n
 	}
+}
+
+// CountAnew begins to count by how much the number of rows changes from the commit marker on at which the log stands.
+func (l *Log) CountAnew() { l.counting, l.more, l.moreCommitted = true, 0, 0 }
+
+// Counted is told how many rows there were when CountAnew was called. It has no effect if what came since does not tell how many
+// there are now, or something is gathered that is not yet appended.
+func (l *Log) Counted(rows int64) {
+	if !l.counting || l.Gathered() > 0 {
+		return
+	}
+	l.counting = false
+	l.Tail.Rows, l.Tail.CommittedRows = rows+l.more, rows+l.moreCommitted
+	l.Appended.Rows, l.Appended.CommittedRows = l.Tail.Rows, l.Tail.CommittedRows
 }
 
 // Mark gathers a commit marker at the place of f. aside names the transactions before it that the
@@ -62,14 +81,14 @@ func (l *Log) Mark(f *change.Fragment, aside string) {
 	}
 	l.Tail.Last = f.Marker()
 	l.Tail.Committed = l.Tail.Last
-	l.Tail.CommittedRows = l.Tail.Rows
+	l.Tail.CommittedRows, l.moreCommitted = l.Tail.Rows, l.more
 	l.Tail.Aside = aside
 }
 
 // Abort gathers the entry that aborts what stands behind the last commit marker.
 func (l *Log) Abort() {
 	l.builder().Abort()
-	l.Tail.Last, l.Tail.Rows = l.Tail.Committed, l.Tail.CommittedRows
+	l.Tail.Last, l.Tail.Rows, l.more = l.Tail.Committed, l.Tail.CommittedRows, l.moreCommitted
 }
 
 // Begin gathers the log's first entry, which refers to the snapshot's rows.
@@ -90,7 +109,7 @@ func (l *Log) Forget() {
 	if l.out != nil {
 		l.out.Reset()
 	}
-	l.Tail = l.Appended
+	l.Tail, l.counting = l.Appended, false
 }
 
 // Gathered is the size of what is not yet appended.

@@ -93,7 +93,7 @@ func (p *Partition) Append(ctx context.Context, l *Log) error {
 
 func tailHeader(t wire.Tail) nats.Header { return stream.Header(topology.HeaderTail, t.String()) }
 
-// appendSegment appends rows of a shape's segment.
-func (p *Partition) appendSegment(ctx context.Context, w *Writer, handle string, segment uint64, rows []byte) error {
-	return w.append(ctx, stream.Message{Subject: p.cfg.Source.SegmentSubject(p.N, handle, segment), Data: rows}, nil)
+// appendSegment appends rows of a shape's segment. stored, if not nil, is called when they are stored.
+func (p *Partition) appendSegment(ctx context.Context, w *Writer, handle string, segment uint64, rows []byte, stored func(seq uint64)) error {
+	return w.append(ctx, stream.Message{Subject: p.cfg.Source.SegmentSubject(p.N, handle, segment), Data: rows}, stored)
 }

@@ -25,6 +25,7 @@ type SegmentWriter struct {
 	b      *wire.SegmentBuilder
 	tell   func(ctx context.Context, rows uint64) error
 	told   time.Time
+	single bool
 }
 
 // progressEvery is how often the number of rows read is told.
@@ -53,7 +54,7 @@ func (w *SegmentWriter) Send(ctx context.Context) error {
 	w.messages++
 	w.Rows += uint64(w.b.Rows())
 	w.Bytes += int64(w.b.Len())
-	if err := w.p.appendSegment(ctx, w.w, w.handle, w.Segment, w.b.Bytes()); err != nil {
+	if err := w.append(ctx, w.b.Bytes()); err != nil {
 		return err
 	}
 	w.b.Reset()
@@ -63,4 +64,25 @@ func (w *SegmentWriter) Send(ctx context.Context) error {
 	}
 	w.told = time.Now()
 	return w.tell(ctx, w.Rows)
+}
+
+// Single has each message wait until the one before is stored, so that logs of the same partition wait for no more than one.
+func (w *SegmentWriter) Single() { w.single = true }
+
+func (w *SegmentWriter) append(ctx context.Context, rows []byte) error {
+	if !w.single {
+		return w.p.appendSegment(ctx, w.w, w.handle, w.Segment, rows, nil)
+	}
+	stored := make(chan struct{})
+	if err := w.p.appendSegment(ctx, w.w, w.handle, w.Segment, rows, func(uint64) { close(stored) }); err != nil {
+		return err
+	}
+	select {
+	case <-stored:
+		return nil
+	case <-w.w.Done():
+		return w.w.Flush(ctx) // which says what ended it
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
