@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -30,10 +31,11 @@ type devCmd struct {
 	materializerTuning `group:"Tuning:"`
 	gatewayTuning      `group:"Tuning:"`
 
-	DataDir  string `type:"path" help:"Directory that keeps the streams, and the throw-away Postgres, from one run to the next. Default: a temporary one, removed at the end."`
-	NATSPort int    `name:"nats-port" default:"0" help:"TCP port of NATS on 127.0.0.1. Default 0: 4222 if it is free, else a free one."`
-	HTTPPort int    `name:"http-port" default:"0" help:"TCP port of the gateway on 127.0.0.1. Default 0: 3000 if it is free, else a free one."`
-	PGPort   int    `name:"pg-port" default:"0" help:"TCP port of the throw-away Postgres on 127.0.0.1. Default 0: a free one."`
+	DataDir       string `type:"path" help:"Directory that keeps the streams, and the throw-away Postgres, from one run to the next. Default: a temporary one, removed at the end."`
+	NATSPort      int    `name:"nats-port" default:"0" help:"TCP port of NATS on 127.0.0.1. Default 0: 4222 if it is free, else a free one."`
+	HTTPPort      int    `name:"http-port" default:"0" help:"TCP port of the gateway on 127.0.0.1. Default 0: 3000 if it is free, else a free one."`
+	ConsoleSecret string `help:"What opens the console. Default: a random one, which is printed." restricts:""`
+	PGPort        int    `name:"pg-port" default:"0" help:"TCP port of the throw-away Postgres on 127.0.0.1. Default 0: a free one."`
 }
 
 // devSyncInterval is a little more than the embedded server's own.
@@ -45,6 +47,9 @@ const devStop = 30 * time.Second
 // Run starts what is missing, runs the services, and takes everything down again.
 func (c *devCmd) Run(ctx context.Context, out *console) (err error) {
 	source := topology.Source(c.Source)
+	if c.ConsoleSecret == "" {
+		c.ConsoleSecret = rand.Text()
+	}
 	servers, err := c.startServers(ctx, out.log)
 	switch {
 	case err != nil && ctx.Err() != nil: // stopped while it started
@@ -122,7 +127,7 @@ func (c *devCmd) serve(ctx context.Context, out *console, servers *devServers, s
 		if !wait(ctx, mat.Ready()) || !wait(ctx, web.Ready()) {
 			return nil
 		}
-		return servers.banner(out, source, "http://"+listener.Addr().String())
+		return servers.banner(out, source, "http://"+listener.Addr().String(), c.ConsoleSecret)
 	})
 	return group.Wait()
 }
@@ -167,6 +172,7 @@ func (c *devCmd) gateway(ctx context.Context, log *slog.Logger, servers *devServ
 	}
 	cfg := c.gatewayTuning.config()
 	cfg.Source, cfg.NATS, cfg.Log, cfg.DatabaseURL, cfg.Listener = source, nc, log, servers.database, listener
+	cfg.ConsoleSecret = c.ConsoleSecret
 	web, err := gateway.New(cfg)
 	if err != nil {
 		return nil, nil, errors.Join(err, listener.Close())

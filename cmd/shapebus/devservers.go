@@ -85,7 +85,7 @@ func (s *devServers) stop(ctx context.Context) error {
 }
 
 // banner says what runs and what to type next.
-func (s *devServers) banner(out *console, source topology.Source, web string) error {
+func (s *devServers) banner(out *console, source topology.Source, web, secret string) error {
 	p := term.Palette{On: out.color}
 	database, note := pg.Redact(s.database), ""
 	if s.postgres != nil {
@@ -99,6 +99,7 @@ func (s *devServers) banner(out *console, source topology.Source, web string) er
 	fmt.Fprintf(text, "  Postgres  %s%s\n", database, note)
 	fmt.Fprintf(text, "  NATS      %s  %s\n", s.nats.ClientURL(), p.Dim("(streams in "+s.nats.Dir()+")"))
 	fmt.Fprintf(text, "  HTTP      %s/v1/shape\n", web)
+	fmt.Fprintf(text, "  Console   %s/console  %s\n", web, p.Dim("(secret: "+secret+")"))
 	fmt.Fprintf(text, "  Source    %s\n\n%s\n", source, p.Dim("In another terminal:"))
 	if !strings.HasSuffix(s.nats.ClientURL(), fmt.Sprintf(":%d", natsPort)) {
 		fmt.Fprintf(text, "  export SHAPEBUS_NATS_URL=%s\n", s.nats.ClientURL())

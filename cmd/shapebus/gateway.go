@@ -17,6 +17,7 @@ type gatewayCmd struct {
 	databaseFlags
 	gatewayTuning `group:"Tuning:"`
 	accessFlags   `group:"Access:"`
+	consoleFlags  `group:"Access:"`
 
 	HTTPListen string `name:"http-listen" default:":3000" help:"Address that clients are served on (default ${default})."`
 	HTTPCert   string `name:"http-cert" type:"path" help:"File with the certificate for HTTPS, and those above it. Default none: HTTP/1.1 and HTTP/2 without TLS, as proxies speak it."`
@@ -47,6 +48,12 @@ type accessFlags struct {
 	TokenIssuer     string   `help:"Who must have made tokens. Default: anybody." restricts:""`
 }
 
+// consoleFlags turn the console on.
+type consoleFlags struct {
+	ConsoleSecret       string `help:"What opens the console at /console: everything there is to see, rows among it, and to do; best as a variable. Default none: there is no console." restricts:""`
+	ConsoleViewerSecret string `help:"What opens of the console what shows no rows and changes nothing. Default none." restricts:""`
+}
+
 func (f accessFlags) access() (gateway.Access, error) {
 	a := gateway.Access{Secret: f.Secret, Tables: f.Table, TokenKeys: f.TokenKeys, TokenKeysURL: f.TokenKeysURL, TokenAudience: f.TokenAudience, TokenIssuer: f.TokenIssuer}
 	if f.TokenSecretFile != "" {
@@ -70,6 +77,7 @@ func (t gatewayTuning) config() gateway.Config {
 func (c *gatewayCmd) Run(ctx context.Context, out *console) error {
 	cfg := c.config()
 	cfg.Address = c.HTTPListen
+	cfg.ConsoleSecret, cfg.ConsoleViewerSecret = c.ConsoleSecret, c.ConsoleViewerSecret
 	var err error
 	if cfg.DatabaseURL, err = c.given(); err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -277,7 +278,7 @@ func (f *folding) large(ctx context.Context, l *lab, r *report) error {
 	defer consumer.stop()
 	r.table("A fold in a consumer of its own", "rows", "peak MiB", "s")
 	for i, n := range []int{f.rows / foldRatio, f.rows} {
-		r.row(fmt.Sprint(n), number(peaks[i]), number(took[i].Seconds()))
+		r.row(strconv.Itoa(n), number(peaks[i]), number(took[i].Seconds()))
 	}
 	r.add("fold_rss_ratio", peaks[1]/peaks[0], "ratio")
 	r.add("fold_rss_large", peaks[1], "MiB")
@@ -321,7 +322,7 @@ func (f *folding) canary(ctx context.Context, l *lab, r *report, large *shape) e
 		}
 		t.sum(warmUp)
 		p99[i] = millis(percentile(t.whole, 0.99))
-		r.row(name, number(millis(percentile(t.whole, 0.5))), number(p99[i]), number(millis(percentile(t.whole, 1))), fmt.Sprint(folds))
+		r.row(name, number(millis(percentile(t.whole, 0.5))), number(p99[i]), number(millis(percentile(t.whole, 1))), strconv.Itoa(folds))
 	}
 	r.add("fold_canary_p99_ratio", p99[1]/p99[0], "ratio")
 	r.add("fold_canary_p99_ms", p99[1], "ms")

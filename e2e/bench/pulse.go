@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -80,7 +81,7 @@ const (
 // have come for a while.
 func silence(at []time.Time, since, now time.Time) (longest time.Duration, ended time.Time, over bool) {
 	before, calm := since, since // calm is since when there has been no pause
-	for _, t := range append(at[:len(at):len(at)], now) {
+	for _, t := range append(slices.Clip(at), now) {
 		if t.Before(since) {
 			continue
 		}

@@ -97,16 +97,24 @@ func TestACheckpointThatCannotBeReadStopsItsPartition(t *testing.T) {
 func TestARecordThatCannotBeReadEndsItsShape(t *testing.T) {
 	s := poisonStack(t)
 	stop := s.StartConsumer()
-	running, sleeping, healthy := createIn(s, 0, "tasks", "project > 0"), createIn(s, 1, "tasks", "project > 1"), createIn(s, 1, "tasks", "project > 0")
+	running, moved := createIn(s, 0, "tasks", "project > 0"), createIn(s, 0, "tasks", "project > 1")
+	sleeping, healthy := createIn(s, 1, "tasks", "project > 1"), createIn(s, 1, "tasks", "project > 0")
 	kv, err := s.JS.KeyValue(t.Context(), s.Source.ShapeBucket())
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, sh := range []*client.Shape{running, sleeping} {
+	for _, sh := range []*client.Shape{running, moved, sleeping} {
 		if sh == sleeping {
 			stop()
 		}
-		if _, err := kv.Put(t.Context(), sh.Info().ID, nonsense(t, kv, sh, sh == running)); err != nil {
+		record := []byte("nonsense")
+		switch sh {
+		case running:
+			record = inPartition(t, kv, sh, 99) // which is none
+		case moved:
+			record = inPartition(t, kv, sh, 1)
+		}
+		if _, err := kv.Put(t.Context(), sh.Info().ID, record); err != nil {
 			t.Fatal(err)
 		}
 		if sh == sleeping {
@@ -135,12 +143,9 @@ func TestARecordThatCannotBeReadEndsItsShape(t *testing.T) {
 	s.Verify(createIn(s, 0, "tasks", "project > 0"))
 }
 
-// nonsense is a record that is none, or one that speaks of a partition that is none.
-func nonsense(t *testing.T, kv jetstream.KeyValue, sh *client.Shape, wellFormed bool) []byte {
+// inPartition is the record of a shape as if it were in another partition.
+func inPartition(t *testing.T, kv jetstream.KeyValue, sh *client.Shape, partition int) []byte {
 	t.Helper()
-	if !wellFormed {
-		return []byte("nonsense")
-	}
 	e, err := kv.Get(t.Context(), sh.Info().ID)
 	if err != nil {
 		t.Fatal(err)
@@ -149,7 +154,7 @@ func nonsense(t *testing.T, kv jetstream.KeyValue, sh *client.Shape, wellFormed 
 	if !bytes.Contains(e.Value(), []byte(was)) {
 		t.Fatalf("no %s in %s", was, e.Value())
 	}
-	return bytes.Replace(e.Value(), []byte(was), []byte(`"partition":99`), 1)
+	return bytes.Replace(e.Value(), []byte(was), fmt.Appendf(nil, `"partition":%d`, partition), 1)
 }
 
 // lastWord is the reason with which a shape's log ends, if it does.

@@ -66,6 +66,9 @@ type ColumnInfo struct {
 	Deterministic bool
 	// Enum has the labels of an enum in their order; nil for other types.
 	Enum []string
+	// Base is the type that a domain restricts, in the end; 0 for other types. Composite types, and domains over them, have attributes.
+	Base      uint32 `json:",omitempty"`
+	Composite bool   `json:",omitempty"`
 
 	Number     int16  // pg_attribute.attnum
 	Collation  uint32 // pg_collation oid

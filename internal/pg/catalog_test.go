@@ -135,3 +135,26 @@ func TestLookupTableSuggestsCloseNames(t *testing.T) {
 		}
 	}
 }
+
+// A domain is known by what it restricts in the end, and a composite type as one, however many domains are over it.
+func TestLookupTableKnowsWhatDomainsRestrict(t *testing.T) {
+	conn := dbtest.Dial(t, pgtest.Database(t))
+	dbtest.Script(t, conn, `
+		CREATE DOMAIN whole AS int CHECK (VALUE > 0); CREATE DOMAIN few AS whole CHECK (VALUE < 10); CREATE DOMAIN tags AS text[];
+		CREATE TYPE mood AS ENUM ('ok'); CREATE DOMAIN calm AS mood;
+		CREATE TYPE point2 AS (x int, y int); CREATE DOMAIN place AS point2;
+		CREATE TABLE items (a whole, b few, c tags, d calm, e point2, f place, g int4range, h int PRIMARY KEY)`)
+	const int4, textArray = 23, 1009
+	info := dbtest.Lookup(t, conn, "public", "items")
+	for i, want := range []struct {
+		base      uint32
+		composite bool
+	}{{int4, false}, {int4, false}, {textArray, false}, {info.Columns[3].Base, false}, {0, true}, {info.Columns[4].Type, true}, {0, false}, {0, false}} {
+		if c := info.Columns[i]; c.Base != want.base || c.Composite != want.composite {
+			t.Errorf("column %s restricts %d, composite %t; want %+v", c.Name, c.Base, c.Composite, want)
+		}
+	}
+	if d := info.Columns[3]; d.Base == 0 || d.Enum != nil {
+		t.Errorf("a domain over an enum: %+v", d)
+	}
+}

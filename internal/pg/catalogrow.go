@@ -74,6 +74,8 @@ type tableRow struct {
 type typeRow struct {
 	CustomType uint32   `json:"custom_type"`
 	Name       string   `json:"name"` // a table's too
+	Composite  bool     `json:"composite"`
+	Base       uint32   `json:"base"` // of a domain, what it restricts
 	MadeOf     []uint32 `json:"made_of"`
 	Attributes []string `json:"attributes"`
 	Written    []string `json:"written"` // an enum's labels, and by whom
@@ -127,6 +129,7 @@ func (r *tableRow) table(types typeRows, known map[uint32]string) *TableInfo {
 		}
 		if y := types[c.Type]; y != nil {
 			info.Enum = y.Labels
+			info.Base, info.Composite = types.baseOf(c.Type)
 			if known[c.Type] == "" {
 				known[c.Type] = types.makeOf(c.Type)
 			}

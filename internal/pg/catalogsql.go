@@ -88,6 +88,7 @@ FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamesp
 WHERE c.oid = ANY ($1::oid[]) AND c.relkind IN ('r', 'p')
 UNION ALL
 SELECT pg_catalog.json_build_object('custom_type', y.oid::bigint, 'name', n.nspname || '.' || y.typname,
+	'composite', y.typtype = 'c', 'base', y.typbasetype::bigint,
 	'made_of', (SELECT pg_catalog.json_agg(part.oid::bigint ORDER BY part.place, part.oid) FROM (` + partsOfType + `) part),
 	'attributes', (
 		SELECT pg_catalog.json_agg(pg_catalog.concat_ws(' ', a.attnum, a.attname, a.atttypid, a.atttypmod, a.attcollation) ORDER BY a.attnum)

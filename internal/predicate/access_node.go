@@ -37,6 +37,8 @@ func accessOf(n node, want truth) access.Path {
 		return n.access(want)
 	case *likeExprNode:
 		return n.access(want)
+	case *regexNode:
+		return n.access(want)
 	case *quantifiedNode:
 		return n.access(want)
 	case *containNode:
@@ -118,11 +120,11 @@ func (n *compareConstNode) access(want truth) access.Path {
 	if op == opNotEqual {
 		return access.Path{}
 	}
-	if op == opEqual && n.sameText != nil {
-		return access.KeysOf(access.TextKey(n.column.index), string(n.sameText))
+	if op == opEqual && n.byText {
+		return access.KeysOf(access.TextKey(n.column.index), n.c.Text)
 	}
 	k := access.ValueKey(n.column.index, n.read)
-	bound := access.Bound{Set: true, Value: string(value.AppendOrdered(nil, n.read.Domain, &n.value))}
+	bound := access.Bound{Set: true, Value: string(value.AppendOrdered(nil, n.read.Domain, n.value))}
 	out := access.Path{Form: access.Range, Key: k}
 	switch op {
 	case opEqual:

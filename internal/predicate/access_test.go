@@ -195,6 +195,21 @@ func TestAccessOfClauses(t *testing.T) {
 		{"c::text = 'x'", "value 11=[78]"},
 		{"t::bpchar = 'x'", "scan"},
 		{"id::text = '5'", "scan"},
+		{"(id, t) in ((1, 'x'), (2, 'y'))", "any(all(0=[1] 9=[x]) all(0=[2] 9=[y]))"},
+		{"t ^@ 'a'", "[value 9)"},
+		{"starts_with(v, 'a_b')", "all([value 10) piece of 10=[a_b])"},
+		{"starts_with(c, 'a')", "scan"},
+		{"t ~ '^abc'", "all([value 9) piece of 9=[abc])"},
+		{"t ~ '^ab?'", "[value 9)"},
+		{"t ~ '^abc$'", "9=[abc]"},
+		{"t ~ 'ab|cd'", "scan"},
+		{"t ~ 'abc+d|x[yz]uvw'", "piece of 9=[abc uvw]"},
+		{"t ~ '(abc)|uvw'", "scan"},
+		{`t ~ 'a\%.%bc'`, "piece of 9=[%bc]"},
+		{"t ~* '^Ab$'", "lower 9=[ab]"},
+		{"lower(t) ~ '^ab$'", "lower 9=[ab]"},
+		{"t !~ 'abc'", "scan"},
+		{"case when flag then id = 1 else id = 2 end", "scan"},
 	} {
 		a := compile(t, c.where).Access()
 		if got := describe(a); got != c.want {
@@ -214,11 +229,7 @@ func TestAccessCoversEveryMatchingRow(t *testing.T) {
 	g := &generator{Rand: rand.New(rand.NewPCG(seed, 2)), columns: testColumns()}
 	table := Table{Schema: "public", Name: "rows"}
 	for _, c := range g.columns {
-		column := Column{Name: c.name, TypeOID: c.oid, TypeMod: c.mod}
-		if c.sqlType == "mood" {
-			column.TypeName, column.Enum = "mood", moods
-		}
-		table.Columns = append(table.Columns, column)
+		table.Columns = append(table.Columns, c.column())
 	}
 	rows := make([][][]byte, 300)
 	for i := range rows {

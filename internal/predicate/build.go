@@ -19,6 +19,7 @@ type builder struct {
 	paramUsed []bool
 	sub       subqueryBuilder
 	joins     int // texts joined so far
+	regexes   int // sizes of regular expressions so far
 	printed   int // bytes printed on the way, to order operands and to read guards
 }
 

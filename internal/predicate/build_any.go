@@ -2,6 +2,7 @@ package predicate
 
 import (
 	pg_query "github.com/pganalyze/pg_query_go/v6"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/shapebus/shapebus/internal/predicate/value"
 )
@@ -9,9 +10,16 @@ import (
 // quantified builds left op ANY (array) and ALL.
 func (b *builder) quantified(e *pg_query.A_Expr, pos, depth int) (node, *Error) {
 	name, all := operatorName(e), e.Kind == pg_query.A_Expr_Kind_AEXPR_OP_ALL
-	left, right, err := b.pair(e.Lexpr, e.Rexpr, depth)
+	array := e.Rexpr
+	if cast := array.GetTypeCast(); cast != nil && b.isEnumArray(cast.TypeName) {
+		array = cast.Arg // typed by the left side
+	}
+	left, right, err := b.pair(e.Lexpr, array, depth)
 	if err != nil {
 		return nil, err
+	}
+	if left.k == value.Enum {
+		return b.quantifiedEnum(name, all, left, right, pos)
 	}
 	if right.k == value.Unknown {
 		k := left.k
@@ -85,4 +93,41 @@ func (b *builder) quantifiedConst(op operator, all bool, left, right term, pos i
 		members = append(members, exprTermConst(c, right.pos))
 	}
 	return b.inTerms(left, members, op == opNotEqual, pos)
+}
+
+// quantifiedEnum builds = ANY (labels) and <> ALL (labels), which are lists.
+func (b *builder) quantifiedEnum(name string, all bool, left, right term, pos int) (node, *Error) {
+	isList := name == "=" && !all || name == "<>" && all
+	if right.k != value.Unknown || !isList {
+		return nil, &Error{
+			Pos: pos, Message: "of enums only = ANY and <> ALL of an array constant are supported",
+			Hint: "write column = ANY ('{a,b}') or column IN ('a', 'b')",
+		}
+	}
+	labels, err := b.resolve(right, value.Text|value.ArrayOf)
+	if err != nil {
+		return nil, err
+	}
+	if labels.c.Null {
+		return &literalNode{isUnknown}, nil
+	}
+	a, _ := value.ArrayFromText(value.Text, []byte(labels.c.Text)) // the text is canonical
+	if len(a.Elements) == 0 {
+		return &literalNode{truthOf(all)}, nil
+	}
+	members := make([]term, len(a.Elements))
+	for i, e := range a.Elements {
+		members[i] = term{form: formConst, c: value.Constant{Text: string(e.Bytes), Null: e.Null}, pos: right.pos}
+	}
+	return b.inTerms(left, members, all, pos)
+}
+
+// isEnumArray tells an array type of an enum that a column has.
+func (b *builder) isEnumArray(name *pg_query.TypeName) bool {
+	if len(name.ArrayBounds) != 1 {
+		return false
+	}
+	element := proto.Clone(name).(*pg_query.TypeName) //nolint:forcetypeassert,errcheck // a clone is of its type
+	element.ArrayBounds = nil
+	return b.enumOfName(element) != nil
 }

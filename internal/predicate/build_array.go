@@ -1,6 +1,8 @@
 package predicate
 
 import (
+	"slices"
+
 	pg_query "github.com/pganalyze/pg_query_go/v6"
 
 	"github.com/shapebus/shapebus/internal/predicate/value"
@@ -119,7 +121,36 @@ func (b *builder) arrayFunction(c call) (term, *Error) {
 	return b.joinTyped(c.args[0], c.args[1], c.pos)
 }
 
-// arrayTerm builds ARRAY[…]. Constants become an array constant.
+// cardinality counts the elements of all dimensions.
+func (b *builder) cardinality(c call) (term, *Error) {
+	if !c.args[0].k.IsArray() {
+		return term{}, b.noFunction(c)
+	}
+	apply := func(a []value.Datum) value.Datum { return value.Datum{Int: int64(len(a[0].Array.Elements))} }
+	e := &callExpr{name: c.name, args: []scalar{b.scalar(c.args[0])}, apply: apply, cost: callCost{bytes: 8}}
+	return exprTerm(scalar{expr: e, k: value.Int4, bounds: bounds{hi: 31}}, c.pos), nil
+}
+
+// arrayLength counts the elements of one dimension; NULL if there is none.
+func (b *builder) arrayLength(c call) (term, *Error) {
+	if !c.args[0].k.IsArray() {
+		return term{}, b.noFunction(c)
+	}
+	n, err := b.countArg(c, 1, -subscriptEnds)
+	if err != nil {
+		return term{}, err
+	}
+	apply := func(a []value.Datum) value.Datum {
+		if d := a[1].Int; d >= 1 && d <= int64(len(a[0].Array.Dims)) {
+			return value.Datum{Int: int64(a[0].Array.Dims[d-1].Length)}
+		}
+		return value.Null
+	}
+	e := &callExpr{name: c.name, args: []scalar{b.scalar(c.args[0]), n}, apply: apply, cost: callCost{bytes: 8}}
+	return exprTerm(scalar{expr: e, k: value.Int4, bounds: bounds{hi: 31}}, c.pos), nil
+}
+
+// arrayTerm builds ARRAY[…].
 func (b *builder) arrayTerm(e *pg_query.A_ArrayExpr, pos, depth int) (term, *Error) {
 	if len(e.Elements) == 0 {
 		return term{}, (&Error{Pos: pos, Message: "cannot determine the type of an empty array"}).withHint("cast it: ARRAY[]::integer[]")
@@ -128,6 +159,33 @@ func (b *builder) arrayTerm(e *pg_query.A_ArrayExpr, pos, depth int) (term, *Err
 	if err != nil {
 		return term{}, err
 	}
+	return b.arrayOf(terms, pos)
+}
+
+// castArray builds ARRAY[…]::type[], whose elements have no types of their own but by the cast, as in Postgres. ok is false if
+// they have: then it is an array that is cast.
+func (b *builder) castArray(e *pg_query.A_ArrayExpr, k value.Kind, pos, depth int) (t term, ok bool, err *Error) {
+	untyped := func(n *pg_query.Node) bool {
+		return n.GetParamRef() != nil || n.GetAConst() != nil && (n.GetAConst().GetSval() != nil || n.GetAConst().Isnull)
+	}
+	if !slices.ContainsFunc(e.Elements, untyped) {
+		return term{}, false, nil
+	}
+	terms, err := b.terms(e.Elements, depth)
+	if err != nil {
+		return term{}, false, err
+	}
+	for i := range terms {
+		if terms[i], err = b.cast(terms[i], k.Element(), terms[i].pos); err != nil {
+			return term{}, false, err
+		}
+	}
+	t, err = b.arrayOf(terms, pos)
+	return t, true, err
+}
+
+// arrayOf is an array of elements. Constants become an array constant.
+func (b *builder) arrayOf(terms []term, pos int) (term, *Error) {
 	args, k, err := b.commonTerms("ARRAY", terms, pos)
 	if err != nil {
 		return term{}, err

@@ -12,16 +12,14 @@ import (
 func (b *builder) call(f *pg_query.FuncCall, pos, depth int) (term, *Error) {
 	name := lastName(f.Funcname)
 	qualified := len(f.Funcname) > 1 && (len(f.Funcname) > 2 || f.Funcname[0].GetString_().GetSval() != "pg_catalog")
-	unknown := &Error{Pos: pos, Message: fmt.Sprintf("unknown or unsupported function %s/%d", name, len(f.Args))}
+	unknown := refusedFunction(name, len(f.Args), pos)
 	switch {
 	case f.FuncVariadic:
 		return term{}, &Error{Pos: pos, Message: "explicit VARIADIC function calls are not supported"}
 	case f.AggStar || f.AggDistinct || f.AggFilter != nil || f.AggOrder != nil || f.AggWithinGroup || f.Over != nil:
-		return term{}, &Error{Pos: pos, Message: "aggregation is not supported in this context"}
+		return term{}, refusal("an aggregate", reason{ofMany, "ask for the rows"}, pos)
 	case qualified:
-		return term{}, unknown
-	case name == "now" || name == "clock_timestamp" || name == "random":
-		return term{}, unknown.withHint("its value changes without any row changing")
+		return term{}, &Error{Pos: pos, Message: "functions of other schemas than pg_catalog are not supported, because clauses know nothing of them", Hint: asTableAbove}
 	}
 	if len(f.Args) > maxList {
 		return term{}, &Error{Pos: pos, Message: fmt.Sprintf("the function has %d arguments, at most %d are allowed", len(f.Args), maxList)}
@@ -61,25 +59,62 @@ type call struct {
 
 // functions are those of the language, by name and number of arguments.
 var functions = map[function]func(b *builder, c call) (term, *Error){
-	{"lower", 1}:            (*builder).textFunction,
-	{"upper", 1}:            (*builder).textFunction,
-	{"length", 1}:           (*builder).textFunction,
-	{"char_length", 1}:      (*builder).textFunction,
-	{"character_length", 1}: (*builder).textFunction,
-	{"concat", -1}:          (*builder).concat,
-	{"like", 2}:             (*builder).likeFunction,
-	{"abs", 1}:              (*builder).numberFunction,
-	{"sqrt", 1}:             (*builder).numberFunction,
-	{"div", 2}:              (*builder).numberFunction,
-	{"mod", 2}:              (*builder).numberFunction,
-	{"timezone", 2}:         (*builder).timezone,
-	{"justify_days", 1}:     (*builder).justify,
-	{"justify_hours", 1}:    (*builder).justify,
-	{"justify_interval", 1}: (*builder).justify,
-	{"array_cat", 2}:        (*builder).arrayFunction,
-	{"array_append", 2}:     (*builder).arrayFunction,
-	{"array_prepend", 2}:    (*builder).arrayFunction,
-	{"array_ndims", 1}:      (*builder).arrayFunction,
+	{"lower", 1}:              (*builder).textFunction,
+	{"upper", 1}:              (*builder).textFunction,
+	{"length", 1}:             (*builder).textFunction,
+	{"char_length", 1}:        (*builder).textFunction,
+	{"character_length", 1}:   (*builder).textFunction,
+	{"concat", -1}:            (*builder).concat,
+	{"like", 2}:               (*builder).likeFunction,
+	{"abs", 1}:                (*builder).numberFunction,
+	{"sqrt", 1}:               (*builder).numberFunction,
+	{"div", 2}:                (*builder).numberFunction,
+	{"mod", 2}:                (*builder).numberFunction,
+	{"power", 2}:              (*builder).powerFunction,
+	{"pow", 2}:                (*builder).powerFunction,
+	{"timezone", 2}:           (*builder).timezone,
+	{"justify_days", 1}:       (*builder).justify,
+	{"justify_hours", 1}:      (*builder).justify,
+	{"justify_interval", 1}:   (*builder).justify,
+	{"array_cat", 2}:          (*builder).arrayFunction,
+	{"array_append", 2}:       (*builder).arrayFunction,
+	{"array_prepend", 2}:      (*builder).arrayFunction,
+	{"array_ndims", 1}:        (*builder).arrayFunction,
+	{"array_length", 2}:       (*builder).arrayLength,
+	{"jsonb_typeof", 1}:       (*builder).jsonType,
+	{"jsonb_array_length", 1}: (*builder).jsonLength,
+	{"octet_length", 1}:       (*builder).octets,
+	{"reverse", 1}:            (*builder).reverse,
+	{"cardinality", 1}:        (*builder).cardinality,
+	{"left", 2}:               (*builder).sidePart,
+	{"right", 2}:              (*builder).sidePart,
+	{"substr", 2}:             (*builder).substring,
+	{"substr", 3}:             (*builder).substring,
+	{"substring", 2}:          (*builder).substring,
+	{"substring", 3}:          (*builder).substring,
+	{"btrim", 1}:              (*builder).trim,
+	{"btrim", 2}:              (*builder).trim,
+	{"ltrim", 1}:              (*builder).trim,
+	{"ltrim", 2}:              (*builder).trim,
+	{"rtrim", 1}:              (*builder).trim,
+	{"rtrim", 2}:              (*builder).trim,
+	{"strpos", 2}:             (*builder).strpos,
+	{"position", 2}:           (*builder).strpos,
+	{"starts_with", 2}:        (*builder).startsWith,
+	{"split_part", 3}:         (*builder).splitPart,
+	{"replace", 3}:            (*builder).replace,
+	{"round", 1}:              (*builder).rounded,
+	{"round", 2}:              (*builder).rounded,
+	{"trunc", 1}:              (*builder).rounded,
+	{"trunc", 2}:              (*builder).rounded,
+	{"floor", 1}:              (*builder).rounded,
+	{"ceil", 1}:               (*builder).rounded,
+	{"ceiling", 1}:            (*builder).rounded,
+	{"sign", 1}:               (*builder).sign,
+	{"date_trunc", 2}:         (*builder).dateTrunc,
+	{"date_trunc", 3}:         (*builder).dateTrunc,
+	{"extract", 2}:            (*builder).extract,
+	{"date_part", 2}:          (*builder).extract,
 }
 
 func (b *builder) noFunction(c call) *Error {

@@ -10,11 +10,12 @@ import (
 
 // operatorName returns the operator of an expression, "" if it is qualified with a schema other than Postgres' own.
 func operatorName(e *pg_query.A_Expr) string {
+	names := e.GetName()
 	switch {
-	case len(e.Name) == 1:
-		return e.Name[0].GetString_().GetSval()
-	case len(e.Name) == 2 && e.Name[0].GetString_().GetSval() == "pg_catalog":
-		return e.Name[1].GetString_().GetSval()
+	case len(names) == 1:
+		return names[0].GetString_().GetSval()
+	case len(names) == 2 && names[0].GetString_().GetSval() == "pg_catalog":
+		return names[1].GetString_().GetSval()
 	}
 	return ""
 }
@@ -26,6 +27,9 @@ func (b *builder) expression(e *pg_query.A_Expr, depth int) (node, *Error) {
 	switch e.Kind {
 	case pg_query.A_Expr_Kind_AEXPR_OP:
 		op, _ := operatorOf(name) // term has taken all others
+		if isRow(e.Lexpr) || isRow(e.Rexpr) {
+			return b.rowComparison(op, e.Lexpr, e.Rexpr, pos, depth)
+		}
 		left, right, err := b.pair(e.Lexpr, e.Rexpr, depth)
 		if err != nil {
 			return nil, err
@@ -47,18 +51,10 @@ func (b *builder) expression(e *pg_query.A_Expr, depth int) (node, *Error) {
 		return b.between(e, pos, depth)
 	case pg_query.A_Expr_Kind_AEXPR_LIKE, pg_query.A_Expr_Kind_AEXPR_ILIKE:
 		return b.like(e, pos, depth)
-	default:
-		return nil, &Error{Pos: pos, Message: expressionName(e.Kind) + " is not supported yet"}
-	}
-}
-
-// expressionName names an expression that is not supported, as its user wrote it.
-func expressionName(k pg_query.A_Expr_Kind) string {
-	switch k {
 	case pg_query.A_Expr_Kind_AEXPR_SIMILAR:
-		return "SIMILAR TO"
+		return nil, refusal("SIMILAR TO", reason{"its patterns are a third kind", "write x LIKE 'pattern' or x ~ 'pattern'"}, pos)
 	default:
-		return "this expression"
+		return nil, &Error{Pos: pos, Message: "this expression is not supported"}
 	}
 }
 

@@ -69,7 +69,7 @@ func (b *builder) prefixOperation(name string, arg term, pos int) (term, *Error)
 	switch name {
 	case "+", "-", "@", "~", "|/":
 	default:
-		return term{}, &Error{Pos: pos, Message: "unknown unary operator " + name}
+		return term{}, refusedOperator(name, pos)
 	}
 	if arg.k == value.Unknown {
 		return term{}, &Error{Pos: arg.pos, Message: "operator is not unique: " + name + " unknown", Hint: "cast the operand to the type that is meant"}
@@ -96,18 +96,17 @@ func (b *builder) binary(name string, left, right term, pos int) (term, *Error) 
 	switch name {
 	case "~~", "!~~", "~~*", "!~~*":
 		return b.likeTerm(name, left, right, pos)
+	case "^@":
+		return b.prefixOperator(left, right, pos)
 	case "||":
 		return b.concatenate(left, right, pos)
 	case "@>", "<@", "&&", "?", "?|", "?&", "->", "->>", "#>", "#>>":
 		return b.contain(name, left, right, pos)
 	case "+", "-", "*", "/", "%", "^", "&", "|", "#":
 	case "~", "~*", "!~", "!~*":
-		return term{}, &Error{
-			Pos: pos, Message: "regular expressions are not supported yet: Postgres' own are not those of other libraries in every case",
-			Hint: "write LIKE or ILIKE",
-		}
+		return b.regexTerm(name, left, right, pos)
 	default:
-		return term{}, &Error{Pos: pos, Message: fmt.Sprintf("unknown binary operator %q", name)}
+		return term{}, refusedOperator(name, pos)
 	}
 	left, right, err := b.unifyArithmetic(name, left, right, pos)
 	if err != nil {

@@ -18,6 +18,9 @@ func (b *builder) in(e *pg_query.A_Expr, not bool, pos, depth int) (node, *Error
 	if len(items) > maxList {
 		return nil, &Error{Pos: pos, Message: fmt.Sprintf("the IN list has %d members, at most %d are allowed", len(items), maxList)}
 	}
+	if isRow(e.Lexpr) {
+		return b.rowIn(e.Lexpr, items, not, pos, depth)
+	}
 	left, err := b.term(e.Lexpr, depth+1)
 	if err != nil {
 		return nil, err
@@ -197,8 +200,8 @@ func newInNode(equalities []*compareConstNode, hasNull bool) node {
 		}
 		seen[e.c] = struct{}{}
 		n.items = append(n.items, e.c)
-		n.values = append(n.values, e.value)
-		byText = byText && e.sameText != nil
+		n.values = append(n.values, e.operand())
+		byText = byText && e.byText
 		// Whole numbers beside an integer column are read as integers, but one fraction makes all of them numeric.
 		n.read.Domain = max(n.read.Domain, e.read.Domain)
 	}

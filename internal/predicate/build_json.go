@@ -69,6 +69,33 @@ func (b *builder) jsonGet(name string, left, right term, pos int) (term, *Error)
 	return exprTerm(jsonPart(name == "->>", b.scalar(left), key), pos), nil
 }
 
+// jsonType builds jsonb_typeof.
+func (b *builder) jsonType(c call) (term, *Error) {
+	s, err := b.document(c)
+	if err != nil {
+		return term{}, err
+	}
+	apply := func(a []value.Datum) value.Datum { return value.Datum{Bytes: []byte(value.JSONType(a[0].Bytes))} }
+	return textCall(&callExpr{name: c.name, args: []scalar{s}, apply: apply, cost: callCost{bytes: 8}}, c.pos), nil
+}
+
+// jsonLength builds jsonb_array_length, NULL of what is no array.
+func (b *builder) jsonLength(c call) (term, *Error) {
+	s, err := b.document(c)
+	return exprTerm(scalar{expr: &jsonLengthExpr{s}, k: value.Int4, bounds: bounds{hi: 31}}, c.pos), err
+}
+
+func (b *builder) document(c call) (scalar, *Error) {
+	t, err := b.resolve(c.args[0], value.JSONB)
+	if err != nil {
+		return scalar{}, err
+	}
+	if c.args[0] = t; t.k != value.JSONB {
+		return scalar{}, b.noFunction(c)
+	}
+	return b.scalar(t), nil
+}
+
 // jsonPath builds #> and #>>, whose right side is an array of texts.
 func (b *builder) jsonPath(name string, left, right term, pos int) (term, *Error) {
 	right, err := b.resolve(right, value.Text|value.ArrayOf)

@@ -49,7 +49,7 @@ func cost(n node) int {
 		return cost(n.arg)
 	case *isNode:
 		return cost(n.arg)
-	case *likeNode:
+	case *likeNode, *regexNode:
 		return 1
 	case *andNode:
 		return costOf(n.args)

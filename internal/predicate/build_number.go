@@ -106,6 +106,11 @@ func (b *builder) power(left, right term, logical value.Kind, pos int) (term, *E
 	return out, nil
 }
 
+// powerFunction is another name of ^.
+func (b *builder) powerFunction(c call) (term, *Error) {
+	return b.binary("^", c.args[0], c.args[1], c.pos)
+}
+
 // unary builds - @ ~ and |/.
 func (b *builder) unary(op string, arg term, pos int) (term, *Error) {
 	s := b.scalar(arg).guarded()

@@ -24,6 +24,12 @@ func (e *coalesceExpr) weigh(s sizes) load {
 	return load{visit + sum.steps, largest}
 }
 
+func (e *caseExpr) weigh(s sizes) load {
+	sum, largest := weighAll(e.then, s)
+	other := e.otherwise.weigh(s)
+	return load{weighNodes(e.when, s) + sum.steps + other.steps, math.Max(largest, other.bytes)}
+}
+
 func (e *extremeExpr) weigh(s sizes) load {
 	sum, largest := weighAll(e.args, s)
 	return load{visit + sum.steps + float64(len(e.args))*comparing(e.args[0].k, load{bytes: largest}, load{bytes: largest}), largest}
@@ -57,6 +63,13 @@ func (e *narrowExpr) weigh(s sizes) load {
 func (e *patternExpr) weigh(s sizes) load {
 	a := e.arg.weigh(s)
 	return load{visit + a.steps + a.bytes, a.bytes}
+}
+
+func (e *callExpr) weigh(s sizes) load {
+	first := e.args[0].weigh(s) // once: what weighs its parts twice takes exponential time
+	rest, _ := weighAll(e.args[1:], s)
+	steps := 2*look + first.steps + rest.steps + e.cost.perByte*first.bytes + e.cost.perArgument*(first.bytes+rest.bytes)
+	return load{steps, e.cost.times*first.bytes + e.cost.bytes}
 }
 
 func (e *foldExpr) weigh(s sizes) load {
@@ -115,6 +128,11 @@ func (e *jsonGetExpr) weigh(s sizes) load {
 	return load{look + j.steps + key.steps + times*(look+perJSON*j.bytes), j.bytes}
 }
 
+func (e *jsonLengthExpr) weigh(s sizes) load {
+	a := e.arg.weigh(s)
+	return load{look + a.steps + perJSON*a.bytes, 8}
+}
+
 // weigh is that of long numbers where they are numeric: their digits are multiplied, and printed, with each other.
 func (e *arithExpr) weigh(s sizes) load {
 	l, r := e.left.weigh(s), e.right.weigh(s)
@@ -146,7 +164,8 @@ func (e *unaryExpr) weigh(s sizes) load {
 func (e *sqrtExpr) weigh(s sizes) load { return load{look + e.arg.weigh(s).steps, 8} }
 
 func (e *nullifExpr) weigh(s sizes) load {
-	return load{e.weighBoth(s), e.left.weigh(s).bytes}
+	left, right := e.left.weigh(s), e.right.weigh(s)
+	return load{visit + left.steps + right.steps + comparing(e.left.k, left, right), left.bytes}
 }
 
 func (e *temporalExpr) weigh(s sizes) load {

@@ -38,8 +38,8 @@ func (q *Subquery) weigh(s sizes) float64 {
 
 func (n *compareConstNode) weigh(s sizes) float64 {
 	size := s(n.column.index)
-	if n.sameText != nil {
-		return visit + perText*math.Min(size, float64(len(n.sameText)))
+	if n.byText {
+		return visit + perText*math.Min(size, float64(len(n.c.Text)))
 	}
 	return visit + readSteps(n.column.k)*size + comparing(n.column.k, load{bytes: size}, load{bytes: float64(len(n.c.Text))})
 }
@@ -90,6 +90,11 @@ func (n *likeExprNode) weigh(s sizes) float64 {
 		steps += text.bytes + pattern.bytes
 	}
 	return steps
+}
+
+func (n *regexNode) weigh(s sizes) float64 {
+	text := n.text.weigh(s)
+	return visit + text.steps + n.match.Steps(text.bytes)
 }
 
 func (n *quantifiedNode) weigh(s sizes) float64 {

@@ -93,6 +93,15 @@ func TestClausesTakeNoMoreThanTheyAreSaidTo(t *testing.T) {
 		"casts":                {repeated(30, " OR ", "t::int = %d"), row(9, strings.Repeat(" ", size))},
 		"numbers":              {repeated(30, " OR ", "n * n > %d"), row(7, "1."+strings.Repeat("7", 16_000))},
 		"joined texts":         {repeated(20, " OR ", "(t || t || t) LIKE '%%a_%d%%'"), row(9, a)},
+		"regular expressions":  {repeated(20, " OR ", "t ~ 'a[ab]c?%dx'"), row(9, a)},
+		"of many parts":        {"t ~ '(a?a?a?a?a?a?a?a?){15}bx'", row(9, a)},
+		"of many ways":         {"t ~ '(a|a|aa)*(b|a+)*a{100}bx'", row(9, a)},
+		"parts of texts":       {repeated(50, " OR ", "substr(t, 2, 100000) = '%d'"), row(9, strings.Repeat("é", size/2))},
+		"replaced texts":       {repeated(20, " OR ", "replace(t, 'a', 'b%d') = 'x'"), row(9, a)},
+		"fields of texts":      {repeated(20, " OR ", "split_part(t, 'a', -1%d) = 'x'"), row(9, a)},
+		"trimmed texts":        {repeated(20, " OR ", "btrim(t, 'bcdefgha') = '%d'"), row(9, a)},
+		"places":               {repeated(20, " OR ", "strpos(t, 'aaaaaaaaaaaaaaab%d') = 1"), row(9, a)},
+		"cases":                {repeated(20, " OR ", "CASE WHEN t ILIKE '%%a%dxy%%' THEN flag ELSE flag2 END"), row(9, strings.ToUpper(a))},
 		"alternatives":         {repeated(3000, " OR ", "id = %d"), row(0, "1234567890123")},
 	} {
 		p := compile(t, test.where)
@@ -116,6 +125,26 @@ func TestClausesTakeNoMoreThanTheyAreSaidTo(t *testing.T) {
 			if total <= n && 2*steps > MaxSteps {
 				t.Errorf("%s: a row of %d bytes costs %.0f, and up to %d bytes nobody looks", name, total, steps, n)
 			}
+		}
+	}
+}
+
+// What a clause costs is found out in a time that grows with the clause, however its parts are nested.
+func TestTheCostOfNestedClausesIsFoundSoon(t *testing.T) {
+	for name, nest := range map[string]struct{ open, inner, end string }{
+		"nullif":    {"nullif(", "t", ", 'a')"},
+		"replace":   {"btrim(", "t", ")"},
+		"case":      {"case when flag then ", "t", " else v end"},
+		"guards":    {"case when flag or flag2 then ", "t", " end"},
+		"no guards": {"case when i4 between '-2147483648'::bigint and '2147483647'::bigint then (", "id", ")::integer end"},
+		"ranges":    {"case when id between '-2147483648'::bigint and '2147483647'::bigint then (", "id", ")::integer end"},
+		"round":     {"round(", "f8", ")"},
+	} {
+		began := cpuTime()
+		_, err := Compile(strings.Repeat(nest.open, 60)+nest.inner+strings.Repeat(nest.end, 60)+" is null", nil, sample(), nil)
+		took := cpuTime() - began
+		if t.Logf("%s: %s, %v", name, took, err); took > 5*time.Second {
+			t.Errorf("%s takes %s", name, took)
 		}
 	}
 }

@@ -40,4 +40,5 @@ type column struct {
 	name             string
 	k                value.Kind
 	nonDeterministic bool
+	domain           bool
 }

@@ -1,20 +1,27 @@
 package predicate
 
 import (
-	"bytes"
-
 	"github.com/shapebus/shapebus/internal/predicate/value"
 )
 
 // compareConstNode compares a column with a constant, column first.
 type compareConstNode struct {
 	op     operator
-	column column
+	byText bool // equality of column and constant is that of their texts
 	read   value.Reading
+	column column
 	c      value.Constant
-	value  value.Operand
-	// sameText: equality may compare the column's bytes with the constant's text.
-	sameText []byte
+	value  *value.Operand // the constant's; nil if byText, as there are many such nodes and it is large
+}
+
+// operand is the constant to compare with.
+func (n *compareConstNode) operand() value.Operand {
+	if n.value != nil {
+		return *n.value
+	}
+	var v value.Operand
+	_ = n.c.Read(&v, value.Reading{Kind: n.c.Kind, Domain: n.read.Domain}) // it has been read once
+	return v
 }
 
 func (n *compareConstNode) eval(row [][]byte) truth {
@@ -22,14 +29,14 @@ func (n *compareConstNode) eval(row [][]byte) truth {
 	if text == nil {
 		return isUnknown
 	}
-	if n.sameText != nil {
-		return truthOf(bytes.Equal(text, n.sameText) == (n.op == opEqual))
+	if n.byText {
+		return truthOf((string(text) == n.c.Text) == (n.op == opEqual)) // allocates nothing
 	}
 	var v value.Operand
 	if !n.read.Read(text, &v) {
 		return isUnknown
 	}
-	return truthOf(n.op.holds(n.read.Domain.Compare(&v, &n.value)))
+	return truthOf(n.op.holds(n.read.Domain.Compare(&v, n.value)))
 }
 
 // compareColumnsNode compares two columns.

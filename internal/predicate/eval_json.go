@@ -17,6 +17,23 @@ type (
 	}
 )
 
+// jsonLengthExpr is jsonb_array_length.
+type jsonLengthExpr struct{ arg scalar }
+
+func (e *jsonLengthExpr) eval(row [][]byte) value.Datum {
+	d := e.arg.eval(row)
+	if d.Null {
+		return d
+	}
+	n, ok := value.JSONLength(d.Bytes)
+	if !ok {
+		return value.Null
+	}
+	return value.Datum{Int: n}
+}
+
+func (e *jsonLengthExpr) columns(add func(int)) { e.arg.columns(add) }
+
 func (e *jsonGetExpr) eval(row [][]byte) value.Datum {
 	d := e.json.eval(row)
 	if d.Null {

@@ -13,6 +13,9 @@ func FuzzCompile(f *testing.F) {
 		"i4 + $1 * 2 > i2 / (id - 5)", "t::int = 5 and coalesce(f8, 1) ^ 2 < 3", "tags || $1 @> array['a', v]", "doc->'a'->>0 like lower(t) || '%'", "doc #> '{a,0}' = doc['a'][-1] and doc #>> tags = 'x'", "nums[1:2] = '{1,2}'",
 		"ts + iv > d - interval '1 day 02:03' at time zone 'UTC' at time zone '+02'", "feeling is distinct from $1", "tm - '1 hour' between symmetric '12:00' and '3:00'",
 		"case when t ~ 'x' then t::int end = 1", "i4 = any ('{1,2,NULL}') and t like all ('{a%,_}')", "greatest(n, price) % 3 <> div(id, 7)", "|/ f8 > @ f4 and not nullif(flag, flag2)",
+		"case i4 when 1 then t when $1 then v else c end ~* '^(a|b)+[^c]{2,3}$'", "(i4, t) in ((1, 'a'), ($1, v)) or (i4, d) <= (2, '2024-01-01')", "substring(t from 2 for i4) ^@ left(v, -1)",
+		"round(n * 1.5, 2) > floor(f8)::numeric and extract(epoch from ts - d) > date_part('dow', d)", "nums = array[$1, null]::int[] and cardinality(tags) = array_length(nums, 1)",
+		"jsonb_array_length(doc) = 1 or feeling = any ('{ok}') or whole + 1 = i4 or array[whole] = nums or period is null",
 	} {
 		f.Add(where, "1")
 	}
@@ -52,6 +55,10 @@ func FuzzMatch(f *testing.F) {
 		"d + i4 > d - i2 or ts + iv < ts - iv or (ts - d) * 3 > iv or tm + iv > tm or justify_interval(iv) = justify_days(iv) or tz at time zone '+03' > ts or iv::text = t",
 		"tags || v::text @> tags or tags[1:2] = tags[i2:] or tags[i4] = t or t = any (tags) or nums && '{1}' or i4 > all (nums) or array_ndims(nums) > 1 or (nums || i4)::text[] = tags",
 		"doc -> 'a' = doc or doc ->> 0 = t or doc @> '{\"a\": [1]}' or doc <@ '[1, [2]]' or doc ? v or doc ?| tags or doc -> t -> 1 @> doc or doc #>> tags = t or doc['a'][0] = doc or feeling::text = t",
+		"left(t, i4) = right(v, i2) or substr(t, i4, i2) = btrim(v) or split_part(t, v, 2) = replace(c, 'a', 'b') or strpos(t, v) > 1 or starts_with(t, v) or reverse(t) ~ 'a.*b' or octet_length(c) > 2",
+		"case when flag then round(n, 2) else trunc(price) end > sign(n) or floor(f8) > 1 or ceil(i4) > 2 or v ~* '^[a-z]+\\d?$' or whole > 1 or period is null",
+		"extract(week from d) = 1 or extract(epoch from iv) > 1 or date_part('second', tm) > 1 or date_trunc('week', ts) = ts or date_trunc('day', tz, 'UTC') = tz or extract(century from ts) = 1",
+		"cardinality(tags) > array_length(nums, i4) or jsonb_array_length(doc) > 1 or jsonb_typeof(doc) = t",
 	}
 	predicates := make([]*Predicate, len(clauses))
 	for i, where := range clauses {

@@ -66,14 +66,23 @@ func needsGuard(k value.Kind) bool {
 
 func (e *columnExpr) print(p *printer) {
 	if !e.guarded {
-		p.column(e.column)
+		p.value(e.column)
 		return
 	}
 	p.WriteString("CASE WHEN ")
 	p.guard(e.column)
 	p.WriteString(" THEN ")
-	p.column(e.column)
+	p.value(e.column)
 	p.WriteString(" END")
+}
+
+// value prints a column as a value to compute with: of a domain it is one of the type that it restricts, of which there
+// are arrays and functions.
+func (p *printer) value(c column) {
+	p.column(c)
+	if c.domain {
+		p.WriteString("::" + c.k.String())
+	}
 }
 
 // guard prints withinGuard.
@@ -121,6 +130,9 @@ func (s scalar) guarded() scalar {
 	case *extremeExpr:
 		args := guardedAll(e.args)
 		s.expr, s.bounds = &extremeExpr{e.least, args, e.compare}, joint(args)
+	case *caseExpr:
+		args := guardedAll(append([]scalar{e.otherwise}, e.then...))
+		s.expr, s.bounds = &caseExpr{e.when, args[1:], args[0]}, joint(args)
 	case *nullifExpr:
 		r := e.relation
 		r.left = r.left.guarded()
@@ -152,26 +164,38 @@ func guardBounds(k value.Kind) bounds {
 	}
 }
 
-// caseTerm reads a CASE that the printer wrote around something that could fail; any other CASE is not of the language.
-// What it guards is built as if the CASE were not there, which gives the guarded expression again, and that must print as
-// what was read.
-func (b *builder) caseTerm(e *pg_query.CaseExpr, pos, depth int) (term, *Error) {
-	refused := &Error{Pos: pos, Message: "CASE is not supported", Hint: "write the conditions with AND, OR and NOT"}
-	if e.Arg != nil || e.Defresult != nil || len(e.Args) != 1 || e.Args[0].GetCaseWhen() == nil {
-		return term{}, refused
+// guardTerm reads a CASE that the printer wrote around something that could fail; ok is false of any other. What it guards
+// is built as if the CASE were not there, which gives the guarded expression again, and that must print as what was read.
+func (b *builder) guardTerm(e *pg_query.CaseExpr, pos, depth int) (t term, ok bool, err *Error) {
+	joins, regexes, nodes := b.joins, b.regexes, len(b.sub.nodes)
+	used := 0
+	if b.sub.lookup != nil {
+		used = b.sub.lookup.used
 	}
+	defer func() {
+		if ok {
+			return
+		}
+		b.joins, b.regexes, b.sub.nodes = joins, regexes, b.sub.nodes[:nodes] // it is built once more
+		if b.sub.lookup != nil {
+			b.sub.lookup.used = used
+		}
+	}()
 	candidates, err := b.guardCandidates(e.Args[0].GetCaseWhen().Result, depth)
 	if err != nil {
-		return term{}, err
+		return term{}, false, err
 	}
 	for _, c := range candidates {
 		var p printer
 		p.expr(c.x)
 		if b.printed += p.Len(); b.printed > maxWork {
-			return term{}, tooComplex()
+			return term{}, false, tooComplex()
 		}
 		if p.full || p.Len() > len(b.where) || !strings.HasPrefix(p.String(), "CASE WHEN ") {
 			continue
+		}
+		if b.printed += parsing * p.Len(); b.printed > maxWork {
+			return term{}, false, tooComplex()
 		}
 		parsed, perr := pg_query.Parse("SELECT " + p.String())
 		if perr != nil {
@@ -190,16 +214,20 @@ func (b *builder) caseTerm(e *pg_query.CaseExpr, pos, depth int) (term, *Error) 
 		forgetLocations(other.ProtoReflect())
 		if proto.Equal(mine, other) {
 			c.pos = pos
-			return c, nil
+			return c, true, nil
 		}
 	}
-	return term{}, refused
+	return term{}, false, nil
 }
 
-// guardCandidates lists the guarded expressions that end in THEN result END.
-func (b *builder) guardCandidates(result *pg_query.Node, depth int) ([]term, *Error) {
-	var out []term
-	if cast := result.GetTypeCast(); cast != nil {
+// parsing is how much more work it is to read SQL than to print it.
+const parsing = 20
+
+// guardCandidates lists the guarded expressions that end in THEN result END. What is cast is built once: guards stand in
+// guards, and building each twice would take exponential time.
+func (b *builder) guardCandidates(result *pg_query.Node, depth int) (out []term, err *Error) {
+	var t term
+	if cast := result.GetTypeCast(); cast != nil && cast.Arg.GetAArrayExpr() == nil && b.enumOfName(cast.TypeName) == nil {
 		arg, err := b.term(cast.Arg, depth+2)
 		if err != nil {
 			return nil, err
@@ -213,9 +241,10 @@ func (b *builder) guardCandidates(result *pg_query.Node, depth int) ([]term, *Er
 				out = append(out, exprTerm(s, arg.pos))
 			}
 		}
-	}
-	t, err := b.term(result, depth+1)
-	if err != nil || t.k == value.Unknown {
+		if t, err = b.cast(arg, k, b.at(cast.TypeName.Location)); err != nil {
+			return nil, err
+		}
+	} else if t, err = b.term(result, depth+1); err != nil || t.k == value.Unknown {
 		return nil, err
 	}
 	s := b.scalar(t)

@@ -242,7 +242,7 @@ func castGuards(arg scalar, to value.Kind) []scalar {
 	case arg.k.IsNumber() && to.IsInt():
 		out = append(out, narrowToType(arg, to))
 		if to == value.Int4 {
-			out = append(out, narrow(arg, to, -dayRange, dayRange), narrow(arg, to, -subscriptEnds, subscriptEnds))
+			out = append(out, narrow(arg, to, -dayRange, dayRange), narrow(arg, to, -subscriptEnds, subscriptEnds), narrow(arg, to, 0, subscriptEnds))
 		}
 	}
 	return out

@@ -13,10 +13,11 @@ func (b *builder) unsupported(n *pg_query.Node) *Error {
 	err := &Error{Pos: b.position(n)}
 	switch n := n.GetNode().(type) {
 	case *pg_query.Node_SqlvalueFunction:
-		err.Message = "functions of the current time or user are not supported"
-		err.Hint = "their value changes without any row changing"
+		err.Message = "functions of the current time or user are not supported yet, because their value changes without any row changing"
+		err.Hint = asConstant
 	case *pg_query.Node_RowExpr:
-		err.Message = "row comparisons are not supported"
+		err.Message = "a row is supported only where it is compared with rows"
+		err.Hint = "write (a, b) = (1, 2) or (a, b) IN ((1, 2), (3, 4))"
 	case nil:
 		err.Message = "this expression is not supported"
 	default:

@@ -10,7 +10,7 @@ import (
 type Predicate struct {
 	root    node
 	sql     string
-	members members
+	members *members // nil without subqueries
 
 	carefree int
 }

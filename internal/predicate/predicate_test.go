@@ -67,7 +67,7 @@ func TestCanonicalFormsAreFixedPoints(t *testing.T) {
 func columnsRead(p *Predicate) []int {
 	var columns []int
 	p.root.columns(func(column int) {
-		if column < p.members.width {
+		if p.members == nil || column < p.members.width {
 			columns = append(columns, column)
 		}
 	})

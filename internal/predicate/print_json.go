@@ -1,5 +1,13 @@
 package predicate
 
+func (e *jsonLengthExpr) print(p *printer) {
+	p.WriteString("CASE WHEN pg_catalog.jsonb_typeof(")
+	p.expr(e.arg)
+	p.WriteString(") = 'array' THEN pg_catalog.jsonb_array_length(")
+	p.expr(e.arg)
+	p.WriteString(") END")
+}
+
 func (e *jsonGetExpr) print(p *printer) {
 	p.WriteByte('(')
 	p.expr(e.json)

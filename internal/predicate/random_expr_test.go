@@ -11,12 +11,17 @@ import (
 // tamePools keep arithmetic within its types, so that Postgres has an answer to the user's own text too.
 var tamePools = map[string][]string{
 	"i2": {"0", "1", "-1", "2", "7", "42"}, "i4": {"0", "1", "-3", "2", "7", "42", "1000"}, "i8": {"0", "1", "-1", "5", "7", "100000"},
-	"n": {"0", "1", "1.10", "-2.5", "0.1", "100", "7.000", "NaN"}, "f8": {"0", "1", "1.1", "-2.5", "0.1", "1e10", "-0"}, "f4": {"0", "1", "1.1", "-2.5", "0.5"},
+	"n": {"0", "1", "1.10", "-2.5", "0.1", "100", "7.000", "NaN"}, "di": {"0", "1", "-3", "2", "7", "1000"}, "dn": {"0", "1", "1.10", "-2.5", "7.000"}, "f8": {"0", "1", "1.1", "-2.5", "0.1", "1e10", "-0"}, "f4": {"0", "1", "1.1", "-2.5", "0.5"},
 	"d":  {"2000-01-01", "2024-02-29", "1999-12-31", "0001-01-01", "2024-03-31", "1900-03-01"},
 	"ts": {"2000-01-01 00:00:00", "2024-02-29 12:34:56.7", "1999-12-31 23:59:59.999999", "2024-03-31 01:30:00", "0900-01-31 00:00:00"},
 	"tz": {"2000-01-01 00:00:00+00", "2024-03-31 01:30:00+01", "1999-12-31 23:59:59.999999Z"}, "tz2": {"2024-10-27 02:30:00+02", "2000-01-01 00:00:00+00"},
 	"t": {"1", " 42 ", "-7", "007", "0"}, "v": {"a", "ab", "%", "a%", "_b", `a\%`}, "ai": {"{}", "{1}", "{1,2}", "{2,7,NULL}", "[0:1]={1,2}"},
 	"al": {"{}", "{1}", "{1,2}", "{2,7,NULL}"}, "at": {"{}", "{a}", "{a,b}", "{ab,NULL,é}"},
+}
+
+var fields = []string{
+	"year", "month", "day", "hour", "minute", "second", "milliseconds", "microseconds", "epoch", "dow", "isodow", "doy", "week", "quarter", "isoyear",
+	"decade", "century", "millennium", "YEAR", "days",
 }
 
 // expression makes a random expression of a type: int (any width), numeric, float8, text, date, timestamp, timestamptz,
@@ -46,10 +51,29 @@ func (g *generator) expression(kind string, depth int) string {
 			}
 		}
 	}
+	if g.IntN(12) == 0 && kind != "key" && kind != "path" && kind != "small" {
+		return pick(g, []func() string{
+			func() string { return both("CASE WHEN %s THEN %s ELSE %s END", "bool", kind, kind) },
+			func() string { return both("CASE WHEN %s THEN %s WHEN %s THEN %s END", "bool", kind, "bool", kind) },
+			func() string { return both("(CASE %s WHEN %s THEN %s ELSE %s END)", "int", "int", kind, kind) },
+			func() string {
+				return both("CASE %s WHEN 'a' THEN NULL WHEN %s THEN %s ELSE %s END", "v", "text", kind, kind)
+			},
+		})()
+	}
 	sign := pick(g, []string{"+", "-"})
+	field := quoteLiteral(pick(g, fields))
 	switch kind {
 	case "int":
 		return pick(g, []func() string{
+			func() string { return both("cardinality(%s)", pick(g, []string{"int[]", "text[]"})) },
+			func() string {
+				return both("array_length(%s, "+pick(g, []string{"1", "2", "0", "i2", "i4"})+")", "int[]")
+			},
+			func() string { return both("strpos(%s, %s)", "text", "text") },
+			func() string { return both("octet_length(%s)", "text") },
+			func() string { return both("jsonb_array_length(%s)", "jsonb") },
+			func() string { return both("position(%s in %s)", "text", "text") },
 			func() string { return both("(%s "+pick(g, []string{"+", "-", "*", "/", "%%"})+" %s)", "int", "int") },
 			func() string { return both("(%s "+pick(g, []string{"&", "|", "#"})+" %s)", "int", "int") },
 			func() string { return both("("+pick(g, []string{"-", "~", "@", "+"})+" %s)", "int") },
@@ -72,6 +96,15 @@ func (g *generator) expression(kind string, depth int) string {
 			func() string { return both("(@ %s)", "numeric") },
 			func() string { return both("(%s)::numeric", pick(g, []string{"int", "text"})) },
 			func() string { return both("div(%s, %s)", "numeric", "numeric") },
+			func() string {
+				return both(pick(g, []string{"round", "trunc", "floor", "ceil", "ceiling", "sign"})+"(%s)", "numeric")
+			},
+			func() string {
+				return both(pick(g, []string{"round", "trunc"})+"(%s, "+pick(g, []string{"0", "1", "2", "5", "-1", "-3"})+")", pick(g, []string{"numeric", "numeric", "int"}))
+			},
+			func() string {
+				return both("extract("+pick(g, fields)+" from %s)", pick(g, []string{"date", "timestamp", "time", "interval", "timestamptz"}))
+			},
 		})()
 	case "float8":
 		return pick(g, []func() string{
@@ -81,6 +114,12 @@ func (g *generator) expression(kind string, depth int) string {
 			func() string { return both("(- %s)", "float8") },
 			func() string { return both("(%s)::float8", pick(g, []string{"int", "text"})) },
 			func() string { return both("(%s * %s)::float8", "f4", "f4") },
+			func() string {
+				return both(pick(g, []string{"round", "trunc", "floor", "ceil", "ceiling", "sign"})+"(%s)", pick(g, []string{"float8", "int", "f4"}))
+			},
+			func() string {
+				return both("date_part("+field+", %s)", pick(g, []string{"date", "timestamp", "time", "interval", "timestamptz"}))
+			},
 		})()
 	case "f4":
 		return both("(%s)", "f4")
@@ -95,7 +134,33 @@ func (g *generator) expression(kind string, depth int) string {
 			func() string { return both("(%s ->> %s)", "jsonb", "key") },
 			func() string { return both("(%s #>> %s)", "jsonb", "path") },
 			func() string { return both("(%s)["+pick(g, []string{"0", "1", "2", "i2"})+"]", "text[]") },
+			func() string {
+				return both(pick(g, []string{"left", "right"})+"(%s, "+pick(g, []string{"0", "1", "2", "-1", "-2", "i2", "i4", "-100"})+")", "text")
+			},
+			func() string {
+				return both("substr(%s, "+pick(g, []string{"0", "1", "2", "-1", "i2", "i4"})+")", "text")
+			},
+			func() string {
+				return both("substr(%s, "+pick(g, []string{"0", "1", "2", "-1", "i2", "i4"})+", "+pick(g, []string{"0", "1", "2", "i2", "i4", "1000"})+")", "text")
+			},
+			func() string {
+				return both("substring(%s from "+pick(g, []string{"1", "2"})+pick(g, []string{"", " for 1", " for 2"})+")", "text")
+			},
+			func() string { return both(pick(g, []string{"btrim", "ltrim", "rtrim", "reverse"})+"(%s)", "text") },
+			func() string { return both("jsonb_typeof(%s)", "jsonb") },
+			func() string { return both(pick(g, []string{"btrim", "ltrim", "rtrim"})+"(%s, 'abé')", "text") },
+			func() string {
+				return both("trim("+pick(g, []string{"", "leading ", "trailing ", "both "})+"'a %%' from %s)", "text")
+			},
+			func() string {
+				return both("split_part(%s, %s, "+pick(g, []string{"1", "2", "3", "-1", "-2", "-3"})+")", "text", pick(g, []string{"text", "separator"}))
+			},
+			func() string {
+				return both("replace(%s, "+pick(g, []string{"'a'", "'b'", "''", "'é'", "' '"})+", "+pick(g, []string{"'a'", "'xy'", "''", "'日'"})+")", "text")
+			},
 		})()
+	case "separator":
+		return pick(g, []string{"'a'", "' '", "''", "'日'", "v"})
 	case "key":
 		return pick(g, []string{"'a'", "'b'", "0", "-1", "1", "'é'", "i2", "v"})
 	case "path":
@@ -115,6 +180,7 @@ func (g *generator) expression(kind string, depth int) string {
 			},
 			func() string { return both("(%s)::timestamp", "date") },
 			func() string { return both("(%s + %s)", "date", "time") },
+			func() string { return both("date_trunc("+field+", %s)", "timestamp") },
 		})()
 	case "timestamptz":
 		return pick(g, []func() string{
@@ -122,6 +188,7 @@ func (g *generator) expression(kind string, depth int) string {
 			func() string {
 				return both("(%s AT TIME ZONE "+pick(g, []string{"'utc'", "'+02'", "'-11:30'"})+")", "timestamp")
 			},
+			func() string { return both("date_trunc("+field+", %s, 'UTC')", "timestamptz") },
 		})()
 	case "time":
 		return both("(%s "+sign+" %s)", "time", "interval")
@@ -144,6 +211,7 @@ func (g *generator) expression(kind string, depth int) string {
 			func() string { return both("(%s || %s)", "int[]", "i4") },
 			func() string { return both("array_prepend(%s, %s)", "i4", "int[]") },
 			func() string { return both("ARRAY[%s, %s, NULL]", "i4", "i4") },
+			func() string { return both("ARRAY['7', %s, NULL]::int[]", "int") },
 			func() string {
 				return both("(%s)["+pick(g, []string{"1:2", "0:1", ":2", "2:", ":", "i2:i4", "1:1][2"})+"]", "int[]")
 			},
@@ -153,6 +221,7 @@ func (g *generator) expression(kind string, depth int) string {
 			func() string { return both("(%s || %s)", "text[]", "text[]") },
 			func() string { return both("array_append(%s, %s)", "text[]", "text") },
 			func() string { return both("ARRAY[%s, %s]", "text", "text") },
+			func() string { return both("ARRAY['a b', %s]::text[]", pick(g, []string{"text", "int", "date"})) },
 			func() string { return both("(%s)::text[]", "int[]") },
 			func() string { return both("(%s)["+pick(g, []string{"1:2", ":2", ":1][1:"})+"]", "text[]") },
 		})()
@@ -184,7 +253,15 @@ func (g *generator) test(depth int) string {
 	}
 	not := pick(g, []string{"", "NOT "})
 	equality := kind == "jsonb" || kind == "enum" || strings.HasSuffix(kind, "]")
-	switch n := g.IntN(18); {
+	switch n := g.IntN(20); {
+	case n == 19:
+		return "(" + sub("text") + pick(g, []string{" ~ ", " ~* ", " !~ ", " !~* "}) + quoteLiteral(g.regex(2)) + ")"
+	case n == 18:
+		return "(" + pick(g, []func() string{
+			func() string { return sub("text") + " ^@ " + sub("text") },
+			func() string { return "starts_with(" + sub("text") + ", " + sub("text") + ")" },
+			func() string { return pick(g, []string{"t", "v", "c"}) + " ^@ " + quoteLiteral(pick(g, texts)) },
+		})() + ")"
 	case n < 2:
 		return "(" + g.test(depth-1) + pick(g, []string{" AND ", " OR ", " = ", " IS DISTINCT FROM "}) + g.test(depth-1) + ")"
 	case n == 2:
@@ -210,7 +287,7 @@ func (g *generator) test(depth int) string {
 	case n == 12:
 		return "(" + sub("jsonb") + pick(g, []string{" ? 'a'", " ? v", " ?| ARRAY['a','b']", " ?& at"}) + ")"
 	case n == 13:
-		return "(" + pick(g, []string{"m = 'ok'", "m <> m2", "m IN ('sad', 'happy')", "m::text = 'it''s'", "m IS DISTINCT FROM m2", "'ok' = m", "coalesce(m, 'ok') = m2"}) + ")"
+		return "(" + pick(g, []string{"m = 'ok'", "m <> m2", "m IN ('sad', 'happy')", "m::text = 'it''s'", "m IS DISTINCT FROM m2", "'ok' = m", "coalesce(m, 'ok') = m2", "m = ANY ('{ok,sad}')", "m <> ALL ('{ok,NULL}')", "m = ANY ('{\"it''s\"}'::mood[])", "rg IS NULL", "rg IS NOT NULL", "CASE WHEN b THEN m ELSE m2 END = 'ok'"}) + ")"
 	case n == 14:
 		return pick(g, []string{"(i4::bool)", "(b::int = 1)", "(b::text = 'true')", "(t::bool)", "(u::text < v)", "(t::uuid = u)", "(t::date > d)", "(t::timestamp < ts)", "(j = j2)", "(ats = '{}')"})
 	}
@@ -221,27 +298,60 @@ func (g *generator) test(depth int) string {
 	return "(" + sub(kind) + " " + op + " " + sub(kind) + ")"
 }
 
+// regex makes a random pattern; of what is of the language, and of what is not.
+func (g *generator) regex(depth int) string {
+	var out strings.Builder
+	for n := g.IntN(3); n >= 0; n-- {
+		atom := pick(g, regexAtoms)
+		if depth > 0 && g.IntN(5) == 0 {
+			atom = pick(g, []string{"(", "(?:"}) + g.regex(depth-1) + ")"
+		}
+		out.WriteString(atom)
+		if g.IntN(3) == 0 {
+			out.WriteString(pick(g, []string{"*", "+", "?", "{2}", "{1,2}", "{0,3}", "{2,}", "*?", "+?", "??", "{0}"}))
+		}
+	}
+	s := out.String()
+	switch g.IntN(8) {
+	case 0:
+		s = "^" + s
+	case 1:
+		s += "$"
+	case 2:
+		s = "^" + s + "$"
+	case 3:
+		s += "|" + pick(g, regexAtoms)
+	}
+	return s
+}
+
+var regexAtoms = []string{
+	"a", "b", "A", "B", "ab", "é", "É", "日", ".", " ", "%", "_", "1", "k", "K", "s", "ß", "z", "[ab]", "[^a]", "[a-c]", "[A-Z]", "[^a-z]", "[é-日]", "[[:alpha:]]", "[^[:space:]]",
+	"[[:upper:]b]", "[[:lower:]]", "[[:punct:]]", "[[:digit:][:blank:]]", "[]a]", "[a-]", "[-a]", `[\\]`, `[\w-]`, `[\s%]`, "[$^.]", `\d`, `\w`, `\s`, `\D`, `\W`, `\S`, `\.`, `\\`, `\n`,
+	`\%`, `\y`, `\Y`, `\A`, `\Z`, "^", "$", "a|b", "(a|ab)", "(a*)", `(\w+) `, "^a", "b$", "[[:alnum:]]+", ".*", "[^\n]",
+}
+
 // atom is a column or a typed constant.
 func (g *generator) atom(kind string) string {
 	var names, pool []string
 	sqlType := kind
 	switch kind {
 	case "int":
-		names, pool = []string{"i2", "i4", "i8"}, []string{"0", "1", "7", "-3", "42", "100000", "3000000000"}
+		names, pool = []string{"i2", "i4", "i8", "di"}, []string{"0", "1", "7", "-3", "42", "100000", "3000000000"}
 		if g.IntN(2) == 0 {
 			return pick(g, pool)
 		}
 		return pick(g, names)
 	case "i4":
-		return pick(g, []string{"i4", "i2", "1", "7"})
+		return pick(g, []string{"i4", "i2", "1", "7", "di"})
 	case "f4":
 		return pick(g, []string{"f4", "'1.5'::real", "'0.1'::real"})
 	case "numeric":
-		names, pool = []string{"n", "price"}, []string{"0.1", "1", "2.5", "-7.25", "1e20", "0", "3"}
+		names, pool = []string{"n", "price", "dn"}, []string{"0.1", "1", "2.5", "-7.25", "1e20", "0", "3"}
 	case "float8":
 		names, pool = []string{"f8"}, []string{"0.1", "1", "2.5", "-7.25", "1e20", "0", "3"}
 	case "text":
-		names, pool = []string{"t", "v", "c", `"T x""y"`}, append([]string{"42", "7"}, texts...)
+		names, pool = []string{"t", "v", "c", `"T x""y"`, "dt"}, append([]string{"42", "7"}, texts...)
 	case "date":
 		names, pool = []string{"d"}, tamePools["d"]
 	case "timestamp":
@@ -274,6 +384,10 @@ func (g *generator) atom(kind string) string {
 		return pick(g, []string{"'{a}'", "at"})
 	case "small":
 		return pick(g, []string{"1", "i2"})
+	case "v":
+		return "v"
+	case "separator":
+		return "'a'"
 	}
 	if g.IntN(3) > 0 {
 		return pick(g, names)

@@ -16,6 +16,19 @@ type testColumn struct {
 	mod           int32
 	pool          []string
 	others        []string // columns and types of other kinds that it may be compared with
+	domain        string   // over the type, of which the column is
+}
+
+// column is what clauses know of it.
+func (c testColumn) column() Column {
+	out := Column{Name: c.name, TypeOID: c.oid, TypeMod: c.mod, Domain: c.domain != ""}
+	switch c.sqlType {
+	case "mood":
+		out.TypeName, out.Enum = "mood", moods
+	case "int4range", "point2":
+		out.TypeName, out.Composite = c.sqlType, c.sqlType == "point2"
+	}
+	return out
 }
 
 var (
@@ -47,15 +60,16 @@ var (
 	}
 	dates = []string{
 		"2000-01-01", "1999-12-31", "2024-02-29", "2024-12-31", "infinity", "-infinity", "0044-03-15 BC", "4714-11-24 BC", "5874897-12-31",
-		"294276-12-31", "294277-01-01", "0001-01-01", "0001-12-31 BC", "1900-03-01",
+		"294276-12-31", "294277-01-01", "0001-01-01", "0001-12-31 BC", "1900-03-01", "2024-02-29T23:30:00.000Z",
 	}
 	timestamps = []string{
 		"2000-01-01 00:00:00", "1999-12-31 23:59:59.999999", "2024-02-29 12:34:56.7", "infinity", "-infinity", "0044-03-15 12:00:00 BC",
 		"294276-12-31 23:59:59.999999", "4714-11-24 00:00:00 BC", "2024-12-31 00:00:00", "2024-12-31 00:00:00.000001", "0001-12-31 23:00:00 BC",
+		"2024-02-29T12:34:56.700Z", "2024-12-31T00:00:00.000000500+00:00",
 	}
 	timestampTZs = []string{
 		"2000-01-01 00:00:00+00", "2000-01-01T02:30:00+02:30", "1999-12-31 23:59:59.999999Z", "infinity", "-infinity", "2024-02-29 12:34:56.7-11",
-		"0044-03-15 12:00:00+00 BC", "294276-12-31 23:59:59.999999+00", "2024-12-31 00:00", "2024-12-31 01:00:00+01",
+		"0044-03-15 12:00:00+00 BC", "294276-12-31 23:59:59.999999+00", "2024-12-31 00:00", "2024-12-31 01:00:00+01", "2024-02-29T23:34:56.700000499Z",
 	}
 	bools     = []string{"t", "f"}
 	times     = []string{"00:00:00", "23:59:59.999999", "24:00:00", "12:30:00", "01:02:03.4"}
@@ -72,7 +86,8 @@ var (
 		`{}`, `[]`, `null`, `1`, `1.0`, `"a"`, `"é\n\"\\u0001"`, `{"a": 1}`, `{"a": 1.00, "b": null}`, `{"a": {"b": [1, 2, {"c": "x"}]}}`, `["a", "b", 1, null]`,
 		`[1, [2, 3], {"a": true}]`, `{"b": "7", "a": "abc"}`, `{"é": [], "a": [1, 1]}`, `true`, `[[1, 2]]`, `{"a": "2024-01-01", "n": -12.50}`, `[{"a": 1}, {"a": 2, "b": 3}]`,
 	}
-	moods = []string{"sad", "ok", "happy", "it's"}
+	ranges = []string{"empty", "[1,5)", "(,)", "[3,)"}
+	moods  = []string{"sad", "ok", "happy", "it's"}
 )
 
 func testColumns() []testColumn {
@@ -80,39 +95,43 @@ func testColumns() []testColumn {
 	float := []string{"f4", "f8", "i4", "i8", "price", "real", "double precision", "integer", "bigint"}
 	text := []string{"t", "v", "c", "text", "varchar", "bpchar"}
 	cols := []testColumn{
-		{"b", "boolean", 16, -1, bools, []string{"b2", "boolean"}},
-		{"b2", "boolean", 16, -1, bools, []string{"b", "boolean"}},
-		{"i2", "smallint", 21, -1, ints, append(number, float...)},
-		{"i4", "integer", 23, -1, int4s, append(number, float...)},
-		{"i8", "bigint", 20, -1, int8s, append(number, float...)},
-		{"f4", "real", 700, -1, float4s, float},
-		{"f8", "double precision", 701, -1, floats, float},
-		{"n", "numeric", 1700, -1, numerics, number},
-		{"price", "numeric(12,2)", 1700, 12<<16 | 2 + 4, fractions, append(number, float...)},
-		{"t", "text", 25, -1, texts, text},
-		{"v", "varchar(8)", 1043, 12, texts, text},
-		{"c", "char(4)", 1042, 8, shortTexts, text},
-		{"u", "uuid", 2950, -1, uuids, []string{"u2", "uuid"}},
-		{"u2", "uuid", 2950, -1, uuids, []string{"u", "uuid"}},
-		{"d", "date", 1082, -1, dates, []string{"d", "ts", "date", "timestamp"}},
-		{"ts", "timestamp", 1114, -1, timestamps, []string{"d", "ts", "date", "timestamp"}},
-		{"tz", "timestamptz", 1184, -1, timestampTZs, []string{"tz2", "timestamptz"}},
-		{"tz2", "timestamptz", 1184, -1, timestampTZs, []string{"tz", "timestamptz"}},
-		{"T x\"y", "text", 25, -1, texts, text},
-		{"tm", "time", 1083, -1, times, []string{"tm", "time"}},
-		{"iv", "interval", 1186, -1, intervals, []string{"iv", "interval"}},
-		{"iv2", "interval", 1186, -1, intervals, []string{"iv", "interval"}},
-		{"ai", "integer[]", 1007, -1, intArrays, nil},
-		{"al", "bigint[]", 1016, -1, intArrays, nil},
-		{"at", "text[]", 1009, -1, textArrays, nil},
-		{"av", "varchar[]", 1015, -1, textArrays, nil},
-		{"an", "numeric[]", 1231, -1, numericArrays, nil},
-		{"af", "double precision[]", 1022, -1, numericArrays, nil},
-		{"ats", "timestamp[]", 1115, -1, stampArrays, nil},
-		{"j", "jsonb", 3802, -1, documents, nil},
-		{"j2", "jsonb", 3802, -1, documents, nil},
-		{"m", "mood", 99999, -1, moods, nil},
-		{"m2", "mood", 99999, -1, moods, nil},
+		{"b", "boolean", 16, -1, bools, []string{"b2", "boolean"}, ""},
+		{"b2", "boolean", 16, -1, bools, []string{"b", "boolean"}, ""},
+		{"i2", "smallint", 21, -1, ints, append(number, float...), ""},
+		{"i4", "integer", 23, -1, int4s, append(number, float...), ""},
+		{"i8", "bigint", 20, -1, int8s, append(number, float...), ""},
+		{"f4", "real", 700, -1, float4s, float, ""},
+		{"f8", "double precision", 701, -1, floats, float, ""},
+		{"n", "numeric", 1700, -1, numerics, number, ""},
+		{"price", "numeric(12,2)", 1700, 12<<16 | 2 + 4, fractions, append(number, float...), ""},
+		{"t", "text", 25, -1, texts, text, ""},
+		{"v", "varchar(8)", 1043, 12, texts, text, ""},
+		{"c", "char(4)", 1042, 8, shortTexts, text, ""},
+		{"u", "uuid", 2950, -1, uuids, []string{"u2", "uuid"}, ""},
+		{"u2", "uuid", 2950, -1, uuids, []string{"u", "uuid"}, ""},
+		{"d", "date", 1082, -1, dates, []string{"d", "ts", "date", "timestamp"}, ""},
+		{"ts", "timestamp", 1114, -1, timestamps, []string{"d", "ts", "date", "timestamp"}, ""},
+		{"tz", "timestamptz", 1184, -1, timestampTZs, []string{"tz2", "timestamptz"}, ""},
+		{"tz2", "timestamptz", 1184, -1, timestampTZs, []string{"tz", "timestamptz"}, ""},
+		{"T x\"y", "text", 25, -1, texts, text, ""},
+		{"tm", "time", 1083, -1, times, []string{"tm", "time"}, ""},
+		{"iv", "interval", 1186, -1, intervals, []string{"iv", "interval"}, ""},
+		{"iv2", "interval", 1186, -1, intervals, []string{"iv", "interval"}, ""},
+		{"ai", "integer[]", 1007, -1, intArrays, nil, ""},
+		{"al", "bigint[]", 1016, -1, intArrays, nil, ""},
+		{"at", "text[]", 1009, -1, textArrays, nil, ""},
+		{"av", "varchar[]", 1015, -1, textArrays, nil, ""},
+		{"an", "numeric[]", 1231, -1, numericArrays, nil, ""},
+		{"af", "double precision[]", 1022, -1, numericArrays, nil, ""},
+		{"ats", "timestamp[]", 1115, -1, stampArrays, nil, ""},
+		{"j", "jsonb", 3802, -1, documents, nil, ""},
+		{"j2", "jsonb", 3802, -1, documents, nil, ""},
+		{"m", "mood", 99999, -1, moods, nil, ""},
+		{"m2", "mood", 99999, -1, moods, nil, ""},
+		{"di", "integer", 23, -1, int4s, append(number, float...), "whole"},
+		{"dn", "numeric", 1700, -1, numerics, number, "amount"},
+		{"dt", "text", 25, -1, texts, text, "label"},
+		{"rg", "int4range", 3904, -1, ranges, nil, ""},
 	}
 	return cols
 }
@@ -182,8 +201,36 @@ func (g *generator) leaf() string {
 		return "(" + g.operand(c) + " " + g.operator() + " " + name + ")"
 	case 8:
 		return "(" + quoteLiteral(pick(g, c.pool)) + "::" + bare(c.sqlType) + " " + g.operator() + " " + g.constant(c.sqlType, c.pool) + ")"
+	case 9:
+		return g.rows()
 	}
 	return "(" + name + " " + g.operator() + " " + g.operand(c) + ")"
+}
+
+// rows compares rows of two or three columns.
+func (g *generator) rows() string {
+	var columns []testColumn
+	var names []string
+	for range 2 + g.IntN(5)/4 {
+		c := g.column()
+		columns, names = append(columns, c), append(names, quoteIdent(c.name))
+	}
+	row := func() string {
+		var cells []string
+		for _, c := range columns {
+			cells = append(cells, g.operand(c))
+		}
+		return "(" + strings.Join(cells, ", ") + ")"
+	}
+	left := "(" + strings.Join(names, ", ") + ")"
+	if g.IntN(2) == 0 {
+		return "(" + left + " " + g.operator() + " " + row() + ")"
+	}
+	rows := []string{row()}
+	for range g.IntN(3) {
+		rows = append(rows, row())
+	}
+	return "(" + left + pick(g, []string{" IN (", " NOT IN ("}) + strings.Join(rows, ", ") + "))"
 }
 
 func (g *generator) list(c testColumn) string {

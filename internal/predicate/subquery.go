@@ -15,7 +15,7 @@ type Subquery struct {
 	Columns []int // the left side: indexes of columns of the outer table
 
 	Schema, Table string
-	Select        []string // columns of Table, as many as Columns and of the same types
+	Select        []string // columns of Table, as many as Columns and of types whose values have the same texts
 
 	// Where and Params are the inner clause as it would be asked for by itself: compiled alone, it has the identity of
 	// Inner. Params holds only the parameters that it uses.
@@ -31,9 +31,10 @@ type Subquery struct {
 	// Keyer makes the keys of the set's values, from the selected cells in the order of Select.
 	Keyer *Keyer
 
-	table *Table
-	left  []column
-	sql   string // identity among the subqueries of one clause
+	table   *Table
+	left    []column
+	touched []value.Kind // types that hold the left side's values and the set's
+	sql     string       // identity among the subqueries of one clause
 }
 
 // AppendKey appends the key of an outer row's left side, by which a Set knows its values.
@@ -46,11 +47,19 @@ func (q *Subquery) AppendKey(key []byte, row [][]byte) []byte {
 
 // Subqueries returns the subqueries of the clause itself, not those inside of them: each once, however often it is
 // used, in an order that depends on what they are and not on where they stand. The caller must not change it.
-func (p *Predicate) Subqueries() []*Subquery { return p.members.subqueries }
+func (p *Predicate) Subqueries() []*Subquery {
+	if p.members == nil {
+		return nil
+	}
+	return p.members.subqueries
+}
 
 // FixedSQL returns what the clause requires whatever the subqueries select: its top-level conjuncts without subqueries,
 // as an expression like SQL's; "true" if there are none.
 func (p *Predicate) FixedSQL() string {
+	if p.members == nil {
+		return p.sql
+	}
 	var out printer
 	p.members.fixed.print(&out)
 	return out.String()

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
+
+	"github.com/shapebus/shapebus/internal/predicate/value"
 )
 
 // Limits of subqueries, far above what people write: each is a shape of its own to keep.
@@ -86,7 +88,7 @@ func (b *builder) subLink(s *pg_query.SubLink, depth int) (node, *Error) {
 			return nil, err
 		}
 	}
-	b.joins, b.printed = inner.joins, inner.printed
+	b.joins, b.regexes, b.printed = inner.joins, inner.regexes, inner.printed
 	if q.Inner, err = inner.finish(root); err != nil {
 		return nil, err
 	}
@@ -160,7 +162,7 @@ func (b *builder) leftSide(q *Subquery, parts []*pg_query.Node, selected []term,
 	if len(parts) > maxTuple {
 		return &Error{Pos: pos, Message: fmt.Sprintf("%d columns before IN (SELECT …), at most %d are allowed", len(parts), maxTuple)}
 	}
-	types := make([]uint32, len(parts))
+	columns := make([]Column, len(parts))
 	for i, part := range parts {
 		at := b.position(part)
 		ref := bareColumn(part)
@@ -172,28 +174,34 @@ func (b *builder) leftSide(q *Subquery, parts []*pg_query.Node, selected []term,
 			return err
 		}
 		outer, inner := &b.table.Columns[l.column.index], &q.table.Columns[selected[i].column.index]
-		if outer.TypeOID != inner.TypeOID {
+		if outer.TypeOID != inner.TypeOID && !sameTexts(l.k, selected[i].k) {
 			return &Error{
 				Pos: at, Message: fmt.Sprintf("column %q is of type %s, and %q of %s.%s of type %s", outer.Name, l.typeName(b), inner.Name, q.Schema, q.Table, selected[i].typeName(b.inside(q.table))),
-				Hint: "columns must have the same type to be looked up in a subquery",
+				Hint: "columns must have the same type to be looked up in a subquery, or both be integers, or both text or varchar",
 			}
 		}
-		if _, err := NewKeyer([]uint32{outer.TypeOID}); err != nil {
+		if _, err := NewKeyer([]Column{*outer}); err != nil {
 			return &Error{Pos: at, Message: fmt.Sprintf("column %q cannot be looked up in a subquery: values of type %s have no text to compare them by", outer.Name, l.typeName(b))}
 		}
-		types[i] = outer.TypeOID
+		columns[i] = *outer
 		q.Columns = append(q.Columns, l.column.index)
 		q.left = append(q.left, l.column)
+		q.touched = append(q.touched, max(l.k, selected[i].k))
 		q.Select = append(q.Select, inner.Name)
 	}
 	var err error
-	if q.Keyer, err = NewKeyer(types); err != nil {
+	if q.Keyer, err = NewKeyer(columns); err != nil {
 		return &Error{Pos: pos, Message: err.Error()}
 	}
 	var out printer
 	q.print(&out)
 	q.sql = out.String()
 	return nil
+}
+
+// sameTexts tells of two types whether their values are equal exactly when their texts are.
+func sameTexts(l, r value.Kind) bool {
+	return l.IsInt() && r.IsInt() || (l == value.Text || l == value.Varchar) && (r == value.Text || r == value.Varchar)
 }
 
 // bareColumn returns a column's reference, nil if n is something else. COLLATE "C" around it is how it prints, and how it
@@ -241,12 +249,12 @@ func (b *builder) finish(root node) (*Predicate, *Error) {
 	return p, nil
 }
 
-// members gives every test its cell, and finds out how each is used.
-func (b *builder) members(root node) members {
-	m := members{width: len(b.table.Columns), fixed: root, rest: &literalNode{isTrue}}
+// members gives every test its cell, and finds out how each is used. It is nil if there are none.
+func (b *builder) members(root node) *members {
 	if len(b.sub.nodes) == 0 {
-		return m
+		return nil
 	}
+	m := &members{width: len(b.table.Columns)}
 	slices.SortStableFunc(b.sub.nodes, func(x, y *memberNode) int { return strings.Compare(x.subquery.sql, y.subquery.sql) })
 	for _, n := range b.sub.nodes {
 		if k := len(m.subqueries); k == 0 || m.subqueries[k-1].sql != n.subquery.sql {

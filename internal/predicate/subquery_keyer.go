@@ -11,14 +11,16 @@ import (
 // equal, whatever their text. Safe for concurrent use.
 type Keyer struct{ kinds []value.Kind }
 
-// NewKeyer returns a Keyer for values of columns of these types (pg_type
-// oids). A type whose equality is not known here is an error.
-func NewKeyer(types []uint32) (*Keyer, error) {
+// NewKeyer returns a Keyer for values of columns of these types. A type whose equality is not known here is an error.
+func NewKeyer(columns []Column) (*Keyer, error) {
 	k := &Keyer{}
-	for _, oid := range types {
-		kd, ok := value.KindOfOID(oid)
+	for _, c := range columns {
+		kd, ok := value.KindOfOID(c.TypeOID)
+		if !ok && c.Enum != nil {
+			kd, ok = value.Enum, true
+		}
 		if !ok || kd == value.Opaque || !kd.HasKey() {
-			return nil, fmt.Errorf("values of type oid %d cannot be looked up in a set", oid)
+			return nil, fmt.Errorf("values of type %s cannot be looked up in a set", c.typeName())
 		}
 		k.kinds = append(k.kinds, kd)
 	}

@@ -21,12 +21,12 @@ type Scratch struct {
 // MatchIn is Match for a clause with subqueries: sets has what they select, in the order of Subqueries. It allocates
 // nothing but for keys of numeric and floating point columns.
 func (p *Predicate) MatchIn(row [][]byte, sets []Set, s *Scratch) bool {
-	m := &p.members
+	m := p.members
+	if m == nil {
+		return p.Match(row)
+	}
 	if m.fixed.eval(row) != isTrue {
 		return false
-	}
-	if len(m.subqueries) == 0 {
-		return true
 	}
 	if s.yes == nil {
 		s.yes, s.no = []byte("t"), []byte("f")

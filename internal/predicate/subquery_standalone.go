@@ -100,7 +100,7 @@ func deparse(where *pg_query.Node) (string, error) {
 // checkStandalone compiles every subquery's clause alone, and refuses the whole when one does not come out as it went in:
 // its shape would hold other rows than the outer clause means.
 func checkStandalone(p *Predicate, l *lookup) *Error {
-	for _, q := range p.members.subqueries {
+	for _, q := range p.Subqueries() {
 		alone, err := compileOnce(q.Where, q.Params, q.table, l.again())
 		switch {
 		case err != nil:

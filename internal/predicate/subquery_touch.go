@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/shapebus/shapebus/internal/predicate/value"
 	"github.com/shapebus/shapebus/internal/valueset"
 )
 
@@ -72,7 +73,11 @@ func (t *Touch) SQL() string {
 	// Each column by itself is what an index serves, even between other conditions of an OR.
 	columns, selected := make([]string, len(q.left)), make([]string, len(q.left))
 	for i, c := range q.left {
-		array := quoteLiteral("{"+t.arrays[i].String()+"}") + "::" + c.k.String() + "[]"
+		literal := quoteLiteral("{" + t.arrays[i].String() + "}")
+		array := literal + "::" + q.touched[i].String() + "[]"
+		if c.k == value.Enum { // takes the column's type
+			array = literal
+		}
 		out.Grow(len(array))
 		name := quoteIdent(c.name)
 		if i > 0 {
@@ -80,6 +85,9 @@ func (t *Touch) SQL() string {
 		}
 		equalsAny(&out, name, array)
 		columns[i] = name
+		if c.k == value.Enum {
+			columns[i], array = name+"::text", literal+"::text[]"
+		}
 		if c.nonDeterministic {
 			// What the column's own collation finds equal, narrowed to what is.
 			columns[i] += byteOrder

@@ -29,6 +29,11 @@ func (b *builder) castTerm(e *pg_query.TypeCast, depth int) (term, *Error) {
 	if a := e.Arg.GetAArrayExpr(); a != nil && len(a.Elements) == 0 && k.IsArray() {
 		return exprTermConst(value.Constant{Kind: k, Text: "{}"}, pos), nil
 	}
+	if a := e.Arg.GetAArrayExpr(); a != nil && k.IsArray() {
+		if t, ok, err := b.castArray(a, k, pos, depth+1); ok || err != nil {
+			return t, err
+		}
+	}
 	t, err := b.term(e.Arg, depth+1)
 	if err != nil {
 		return term{}, err
@@ -88,7 +93,22 @@ func castsAsConstant(from, to value.Kind) bool {
 }
 
 func (b *builder) noCast(t term, to string, pos int) *Error {
-	return &Error{Pos: pos, Message: fmt.Sprintf("unknown cast from type %s to type %s", t.typeName(b), to)}
+	return refusedCast(t.typeName(b), to, pos)
+}
+
+// refusedCast is the error of a cast that Postgres has not, or has with errors or with a time zone.
+func refusedCast(from, to string, pos int) *Error {
+	zoned := value.Timestamptz.String()
+	if from == zoned || to == zoned {
+		return &Error{
+			Pos: pos, Message: fmt.Sprintf("a cast from %s to %s is not supported, because it depends on the session's time zone", from, to),
+			Hint: "say x AT TIME ZONE 'UTC'",
+		}
+	}
+	return &Error{
+		Pos: pos, Message: fmt.Sprintf("a cast from %s to %s is not supported, because Postgres has none, or raises an error for some values", from, to),
+		Hint: asTableAbove,
+	}
 }
 
 // enumOfName finds an enum of the table's columns by the name of its type.

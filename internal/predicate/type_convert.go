@@ -1,8 +1,6 @@
 package predicate
 
 import (
-	"fmt"
-
 	"github.com/shapebus/shapebus/internal/predicate/value"
 )
 
@@ -11,7 +9,7 @@ func (s scalar) convert(to value.Kind, pos int) (scalar, *Error) {
 	if s.k == to {
 		return s, nil
 	}
-	fail := &Error{Pos: pos, Message: fmt.Sprintf("unknown cast from type %s to type %s", s.typeName(), to)}
+	fail := refusedCast(s.typeName(), to.String(), pos)
 	if c, ok := s.expr.(*constExpr); ok {
 		if c.c.Null {
 			return newConst(value.Constant{Kind: to, Null: true}), nil

@@ -48,16 +48,16 @@ func planComparison(l, r value.Kind) (p comparisonPlan, ok bool) {
 
 // compareConst builds column op constant. cr is how the constant is read.
 func compareConst(op operator, c column, r, cr value.Reading, t term) (*compareConstNode, *Error) {
-	n := &compareConstNode{op: op, column: c, read: r}
+	n := &compareConstNode{op: op, column: c, read: r, value: &value.Operand{}}
 	var err error
 	if n.c, err = normalConstant(c.k, &n.read, cr, t.c); err == nil {
-		err = n.c.Read(&n.value, value.Reading{Kind: n.c.Kind, Domain: n.read.Domain, Trim: cr.Trim, Micros: cr.Micros})
+		err = n.c.Read(n.value, value.Reading{Kind: n.c.Kind, Domain: n.read.Domain, Trim: cr.Trim, Micros: cr.Micros})
 	}
 	if err != nil {
 		return nil, inputAt(err, t.pos, t.param)
 	}
 	if op.isEquality() && comparesBytes(c.k, n.read, n.c) {
-		n.sameText = []byte(n.c.Text)
+		n.byText, n.value = true, nil
 	}
 	return n, nil
 }

@@ -11,16 +11,19 @@ type Table struct {
 	Columns      []Column // in the order of the rows given to Match
 }
 
-// Column is one column of a table. TypeOID is the type's own OID: pass the base type for a domain only if its values
-// may be compared as such.
+// Column is one column of a table. TypeOID is the type's own OID, or of a domain that of the type which it restricts.
 type Column struct {
 	Name    string
 	TypeOID uint32
+	Domain  bool
 	TypeMod int32 // as in pg_attribute.atttypmod; -1 (or 0) for none
 	// TypeName is what messages call a type that clauses cannot use; empty means by its oid.
 	TypeName string
 	// Enum has the labels of an enum in their order; nil for every other type. TypeName is needed beside it.
 	Enum []string
+
+	// Composite is set for composite types, whose IS NULL looks at their attributes.
+	Composite bool
 
 	// Generated columns are refused: Postgres does not replicate them.
 	Generated bool

@@ -93,19 +93,21 @@ func (b *builder) columnTerm(ref *pg_query.ColumnRef, pos int) (term, *Error) {
 		return term{}, b.correlated(err, names, pos)
 	}
 	c := &b.table.Columns[i]
-	k, ok := value.KindOfOID(c.TypeOID)
-	if !ok && c.Enum != nil {
+	k, known := value.KindOfOID(c.TypeOID)
+	switch {
+	case c.Composite:
+		return term{}, &Error{
+			Pos: pos, Message: fmt.Sprintf("column %q is of the composite type %s, which is not supported yet, because its IS NULL looks at its attributes", c.Name, c.typeName()),
+		}
+	case !known && c.Enum != nil:
 		return term{
-			form: formColumn, k: value.Enum, pos: pos, column: column{i, c.Name, value.Enum, false},
+			form: formColumn, k: value.Enum, pos: pos, column: column{index: i, name: c.Name, k: value.Enum},
 			enum: &enumType{c.TypeOID, c.typeName(), c.Enum},
 		}, nil
+	case !known, c.Domain && k.IsArray(): // an array of a domain's would be another type
+		k = value.Opaque
 	}
-	if !ok {
-		return term{}, &Error{
-			Pos: pos, Message: fmt.Sprintf("column %q has a type that where clauses cannot use yet (%s)", c.Name, c.typeName()),
-		}
-	}
-	return term{form: formColumn, k: k, pos: pos, column: column{i, c.Name, k, c.NonDeterministic}}, nil
+	return term{form: formColumn, k: k, pos: pos, column: column{i, c.Name, k, c.NonDeterministic, c.Domain}}, nil
 }
 
 func (b *builder) constTerm(c *pg_query.A_Const, pos int) (term, *Error) {
@@ -176,6 +178,9 @@ func (b *builder) resolve(t term, k value.Kind) (term, *Error) {
 			return t, nil
 		}
 		t.c.Text = *given
+		if k.IsArray() {
+			t.c.Text = value.ArrayOfJSON(*given)
+		}
 	}
 	c, err := value.ParseConstant(k, t.c.Text)
 	if err != nil {

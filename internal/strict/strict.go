@@ -20,8 +20,9 @@ type Words struct {
 	Reader string // such as "this endpoint"
 }
 
-// Decode reads an object, whose fields are strings, ints, and arrays of strings, with nulls in these where
-// the type has pointers. A pointer to one of these is nil if the object does not have the key. No data is an object without any key.
+// Decode reads an object, whose fields are strings, ints, and arrays of strings. A pointer to one of these is nil if the
+// object does not have the key. An array of pointers to strings holds values of any type: nil for null, and JSON's own text
+// of what is no string. No data is an object without any key.
 func Decode[T any](data []byte, say Words) (T, error) {
 	var req T
 	if len(data) == 0 {
@@ -122,11 +123,15 @@ func (f *field) read(value json.RawMessage) bool {
 		return false
 	}
 	switch into := f.into.(type) {
+	case *map[string]string:
+		return readMap(value, into)
 	case *[]string:
 		return readList(value, into)
 	case **[]string:
 		*into = &[]string{}
 		return readList(value, *into)
+	case *[]*string:
+		return readValues(value, into)
 	}
 	return json.Unmarshal(value, f.into) == nil
 }
@@ -143,15 +148,37 @@ func readList(value []byte, into *[]string) bool {
 	return true
 }
 
+// readValues reads an array of values; false if it is none.
+func readValues(value []byte, into *[]*string) bool {
+	var all []json.RawMessage
+	if json.Unmarshal(value, &all) != nil {
+		return false
+	}
+	for _, raw := range all {
+		var text *string
+		if json.Unmarshal(raw, &text) != nil { // neither a string nor null
+			var compact bytes.Buffer
+			if json.Compact(&compact, raw) != nil {
+				return false
+			}
+			text = new(compact.String())
+		}
+		*into = append(*into, text)
+	}
+	return true
+}
+
 // want says what a field's value must be.
 func (f *field) want() string {
 	switch f.into.(type) {
+	case *map[string]string:
+		return "an object of strings, with no key twice"
 	case *string, **string:
 		return "a string"
 	case *[]string, **[]string:
 		return "an array of strings"
 	case *[]*string:
-		return "an array of strings, with null for NULL"
+		return "an array of values: strings, numbers, booleans, arrays, and null for NULL"
 	}
 	return "a whole number"
 }
@@ -165,6 +192,29 @@ func Brief(s string) string {
 		return s
 	}
 	return strings.ToValidUTF8(s[:BriefLen], "") + "…"
+}
+
+// readMap reads an object of strings; false if it is none, has a null, or has a key twice.
+func readMap(value []byte, into *map[string]string) bool {
+	d := json.NewDecoder(bytes.NewReader(value))
+	if t, err := d.Token(); err != nil || t != json.Delim('{') {
+		return false
+	}
+	*into = map[string]string{}
+	for d.More() {
+		key, err := d.Token()
+		name, isText := key.(string)
+		if err != nil || !isText {
+			return false
+		}
+		of, err := d.Token()
+		text, isText := of.(string)
+		if _, twice := (*into)[name]; err != nil || !isText || twice {
+			return false
+		}
+		(*into)[name] = text
+	}
+	return true
 }
 
 // halfCharacter reports whether a JSON value has an escape of one half of a surrogate pair, which

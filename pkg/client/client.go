@@ -34,7 +34,8 @@ type Definition struct {
 	Columns []string // none means all
 	Where   string   // SQL condition; empty means every row
 	// Params are the values of $1, $2, … in Where. A value is a string in a form that Postgres
-	// reads as the parameter's type, an integer, a bool, or nil for NULL.
+	// reads as the parameter's type, a number, a bool, a time (given in UTC), a slice of strings,
+	// numbers or bools for an array, or nil for NULL.
 	Params []any
 }
 
@@ -42,7 +43,7 @@ type Definition struct {
 func (d Definition) request() (control.CreateRequest, error) {
 	req := control.CreateRequest{Table: d.Table, Columns: d.Columns, Where: d.Where}
 	for i, p := range d.Params {
-		text, err := textOf(p)
+		text, err := paramOf(p)
 		if err != nil {
 			return req, fmt.Errorf("parameter $%d: %w", i+1, err)
 		}
@@ -120,9 +121,9 @@ func (c *Client) List(ctx context.Context) ([]control.Shape, error) {
 	var all []control.Shape
 	req := control.ListRequest{}
 	for {
-		var page control.ListResponse
-		if err := c.request(ctx, control.EndpointList, req, &page); err != nil {
-			return nil, fmt.Errorf("list shapes: %w", err)
+		page, err := c.ListPage(ctx, req)
+		if err != nil {
+			return nil, err
 		}
 		all = append(all, page.Shapes...)
 		if !page.More || len(page.Shapes) == 0 {
@@ -135,7 +136,8 @@ func (c *Client) List(ctx context.Context) ([]control.Shape, error) {
 // Delete ends a shape, by handle or id. Its readers get a MustRefetchError.
 func (c *Client) Delete(ctx context.Context, handle string) error {
 	var info control.Shape
-	if err := c.request(ctx, control.EndpointDelete, control.ShapeRequest{Shape: handle}, &info); err != nil {
+	// Not again: under an id it would delete what others have made meanwhile.
+	if err := c.requestAgain(ctx, control.EndpointDelete, control.ShapeRequest{Shape: handle}, &info, nil); err != nil {
 		return fmt.Errorf("delete shape %s: %w", handle, err)
 	}
 	return nil
@@ -160,7 +162,12 @@ func (c *Client) Status(ctx context.Context) (control.Status, error) {
 	return status, nil
 }
 
+// request asks the control plane for what is the same when it is asked for twice.
 func (c *Client) request(ctx context.Context, endpoint string, req, resp any) error {
+	return c.requestAgain(ctx, endpoint, req, resp, askAgain)
+}
+
+func (c *Client) requestAgain(ctx context.Context, endpoint string, req, resp any, again []time.Duration) error {
 	data, err := json.Marshal(req)
 	if err != nil {
 		return fmt.Errorf("encode the request: %w", err)
@@ -170,7 +177,7 @@ func (c *Client) request(ctx context.Context, endpoint string, req, resp any) er
 	subject := c.source.ControlPlane() + "." + endpoint
 	var m *nats.Msg
 	err = logread.WithRefusal(ctx, c.nc, subject, func(ctx context.Context) error {
-		m, err = c.nc.RequestWithContext(ctx, subject, data)
+		m, err = ask(ctx, c.nc, subject, data, again)
 		return err
 	})
 	switch {

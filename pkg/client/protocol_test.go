@@ -29,7 +29,7 @@ func TestProtocolDocument(t *testing.T) {
 			subject(src.GenerationSubject(9, "<handle>")),
 			src.ChangeStream(), src.ControlSubject(), src.RelationBucket(), src.ControlPlane() + ".<endpoint>",
 			topology.HeaderTail, topology.HeaderPart, topology.HeaderLSN,
-			control.EndpointCreate, control.EndpointGet, control.EndpointList, control.EndpointDelete, control.EndpointFold, control.EndpointStatus,
+			control.EndpointCreate, control.EndpointGet, control.EndpointList, control.EndpointDelete, control.EndpointFold, control.EndpointStatus, control.EndpointCheck, control.EndpointExplain,
 			control.CodeBadRequest, control.CodeForbidden, control.CodeNotFound, control.CodeConflict, control.CodeUnavailable,
 			string(control.StateCreating), string(control.StateLive), string(control.StateEnded), string(control.StateDeleting),
 			string(wire.ControlBarrier), string(wire.ControlRelation), string(wire.ControlReset), control.WriteUnit,

@@ -99,6 +99,8 @@ type Shape struct {
 	Subqueries []string `json:"subqueries,omitempty"`
 	Inner      bool     `json:"inner,omitempty"`
 	WriteUnit  string   `json:"write_unit"`
+	// Hint says, in the answer of shape.create, what would make the shape cheaper to keep.
+	Hint string `json:"hint,omitempty"`
 	// Omitted says what is missing of a shape in a list, because it does not fit into one message.
 	Omitted string `json:"omitted,omitempty"`
 
@@ -162,12 +164,14 @@ type Status struct {
 	Unreadable int `json:"unreadable,omitempty"`
 
 	// The change log and how far the consumer has come in it.
-	ChangeMessages uint64     `json:"change_messages"`
-	ChangeBytes    uint64     `json:"change_bytes"`
-	ChangeLSN      change.LSN `json:"change_lsn"`  // as text
-	AppliedLSN     change.LSN `json:"applied_lsn"` // as text
-	Unread         uint64     `json:"unread"`      // messages behind AppliedLSN
-	LagBytes       int64      `json:"lag_bytes"`   // of WAL from AppliedLSN to ChangeLSN
+	ChangeMessages uint64 `json:"change_messages"`
+	// ChangeSeq counts all messages that there were, also those that were removed.
+	ChangeSeq   uint64     `json:"change_seq"`
+	ChangeBytes uint64     `json:"change_bytes"`
+	ChangeLSN   change.LSN `json:"change_lsn"`  // as text
+	AppliedLSN  change.LSN `json:"applied_lsn"` // as text
+	Unread      uint64     `json:"unread"`      // messages behind AppliedLSN
+	LagBytes    int64      `json:"lag_bytes"`   // of WAL from AppliedLSN to ChangeLSN
 	// LagSeconds is how long the first of the unread messages has been in the change log.
 	LagSeconds float64 `json:"lag_seconds"`
 	// ChangeAt is when the last message came into the change log.

@@ -29,7 +29,22 @@ func TestAnswersAreStableJSON(t *testing.T) {
 			},
 			`{"id":"293c2adc97e15aa8","handle":"293c2adc97e15aa8-x","partition":7,"state":"live","schema":"public","table":"tasks",` +
 				`"columns":[{"name":"id","type":20,"type_name":"bigint","key":true}],"has_key":true,"write_unit":"txn_fragment",` +
-				`"created":"2024-05-06T07:08:09Z","offset":"26800584_4","lag_bytes":1,"rows":2,"log_bytes":3,"snapshot_rows":0,"applied":"0/198F1C8"}`,
+				`"created":"2024-05-06T07:08:09Z","offset":"26800584_4","lag_bytes":1,"rows":2,"log_bytes":3,"snapshot_rows":0,"generation":0,"since_bytes":0,"applied":"0/198F1C8"}`,
+		},
+		{control.Check{Problem: &control.Problem{Field: "where", Position: 3, Message: "no", Hint: "so", Code: "400"}}, `{"problem":{"field":"where","position":3,"message":"no","hint":"so","code":"400"},"has_key":false}`},
+		{control.Check{Schema: "public", Table: "tasks", HasKey: true, Where: "true", Reads: []string{"public.projects"}, Handle: "h"}, `{"schema":"public","table":"tasks","has_key":true,"where":"true","reads":["public.projects"],"handle":"h"}`},
+		{control.ExplainRequest{Table: "tasks", Key: map[string]string{"id": "7"}, Limit: 5}, `{"table":"tasks","key":{"id":"7"},"limit":5}`},
+		{
+			control.Explanation{Schema: "public", Table: "tasks", Found: true, At: 0x1F, Row: []control.Cell{{Column: "id", Value: new("7")}, {Column: "title"}}, In: []control.RowMembership{}, Next: "a"},
+			`{"schema":"public","table":"tasks","found":true,"row":[{"column":"id","value":"7"},{"column":"title","value":null}],"in":[],"next":"a","at":"0/1F"}`,
+		},
+		{
+			control.Term{Truth: control.TruthFalse, Join: "NOT", Args: []control.Term{{
+				Truth: control.TruthTrue, SQL: "a IN (…)", Cells: []control.Cell{{Column: "a", Value: new("x"), Cut: true}},
+				Test: &control.SetTest{Schema: "public", Table: "b", Columns: []string{"c"}, Candidates: []control.Candidate{{Key: []control.Cell{}, Why: control.Term{Truth: control.TruthUnknown, SQL: "d"}}}, More: true},
+			}}},
+			`{"truth":"false","join":"NOT","args":[{"truth":"true","sql":"a IN (…)","cells":[{"column":"a","value":"x","cut":true}],` +
+				`"test":{"schema":"public","table":"b","columns":["c"],"candidates":[{"key":[],"why":{"truth":"unknown","sql":"d"}}],"more":true}}]}`,
 		},
 		{
 			control.Status{
@@ -37,7 +52,7 @@ func TestAnswersAreStableJSON(t *testing.T) {
 				ChangeLSN: 0x1F, AppliedLSN: 0x1E, SlotConfirmed: 0x100000001,
 				Down: []control.PartitionDown{{Partition: 1, Since: time.Date(2024, 5, 6, 7, 8, 9, 0, time.UTC), Reason: "full"}},
 			},
-			`{"source":"main","version":"1","partitions":8,"publication":"p","slot":"s","shapes":{"live":1},"change_messages":0,"change_bytes":0,"unread":0,"lag_bytes":0,"lag_seconds":0,` +
+			`{"source":"main","version":"1","partitions":8,"publication":"p","slot":"s","shapes":{"live":1},"change_messages":0,"change_seq":0,"change_bytes":0,"unread":0,"lag_bytes":0,"lag_seconds":0,` +
 				`"down":[{"partition":1,"since":"2024-05-06T07:08:09Z","reason":"full"}],"slot_active":false,"slot_lag_bytes":0,"slot_safe_bytes":0,` +
 				`"change_lsn":"0/1F","applied_lsn":"0/1E","slot_confirmed":"1/1"}`,
 		},

@@ -79,3 +79,28 @@ func (s *Status) UnmarshalJSON(b []byte) error {
 	s.ChangeLSN, s.AppliedLSN, s.SlotConfirmed = change.LSN(j.ChangeLSN), change.LSN(j.AppliedLSN), change.LSN(j.SlotConfirmed)
 	return nil
 }
+
+type plainExplanation Explanation
+
+// explanationJSON is an Explanation whose LSN is text.
+type explanationJSON struct {
+	plainExplanation
+
+	At lsn `json:"at"`
+}
+
+// MarshalJSON writes LSNs as text.
+func (e Explanation) MarshalJSON() ([]byte, error) {
+	return marshal(explanationJSON{plainExplanation(e), lsn(e.At)})
+}
+
+// UnmarshalJSON reads the form of MarshalJSON.
+func (e *Explanation) UnmarshalJSON(b []byte) error {
+	var j explanationJSON
+	if err := json.Unmarshal(b, &j); err != nil {
+		return err
+	}
+	*e = Explanation(j.plainExplanation)
+	e.At = change.LSN(j.At)
+	return nil
+}

@@ -15,7 +15,7 @@ type Definition struct {
 	Table   string    `json:"table"`
 	Columns []string  `json:"columns"` // in the table's order
 	Where   string    `json:"where,omitempty"`
-	Params  []*string `json:"params,omitempty"` // values of $1, $2, … in Postgres text form; nil for NULL
+	Params  []*string `json:"params,omitempty"` // values of $1, $2, … as Postgres reads them, arrays also in JSON; nil for NULL
 }
 
 // ID names the set of definitions that are the same shape: those with the

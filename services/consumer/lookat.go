@@ -121,7 +121,7 @@ func (s *session) recordsOf(ctx context.Context, partition int) ([]*registry.Sha
 	bad := map[string]error{}
 	loaded := false
 	err := s.Shapes.Watch(watch, func(e registry.Event) {
-		e = registry.Within(e, len(s.Parts))
+		e = s.Shapes.Within(ctx, e, s.c.partitions.Load())
 		delete(bad, e.ID)
 		switch {
 		case loaded:

@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
@@ -179,7 +180,7 @@ func (s *session) watchShapes(ctx context.Context) ([]*registry.Shape, map[strin
 	isLoaded := false
 	s.Tasks.Go(func() error {
 		return s.Shapes.Watch(ctx, func(e registry.Event) {
-			e = registry.Within(e, len(s.Parts))
+			e = s.Shapes.Within(ctx, e, s.c.partitions.Load())
 			if !isLoaded {
 				if delete(unreadable, e.ID); e.Err != nil {
 					unreadable[e.ID] = e.Err
@@ -210,6 +211,10 @@ func (s *session) recordChanged(ctx context.Context, e registry.Event) error {
 	}
 	handle := ""
 	was := s.Records[e.ID]
+	if e.Shape != nil && e.Shape.Handle == was.Handle && e.Shape.Partition != was.Partition {
+		e.Err = fmt.Errorf("shape %s: %w: it names partition %d, and the shape is in %d", e.ID, registry.ErrUnreadable, e.Shape.Partition, was.Partition)
+		return s.poisonedRecord(ctx, e)
+	}
 	s.NoteRecord(e.ID, e.Shape)
 	if was.Handle != "" && !s.Parts[was.Partition].Mine() {
 		if err := s.endedElsewhere(ctx, was, e.Shape); err != nil {

@@ -51,6 +51,10 @@ type Config struct {
 	MaxExisting int // requests at once that go on with one; default 50,000
 	PerAddress  int // requests at once from one address; 0 is no limit
 
+	// ConsoleSecret is what opens the console, which there is only with one; ConsoleViewerSecret opens what shows no rows and
+	// changes nothing.
+	ConsoleSecret, ConsoleViewerSecret string
+
 	// Deletions lets clients delete shapes, which ends them for every reader. It is for tests.
 	Deletions bool
 

@@ -11,20 +11,22 @@ import (
 	"time"
 
 	"github.com/shapebus/shapebus/internal/health"
+	"github.com/shapebus/shapebus/services/gateway/console"
 	"github.com/shapebus/shapebus/services/gateway/shapes"
 )
 
 // Gateway serves one source.
 type Gateway struct {
-	cfg    Config
-	keeper *shapes.Keeper
-	subset *subsets
-	access *gate
-	limits *limits
-	ready  chan struct{}
-	stop   chan struct{} // closed when answers that wait shall end
-	count  counters
-	once   sync.Once
+	cfg     Config
+	keeper  *shapes.Keeper
+	subset  *subsets
+	access  *gate
+	limits  *limits
+	console *console.Console // nil if it is off
+	ready   chan struct{}
+	stop    chan struct{} // closed when answers that wait shall end
+	count   counters
+	once    sync.Once
 }
 
 // counters are the figures of a gateway.
@@ -69,7 +71,25 @@ func New(cfg Config) (*Gateway, error) {
 	if g.subset, err = newSubsets(cfg.DatabaseURL); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
+	if g.console, err = newConsole(&cfg); err != nil {
+		return nil, fmt.Errorf("gateway: %w", err)
+	}
 	return g, nil
+}
+
+// newConsole makes the console, nil without a secret.
+func newConsole(cfg *Config) (*console.Console, error) {
+	switch {
+	case cfg.ConsoleSecret == "" && cfg.ConsoleViewerSecret == "":
+		return nil, nil
+	case cfg.ConsoleSecret == "":
+		return nil, errors.New("the console has a secret for viewers and none for who may do everything")
+	case cfg.ConsoleSecret == cfg.Access.Secret, cfg.ConsoleViewerSecret != "" && cfg.ConsoleViewerSecret == cfg.Access.Secret:
+		return nil, errors.New("the console has the same secret as clients: each of them could see everything")
+	}
+	return console.New(console.Config{
+		Source: cfg.Source, NATS: cfg.NATS, Log: cfg.Log, Secret: cfg.ConsoleSecret, ViewerSecret: cfg.ConsoleViewerSecret, Version: cfg.Version,
+	})
 }
 
 // Ready is closed once requests are answered.
@@ -121,6 +141,9 @@ func (g *Gateway) Run(ctx context.Context) error {
 	keeping, done := context.WithCancel(context.WithoutCancel(ctx))
 	var keeper sync.WaitGroup
 	keeper.Go(func() { g.keeper.Run(keeping) })
+	if g.console != nil {
+		keeper.Go(func() { g.console.Run(ctx) })
+	}
 	defer keeper.Wait()
 	defer done()
 

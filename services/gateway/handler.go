@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/shapebus/shapebus/services/gateway/console"
 	"github.com/shapebus/shapebus/services/gateway/protocol"
 )
 
@@ -29,6 +30,10 @@ func (g *Gateway) Handler() http.Handler { return http.HandlerFunc(g.serve) }
 func (g *Gateway) serve(w http.ResponseWriter, r *http.Request) {
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{}) // that of the connection's last answer, if it has one
 	route := path.Clean("/" + r.URL.Path)
+	if g.console != nil && console.Serves(route) {
+		g.console.ServeHTTP(w, r)
+		return
+	}
 	g.heads(w.Header(), route)
 	switch route {
 	case pathShape:

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/shapebus/shapebus/internal/clause"
 	"github.com/shapebus/shapebus/internal/predicate"
 	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/internal/valueset"
@@ -30,24 +31,24 @@ func newLayout(rec *registry.Shape, selected []int, unit bool) (*layout, error) 
 		return nil, errors.New("the inner shape's record has no table")
 	}
 	l := &layout{columns: len(rec.Definition.Columns), selected: selected, unit: unit}
-	types := make([]uint32, 0, l.columns)
+	types, table := make([]predicate.Column, 0, l.columns), clause.TableOf(rec.Table)
 	for i, name := range rec.Definition.Columns {
 		at := slices.IndexFunc(rec.Table.Relation.Columns, func(c change.Column) bool { return c.Name == name })
 		if at < 0 {
 			return nil, fmt.Errorf("the inner shape's table has no column %s", name)
 		}
-		types = append(types, rec.Table.Relation.Columns[at].Type)
+		types = append(types, table.Columns[at])
 		// Without a primary key the whole row is the key.
 		if len(rec.Table.PrimaryKey) == 0 || slices.Contains(rec.Table.PrimaryKey, name) {
 			l.key = append(l.key, i)
 		}
 	}
-	oids := make([]uint32, len(selected))
+	columns := make([]predicate.Column, len(selected))
 	for i, c := range selected {
 		if c < 0 || c >= l.columns {
 			return nil, fmt.Errorf("column %d of an inner shape with %d", c, l.columns)
 		}
-		oids[i] = types[c]
+		columns[i] = types[c]
 	}
 	for _, c := range selected {
 		at := slices.Index(l.key, c)
@@ -58,7 +59,7 @@ func newLayout(rec *registry.Shape, selected []int, unit bool) (*layout, error) 
 		l.inKey = append(l.inKey, at)
 	}
 	var err error
-	l.keyer, err = predicate.NewKeyer(oids)
+	l.keyer, err = predicate.NewKeyer(columns)
 	return l, err
 }
 

@@ -99,6 +99,11 @@ func (p *Pattern) Steps(text float64) float64 {
 	return fixed + segment*float64(len(p.middle)) + steps*text
 }
 
+// Literal is a pattern that matches the text itself.
+func Literal(text string) string {
+	return strings.NewReplacer(`\`, `\\`, "%", `\%`, "_", `\_`).Replace(text)
+}
+
 // Escape rewrites a pattern with another escape character (empty for none) to one with backslashes.
 func Escape(pattern, escape string) (string, error) {
 	if utf8.RuneCountInString(escape) > 1 {

@@ -2,6 +2,7 @@ package value
 
 import (
 	"bytes"
+	"fmt"
 	"math"
 	"strconv"
 	"strings"
@@ -196,7 +197,8 @@ func uuidText(text string) (string, error) {
 }
 
 // timeText accepts ISO 8601 only: other orders of day and month depend on DateStyle, other zones on tables, and words
-// such as now on the time.
+// such as now on the time. As in Postgres a date drops the time of day, and neither it nor a timestamp heeds the zone; one
+// that is not UTC is refused, since whoever writes it means it.
 func timeText(k Kind, text string) (string, error) {
 	s := strings.Trim(text, Space)
 	switch strings.ToLower(s) {
@@ -209,11 +211,11 @@ func timeText(k Kind, text string) (string, error) {
 		err.Hint = "dates and times are written in ISO 8601: 2024-12-31, 2024-12-31 23:59:59.5, 2024-12-31T23:59:59+02:00, infinity"
 		return "", err
 	}
-	switch {
-	case k == Date && d.hasTime:
-		return "", &InputError{Message: "a date has no time of day: " + QuoteShort(text), Hint: "write the date only, or cast to timestamp"}
-	case k == Timestamp && d.hasZone:
-		return "", &InputError{Message: "a timestamp without time zone has no zone: " + QuoteShort(text), Hint: "Postgres would ignore the zone; leave it out"}
+	if k != Timestamptz && d.offset != 0 {
+		return "", &InputError{
+			Message: fmt.Sprintf("a %s has no zone but UTC: %s", k, QuoteShort(text)),
+			Hint:    "Postgres would ignore the zone and take the time as it is written; leave it out, or write the time in UTC",
+		}
 	}
 	days := d.days()
 	if k == Date {

@@ -3,6 +3,7 @@ package value
 import (
 	"fmt"
 	"math"
+	"strconv"
 	"strings"
 )
 
@@ -64,6 +65,26 @@ func (p *scanner) expect(c byte) {
 	}
 }
 
+// maxFraction bounds the digits of a fraction of a second. Other systems write nanoseconds.
+const maxFraction = 30
+
+// fraction reads the fraction of a second, if there is one, in microseconds, rounded as Postgres rounds it.
+func (p *scanner) fraction() int64 {
+	from := p.i
+	if !p.accept('.') {
+		return 0
+	}
+	n, digits := p.number(1, 6)
+	for ; digits < 6; digits++ {
+		n *= 10
+	}
+	if _, more := p.number(0, maxFraction-6); more == 0 {
+		return int64(n)
+	}
+	seconds, _ := strconv.ParseFloat(string(p.s[from:p.i]), 64)
+	return int64(math.RoundToEven(seconds * 1_000_000))
+}
+
 // parseDateParts reads ISO 8601 and what Postgres prints under DateStyle=ISO:
 // YYYY-MM-DD[( |T)HH:MM[:SS[.ffffff]][Z|±HH[[:]MM[:SS]]]][ BC].
 func parseDateParts(s []byte, d *dateParts) bool {
@@ -98,21 +119,15 @@ func (d *dateParts) time(p *scanner) {
 	hour, _ := p.number(2, 2)
 	p.expect(':')
 	minute, _ := p.number(2, 2)
-	second, micros := 0, 0
+	second, micros := 0, int64(0)
 	if p.accept(':') {
 		second, _ = p.number(2, 2)
-		if p.accept('.') {
-			n, digits := p.number(1, 6)
-			for ; digits < 6; digits++ {
-				n *= 10
-			}
-			micros = n
-		}
+		micros = p.fraction()
 	}
 	if hour > 23 || minute > 59 || second > 59 {
 		p.ok = false
 	}
-	d.micros = int64(hour*3600+minute*60+second)*1_000_000 + int64(micros)
+	d.micros = int64(hour*3600+minute*60+second)*1_000_000 + micros
 	switch {
 	case p.accept('Z'), p.accept('z'):
 		d.hasZone = true

@@ -102,13 +102,7 @@ func ClockFromText(text string) (micros int64, ok bool) {
 	if p.accept(':') {
 		seconds, _ = p.number(2, 2)
 		micros += int64(seconds) * 1_000_000
-		if p.accept('.') {
-			n, digits := p.number(1, 6)
-			for ; digits < 6; digits++ {
-				n *= 10
-			}
-			micros += int64(n)
-		}
+		micros += p.fraction()
 	}
 	if hours > 2_500_000_000 || minutes > 59 || seconds > 59 || !p.ok || p.i != len(s) {
 		return 0, false

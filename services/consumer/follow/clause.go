@@ -3,6 +3,7 @@ package follow
 import (
 	"slices"
 
+	"github.com/shapebus/shapebus/internal/clause"
 	"github.com/shapebus/shapebus/internal/pg"
 	"github.com/shapebus/shapebus/internal/predicate"
 	"github.com/shapebus/shapebus/pkg/change"
@@ -35,17 +36,7 @@ func Known(tables []*pg.TableInfo) predicate.Catalog {
 // ColumnsOf is a table as clauses see it. Generated columns come last, so that
 // a clause which names one is told why that cannot be.
 func ColumnsOf(t *pg.TableInfo) predicate.Table {
-	pt := predicate.Table{Schema: t.Relation.Schema, Name: t.Relation.Name}
-	info := make(map[string]pg.ColumnInfo, len(t.Columns))
-	for _, c := range t.Columns {
-		info[c.Name] = c
-	}
-	for _, c := range t.Relation.Columns {
-		pt.Columns = append(pt.Columns, predicate.Column{
-			Name: c.Name, TypeOID: c.Type, TypeMod: c.TypeMod, TypeName: info[c.Name].TypeName, NonDeterministic: !info[c.Name].Deterministic,
-			Enum: info[c.Name].Enum,
-		})
-	}
+	pt := clause.TableOf(t)
 	for _, c := range t.Columns {
 		if columnIndex(&t.Relation, c.Name) < 0 {
 			pt.Columns = append(pt.Columns, predicate.Column{Name: c.Name, TypeOID: c.Type, TypeMod: c.TypeMod, TypeName: c.TypeName, Generated: true})

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"sync/atomic"
+	"unique"
 
 	"github.com/shapebus/shapebus/internal/pg"
 	"github.com/shapebus/shapebus/internal/predicate"
@@ -67,7 +68,7 @@ func NewFollower(rec *registry.Shape, log shapelog.Log, changed func(handle stri
 	}
 	f := &Follower{
 		Log: log, ID: rec.ID,
-		Table: table, Structure: rec.Structure, Files: table, Relation: &table.Relation, Fingerprint: table.Relation.Fingerprint(), Pred: pred,
+		Table: table, Structure: rec.Structure, Files: table, Relation: &table.Relation, Fingerprint: unique.Make(table.Relation.Fingerprint()).Value(), Pred: pred, // many shapes, one text
 		changed: changed,
 	}
 	for _, name := range rec.Definition.Columns {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/shapebus/shapebus/internal/pg"
 	"github.com/shapebus/shapebus/internal/predicate"
+	"github.com/shapebus/shapebus/internal/predicate/access"
 	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/pkg/control"
 	"github.com/shapebus/shapebus/pkg/shape"
@@ -25,18 +26,36 @@ import (
 // been found good; then the table is fenced in, and last the record is stored,
 // which sets the lease holder to work.
 func (p *server) create(ctx context.Context, req control.CreateRequest) (any, error) {
-	rec, err := p.define(ctx, req, anywhere)
+	rec, hint, err := p.define(ctx, req, anywhere)
 	if err != nil {
 		return nil, err
 	}
 	rec, fresh, err := p.register(ctx, rec)
-	switch {
-	case err != nil:
+	if err != nil {
 		return nil, err
-	case fresh: // its log has not begun
-		return summary(rec, wire.Tail{}), nil
 	}
-	return p.describe(ctx, rec)
+	if fresh { // its log has not begun
+		out := summary(rec, wire.Tail{})
+		out.Hint = hint
+		return out, nil
+	}
+	out, err := p.describe(ctx, rec)
+	if err == nil {
+		out.Hint = hint
+	}
+	return out, err
+}
+
+// unindexed is the hint for a clause by which no index finds the shape.
+const unindexed = "every change of the table is compared with this shape, since no index finds it by its clause; " +
+	"one would with a condition such as column = constant beside the others (AND), see Routing in docs/PREDICATES.md"
+
+// hintOf is what would make a shape cheaper to keep; "" if there is nothing to say.
+func hintOf(pred *predicate.Predicate) string {
+	if pred.SQL() == "true" || pred.Access().Form != access.Scan {
+		return ""
+	}
+	return unindexed
 }
 
 // register stores the record of a new incarnation, unless the shape is alive: then it returns the record
@@ -120,67 +139,79 @@ const maxDefinitions = 5
 // define checks a request against the database and returns the record of a
 // new incarnation. What was read of a table before it was made ready may be over then: making ready waits for
 // whoever changes the table. So the record is of tables that were the same before and after, and
-// the first shape of a table is checked twice. in is the partition that the shape must be in, or anywhere.
-func (p *server) define(ctx context.Context, req control.CreateRequest, in int) (*registry.Shape, error) {
+// the first shape of a table is checked twice. hint is for who asks. in is the partition that the shape must be in, or anywhere.
+func (p *server) define(ctx context.Context, req control.CreateRequest, in int) (rec *registry.Shape, hint string, err error) {
 	schema, name, err := shape.ParseTable(req.Table)
 	if err != nil {
-		return nil, &requestError{control.CodeBadRequest, err.Error()}
+		return nil, "", &requestError{control.CodeBadRequest, err.Error()}
 	}
 	for range maxDefinitions {
-		rec, same, err := p.defineOnce(ctx, req, schema, name, in)
-		if err != nil || same {
-			return rec, err
+		rec, pred, err := p.defineOnce(ctx, req, schema, name, in)
+		switch {
+		case err != nil:
+			return nil, "", err
+		case rec != nil:
+			return rec, hintOf(pred), nil
 		}
 	}
-	return nil, &requestError{control.CodeConflict, fmt.Sprintf("table %s, or one that a subquery selects from, is being changed; try again in a moment", pg.Qualified(schema, name))}
+	return nil, "", &requestError{control.CodeConflict, fmt.Sprintf("table %s, or one that a subquery selects from, is being changed; try again in a moment", pg.Qualified(schema, name))}
 }
 
-// defineOnce is one attempt of define. same is false if a table was changed during it.
-func (p *server) defineOnce(ctx context.Context, req control.CreateRequest, schema, name string, in int) (rec *registry.Shape, same bool, err error) {
+// defineOnce is one attempt of define. rec is nil if a table was changed during it.
+func (p *server) defineOnce(ctx context.Context, req control.CreateRequest, schema, name string, in int) (rec *registry.Shape, pred *predicate.Predicate, err error) {
 	table, err := p.lookup(ctx, schema, name)
 	if err != nil {
-		return nil, false, err
+		return nil, nil, err
 	}
 	columns, err := chooseColumns(table, req.Columns)
 	if err != nil {
-		return nil, false, err
+		return nil, nil, err
 	}
-	inner := &innerTables{ctx: ctx, plane: p}
-	pred, err := follow.Compile(req.Where, req.Params, table, inner.find)
+	pred, inner, err := p.clause(ctx, table, req)
 	if err != nil {
-		return nil, false, err
-	}
-	if err := needsKey(table, pred); err != nil {
-		return nil, false, err
-	}
-	err = p.connected(ctx, func(conn *pgx.Conn) error {
-		if err := readable(ctx, conn, append([]*pg.TableInfo{table}, inner.tables...)...); err != nil {
-			return err
-		}
-		return predicate.Validate(ctx, conn.PgConn(), predicate.Table{Schema: schema, Name: name}, pred)
-	})
-	if err != nil {
-		return nil, false, err
+		return nil, nil, err
 	}
 	ready, err := p.ensure(ctx, table)
 	if err != nil || ready.Structure() != table.Structure() {
-		return nil, false, err
+		return nil, nil, err
 	}
 	subqueries, tables, err := p.subqueries(ctx, pred, in)
 	if err != nil || !inner.same(tables) {
-		return nil, false, err
+		return nil, nil, err
 	}
 	def := shape.Definition{Schema: schema, Table: name, Columns: columns, Where: req.Where, Params: req.Params}
 	id, partition, err := p.place(ctx, def, pred.Canonical(), subqueries, in)
 	if err != nil {
-		return nil, false, err
+		return nil, nil, err
 	}
 	now := time.Now().UTC()
 	return &registry.Shape{
 		ID: id, Handle: shape.NewHandle(id, now), Partition: partition,
 		Definition: def, State: control.StateCreating, Created: now, Changed: now,
 		Table: ready, Structure: ready.Structure(), Subqueries: subqueries, InnerTables: inner.tables,
-	}, true, nil
+	}, pred, nil
+}
+
+// clause checks the clause of a request for a table, here and by Postgres, and whether what it reads may be read.
+func (p *server) clause(ctx context.Context, table *pg.TableInfo, req control.CreateRequest) (*predicate.Predicate, *innerTables, error) {
+	inner := &innerTables{ctx: ctx, plane: p}
+	pred, err := follow.Compile(req.Where, req.Params, table, inner.find)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := needsKey(table, pred); err != nil {
+		return nil, nil, err
+	}
+	err = p.connected(ctx, func(conn *pgx.Conn) error {
+		if err := readable(ctx, conn, append([]*pg.TableInfo{table}, inner.tables...)...); err != nil {
+			return err
+		}
+		return predicate.Validate(ctx, conn.PgConn(), predicate.Table{Schema: table.Relation.Schema, Name: table.Relation.Name}, pred)
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	return pred, inner, nil
 }
 
 // needsKey refuses a clause with a subquery on a table whose rows no key tells apart.

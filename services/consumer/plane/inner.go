@@ -76,7 +76,7 @@ func (p *server) subquery(ctx context.Context, q *predicate.Subquery, in int) (s
 		}
 	}
 	slices.Sort(columns)
-	rec, err := p.define(ctx, control.CreateRequest{
+	rec, _, err := p.define(ctx, control.CreateRequest{
 		Table: pg.Ident(q.Schema) + "." + pg.Ident(q.Table), Columns: slices.Compact(columns), Where: q.Where, Params: q.Params,
 	}, in)
 	if err != nil {

@@ -2,7 +2,6 @@ package plane
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -10,7 +9,6 @@ import (
 	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/control"
-	"github.com/shapebus/shapebus/pkg/topology"
 	"github.com/shapebus/shapebus/pkg/wire"
 	"github.com/shapebus/shapebus/services/consumer/changelog"
 	"github.com/shapebus/shapebus/services/consumer/shapelog"
@@ -79,21 +77,21 @@ func (p *server) describe(ctx context.Context, rec *registry.Shape) (*control.Sh
 
 // describeAll adds to records what their logs, the checkpoints and the change log say.
 func (p *server) describeAll(ctx context.Context, records []*registry.Shape) ([]control.Shape, error) {
-	partitions, err := p.partitionsFor(ctx, records)
-	if err != nil {
-		return nil, err
+	byPartition, unreadable := map[int][]*registry.Shape{}, map[string]error{}
+	for _, rec := range records {
+		if e := p.cfg.Shapes.Within(ctx, registry.Event{ID: rec.ID, Shape: rec}, p.cfg.Partitions); e.Err != nil {
+			unreadable[rec.ID] = e.Err
+			continue
+		}
+		byPartition[rec.Partition] = append(byPartition[rec.Partition], rec)
 	}
-	tails := shapelog.NewTails()
-	for n := range partitions {
-		of := slices.DeleteFunc(slices.Clone(records), func(rec *registry.Shape) bool { return rec.Partition != n })
+	tails, gens := shapelog.NewTails(), map[string]*wire.Generation{}
+	for n, of := range byPartition {
 		// Of a partition that is down nothing may be known, which is no reason to say nothing of the others.
 		if err := shapelog.ReadTails(ctx, p.cfg.JS, p.cfg.Source, of, &tails); err != nil && !p.isDown(ctx, n) {
 			return nil, err
 		}
-	}
-	gens := map[string]*wire.Generation{}
-	for n := range partitions {
-		of := slices.DeleteFunc(slices.Clone(records), func(rec *registry.Shape) bool { return rec.Partition != n || !tails.Of[rec.Handle].Began })
+		of = slices.DeleteFunc(of, func(rec *registry.Shape) bool { return !tails.Of[rec.Handle].Began })
 		found, err := shapelog.ReadGenerations(ctx, p.cfg.JS, p.cfg.Source, of)
 		if err != nil && !p.isDown(ctx, n) {
 			return nil, err
@@ -111,8 +109,8 @@ func (p *server) describeAll(ctx context.Context, records []*registry.Shape) ([]
 	checkpoints := map[int]checkpoint{}
 	out := make([]control.Shape, 0, len(records))
 	for _, rec := range records {
-		if e := registry.Within(registry.Event{ID: rec.ID, Shape: rec}, partitions); e.Err != nil {
-			out = append(out, control.Shape{ID: rec.ID, Handle: rec.Handle, Partition: rec.Partition, State: control.StateEnded, Reason: e.Err.Error()})
+		if err := unreadable[rec.ID]; err != nil {
+			out = append(out, control.Shape{ID: rec.ID, Handle: rec.Handle, Partition: rec.Partition, State: control.StateEnded, Reason: err.Error()})
 			continue
 		}
 		cp, ok := checkpoints[rec.Partition]
@@ -141,21 +139,6 @@ func (p *server) describeAll(ctx context.Context, records []*registry.Shape) ([]
 		out = append(out, s)
 	}
 	return out, nil
-}
-
-// partitionsFor is how many partitions the source has, which records may show to be more than this process has heard of.
-func (p *server) partitionsFor(ctx context.Context, records []*registry.Shape) (int, error) {
-	n := p.cfg.Partitions.Count()
-	if !slices.ContainsFunc(records, func(rec *registry.Shape) bool {
-		return registry.Within(registry.Event{ID: rec.ID, Shape: rec}, n).Err != nil
-	}) {
-		return n, nil
-	}
-	source, err := p.cfg.Shapes.Source(ctx)
-	if err != nil && !errors.Is(err, registry.ErrNotFound) {
-		return 0, err
-	}
-	return max(n, min(source.Partitions, topology.MaxPartitions)), nil
 }
 
 // summary is what a shape's record and log say of it.

@@ -57,9 +57,11 @@ const MaxAsking = 4
 // How many requests of a kind are worked on at once. Those that make shapes wait for each other's questions
 // more than they work, so they are more than connections to Postgres.
 const (
-	makersAtOnce = 32
-	getsAtOnce   = 16
-	listsAtOnce  = 2
+	makersAtOnce  = 32
+	getsAtOnce    = 16
+	listsAtOnce   = 2
+	checksAtOnce  = 4
+	explainAtOnce = 2 // each may read a whole table
 )
 
 // requestTimeout bounds the time from a request's arrival to its answer.
@@ -77,17 +79,20 @@ func Serve(ctx context.Context, cfg Config) (micro.Service, error) {
 	}
 	var bytes atomic.Int64
 	makers, gets, lists, statuses := newLane(&bytes), newLane(&bytes), newLane(&bytes), newLane(&bytes)
+	checks, explains := newLane(&bytes), newLane(&bytes)
 	group := svc.AddGroup(cfg.Source.ControlPlane())
 	for name, e := range map[string]struct {
 		lane   *lane
 		handle func(context.Context, []byte) (any, error)
 	}{
-		control.EndpointCreate: {makers, handler(checkCreate, p.create)},
-		control.EndpointDelete: {makers, handler(checkShape, p.remove)},
-		control.EndpointFold:   {makers, handler(checkShape, p.fold)},
-		control.EndpointGet:    {gets, handler(checkShape, p.get)},
-		control.EndpointList:   {lists, handler(checkList, p.list)},
-		control.EndpointStatus: {statuses, handler(checkNothing, func(context.Context, struct{}) (any, error) { return nil, nil })},
+		control.EndpointCreate:  {makers, handler(checkCreate, p.create)},
+		control.EndpointDelete:  {makers, handler(checkShape, p.remove)},
+		control.EndpointFold:    {makers, handler(checkShape, p.fold)},
+		control.EndpointGet:     {gets, handler(checkShape, p.get)},
+		control.EndpointList:    {lists, handler(checkList, p.list)},
+		control.EndpointCheck:   {checks, handler(checkCreate, p.check)},
+		control.EndpointExplain: {explains, handler(checkExplain, p.explain)},
+		control.EndpointStatus:  {statuses, handler(checkNothing, func(context.Context, struct{}) (any, error) { return nil, nil })},
 	} {
 		err := group.AddEndpoint(endpointName(name), micro.HandlerFunc(func(r micro.Request) {
 			q := &request{Request: r, name: name, handle: e.handle, until: time.Now().Add(requestTimeout)}
@@ -99,7 +104,7 @@ func Serve(ctx context.Context, cfg Config) (micro.Service, error) {
 			return nil, fmt.Errorf("start endpoint %s: %w", name, err)
 		}
 	}
-	for l, n := range map[*lane]int{makers: makersAtOnce, gets: getsAtOnce, lists: listsAtOnce} {
+	for l, n := range map[*lane]int{makers: makersAtOnce, gets: getsAtOnce, lists: listsAtOnce, checks: checksAtOnce, explains: explainAtOnce} {
 		for range n {
 			go p.work(ctx, l)
 		}

@@ -49,7 +49,7 @@ func (p *server) status(ctx context.Context) (any, error) {
 	}
 	if st, err := p.cfg.JS.Stream(ctx, cfg.Source.ChangeStream()); err == nil {
 		state := st.CachedInfo().State
-		out.ChangeMessages, out.ChangeBytes = state.Msgs, state.Bytes
+		out.ChangeMessages, out.ChangeBytes, out.ChangeSeq = state.Msgs, state.Bytes, state.LastSeq
 		if state.Msgs > 0 {
 			out.ChangeAt = state.LastTime.UTC()
 		}

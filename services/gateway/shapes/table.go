@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/shapebus/shapebus/internal/clause"
 	"github.com/shapebus/shapebus/internal/pg"
 	"github.com/shapebus/shapebus/internal/predicate"
 	"github.com/shapebus/shapebus/internal/registry"
@@ -28,13 +29,13 @@ func (t *Table) Columns() []string { return t.record.Definition.Columns }
 func (t *Table) SQL() string { return t.sql }
 
 // Predicate is the table as clauses see it.
-func (t *Table) Predicate() predicate.Table { return clauseTable(t.record.Table) }
+func (t *Table) Predicate() predicate.Table { return clause.TableOf(t.record.Table) }
 
 func newTable(rec *registry.Shape) (*Table, error) {
-	p, err := predicate.Compile(rec.Definition.Where, rec.Definition.Params, clauseTable(rec.Table), func(schema, name string) (*predicate.Table, error) {
+	p, err := predicate.Compile(rec.Definition.Where, rec.Definition.Params, clause.TableOf(rec.Table), func(schema, name string) (*predicate.Table, error) {
 		for _, t := range rec.InnerTables {
 			if t.Relation.Schema == schema && t.Relation.Name == name {
-				inner := clauseTable(t)
+				inner := clause.TableOf(t)
 				return &inner, nil
 			}
 		}
@@ -44,19 +45,6 @@ func newTable(rec *registry.Shape) (*Table, error) {
 		return nil, fmt.Errorf("the clause of shape %s: %w", rec.Handle, err)
 	}
 	return &Table{rec, p.SQL()}, nil
-}
-
-// clauseTable is a table as clauses see it: the columns that are replicated.
-func clauseTable(t *pg.TableInfo) predicate.Table {
-	infos := columnsByName(t)
-	out := predicate.Table{Schema: t.Relation.Schema, Name: t.Relation.Name}
-	for _, c := range t.Relation.Columns {
-		info := infos[c.Name]
-		out.Columns = append(out.Columns, predicate.Column{
-			Name: c.Name, TypeOID: c.Type, TypeMod: c.TypeMod, TypeName: info.TypeName, NonDeterministic: !info.Deterministic, Enum: info.Enum,
-		})
-	}
-	return out
 }
 
 func columnsByName(t *pg.TableInfo) map[string]pg.ColumnInfo {

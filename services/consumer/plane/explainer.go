@@ -1,0 +1,248 @@
+package plane
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/shapebus/shapebus/internal/pg"
+	"github.com/shapebus/shapebus/internal/predicate"
+	"github.com/shapebus/shapebus/internal/registry"
+	"github.com/shapebus/shapebus/pkg/control"
+	"github.com/shapebus/shapebus/services/consumer/follow"
+)
+
+// Bounds of what is said of a row.
+const (
+	explainQuestions  = 200 // to Postgres, in one answer
+	explainTerms      = 500 // of one shape
+	explainCandidates = 3   // of one subquery's test
+	explainCandidate  = 1 << 20
+	explainQuestion   = "3s"
+	rowCell           = 1 << 10 // bytes of a value
+	termCell          = 256
+	termSQL           = 512
+)
+
+// explainer explains rows in one open snapshot.
+type explainer struct {
+	ctx     context.Context //nolint:containedctx // of the request, which it serves alone
+	conn    *pgconn.PgConn
+	allowed Allowed
+
+	asked int // questions so far
+	terms int // of this shape so far
+}
+
+// row reads the row with a key; nil without one.
+func (x *explainer) row(t *pg.TableInfo, key map[string]string) ([][]byte, error) {
+	columns, conditions := make([]string, len(t.Relation.Columns)), make([]string, len(t.PrimaryKey))
+	for i, c := range t.Relation.Columns {
+		columns[i] = pg.Ident(c.Name)
+	}
+	for i, k := range t.PrimaryKey {
+		conditions[i] = pg.Ident(k) + " = " + pg.Literal(key[k])
+	}
+	from := fmt.Sprintf("FROM (SELECT * FROM %s WHERE %s) AS found", pg.Qualified(t.Relation.Schema, t.Relation.Name), strings.Join(conditions, " AND "))
+	sizes, err := x.query("SET LOCAL statement_timeout = '" + explainQuestion + "'; SELECT octet_length((found.*)::text) > " + strconv.Itoa(explainRow) + ", octet_length((found.*)::text) " + from)
+	switch {
+	case err != nil:
+		return nil, x.refused(t, err)
+	case len(sizes) == 0:
+		return nil, nil
+	case string(sizes[0][0]) != "f":
+		return nil, errRowLarge(t, string(sizes[0][1]))
+	}
+	rows, err := x.query("SELECT " + strings.Join(columns, ", ") + " " + from)
+	if err != nil || len(rows) == 0 {
+		return nil, err
+	}
+	return rows[0], nil
+}
+
+// refused tells a value that is none of the key's type from what may pass.
+func (x *explainer) refused(t *pg.TableInfo, err error) error {
+	const dataException = "22"
+	if said, ok := errors.AsType[*pgconn.PgError](err); ok && strings.HasPrefix(said.Code, dataException) {
+		return badRequest("the key is none of table %s: %s", t, said.Message)
+	}
+	return fmt.Errorf("read the row of table %s: %w", t, err)
+}
+
+func (x *explainer) query(sql string) ([][][]byte, error) {
+	results, err := x.conn.Exec(x.ctx, sql).ReadAll()
+	if err != nil {
+		return nil, err
+	}
+	return results[len(results)-1].Rows, nil
+}
+
+// question is a query that may fail without harm to the snapshot.
+func (x *explainer) question(sql string) ([][][]byte, error) {
+	if x.asked++; x.asked > explainQuestions {
+		return nil, fmt.Errorf("not asked: an answer has at most %d questions to Postgres", explainQuestions)
+	}
+	rows, err := x.query("SAVEPOINT question; " + sql)
+	end := "RELEASE question"
+	if err != nil {
+		end = "ROLLBACK TO question"
+	}
+	if _, failed := x.query(end); failed != nil {
+		return nil, errors.Join(err, failed)
+	}
+	return rows, err
+}
+
+// membership says whether a live shape has the row.
+func (x *explainer) membership(rec *registry.Shape, table *pg.TableInfo, row [][]byte) control.RowMembership {
+	if rec.Structure != table.Structure() {
+		return control.RowMembership{Problem: "the table is not what it was when the shape was made; the shape is about to end"}
+	}
+	pred, err := follow.Compile(rec.Definition.Where, rec.Definition.Params, rec.Table, follow.Known(rec.InnerTables))
+	if err != nil {
+		return control.RowMembership{Problem: cut(err.Error())}
+	}
+	x.terms = 0
+	why := x.explain(pred, table, row, rec.InnerTables)
+	return control.RowMembership{Matches: why.Truth == control.TruthTrue, Why: &why}
+}
+
+// explain explains a clause for a row of its table; inner are the tables that its subqueries select
+// from.
+func (x *explainer) explain(pred *predicate.Predicate, table *pg.TableInfo, row [][]byte, inner []*pg.TableInfo) control.Term {
+	if steps := pred.Steps(row); steps > predicate.MaxSteps {
+		return control.Term{Truth: control.TruthUnknown, SQL: "the row is too large for the clause"}
+	}
+	members := make([]predicate.Truth, len(pred.Subqueries()))
+	tests := make([]*control.SetTest, len(members))
+	for i, q := range pred.Subqueries() {
+		members[i], tests[i] = x.test(q, row, inner)
+	}
+	return x.term(pred.Explain(row, members), table, row, tests)
+}
+
+// test asks whether the row passes a subquery's test, and which rows of the subquery's table have
+// to do with that.
+func (x *explainer) test(q *predicate.Subquery, row [][]byte, inner []*pg.TableInfo) (predicate.Truth, *control.SetTest) {
+	out := &control.SetTest{Schema: q.Schema, Table: q.Table, Columns: q.Select}
+	if sql := q.Inner.SQL(); sql != "true" {
+		out.Where = brief(sql, termSQL)
+	}
+	if err := x.allowed.check(q.Schema, q.Table); err != nil {
+		out.Problem = cut(err.Error())
+		return predicate.Unknown, out
+	}
+	answer, err := x.question(q.TestSQL(row))
+	if err != nil {
+		out.Problem = cut(err.Error())
+		return predicate.Unknown, out
+	}
+	truth := truthOf(answer)
+	for _, t := range inner {
+		if t.Relation.Schema == q.Schema && t.Relation.Name == q.Table {
+			x.candidates(out, q, t, row, inner)
+			break
+		}
+	}
+	return truth, out
+}
+
+// toldBefore stands for the candidates of a subquery that a clause uses again.
+const toldBefore = "the same subquery as before"
+
+// truthOf reads a row of one boolean.
+func truthOf(rows [][][]byte) predicate.Truth {
+	switch {
+	case len(rows) != 1 || len(rows[0]) != 1 || rows[0][0] == nil:
+		return predicate.Unknown
+	case string(rows[0][0]) == "t":
+		return predicate.True
+	}
+	return predicate.False
+}
+
+// candidates adds the rows that have the value that is looked for.
+func (x *explainer) candidates(out *control.SetTest, q *predicate.Subquery, t *pg.TableInfo, row [][]byte, inner []*pg.TableInfo) {
+	var columns []string
+	for _, c := range t.Relation.Columns {
+		columns = append(columns, c.Name)
+	}
+	rows, err := x.question(q.CandidatesSQL(row, columns, explainCandidates+1, explainCandidate))
+	if err != nil {
+		out.Problem = cut(err.Error())
+		return
+	}
+	if len(rows) > explainCandidates {
+		rows, out.More = rows[:explainCandidates], true
+	}
+	for _, candidate := range rows {
+		c := control.Candidate{Key: []control.Cell{}}
+		for i, name := range columns {
+			for _, k := range t.PrimaryKey {
+				if k == name {
+					c.Key = append(c.Key, cellOf(name, candidate[i], termCell))
+				}
+			}
+		}
+		c.Why = x.explain(q.Inner, t, candidate, inner)
+		out.Candidates = append(out.Candidates, c)
+	}
+}
+
+// term is a part of a clause in the form of an answer.
+func (x *explainer) term(t predicate.Term, table *pg.TableInfo, row [][]byte, tests []*control.SetTest) control.Term {
+	out := control.Term{Truth: control.Truth(t.Truth), Join: t.Join, SQL: brief(t.SQL, termSQL)}
+	for _, a := range t.Args {
+		if x.terms++; x.terms > explainTerms {
+			out.Args = append(out.Args, control.Term{Truth: control.TruthUnknown, SQL: "…"})
+			break
+		}
+		out.Args = append(out.Args, x.term(a, table, row, tests))
+	}
+	for _, c := range t.Columns {
+		out.Cells = append(out.Cells, cellOf(table.Relation.Columns[c].Name, row[c], termCell))
+	}
+	if t.Subquery >= 0 {
+		// Candidates are told once: a clause may use a subquery a thousand times.
+		test := *tests[t.Subquery]
+		out.Test = &test
+		tests[t.Subquery].Candidates, tests[t.Subquery].More, tests[t.Subquery].Problem = nil, false, toldBefore
+	}
+	return out
+}
+
+// cellOf is a value of at most so many bytes.
+func cellOf(column string, value []byte, limit int) control.Cell {
+	if value == nil {
+		return control.Cell{Column: column}
+	}
+	text := string(value)
+	if len(text) > limit {
+		return control.Cell{Column: column, Value: new(whole(text[:limit])), Cut: true}
+	}
+	return control.Cell{Column: column, Value: &text}
+}
+
+// brief is a text of at most so many bytes.
+func brief(text string, limit int) string {
+	if len(text) <= limit {
+		return text
+	}
+	return whole(text[:limit]) + " …"
+}
+
+// whole is a text without the part of a character at its end.
+func whole(text string) string {
+	for range utf8.UTFMax {
+		if r, n := utf8.DecodeLastRuneInString(text); r != utf8.RuneError || n != 1 {
+			break
+		}
+		text = text[:len(text)-1]
+	}
+	return text
+}
