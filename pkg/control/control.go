@@ -161,8 +161,6 @@ type Shape struct {
 	SinceBytes int64      `json:"since_bytes"`
 	Folded     *time.Time `json:"folded,omitempty"`
 	Fold       *Fold      `json:"fold,omitempty"` // one that was asked for, or runs
-	// Unfoldable says why the log of the shape is not folded at present, however large it is.
-	Unfoldable string `json:"unfoldable,omitempty"`
 }
 
 // Fold is how far a fold of a shape's log is.
