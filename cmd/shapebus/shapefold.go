@@ -37,9 +37,6 @@ func foldText(s control.Shape) string {
 	} else {
 		fmt.Fprintf(&b, "generation %d, %s, %s since", s.Generation, s.Folded.Format(time.RFC3339), term.Size(s.SinceBytes))
 	}
-	if s.Unfoldable != "" {
-		b.WriteString("; " + s.Unfoldable)
-	}
 	switch f := s.Fold; {
 	case f == nil:
 	case f.Began != nil:

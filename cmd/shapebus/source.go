@@ -16,7 +16,9 @@ import (
 
 // sourceCmd groups the commands on a source as a whole.
 type sourceCmd struct {
-	Set sourceSetCmd `cmd:"" help:"Change a source while it is in use: give it more partitions."`
+	Set    sourceSetCmd    `cmd:"" help:"Change a source while it is in use: give it more partitions."`
+	Reset  sourceResetCmd  `cmd:"" help:"Have a source begin again with the database as it is now, after a failover that cannot be continued; its shapes end."`
+	Delete sourceDeleteCmd `cmd:"" help:"Remove a source: its streams, buckets, slot and publication; its tables become what they were."`
 }
 
 type sourceSetCmd struct {
@@ -39,17 +41,12 @@ func (c *sourceSetCmd) Run(ctx context.Context, out *console) error {
 	if at == nil {
 		at = failpoint.Never
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	nc, err := c.NATS.connect(out.log, "source set", cancel)
-	if err != nil {
-		return err
-	}
-	defer nc.Close()
-	js, err := jetstream.New(nc)
-	if err != nil {
-		return err
-	}
+	return withJetStream(ctx, out, &c.NATS, "source set", func(ctx context.Context, js jetstream.JetStream) error {
+		return c.grow(ctx, out, js, at)
+	})
+}
+
+func (c *sourceSetCmd) grow(ctx context.Context, out *console, js jetstream.JetStream, at func(failpoint.Point)) error {
 	source := topology.Source(c.Source)
 	missing := fmt.Errorf("source %s is not set up yet; start a consumer with --partitions %d", source, c.Partitions)
 	shapes, err := registry.OpenShapes(ctx, js, source)

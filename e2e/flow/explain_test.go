@@ -68,6 +68,9 @@ func TestAChecksAnswer(t *testing.T) {
 	if err := s.DB.QueryRow(t.Context(), "SELECT count(*) FROM pg_publication_tables WHERE tablename IN ('tasks', 'projects', 'keyless')").Scan(&published); err != nil || published > 0 {
 		t.Errorf("%d tables are published, %v", published, err)
 	}
+	if got, err := s.Client.Check(t.Context(), client.Definition{Table: "tasks", Where: "title <> ''"}); err != nil || got.Hint == "" {
+		t.Errorf("of a clause that no index serves %+v is said, %v", got, err)
+	}
 	// It finds what is there.
 	sh := s.Create(client.Definition{Table: "tasks", Where: "project_id = 1"})
 	if got, err := s.Client.Check(t.Context(), client.Definition{Table: "public.tasks", Where: "(project_id=1)"}); err != nil || got.Handle != sh.Handle() {

@@ -49,6 +49,9 @@ type Stack struct {
 	JS     jetstream.JetStream
 	Client *client.Client
 
+	// Reach connects to the server; nil is by NATS.
+	Reach func(...nats.Option) (*nats.Conn, error)
+
 	Ingest       ingest.Config       // for StartIngest
 	Consumer     consumer.Config     // for StartConsumer
 	Materializer materializer.Config // for StartMaterializer
@@ -74,10 +77,21 @@ func WithNATS(tb testing.TB, schema string, server *natsembed.Server) *Stack {
 	return with(tb, pgtest.Database(tb), schema, server)
 }
 
+// Reaching is New on a NATS server that is none of natsembed's.
+func Reaching(tb testing.TB, schema string, reach func(...nats.Option) (*nats.Conn, error)) *Stack {
+	tb.Helper()
+	return prepare(&Stack{TB: tb, URL: pgtest.Database(tb), Reach: reach}, schema)
+}
+
 func with(tb testing.TB, url, schema string, server *natsembed.Server) *Stack {
 	tb.Helper()
-	// Slot names are the whole cluster's, so every stack has its own source.
-	s := &Stack{TB: tb, Source: topology.Source(fmt.Sprintf("t%08x", rand.Uint32())), URL: url, NATS: server}
+	return prepare(&Stack{TB: tb, URL: url, NATS: server}, schema)
+}
+
+func prepare(s *Stack, schema string) *Stack {
+	tb := s.TB
+	tb.Helper()
+	s.Source = topology.Source(fmt.Sprintf("t%08x", rand.Uint32())) // slot names are the whole cluster's, so every stack has its own
 	s.DB = s.Connect()
 	s.Exec(schema)
 	s.Dial()
@@ -115,9 +129,12 @@ func (s *Stack) Dial() {
 func (s *Stack) dial() *nats.Conn {
 	s.TB.Helper()
 	opts := []nats.Option{nats.MaxReconnects(-1), nats.ReconnectWait(20 * time.Millisecond)}
-	connect := s.NATS.Connect
-	if url := s.NATS.ClientURL(); url != "" {
-		connect = func(opts ...nats.Option) (*nats.Conn, error) { return nats.Connect(url, opts...) }
+	connect := s.Reach
+	if connect == nil {
+		connect = s.NATS.Connect
+		if url := s.NATS.ClientURL(); url != "" {
+			connect = func(opts ...nats.Option) (*nats.Conn, error) { return nats.Connect(url, opts...) }
+		}
 	}
 	nc, err := connect(opts...)
 	if err != nil {

@@ -22,15 +22,13 @@ function decode(body) {
 const header = (m, name) => m.headers?.get(name) ?? "";
 const sequence = (m) => Number(header(m, "Nats-Sequence"));
 const part = (m) => (header(m, "Sb-Part") || "0/1").split("/").map(Number);
-const before = (m) => sequence(m) - 1 - part(m)[0]; // the message that it is a part of begins behind it
 const sizeAt = (m) => BigInt(header(m, "Sb-Tail").split(" ")[5]);
 
-// One stored message, undefined if there is none.
-async function get(subject, request = "") {
-  const m = await nc.request(`$JS.API.DIRECT.GET.${subject}`, request, { timeout: 5000 });
+// The last message of a subject, undefined if there is none.
+async function last(stream, subject) {
+  const m = await nc.request(`$JS.API.DIRECT.GET.${stream}.${subject}`, "", { timeout: 5000 });
   return m.headers?.code === 404 ? undefined : m;
 }
-const next = (stream, subject, seq) => get(stream, JSON.stringify({ seq, next_by_subj: subject }));
 
 // The messages of a subject from a sequence on, as many as come at once. Silence is not the end: what came is good.
 async function batch(stream, subject, seq) {
@@ -95,27 +93,18 @@ async function follow(print) {
       for (const m of got) {
         const body = whole(m);
         seq = sequence(m);
-        if (body && ++count) open.push(...decode(body).map((row) => [0, 1, row]));
+        if (body && ++count) for (const row of decode(body)) open.push([0, 1, row]);
       }
     }
   };
 
   try {
-    let seq = 0, size = 0n, began = false, gen;
-    const generation = await get(`${stream}.${subject}.gen.last`);
+    let seq = 0, size = 0n, began = false, gen; // how much of the log has been read; the generation until its marker
+    const generation = await last(stream, `${subject}.gen.last`);
     if (generation) { // the log was folded
       [gen] = decode(generation.data);
       await segment(gen.segment, gen.messages);
-      const newest = await get(`${stream}.${subject}.log`);
-      size = BigInt(gen.bytes);
-      let lo = 1, hi = newest ? sequence(newest) : 0;
-      if (newest && sizeAt(newest) <= size) seq = hi;
-      else while (newest && lo < hi) { // the first message that ends behind that size
-        const mid = Math.floor((lo + hi) / 2), m = await next(stream, `${subject}.log`, mid);
-        if (m && sizeAt(m) > size) hi = mid; else lo = (m ? sequence(m) : mid) + 1;
-      }
-      if (newest && sizeAt(newest) > size) seq = before(await next(stream, `${subject}.log`, lo));
-      began = true;
+      [began, size] = [true, BigInt(gen.bytes)];
       if (gen.bytes === gen.through) { commit(gen.lsn, gen.op); gen = undefined; }
     }
     for (const whole = assembler(); ; ) {
@@ -125,26 +114,24 @@ async function follow(print) {
       for (const m of got) {
         seq = sequence(m);
         const body = whole(m);
-        if (!body) continue;
+        if (!body || sizeAt(m) <= size) continue; // it is in the generation
         if (sizeAt(m) - BigInt(body.length) !== size) throw fetchAgain("the log does not go on here");
         size = sizeAt(m);
         for (const [kind, ...e] of decode(body)) {
-          switch (Number(kind)) {
-            case 2:
-              if (!began) { await segment(e[0], e[1]); commit(0, 0); }
-              began = true;
-              break;
-            case 3: throw fetchAgain(e[0]);
-            case 5: if (!gen) open = []; break;
-            case 1: case 4: {
-              if (!began) throw fetchAgain("the log begins later");
-              const [, lsn, , last, end, ops] = e;
-              const inRows = gen && BigInt(lsn) < BigInt(gen.snapshot_lsn) && !(gen.besides ?? []).some((l) => BigInt(l) === BigInt(lsn));
-              if (!inRows) open.push(...ops);
-              const there = gen && BigInt(lsn) === BigInt(gen.lsn) && BigInt(end) === BigInt(gen.op);
-              if (last && (!gen || there)) { commit(lsn, end); gen = undefined; }
-            }
+          if (Number(kind) === 3) throw fetchAgain(e[0]);
+          if (Number(kind) === 5 && !gen) open = []; // what stands before it does not count
+          if (Number(kind) === 2 && !began) {
+            await segment(e[0], e[1]);
+            commit(0, 0);
+            began = true;
           }
+          if (Number(kind) !== 1 && Number(kind) !== 4) continue;
+          if (!began) throw fetchAgain("the log begins later");
+          const [, lsn, , marker, end, ops] = e;
+          const inRows = gen && BigInt(lsn) < BigInt(gen.snapshot_lsn) && !(gen.besides ?? []).some((l) => BigInt(l) === BigInt(lsn));
+          if (!inRows) for (const op of ops) open.push(op);
+          const there = !gen || (BigInt(lsn) === BigInt(gen.lsn) && BigInt(end) === BigInt(gen.op));
+          if (marker && there) { commit(lsn, end); gen = undefined; }
         }
       }
     }

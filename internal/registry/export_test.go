@@ -9,5 +9,12 @@ func SetWatchSilence(d time.Duration) (restore func()) {
 	return func() { watchSilence = old }
 }
 
+// SetTombstoneAge changes how long markers stay. It returns what puts the old value back.
+func SetTombstoneAge(d time.Duration) (restore func()) {
+	old := tombstoneAge
+	tombstoneAge = d
+	return func() { tombstoneAge = old }
+}
+
 // Revision is the record's revision in the bucket.
 func (s *Shape) Revision() uint64 { return s.revision }

@@ -83,7 +83,7 @@ func (m *Members) Hold(ctx context.Context, role string, me Member, leave <-chan
 		case <-ctx.Done():
 			withdrawing, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 			defer cancel()
-			if err := m.kv.Delete(withdrawing, key); err != nil {
+			if err := m.kv.Purge(withdrawing, key, jetstream.PurgeTTL(topology.MemberTTL)); err != nil {
 				return fmt.Errorf("withdraw %s: %w", key, err)
 			}
 			return nil
@@ -117,7 +117,7 @@ func (m *Members) Dismiss(ctx context.Context, role string, gone Member) error {
 		if now, ok := parseMember(string(e.Value())); ok && !now.Is(gone) {
 			return nil
 		}
-		err = m.kv.Delete(ctx, key, jetstream.LastRevision(e.Revision()))
+		err = m.kv.Purge(ctx, key, jetstream.LastRevision(e.Revision()), jetstream.PurgeTTL(topology.MemberTTL))
 	}
 	if errors.Is(err, jetstream.ErrKeyNotFound) || conflicts(err) {
 		return nil

@@ -16,11 +16,11 @@ var watchSilence = 30 * time.Second
 // watch calls f with the entries of a bucket whose keys match, with nil once all that existed have
 // come, and then with every change, until ctx ends; then it returns nil. It returns an error when
 // nothing has come for watchSilence before that nil, and for silence after it; 0 is for ever.
-func watch(ctx context.Context, kv jetstream.KeyValue, keys string, silence time.Duration, f func(jetstream.KeyValueEntry)) error {
+func watch(ctx context.Context, kv jetstream.KeyValue, keys string, silence time.Duration, f func(jetstream.KeyValueEntry), options ...jetstream.WatchOpt) error {
 	watching, cancel := context.WithCancel(ctx)
 	defer cancel()
 	late := time.AfterFunc(watchSilence, cancel)
-	w, err := kv.Watch(watching, keys)
+	w, err := kv.Watch(watching, keys, options...)
 	switch {
 	case ctx.Err() != nil:
 		return nil

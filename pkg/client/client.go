@@ -52,13 +52,38 @@ func (d Definition) request() (control.CreateRequest, error) {
 	return req, nil
 }
 
+// Option changes how a client works.
+type Option func(*options)
+
+type options struct{ prefix string }
+
+// WithAPIPrefix has the client ask for JetStream on subjects with another beginning than $JS.API: that of a domain, behind a
+// leaf node ($JS.hub.API), or that under which the app's account imports it. "" is the usual one.
+func WithAPIPrefix(prefix string) Option { return func(o *options) { o.prefix = prefix } }
+
+// jetStream is JetStream with a prefix; "" is the usual one.
+func jetStream(nc *nats.Conn, prefix string) (jetstream.JetStream, error) {
+	if prefix == "" {
+		return jetstream.New(nc)
+	}
+	plain := strings.TrimSuffix(prefix, ".")
+	if plain == "" || strings.ContainsAny(plain, "*> \t\r\n") || strings.HasPrefix(plain, ".") || strings.Contains(plain, "..") || strings.HasSuffix(plain, ".") {
+		return nil, fmt.Errorf("JetStream API prefix %q: want the beginning of subjects, such as $JS.hub.API", prefix)
+	}
+	return jetstream.NewWithAPIPrefix(nc, plain)
+}
+
 // New returns a client for the source of that name. It sends nothing.
-func New(nc *nats.Conn, source string) (*Client, error) {
+func New(nc *nats.Conn, source string, opts ...Option) (*Client, error) {
 	src, err := topology.ParseSource(source)
 	if err != nil {
 		return nil, err
 	}
-	js, err := jetstream.New(nc)
+	var o options
+	for _, set := range opts {
+		set(&o)
+	}
+	js, err := jetStream(nc, o.prefix)
 	if err != nil {
 		return nil, fmt.Errorf("client of source %s: %w", source, err)
 	}
@@ -151,6 +176,16 @@ func (c *Client) Fold(ctx context.Context, handle string) (control.Shape, error)
 		return control.Shape{}, fmt.Errorf("fold shape %s: %w", handle, err)
 	}
 	return info, nil
+}
+
+// Top returns which shapes cost most at present, at most limit of them; 0 is the control plane's default. by is one of
+// control's Top constants, "" for the default.
+func (c *Client) Top(ctx context.Context, by string, limit int) (control.TopResponse, error) {
+	var top control.TopResponse
+	if err := c.request(ctx, control.EndpointTop, control.TopRequest{By: by, Limit: limit}, &top); err != nil {
+		return control.TopResponse{}, fmt.Errorf("dearest shapes of source %s: %w", c.source, err)
+	}
+	return top, nil
 }
 
 // Status returns what the control plane knows of the source.

@@ -17,6 +17,7 @@ type Check struct {
 	Where   string   `json:"where,omitempty"`  // the clause as it is understood, printed in full
 	Reads   []string `json:"reads,omitempty"`  // tables that its subqueries select from
 	Handle  string   `json:"handle,omitempty"` // of the shape of this definition that there is already
+	Hint    string   `json:"hint,omitempty"`   // what would make the shape cheaper to keep
 }
 
 // Problem says what is wrong with a definition, and where.

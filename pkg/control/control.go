@@ -16,6 +16,7 @@ const (
 	EndpointList   = "shape.list"   // ListRequest → ListResponse
 	EndpointDelete = "shape.delete" // ShapeRequest → Shape
 	EndpointFold   = "shape.fold"   // ShapeRequest → Shape
+	EndpointTop    = "shape.top"    // TopRequest → TopResponse
 	EndpointStatus = "source.status"
 )
 
@@ -57,6 +58,43 @@ type ListRequest struct {
 type ListResponse struct {
 	Shapes []Shape `json:"shapes"`
 	More   bool    `json:"more"`
+}
+
+// What TopRequest can ask by.
+const (
+	TopCPU   = "cpu"   // the time that judging changes takes
+	TopBytes = "bytes" // what is written to logs and segments
+)
+
+// TopRequest asks which shapes cost most at present.
+type TopRequest struct {
+	By    string `json:"by,omitempty"`    // one of the Top constants; default TopCPU
+	Limit int    `json:"limit,omitempty"` // default 20, at most 50
+}
+
+// TopResponse are the shapes that cost most, the dearest first. Who costs less than a 256th of all may be missing.
+type TopResponse struct {
+	// Seconds is the time that the figures cover, up to now: one to two minutes, less after a start.
+	Seconds float64 `json:"seconds"`
+	// CPU is how many cores judging changes for all shapes took, and BytesPerSecond what was written for them.
+	CPU            float64 `json:"cpu"`
+	BytesPerSecond float64 `json:"bytes_per_second"`
+	// Silent are consumers that have not answered: their shapes are missing.
+	Silent []string   `json:"silent,omitempty"`
+	Shapes []TopShape `json:"shapes"`
+}
+
+// TopShape is what a shape costs.
+type TopShape struct {
+	Handle         string  `json:"handle"`
+	State          State   `json:"state,omitempty"` // missing if the shape is gone
+	Schema         string  `json:"schema,omitempty"`
+	Table          string  `json:"table,omitempty"`
+	Where          string  `json:"where,omitempty"` // its beginning, if it is long
+	CPU            float64 `json:"cpu"`             // cores
+	BytesPerSecond float64 `json:"bytes_per_second"`
+	LogBytes       int64   `json:"log_bytes"` // from where new readers begin
+	Rows           int64   `json:"rows"`      // as in Shape
 }
 
 // State is where a shape stands in its life.
@@ -123,8 +161,6 @@ type Shape struct {
 	SinceBytes int64      `json:"since_bytes"`
 	Folded     *time.Time `json:"folded,omitempty"`
 	Fold       *Fold      `json:"fold,omitempty"` // one that was asked for, or runs
-	// Unfoldable says why the log of the shape is not folded at present, however large it is.
-	Unfoldable string `json:"unfoldable,omitempty"`
 }
 
 // Fold is how far a fold of a shape's log is.

@@ -15,6 +15,7 @@
 //	                             sb.<source>.verdict.<p>.<set>.rows.<n> which rows have them, where the writer needs it
 //	                             sb.<source>.verdict.<p>._fence         empty; where a new writer began
 //	core NATS                    sb.<source>.live.<p>.<handle>          every log message again, once it is stored
+//	core NATS                    sb.<source>.costs                      consumers ask each other what their shapes cost
 //	core NATS                    shapebus.<source>.<endpoint>           the control plane (requests)
 //	bucket SB-<source>-shapes    <definition id> → the shape; _source → the source
 //	bucket SB-<source>-relations <fingerprint> → schema; oid.<oid> → fingerprint of the newest

@@ -86,7 +86,7 @@ func (s Source) EnsureChangeLog(ctx context.Context, js jetstream.JetStream, h H
 		Metadata:    h.metadata(),
 	})
 	if err != nil {
-		return nil, Explain(fmt.Errorf("create stream %s for at most %d bytes: %w", s.ChangeStream(), maxBytes, err))
+		return nil, making(fmt.Errorf("create stream %s for at most %d bytes: %w", s.ChangeStream(), maxBytes, err))
 	}
 	if err := s.EnsureRelations(ctx, js, cfg.Replicas); err != nil {
 		return nil, err
@@ -150,7 +150,7 @@ func (s Source) EnsureShapeLog(ctx context.Context, js jetstream.JetStream, p in
 		},
 	})
 	if err != nil {
-		return Explain(fmt.Errorf("create stream %s: %w", s.ShapeStream(p), err))
+		return making(fmt.Errorf("create stream %s: %w", s.ShapeStream(p), err))
 	}
 	return nil
 }
@@ -183,7 +183,7 @@ func (s Source) EnsureVerdicts(ctx context.Context, js jetstream.JetStream, part
 		AllowDirect: true,
 	})
 	if err != nil {
-		return Explain(fmt.Errorf("create stream %s: %w", s.VerdictStream(partition), err))
+		return making(fmt.Errorf("create stream %s: %w", s.VerdictStream(partition), err))
 	}
 	return nil
 }
@@ -220,7 +220,7 @@ func bucket(ctx context.Context, js jetstream.JetStream, name, what string, repl
 		LimitMarkerTTL: ttl,
 	})
 	if err != nil {
-		return Explain(fmt.Errorf("create bucket %s: %w", name, err))
+		return making(fmt.Errorf("create bucket %s: %w", name, err))
 	}
 	return nil
 }

@@ -220,6 +220,16 @@ func (s Source) LeaseBucket() string { return "SB-" + string(s) + "-leases" }
 // MemberBucket holds the processes that are there to share work; see MemberTTL.
 func (s Source) MemberBucket() string { return "SB-" + string(s) + "-members" }
 
+// Owns reports whether a stream is one of the source's, those of its buckets among them.
+func (s Source) Owns(stream string) bool {
+	switch stream {
+	case s.ChangeStream(), "KV_" + s.ShapeBucket(), "KV_" + s.RelationBucket(), "KV_" + s.LeaseBucket(), "KV_" + s.MemberBucket():
+		return true
+	}
+	p, err := strconv.Atoi(stream[strings.LastIndexByte(stream, '-')+1:])
+	return err == nil && p >= 0 && p < MaxPartitions && (stream == s.ShapeStream(p) || stream == s.VerdictStream(p))
+}
+
 // MaterializerDurable is the durable consumer on a partition's shape logs with
 // which the materializer reads them.
 const MaterializerDurable = "materializer"
@@ -249,6 +259,9 @@ func (s Source) MemberSubject(incarnation string) string {
 	return fmt.Sprintf("sb.%s.member.%s", s, incarnation)
 }
 
+// CostsSubject is where every consumer says, on core NATS, what its shapes cost.
+func (s Source) CostsSubject() string { return "sb." + string(s) + ".costs" }
+
 // MemberKey is the key under which a process announces itself, for each role.
 func MemberKey(role, name string) string {
 	return role + "." + strings.ReplaceAll(Token(name), "%", "=")
@@ -262,6 +275,9 @@ const (
 
 // OIDKey is the key of a table's newest fingerprint in the relation bucket.
 func OIDKey(oid uint32) string { return "oid." + strconv.FormatUint(uint64(oid), 10) }
+
+// OIDKeys matches every OIDKey.
+const OIDKeys = "oid.*"
 
 // PreparedKey is the key in the relation bucket of what a table was before it was prepared for shapes.
 func PreparedKey(oid uint32) string { return "prepared." + strconv.FormatUint(uint64(oid), 10) }

@@ -95,3 +95,21 @@ func TestNamesAreStable(t *testing.T) {
 		}
 	}
 }
+
+// What is another source's must not go with this one.
+func TestASourceOwnsItsStreamsOnly(t *testing.T) {
+	s := topology.Source("a")
+	for _, stream := range []string{"CHANGES-a", "SHAPES-a-0", "SHAPES-a-255", "VERDICTS-a-7", "KV_SB-a-shapes", "KV_SB-a-relations", "KV_SB-a-leases", "KV_SB-a-members"} {
+		if !s.Owns(stream) {
+			t.Errorf("%s is not of source %s", stream, s)
+		}
+	}
+	for _, stream := range []string{
+		"CHANGES-a-1", "CHANGES-b", "SHAPES-a", "SHAPES-a-", "SHAPES-a-1-0", "SHAPES-a-x", "SHAPES-a-256", "SHAPES-a-01", "SHAPES-a-+1", "SHAPES-a--1",
+		"SHAPES-b-0", "VERDICTS-a-1-0", "KV_SB-a-1-shapes", "KV_SB-a-other", "KV_a", "orders", "",
+	} {
+		if s.Owns(stream) {
+			t.Errorf("%q is taken for one of source %s", stream, s)
+		}
+	}
+}

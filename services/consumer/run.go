@@ -127,15 +127,15 @@ func (c *Consumer) serve(ctx context.Context, js jetstream.JetStream, watch *hea
 	go c.stats.Keep(ctx, c.log, "watch the number of partitions", func(ctx context.Context) error {
 		return service.Endless(ctx, c.shapes.KeepPartitions(ctx, partitions))
 	})
-	requests, err := plane.Serve(ctx, plane.Config{
+	stop, err := plane.Serve(ctx, plane.Config{
 		Quotas: plane.Quotas{Shapes: c.cfg.MaxShapes, ClauseBytes: c.cfg.MaxClauseBytes}, Allowed: allowed,
 		Source: c.cfg.Source, NATS: c.cfg.NATS, JS: js, Pool: c.pg.Pool, Shapes: c.shapes, Tables: c.tables, Publication: c.cfg.Publication,
-		Slot: c.cfg.Slot, Connections: MostConnections(c.cfg.Snapshots, c.cfg.Folds), Partitions: partitions, Version: c.cfg.Version, Log: c.log,
+		Slot: c.cfg.Slot, Connections: MostConnections(c.cfg.Snapshots, c.cfg.Folds), Partitions: partitions, Version: c.cfg.Version, Costs: c.costs, Log: c.log,
 	})
 	if err != nil {
 		return err
 	}
-	defer requests.Stop() //nolint:errcheck // the connection is about to close, or others answer meanwhile
+	defer stop() // others answer meanwhile
 	c.once.Do(func() { close(c.ready) })
 	go func() {
 		if err := watch.Gone(ctx); err != nil {
@@ -288,7 +288,7 @@ func (c *Consumer) session(ctx context.Context, js jetstream.JetStream, grants *
 	s.keeper = c.tables.NewKeeper(s.usedTables, s.endOnTable)
 	logs := &shapelog.Config{
 		NATS: c.cfg.NATS, JS: js, Source: src, WindowBytes: c.cfg.WindowBytes, Stall: c.cfg.Stall, SegmentBytes: c.cfg.SnapshotBytes,
-		Builders: shapelog.NewBuilders(), Messages: &c.stats.Appended, Bytes: &c.stats.Bytes, Wrote: &c.stats.Wrote, Stored: &c.stats.Stored, Failpoint: c.cfg.Failpoint,
+		Builders: shapelog.NewBuilders(), Messages: &c.stats.Appended, Bytes: &c.stats.Bytes, Wrote: &c.stats.Wrote, Stored: &c.stats.Stored, Grown: c.stats.Grown, Failpoint: c.cfg.Failpoint,
 	}
 	for n := range topology.MaxPartitions { // the source may get more while the session lasts
 		s.Parts = append(s.Parts, &live.Partition{Partition: shapelog.NewPartition(logs, n), Since: time.Now(), Pause: service.Backoff{Most: maxReturn}})

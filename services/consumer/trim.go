@@ -15,22 +15,33 @@ import (
 )
 
 const (
-	trimEvery  = 5 * time.Second
-	sweepEvery = time.Hour
+	trimEvery = 5 * time.Second
+	// sweepMost is the longest time between two looks for shapes that ended long ago.
+	sweepMost = time.Hour
 )
+
+// sweepEvery is how often these are looked for: what is kept for a retention goes when at most a quarter more has passed.
+func sweepEvery(retention time.Duration) time.Duration {
+	return min(max(retention/4, time.Second), sweepMost)
+}
 
 // trim removes what nobody needs any more: the change log below every
 // partition's checkpoint, and the last words of shapes that ended long ago.
 func (s *session) trim(ctx context.Context) error {
-	trimTick, sweepTick := time.NewTicker(min(trimEvery, s.c.cfg.SyncInterval)), time.NewTicker(sweepEvery)
+	trimTick, sweepTick := time.NewTicker(min(trimEvery, s.c.cfg.SyncInterval)), time.NewTicker(sweepEvery(s.c.cfg.Retention))
 	defer trimTick.Stop()
 	defer sweepTick.Stop()
 	trimmer := s.Changes.NewTrimmer(s.c.cfg.SyncInterval)
+	var swept time.Time // when tombstones were
 	for sweep := true; ; {
 		if sweep {
 			if err := s.sweep(ctx); err != nil && ctx.Err() == nil {
 				s.Log.WarnContext(ctx, "ended shapes not swept", slog.Any("error", err))
 			}
+		}
+		if sweep && time.Since(swept) >= registry.TombstoneAge {
+			swept = time.Now()
+			s.sweepTombstones(ctx)
 		}
 		select {
 		case <-ctx.Done():
@@ -43,6 +54,7 @@ func (s *session) trim(ctx context.Context) error {
 		first := false
 		err := s.OnMain(ctx, func(context.Context) error {
 			s.ForgetUnwanted()
+			s.ForgetFinished()
 			first = s.first()
 			return nil
 		})
@@ -112,6 +124,24 @@ func (s *session) sweep(ctx context.Context) error {
 		}
 	}
 	return s.sweepLogs(ctx)
+}
+
+// sweepTombstones removes what is left of the records of shapes and of prepared tables that were removed.
+func (s *session) sweepTombstones(ctx context.Context) {
+	first := false
+	err := s.OnMain(ctx, func(context.Context) error { first = s.first(); return nil })
+	if err != nil || !first {
+		return
+	}
+	for _, bucket := range []string{s.c.cfg.Source.ShapeBucket(), s.c.cfg.Source.RelationBucket()} {
+		n, err := registry.SweepTombstones(ctx, s.JS, bucket)
+		switch {
+		case err != nil && ctx.Err() == nil:
+			s.Log.WarnContext(ctx, "markers of removed records not swept", slog.String("bucket", bucket), slog.Any("error", err))
+		case n > 0:
+			s.Log.InfoContext(ctx, "markers of records swept that were removed long ago", slog.String("bucket", bucket), slog.Int("markers", n))
+		}
+	}
 }
 
 func (s *session) sweepLogs(ctx context.Context) error {

@@ -33,7 +33,7 @@ func (r record) judgeHistory(first bool, id identity, tail change.LSN) (begins s
 	switch {
 	case r.SystemID != "" && r.SystemID != id.systemID:
 		return "", fmt.Errorf("it was fed by another Postgres cluster (system identifier %s, now %s). Positions in its WAL mean something else, so shapes cannot continue. "+
-			"Use another source name for it, or remove this source's streams and buckets (nats stream rm, nats kv del); shapes are then fetched again", r.SystemID, id.systemID)
+			"shapebus source reset --yes has the source begin again with this cluster, and shapes are fetched again; or use another source name for it", r.SystemID, id.systemID)
 	case first:
 		return "the record of what was read from the database is not there or was lost", nil
 	case stored > id.flushed:

@@ -13,8 +13,9 @@ import (
 	"github.com/shapebus/shapebus/pkg/wire"
 )
 
-// The log of a shape that was folded before others selected from it begins with a generation: what stands before that may be
-// gone. A set is built from the generation then, unless its base is as far.
+// The log of a shape that was folded begins with a generation: what stands before that may be gone. While others select from the
+// shape it goes only when the bases of its sets have come as far. A set whose base is older, or that has none, is built from the
+// generation.
 
 // generation reads with what the log of a set's inner shape begins; nil if it was never folded.
 func (s *session) generation(ctx context.Context, logs jetstream.Stream, f *set) (*wire.Generation, error) {
@@ -31,6 +32,29 @@ func (s *session) generation(ctx context.Context, logs jetstream.Stream, f *set)
 		return nil, fmt.Errorf("read %s: %w", subject, err)
 	}
 	return g, nil
+}
+
+// goesOn reports whether a log that was folded still holds all that stands behind a marker.
+func (s *session) goesOn(ctx context.Context, logs jetstream.Stream, log string, at change.Offset) (bool, error) {
+	m, err := logs.GetMsg(ctx, 1, jetstream.WithGetMsgSubject(log))
+	if err != nil {
+		return false, fmt.Errorf("read the beginning of %s: %w", log, err)
+	}
+	tail, err := parseTail(m.Header)
+	if err != nil || !at.Before(tail.Committed) {
+		return err == nil, err
+	}
+	if _, parts, err := stream.Part(m.Header); err != nil || parts > 1 {
+		return false, err
+	}
+	whole, first := false, true
+	var dec wire.LogDecoder
+	err = dec.Decode(m.Data, func(e *wire.Entry) error {
+		whole = whole || first && e.Kind == wire.EntrySegment
+		first = false
+		return nil
+	})
+	return whole, err
 }
 
 // begin puts a generation into an empty replica.
@@ -106,11 +130,8 @@ func (s *session) folded(ctx context.Context, f *set) error {
 		return err
 	}
 	g, err := s.generation(ctx, logs, f)
-	if err == nil && !reaches(f.replica, g) {
+	if err == nil && g != nil && f.replica.done.Before(g.Offset()) {
 		err = fmt.Errorf("it was folded, and generation %d is at %s", g.Number, g.Offset())
 	}
 	return err
 }
-
-// reaches reports whether a log still holds what stands behind a replica's base.
-func reaches(r *replica, g *wire.Generation) bool { return g == nil || !r.done.Before(g.Offset()) }

@@ -201,7 +201,13 @@ func (s *session) build(ctx context.Context, f *set) (from uint64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	if g != nil && (!r.began || !reaches(r, g)) {
+	there := g == nil
+	if !there && r.began {
+		if there, err = s.goesOn(ctx, logs, log, r.done); err != nil {
+			return 0, err
+		}
+	}
+	if !there {
 		f.based, r = false, newReplica(l)
 		if err := s.begin(ctx, logs, f, r, g); err != nil {
 			return 0, err

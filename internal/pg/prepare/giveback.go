@@ -64,7 +64,7 @@ func GiveBack(ctx context.Context, conn *pgx.Conn, publication string, p *Prior,
 	case "42501":
 		return GivenBack{}, &pg.NeedsError{
 			What: fmt.Sprintf("this role may not put table %s back as it was before shapes (its replica identity, and its place in publication %s)", p, publication),
-			As:   "the owner of the table, who must own the publication too, or a superuser", Statement: giveBackSQL(publication, p), Err: err,
+			As:   "the owner of the table, who must own the publication too, or a superuser", Statement: p.SQL(publication), Err: err,
 		}
 	case "55P03", "40P01":
 		return GivenBack{}, &pg.LockedError{Table: p.String(), Timeout: lockTimeout, Err: err}
@@ -268,8 +268,8 @@ func identityOf(letter string) change.Identity {
 	return change.Identity(letter[0])
 }
 
-// giveBackSQL is GiveBack as statements for a person.
-func giveBackSQL(publication string, p *Prior) string {
+// SQL is GiveBack as statements for a person.
+func (p *Prior) SQL(publication string) string {
 	return fmt.Sprintf("BEGIN; ALTER PUBLICATION %s DROP TABLE %s; ALTER TABLE %s REPLICA IDENTITY DEFAULT; COMMIT (or another identity, and the same for its partitions)",
 		pg.Ident(publication), pg.Qualified(p.Schema, p.Name), pg.Qualified(p.Schema, p.Name))
 }

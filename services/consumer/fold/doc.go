@@ -8,6 +8,6 @@
 // A Folder looks at the live shapes from time to time (folder.go), decides (due.go), and lets a goroutine do it (run.go).
 // It touches no follower, and nothing that it does needs to be made up for: who dies leaves rows to which nothing refers.
 // While the change log is nearly full, folds wait: what they write is not needed as much as what is in there.
-// A shape with subqueries goes through a unit for that, whose snapshot and marker the generation has (outer.go). Shapes
-// from which others select are not folded.
+// A shape with subqueries goes through a unit for that, whose snapshot and marker the generation has (outer.go). What others
+// need who select from a shape stays until they need it no more (needed.go).
 package fold

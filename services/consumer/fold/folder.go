@@ -41,7 +41,7 @@ type known struct {
 	f      *follow.Follower    // whose log it is: another one may have been folded elsewhere meanwhile
 	begins *shapelog.Beginning // nil while it is not known
 	busy   bool                // a goroutine has it
-	told   bool                // that the fold waits is in the record
+	told   bool                // that the fold which was asked for waits is in the record
 	purged bool                // what its generation replaces is removed
 	after  time.Time           // of the next attempt
 	pause  service.Backoff
@@ -99,19 +99,20 @@ func (s *Folder) lookAt(now time.Time, f *follow.Follower, tail wire.Tail) {
 
 // next begins what comes next for a log.
 func (s *Folder) next(now time.Time, f *follow.Follower, tail wire.Tail, k *known) {
-	needed := len(s.DependsOn[f.Handle]) > 0 // whoever keeps a set of its values may go on from anywhere in it
 	switch b := k.begins; {
 	case b == nil:
 		s.task(f, k, func(ctx context.Context, j *job) error { return j.begin(ctx) })
-	case needed && s.FoldAsked[f.ID] && !k.told:
-		k.told = true
-		s.task(f, k, func(ctx context.Context, j *job) error { return j.say(ctx, waitsForDependents) })
-	case needed || s.Again != nil:
+	case s.Again != nil:
 	case !k.purged:
 		if s.purging < purgesAtOnce && now.Sub(time.UnixMicro(b.At)) > max(s.cfg.Grace, s.cfg.Sync) {
 			s.purging++
+			sets, tell := s.setsOf(f.Handle), s.FoldAsked[f.ID] && !k.told
+			k.told = k.told || tell
 			s.task(f, k, func(ctx context.Context, j *job) error {
-				err := j.purge(ctx)
+				err := j.purge(ctx, sets)
+				if tell && errors.Is(err, errNeeded) {
+					err = errors.Join(err, j.say(ctx, errNeeded.Error()))
+				}
 				return s.onMain(ctx, err, func() { s.purging--; k.purged = err == nil })
 			})
 		}
@@ -145,7 +146,9 @@ func (s *Folder) task(f *follow.Follower, k *known, do func(context.Context, *jo
 		ctx := s.Ctx
 		err := do(ctx, j)
 		return service.IgnoreOver(ctx, s.OnMain(ctx, func(context.Context) error {
-			if k.busy = false; err != nil {
+			if k.busy = false; errors.Is(err, errNeeded) {
+				k.after = time.Now().Add(neededLooks * s.cfg.Every)
+			} else if err != nil {
 				j.failed(ctx, err)
 				k.after = time.Now().Add(k.pause.Next())
 				k.begins = nil // somebody else may have folded it
@@ -169,8 +172,8 @@ func (j *job) failed(ctx context.Context, err error) {
 	}
 }
 
-// waitsForDependents tells whoever asked for a fold why it waits.
-const waitsForDependents = "others select from the shape; its log is folded when none does"
+// neededLooks is how many looks later it is looked again whether what a generation replaces is still needed.
+const neededLooks = 10
 
 // say notes in the shape's record why the fold that was asked for is not done yet.
 func (j *job) say(ctx context.Context, reason string) error {

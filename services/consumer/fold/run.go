@@ -52,8 +52,11 @@ func (j *job) begin(ctx context.Context) error {
 }
 
 // purge removes what the generation replaces: from the log, and then the rows to which nothing refers any more. It may have
-// been done before.
-func (j *job) purge(ctx context.Context) error {
+// been done before. sets are the value sets of the shape.
+func (j *job) purge(ctx context.Context, sets []string) error {
+	if err := j.settled(ctx, sets); err != nil {
+		return err
+	}
 	if err := j.part.PurgeLog(ctx, j.f.Handle, &j.begins.Generation); err != nil {
 		return err
 	}
@@ -262,7 +265,7 @@ func (j *job) store(ctx context.Context, g *wire.Generation) error {
 	if err := j.writer.Flush(ctx); err != nil {
 		return err
 	}
-	return j.s.onMain(ctx, nil, func() { j.k.begins, j.k.purged = &shapelog.Beginning{Generation: *g}, false })
+	return j.s.onMain(ctx, nil, func() { j.k.begins, j.k.purged, j.k.told = &shapelog.Beginning{Generation: *g}, false, false })
 }
 
 // goesOn reports whether the shape is here as it was. Only one with subqueries may be away from the main loop for a while: what
@@ -283,8 +286,6 @@ func (j *job) while(ctx context.Context, f func() error) error {
 			failed = errOver
 		case j.s.Again != nil:
 			failed = errors.New("the main loop has not come yet to where its predecessor was")
-		case len(j.s.DependsOn[j.f.Handle]) > 0:
-			failed = errors.New("a shape selects from this one now; it is folded when none does")
 		default:
 			failed = f()
 		}

@@ -76,10 +76,12 @@ func (r *Router) offer(t *Table, s *Follower, f *change.Fragment, op *change.Op,
 		return
 	}
 	open, before := s.Tail.Open(), s.Gathered()
+	weight, began := r.meter.begin(size > s.Pred.Carefree())
 	if s.affords(op, size) {
 		s.apply(f, op)
 		s.checkRows()
 	}
+	r.meter.end(s.Handle, weight, began)
 	if s.Ended != "" {
 		r.ended = append(r.ended, s)
 	}

@@ -22,6 +22,7 @@ type Router struct {
 	deferred roster
 	settled  bool
 	ops      int64
+	meter    *Meter // nil for none
 	members  func(*Follower, *Table) []*filter.Set[*Follower]
 }
 
@@ -46,6 +47,12 @@ func NewRouter(members func(*Follower, *Table) []*filter.Set[*Follower]) *Router
 func NewSettledRouter() *Router {
 	r := NewRouter(nil)
 	r.settled = true
+	return r
+}
+
+// Measure has what the shapes cost told.
+func (r *Router) Measure(m *Meter) *Router {
+	r.meter = m
 	return r
 }
 

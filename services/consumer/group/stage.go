@@ -56,7 +56,7 @@ type stage struct {
 func (g *group) addStage(members []*follow.Follower, at changelog.Place, aside []reconcile.Txn) *stage {
 	s := g.s
 	st := &stage{
-		g: g, table: members[0].Relation.OID, depth: members[0].Outer.Depth, router: follow.NewSettledRouter(),
+		g: g, table: members[0].Relation.OID, depth: members[0].Outer.Depth, router: follow.NewSettledRouter().Measure(s.Stats.NewMeter()),
 		members: map[string]*follow.Follower{}, places: map[string]int{}, tails: map[string]wire.Tail{}, began: true,
 	}
 	st.stand(at, aside)

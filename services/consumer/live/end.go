@@ -80,6 +80,16 @@ func (s *Loop) EndFollower(ctx context.Context, f *follow.Follower, reason strin
 	return s.EndLog(ctx, &f.Log, reason, keepRecord)
 }
 
+// ForgetFinished forgets the ends of shapes whose records say the same, or are gone: the watch brings nothing of them
+// any more that could be taken for a beginning. Runs on the main loop.
+func (s *Loop) ForgetFinished() {
+	for handle := range s.Finished {
+		if s.Records[shapelog.IDOf(handle)].Handle != handle {
+			delete(s.Finished, handle)
+		}
+	}
+}
+
 // EndLog appends a log's last word, once, and ends those that depend on it. The rest is
 // done aside: what is left undone by a crash is done by the next start. When the shape's partition
 // is lost nothing is done: whoever takes that in again comes upon the reason again.

@@ -116,7 +116,7 @@ func NewLoop(cfg *Config, stats *Stats, log *slog.Logger) *Loop {
 		Ended:      map[string]time.Time{},
 		FoldAsked:  map[string]bool{},
 		Folded:     map[string]bool{},
-		Router:     follow.NewRouter(live.memberSets),
+		Router:     follow.NewRouter(live.memberSets).Measure(stats.NewMeter()),
 		Live:       map[string]*follow.Follower{},
 		elsewhere:  map[string]Owner{},
 		pins:       map[string]changelog.Place{},

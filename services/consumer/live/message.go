@@ -148,7 +148,7 @@ func (s *Loop) followers() []*follow.Follower {
 }
 
 // ReasonDiscarded ends shapes that the change log left behind.
-const ReasonDiscarded = "the change log discarded changes that this shape had not read yet; a larger --change-max-bytes keeps them longer"
+const ReasonDiscarded = "the change log discarded changes that this shape had not read yet; a larger --change-log-max-bytes keeps them longer"
 
 // discarded ends the live shapes that needed what the main loop has lost: all that
 // lay between its place and m. Those that have it already, from before a restart, go on.

@@ -4,9 +4,11 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/shapebus/shapebus/internal/health"
 	"github.com/shapebus/shapebus/internal/service"
+	"github.com/shapebus/shapebus/services/consumer/follow"
 )
 
 // Stats are counters for metrics; safe for concurrent use.
@@ -44,7 +46,24 @@ type Stats struct {
 	FoldFail atomic.Int64 // attempts to fold a log that failed
 	FoldRows atomic.Int64 // rows read for folds
 	Costly   Costly       // shapes of which a change would have cost too much
+
+	CPU    Heaviest // nanoseconds that judging changes took, by shape
+	Growth Heaviest // bytes appended to logs and segments, by shape
 }
+
+// meterClock is what meters measure from.
+var meterClock = time.Now()
+
+// NewMeter makes a meter for a router.
+func (s *Stats) NewMeter() *follow.Meter {
+	return &follow.Meter{
+		Clock: func() int64 { return int64(time.Since(meterClock)) },
+		Spent: func(handle string, ns float64) { s.CPU.Add(handle, ns, time.Now()) },
+	}
+}
+
+// Grown notes that a shape's log, or a segment of it, has grown.
+func (s *Stats) Grown(handle string, bytes int) { s.Growth.Add(handle, float64(bytes), time.Now()) }
 
 // ByTable is a figure of each table; safe for concurrent use.
 type ByTable struct {

@@ -6,7 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/nats-io/nats.go/micro"
+	"github.com/nats-io/nats.go"
 
 	"github.com/shapebus/shapebus/pkg/control"
 )
@@ -26,11 +26,9 @@ const (
 
 // request is one that waits for its turn.
 type request struct {
-	micro.Request
-
-	name   string
-	handle func(context.Context, []byte) (any, error)
-	until  time.Time
+	msg         *nats.Msg
+	to          *endpoint
+	came, until time.Time
 }
 
 // lane is where requests of a kind wait.
@@ -45,7 +43,7 @@ func newLane(bytes *atomic.Int64) *lane {
 
 // admit takes a request in, or says why not.
 func (l *lane) admit(r *request) error {
-	n := int64(len(r.Data()))
+	n := int64(len(r.msg.Data))
 	if n > maxRequest {
 		return badRequest("the request has %d bytes, more than the %d allowed", n, maxRequest)
 	}
@@ -57,14 +55,14 @@ func (l *lane) admit(r *request) error {
 		}
 	}
 	l.bytes.Add(-n)
-	return &requestError{control.CodeUnavailable, fmt.Sprintf("too many requests for %s are waiting; try again in a moment", r.name)}
+	return &requestError{control.CodeUnavailable, fmt.Sprintf("too many requests for %s are waiting; try again in a moment", r.to.name)}
 }
 
 // next waits for a request; nil when ctx ends.
 func (l *lane) next(ctx context.Context) *request {
 	select {
 	case r := <-l.waiting:
-		l.bytes.Add(-int64(len(r.Data())))
+		l.bytes.Add(-int64(len(r.msg.Data)))
 		return r
 	case <-ctx.Done():
 		return nil
@@ -76,7 +74,7 @@ func (l *lane) rest() (all []*request) {
 	for range cap(l.waiting) {
 		select {
 		case r := <-l.waiting:
-			l.bytes.Add(-int64(len(r.Data())))
+			l.bytes.Add(-int64(len(r.msg.Data)))
 			all = append(all, r)
 		default:
 			return all

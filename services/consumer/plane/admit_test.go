@@ -5,26 +5,19 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go/micro"
+	"github.com/nats-io/nats.go"
 
 	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/pkg/control"
 	"github.com/shapebus/shapebus/pkg/shape"
 )
 
-// body is a request of which only the body is looked at.
-type body struct {
-	micro.Request
-
-	data []byte
-}
-
-func (b body) Data() []byte { return b.data }
-
 func TestWhatWaitsIsBounded(t *testing.T) {
 	var bytes atomic.Int64
 	l, other := newLane(&bytes), newLane(&bytes)
-	ask := func(l *lane, size int) error { return l.admit(&request{Request: body{data: make([]byte, size)}}) }
+	ask := func(l *lane, size int) error {
+		return l.admit(&request{msg: &nats.Msg{Data: make([]byte, size)}, to: &endpoint{}})
+	}
 	if err := ask(l, maxRequest+1); err == nil || err.(*requestError).code != control.CodeBadRequest { //nolint:errorlint,errcheck // as it is
 		t.Errorf("a request that is too large: %v", err)
 	}

@@ -52,4 +52,14 @@ func checkList(r control.ListRequest) error {
 	return nil
 }
 
+func checkTop(r control.TopRequest) error {
+	switch {
+	case r.By != "" && r.By != control.TopCPU && r.By != control.TopBytes:
+		return badRequest("by %q: want %s or %s", strict.Brief(r.By), control.TopCPU, control.TopBytes)
+	case r.Limit < 0 || r.Limit > topMost:
+		return badRequest("limit %d: want 1 to %d", r.Limit, topMost)
+	}
+	return nil
+}
+
 func checkNothing(struct{}) error { return nil }

@@ -40,17 +40,12 @@ func (p *server) fold(ctx context.Context, req control.ShapeRequest) (any, error
 	return p.describe(ctx, rec)
 }
 
-const unfoldableInner = "others select from it: its log is folded when none does"
-
 // folds adds what a shape's record and generation say of its folds.
 func folds(s *control.Shape, rec *registry.Shape, g *wire.Generation) {
 	s.SinceBytes = s.LogBytes
 	if g != nil {
 		at := time.UnixMicro(g.At).UTC()
 		s.Generation, s.SinceBytes, s.Folded = g.Number, max(s.LogBytes-g.Bytes, 0), &at
-	}
-	if s.Inner {
-		s.Unfoldable = unfoldableInner
 	}
 	if f := rec.Fold; f != nil {
 		s.Fold = &control.Fold{Rows: f.Rows, Error: f.Error}

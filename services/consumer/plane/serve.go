@@ -12,7 +12,6 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"github.com/nats-io/nats.go/micro"
 
 	"github.com/shapebus/shapebus/internal/pg"
 	"github.com/shapebus/shapebus/internal/predicate"
@@ -34,7 +33,8 @@ type Config struct {
 	Publication string
 	Slot        string // for status only
 	Partitions  *registry.Partitions
-	Version     string // shown in status
+	Version     string               // shown in status
+	Costs       func(most int) Costs // of this process' shapes
 	Quotas      Quotas
 	Allowed     Allowed // tables that may be asked for, by subqueries too
 	Log         *slog.Logger
@@ -49,6 +49,7 @@ type server struct {
 
 	lookups askTogether[*pg.TableInfo]
 	ensures askTogether[*pg.TableInfo]
+	costs   askTogether[gathered]
 }
 
 // MaxAsking is how many connections to Postgres requests use at once.
@@ -67,42 +68,36 @@ const (
 // requestTimeout bounds the time from a request's arrival to its answer.
 const requestTimeout = 20 * time.Second
 
-// Serve starts the micro service.
-func Serve(ctx context.Context, cfg Config) (micro.Service, error) {
+// Serve starts the micro service. stop ends it, but for what has come.
+func Serve(ctx context.Context, cfg Config) (stop func(), err error) {
 	p := &server{cfg: cfg, asking: make(chan struct{}, MaxAsking), census: newCensus()}
-	svc, err := micro.AddService(cfg.NATS, micro.Config{
-		Name: control.ServiceName, Version: "1.0.0", Description: "Shapes of source " + string(cfg.Source),
-		Metadata: map[string]string{"source": string(cfg.Source), "build": cfg.Version},
-	})
-	if err != nil {
-		return nil, fmt.Errorf("start the control plane: %w", topology.Explain(err))
-	}
 	var bytes atomic.Int64
 	makers, gets, lists, statuses := newLane(&bytes), newLane(&bytes), newLane(&bytes), newLane(&bytes)
 	checks, explains := newLane(&bytes), newLane(&bytes)
-	group := svc.AddGroup(cfg.Source.ControlPlane())
-	for name, e := range map[string]struct {
-		lane   *lane
-		handle func(context.Context, []byte) (any, error)
-	}{
-		control.EndpointCreate:  {makers, handler(checkCreate, p.create)},
-		control.EndpointDelete:  {makers, handler(checkShape, p.remove)},
-		control.EndpointFold:    {makers, handler(checkShape, p.fold)},
-		control.EndpointGet:     {gets, handler(checkShape, p.get)},
-		control.EndpointList:    {lists, handler(checkList, p.list)},
-		control.EndpointCheck:   {checks, handler(checkCreate, p.check)},
-		control.EndpointExplain: {explains, handler(checkExplain, p.explain)},
-		control.EndpointStatus:  {statuses, handler(checkNothing, func(context.Context, struct{}) (any, error) { return nil, nil })},
+	svc := newMicroService(cfg.NATS, cfg.Source, cfg.Version)
+	for _, e := range []*endpoint{
+		{name: control.EndpointCreate, lane: makers, handle: handler(checkCreate, p.create), about: schemas(control.CreateRequest{}, control.Shape{})},
+		{name: control.EndpointDelete, lane: makers, handle: handler(checkShape, p.remove), about: schemas(control.ShapeRequest{}, control.Shape{})},
+		{name: control.EndpointFold, lane: makers, handle: handler(checkShape, p.fold), about: schemas(control.ShapeRequest{}, control.Shape{})},
+		{name: control.EndpointGet, lane: gets, handle: handler(checkShape, p.get), about: schemas(control.ShapeRequest{}, control.Shape{})},
+		{name: control.EndpointList, lane: lists, handle: handler(checkList, p.list), about: schemas(control.ListRequest{}, control.ListResponse{})},
+		{name: control.EndpointCheck, lane: checks, handle: handler(checkCreate, p.check), about: schemas(control.CreateRequest{}, control.Check{})},
+		{name: control.EndpointExplain, lane: explains, handle: handler(checkExplain, p.explain), about: schemas(control.ExplainRequest{}, control.Explanation{})},
+		{name: control.EndpointTop, lane: lists, handle: handler(checkTop, p.top), about: schemas(control.TopRequest{}, control.TopResponse{})},
+		{name: control.EndpointStatus, lane: statuses, handle: handler(checkNothing, func(context.Context, struct{}) (any, error) { return nil, nil }), about: schemas(struct{}{}, control.Status{})},
 	} {
-		err := group.AddEndpoint(endpointName(name), micro.HandlerFunc(func(r micro.Request) {
-			q := &request{Request: r, name: name, handle: e.handle, until: time.Now().Add(requestTimeout)}
-			if err := e.lane.admit(q); err != nil { // requests wait for Postgres; the service's dispatcher must not
-				p.respond(ctx, q, nil, err)
+		svc.add(e, cfg.Source.ControlPlane()+"."+e.name)
+	}
+	untold, err := p.tellCosts()
+	if err == nil {
+		err = svc.serve(func(r *request) {
+			if err := r.to.lane.admit(r); err != nil { // requests wait for Postgres; the subscription must not
+				p.respond(ctx, r, nil, err)
 			}
-		}), micro.WithEndpointSubject(name))
-		if err != nil {
-			return nil, fmt.Errorf("start endpoint %s: %w", name, err)
-		}
+		})
+	}
+	if err != nil {
+		return nil, err
 	}
 	for l, n := range map[*lane]int{makers: makersAtOnce, gets: getsAtOnce, lists: listsAtOnce, checks: checksAtOnce, explains: explainAtOnce} {
 		for range n {
@@ -115,18 +110,7 @@ func Serve(ctx context.Context, cfg Config) (micro.Service, error) {
 	if err := cfg.NATS.FlushTimeout(requestTimeout); err != nil {
 		return nil, fmt.Errorf("start the control plane: %w", err)
 	}
-	return svc, nil
-}
-
-// endpointName is a name without dots, which the micro protocol wants.
-func endpointName(subject string) string {
-	b := []byte(subject)
-	for i := range b {
-		if b[i] == '.' {
-			b[i] = '-'
-		}
-	}
-	return string(b)
+	return func() { svc.Stop(); untold() }, nil
 }
 
 func handler[T any](check func(T) error, f func(context.Context, T) (any, error)) func(context.Context, []byte) (any, error) {
@@ -168,7 +152,7 @@ func (p *server) answer(ctx context.Context, r *request) (any, error) {
 	}
 	ctx, cancel := context.WithDeadline(ctx, r.until)
 	defer cancel()
-	return r.handle(ctx, r.Data())
+	return r.to.handle(ctx, r.msg.Data)
 }
 
 func (p *server) respond(ctx context.Context, r *request, out any, err error) {
@@ -176,17 +160,20 @@ func (p *server) respond(ctx context.Context, r *request, out any, err error) {
 	if err == nil {
 		data, err = p.encodeAnswer(out)
 	}
+	failed := ""
 	if err == nil {
-		err = r.Respond(data)
+		err = r.respond(data)
 	} else {
 		code, text := describe(err)
 		if _, refused := errors.AsType[*requestError](err); code == control.CodeUnavailable && !refused {
-			p.cfg.Log.WarnContext(ctx, "request failed", slog.String("endpoint", r.name), slog.Any("error", err))
+			p.cfg.Log.WarnContext(ctx, "request failed", slog.String("endpoint", r.to.name), slog.Any("error", err))
 		}
-		err = r.Error(code, cut(text), nil)
+		failed = code + ":" + cut(text)
+		err = r.refuse(code, cut(text))
 	}
-	if err != nil && ctx.Err() == nil {
-		p.cfg.Log.WarnContext(ctx, "answer not sent", slog.String("endpoint", r.name), slog.Any("error", err))
+	r.to.answered(time.Since(r.came), failed)
+	if err != nil && ctx.Err() == nil && !errors.Is(err, nats.ErrMsgNoReply) {
+		p.cfg.Log.WarnContext(ctx, "answer not sent", slog.String("endpoint", r.to.name), slog.Any("error", err))
 	}
 }
 

@@ -27,7 +27,7 @@ func (p *server) tellStatus(ctx context.Context, l *lane) {
 		out, err := p.status(asking)
 		cancel()
 		for _, r := range all {
-			if _, wrong := r.handle(ctx, r.Data()); wrong != nil {
+			if _, wrong := r.to.handle(ctx, r.msg.Data); wrong != nil {
 				p.respond(ctx, r, nil, wrong)
 			} else {
 				p.respond(ctx, r, out, err)

@@ -37,7 +37,7 @@ func (p *server) check(ctx context.Context, req control.CreateRequest) (any, err
 	if err != nil {
 		return problemOf(out, "where", err)
 	}
-	out.Where = brief(pred.SQL(), checkedClause)
+	out.Where, out.Hint = brief(pred.SQL(), checkedClause), hintOf(pred)
 	for _, t := range inner.tables {
 		if name := pg.Display(t.Relation.Schema, t.Relation.Name); !slices.Contains(out.Reads, name) {
 			out.Reads = append(out.Reads, name)

@@ -22,14 +22,15 @@ type Config struct {
 	NATS         *nats.Conn
 	JS           jetstream.JetStream
 	Source       topology.Source
-	WindowBytes  int           // in flight per partition
-	Stall        time.Duration // how long others wait for a stream that answers nothing
-	SegmentBytes int           // of a segment's messages
-	Builders     *sync.Pool    // see NewBuilders
-	Messages     *atomic.Int64 // shape log messages appended
-	Bytes        *atomic.Int64 // of them
-	Wrote        *health.Clock // one was appended
-	Stored       *health.Clock // one was acknowledged
+	WindowBytes  int                            // in flight per partition
+	Stall        time.Duration                  // how long others wait for a stream that answers nothing
+	SegmentBytes int                            // of a segment's messages
+	Builders     *sync.Pool                     // see NewBuilders
+	Messages     *atomic.Int64                  // shape log messages appended
+	Bytes        *atomic.Int64                  // of them
+	Wrote        *health.Clock                  // one was appended
+	Stored       *health.Clock                  // one was acknowledged
+	Grown        func(handle string, bytes int) // what was appended to a log, or a segment; nil: nobody wants to know
 	Failpoint    func(failpoint.Point)
 }
 
@@ -85,6 +86,7 @@ func (p *Partition) Append(ctx context.Context, l *Log) error {
 		p.cfg.Wrote.Now()
 		p.cfg.Messages.Add(1)
 		p.cfg.Bytes.Add(int64(len(data)))
+		p.grown(l.Handle, len(data))
 		p.cfg.Failpoint(failpoint.AfterAppend)
 	}
 	l.Release()
@@ -95,5 +97,12 @@ func tailHeader(t wire.Tail) nats.Header { return stream.Header(topology.HeaderT
 
 // appendSegment appends rows of a shape's segment. stored, if not nil, is called when they are stored.
 func (p *Partition) appendSegment(ctx context.Context, w *Writer, handle string, segment uint64, rows []byte, stored func(seq uint64)) error {
+	p.grown(handle, len(rows))
 	return w.append(ctx, stream.Message{Subject: p.cfg.Source.SegmentSubject(p.N, handle, segment), Data: rows}, stored)
+}
+
+func (p *Partition) grown(handle string, bytes int) {
+	if p.cfg.Grown != nil {
+		p.cfg.Grown(handle, bytes)
+	}
 }

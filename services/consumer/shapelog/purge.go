@@ -9,6 +9,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/shapebus/shapebus/internal/stream"
 	"github.com/shapebus/shapebus/pkg/topology"
 	"github.com/shapebus/shapebus/pkg/wire"
 )
@@ -88,21 +89,18 @@ func (p *Partition) Sweep(ctx context.Context, retention time.Duration) error {
 	if err != nil {
 		return err
 	}
-	for subject, messages := range sizes {
-		if messages != 1 { // an ended shape's log is purged down to its last word
-			continue
+	maps.DeleteFunc(sizes, func(_ string, messages uint64) bool { return messages != 1 }) // an ended shape's log is purged down to its last word
+	var over []string
+	err = stream.Last(ctx, p.cfg.JS, p.cfg.Source.ShapeStream(p.N), slices.Collect(maps.Keys(sizes)), func(m *jetstream.RawStreamMsg) error {
+		if tail, err := wire.ParseTail(m.Header.Get(topology.HeaderTail)); err == nil && tail.Ended && time.Since(m.Time) >= retention {
+			over = append(over, m.Subject)
 		}
-		m, err := st.GetLastMsgForSubject(ctx, subject)
-		if err != nil {
-			return err
-		}
-		tail, err := wire.ParseTail(m.Header.Get(topology.HeaderTail))
-		if err != nil || !tail.Ended || time.Since(m.Time) < retention {
-			continue
-		}
-		if err := st.Purge(ctx, jetstream.WithPurgeSubject(subject)); err != nil {
-			return err
+		return nil
+	})
+	for _, subject := range over {
+		if err == nil {
+			err = st.Purge(ctx, jetstream.WithPurgeSubject(subject))
 		}
 	}
-	return nil
+	return err
 }

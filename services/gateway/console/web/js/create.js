@@ -79,6 +79,7 @@ export function create({ done }) {
     }
     put(says, verdict('good', [found.handle ? 'There is such a shape already; it will be opened.' : 'This can be made.',
       found.where && found.where !== 'true' && el('span', { class: 'hint' }, 'Understood as ', sql(plain(found.where))),
+      found.hint && el('span', { class: 'hint' }, sentence(found.hint)),
       found.reads && el('span', { class: 'hint' }, `It follows ${found.reads.join(', ')} too.`)]));
     text(make, found.handle ? 'Open the shape' : 'Make the shape');
   }

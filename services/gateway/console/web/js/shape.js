@@ -55,7 +55,7 @@ export function shape(view, { session, rest, go, toast }) {
     if (actions.childElementCount === 0) {
       put(actions, session.level === 'full' && [
         el('a', { class: 'button', href: `#/row?${new URLSearchParams({ table: s.schema === 'public' ? s.table : `${s.schema}.${s.table}` })}` }, 'Where is a row?'),
-        el('button', { class: 'button', type: 'button', title: s.unfoldable ?? 'Give the log a new beginning, so that new readers have less to read', onclick: fold, disabled: Boolean(s.unfoldable) }, 'Fold'),
+        el('button', { class: 'button', type: 'button', title: 'Give the log a new beginning, so that new readers have less to read', onclick: fold }, 'Fold'),
         el('button', { class: 'button danger', type: 'button', onclick: remove }, 'Delete')]);
     }
   }

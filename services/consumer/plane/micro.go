@@ -1,0 +1,155 @@
+package plane
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/micro"
+
+	"github.com/shapebus/shapebus/pkg/control"
+	"github.com/shapebus/shapebus/pkg/topology"
+)
+
+// microService speaks the protocol of NATS micro services, which `nats micro` shows. The client library has one, too, but that
+// counts a request as answered when its handler returns: ours return at once, as requests wait in queues. So this one counts
+// what was answered, how long that took from when the request came, and what was refused.
+type microService struct {
+	nc        *nats.Conn
+	info      micro.Info
+	started   time.Time
+	endpoints []*endpoint
+	subs      []*nats.Subscription
+}
+
+// endpoint is a kind of request. Safe for concurrent use.
+type endpoint struct {
+	name   string // such as shape.create
+	lane   *lane
+	handle func(context.Context, []byte) (any, error)
+	about  map[string]string // for people who look at the service: the schemas
+
+	mu    sync.Mutex
+	stats micro.EndpointStats
+}
+
+// answered counts a request that has had its answer; failed is the refusal, "" for none.
+func (e *endpoint) answered(took time.Duration, failed string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.stats.NumRequests++
+	e.stats.ProcessingTime += took
+	e.stats.AverageProcessingTime = e.stats.ProcessingTime / time.Duration(e.stats.NumRequests)
+	if failed != "" {
+		e.stats.NumErrors++
+		e.stats.LastError = failed
+	}
+}
+
+// now is what the endpoint has counted.
+func (e *endpoint) now() *micro.EndpointStats {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	stats := e.stats
+	return &stats
+}
+
+// newMicroService prepares a service without endpoints.
+func newMicroService(nc *nats.Conn, source topology.Source, version string) *microService {
+	return &microService{nc: nc, started: time.Now().UTC(), info: micro.Info{
+		ServiceIdentity: micro.ServiceIdentity{
+			Name: control.ServiceName, ID: rand.Text(), Version: semantic(version),
+			Metadata: map[string]string{"source": string(source), "build": version},
+		},
+		Type: micro.InfoResponseType, Description: "Shapes of source " + string(source),
+	}}
+}
+
+// add adds an endpoint; serve has it answer.
+func (s *microService) add(e *endpoint, subject string) {
+	name := strings.ReplaceAll(e.name, ".", "-") // which the protocol wants
+	s.info.Endpoints = append(s.info.Endpoints, micro.EndpointInfo{Name: name, Subject: subject, QueueGroup: micro.DefaultQueueGroup, Metadata: e.about})
+	e.stats.Name, e.stats.Subject, e.stats.QueueGroup = name, subject, micro.DefaultQueueGroup
+	s.endpoints = append(s.endpoints, e)
+}
+
+// serve has requests come to take, and answers who asks for the service.
+func (s *microService) serve(take func(*request)) error {
+	for _, e := range s.endpoints {
+		sub, err := s.nc.QueueSubscribe(e.stats.Subject, micro.DefaultQueueGroup, func(m *nats.Msg) {
+			now := time.Now()
+			take(&request{msg: m, to: e, came: now, until: now.Add(requestTimeout)})
+		})
+		if err != nil {
+			return fmt.Errorf("start endpoint %s: %w", e.name, topology.Explain(err))
+		}
+		s.subs = append(s.subs, sub)
+	}
+	for verb, about := range map[micro.Verb]func() any{
+		micro.PingVerb: func() any { return micro.Ping{ServiceIdentity: s.info.ServiceIdentity, Type: micro.PingResponseType} },
+		micro.InfoVerb: func() any { return s.info },
+		micro.StatsVerb: func() any {
+			stats := micro.Stats{ServiceIdentity: s.info.ServiceIdentity, Type: micro.StatsResponseType, Started: s.started}
+			for _, e := range s.endpoints {
+				stats.Endpoints = append(stats.Endpoints, e.now())
+			}
+			return stats
+		},
+	} {
+		for _, to := range [][2]string{{}, {s.info.Name}, {s.info.Name, s.info.ID}} {
+			subject, err := micro.ControlSubject(verb, to[0], to[1])
+			if err != nil {
+				return err
+			}
+			sub, err := s.nc.Subscribe(subject, func(m *nats.Msg) {
+				if data, err := json.Marshal(about()); err == nil {
+					_ = m.Respond(data) // who asked without saying where hears nothing
+				}
+			})
+			if err != nil {
+				return fmt.Errorf("start the control plane: %w", topology.Explain(err))
+			}
+			s.subs = append(s.subs, sub)
+		}
+	}
+	return nil
+}
+
+// Stop ends the subscriptions; requests that have come are still taken.
+func (s *microService) Stop() {
+	for _, sub := range s.subs {
+		if err := sub.Drain(); errors.Is(err, nats.ErrConnectionClosed) {
+			return
+		}
+	}
+}
+
+// respond sends an answer.
+func (r *request) respond(data []byte) error { return r.msg.Respond(data) }
+
+// refuse sends a refusal.
+func (r *request) refuse(code, text string) error {
+	return r.msg.RespondMsg(&nats.Msg{Header: nats.Header{micro.ErrorCodeHeader: {code}, micro.ErrorHeader: {text}}})
+}
+
+// semVer is what the protocol takes for a version, behind an optional v.
+var semVer = regexp.MustCompile(`^v?((?:0|[1-9]\d*)\.(?:0|[1-9]\d*)\.(?:0|[1-9]\d*)(?:-[0-9a-zA-Z.-]+)?(?:\+[0-9a-zA-Z.-]+)?)$`)
+
+// semantic is a build's version in the form that the protocol wants; one that has another form is 0.0.0 with it behind.
+func semantic(version string) string {
+	if m := semVer.FindStringSubmatch(version); m != nil {
+		return m[1]
+	}
+	build := strings.Trim(regexp.MustCompile(`[^0-9a-zA-Z-]+`).ReplaceAllString(version, "-"), "-")
+	if build == "" {
+		return "0.0.0"
+	}
+	return "0.0.0+" + build
+}
