@@ -62,7 +62,7 @@ fuzz: gcc ## every fuzz target with FUZZTIME=40000x inputs
 	@GO="$(GO)" tools/fuzz.sh $(FUZZTIME)
 
 .PHONY: bench
-bench: build postgres ## BENCH=memory|throughput|latency|filter|shapes|values|subquery|idle|takeover|scale|failover|gateway|fold
+bench: build postgres ## BENCH=memory|throughput|latency|filter|shapes|values|subquery|idle|takeover|scale|failover|gateway|fold|soak
 	$(GO) run ./e2e/bench $(BENCH)
 
 .PHONY: oracle

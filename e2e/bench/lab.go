@@ -212,7 +212,7 @@ func (p *process) metric(ctx context.Context, name string) (float64, error) {
 		return 0, fmt.Errorf("read the metrics of %s: %w", p.Name, err)
 	}
 	for line := range strings.Lines(string(text)) {
-		if strings.HasPrefix(line, name+"{") {
+		if strings.HasPrefix(line, name+"{") || strings.HasPrefix(line, name+" ") { // Go's own have no label
 			fields := strings.Fields(line)
 			return strconv.ParseFloat(fields[len(fields)-1], 64)
 		}

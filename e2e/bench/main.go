@@ -14,6 +14,7 @@
 //	go run ./e2e/bench scale       what several consumers cost that share the partitions, and how evenly
 //	go run ./e2e/bench failover    how long readers wait when NATS servers, Postgres or ingest go
 //	go run ./e2e/bench fold        logs that are folded: disk, new readers, memory, latency beside a fold
+//	go run ./e2e/bench soak        what grows while everything runs as ever, for minutes
 //	go run ./e2e/bench idle        what a consumer with many shapes costs while little or nothing happens
 //
 // Each prints a table for people and then a line "figure <name> <value> <unit>" per result. docs/BENCHMARKS.md says what
@@ -48,6 +49,7 @@ const usage = `usage: bench memory [-rows N]
        bench takeover [-shapes N] [-partitions N] [-runs N]
        bench failover [-rows N] [-runs N] [-outage D] [-down D] [-only EVENTS]
        bench fold [-rows N] [-changed N] [-times N] [-transactions N] [-rate N]
+       bench soak [-minutes N] [-rate N] [-toggles N] [-churn N] [-shapes N] [-every D] [-retention D]
        bench subquery [-rows N] [-values N] [-set N] [-shapes N] [-changes N] [-stall D]
 and in each: [-binary FILE] [-timeout D]
 `
@@ -98,6 +100,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		bench = subqueryFlags(flags)
 	case "fold":
 		bench = foldFlags(flags)
+	case "soak":
+		bench = soakFlags(flags)
 	case "takeover":
 		bench = takeoverFlags(flags)
 	case "scale":
