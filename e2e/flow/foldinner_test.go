@@ -24,7 +24,7 @@ func TestShapesAreFoldedWhileOthersSelectFromThem(t *testing.T) {
 	if in := outer.Info().Subqueries; len(in) != 1 || in[0] != inner[1].Handle() {
 		t.Fatalf("it selects from %v, not from %s", in, inner[1].Handle())
 	}
-	shapes := append(inner, outer)
+	shapes := []*client.Shape{inner[0], inner[1], outer}
 	stopWriting := changing(s, 2)
 	stopReading := readers(s, outer, 1)
 	for range 3 {
