@@ -63,7 +63,7 @@ func refused() []request {
 		{"columns that are null", control.EndpointCreate, `{"table":"canary","columns":null}`, control.CodeBadRequest, "columns"},
 		{"a column that is null", control.EndpointCreate, `{"table":"canary","columns":["id",null]}`, control.CodeBadRequest, "columns"},
 		{"parameters that are null", control.EndpointCreate, `{"table":"canary","where":"id = 1","params":null}`, control.CodeBadRequest, "params"},
-		{"a parameter that is a number", control.EndpointCreate, `{"table":"canary","where":"id = $1","params":[1]}`, control.CodeBadRequest, "params"},
+		{"a parameter that is an object where a number is meant", control.EndpointCreate, `{"table":"canary","where":"id = $1","params":[{"id":1}]}`, control.CodeBadRequest, "$1"},
 		{"a table that is a number", control.EndpointCreate, `{"table":7}`, control.CodeBadRequest, "table"},
 		{"a clause that is an object", control.EndpointCreate, `{"table":"canary","where":{"id":1}}`, control.CodeBadRequest, "where"},
 		{"an array", control.EndpointCreate, `["canary"]`, control.CodeBadRequest, "object"},

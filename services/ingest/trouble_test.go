@@ -266,7 +266,7 @@ func TestNoSlotIsMadeForNothing(t *testing.T) {
 		b := newBench(t, "")
 		r := b.launch(func(c *Config) { c.ChangeLog.MaxBytes = 1 << 60 })
 		eventually(t, "it has tried again", func() bool { return r.Status().Retries > 1 })
-		wantText(t, r.Status().LastError, "more storage to JetStream")
+		wantText(t, r.Status().LastError, "more file storage to JetStream")
 		if slots(b) != 0 {
 			t.Error("there is a slot")
 		}

@@ -38,12 +38,13 @@ type Folder struct {
 
 // known is what is known of a log that may have to be folded. Owned by the main loop.
 type known struct {
-	f      *follow.Follower    // whose log it is: another one may have been folded elsewhere meanwhile
-	begins *shapelog.Beginning // nil while it is not known
-	busy   bool                // a goroutine has it
-	told   bool                // that the fold which was asked for waits is in the record
-	purged bool                // what its generation replaces is removed
-	after  time.Time           // of the next attempt
+	f      *follow.Follower     // whose log it is: another one may have been folded elsewhere meanwhile
+	begins *shapelog.Beginning  // nil while it is not known
+	busy   bool                 // a goroutine has it
+	told   bool                 // that the fold which was asked for waits is in the record
+	purged bool                 // what its generation replaces is removed
+	based  map[string]time.Time // by value set, since when it has a base at the generation or behind it
+	after  time.Time            // of the next attempt
 	pause  service.Backoff
 }
 
@@ -89,7 +90,7 @@ func (s *Folder) lookAt(now time.Time, f *follow.Follower, tail wire.Tail) {
 	}
 	k := s.known[f.Handle]
 	if k == nil || k.f != f && !k.busy {
-		k = &known{f: f, pause: service.Backoff{Most: longestPause}}
+		k = &known{f: f, based: map[string]time.Time{}, pause: service.Backoff{Most: longestPause}}
 		s.known[f.Handle] = k
 	}
 	if !k.busy && !now.Before(k.after) {
@@ -146,8 +147,8 @@ func (s *Folder) task(f *follow.Follower, k *known, do func(context.Context, *jo
 		ctx := s.Ctx
 		err := do(ctx, j)
 		return service.IgnoreOver(ctx, s.OnMain(ctx, func(context.Context) error {
-			if k.busy = false; errors.Is(err, errNeeded) {
-				k.after = time.Now().Add(neededLooks * s.cfg.Every)
+			if k.busy = false; errors.Is(err, errNeeded) || errors.Is(err, group.ErrNoUnit) {
+				k.after = time.Now().Add(laterLooks * s.cfg.Every) // nothing has gone wrong
 			} else if err != nil {
 				j.failed(ctx, err)
 				k.after = time.Now().Add(k.pause.Next())
@@ -172,8 +173,8 @@ func (j *job) failed(ctx context.Context, err error) {
 	}
 }
 
-// neededLooks is how many looks later it is looked again whether what a generation replaces is still needed.
-const neededLooks = 10
+// laterLooks is how many looks later it is tried again what has only to wait: for the sets of others, or for a unit.
+const laterLooks = 10
 
 // say notes in the shape's record why the fold that was asked for is not done yet.
 func (j *job) say(ctx context.Context, reason string) error {

@@ -51,7 +51,13 @@ func (j *job) settled(ctx context.Context, sets []string) error {
 		if err != nil {
 			return fmt.Errorf("read the base of value set %s: %w", set, err)
 		}
-		if b.Offset().Before(j.begins.Offset()) || time.Since(time.UnixMicro(b.At)) < j.s.cfg.Sync {
+		if b.Offset().Before(j.begins.Offset()) {
+			return errNeeded
+		}
+		if j.k.based[set].IsZero() { // others follow, where values come and go all the time
+			j.k.based[set] = time.UnixMicro(b.At)
+		}
+		if time.Since(j.k.based[set]) < j.s.cfg.Sync {
 			return errNeeded
 		}
 	}

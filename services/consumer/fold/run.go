@@ -48,7 +48,10 @@ func (j *job) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return j.s.onMain(ctx, nil, func() { j.k.begins, j.k.purged = b, b.Number == 0 })
+	return j.s.onMain(ctx, nil, func() {
+		j.k.begins, j.k.purged = b, b.Number == 0
+		clear(j.k.based)
+	})
 }
 
 // purge removes what the generation replaces: from the log, and then the rows to which nothing refers any more. It may have
@@ -265,7 +268,10 @@ func (j *job) store(ctx context.Context, g *wire.Generation) error {
 	if err := j.writer.Flush(ctx); err != nil {
 		return err
 	}
-	return j.s.onMain(ctx, nil, func() { j.k.begins, j.k.purged, j.k.told = &shapelog.Beginning{Generation: *g}, false, false })
+	return j.s.onMain(ctx, nil, func() {
+		j.k.begins, j.k.purged, j.k.told = &shapelog.Beginning{Generation: *g}, false, false
+		clear(j.k.based)
+	})
 }
 
 // goesOn reports whether the shape is here as it was. Only one with subqueries may be away from the main loop for a while: what
