@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -165,7 +166,7 @@ func (s *soak) write(ctx context.Context, o *office) error {
 			_, err := o.toggle(ctx, 1+n%soakTable)
 			return err
 		}
-		_, err := o.db.Exec(ctx, fmt.Sprintf("UPDATE %s SET payload = left(md5($1::text) || md5($1::text), 62) WHERE id = $2", o.outer), fmt.Sprint(n), 1+n%soakTable)
+		_, err := o.db.Exec(ctx, fmt.Sprintf("UPDATE %s SET payload = left(md5($1::text) || md5($1::text), 62) WHERE id = $2", o.outer), strconv.Itoa(n), 1+n%soakTable)
 		return err
 	})
 }
