@@ -21,6 +21,7 @@ import (
 type audit struct {
 	control string // subject of what is not a fragment
 	start   bool   // it is read from its first message; otherwise the first transaction may lack its beginning
+	torn    bool   // one transaction may lack its end
 
 	lsn    change.LSN
 	whole  bool                   // the transaction at lsn has been seen from its beginning
@@ -41,7 +42,7 @@ type auditTable struct {
 func (w *world) audit(from uint64) *audit {
 	w.tb.Helper()
 	state := w.changes()
-	a := &audit{control: w.source.ControlSubject(), start: max(from, state.FirstSeq) == 1}
+	a := &audit{control: w.source.ControlSubject(), start: max(from, state.FirstSeq) == 1, torn: w.torn}
 	if state.Msgs == 0 || from > state.LastSeq {
 		return a
 	}
@@ -105,7 +106,9 @@ func (a *audit) fragment(f *change.Fragment) error {
 		return fmt.Errorf("transaction %s after %s", f.LSN, a.lsn)
 	}
 	if f.LSN > a.lsn {
-		if a.tables != nil && a.whole {
+		if a.tables != nil && a.whole && a.torn {
+			a.torn = false
+		} else if a.tables != nil && a.whole {
 			return fmt.Errorf("transaction %s begins before %s has its last marker", f.LSN, a.lsn)
 		}
 		a.whole = a.start || a.lsn != 0

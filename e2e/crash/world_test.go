@@ -57,6 +57,7 @@ type world struct {
 	asked            []client.Definition // of shapes
 	traffic          *traffic
 	big              int64 // large transactions so far
+	torn             bool  // the change log may end inside of a transaction of which nobody has the rest
 }
 
 // options change a world before its servers start.
