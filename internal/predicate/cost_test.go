@@ -143,7 +143,7 @@ func TestTheCostOfNestedClausesIsFoundSoon(t *testing.T) {
 		began := cpuTime()
 		_, err := Compile(strings.Repeat(nest.open, 60)+nest.inner+strings.Repeat(nest.end, 60)+" is null", nil, sample(), nil)
 		took := cpuTime() - began
-		if t.Logf("%s: %s, %v", name, took, err); took > 5*time.Second {
+		if t.Logf("%s: %s, %v", name, took, err); took > 15*time.Second { // the race detector takes a dozen times as long as without
 			t.Errorf("%s takes %s", name, took)
 		}
 	}

@@ -5,8 +5,6 @@ import (
 	"strings"
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
-	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/shapebus/shapebus/internal/predicate/value"
 )
@@ -165,7 +163,8 @@ func guardBounds(k value.Kind) bounds {
 }
 
 // guardTerm reads a CASE that the printer wrote around something that could fail; ok is false of any other. What it guards
-// is built as if the CASE were not there, which gives the guarded expression again, and that must print as what was read.
+// is built as if the CASE were not there, which gives the guarded expression again, and that must print as what was read,
+// to the letter: whoever writes another CASE means one.
 func (b *builder) guardTerm(e *pg_query.CaseExpr, pos, depth int) (t term, ok bool, err *Error) {
 	joins, regexes, nodes := b.joins, b.regexes, len(b.sub.nodes)
 	used := 0
@@ -191,37 +190,13 @@ func (b *builder) guardTerm(e *pg_query.CaseExpr, pos, depth int) (t term, ok bo
 		if b.printed += p.Len(); b.printed > maxWork {
 			return term{}, false, tooComplex()
 		}
-		if p.full || p.Len() > len(b.where) || !strings.HasPrefix(p.String(), "CASE WHEN ") {
-			continue
-		}
-		if b.printed += parsing * p.Len(); b.printed > maxWork {
-			return term{}, false, tooComplex()
-		}
-		parsed, perr := pg_query.Parse("SELECT " + p.String())
-		if perr != nil {
-			continue
-		}
-		targets := parsed.Stmts[0].GetStmt().GetSelectStmt().GetTargetList()
-		if len(targets) != 1 {
-			continue
-		}
-		other := targets[0].GetResTarget().GetVal().GetCaseExpr()
-		if other == nil {
-			continue
-		}
-		mine, _ := proto.Clone(e).(*pg_query.CaseExpr)
-		forgetLocations(mine.ProtoReflect())
-		forgetLocations(other.ProtoReflect())
-		if proto.Equal(mine, other) {
+		if !p.full && strings.HasPrefix(p.String(), "CASE WHEN ") && strings.HasPrefix(b.where[max(pos-1, 0):], p.String()) {
 			c.pos = pos
 			return c, true, nil
 		}
 	}
 	return term{}, false, nil
 }
-
-// parsing is how much more work it is to read SQL than to print it.
-const parsing = 20
 
 // guardCandidates lists the guarded expressions that end in THEN result END. What is cast is built once: guards stand in
 // guards, and building each twice would take exponential time.
@@ -256,14 +231,4 @@ func (b *builder) guardCandidates(result *pg_query.Node, depth int) (out []term,
 		out = append(out, exprTerm(scalar{expr: &patternExpr{arg: s}, k: value.Text}, t.pos))
 	}
 	return out, nil
-}
-
-func forgetLocations(m protoreflect.Message) {
-	if f := m.Descriptor().Fields().ByName("location"); f != nil && f.Kind() == protoreflect.Int32Kind {
-		m.Clear(f)
-	}
-	parts(m, func(part protoreflect.Message) bool {
-		forgetLocations(part)
-		return true
-	})
 }
