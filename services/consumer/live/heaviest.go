@@ -8,8 +8,10 @@ import (
 )
 
 const (
-	// heavyKept is how many shapes a window counts. Who has more than one part in heavyKept of all is among them for sure.
+	// heavyKept is how many shapes a window counts. Who has many parts in heavyKept of all is among them.
 	heavyKept = 256
+	// heavyLooked is of how many of them the one that has least makes room for another.
+	heavyLooked = 16
 	// heavyFor is how long a window counts before another one begins.
 	heavyFor = time.Minute
 )
@@ -30,10 +32,12 @@ type Heaviest struct {
 }
 
 // heavy counts by "space saving": a shape that comes when there is no more room takes the place of the one that has least,
-// and its amount as what it may have had.
+// and its amount as what it may have had. Not all are looked at for that but the next few of them: of those most have little,
+// if there are any that have much.
 type heavy struct {
 	of    map[string]int // places in items
 	items []heavyItem
+	look  int // the first of the next few
 	total float64
 }
 
@@ -56,11 +60,13 @@ func (h *heavy) add(handle string, amount float64) {
 		h.items = append(h.items, heavyItem{Share: Share{Handle: handle}})
 		h.of[handle] = at
 	default:
-		for i := range h.items {
+		at = h.look
+		for i := h.look; i < h.look+heavyLooked; i++ {
 			if h.items[i].Amount < h.items[at].Amount {
 				at = i
 			}
 		}
+		h.look = (h.look + heavyLooked) % heavyKept
 		least := &h.items[at]
 		delete(h.of, least.Handle)
 		least.Handle, least.over = handle, least.Amount

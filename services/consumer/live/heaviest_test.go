@@ -51,3 +51,40 @@ func TestTheHeaviestAreThoseOfTheLastMinutes(t *testing.T) {
 		t.Errorf("%+v %f", top, total)
 	}
 }
+
+// What shapes grow by is told well enough by the few appends that are counted, also where shapes are written in turn and
+// each append has the same size.
+func TestGrowthIsSampledFairly(t *testing.T) {
+	for _, sizes := range [][]int{{100, 300}, {growthEach - 1, growthEach - 1}, {growthEach + 1, 512}, {1024, 1024}, {64, 64}, {112, 4096}} {
+		var s Stats
+		const rounds = 200_000
+		for range rounds {
+			s.Grown("a", sizes[0])
+			s.Grown("b", sizes[1])
+		}
+		top, _, _ := s.Growth.Top(2, time.Now())
+		got := map[string]float64{}
+		for _, share := range top {
+			got[share.Handle] = share.Amount
+		}
+		for i, handle := range []string{"a", "b"} {
+			want := float64(rounds * sizes[i])
+			if d := got[handle]/want - 1; d > 0.02 || d < -0.02 {
+				t.Errorf("appends of %v bytes: %s grew by %.0f bytes, counted %.0f", sizes, handle, want, got[handle])
+			}
+		}
+	}
+}
+
+func BenchmarkGrown(b *testing.B) {
+	var s Stats
+	handles := make([]string, 1000)
+	for i := range handles {
+		handles[i] = fmt.Sprintf("%016x", i)
+	}
+	i := 0
+	for b.Loop() {
+		i++
+		s.Grown(handles[i%len(handles)], 112)
+	}
+}

@@ -48,7 +48,8 @@ type Stats struct {
 	Costly   Costly       // shapes of which a change would have cost too much
 
 	CPU    Heaviest // nanoseconds that judging changes took, by shape
-	Growth Heaviest // bytes appended to logs and segments, by shape
+	Growth Heaviest // bytes appended to logs and segments, by shape; see Grown
+	grown  atomic.Int64
 }
 
 // meterClock is what meters measure from.
@@ -62,8 +63,17 @@ func (s *Stats) NewMeter() *follow.Meter {
 	}
 }
 
-// Grown notes that a shape's log, or a segment of it, has grown.
-func (s *Stats) Grown(handle string, bytes int) { s.Growth.Add(handle, float64(bytes), time.Now()) }
+// growthEach is how many bytes of all that is appended one stands for that is counted. Counting each append would cost small
+// transactions a tenth more time. It is prime, so that shapes that are written in turn are all met.
+const growthEach = 1021
+
+// Grown notes that a shape's log, or a segment of it, has grown. It may be called by many at once.
+func (s *Stats) Grown(handle string, bytes int) {
+	after := s.grown.Add(int64(bytes))
+	if n := after/growthEach - (after-int64(bytes))/growthEach; n > 0 {
+		s.Growth.Add(handle, float64(n*growthEach), time.Now())
+	}
+}
 
 // ByTable is a figure of each table; safe for concurrent use.
 type ByTable struct {
