@@ -230,7 +230,7 @@ func (st *stage) closePart(ctx context.Context, m stream.Received, c wire.Contro
 		f.CommitUnit(end, u.first || g.rebase.of(f.ID))
 		f.Outer.Member = nil
 		if g.rebase.of(f.ID) {
-			f.CountAnew()
+			f.Recount()
 		}
 		// All members come to the same place, but for those whose partition is lost: they leave.
 		if err := shapelog.IgnoreLost(g.s.Parts[f.Partition].Append(context.WithoutCancel(ctx), &f.Log)); err != nil {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -226,23 +225,4 @@ func cellOf(column string, value []byte, limit int) control.Cell {
 		return control.Cell{Column: column, Value: new(whole(text[:limit])), Cut: true}
 	}
 	return control.Cell{Column: column, Value: &text}
-}
-
-// brief is a text of at most so many bytes.
-func brief(text string, limit int) string {
-	if len(text) <= limit {
-		return text
-	}
-	return whole(text[:limit]) + " …"
-}
-
-// whole is a text without the part of a character at its end.
-func whole(text string) string {
-	for range utf8.UTFMax {
-		if r, n := utf8.DecodeLastRuneInString(text); r != utf8.RuneError || n != 1 {
-			break
-		}
-		text = text[:len(text)-1]
-	}
-	return text
 }

@@ -130,7 +130,7 @@ func (p *server) top(ctx context.Context, req control.TopRequest) (any, error) {
 		s := &out.Shapes[i]
 		for _, k := range known {
 			if k.Handle == s.Handle {
-				s.State, s.Schema, s.Table, s.Where, s.LogBytes, s.Rows = k.State, k.Schema, k.Table, briefClause(k.Where), k.SinceBytes, k.Rows
+				s.State, s.Schema, s.Table, s.Where, s.LogBytes, s.Rows = k.State, k.Schema, k.Table, brief(k.Where, whereMost), k.SinceBytes, k.Rows
 			}
 		}
 	}
@@ -175,12 +175,4 @@ func dearest(all []Costs, by string, limit int) control.TopResponse {
 	})
 	out.Shapes = out.Shapes[:min(limit, len(out.Shapes))]
 	return out
-}
-
-// briefClause is the beginning of a clause.
-func briefClause(where string) string {
-	if len(where) <= whereMost {
-		return where
-	}
-	return strings.ToValidUTF8(where[:whereMost], "") + " …"
 }

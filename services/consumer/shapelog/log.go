@@ -18,7 +18,7 @@ type Log struct {
 	Unit      bool      // what is gathered from now on counts only with a unit's marker
 	Shadow    bool      // another process writes the log: the tail goes on, and nothing is gathered
 
-	// Since CountAnew, while nobody knows how many rows there were then: how many more there are, with what is gathered and as of the last commit.
+	// Since Recount, while nobody knows how many rows there were then: how many more there are, with what is gathered and as of the last commit.
 	counting            bool
 	more, moreCommitted int64
 
@@ -59,10 +59,10 @@ func (l *Log) count(n int64) {
 	}
 }
 
-// CountAnew begins to count by how much the number of rows changes from the commit marker on at which the log stands.
-func (l *Log) CountAnew() { l.counting, l.more, l.moreCommitted = true, 0, 0 }
+// Recount begins to count by how much the number of rows changes from the commit marker on at which the log stands.
+func (l *Log) Recount() { l.counting, l.more, l.moreCommitted = true, 0, 0 }
 
-// Counted is told how many rows there were when CountAnew was called. It has no effect if what came since does not tell how many
+// Counted is told how many rows there were when Recount was called. It has no effect if what came since does not tell how many
 // there are now, or something is gathered that is not yet appended.
 func (l *Log) Counted(rows int64) {
 	if !l.counting || l.Gathered() > 0 {

@@ -43,7 +43,7 @@ func TestRowsAreCountedAgain(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			l := partition.NewLog("h", nil, wire.Tail{Began: true, Last: unit.Marker(), Committed: unit.Marker(), Rows: rowsUnknown, CommittedRows: rowsUnknown})
-			l.CountAnew()
+			l.Recount()
 			if tt.since(&l); l.Gathered() > 0 {
 				before := l.Tail
 				if l.Counted(were); l.Tail != before {
