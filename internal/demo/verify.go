@@ -24,7 +24,7 @@ const (
 )
 
 const (
-	settlePatience = 2 * time.Minute
+	verifyPatience = 2 * time.Minute
 	lagPatience    = 40 * time.Second
 	nudgeEvery     = time.Second
 )
@@ -65,7 +65,7 @@ func (d *demo) verify(ctx context.Context) (checks []check, err error) {
 		d.apps[1].copy.stray()
 	}
 	for i, s := range d.apps {
-		if err := d.settle(ctx, s, end); err != nil {
+		if err := d.awaitRows(ctx, s, end); err != nil {
 			return nil, err
 		}
 		var ledger map[uint32]uint64
@@ -89,16 +89,16 @@ func (d *demo) verify(ctx context.Context) (checks []check, err error) {
 			check{"offsets of " + s.title + " strictly increase", order},
 		)
 	}
-	lag, err := d.settleLag(ctx, conn, end)
+	lag, err := d.awaitLag(ctx, conn, end)
 	if err != nil {
 		return nil, err
 	}
 	return append(append(checks, d.memoryChecks(ctx)...), lag), nil
 }
 
-// settle waits until the subscriber has everything that concerns the shape up to end.
-func (d *demo) settle(ctx context.Context, s *app, end change.LSN) error {
-	return until(ctx, settlePatience, "everything is at the subscriber of "+s.title, func() (bool, error) {
+// awaitRows waits until the subscriber has everything that concerns the shape up to end.
+func (d *demo) awaitRows(ctx context.Context, s *app, end change.LSN) error {
+	return until(ctx, verifyPatience, "everything is at the subscriber of "+s.title, func() (bool, error) {
 		info, err := s.shape.Refresh(ctx)
 		if err != nil || info.State != control.StateLive {
 			return false, errors.Join(err, ended(info))
@@ -155,8 +155,8 @@ func (d *demo) memoryChecks(ctx context.Context) []check {
 	return checks
 }
 
-// settleLag waits until Postgres need not keep what the demo wrote for the slot any more.
-func (d *demo) settleLag(ctx context.Context, conn *pgx.Conn, end change.LSN) (check, error) {
+// awaitLag waits until Postgres need not keep what the demo wrote for the slot any more.
+func (d *demo) awaitLag(ctx context.Context, conn *pgx.Conn, end change.LSN) (check, error) {
 	check := check{what: "the replication slot has let go of the demo's WAL"}
 	var slot slots.Info
 	var nudged time.Time

@@ -22,7 +22,7 @@ type state struct {
 func (s *state) see(now []registry.Member, at time.Time) {
 	for _, m := range now {
 		if !m.Is(s.me) && !m.Leaving && !s.present(m) {
-			if at.Sub(s.came) > settle {
+			if at.Sub(s.came) > debounce {
 				s.coming = at
 			}
 			s.came = at
@@ -63,7 +63,7 @@ func (s *state) decide(now time.Time) (d decision) {
 		return d
 	}
 	// One that comes again and again must not keep the others from taking what is free.
-	if wait := min(settle-now.Sub(s.came), settleMost-now.Sub(s.coming)); wait > 0 {
+	if wait := min(debounce-now.Sub(s.came), debounceMost-now.Sub(s.coming)); wait > 0 {
 		d.wait = wait
 		return d
 	}

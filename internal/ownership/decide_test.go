@@ -22,10 +22,10 @@ func TestWhoComesAgainAndAgainHoldsUpNobody(t *testing.T) {
 		t.Errorf("alone, with everything: %+v", d)
 	}
 	s.see([]registry.Member{me, other}, began)
-	if d := s.decide(began); len(d.give) > 0 || d.wait != settle {
-		t.Errorf("when one has just come: %+v, want a wait of %s", d, settle)
+	if d := s.decide(began); len(d.give) > 0 || d.wait != debounce {
+		t.Errorf("when one has just come: %+v, want a wait of %s", d, debounce)
 	}
-	if d := s.decide(began.Add(settle)); len(d.give) != 1 || d.to[d.give[0]] != "other" {
+	if d := s.decide(began.Add(debounce)); len(d.give) != 1 || d.to[d.give[0]] != "other" {
 		t.Errorf("when it has been there for a while: %+v, want one partition for it", d)
 	}
 
@@ -34,12 +34,12 @@ func TestWhoComesAgainAndAgainHoldsUpNobody(t *testing.T) {
 	s.see([]registry.Member{me}, began.Add(time.Second))
 	at := began.Add(2 * time.Second)
 	waited := time.Duration(0)
-	for ; ; waited += settle / 2 {
+	for ; ; waited += debounce / 2 {
 		loops := registry.NewMember("loops")
 		s.see([]registry.Member{loops, me}, at.Add(waited))
 		if d := s.decide(at.Add(waited)); len(d.take)+len(d.give) > 0 {
 			break
-		} else if d.wait <= 0 || d.wait > settle {
+		} else if d.wait <= 0 || d.wait > debounce {
 			t.Fatalf("it waits for %s", d.wait)
 		}
 		s.see([]registry.Member{me}, at.Add(waited))
@@ -47,8 +47,8 @@ func TestWhoComesAgainAndAgainHoldsUpNobody(t *testing.T) {
 			t.Fatal("nothing is ever taken")
 		}
 	}
-	if waited > settleMost {
-		t.Errorf("after %s, want %s at most", waited, settleMost)
+	if waited > debounceMost {
+		t.Errorf("after %s, want %s at most", waited, debounceMost)
 	}
 
 	t.Log("what an older watch says changes nothing")

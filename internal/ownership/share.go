@@ -41,11 +41,11 @@ type Held struct {
 // slept since it last knew. registry.ErrHeld says that somebody has.
 func (h Held) Verify(ctx context.Context) error { return h.holdings.Verify(ctx, h.Partition, h.lease) }
 
-// settle is how long a process waits for more to come when one has come, before partitions move.
-const settle = 500 * time.Millisecond
+// debounce is how long a process waits for more to come when one has come, before partitions move.
+const debounce = 500 * time.Millisecond
 
-// settleMost bounds that where one after another comes.
-const settleMost = 2 * time.Second
+// debounceMost bounds that where one after another comes.
+const debounceMost = 2 * time.Second
 
 // again is the pause before another attempt to take a lease.
 const again = 250 * time.Millisecond

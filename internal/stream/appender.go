@@ -299,14 +299,14 @@ func (a *Appender) collect(lost <-chan nats.Status) {
 		select {
 		case p := <-a.queue:
 			if p.future == nil {
-				a.settle(p)
+				a.noteStored(p)
 				continue
 			}
 			if err := a.answer(p, lost, tick.C); err != nil {
 				a.fail(err)
 				return
 			}
-			a.settle(p)
+			a.noteStored(p)
 		case <-lost:
 			a.fail(ErrDisconnected)
 			return
@@ -316,8 +316,8 @@ func (a *Appender) collect(lost <-chan nats.Status) {
 	}
 }
 
-// settle notes that a message is stored.
-func (a *Appender) settle(p inFlight) {
+// noteStored notes that a message is stored.
+func (a *Appender) noteStored(p inFlight) {
 	a.stored.Store(p.seq)
 	a.inFlight.Add(-1)
 	a.space.Release(p.bytes)

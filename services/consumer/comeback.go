@@ -116,7 +116,7 @@ func (s *session) comeBack(ctx context.Context, t *takeover, q *create.CatchUp) 
 	if len(q.Members) > 0 {
 		err := q.Run(ctx, false)
 		if _, ok := errors.AsType[*live.FinalError](err); ok { // no shape can go on
-			err = q.Settle(ctx, err)
+			err = q.Conclude(ctx, err)
 		}
 		switch {
 		case ctx.Err() != nil || shapelog.IsLost(err) || t.writer.Over():

@@ -93,7 +93,7 @@ func (s *session) begin(ctx context.Context, logs jetstream.Stream, f *set, r *r
 			return fmt.Errorf("generation %d of log %s: %w", g.Number, log, err)
 		}
 	}
-	r.Settle(g)
+	r.Complete(g)
 	return nil
 }
 
@@ -117,8 +117,8 @@ func (r *replica) Add(g *wire.Generation, e *wire.Entry) error {
 	return nil
 }
 
-// Settle says that the replica is the generation whole.
-func (r *replica) Settle(g *wire.Generation) {
+// Complete says that the replica is the generation whole.
+func (r *replica) Complete(g *wire.Generation) {
 	r.Commit()
 	r.began, r.open, r.done = true, false, g.Offset()
 }

@@ -138,7 +138,7 @@ func (b *batch) create(ctx context.Context) error {
 		}
 		switch {
 		case err != nil:
-			if err := p.settle(ctx, &live.FinalError{Err: err}); err != nil {
+			if err := p.conclude(ctx, &live.FinalError{Err: err}); err != nil {
 				return err
 			}
 			continue
@@ -174,17 +174,17 @@ func (b *batch) create(ctx context.Context) error {
 	return group.Wait()
 }
 
-// settleAll settles members with one error.
-func settleAll(ctx context.Context, members []*Parked, err error) error {
+// concludeAll concludes members with one error.
+func concludeAll(ctx context.Context, members []*Parked, err error) error {
 	for _, p := range members {
-		if err := p.settle(ctx, err); err != nil {
+		if err := p.conclude(ctx, err); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// each runs f for every member, some at a time, settles those for whom it fails, and returns the others.
+// each runs f for every member, some at a time, concludes those for whom it fails, and returns the others.
 func each(ctx context.Context, members []*Parked, f func(*Parked) error) (good []*Parked, err error) {
 	errs := make([]error, len(members))
 	var group errgroup.Group
@@ -199,7 +199,7 @@ func each(ctx context.Context, members []*Parked, f func(*Parked) error) (good [
 	for i, p := range members {
 		if errs[i] == nil && p.ctx.Err() == nil {
 			good = append(good, p)
-		} else if err := p.settle(ctx, errors.Join(errs[i], p.cause())); err != nil {
+		} else if err := p.conclude(ctx, errors.Join(errs[i], p.cause())); err != nil {
 			return nil, err
 		}
 	}

@@ -60,7 +60,7 @@ func (s *Creator) catchUp(ctx context.Context, members []*Parked, known bool) er
 	if err == nil {
 		return nil
 	}
-	return q.Settle(ctx, err)
+	return q.Conclude(ctx, err)
 }
 
 // NewCatchUp makes one without members. back raises the partition with which they come back, once
@@ -78,15 +78,15 @@ func (q *CatchUp) TakeBack(ctx context.Context, rec *registry.Shape, tail wire.T
 	q.router.Add(f)
 }
 
-// Settle settles all members with one error.
-func (q *CatchUp) Settle(ctx context.Context, err error) error {
+// Conclude concludes all members with one error.
+func (q *CatchUp) Conclude(ctx context.Context, err error) error {
 	for _, p := range q.Members {
 		q.router.Remove(p.f)
 	}
-	return settleAll(ctx, q.Members, err)
+	return concludeAll(ctx, q.Members, err)
 }
 
-// Run settles those members that end on the way. An error is the others'.
+// Run concludes those members that end on the way. An error is the others'.
 // known says that the members come from one snapshot of this session.
 func (q *CatchUp) Run(ctx context.Context, known bool) error {
 	s := q.s
@@ -184,11 +184,11 @@ func (q *CatchUp) lost(ctx context.Context, m *stream.Change) error {
 // its snapshot or its log holds it.
 func (p *Parked) has() change.LSN { return max(p.rec.StartLSN, 1, p.f.Has()+1) - 1 }
 
-// leave settles a member that does not go on.
+// leave concludes a member that does not go on.
 func (q *CatchUp) leave(ctx context.Context, p *Parked, err error) error {
 	q.router.Remove(p.f)
 	q.Members = slices.DeleteFunc(q.Members, func(o *Parked) bool { return o == p })
-	return p.settle(ctx, err)
+	return p.conclude(ctx, err)
 }
 
 // sweep lets those members leave that have ended or were stopped.

@@ -139,9 +139,9 @@ func (s *Creator) Stop(ctx context.Context, p *Parked, reason string, keepRecord
 // cause is nil while the creation may go on: it was neither stopped, nor is the session over.
 func (p *Parked) cause() error { return context.Cause(p.ctx) }
 
-// settle takes a shape out of its batch: it is live, or it ends, or it is tried
+// conclude takes a shape out of its batch: it is live, or it ends, or it is tried
 // again. The error returned ends the session.
-func (p *Parked) settle(ctx context.Context, err error) error {
+func (p *Parked) conclude(ctx context.Context, err error) error {
 	var stop *stopped
 	var fin *live.FinalError
 	switch {

@@ -53,7 +53,7 @@ func (b *batch) snapshot(ctx context.Context, members []*Parked, done func([]*Pa
 		if err == nil {
 			good, err = b.begin(ctx, ready, snap)
 		} else {
-			err = settleAll(ctx, ready, err)
+			err = concludeAll(ctx, ready, err)
 		}
 		if err != nil {
 			for _, p := range members { // the session is over
@@ -96,7 +96,7 @@ func (b *batch) prove(ctx context.Context, members []*Parked, snap *snapshotOf) 
 func (b *batch) open(ctx context.Context, members []*Parked) (*snapshotOf, *snapshots.Snapshot, []*Parked, error) {
 	fail := func(err error) (*snapshotOf, *snapshots.Snapshot, []*Parked, error) {
 		b.disconnect(ctx)
-		return nil, nil, nil, settleAll(ctx, members, err)
+		return nil, nil, nil, concludeAll(ctx, members, err)
 	}
 	if b.conn == nil || b.conn.IsClosed() {
 		conn, err := pg.Connect(ctx, b.s.Postgres.Config)
@@ -155,7 +155,7 @@ func (b *batch) pin(ctx context.Context, members []*Parked) (start changelog.Pla
 }
 
 // copyAll reads the members' rows in the snapshot and closes it. It sends the
-// members on in groups. It settles a member that fails, and gives back those behind one
+// members on in groups. It concludes a member that fails, and gives back those behind one
 // that fails, as the snapshot fails with it, or takes long.
 func (b *batch) copyAll(ctx context.Context, members []*Parked, snap *snapshotOf, open *snapshots.Snapshot, done chan<- []*Parked) error {
 	var ready []*Parked
@@ -180,7 +180,7 @@ func (b *batch) copyAll(ctx context.Context, members []*Parked, snap *snapshotOf
 		case err = <-copying:
 		case <-slow.C:
 			handOn()
-			if err := settleAll(ctx, members, errAgain); err != nil {
+			if err := concludeAll(ctx, members, errAgain); err != nil {
 				p.cancel(err)
 				return errors.Join(err, <-copying)
 			}
@@ -193,7 +193,7 @@ func (b *batch) copyAll(ctx context.Context, members []*Parked, snap *snapshotOf
 			b.disconnect(ctx)
 			p.alone = true
 			handOn()
-			return errors.Join(p.settle(ctx, err), settleAll(ctx, members, errAgain))
+			return errors.Join(p.conclude(ctx, err), concludeAll(ctx, members, errAgain))
 		}
 		ready = append(ready, p)
 		if time.Since(began) > handOnAfter {

@@ -81,7 +81,7 @@ func revocation(tb testing.TB, n int) map[string]usage {
 		}
 		return touch.SQL()
 	})
-	_, out["the set that is left"] = measure(n, set.Settle)
+	_, out["the set that is left"] = measure(n, set.Accept)
 	return out
 }
 

@@ -48,9 +48,9 @@ func (s *Set) Len() int { return s.running.Marks() }
 // Running is the set after everything added.
 func (s *Set) Running() Members { return s.running }
 
-// Settle ends the unit: the view that was frozen becomes the set after everything added, and is
+// Accept ends the unit: the view that was frozen becomes the set after everything added, and is
 // returned. There are no Values any more.
-func (s *Set) Settle() *valueset.View { return s.running.Accept() }
+func (s *Set) Accept() *valueset.View { return s.running.Accept() }
 
 // changes reports whether deltas change the membership of some value: then they are a unit's matter.
 func changes(v *valueset.View, deltas Deltas) bool {

@@ -126,7 +126,7 @@ func (p *Part) Left() []Txn { return p.left }
 // Close ends the stage's part of a unit, at the op last of the unit's place, but for what is left aside.
 func (s *Stage) Close(at change.LSN, last uint64) {
 	for i, set := range s.Unit.Sets {
-		s.Views[i] = set.Settle()
+		s.Views[i] = set.Accept()
 	}
 	s.Standing = Standing{At: at, Aside: s.Unit.Left()}
 	s.last, s.Unit = last, nil

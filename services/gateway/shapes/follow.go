@@ -50,7 +50,7 @@ func folded(err error) bool {
 func (s *Shape) run(ctx context.Context, from change.Offset) error {
 	ctx, cancel := context.WithCancel(ctx)
 	f := follower{shape: s, build: builder{encoder: s.encoder}}
-	defer f.settling.Wait()
+	defer f.completing.Wait()
 	defer cancel()
 	sub := s.shape.Subscribe(client.Position{Handle: s.Handle(), Offset: from}, client.Options{Buffer: s.keeper.cfg.Buffer, Log: s.log()})
 	for event, err := range sub.Events(ctx) {
@@ -61,7 +61,7 @@ func (s *Shape) run(ctx context.Context, from change.Offset) error {
 			return err
 		}
 		if f.mustAsk() {
-			f.settling.Go(func() { f.settle(ctx) })
+			f.completing.Go(func() { f.complete(ctx) })
 		}
 	}
 	return errors.New("the subscription ended")
@@ -69,15 +69,15 @@ func (s *Shape) run(ctx context.Context, from change.Offset) error {
 
 // follower gathers events until clients may see them.
 type follower struct {
-	shape    *Shape
-	settling sync.WaitGroup // of settle
+	shape      *Shape
+	completing sync.WaitGroup // of complete
 
 	mu     sync.Mutex // guards what follows
 	build  builder
 	big    bool           // more came than the window takes: it is read from the log when it is asked for
 	open   bool           // a transaction has begun and not ended
 	held   *change.Offset // the last commit marker, which is not shown while what was deferred before it may be missing
-	asking bool           // settle runs
+	asking bool           // complete runs
 }
 
 func (f *follower) take(event client.Event) error {
@@ -131,7 +131,7 @@ func (f *follower) showLocked(to change.Offset) {
 	f.build, f.big, f.held = builder{encoder: f.build.encoder}, false, nil
 }
 
-// mustAsk reports whether settle is to be started.
+// mustAsk reports whether complete is to be started.
 func (f *follower) mustAsk() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()

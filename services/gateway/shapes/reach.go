@@ -48,8 +48,8 @@ func (k *Keeper) completes(ctx context.Context, sh *client.Shape, stream, subjec
 	}
 }
 
-// settle asks until what the follower holds back is complete, by what comes or by what the control plane says.
-func (f *follower) settle(ctx context.Context) {
+// complete asks until what the follower holds back is complete, by what comes or by what the control plane says.
+func (f *follower) complete(ctx context.Context) {
 	for wait := askFirst; pause(ctx, wait) == nil; wait = min(2*wait, askLast) {
 		if !f.holds() {
 			return
