@@ -561,18 +561,7 @@ func TestAFoldDoesNotLoseWhatItsSnapshotDoesNotSee(t *testing.T) {
 	s.StartIngest()
 	s.StartConsumer()
 	sh := s.Create(client.Definition{Table: "tasks"})
-	hung := s.Connect()
-	pid := hung.PgConn().PID()
-	done := make(chan error, 1)
-	go func() {
-		_, err := hung.PgConn().Exec(context.WithoutCancel(t.Context()), "SET synchronous_commit = on; INSERT INTO tasks VALUES (500, 1, 'streamed, not visible')").ReadAll()
-		done <- err
-	}()
-	s.Until("the commit waits for its standby", func() (bool, error) {
-		var event string
-		err := s.DB.QueryRow(t.Context(), "SELECT coalesce(wait_event, '') FROM pg_stat_activity WHERE pid = $1", pid).Scan(&event)
-		return event == "SyncRep", err
-	}, func() string { return "it does not" })
+	pid, done := commitUnseen(s, "INSERT INTO tasks VALUES (500, 1, 'streamed, not visible')")
 	for i := range 3 {
 		s.Exec(fmt.Sprintf("UPDATE tasks SET title = 'later and visible, %d' WHERE id <= 50", i))
 		s.Settle(sh)
@@ -596,4 +585,22 @@ func TestAFoldDoesNotLoseWhatItsSnapshotDoesNotSee(t *testing.T) {
 		t.Fatalf("generation %+v (%v): want 101 rows, and nothing besides", g, err)
 	}
 	s.Verify(sh)
+}
+
+// commitUnseen commits what waits for a standby that is not there, until the backend is told to cancel: the commit is in the WAL, and no
+// snapshot sees it.
+func commitUnseen(s *stack.Stack, sql string) (pid uint32, done chan error) {
+	s.TB.Helper()
+	hung := s.Connect()
+	pid, done = hung.PgConn().PID(), make(chan error, 1)
+	go func() {
+		_, err := hung.PgConn().Exec(context.WithoutCancel(s.TB.Context()), "SET synchronous_commit = on; "+sql).ReadAll()
+		done <- err
+	}()
+	s.Until("the commit waits for its standby", func() (bool, error) {
+		var event string
+		err := s.DB.QueryRow(s.TB.Context(), "SELECT coalesce(wait_event, '') FROM pg_stat_activity WHERE pid = $1", pid).Scan(&event)
+		return event == "SyncRep", err
+	}, func() string { return "it does not" })
+	return pid, done
 }
