@@ -22,6 +22,7 @@ type traffic struct {
 	rng    *rand.Rand
 	done   atomic.Int64
 	failed atomic.Int64
+	more   func(*rand.Rand) string // statements for other tables; nil for none. Set before it runs
 
 	mu     sync.Mutex
 	cancel context.CancelFunc // nil while it rests
@@ -106,6 +107,9 @@ func (t *traffic) transaction() string {
 	b.WriteString("BEGIN;")
 	for range 1 + t.rng.IntN(4) {
 		b.WriteString(t.statement())
+		if t.more != nil {
+			b.WriteString(t.more(t.rng))
+		}
 	}
 	b.WriteString("COMMIT;")
 	return b.String()

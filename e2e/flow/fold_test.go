@@ -18,6 +18,7 @@ import (
 	"github.com/shapebus/shapebus/internal/failpoint"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/client"
+	"github.com/shapebus/shapebus/pkg/control"
 	"github.com/shapebus/shapebus/pkg/pgtemp/pgtest"
 )
 
@@ -404,6 +405,104 @@ func TestAShapeThatEndsWhileItsLogIsFoldedLeavesNothing(t *testing.T) {
 	}
 }
 
+// TestAFoldStopsWhenItsShapeEnds deletes a shape while its rows are read: no more of them are written. Should the consumer die before it
+// has removed those that it had written behind the shape's end, they go with the shape's last word.
+func TestAFoldStopsWhenItsShapeEnds(t *testing.T) {
+	for name, dies := range map[string]bool{"the consumer goes on": false, "the consumer dies": true} {
+		t.Run(name, func(t *testing.T) {
+			s := stack.New(t, tasks)
+			s.Consumer.SnapshotBytes = 500 // so that the rows are several messages
+			s.Consumer.FoldEvery, s.Consumer.Retention = 20*time.Millisecond, time.Second
+			begun, release := make(chan struct{}), make(chan struct{})
+			written, dead := make(chan struct{}, 1000), make(chan struct{})
+			s.Consumer.Failpoint = func(p failpoint.Point) {
+				switch {
+				case p == failpoint.FoldBegun:
+					close(begun)
+					<-release
+				case p == failpoint.FoldRow && dies:
+					written <- struct{}{}
+					<-dead
+				case p == failpoint.FoldRow:
+					written <- struct{}{}
+				}
+			}
+			s.StartIngest()
+			m := s.StartMember()
+			sh := s.Create(client.Definition{Table: "tasks"})
+			s.Exec("UPDATE tasks SET title = 'other' WHERE id < 10")
+			s.Verify(sh)
+			info := sh.Info()
+			if _, err := s.Client.Fold(t.Context(), info.Handle); err != nil {
+				t.Fatal(err)
+			}
+			<-begun
+			if err := sh.Delete(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			subjects := func() map[string]uint64 {
+				st, err := s.JS.Stream(t.Context(), s.Source.ShapeStream(info.Partition))
+				if err != nil {
+					t.Fatal(err)
+				}
+				i, err := st.Info(t.Context(), jetstream.WithSubjectFilter("sb."+string(s.Source)+".shape.*."+info.Handle+".>"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				return i.State.Subjects
+			}
+			s.Until("the shape has ended", func() (bool, error) {
+				now, err := s.Client.Get(t.Context(), info.Handle)
+				if gone, ok := errors.AsType[*client.RequestError](err); ok && gone.Code == control.CodeNotFound {
+					return true, nil
+				}
+				return err == nil && now.State == control.StateEnded, nil
+			}, func() string { return "it has not" })
+			close(release)
+			<-written
+			if dies {
+				m.Cut()
+				close(dead)
+				m.Stop()
+				s.Consumer.Failpoint = nil
+				s.StartConsumer()
+			}
+			s.Until("nothing is left", func() (bool, error) { return len(subjects()) == 0, nil }, func() string { return fmt.Sprint(subjects()) })
+			if n := 1 + len(written); n > 2 {
+				t.Errorf("%d messages were written behind the shape's end", n)
+			}
+		})
+	}
+}
+
+// TestAConsumerTellsOfNoFoldThatIsNotDone lets a consumer die when a fold that was due is stored, and its record says that it goes on.
+func TestAConsumerTellsOfNoFoldThatIsNotDone(t *testing.T) {
+	s := stack.New(t, tasks)
+	s.Consumer.FoldFactor, s.Consumer.FoldLeast, s.Consumer.FoldEvery = 0.1, 1, 20*time.Millisecond
+	stored, dead := make(chan struct{}), make(chan struct{})
+	s.Consumer.Failpoint = func(p failpoint.Point) {
+		if p == failpoint.FoldUntold {
+			close(stored)
+			<-dead
+		}
+	}
+	s.StartIngest()
+	m := s.StartMember()
+	sh := s.Create(client.Definition{Table: "tasks"})
+	s.Exec("UPDATE tasks SET title = 'other'")
+	<-stored
+	if info, err := sh.Refresh(t.Context()); err != nil || info.Fold == nil || info.Fold.Began == nil || info.Generation != 1 {
+		t.Fatalf("the fold that is not yet told of is %+v of generation %d (%v)", info.Fold, info.Generation, err)
+	}
+	m.Cut()
+	close(dead)
+	m.Stop()
+	s.Consumer.Failpoint, s.Consumer.FoldFactor = nil, -1
+	s.StartConsumer()
+	s.Await(sh, "no fold is told of", func(i control.Shape) bool { return i.Generation == 1 && i.Fold == nil })
+	s.Verify(sh)
+}
+
 // TestAViewWhoseKeptPlaceIsGoneReadsTheRowsAgain lets a view begin with rows that were kept, behind which the log is gone.
 func TestAViewWhoseKeptPlaceIsGoneReadsTheRowsAgain(t *testing.T) {
 	s := stack.New(t, tasks)
@@ -462,18 +561,7 @@ func TestAFoldDoesNotLoseWhatItsSnapshotDoesNotSee(t *testing.T) {
 	s.StartIngest()
 	s.StartConsumer()
 	sh := s.Create(client.Definition{Table: "tasks"})
-	hung := s.Connect()
-	pid := hung.PgConn().PID()
-	done := make(chan error, 1)
-	go func() {
-		_, err := hung.PgConn().Exec(context.WithoutCancel(t.Context()), "SET synchronous_commit = on; INSERT INTO tasks VALUES (500, 1, 'streamed, not visible')").ReadAll()
-		done <- err
-	}()
-	s.Until("the commit waits for its standby", func() (bool, error) {
-		var event string
-		err := s.DB.QueryRow(t.Context(), "SELECT coalesce(wait_event, '') FROM pg_stat_activity WHERE pid = $1", pid).Scan(&event)
-		return event == "SyncRep", err
-	}, func() string { return "it does not" })
+	pid, done := commitUnseen(s, "INSERT INTO tasks VALUES (500, 1, 'streamed, not visible')")
 	for i := range 3 {
 		s.Exec(fmt.Sprintf("UPDATE tasks SET title = 'later and visible, %d' WHERE id <= 50", i))
 		s.Settle(sh)
@@ -497,4 +585,22 @@ func TestAFoldDoesNotLoseWhatItsSnapshotDoesNotSee(t *testing.T) {
 		t.Fatalf("generation %+v (%v): want 101 rows, and nothing besides", g, err)
 	}
 	s.Verify(sh)
+}
+
+// commitUnseen commits what waits for a standby that is not there, until the backend is told to cancel: the commit is in the WAL, and no
+// snapshot sees it.
+func commitUnseen(s *stack.Stack, sql string) (pid uint32, done chan error) {
+	s.TB.Helper()
+	hung := s.Connect()
+	pid, done = hung.PgConn().PID(), make(chan error, 1)
+	go func() {
+		_, err := hung.PgConn().Exec(context.WithoutCancel(s.TB.Context()), "SET synchronous_commit = on; "+sql).ReadAll()
+		done <- err
+	}()
+	s.Until("the commit waits for its standby", func() (bool, error) {
+		var event string
+		err := s.DB.QueryRow(s.TB.Context(), "SELECT coalesce(wait_event, '') FROM pg_stat_activity WHERE pid = $1", pid).Scan(&event)
+		return event == "SyncRep", err
+	}, func() string { return "it does not" })
+	return pid, done
 }

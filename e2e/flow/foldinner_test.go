@@ -2,9 +2,13 @@ package flow
 
 import (
 	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/shapebus/shapebus/e2e/stack"
 	"github.com/shapebus/shapebus/pkg/client"
+	"github.com/shapebus/shapebus/pkg/control"
 )
 
 // TestShapesAreFoldedWhileOthersSelectFromThem folds the logs of a whole chain all the time, while all of it changes and the materializer
@@ -42,4 +46,56 @@ func TestShapesAreFoldedWhileOthersSelectFromThem(t *testing.T) {
 	for i, st := range s.Verify(shapes...) {
 		t.Logf("shape %d: generation %d, %d messages left", i, st.Generation.Number, st.Messages)
 	}
+}
+
+// TestAFoldGivesRoomBackThoughNothingElseIsSelected folds the log of a shape from which others select, in which much has changed and nothing of
+// what they select. Its materializer has written no copy of the set for long, and would not for as long again.
+func TestAFoldGivesRoomBackThoughNothingElseIsSelected(t *testing.T) {
+	for name, began := range map[string]bool{"with a materializer that follows": true, "with one that begins later": false} {
+		t.Run(name, func(t *testing.T) {
+			s := stack.New(t, nestedSchema)
+			s.Consumer.FoldFactor, s.Consumer.FoldEvery, s.Consumer.FoldGrace = -1, 20*time.Millisecond, time.Millisecond
+			s.StartIngest()
+			s.StartConsumer()
+			stop := s.StartMaterializer()
+			inner := s.Create(client.Definition{Table: "tasks", Columns: []string{"id", "project_id"}, Where: "project_id < 1000"})
+			outer := s.Create(client.Definition{Table: "comments", Where: "task_id IN (SELECT project_id FROM tasks WHERE project_id < 1000)"})
+			if in := outer.Info().Subqueries; len(in) != 1 || in[0] != inner.Handle() {
+				t.Fatalf("it selects from %v, not from %s", in, inner.Handle())
+			}
+			for range 3 { // other rows with the same values
+				s.Exec("CREATE TEMP TABLE was AS SELECT id, project_id FROM tasks; DELETE FROM tasks; INSERT INTO tasks (id, project_id) SELECT id + 1000, project_id FROM was; DROP TABLE was")
+			}
+			s.Verify(inner, outer)
+			for n := range 2 {
+				if !began {
+					stop()
+				}
+				if _, err := s.Client.Fold(t.Context(), inner.Handle()); err != nil {
+					t.Fatal(err)
+				}
+				s.Await(inner, "it is folded", func(i control.Shape) bool { return i.Generation == uint64(n+1) && i.Fold == nil })
+				if !began {
+					stop = s.StartMaterializer()
+				}
+				s.Until("what the fold replaced is gone", func() (bool, error) { return oneSegment(s, inner) && !beginsWithRows(s, inner), nil }, func() string { return "it is there" })
+			}
+			s.Exec("UPDATE tasks SET project_id = 1 + id % 7")
+			s.Verify(inner, outer)
+		})
+	}
+}
+
+// oneSegment reports whether of a shape's segments one is left.
+func oneSegment(s *stack.Stack, sh *client.Shape) bool {
+	s.TB.Helper()
+	st, err := s.JS.Stream(s.TB.Context(), s.Source.ShapeStream(sh.Info().Partition))
+	if err != nil {
+		s.TB.Fatal(err)
+	}
+	i, err := st.Info(s.TB.Context(), jetstream.WithSubjectFilter(s.Source.SegmentSubjects(sh.Info().Partition, sh.Handle())))
+	if err != nil {
+		s.TB.Fatal(err)
+	}
+	return len(i.State.Subjects) == 1
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/shapebus/shapebus/internal/failpoint"
 	"github.com/shapebus/shapebus/pkg/client"
 	"github.com/shapebus/shapebus/pkg/control"
+	"github.com/shapebus/shapebus/pkg/pgtemp/pgtest"
 )
 
 // changing changes all tables of nestedSchema all the time, in small transactions of several connections, until stop: what is
@@ -130,4 +131,41 @@ func TestAShapeWithSubqueriesIsFoldedWhileItGoesOn(t *testing.T) {
 	defer view.Close()
 	s.Until("a reader that begins has the rows of now", func() (bool, error) { return view.Len() == len(st.Rows), view.Err() },
 		func() string { return fmt.Sprint(view.Len(), len(st.Rows)) })
+}
+
+// TestAFoldDoesNotHoldUpAShapeWithSubqueries asks for a fold while a commit is in the log that no snapshot sees, as its standby is away. A unit
+// waits until one sees it, for hours perhaps; a fold's unit must not: nothing needs it. When the commit is seen, the log is folded.
+func TestAFoldDoesNotHoldUpAShapeWithSubqueries(t *testing.T) {
+	server := pgtest.Own(t, map[string]string{"synchronous_standby_names": "nobody", "synchronous_commit": "local"})
+	if err := server.CreateDatabase(t.Context(), "folds"); err != nil {
+		t.Fatal(err)
+	}
+	s := stack.On(t, server.URL("folds"), nestedSchema)
+	foldOften(s)
+	s.Consumer.FoldFactor = -1
+	s.StartIngest()
+	s.StartConsumer()
+	s.StartMaterializer()
+	sh := s.Create(client.Definition{Table: "comments", Where: ofTasks})
+	s.Exec("UPDATE projects SET active = NOT active WHERE id < 5; UPDATE comments SET text = 'before'")
+	s.Verify(sh)
+	waits, done := commitUnseen(s, "UPDATE comments SET text = 'in the log, and no snapshot sees it' WHERE id < 100")
+	s.Exec("UPDATE comments SET text = 'behind it' WHERE id > 400")
+	s.Settle(sh)
+	if _, err := s.Client.Fold(t.Context(), sh.Handle()); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 20 {
+		s.Exec(fmt.Sprintf("UPDATE comments SET text = 'meanwhile %d' WHERE id > 300", i))
+		s.Settle(sh)
+	}
+	if n := generationOf(s, sh); n != 0 {
+		t.Errorf("generation %d is of a snapshot that does not see all that the log has", n)
+	}
+	s.Exec("SELECT pg_cancel_backend($1)", waits) // the commit stands; only the wait ends
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	s.Await(sh, "it is folded", func(i control.Shape) bool { return i.Generation == 1 && i.Fold == nil })
+	s.Verify(sh)
 }

@@ -131,7 +131,8 @@ func newWorld(tb testing.TB, rng *rand.Rand, plan *plan, subqueries bool) *world
 		}},
 	}
 	if plan.has(folds) {
-		w.services[1].points = append(w.services[1].points, failpoint.FoldBegun, failpoint.FoldRow, failpoint.FoldCopied, failpoint.FoldStored, failpoint.FoldPurged)
+		w.services[1].points = append(w.services[1].points, failpoint.FoldBegun, failpoint.FoldRow, failpoint.FoldCopied, failpoint.FoldStored,
+			failpoint.FoldUntold, failpoint.FoldCut, failpoint.FoldPurged)
 		w.archive = newArchive(w.js, w.source, plan.partitions)
 		tb.Cleanup(w.archive.stop)
 	}

@@ -208,8 +208,8 @@ func (s *Stack) StartConsumer() (stop func()) {
 // StartConsumerToCrash is StartConsumer for a test that has it lose its connection and end, which stores nothing more.
 func (s *Stack) StartConsumerToCrash() (crash func()) {
 	s.TB.Helper()
-	_, _, crash = s.consumer()
-	return crash
+	_, stop, cut := s.consumer()
+	return func() { cut(); stop() }
 }
 
 // StartConsumerService is StartConsumer for a test that asks the consumer itself.
@@ -223,6 +223,7 @@ func (s *Stack) StartConsumerService() *consumer.Consumer {
 type Member struct {
 	Stop    func() // softly
 	Crash   func() // it loses its connection and ends, and stores nothing more
+	Cut     func() // it loses its connection, and stores nothing more
 	Owned   func() int64
 	Trouble func() string // the last one; "" without any
 }
@@ -230,11 +231,11 @@ type Member struct {
 // StartMember is StartConsumer for a test that has several.
 func (s *Stack) StartMember() *Member {
 	s.TB.Helper()
-	svc, stop, crash := s.consumer()
-	return &Member{Stop: stop, Crash: crash, Owned: func() int64 { return svc.Status().Owned }, Trouble: func() string { return svc.Status().LastError }}
+	svc, stop, cut := s.consumer()
+	return &Member{Stop: stop, Cut: cut, Crash: func() { cut(); stop() }, Owned: func() int64 { return svc.Status().Owned }, Trouble: func() string { return svc.Status().LastError }}
 }
 
-func (s *Stack) consumer() (svc *consumer.Consumer, stop, crash func()) {
+func (s *Stack) consumer() (svc *consumer.Consumer, stop, cut func()) {
 	s.TB.Helper()
 	cfg := s.Consumer
 	cfg.NATS = s.dial()
@@ -243,7 +244,7 @@ func (s *Stack) consumer() (svc *consumer.Consumer, stop, crash func()) {
 		s.TB.Fatal(err)
 	}
 	stop = s.run("consumer", svc.Run, svc.Ready())
-	return svc, stop, func() { cfg.NATS.Close(); stop() }
+	return svc, stop, cfg.NATS.Close
 }
 
 // StartMaterializer starts a materializer and waits until it takes part. A

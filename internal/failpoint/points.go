@@ -82,8 +82,13 @@ const (
 	// FoldStored is after step F2, when the generation was handed to the appender. If it is stored, readers begin with
 	// it and the consumer must purge what it replaces, after the grace; if it is not, as at FoldRow.
 	FoldStored
-	// FoldPurged is in step F3, when what stands before the generation is purged from the log and the rows
-	// of the generation before are not. The consumer must purge these too.
+	// FoldUntold is after step F2, when the generation is stored and the shape's record says that the fold goes on.
+	// The consumer must purge what the generation replaces, and make the record right.
+	FoldUntold
+	// FoldCut is in step F3, when what stands before the generation is purged from the log, and neither the generations
+	// before it nor their rows are. The consumer must purge these too.
+	FoldCut
+	// FoldPurged is in step F3, when the rows of the generation before are all that is left to purge. As at FoldCut.
 	FoldPurged
 )
 
@@ -148,6 +153,8 @@ var points = [...]struct {
 	FoldRow:            {Consumer, "fold_row"},
 	FoldCopied:         {Consumer, "fold_copied"},
 	FoldStored:         {Consumer, "fold_stored"},
+	FoldUntold:         {Consumer, "fold_untold"},
+	FoldCut:            {Consumer, "fold_cut"},
 	FoldPurged:         {Consumer, "fold_purged"},
 
 	BeforeVerdict:   {Materializer, "before_verdict"},

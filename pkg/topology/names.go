@@ -123,6 +123,15 @@ func HandleOfLog(subject string) string {
 	return tokens[4]
 }
 
+// HandleOfGeneration returns the handle in the subject of a newest generation, "" for any other.
+func HandleOfGeneration(subject string) string {
+	tokens := strings.Split(subject, ".")
+	if len(tokens) != 7 || tokens[5] != "gen" || tokens[6] != "last" {
+		return ""
+	}
+	return tokens[4]
+}
+
 // CheckpointSubject is the subject of partition p's checkpoints.
 func (s Source) CheckpointSubject(p int) string { return s.partition(p) + "_checkpoint" }
 

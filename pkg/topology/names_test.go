@@ -88,7 +88,10 @@ func TestNamesAreStable(t *testing.T) {
 		s.Publication():                                  "shapebus_shop_1_274ed63e", // what Postgres allows without quotes, and no other source has
 		s.Slot() + " (slot)":                             "shapebus_shop_1_274ed63e (slot)",
 		topology.HandleOfLog(s.LogSubject(3, "h-1")):     "h-1",
-		topology.HandleOfLog(s.CheckpointSubject(3)) + "nothing": "nothing",
+		topology.HandleOfLog(s.CheckpointSubject(3)) + "nothing":            "nothing",
+		topology.HandleOfGeneration(s.GenerationSubject(3, "h-1")):          "h-1",
+		topology.HandleOfGeneration(s.LogSubject(3, "h-1")) + "no":          "no",
+		topology.HandleOfGeneration(s.SegmentSubject(3, "h-1", 4)) + "none": "none",
 	} {
 		if got != want {
 			t.Errorf("got %q, want %q", got, want)

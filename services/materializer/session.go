@@ -209,6 +209,7 @@ func (s *session) forget(f *set) {
 // park hands a set to a goroutine of its own.
 func (s *session) park(ctx context.Context, f *set) {
 	f.stage = parked
+	f.need()
 	s.open[f] = struct{}{} // the durable must not be left behind by a set that has not caught up with it
 	own, stop := context.WithCancel(ctx)
 	done := make(chan struct{})
@@ -240,6 +241,10 @@ func (s *session) join(f *set) bool {
 	}
 	if f.replica.seq < f.seen {
 		return false
+	}
+	f.need()
+	if !f.replica.open && f.awaited() {
+		return false // its goroutine writes the base
 	}
 	f.stage = live
 	if f.replica.open {
@@ -279,8 +284,32 @@ func (s *session) message(ctx context.Context, m *stream.Delivery) error {
 		}
 	} else {
 		s.parts = stream.Assembler{} // parts follow one another, so nothing comes of those before
+		if handle := topology.HandleOfGeneration(m.Subject); len(s.handles[handle]) > 0 {
+			if err := s.folds(ctx, handle, m); err != nil {
+				return err
+			}
+		}
 	}
 	s.quiet()
+	return nil
+}
+
+// folds takes a new generation of an inner shape. What it replaces goes when the sets have bases that stand behind it, which may
+// take for ever where nothing changes of what they select.
+func (s *session) folds(ctx context.Context, handle string, m *stream.Delivery) error {
+	g, err := wire.DecodeGeneration(m.Data)
+	if err != nil {
+		return fmt.Errorf("read stream %s at %d: %w", s.source.ShapeStream(s.p), m.Seq, err)
+	}
+	for _, f := range s.handles[handle] {
+		f.folded = g.Offset()
+		if f.stage != live {
+			continue
+		}
+		if f.need(); !f.replica.open && f.awaited() {
+			s.park(ctx, f)
+		}
+	}
 	return nil
 }
 
@@ -353,7 +382,7 @@ func (s *session) apply(ctx context.Context, sets []*set, data []byte, seq uint6
 		default:
 			s.release(f)
 		}
-		if !r.open && baseDue(f.weight, r.Weight(), s.m.cfg.BaseLeast) {
+		if !r.open && (f.awaited() || baseDue(f.weight, r.Weight(), s.m.cfg.BaseLeast)) {
 			s.park(ctx, f) // a large base must not hold up the other sets
 		}
 	}

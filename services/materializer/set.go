@@ -37,6 +37,8 @@ type set struct {
 	stage   stage
 	seen    uint64 // sequence of the last message of the log that the durable delivered
 	dropped bool   // nobody wants it any more
+	// folded is where the newest generation stands that the durable delivered.
+	folded change.Offset
 
 	// Of the goroutine while it is parked: ends it; closed when it has ended;
 	// closed when that of the set of the same name before has.
@@ -48,8 +50,9 @@ type set struct {
 	verdict change.Offset
 	base    wire.Base
 	based   bool
-	weight  int64 // of the verdicts since the base
-	leap    bool  // the verdicts that are stored end before the base, which has come from a generation
+	weight  int64         // of the verdicts since the base
+	needed  change.Offset // what stands before this in the log goes when a base has come as far
+	leap    bool          // the verdicts that are stored end before the base, which has come from a generation
 }
 
 var (
@@ -214,6 +217,9 @@ func (s *session) build(ctx context.Context, f *set) (from uint64, err error) {
 		}
 	}
 	if g != nil {
+		if f.needed.Before(g.Offset()) {
+			f.needed = g.Offset()
+		}
 		// Those who have older verdicts only have to learn that there is another base.
 		last, err := s.store.LastVerdict(ctx, f.name)
 		if err != nil {
@@ -336,10 +342,22 @@ func (s *session) segment(ctx context.Context, f *set, e *wire.Entry, row func(c
 
 // renewBase writes a base if one is due and the log stands at a marker.
 func (s *session) renewBase(ctx context.Context, f *set) error {
-	if !f.replica.began || f.replica.open || f.based && !baseDue(f.weight, f.replica.Weight(), s.m.cfg.BaseLeast) {
+	if !f.replica.began || f.replica.open || f.based && !f.awaited() && !baseDue(f.weight, f.replica.Weight(), s.m.cfg.BaseLeast) {
 		return nil
 	}
 	return s.writeBase(ctx, f)
+}
+
+// need tells the set's goroutine what generation there is. Called on the main loop, while that does not run or waits.
+func (f *set) need() {
+	if f.needed.Before(f.folded) {
+		f.needed = f.folded
+	}
+}
+
+// awaited reports whether the log was folded where the replica is or before that, and behind the base.
+func (f *set) awaited() bool {
+	return f.base.Offset().Before(f.needed) && !f.replica.done.Before(f.needed)
 }
 
 func (s *session) writeBase(ctx context.Context, f *set) error {

@@ -42,10 +42,21 @@ var errOver = errors.New("the shape is not with this process any more")
 // errNoRoom says why a fold waits that could be done otherwise.
 var errNoRoom = errors.New("the change log is nearly full; logs are folded when it is not")
 
-// begin finds out with what the log begins.
+// begin finds out with what the log begins, and takes back what is told of a fold that somebody else was about to do.
 func (j *job) begin(ctx context.Context) error {
 	b, err := j.part.ReadBeginning(ctx, j.f.Handle)
-	if err != nil {
+	if err == nil {
+		_, err = j.s.Shapes.Change(ctx, j.f.ID, func(r *registry.Shape) bool {
+			if r.Handle != j.f.Handle || r.Fold == nil || r.Fold.Began.IsZero() {
+				return false
+			}
+			if r.Fold = (&registry.Fold{Asked: r.Fold.Asked}); r.Fold.Asked.IsZero() {
+				r.Fold = nil
+			}
+			return true
+		})
+	}
+	if err != nil && !errors.Is(err, registry.ErrNotFound) {
 		return err
 	}
 	return j.s.onMain(ctx, nil, func() {
@@ -61,6 +72,10 @@ func (j *job) purge(ctx context.Context, sets []string) error {
 		return err
 	}
 	if err := j.part.PurgeLog(ctx, j.f.Handle, &j.begins.Generation); err != nil {
+		return err
+	}
+	j.s.Cfg.Failpoint(failpoint.FoldCut)
+	if err := j.part.PurgeGenerations(ctx, j.f.Handle); err != nil {
 		return err
 	}
 	j.s.Cfg.Failpoint(failpoint.FoldPurged)
@@ -86,6 +101,7 @@ func (j *job) fold(ctx context.Context) error {
 	began, asked := time.Now(), askedAt(rec)
 	copied, err := j.make(ctx, rec)
 	if err == nil {
+		j.s.Cfg.Failpoint(failpoint.FoldUntold)
 		j.s.Stats.Folds.Add(1)
 		j.log.InfoContext(ctx, "the shape's log is folded", slog.Uint64("rows", copied.Rows), slog.Duration("after", time.Since(began)))
 		return j.tell(ctx, func(r *registry.Shape) {
@@ -213,7 +229,7 @@ func (j *job) copyRows(ctx context.Context, read func(add func(row change.Row) e
 		j.s.Stats.FoldRows.Add(int64(w.Rows - sent))
 		sent = w.Rows
 		j.s.Cfg.Failpoint(failpoint.FoldRow)
-		return nil
+		return j.here(ctx) // who has ended the shape has removed what was there
 	})
 	if err == nil {
 		err = w.Send(ctx)
@@ -281,6 +297,19 @@ func (j *job) goesOn() bool {
 		return j.s.Live[j.f.ID] == j.f
 	}
 	return j.s.GoesOn(j.f)
+}
+
+// here fails with errOver if the shape does not go on here.
+func (j *job) here(ctx context.Context) error {
+	over := false
+	err := j.s.OnMain(ctx, func(context.Context) error {
+		over = !j.goesOn() || j.f.Writer != j.writer || j.writer.Over()
+		return nil
+	})
+	if err == nil && over {
+		err = errOver
+	}
+	return err
 }
 
 // while runs f on the main loop if the shape goes on there as it did.

@@ -15,6 +15,7 @@ import (
 	"github.com/shapebus/shapebus/internal/service"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/wire"
+	"github.com/shapebus/shapebus/services/consumer/changelog"
 	"github.com/shapebus/shapebus/services/consumer/follow"
 	"github.com/shapebus/shapebus/services/consumer/shapelog"
 	"github.com/shapebus/shapebus/services/consumer/valuesets"
@@ -69,6 +70,38 @@ func (r *rebase) of(id string) bool { return r != nil && r.id == id }
 // ErrNoUnit is why there is no base of a shape that has other things to do first. The next attempt may give one.
 var ErrNoUnit = errors.New("the shape has not come to the end of a unit for its fold")
 
+// errUnseen says that there is no snapshot yet which could be that of a unit.
+var errUnseen = fmt.Errorf("%w: a commit is in its log that no snapshot sees yet", ErrNoUnit)
+
+// seenWait is how long a unit that only a fold needs waits for a snapshot. A commit may stay unseen for hours, where a standby is away, and
+// the shape would stand still for as long.
+const seenWait = time.Second
+
+// awaitSeen waits until snapshots see all that the main loop has read by now.
+func (s *Groups) awaitSeen(ctx context.Context, conn *pgx.Conn) error {
+	var upTo change.LSN
+	for began, look := time.Now(), firstLook; ; look = min(2*look, lastLook) {
+		seen := false
+		err := s.Begin(ctx, conn, func(changelog.Place) {
+			if upTo == 0 {
+				upTo = s.Applied.LSN
+			}
+			oldest, some := s.Visibility.Floor()
+			seen = !some || oldest.LSN > upTo
+		})
+		switch {
+		case err != nil || seen:
+			return err
+		case time.Since(began) > seenWait:
+			return errUnseen
+		}
+		service.WaitFor(ctx, look)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+	}
+}
+
 // unitWait is how long a base waits for the next unit of a shape that is behind the main loop.
 const unitWait = 30 * time.Second
 
@@ -76,6 +109,9 @@ const unitWait = 30 * time.Second
 // nothing may have changed in what they select; one that is behind the main loop is about to go through one. The unit's snapshot is
 // opened on conn, which nobody else uses meanwhile. Not on the main loop.
 func (s *Groups) Rebase(ctx context.Context, f *follow.Follower, conn *pgx.Conn) (*Base, error) {
+	if err := s.awaitSeen(ctx, conn); err != nil {
+		return nil, err
+	}
 	r := &rebase{id: f.ID, conn: conn, done: make(chan struct{})}
 	for look := firstLook; ; look = min(2*look, lastLook) {
 		var asked *group
@@ -148,7 +184,7 @@ func (g *group) withdraw(r *rebase) bool {
 	if g.asked != r {
 		return false
 	}
-	g.asked = nil
+	g.asked, g.forced = nil, false
 	return true
 }
 
@@ -207,7 +243,10 @@ func (g *group) endUnit(ctx context.Context) error {
 // noBase tells the one for whose base the unit was, if it was for one, that there is none. What the unit had open is closed.
 func (g *group) noBase(err error) {
 	if r := g.rebase; r != nil {
-		g.rebase, r.err = nil, errors.Join(ErrNoUnit, err)
+		if !errors.Is(err, ErrNoUnit) {
+			err = errors.Join(ErrNoUnit, err)
+		}
+		g.rebase, r.err = nil, err
 		close(r.done)
 	}
 }

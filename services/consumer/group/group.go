@@ -36,6 +36,7 @@ type group struct {
 	unit   *unit   // nil outside of units
 	moved  bool    // the change log has been moved on
 	rebase *rebase // whose base the unit gives; nil for nobody
+	spare  bool    // the unit is for that only
 
 	mu      sync.Mutex // for what others look at
 	stages  []*stage   // less nested ones first; the group's goroutine changes it on the main loop only
@@ -116,7 +117,7 @@ func (g *group) run(ctx context.Context) error {
 		case forgotten && !again: // another group needed the set as it was further behind, so it was loaded again
 		case errors.As(err, &fin):
 			g.endAll(fin.Error())
-		case errors.Is(err, errRegroup), errors.Is(context.Cause(attempt), errRegroup):
+		case errors.Is(err, errRegroup), errors.Is(context.Cause(attempt), errRegroup), errors.Is(err, ErrNoUnit):
 		case g.over() != nil:
 			cancel(nil)
 			return g.over()
@@ -156,6 +157,7 @@ func (g *group) reset(ctx context.Context) {
 		g.unit.close(context.WithoutCancel(ctx))
 		g.unit = nil
 	}
+	g.spare = false
 	for _, st := range g.stages {
 		st.reset() //nolint:contextcheck // as in stream.Reader.Close
 	}
@@ -177,7 +179,9 @@ func (g *group) attempt(ctx context.Context) error {
 	case !g.stages[0].began: // it is alone
 		err = g.create(ctx)
 	case g.unitForced(), reconcile.Apart(g.standings()):
+		g.spare = !reconcile.Apart(g.standings())
 		err = g.runUnit(ctx, reconcile.Furthest(g.standings()))
+		g.spare = false
 	default:
 		err = g.rewind(ctx)
 	}

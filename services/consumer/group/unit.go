@@ -154,6 +154,9 @@ func (g *group) snapshot(ctx context.Context, t reconcile.Txn) (*unit, error) {
 			u.close(context.WithoutCancel(ctx))
 			u.snap = nil
 		}
+		if err == nil && g.spare && time.Since(u.began) > seenWait {
+			err = errUnseen
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -203,7 +203,7 @@ func (p *Partition) PurgeSegment(ctx context.Context, handle string, n uint64) e
 	return p.PurgeSubjects(ctx, []string{p.cfg.Source.SegmentSubject(p.N, handle, n)}, handle)
 }
 
-// PurgeLog removes what stands in a log before its newest generation, and the generations before that, but for the message that ends there: it tells
+// PurgeLog removes what stands in a log before its newest generation, but for the message that ends there: it tells
 // where the log stands if nothing follows, and what goes on at its end is not lost for those who kept that place.
 func (p *Partition) PurgeLog(ctx context.Context, handle string, g *wire.Generation) error {
 	subject := p.cfg.Source.LogSubject(p.N, handle)
@@ -226,7 +226,16 @@ func (p *Partition) PurgeLog(ctx context.Context, handle string, g *wire.Generat
 	if err := st.Purge(ctx, jetstream.WithPurgeSubject(subject), jetstream.WithPurgeSequence(from)); err != nil {
 		return fmt.Errorf("purge %s below %d: %w", subject, from, err)
 	}
-	subject = p.cfg.Source.GenerationSubject(p.N, handle)
+	return nil
+}
+
+// PurgeGenerations removes the generations of a shape but for the newest.
+func (p *Partition) PurgeGenerations(ctx context.Context, handle string) error {
+	st, err := p.stream(ctx)
+	if err != nil {
+		return err
+	}
+	subject := p.cfg.Source.GenerationSubject(p.N, handle)
 	if err := st.Purge(ctx, jetstream.WithPurgeSubject(subject), jetstream.WithPurgeKeep(1)); err != nil {
 		return fmt.Errorf("purge %s: %w", subject, err)
 	}

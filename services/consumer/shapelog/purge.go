@@ -98,6 +98,9 @@ func (p *Partition) Sweep(ctx context.Context, retention time.Duration) error {
 		return nil
 	})
 	for _, subject := range over {
+		if err == nil { // a fold that has died may have left rows, and nobody looks for them when the log is gone
+			err = p.Purge(ctx, topology.HandleOfLog(subject), 1)
+		}
 		if err == nil {
 			err = st.Purge(ctx, jetstream.WithPurgeSubject(subject))
 		}
