@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/shapebus/shapebus/pkg/topology"
 )
 
 // natsFlags say how to reach NATS, in the words of its own tools.
@@ -18,7 +20,7 @@ type natsFlags struct {
 	User         string `name:"nats-user" env:"SHAPEBUS_NATS_USER,NATS_USER" help:"User name. Default none."`
 	Password     string `name:"nats-password" env:"SHAPEBUS_NATS_PASSWORD,NATS_PASSWORD" help:"Password of --nats-user; better by environment or file, other users see command lines. Default none."`
 	PasswordFile string `name:"nats-password-file" type:"path" help:"File that holds --nats-password. Default none."`
-	InboxPrefix  string `name:"nats-inbox-prefix" env:"SHAPEBUS_NATS_INBOX_PREFIX" default:"_INBOX" help:"Beginning of the subjects on which answers come. One of its own for each user, such as _INBOX.alice, keeps users from reading the answers to others (default ${default})."`
+	InboxPrefix  string `name:"nats-inbox-prefix" env:"SHAPEBUS_NATS_INBOX_PREFIX" default:"_INBOX" help:"Beginning of the subjects on which answers come, itself with _ at its beginning. One of its own for each user, such as _INBOX.alice, keeps users from reading the answers to others (default ${default})."`
 	TLSCA        string `name:"nats-tls-ca" env:"SHAPEBUS_NATS_TLS_CA,NATS_CA" type:"path" help:"File with the authorities that sign the server's certificate. Default: the system's."`
 	TLSCert      string `name:"nats-tls-cert" env:"SHAPEBUS_NATS_TLS_CERT,NATS_CERT" type:"path" help:"File with a client certificate; needs --nats-tls-key. Default none."`
 	TLSKey       string `name:"nats-tls-key" env:"SHAPEBUS_NATS_TLS_KEY,NATS_KEY" type:"path" help:"File with the client certificate's key. Default none."`
@@ -82,6 +84,9 @@ func (f *natsFlags) options() ([]nats.Option, error) {
 		opts = append(opts, opt)
 	}
 	if f.InboxPrefix != "" {
+		if !topology.IsInbox(f.InboxPrefix) {
+			return nil, &usageError{text: fmt.Sprintf("--nats-inbox-prefix %s: want one that begins with _, such as _INBOX.%s; Shapebus answers nowhere else", f.InboxPrefix, f.InboxPrefix)}
+		}
 		opts = append(opts, nats.CustomInboxPrefix(f.InboxPrefix))
 	}
 	password := f.Password

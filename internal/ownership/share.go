@@ -276,7 +276,11 @@ func (s *sharer) stop(member context.Context) {
 
 // answer has the process answer those who ask whether it is there.
 func (s *sharer) answer() (*nats.Subscription, error) {
-	sub, err := s.cfg.NATS.Subscribe(s.cfg.Source.MemberSubject(s.me.Incarnation), func(m *nats.Msg) { _ = m.Respond(nil) })
+	sub, err := s.cfg.NATS.Subscribe(s.cfg.Source.MemberSubject(s.me.Incarnation), func(m *nats.Msg) {
+		if topology.IsInbox(m.Reply) {
+			_ = m.Respond(nil)
+		}
+	})
 	if err != nil {
 		return nil, fmt.Errorf("answer other processes: %w", err)
 	}

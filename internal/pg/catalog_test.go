@@ -99,10 +99,12 @@ func TestLookupTableRefusesWhatCannotBeStreamed(t *testing.T) {
 		CREATE TABLE r (id int) PARTITION BY LIST (id); CREATE TABLE r1 PARTITION OF r FOR VALUES IN (1);
 		CREATE TABLE parent (id int); CREATE TABLE child () INHERITS (parent);
 		CREATE TABLE ru (id int) PARTITION BY LIST (id); CREATE UNLOGGED TABLE ru1 PARTITION OF ru FOR VALUES IN (1);
-		CREATE TABLE rf (id int) PARTITION BY LIST (id); CREATE FOREIGN TABLE rf1 PARTITION OF rf FOR VALUES IN (1) SERVER srv`)
+		CREATE TABLE rf (id int) PARTITION BY LIST (id); CREATE FOREIGN TABLE rf1 PARTITION OF rf FOR VALUES IN (1) SERVER srv;
+		CREATE TABLE bare (); CREATE TABLE derived (one int GENERATED ALWAYS AS (1) STORED)`)
 	for name, want := range map[string]string{
 		"v": "public.v is a view", "m": "materialized view", "i": "is an index", "s": "is a sequence", "c": "composite type",
 		"u": `run ALTER TABLE "public"."u" SET LOGGED`, "f": "foreign table", "r1": "is a partition of r;", "parent": "has tables that inherit", "ru": "unlogged partition public.ru1", "rf": "foreign table public.rf1",
+		"bare": "has no column that is replicated", "derived": "has no column that is replicated",
 	} {
 		_, err := pg.LookupTable(t.Context(), conn, "public", name)
 		if _, ok := errors.AsType[*pg.UnsupportedError](err); !ok || !strings.Contains(err.Error(), want) {

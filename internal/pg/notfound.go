@@ -111,6 +111,8 @@ func (t *TableInfo) Supported() error {
 	switch {
 	case t.PartitionOf != "":
 		return no("is a partition of %s; its changes are reported under the root, so make the shape on the root with a where clause", t.PartitionOf)
+	case !slices.ContainsFunc(t.Columns, func(c ColumnInfo) bool { return !c.Generated }):
+		return no("has no column that is replicated, so nothing can be told of its rows; add one, such as a primary key")
 	case t.Parent:
 		return no("has tables that inherit from it: a query on it reads their rows too, which are replicated under their own names; " +
 			"make shapes on the tables without children, or use partitions")

@@ -27,7 +27,8 @@ type Changes struct {
 	log    jetstream.Stream
 	reader *Reader
 	at     Place
-	began  bool // something has been read
+	told   uint64 // sequence of the last message that was read and has an LSN; 0 for none. What stands behind it is somebody else's
+	began  bool   // something has been read
 }
 
 // OpenChanges starts behind a place. seq is where to begin, as Seek found it in
@@ -79,7 +80,7 @@ func (c *Changes) Read(ctx context.Context) (m Change, passed bool, err error) {
 		return Change{}, false, err
 	}
 	from := c.at
-	c.at, c.began = c.at.Pass(s), true
+	c.at, c.told, c.began = c.at.Pass(s), r.Seq, true
 	return Change{Received: r, Step: s, From: from, Lost: lost}, s.Told && from.Has(s.LSN), nil
 }
 
@@ -105,7 +106,7 @@ func (c *Changes) judge(ctx context.Context, m *Received, s Step) (change.LSN, e
 	if err != nil {
 		return 0, err
 	}
-	if seq <= c.at.Seq {
+	if seq <= c.told {
 		return 0, ErrReplaced
 	}
 	return lost, nil

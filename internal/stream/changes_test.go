@@ -119,6 +119,17 @@ func TestChangesTellWhatIsLost(t *testing.T) {
 		b.whole(20, 30)
 		lost(t, b, c, 30, 20)
 	})
+	t.Run("behind a message of somebody else's", func(t *testing.T) {
+		b := newBench(t, natsembed.Options{}, jetstream.StreamConfig{})
+		b.whole(0, 10)
+		b.fill(0, 1, 8) // where the writer's next one should have stood, which was refused
+		b.whole(20, 30)
+		c := b.changes(stream.Place{}, 1)
+		b.comes(c, 10, 0)
+		lost(t, b, c, 30, 20)
+		b.whole(30, 40)
+		b.comes(c, 40)
+	})
 	t.Run("inside of a transaction", func(t *testing.T) {
 		b := newBench(t, natsembed.Options{}, jetstream.StreamConfig{})
 		b.change(10, 0, true)

@@ -79,6 +79,9 @@ func New(nc *nats.Conn, source string, opts ...Option) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	if prefix := nc.Opts.InboxPrefix; prefix != "" && !topology.IsInbox(prefix) {
+		return nil, fmt.Errorf("client of source %s: the connection's answers come on %s.>: Shapebus answers on subjects that begin with _ only; connect with a prefix such as nats.CustomInboxPrefix(\"_INBOX.%s\")", source, prefix, prefix)
+	}
 	var o options
 	for _, set := range opts {
 		set(&o)

@@ -302,3 +302,22 @@ func TestTroubleIsTold(t *testing.T) {
 		until(t, v, func(s client.Snapshot) bool { return s.Stalled == nil && len(s.Rows) == 2 })
 	})
 }
+
+// TestAPrefixForAnswersIsAnInboxes: to another one nobody answers, and every request would wait until its time is over.
+func TestAPrefixForAnswersIsAnInboxes(t *testing.T) {
+	server := natstest.Start(t)
+	for prefix, fits := range map[string]bool{"": true, "_INBOX.alice": true, "_alice": true, "alice": false, "sb.main.shape": false} {
+		var opts []nats.Option
+		if prefix != "" {
+			opts = append(opts, nats.CustomInboxPrefix(prefix))
+		}
+		nc, err := server.Connect(opts...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer nc.Close()
+		if _, err := client.New(nc, "main"); (err == nil) != fits {
+			t.Errorf("%q: %v", prefix, err)
+		}
+	}
+}

@@ -268,6 +268,11 @@ func (s Source) MemberSubject(incarnation string) string {
 	return fmt.Sprintf("sb.%s.member.%s", s, incarnation)
 }
 
+// IsInbox reports whether an answer may be sent to a subject: it begins with _, as inboxes do, and no stream's subjects, no
+// commands to the server and no requests to others. NATS lets whoever asks name any subject for the answer, whatever the
+// asker itself may publish on; the one who answers has to look.
+func IsInbox(subject string) bool { return strings.HasPrefix(subject, "_") }
+
 // CostsSubject is where every consumer says, on core NATS, what its shapes cost.
 func (s Source) CostsSubject() string { return "sb." + string(s) + ".costs" }
 

@@ -61,7 +61,7 @@ func Lookup(ctx context.Context, conn *pgx.Conn, name string) (Info, error) {
 			coalesce(confirmed_flush_lsn, '0/0')::text, coalesce(wal_status, ''), `+reason+`, `+failover+`, coalesce(active_pid, 0),
 			coalesce(pg_catalog.pg_wal_lsn_diff(CASE WHEN pg_catalog.pg_is_in_recovery()
 				THEN pg_catalog.pg_last_wal_replay_lsn() ELSE pg_catalog.pg_current_wal_lsn() END, restart_lsn), 0)::bigint,
-			CASE WHEN wal_status = 'lost' THEN 0 ELSE coalesce(greatest(safe_wal_size, 0), -1) END
+			CASE WHEN wal_status = 'lost' THEN 0 WHEN safe_wal_size IS NULL THEN -1 ELSE greatest(safe_wal_size, 0) END
 		FROM pg_catalog.pg_replication_slots WHERE slot_name = $1`, name).Scan(
 		&s.Active, &s.Plugin, &s.Database, &restart, &confirmed, &s.WALStatus, &s.InvalidationReason, &s.Failover, &s.ActivePID, &s.RetainedBytes, &s.SafeBytes)
 	if errors.Is(err, pgx.ErrNoRows) {

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/shapebus/shapebus/internal/pg"
 	"github.com/shapebus/shapebus/internal/pg/dbtest"
@@ -29,6 +30,39 @@ func TestASlotThatSurvivesAFailover(t *testing.T) {
 	}
 	if err != nil || !slot.Failover {
 		t.Errorf("%v, %+v", err, slot)
+	}
+}
+
+// TestHowMuchWALASlotMayStillTake: without a limit, which is Postgres' default, nothing is in danger, and a metric of 0 would
+// raise the alarm for ever.
+func TestHowMuchWALASlotMayStillTake(t *testing.T) {
+	conn := dbtest.Dial(t, pgtest.Own(t, nil).URL("postgres"))
+	if err := Create(t.Context(), conn, "s"); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		limit string
+		fits  func(int64) bool
+	}{
+		{"-1", func(safe int64) bool { return safe == -1 }},
+		{"1GB", func(safe int64) bool { return safe > 512<<20 && safe <= 2<<30 }},
+	} {
+		dbtest.Exec(t, conn, "ALTER SYSTEM SET max_slot_wal_keep_size = '"+c.limit+"'")
+		dbtest.Exec(t, conn, "SELECT pg_reload_conf()")
+		deadline := time.Now().Add(30 * time.Second) // the server reads its configuration when it comes to it
+		for {
+			s, err := Lookup(t.Context(), conn, "s")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.fits(s.SafeBytes) {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("with max_slot_wal_keep_size = %s: %d", c.limit, s.SafeBytes)
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
 	}
 }
 

@@ -80,10 +80,15 @@ func (s *microService) add(e *endpoint, subject string) {
 	s.endpoints = append(s.endpoints, e)
 }
 
-// serve has requests come to take, and answers who asks for the service.
-func (s *microService) serve(take func(*request)) error {
+// serve has requests come to take, and answers who asks for the service. Requests for answers on a subject that is no inbox
+// are told to astray and not answered.
+func (s *microService) serve(take func(*request), astray func(e *endpoint, reply string)) error {
 	for _, e := range s.endpoints {
 		sub, err := s.nc.QueueSubscribe(e.stats.Subject, micro.DefaultQueueGroup, func(m *nats.Msg) {
+			if m.Reply != "" && !topology.IsInbox(m.Reply) {
+				astray(e, m.Reply)
+				return
+			}
 			now := time.Now()
 			take(&request{msg: m, to: e, came: now, until: now.Add(requestTimeout)})
 		})
@@ -109,7 +114,7 @@ func (s *microService) serve(take func(*request)) error {
 				return err
 			}
 			sub, err := s.nc.Subscribe(subject, func(m *nats.Msg) {
-				if data, err := json.Marshal(about()); err == nil {
+				if data, err := json.Marshal(about()); err == nil && topology.IsInbox(m.Reply) {
 					_ = m.Respond(data) // who asked without saying where hears nothing
 				}
 			})

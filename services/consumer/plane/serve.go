@@ -47,6 +47,8 @@ type server struct {
 	census *census
 	said   *says // the last time; of the goroutine that tells the status
 
+	strayed atomic.Int64 // when a request that is not answered was logged, in seconds since 1970; see astray
+
 	lookups askTogether[*pg.TableInfo]
 	ensures askTogether[*pg.TableInfo]
 	costs   askTogether[gathered]
@@ -94,7 +96,7 @@ func Serve(ctx context.Context, cfg Config) (stop func(), err error) {
 			if err := r.to.lane.admit(r); err != nil { // requests wait for Postgres; the subscription must not
 				p.respond(ctx, r, nil, err)
 			}
-		})
+		}, p.astray)
 	}
 	if err != nil {
 		return nil, err
@@ -111,6 +113,18 @@ func Serve(ctx context.Context, cfg Config) (stop func(), err error) {
 		return nil, fmt.Errorf("start the control plane: %w", err)
 	}
 	return func() { svc.Stop(); untold() }, nil
+}
+
+// strayEvery is how often a request is logged whose answer is wanted on a subject that is no inbox: they cost nothing to send.
+const strayEvery = time.Minute
+
+// astray counts a request for an answer on a subject that is no inbox. Nothing is sent there, and nothing is done.
+func (p *server) astray(e *endpoint, reply string) {
+	e.answered(0, control.CodeForbidden+":the answer was wanted on a subject that is no inbox")
+	last, now := p.strayed.Load(), time.Now().Unix()
+	if now-last >= int64(strayEvery/time.Second) && p.strayed.CompareAndSwap(last, now) {
+		p.cfg.Log.Warn("a request is not answered: it wants its answer on a subject that is no inbox, which begins with _", slog.String("endpoint", e.name), slog.String("reply", cut(reply)))
+	}
 }
 
 func handler[T any](check func(T) error, f func(context.Context, T) (any, error)) func(context.Context, []byte) (any, error) {

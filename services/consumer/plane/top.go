@@ -46,7 +46,7 @@ type Cost struct {
 // tellCosts answers other consumers until stop is called.
 func (p *server) tellCosts() (stop func(), err error) {
 	sub, err := p.cfg.NATS.Subscribe(p.cfg.Source.CostsSubject(), func(m *nats.Msg) {
-		if data, err := json.Marshal(p.cfg.Costs(topMost)); err == nil {
+		if data, err := json.Marshal(p.cfg.Costs(topMost)); err == nil && topology.IsInbox(m.Reply) {
 			_ = m.Respond(data) // who asked waits for the others only so long
 		}
 	})
