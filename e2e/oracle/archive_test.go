@@ -18,8 +18,9 @@ import (
 	"github.com/shapebus/shapebus/pkg/wire"
 )
 
-// foldGrace is how long what a fold replaces stays, so that the archive has it before it goes.
-const foldGrace = 4 * time.Second
+// foldGrace is how long what a fold replaces stays, so that the archive has it before it goes. A busy machine has been seen to keep
+// the archive waiting for seconds.
+const foldGrace = 10 * time.Second
 
 // archive keeps all that is ever written to shapes' streams, since folds remove it before it is judged.
 type archive struct {
@@ -29,6 +30,7 @@ type archive struct {
 
 	mu       sync.Mutex
 	subjects map[string]map[uint64]logcheck.Message // by sequence
+	late     time.Duration                          // the longest that a message was in a stream before the archive had it
 }
 
 func newArchive(js jetstream.JetStream, source topology.Source, partitions int) *archive {
@@ -78,10 +80,17 @@ func (a *archive) follow(ctx context.Context, name, subjects string) {
 func (a *archive) keep(m stream.Received) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.late = max(a.late, time.Since(m.Stored))
 	if a.subjects[m.Subject] == nil {
 		a.subjects[m.Subject] = map[uint64]logcheck.Message{}
 	}
 	a.subjects[m.Subject][m.Seq] = logcheck.Message{Tail: m.Header.Get(topology.HeaderTail), Data: bytes.Clone(m.Data)}
+}
+
+func (a *archive) latest() time.Duration {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.late
 }
 
 // of returns what a subject ever had.
@@ -106,7 +115,7 @@ func (a *archive) complete(log *logcheck.Log, source topology.Source) error {
 			return err
 		}
 		if before := tail.Bytes - int64(len(m.Data)); before != size {
-			return fmt.Errorf("the archive of shape %s lacks what stands between %d and %d bytes of its log", s.Handle, size, before)
+			return fmt.Errorf("the archive of shape %s lacks what stands between %d and %d bytes of its log; it was up to %s late, and a fold leaves it %s", s.Handle, size, before, a.latest(), foldGrace)
 		}
 		size = tail.Bytes
 	}

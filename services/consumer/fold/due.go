@@ -1,6 +1,8 @@
 package fold
 
 import (
+	"time"
+
 	"github.com/shapebus/shapebus/pkg/wire"
 	"github.com/shapebus/shapebus/services/consumer/shapelog"
 )
@@ -27,4 +29,10 @@ func Size(b *shapelog.Beginning, tail wire.Tail) float64 {
 		return float64(b.Size)
 	}
 	return float64(b.Size) / float64(b.Rows) * float64(tail.CommittedRows)
+}
+
+// Gone reports whether what a generation replaces may go: readers could begin with the generation for so long. A process that
+// stood still before it stored the generation does not make that shorter.
+func Gone(b *shapelog.Beginning, now time.Time, grace time.Duration) bool {
+	return now.Sub(b.Stored) > grace
 }

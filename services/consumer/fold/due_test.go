@@ -2,6 +2,7 @@ package fold
 
 import (
 	"testing"
+	"time"
 
 	"github.com/shapebus/shapebus/pkg/wire"
 	"github.com/shapebus/shapebus/services/consumer/shapelog"
@@ -35,6 +36,17 @@ func TestWhenALogIsFolded(t *testing.T) {
 	} {
 		if got := tt.limits.Due(tt.begins, tt.tail); got != tt.want {
 			t.Errorf("%s: due %t", tt.name, got)
+		}
+	}
+}
+
+// The grace counts from when readers could begin with a generation, not from when it was made: its maker may have stood still.
+func TestTheGraceCountsFromWhenAGenerationIsStored(t *testing.T) {
+	made := time.Unix(1000, 0)
+	b := &shapelog.Beginning{Generation: wire.Generation{At: made.UnixMicro()}, Stored: made.Add(time.Hour)}
+	for after, want := range map[time.Duration]bool{time.Minute: false, time.Hour + time.Minute: false, time.Hour + 2*time.Minute + 1: true} {
+		if got := Gone(b, made.Add(after), 2*time.Minute); got != want {
+			t.Errorf("%s after it was made: %t, want %t", after, got, want)
 		}
 	}
 }

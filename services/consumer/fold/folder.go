@@ -105,7 +105,7 @@ func (s *Folder) next(now time.Time, f *follow.Follower, tail wire.Tail, k *know
 		s.task(f, k, func(ctx context.Context, j *job) error { return j.begin(ctx) })
 	case s.Again != nil:
 	case !k.purged:
-		if s.purging < purgesAtOnce && now.Sub(time.UnixMicro(b.At)) > max(s.cfg.Grace, s.cfg.Sync) {
+		if s.purging < purgesAtOnce && Gone(b, now, max(s.cfg.Grace, s.cfg.Sync)) {
 			s.purging++
 			sets, tell := s.setsOf(f.Handle), s.FoldAsked[f.ID] && !k.told
 			k.told = k.told || tell

@@ -55,7 +55,7 @@ func (j *job) settled(ctx context.Context, sets []string) error {
 			return errNeeded
 		}
 		if j.k.based[set].IsZero() { // others follow, where values come and go all the time
-			j.k.based[set] = time.UnixMicro(b.At)
+			j.k.based[set] = m.Time // b.At may be long before, if the materializer stood still
 		}
 		if time.Since(j.k.based[set]) < j.s.cfg.Sync {
 			return errNeeded

@@ -285,7 +285,7 @@ func (j *job) store(ctx context.Context, g *wire.Generation) error {
 		return err
 	}
 	return j.s.onMain(ctx, nil, func() {
-		j.k.begins, j.k.purged, j.k.told = &shapelog.Beginning{Generation: *g}, false, false
+		j.k.begins, j.k.purged, j.k.told = &shapelog.Beginning{Generation: *g, Stored: time.Now()}, false, false
 		clear(j.k.based)
 	})
 }

@@ -6,7 +6,6 @@ import (
 
 	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/pkg/control"
-	"github.com/shapebus/shapebus/pkg/wire"
 	"github.com/shapebus/shapebus/services/consumer/shapelog"
 )
 
@@ -41,7 +40,7 @@ func (p *server) fold(ctx context.Context, req control.ShapeRequest) (any, error
 }
 
 // folds adds what a shape's record and generation say of its folds.
-func folds(s *control.Shape, rec *registry.Shape, g *wire.Generation) {
+func folds(s *control.Shape, rec *registry.Shape, g *shapelog.Beginning) {
 	s.SinceBytes = s.LogBytes
 	if g != nil {
 		at := time.UnixMicro(g.At).UTC()

@@ -85,7 +85,7 @@ func (p *server) describeAll(ctx context.Context, records []*registry.Shape) ([]
 		}
 		byPartition[rec.Partition] = append(byPartition[rec.Partition], rec)
 	}
-	tails, gens := shapelog.NewTails(), map[string]*wire.Generation{}
+	tails, gens := shapelog.NewTails(), map[string]*shapelog.Beginning{}
 	for n, of := range byPartition {
 		// Of a partition that is down nothing may be known, which is no reason to say nothing of the others.
 		if err := shapelog.ReadTails(ctx, p.cfg.JS, p.cfg.Source, of, &tails); err != nil && !p.isDown(ctx, n) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -23,6 +24,10 @@ func (c Copied) NewGeneration() *wire.Generation {
 // Beginning is with what a log begins: its newest generation, or the snapshot that it was made with.
 type Beginning struct {
 	wire.Generation // number 0: of a snapshot, of which only the segment, its messages and rows, and about its size are known
+
+	// Stored is when a generation was in the stream, so that readers could begin with it. That may be long after
+	// Generation.At, for a process that stood still between.
+	Stored time.Time
 }
 
 // ReadBeginning reads with what a shape's log begins.
@@ -31,8 +36,8 @@ func (p *Partition) ReadBeginning(ctx context.Context, handle string) (*Beginnin
 	if err != nil {
 		return nil, err
 	}
-	if g := gens[handle]; g != nil {
-		return &Beginning{*g}, nil
+	if b := gens[handle]; b != nil {
+		return b, nil
 	}
 	subject := p.cfg.Source.LogSubject(p.N, handle)
 	st, err := p.stream(ctx)
@@ -47,7 +52,7 @@ func (p *Partition) ReadBeginning(ctx context.Context, handle string) (*Beginnin
 	var d wire.LogDecoder
 	err = d.Decode(m.Data, func(e *wire.Entry) error {
 		if e.Kind == wire.EntrySegment && b == nil {
-			b = &Beginning{wire.Generation{Segment: e.Segment, Messages: e.Messages, Rows: e.Rows}}
+			b = &Beginning{Generation: wire.Generation{Segment: e.Segment, Messages: e.Messages, Rows: e.Rows}}
 		}
 		return nil
 	})
@@ -75,8 +80,8 @@ func (p *Partition) size(ctx context.Context, st jetstream.Stream, handle string
 
 // ReadGenerations reads the newest generations of shapes, by handle. Those that were never folded have none, and
 // one that cannot be read is an error.
-func ReadGenerations(ctx context.Context, js jetstream.JetStream, source topology.Source, records []*registry.Shape) (map[string]*wire.Generation, error) {
-	all := map[string]*wire.Generation{}
+func ReadGenerations(ctx context.Context, js jetstream.JetStream, source topology.Source, records []*registry.Shape) (map[string]*Beginning, error) {
+	all := map[string]*Beginning{}
 	subjects, handles := map[int][]string{}, map[string]string{}
 	for _, r := range records {
 		subject := source.GenerationSubject(r.Partition, r.Handle)
@@ -89,7 +94,7 @@ func ReadGenerations(ctx context.Context, js jetstream.JetStream, source topolog
 			if err != nil {
 				return fmt.Errorf("message %d of subject %s: %w", m.Sequence, m.Subject, err)
 			}
-			all[handles[m.Subject]] = g
+			all[handles[m.Subject]] = &Beginning{Generation: *g, Stored: m.Time}
 			return nil
 		})
 		if err != nil {
