@@ -51,7 +51,8 @@ func (t consumerTuning) config(replicas int) consumer.Config {
 		factor = -1
 	}
 	return consumer.Config{
-		FoldFactor: factor, FoldLeast: int64(t.FoldLeast), Folds: t.Folds, FoldGrace: t.FoldGrace, FoldEvery: t.FoldInterval,
+		// 0 is as little as possible, and to a Config the default.
+		FoldFactor: factor, FoldLeast: max(int64(t.FoldLeast), 1), Folds: t.Folds, FoldGrace: max(t.FoldGrace, 1), FoldEvery: t.FoldInterval,
 		ShapeLogs:  topology.ShapeLogConfig{Replicas: replicas, MaxBytes: int64(t.ShapeLogMaxBytes)},
 		Partitions: t.Partitions, Snapshots: t.Snapshots, Checkpoint: t.Checkpoint,
 		CatalogInterval: t.CatalogInterval, Retention: t.EndedRetention, LockTimeout: t.LockTimeout, InnerGrace: t.InnerGrace, TableGrace: grace,

@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -98,4 +99,38 @@ func oneSegment(s *stack.Stack, sh *client.Shape) bool {
 		s.TB.Fatal(err)
 	}
 	return len(i.State.Subjects) == 1
+}
+
+// TestShapesAreMadeThatSelectFromOneThatIsFolded makes shapes that select from one and deletes them, again and again, while that one's log is folded and
+// what a fold replaces is removed at once: whenever a set is built, there is all that it needs.
+func TestShapesAreMadeThatSelectFromOneThatIsFolded(t *testing.T) {
+	s := stack.New(t, nestedSchema)
+	foldOften(s)
+	s.Consumer.InnerGrace = time.Hour
+	s.StartIngest()
+	s.StartConsumer()
+	s.StartMaterializer()
+	inner := s.Create(client.Definition{Table: "tasks", Columns: []string{"id"}, Where: ofProjects})
+	stopWriting := changing(s, 1)
+	stopReading := readers(s, inner, 1)
+	from := generationOf(s, inner)
+	for n := 0; n < 20 || generationOf(s, inner) < from+3; n++ {
+		outer := s.Create(client.Definition{Table: "comments", Where: fmt.Sprintf("id <> %d AND %s", n, ofTasks)})
+		if in := outer.Info().Subqueries; len(in) != 1 || in[0] != inner.Handle() {
+			t.Fatalf("it selects from %v, not from %s", in, inner.Handle())
+		}
+		s.Await(outer, "live", func(i control.Shape) bool { return i.State == control.StateLive })
+		if n%5 == 0 {
+			stopWriting()
+			s.Verify(inner, outer)
+			stopWriting = changing(s, 1)
+		}
+		if err := outer.Delete(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stopWriting()
+	stopReading()
+	s.Verify(inner)
+	t.Logf("generation %d after %d", generationOf(s, inner), from)
 }

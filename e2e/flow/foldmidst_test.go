@@ -3,6 +3,7 @@ package flow
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -314,5 +315,48 @@ func TestAPartitionMovesInTheMidstOfAFold(t *testing.T) {
 				t.Logf("the shape's partition moved %d times", moved)
 			})
 		}
+	}
+}
+
+// TestFoldsThatDieDoNotPileUp has one consumer after the other die when it has written some rows of a generation. While the next fold reads the
+// rows, there are its own and those with which the log begins.
+func TestFoldsThatDieDoNotPileUp(t *testing.T) {
+	for name, def := range foldable() {
+		t.Run(name, func(t *testing.T) {
+			m := newMidst(t)
+			owner := m.StartMember()
+			m.StartMaterializer()
+			sh := m.Create(def)
+			m.change(1)
+			m.Settle(sh)
+			for range 3 {
+				let := m.fold(sh, failpoint.FoldRow)
+				owner.Cut()
+				let()
+				owner.Stop()
+				reached, next := m.next(failpoint.FoldCopied)
+				owner = m.StartMember()
+				select {
+				case <-reached:
+				case <-time.After(stack.Timeout):
+					t.Fatal("the log is not folded again")
+				}
+				segments := 0
+				for subject, messages := range m.subjects(sh.Info()) {
+					if strings.Contains(subject, ".seg.") && messages > 0 {
+						segments++
+					}
+				}
+				if segments != 2 {
+					t.Errorf("there are %d segments: %v", segments, m.subjects(sh.Info()))
+				}
+				owner.Cut()
+				next()
+				owner.Stop()
+				owner = m.StartMember()
+				m.Await(sh, "it is folded", func(i control.Shape) bool { return i.Generation > 0 && i.Fold == nil })
+			}
+			m.Verify(sh)
+		})
 	}
 }

@@ -33,7 +33,8 @@ type job struct {
 	part   *live.Partition
 	writer *shapelog.Writer
 	log    *slog.Logger
-	stored bool // a generation that refers to what was copied may be stored
+	left   []string // subjects of the segments that were there before the fold
+	stored bool     // a generation that refers to what was copied may be stored
 }
 
 // errOver says that the shape does not go on here: it has ended, or its partition has been lost or given away.
@@ -146,8 +147,7 @@ func (j *job) make(ctx context.Context, rec *registry.Shape) (copied shapelog.Co
 	if table.Structure() != rec.Structure {
 		return copied, errors.New(live.TableChanged(rec.Table, table)) // the shape is about to end
 	}
-	left, err := j.part.Segments(ctx, j.f.Handle)
-	if err != nil {
+	if j.left, err = j.part.Segments(ctx, j.f.Handle); err != nil {
 		return copied, err
 	}
 	if j.f.Outer == nil {
@@ -158,8 +158,31 @@ func (j *job) make(ctx context.Context, rec *registry.Shape) (copied shapelog.Co
 	if err != nil {
 		return copied, err
 	}
-	// What was stored shows that the partition is ours, so nobody else has added to what was left before.
-	return copied, j.part.PurgeSubjects(ctx, left, j.f.Handle, j.begins.Segment)
+	return copied, j.sweep(ctx)
+}
+
+// sweep removes what folds that died have left. Something is stored, which shows that the partition is ours: nobody else has added
+// to what was left before.
+func (j *job) sweep(ctx context.Context) error {
+	left := j.left
+	j.left = nil
+	return j.part.PurgeSubjects(ctx, left, j.f.Handle, j.begins.Segment)
+}
+
+// sweepEarly does that when the first rows are stored, so that there are never more than two generations and what is read. Then readers
+// still begin with the one before, which must be the one that is known: a replica that lags may have told of an older one.
+func (j *job) sweepEarly(ctx context.Context, segment uint64) error {
+	if len(j.left) == 0 {
+		return nil
+	}
+	newest, sure, err := j.part.NumberBehind(ctx, j.f.Handle, segment)
+	switch {
+	case err != nil || !sure:
+		return err
+	case newest != j.begins.Number:
+		return fmt.Errorf("the log begins with generation %d, not %d", newest, j.begins.Number)
+	}
+	return j.sweep(ctx)
 }
 
 // makePlain makes the generation of a shape without subqueries.
@@ -229,7 +252,10 @@ func (j *job) copyRows(ctx context.Context, read func(add func(row change.Row) e
 		j.s.Stats.FoldRows.Add(int64(w.Rows - sent))
 		sent = w.Rows
 		j.s.Cfg.Failpoint(failpoint.FoldRow)
-		return j.here(ctx) // who has ended the shape has removed what was there
+		if err := j.here(ctx); err != nil { // who has ended the shape has removed what was there
+			return err
+		}
+		return j.sweepEarly(ctx, w.Segment)
 	})
 	if err == nil {
 		err = w.Send(ctx)

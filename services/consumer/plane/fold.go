@@ -45,6 +45,9 @@ func folds(s *control.Shape, rec *registry.Shape, g *shapelog.Beginning) {
 	if g != nil {
 		at := time.UnixMicro(g.At).UTC()
 		s.Generation, s.SinceBytes, s.Folded = g.Number, max(s.LogBytes-g.Bytes, 0), &at
+		if s.Rows < 0 && s.Offset == g.Offset() && g.Bytes == g.Through { // a unit has left open how many there are
+			s.Rows = int64(g.Rows)
+		}
 	}
 	if f := rec.Fold; f != nil {
 		s.Fold = &control.Fold{Rows: f.Rows, Error: f.Error}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/synadia-io/orbit.go/jetstreamext"
 
 	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/internal/stream"
@@ -102,6 +103,38 @@ func ReadGenerations(ctx context.Context, js jetstream.JetStream, source topolog
 		}
 	}
 	return all, nil
+}
+
+// numberTime bounds the reading of a generation's number, which can be done later as well.
+const numberTime = 5 * time.Second
+
+// NumberBehind reads the number of a shape's newest generation, 0 if it has none, from a server that has rows of a segment, and so all that
+// was stored before these. sure is false if the one that answered has none.
+func (p *Partition) NumberBehind(ctx context.Context, handle string, segment uint64) (number uint64, sure bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, numberTime)
+	defer cancel()
+	rows, generation := p.cfg.Source.SegmentSubject(p.N, handle, segment), p.cfg.Source.GenerationSubject(p.N, handle)
+	answer, err := jetstreamext.GetLastMsgsFor(ctx, p.cfg.JS, p.cfg.Source.ShapeStream(p.N), []string{rows, generation})
+	if err != nil {
+		return 0, false, fmt.Errorf("read the newest generation of shape %s: %w", handle, err)
+	}
+	for m, err := range answer { // in the order in which they were stored
+		switch {
+		case errors.Is(err, jetstreamext.ErrNoMessages):
+			return 0, false, nil
+		case err != nil:
+			return 0, false, fmt.Errorf("read the newest generation of shape %s: %w", handle, err)
+		case m.Subject == rows:
+			sure = true
+		default:
+			g, err := wire.DecodeGeneration(m.Data)
+			if err != nil {
+				return 0, false, fmt.Errorf("message %d of subject %s: %w", m.Sequence, m.Subject, err)
+			}
+			number = g.Number
+		}
+	}
+	return number, sure, nil
 }
 
 // AppendGeneration appends a shape's newest generation. It stands behind its rows and behind all of the log that it speaks of, if these
