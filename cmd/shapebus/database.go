@@ -2,8 +2,10 @@ package main
 
 import (
 	"cmp"
+	"fmt"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/shapebus/shapebus/internal/pg"
 	"github.com/shapebus/shapebus/pkg/topology"
@@ -62,6 +64,20 @@ func (s *sourceName) UnmarshalText(text []byte) error {
 type replicationFlags struct {
 	Publication string `help:"Publication to use. Default shapebus_<source>."`
 	Slot        string `help:"Replication slot to use. Default shapebus_<source>."`
+}
+
+// maxPostgresName is how many bytes of a name Postgres takes.
+const maxPostgresName = 63
+
+// Validate finds names that Postgres would refuse, or cut off, each time they are tried.
+func (f replicationFlags) Validate() error {
+	switch {
+	case len(f.Slot) > maxPostgresName || strings.Trim(f.Slot, "abcdefghijklmnopqrstuvwxyz0123456789_") != "":
+		return fmt.Errorf("--slot %q: want at most %d of a-z, 0-9 and _", f.Slot, maxPostgresName)
+	case len(f.Publication) > maxPostgresName:
+		return fmt.Errorf("--publication %q: want at most %d bytes", f.Publication, maxPostgresName)
+	}
+	return nil
 }
 
 // of fills in the source's own names.

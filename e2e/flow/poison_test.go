@@ -94,6 +94,27 @@ func TestACheckpointThatCannotBeReadStopsItsPartition(t *testing.T) {
 	s.Verify(stuck, healthy)
 }
 
+// TestACheckpointThatCannotBeReadIsToldBeforeItsWriterSeesIt: as long as nothing is written the one that follows the partition
+// does not look at its checkpoint, and meanwhile no request may fail for it.
+func TestACheckpointThatCannotBeReadIsToldBeforeItsWriterSeesIt(t *testing.T) {
+	s := poisonStack(t)
+	s.StartConsumer()
+	bad, healthy := createIn(s, 0, "tasks", "project > 0"), createIn(s, 1, "tasks", "project > 0")
+	s.Verify(bad, healthy)
+	poison(s, s.Source.CheckpointSubject(0), nil)
+	status, err := s.Client.Status(t.Context())
+	if err != nil || len(status.Down) != 1 || !strings.Contains(status.Down[0].Reason, "checkpoint of partition 0 cannot be read") {
+		t.Errorf("%+v, %v", status.Down, err)
+	}
+	if _, err := s.Client.Get(t.Context(), bad.Handle()); err != nil {
+		t.Error(err)
+	}
+	if all, err := s.Client.List(t.Context()); err != nil || len(all) != 2 {
+		t.Errorf("%d shapes, %v", len(all), err)
+	}
+	s.Verify(createIn(s, 1, "projects", "active"))
+}
+
 func TestARecordThatCannotBeReadEndsItsShape(t *testing.T) {
 	s := poisonStack(t)
 	stop := s.StartConsumer()

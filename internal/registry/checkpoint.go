@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -15,14 +16,33 @@ import (
 // readAgain is how often a checkpoint in parts is read that changes meanwhile.
 const readAgain = 5
 
-// ReadCheckpoint reads a partition's last checkpoint; ok is false before the first.
+// UnreadableCheckpointError says that what is stored as a partition's checkpoint is none.
+type UnreadableCheckpointError struct {
+	Partition int
+	Since     time.Time // when it was stored
+	stream    string
+	seq       uint64
+	err       error
+}
+
+// Error says what to do.
+func (e *UnreadableCheckpointError) Error() string {
+	return fmt.Sprintf("the checkpoint of partition %d cannot be read: %v; with `nats stream rmm %s %d -f` its shapes go on without it, and those end whose beginning the change log does not have any more",
+		e.Partition, e.err, e.stream, e.seq)
+}
+
+// Unwrap returns what is wrong with it.
+func (e *UnreadableCheckpointError) Unwrap() error { return e.err }
+
+// ReadCheckpoint reads a partition's last checkpoint; ok is false before the first. Its error is an
+// *UnreadableCheckpointError if what is stored is none.
 //
 // One that fits into a message replaces those before it as it is stored. A larger one is stored in
 // parts behind the one before, which is removed once all parts are there. So the last whole one
 // counts, whatever of a newer one a crash left behind it.
 func ReadCheckpoint(ctx context.Context, js jetstream.JetStream, source topology.Source, p int) (c wire.Checkpoint, ok bool, err error) {
 	c, ok, err = readCheckpoint(ctx, js, source, p)
-	if err != nil {
+	if _, unreadable := errors.AsType[*UnreadableCheckpointError](err); err != nil && !unreadable {
 		err = fmt.Errorf("read checkpoint of partition %d: %w", p, topology.Explain(err))
 	}
 	return c, ok, err
@@ -40,9 +60,12 @@ func readCheckpoint(ctx context.Context, js jetstream.JetStream, source topology
 	if err != nil {
 		return c, false, err
 	}
+	unreadable := func(why error) error {
+		return &UnreadableCheckpointError{Partition: p, Since: m.Time, stream: source.ShapeStream(p), seq: m.Sequence, err: why}
+	}
 	_, parts, err := stream.Part(m.Header)
 	if err != nil {
-		return c, false, err
+		return c, false, unreadable(err)
 	}
 	data := m.Data
 	if parts > 1 {
@@ -51,8 +74,7 @@ func readCheckpoint(ctx context.Context, js jetstream.JetStream, source topology
 		}
 	}
 	if c, err = wire.DecodeCheckpoint(data); err != nil {
-		return c, false, fmt.Errorf("%w; with `nats stream rmm %s %d -f` its shapes go on without it, and those end whose beginning the change log does not have any more",
-			err, source.ShapeStream(p), m.Sequence)
+		return c, false, unreadable(err)
 	}
 	return c, true, nil
 }

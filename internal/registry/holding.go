@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -114,7 +115,7 @@ func (h *Holdings) Watch(ctx context.Context, f func(p int, now Holding), loaded
 		if e.Operation() == jetstream.KeyValuePut {
 			// What is not understood was stored by nobody who is a member.
 			if now.Holder, _ = parseMember(string(e.Value())); now.Holder == (Member{}) {
-				now.Holder = Member{Name: string(e.Value())}
+				now.Holder = Member{Name: cmp.Or(string(e.Value()), "nobody")} // not none: its key is there
 			}
 		}
 		f(p, now)

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/shapebus/shapebus/internal/registry"
+	"github.com/shapebus/shapebus/pkg/topology"
 )
 
 func TestALeaseHasOneHolder(t *testing.T) {
@@ -59,6 +60,30 @@ func TestALeaseHasOneHolder(t *testing.T) {
 	}
 	_, err = h.Take(ctx, 1, me, registry.Holding{})
 	ok(t, err)
+}
+
+// TestALeaseThatSaysNothingIsTaken: whatever stands in a lease's record, who sees it can take it, or the partition would be nobody's
+// for good.
+func TestALeaseThatSaysNothingIsTaken(t *testing.T) {
+	ctx, js, _ := open(t)
+	h, err := registry.OpenHoldings(ctx, js, source, "worker")
+	ok(t, err)
+	kv, err := js.KeyValue(ctx, source.LeaseBucket())
+	ok(t, err)
+	for p, text := range []string{"", " ", "hi", "\x00\xff", " leaving", "a > leaving"} {
+		_, err := kv.Put(ctx, topology.HoldingKey("worker", p), []byte(text))
+		ok(t, err)
+		var seen registry.Holding
+		watching, enough := context.WithCancel(ctx)
+		ok(t, h.Watch(watching, func(at int, now registry.Holding) {
+			if at == p {
+				seen = now
+			}
+		}, enough))
+		if _, err := h.Take(ctx, p, registry.NewMember("me"), seen); err != nil {
+			t.Errorf("%q, seen as %+v: %v", text, seen, err)
+		}
+	}
 }
 
 // deaf stores what it is given, and loses answers.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -47,7 +48,19 @@ func (d Definition) request() (control.CreateRequest, error) {
 		if err != nil {
 			return req, fmt.Errorf("parameter $%d: %w", i+1, err)
 		}
+		if text != nil && !utf8.ValidString(*text) {
+			return req, fmt.Errorf("parameter $%d: it is not valid UTF-8", i+1)
+		}
 		req.Params = append(req.Params, text)
+	}
+	// JSON would turn what is no text into the replacement character, and the shape be another one than was asked for.
+	if !utf8.ValidString(d.Where) {
+		return req, errors.New("the where clause is not valid UTF-8")
+	}
+	for _, name := range append([]string{d.Table}, d.Columns...) {
+		if !utf8.ValidString(name) {
+			return req, fmt.Errorf("the name %q is not valid UTF-8", name)
+		}
 	}
 	return req, nil
 }

@@ -26,3 +26,14 @@ func TestParametersAreWrittenAsPostgresReadsThem(t *testing.T) {
 		t.Error("a struct is taken for a parameter")
 	}
 }
+
+// TestWhatIsNoTextIsNotSent: JSON has the replacement character for it, and a shape of another clause would be made.
+func TestWhatIsNoTextIsNotSent(t *testing.T) {
+	for _, def := range []Definition{
+		{Table: "t\xff"}, {Table: "t", Columns: []string{"id", "a\xff"}}, {Table: "t", Where: "a = '\xff'"}, {Table: "t", Where: "a = $1", Params: []any{"\xff"}},
+	} {
+		if _, err := def.request(); err == nil {
+			t.Errorf("%+q is sent", def)
+		}
+	}
+}

@@ -2,6 +2,7 @@ package plane
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -116,7 +117,8 @@ func (p *server) describeAll(ctx context.Context, records []*registry.Shape) ([]
 		cp, ok := checkpoints[rec.Partition]
 		if !ok {
 			c, _, err := registry.ReadCheckpoint(ctx, p.cfg.JS, p.cfg.Source, rec.Partition)
-			if err != nil && !p.isDown(ctx, rec.Partition) {
+			_, unreadable := errors.AsType[*registry.UnreadableCheckpointError](err) // what the logs say is told all the same
+			if err != nil && !unreadable && !p.isDown(ctx, rec.Partition) {
 				return nil, err
 			}
 			cp = checkpoint{change.LSN(c.LSN), shapelog.ParkedIn(&c)}

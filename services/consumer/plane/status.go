@@ -2,6 +2,7 @@ package plane
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -70,6 +71,10 @@ func (p *server) status(ctx context.Context) (any, error) {
 			continue
 		}
 		cp, _, err := registry.ReadCheckpoint(ctx, p.cfg.JS, cfg.Source, n)
+		if bad, unreadable := errors.AsType[*registry.UnreadableCheckpointError](err); unreadable { // its holder has yet to see it
+			out.Down = append(out.Down, control.PartitionDown{Partition: n, Since: bad.Since.UTC(), Reason: bad.Error()})
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -128,6 +128,8 @@ func TestRequestsAreCheckedInOrder(t *testing.T) {
 		"offset=now&live=1":                 `{"message":"Invalid request","errors":{"live":["can't be true when offset is 'now'"]}}`,
 		"offset=-1&live_sse=1":              `{"message":"Invalid request","errors":{"live_sse":["can't be true unless live is also true"]}}`,
 		"offset=-1":                         `{"message":"Invalid request","errors":{"table":["can't be blank"]}}`,
+		"offset=-1&table=t&where=a='%ff'":   `{"message":"Invalid request","errors":{"where":["is not UTF-8 text"]}}`,
+		"offset=-1&table=t&params[1]=%ff":   `{"message":"Invalid request","errors":{"params":["are not UTF-8 text"]}}`,
 		"offset=-1&params[x]=1":             `{"message":"Invalid request","errors":{"params":["Parameters can only use numbers as keys"]}}`,
 		"offset=-1&table=t&subset__limit=0": `{"message":"Invalid request","errors":{"subset":{"limit":["must be greater than 0"]}}}`,
 		"offset=-1&table=t&subset__limit=1": `{"message":"Invalid request","errors":{"subset":{"order_by":["order_by is required when limit or offset is present"]}}}`,
@@ -185,7 +187,9 @@ func TestBodiesAreReadAsSubsets(t *testing.T) {
 }
 
 func TestAConditionCannotBeEscaped(t *testing.T) {
-	for _, where := range []string{"true) OR (true", "true; DROP TABLE x", "true GROUP BY 1", "true UNION SELECT 1", "true /*", "1=1) --", "true LIMIT 1", "true FOR UPDATE", "$q$"} {
+	for _, where := range []string{"true) OR (true", "true; DROP TABLE x", "true GROUP BY 1", "true UNION SELECT 1", "true /*", "1=1) --", "true LIMIT 1", "true FOR UPDATE", "$q$",
+		// What is no text becomes the replacement character on its way to the consumer, and two quotes that differed are the same.
+		"title = $\xff$ $\xfe$ ) OR (true) OR (title = $\xfe$ $\xff$", "title = 'a'\x00) OR (true"} {
 		d := Definition{Where: where}
 		if err := d.Narrow("owner = $1", []string{"ann"}); err == nil {
 			t.Errorf("%s becomes %s", where, d.Where)

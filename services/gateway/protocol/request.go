@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/shapebus/shapebus/pkg/client"
 )
@@ -169,6 +170,15 @@ func (r *Request) typesOf(v Values, wrong map[string]string) (numbered, *Error) 
 	}
 	if len(v.get("where")) > maxWhere {
 		wrong["where"] = "the clause is bigger than maximum size, 65536 bytes"
+	}
+	// The consumer would get the replacement character for what is none, and so another clause.
+	if !utf8.ValidString(v.get("where")) {
+		wrong["where"] = "is not UTF-8 text"
+	}
+	for _, value := range given {
+		if !utf8.ValidString(value) {
+			wrong["params"] = "are not UTF-8 text"
+		}
 	}
 	if len(wrong) > 0 {
 		return nil, invalidAll(wrong)
