@@ -38,7 +38,7 @@ func columnLookupOf(s scalar) (l columnLookup, ok bool) {
 	switch {
 	case from.IsArray():
 		l.key = access.ElementsKey(c.column.index, plan.left)
-	case comparesBytes(from, plan.left, value.Constant{Kind: l.k}):
+	case l.k == value.Text && from.CastsAsItIs(), comparesBytes(from, plan.left, value.Constant{Kind: l.k}):
 		l.key = access.TextKey(c.column.index)
 	}
 	return l, true
@@ -50,6 +50,9 @@ func planLookup(from, to value.Kind) (comparisonPlan, bool) {
 	switch {
 	case from == value.Bool && to == value.Bool:
 		r := value.Reading{Kind: value.Bool, Domain: value.DomainBytes}
+		return comparisonPlan{value.DomainBytes, r, r}, true
+	case to == value.Text && from != value.Text && from.CastsAsItIs():
+		r := value.Reading{Kind: value.Text, Domain: value.DomainBytes}
 		return comparisonPlan{value.DomainBytes, r, r}, true
 	case from == to, from.IsInt() && to.IsInt(), from.IsInt() && (to == value.Numeric || to == value.Float8), from == value.Float4 && to == value.Float8,
 		from.IsText() && to == value.Text:

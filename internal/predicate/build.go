@@ -62,7 +62,7 @@ func (t *term) typeName(b *builder) string {
 	if t.enum != nil {
 		return t.enum.name
 	}
-	if t.k == value.Opaque {
+	if t.k.IsOpaque() {
 		return b.table.Columns[t.column.index].typeName()
 	}
 	return t.k.String()

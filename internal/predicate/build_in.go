@@ -95,7 +95,7 @@ func (b *builder) inConstants(left term, constants []term) (node, *Error) {
 			return nil, err
 		}
 	}
-	if common == value.Bool || common == value.Opaque || left.form == formConst || left.form == formBool {
+	if common == value.Bool || common.IsOpaque() || left.form == formConst || left.form == formBool {
 		return nil, nil
 	}
 	plan, ok := planComparison(left.k, common)
@@ -181,7 +181,7 @@ func (b *builder) inExpr(left term, members []term) (node, *Error) {
 	for _, m := range n.members {
 		n.values = append(n.values, m.eval(nil))
 	}
-	if k := n.left.k; !k.IsArray() && k != value.JSONB {
+	if k := n.left.k; !k.IsArray() && k != value.JSONB && k != value.NumRange {
 		n.sorted = true
 		slices.SortFunc(n.values, func(a, b value.Datum) int { return n.compare(&a, &b) })
 	}

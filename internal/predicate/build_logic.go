@@ -160,6 +160,9 @@ func (b *builder) booleanTest(e *pg_query.BooleanTest, depth int) (node, *Error)
 func (b *builder) isNull(t term, not bool) (node, *Error) {
 	switch t.form {
 	case formColumn:
+		if t.composite {
+			return b.compositeNull(t.column, not), nil
+		}
 		return &nullNode{t.column, not}, nil
 	case formBool:
 		return &isNode{t.bool, isUnknown, not}, nil

@@ -57,9 +57,13 @@ func (p *printer) operator(o operator) {
 }
 
 func (p *printer) constant(c value.Constant) {
-	if c.Null {
+	switch {
+	case c.Null:
 		p.WriteString("NULL")
-	} else {
+	case c.Kind == value.BitString: // of which a cast to bit would keep the first
+		p.WriteString("B" + quoteLiteral(c.Text))
+		return
+	default:
 		p.WriteString(quoteLiteral(c.Text))
 	}
 	if c.Kind == value.Enum {
