@@ -21,6 +21,8 @@ type builder struct {
 	joins     int // texts joined so far
 	regexes   int // sizes of regular expressions so far
 	printed   int // bytes printed on the way, to order operands and to read guards
+
+	built map[*pg_query.Node]builtTerm // what may be asked for again
 }
 
 // condition builds an expression that must be boolean; what names the place for the message.

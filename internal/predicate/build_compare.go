@@ -103,7 +103,7 @@ func (b *builder) range2(subject *pg_query.Node, bounds [2]*pg_query.Node, not b
 		ops = [2]operator{opLess, opGreater}
 	}
 	for i, bound := range bounds {
-		left, right, err := b.pair(subject, bound, depth)
+		left, right, err := b.rememberedPair(subject, bound, depth)
 		if err != nil {
 			return nil, err
 		}

@@ -181,7 +181,7 @@ func (b *builder) inExpr(left term, members []term) (node, *Error) {
 	for _, m := range n.members {
 		n.values = append(n.values, m.eval(nil))
 	}
-	if k := n.left.k; !k.IsArray() && k != value.JSONB && k != value.NumRange {
+	if k := n.left.k; !k.IsArray() && k != value.JSONB {
 		n.sorted = true
 		slices.SortFunc(n.values, func(a, b value.Datum) int { return n.compare(&a, &b) })
 	}

@@ -83,7 +83,9 @@ func (b *builder) inOrder(args []node) []node {
 		}
 		var p printer
 		a.print(&p)
-		b.printed += p.Len()
+		if b.printed += p.Len(); p.full || p.Len() > maxPrinted { // so is the whole
+			b.printed = maxWork + 1
+		}
 		all[i].sql = p.String()
 	}
 	if b.printed > maxWork {

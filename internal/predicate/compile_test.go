@@ -45,6 +45,7 @@ func sample() Table {
 		{Name: "point", TypeOID: 99997, TypeMod: -1, TypeName: "app.point2", Composite: true},
 		{Name: "whole", TypeOID: 23, TypeMod: -1, Domain: true, TypeName: "app.whole"},
 		{Name: "gen", TypeOID: 23, TypeMod: -1, Generated: true},
+		{Name: "spans", TypeOID: 3906, TypeMod: -1},
 	}}
 }
 

@@ -63,7 +63,11 @@ func (n *inNode) weigh(s sizes) float64 {
 func (n *inExprNode) weigh(s sizes) float64 {
 	l := n.left.weigh(s)
 	if n.sorted {
-		return l.steps + look*math.Log2(float64(2+len(n.values)))
+		var largest load
+		for i := range n.members {
+			largest.bytes = math.Max(largest.bytes, n.members[i].weigh(s).bytes)
+		}
+		return l.steps + comparing(n.left.k, l, largest)*math.Log2(float64(2+len(n.values)))
 	}
 	steps := l.steps
 	for i := range n.members {

@@ -42,6 +42,9 @@ func (b *builder) term(n *pg_query.Node, depth int) (term, *Error) {
 	if depth > maxDepth {
 		return term{}, tooDeep(pos)
 	}
+	if built, ok := b.built[n]; ok {
+		return b.again(built), nil
+	}
 	switch n := n.GetNode().(type) {
 	case *pg_query.Node_ColumnRef:
 		return b.columnTerm(n.ColumnRef, pos)
