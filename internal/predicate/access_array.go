@@ -187,6 +187,13 @@ func (n *containNode) access(want truth) access.Path {
 
 // equalAccess covers the rows of which both sides are equal.
 func (r *relation) equalAccess() access.Path {
+	for _, side := range [][2]scalar{{r.left, r.right}, {r.right, r.left}} {
+		if d, isConst := constantOf(side[1]); isConst && !d.Null {
+			if p, ok := documentAccess(side[0], d); ok {
+				return p
+			}
+		}
+	}
 	l, d, ok := sides(r.left, r.right)
 	switch {
 	case !ok || d.Null:
@@ -221,6 +228,9 @@ func (n *inExprNode) access(want truth) access.Path {
 			return access.Path{Form: access.None}
 		}
 		return access.Path{}
+	}
+	if p, ok := documentAccess(n.left, n.values...); ok {
+		return p
 	}
 	l, ok := columnLookupOf(n.left)
 	if !ok || l.key.Elements() || n.members[0].k != n.left.k {

@@ -313,6 +313,21 @@ func (g *generator) test(depth int) string {
 		return "(" + sub(a) + pick(g, []string{" @> ", " <@ ", " && "}) + sub(a) + ")"
 	case n == 11:
 		return "(" + sub("jsonb") + pick(g, []string{" @> ", " <@ "}) + pick(g, []string{sub("jsonb"), quoteLiteral(pick(g, documents))}) + ")"
+	case n == 12 && g.IntN(2) == 0: // which an index finds
+		return "(" + not + pick(g, []func() string{
+			func() string { return "j @> " + quoteLiteral(pick(g, documents)) },
+			func() string { return quoteLiteral(pick(g, documents)) + " <@ j" },
+			func() string { return "j ->> " + g.key() + " = " + quoteLiteral(pick(g, jsonTexts)) },
+			func() string {
+				return "j ->> " + g.key() + " IN (" + quoteLiteral(pick(g, jsonTexts)) + ", " + quoteLiteral(pick(g, jsonTexts)) + ")"
+			},
+			func() string { return "j -> " + g.key() + " = " + quoteLiteral(pick(g, documents)) },
+			func() string { return "j ->> " + g.key() + " IS NOT DISTINCT FROM " + quoteLiteral(pick(g, jsonTexts)) },
+			func() string { return "j ? " + g.key() },
+			func() string {
+				return "j " + pick(g, []string{"?|", "?&"}) + " ARRAY[" + g.key() + ", " + g.key() + "]"
+			},
+		})() + ")"
 	case n == 12:
 		return "(" + sub("jsonb") + pick(g, []string{" ? 'a'", " ? v", " ?| ARRAY['a','b']", " ?& at"}) + ")"
 	case n == 13:
@@ -326,6 +341,11 @@ func (g *generator) test(depth int) string {
 	}
 	return "(" + sub(kind) + " " + op + " " + sub(kind) + ")"
 }
+
+// jsonTexts are what ->> gives, and what it does not.
+var jsonTexts = []string{"1", "1.0", "1.00", "abc", "7", "null", "true", "[1, 1]", `{"b": [1, 2, {"c": "x"}]}`, "x", "2024-01-01", "-12.50", "-12.5", "", `é`}
+
+func (g *generator) key() string { return pick(g, []string{"'a'", "'b'", "'é'", "'n'", "'x'"}) }
 
 // onlyEqual tells the types without an order.
 func onlyEqual(kind string) bool {
