@@ -126,6 +126,10 @@ func (g *clauses) in(t *Table, levels int) (sql string, depth int, inner wish) {
 		link := links[g.rng.IntN(len(links))]
 		from := g.schema.Tables[g.rng.IntN(len(g.schema.Tables))]
 		left, leftOK := columnsOf(t, link)
+		if g.isWhole(RoleCode) && g.rng.IntN(4) == 0 { // integers of two widths, or a domain over one
+			left, leftOK = columnsOf(t, []Role{RoleNumber})
+			link = []Role{RoleCode}
+		}
 		right, rightOK := columnsOf(from, link)
 		if !leftOK || !rightOK || len(from.Key) == 0 && g.rng.IntN(3) > 0 {
 			continue
@@ -157,6 +161,10 @@ func (g *clauses) in(t *Table, levels int) (sql string, depth int, inner wish) {
 		l := strings.Join(left, ", ")
 		if len(left) > 1 {
 			l = "(" + l + ")"
+		}
+		if g.rng.IntN(4) == 0 {
+			test := map[string]string{"": "= ANY", "NOT ": "<> ALL"}[not]
+			return fmt.Sprintf("%s %s (SELECT %s FROM %s%s)", l, test, strings.Join(right, ", "), from.SQL(), where), depth, inner
 		}
 		return fmt.Sprintf("%s %sIN (SELECT %s FROM %s%s)", l, not, strings.Join(right, ", "), from.SQL(), where), depth, inner
 	}
@@ -196,8 +204,18 @@ func inTableOrder(t *Table, roles []Role) (out []string) {
 	return out
 }
 
+// isWhole tells whether columns of the role are integers.
+func (g *clauses) isWhole(r Role) bool {
+	return slices.Contains([]string{"int", "bigint", "public.whole"}, g.schema.domain(r).Type)
+}
+
 // plain draws a condition without subqueries.
 func (g *clauses) plain(t *Table) string {
+	if g.rng.IntN(5) == 0 {
+		if sql := g.composed(t); sql != "" {
+			return sql
+		}
+	}
 	c := t.Columns[g.rng.IntN(len(t.Columns))]
 	name := pg.Ident(c.Name)
 	if g.rng.IntN(6) == 0 {
@@ -209,16 +227,58 @@ func (g *clauses) plain(t *Table) string {
 	case RoleCode, RolePerson:
 		d := g.schema.domain(c.Role)
 		v := func() string { return d.Values[g.rng.IntN(len(d.Values))] }
-		return []string{name + " = " + v(), name + " <> " + v(), name + " IN (" + v() + ", " + v() + ")"}[g.rng.IntN(3)]
+		forms := []string{
+			name + " = " + v(), name + " <> " + v(), name + " IN (" + v() + ", " + v() + ")", name + " IS DISTINCT FROM " + v(),
+			"CASE " + name + " WHEN " + v() + " THEN TRUE WHEN " + v() + " THEN NULL ELSE FALSE END",
+			"coalesce(" + name + ", " + v() + ") = " + v(),
+		}
+		if d.Type != "varchar(8)" {
+			forms = append(forms, "nullif("+name+", "+v()+") IS NULL")
+		}
+		if strings.HasSuffix(d.Type, "range") {
+			forms = append(forms, name+" @> "+v(), name+" <@ "+v(), name+" && "+v())
+		}
+		if g.isWhole(c.Role) {
+			forms = append(forms, name+" IN (1, 3000000000)", name+" <@ '[1,3)'::"+map[bool]string{true: "int8range", false: "int4range"}[d.Type == "bigint"])
+		}
+		return forms[g.rng.IntN(len(forms))]
 	case RoleText, RoleLarge:
-		return []string{name + " LIKE '%1%'", name + " > 'b'"}[g.rng.IntN(2)]
+		forms := []string{
+			name + " LIKE '%1%'", name + " > 'b'", name + " ~ '^[a-m].*[0-9]$'", name + " !~* 'A|1{2}'", "left(" + name + ", 1) IN ('a', 'b', 'x')",
+			"starts_with(" + name + ", 'b')", "length(" + name + ") % 2 = 0", "CASE WHEN " + name + " LIKE '%1%' THEN " + name + " > 'c' ELSE NULL END", "split_part(" + name + ", ' ', 1) <> 'a'",
+			"upper(substr(" + name + ", 1, 2)) = 'B1'", name + " = ANY ('{a,b,\"c d\"}')",
+		}
+		return forms[g.rng.IntN(len(forms))]
 	default:
 		n := g.rng.IntN(10)
-		return []string{
+		forms := []string{
 			fmt.Sprintf("%s = %d", name, n), fmt.Sprintf("%s > %d", name, n),
 			fmt.Sprintf("%s BETWEEN %d AND %d", name, n-3, n+4), fmt.Sprintf("%s NOT IN (%d, %d)", name, n, n+1),
-		}[g.rng.IntN(4)]
+			fmt.Sprintf("%s IN (%d, 3000000000)", name, n), fmt.Sprintf("abs(%s - 5) <= %d", name, n), fmt.Sprintf("%s <@ '[%d,%d]'::int4range", name, n-3, n+4),
+			fmt.Sprintf("CASE WHEN %s > %d THEN %s %% 2 = 0 WHEN %s = %d THEN NULL ELSE TRUE END", name, n, name, name, n-1),
+			fmt.Sprintf("%s = ANY (ARRAY[%d, %d]::bigint[])", name, n, n+2), fmt.Sprintf("round(%s / 3.0) = %d", name, n/3),
+		}
+		return forms[g.rng.IntN(len(forms))]
 	}
+}
+
+// composed draws a condition on two columns; none if the table has not got them.
+func (g *clauses) composed(t *Table) string {
+	code, number := t.column(RoleCode), t.column(RoleNumber)
+	if code == "" || number == "" {
+		return ""
+	}
+	d := g.schema.domain(RoleCode)
+	v := func() string { return d.Values[g.rng.IntN(len(d.Values))] }
+	n := g.rng.IntN(10)
+	forms := []string{
+		fmt.Sprintf("(%s, %s) IN ((%s, %d), (%s, %d))", code, number, v(), n, v(), n+1),
+		fmt.Sprintf("(%s, %s) = (%d, %s)", number, code, n, v()),
+		fmt.Sprintf("(%s, %s) NOT IN ((%s, %d), (NULL, %d))", code, number, v(), n, n+2),
+		fmt.Sprintf("CASE WHEN %s = %s THEN %s > %d ELSE %s < %d END", code, v(), number, n, number, n),
+		fmt.Sprintf("(%s = %s) IS NOT DISTINCT FROM (%s = %d)", code, v(), number, n),
+	}
+	return forms[g.rng.IntN(len(forms))]
 }
 
 func (s *Schema) domain(r Role) Domain {

@@ -62,22 +62,34 @@ type Column struct {
 }
 
 // Domain is a type with a few values of it, as SQL literals. Some are equal
-// and are written differently.
+// and are written differently. Create makes the type, if it is not built in.
 type Domain struct {
 	Type   string
 	Values []string
+	Create string
 }
 
 var domains = []Domain{
-	{"int", []string{"1", "2", "3", "-4", "2147483647"}},
-	{"bigint", []string{"1", "2", "3", "9007199254740993", "-1"}},
-	{"text", []string{"'a'", "'b'", "''", "'NULL'", "'Ä \"x\" ''q'''"}},
-	{"varchar(8)", []string{"'a'", "'a '", "'A'", "''", "'tab\tnul'"}},
-	{"char(4)", []string{"'a'", "'a  '", "'b'", "''", "'abcd'"}},
-	{"numeric", []string{"1", "1.0", "1.00", "-2.50", "'NaN'", "12345678901234567890.5"}},
-	{"date", []string{"'2024-01-01'", "'2024-02-29'", "'infinity'", "'0044-03-15 BC'"}},
-	{"uuid", []string{"'00000000-0000-0000-0000-000000000001'", "'A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11'", "'a0eebc999c0b4ef8bb6d6bb9bd380a11'", "'ffffffff-ffff-ffff-ffff-ffffffffffff'"}},
-	{"timestamptz", []string{"'2024-01-01 00:00+00'", "'2024-01-01 01:00+01'", "'2024-06-01 12:34:56.789+00'", "'infinity'"}},
+	{"int", []string{"1", "2", "3", "-4", "2147483647"}, ""},
+	{"bigint", []string{"1", "2", "3", "9007199254740993", "-1"}, ""},
+	{"text", []string{"'a'", "'b'", "''", "'NULL'", "'Ä \"x\" ''q'''"}, ""},
+	{"varchar(8)", []string{"'a'", "'a '", "'A'", "''", "'tab\tnul'"}, ""},
+	{"char(4)", []string{"'a'", "'a  '", "'b'", "''", "'abcd'"}, ""},
+	{"numeric", []string{"1", "1.0", "1.00", "-2.50", "'NaN'", "12345678901234567890.5"}, ""},
+	{"date", []string{"'2024-01-01'", "'2024-02-29'", "'infinity'", "'0044-03-15 BC'"}, ""},
+	{"uuid", []string{"'00000000-0000-0000-0000-000000000001'", "'A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11'", "'a0eebc999c0b4ef8bb6d6bb9bd380a11'", "'ffffffff-ffff-ffff-ffff-ffffffffffff'"}, ""},
+	{"timestamptz", []string{"'2024-01-01 00:00+00'", "'2024-01-01 01:00+01'", "'2024-06-01 12:34:56.789+00'", "'infinity'"}, ""},
+	{"bytea", []string{`'\x'`, `'\x00ff'`, `'\x00FF'`, `'abc'`, `'\x616263'`}, ""},
+	{"inet", []string{"'10.0.0.1'", "'10.0.0.1/32'", "'10.0.0.1/8'", "'::1'", "'2001:DB8::1'"}, ""},
+	{"cidr", []string{"'10.0.0.0/8'", "'10.0.0.1/32'", "'::/0'", "'2001:db8::/32'"}, ""},
+	{"bit varying(5)", []string{"'1'", "'10'", "'00000'", "X'1'", "''"}, ""},
+	{"oid", []string{"1", "'4294967295'", "2", "3"}, ""},
+	{"name", []string{"'a'", "'A'", "'NULL'", "''"}, ""},
+	{"int4range", []string{"'[1,5)'", "'[1,4]'", "'empty'", "'(,3)'", "'(4,4)'"}, ""},
+	{"numrange", []string{"'[1,5)'", "'[1.0,5.00)'", "'empty'", "'[1.1,]'", "'(1,1)'"}, ""},
+	{"tstzrange", []string{"'[2024-01-01 00:00+00,2024-02-01 00:00+00)'", "'[2024-01-01 01:00+01,2024-02-01 00:00+00)'", "'(,infinity]'", "'empty'"}, ""},
+	{"public.mood", []string{"'ok'", "'sad'", `'it''s "fine"'`}, `CREATE TYPE public.mood AS ENUM ('sad', 'ok', 'it''s "fine"')`},
+	{"public.whole", []string{"1", "2", "3", "-4"}, "CREATE DOMAIN public.whole AS integer CHECK (value > -10)"},
 }
 
 // names are those of a tidy database and of a hostile one.
@@ -150,6 +162,11 @@ func (t *Table) column(role Role) string {
 func (s *Schema) create(mirror bool) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "CREATE SCHEMA IF NOT EXISTS %s;\n", pg.Ident(s.Name))
+	for _, d := range []Domain{s.Code, s.Person} {
+		if d.Create != "" { // there may be an earlier schema's
+			fmt.Fprintf(&b, "DO $$ BEGIN %s; EXCEPTION WHEN duplicate_object THEN NULL; END $$;\n", d.Create)
+		}
+	}
 	for _, t := range s.Tables {
 		b.WriteString(t.create(mirror))
 	}

@@ -38,7 +38,7 @@ func columnLookupOf(s scalar) (l columnLookup, ok bool) {
 	switch {
 	case from.IsArray():
 		l.key = access.ElementsKey(c.column.index, plan.left)
-	case comparesBytes(from, plan.left, value.Constant{Kind: l.k}):
+	case l.k == value.Text && from.CastsAsItIs(), comparesBytes(from, plan.left, value.Constant{Kind: l.k}):
 		l.key = access.TextKey(c.column.index)
 	}
 	return l, true
@@ -50,6 +50,9 @@ func planLookup(from, to value.Kind) (comparisonPlan, bool) {
 	switch {
 	case from == value.Bool && to == value.Bool:
 		r := value.Reading{Kind: value.Bool, Domain: value.DomainBytes}
+		return comparisonPlan{value.DomainBytes, r, r}, true
+	case to == value.Text && from != value.Text && from.CastsAsItIs():
+		r := value.Reading{Kind: value.Text, Domain: value.DomainBytes}
 		return comparisonPlan{value.DomainBytes, r, r}, true
 	case from == to, from.IsInt() && to.IsInt(), from.IsInt() && (to == value.Numeric || to == value.Float8), from == value.Float4 && to == value.Float8,
 		from.IsText() && to == value.Text:
@@ -184,6 +187,13 @@ func (n *containNode) access(want truth) access.Path {
 
 // equalAccess covers the rows of which both sides are equal.
 func (r *relation) equalAccess() access.Path {
+	for _, side := range [][2]scalar{{r.left, r.right}, {r.right, r.left}} {
+		if d, isConst := constantOf(side[1]); isConst && !d.Null {
+			if p, ok := documentAccess(side[0], d); ok {
+				return p
+			}
+		}
+	}
 	l, d, ok := sides(r.left, r.right)
 	switch {
 	case !ok || d.Null:
@@ -218,6 +228,9 @@ func (n *inExprNode) access(want truth) access.Path {
 			return access.Path{Form: access.None}
 		}
 		return access.Path{}
+	}
+	if p, ok := documentAccess(n.left, n.values...); ok {
+		return p
 	}
 	l, ok := columnLookupOf(n.left)
 	if !ok || l.key.Elements() || n.members[0].k != n.left.k {

@@ -37,7 +37,7 @@ func foldedColumn(s scalar) (c column, ok bool) {
 		arg, k = cast.arg.expr, cast.arg.k
 	}
 	x, ok := arg.(*columnExpr)
-	if !ok || k != value.Text && k != value.Varchar { // char(n) loses its padding
+	if !ok || k != value.Text && k != value.Varchar && !k.CastsAsItIs() { // char(n) loses its padding
 		return column{}, false
 	}
 	return x.column, true

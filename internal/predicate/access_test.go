@@ -57,6 +57,11 @@ func describe(a access.Path) string {
 		name, binary = "lower ", false
 	case k.Pieces():
 		name, binary = "piece of ", false
+	case k == access.DocumentKey(k.Column()):
+		name, binary = "member of ", false
+		for i, v := range a.Values {
+			a.Values[i] = strings.ToValidUTF8(strings.ReplaceAll(v, "\x00", ""), "")
+		}
 	case k.Elements():
 		name, binary = "element of ", slices.ContainsFunc(a.Values, func(v string) bool { return !utf8.ValidString(v) })
 	}
@@ -210,6 +215,39 @@ func TestAccessOfClauses(t *testing.T) {
 		{"lower(t) ~ '^ab$'", "lower 9=[ab]"},
 		{"t !~ 'abc'", "scan"},
 		{"case when flag then id = 1 else id = 2 end", "scan"},
+		{"d between '2024-01-01' and '2024-02-01'", "[value 13]"},
+		{"d <@ daterange '[2024-01-01,2024-02-01]'", "[value 13)"},
+		{"n <@ '(1,2]'::numrange or ts <@ '[2024-01-01,)'::tsrange", "any([value 14… (value 7])"},
+		{"d <@ '(,)'::daterange", "scan"},
+		{"period @> ts", "scan"},
+		{"period = '[2024-01-01,)'", `25=[["2024-01-01 00:00:00",)]`},
+		{"raw = 'a' or raw in ('b', 'c')", `20=[\x61 \x62 \x63]`},
+		{"ip = '10.0.0.1/32'", "29=[10.0.0.1]"},
+		{"ip = any('{10.0.0.1,::1,NULL}')", "29=[10.0.0.1 ::1]"},
+		{"ref = 5", "32=[5]"},
+		{"mac = '08002b010203'", "31=[08:00:2b:01:02:03]"},
+		{"bits in (B'1', X'f')", "30=[1 1111]"},
+		{"lower(email::text) = 'a@b.c'", "lower 26=[a@b.c]"},
+		{"email::text = 'x'", "26=[x]"},
+		{"point is null", "scan"},
+		{`doc @> '{"b": null, "a": "x"}'`, `all(member of 17=[p"a""x"] member of 17=[p"b"null])`},
+		{`doc @> '{"a": {"b": 1}}'`, `member of 17=[k"a"]`},
+		{`doc @> '["x", true, [1]]'`, `all(member of 17=[k"x"] member of 17=[strue])`},
+		{`'"x"' <@ doc`, `member of 17=[k"x"]`},
+		{`doc @> '{}'`, "scan"},
+		{`doc <@ '{"a": 1}'`, "scan"},
+		{`doc -> 'a' @> '{"b": 1}'`, "scan"},
+		{`not (doc @> '{"a": 1}')`, "scan"},
+		{"doc ? 'a'", `member of 17=[k"a"]`},
+		{"doc ?| '{a,b,NULL}'", `member of 17=[k"a" k"b"]`},
+		{"doc ?& '{b,a}'", `all(member of 17=[k"b"] member of 17=[k"a"])`},
+		{"doc ->> 'a' = 'x'", `member of 17=[p"a""x"]`},
+		{"doc ->> 'a' in ('true', 'y')", `member of 17=[p"a""true" p"a""y" p"a"true]`},
+		{"doc -> 'a' = '\"x\"'", `member of 17=[p"a""x"]`},
+		{"doc ->> 'a' = '{}'", "scan"},
+		{"doc ->> 0 = 'x'", "scan"},
+		{"doc ->> 'a' <> 'x'", "scan"},
+		{"doc ->> 'a' is null", "scan"},
 	} {
 		a := compile(t, c.where).Access()
 		if got := describe(a); got != c.want {

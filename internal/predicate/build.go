@@ -21,6 +21,8 @@ type builder struct {
 	joins     int // texts joined so far
 	regexes   int // sizes of regular expressions so far
 	printed   int // bytes printed on the way, to order operands and to read guards
+
+	built map[*pg_query.Node]builtTerm // what may be asked for again
 }
 
 // condition builds an expression that must be boolean; what names the place for the message.
@@ -62,7 +64,7 @@ func (t *term) typeName(b *builder) string {
 	if t.enum != nil {
 		return t.enum.name
 	}
-	if t.k == value.Opaque {
+	if t.k.IsOpaque() {
 		return b.table.Columns[t.column.index].typeName()
 	}
 	return t.k.String()

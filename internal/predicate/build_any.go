@@ -23,8 +23,12 @@ func (b *builder) quantified(e *pg_query.A_Expr, pos, depth int) (node, *Error) 
 	}
 	if right.k == value.Unknown {
 		k := left.k
-		if k == value.Unknown || k == value.Varchar {
+		switch k {
+		case value.Unknown, value.Varchar:
 			k = value.Text
+		case value.Cidr:
+			k = value.Inet
+		default: // its own
 		}
 		if _, ok := arrayTypes[k]; !ok {
 			return nil, &Error{Pos: right.pos, Message: "arrays of type " + left.typeName(b) + " are not supported"}
@@ -74,7 +78,8 @@ func (b *builder) quantified(e *pg_query.A_Expr, pos, depth int) (node, *Error) 
 // quantifiedConst makes lists of = ANY and <> ALL of array constants, as IN and NOT IN would be.
 func (b *builder) quantifiedConst(op operator, all bool, left, right term, pos int) (node, *Error) {
 	k := right.k.Element()
-	if right.form != formConst || right.c.Null || left.form != formColumn || left.k != k || op != opEqual && op != opNotEqual || (op == opNotEqual) != all {
+	sameKind := left.k == k || left.k.IsNetwork() && k.IsNetwork()
+	if right.form != formConst || right.c.Null || left.form != formColumn || !sameKind || op != opEqual && op != opNotEqual || (op == opNotEqual) != all {
 		return nil, nil
 	}
 	a, ok := value.ArrayFromText(k, []byte(right.c.Text))

@@ -218,8 +218,10 @@ func (b *builder) arrayOf(terms []term, pos int) (term, *Error) {
 // arrayTypes are the kinds that there are arrays of.
 var arrayTypes = func() map[value.Kind]struct{} {
 	out := make(map[value.Kind]struct{})
-	for k := value.Bool; k <= value.Interval; k++ {
-		out[k] = struct{}{}
+	for k := value.Bool; k < value.Enum; k++ {
+		if k != value.JSONB {
+			out[k] = struct{}{}
+		}
 	}
 	return out
 }()

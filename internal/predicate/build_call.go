@@ -164,7 +164,7 @@ func (b *builder) extreme(e *pg_query.MinMaxExpr, pos, depth int) (term, *Error)
 		return term{}, err
 	}
 	p := args[0].k
-	if p.IsArray() || p == value.JSONB || p == value.Enum {
+	if !p.IsOrdered() {
 		return term{}, &Error{Pos: pos, Message: fmt.Sprintf("%s is not supported on %s", name, args[0].typeName())}
 	}
 	t := exprTerm(scalar{expr: &extremeExpr{least, args, value.Comparator(p, p)}, k: p, bounds: joint(args)}, pos)

@@ -8,16 +8,9 @@ import (
 	"github.com/shapebus/shapebus/internal/predicate/value"
 )
 
-// caseWork counts a CASE with what is printed while a clause is compiled: inside of what looks like a guard it is built
-// several times.
-const caseWork = 2000
-
 // caseTerm builds a CASE, or reads one that the printer wrote around something that could fail. The printer's own have no
 // ELSE, the others always have one when they are printed.
 func (b *builder) caseTerm(e *pg_query.CaseExpr, pos, depth int) (term, *Error) {
-	if b.printed += caseWork; b.printed > maxWork {
-		return term{}, tooComplex()
-	}
 	if b.maybeGuard(e) {
 		if t, ok, err := b.guardTerm(e, pos, depth); ok || err != nil {
 			return t, err
@@ -79,8 +72,7 @@ func (b *builder) when(e *pg_query.CaseExpr, subject term, n *pg_query.Node, pos
 	return b.compare(opEqual, subject, other, pos)
 }
 
-// maybeGuard tells from the outside what the printer can have written, since finding out builds the parts several times. It
-// writes no parameters.
+// maybeGuard tells from the outside what the printer can have written. It writes no parameters.
 func (b *builder) maybeGuard(e *pg_query.CaseExpr) bool {
 	if len(b.params) > 0 || e.Arg != nil || e.Defresult != nil || len(e.Args) != 1 {
 		return false

@@ -103,7 +103,7 @@ func (b *builder) range2(subject *pg_query.Node, bounds [2]*pg_query.Node, not b
 		ops = [2]operator{opLess, opGreater}
 	}
 	for i, bound := range bounds {
-		left, right, err := b.pair(subject, bound, depth)
+		left, right, err := b.rememberedPair(subject, bound, depth)
 		if err != nil {
 			return nil, err
 		}
@@ -127,7 +127,7 @@ func (b *builder) compare(op operator, left, right term, pos int) (node, *Error)
 		return b.compareBooleans(op, left, right)
 	}
 	plan, ok := planComparison(left.k, right.k)
-	if left.form == formExpr || right.form == formExpr || !ok || left.k == value.Enum && (left.form == right.form || !op.isEquality()) {
+	if left.form == formExpr || right.form == formExpr || !ok || left.k == value.Enum && left.form == right.form || !left.k.IsOrdered() && !op.isEquality() {
 		return b.compareExprs(op, left, right, pos)
 	}
 	if left.c.Null && left.form == formConst || right.c.Null && right.form == formConst {
@@ -163,11 +163,20 @@ func (b *builder) compare(op operator, left, right term, pos int) (node, *Error)
 // unify lets an untyped side take the type of the other one; two untyped sides are text.
 func (b *builder) unify(left, right term) (l, r term, err *Error) {
 	k := max(left.k, right.k)
+	for _, side := range [][2]*term{{&left, &right}, {&right, &left}} { // whole numbers are oids beside one
+		if side[0].k == value.OID && side[1].k.IsInt() && side[1].form == formConst {
+			if *side[1], err = b.cast(*side[1], value.OID, side[1].pos); err != nil {
+				return left, right, err
+			}
+		}
+	}
 	switch {
-	case left.k != value.Unknown && right.k != value.Unknown, k == value.Opaque:
+	case left.k != value.Unknown && right.k != value.Unknown, k.IsOpaque():
 		return left, right, nil
 	case k == value.Unknown, k == value.Varchar:
 		k = value.Text
+	case k == value.Cidr: // which has no operators but those of inet
+		k = value.Inet
 	case k == value.Enum:
 		if left, err = b.resolveEnum(left, right.enum); err == nil {
 			right, err = b.resolveEnum(right, left.enum)
@@ -195,8 +204,12 @@ func (b *builder) compareBooleans(op operator, left, right term) (node, *Error) 
 func (b *builder) noOperator(op string, left, right term, pos int) *Error {
 	err := &Error{Pos: pos, Message: fmt.Sprintf("operator does not exist: %s %s %s", left.typeName(b), op, right.typeName(b))}
 	switch {
-	case left.k == value.Opaque || right.k == value.Opaque:
-		err.Hint = "columns of this type can only be tested with IS NULL"
+	case left.k.IsOpaque() || right.k.IsOpaque():
+		err.Hint = b.opaqueHint(left, right)
+	case (op == "@>" || op == "<@") && (left.k == value.Unknown || right.k == value.Unknown):
+		err.Hint = "cast the constant to the type that is meant: '[1,5)'::int4range"
+	case left.k.IsRange() || right.k.IsRange():
+		err.Hint = "a range is compared with ranges of its type, or with values of the type of its bounds; cast one of them"
 	case left.k.IsTime() && right.k.IsTime():
 		err.Message = fmt.Sprintf("cannot compare %s with %s", left.k, right.k)
 		err.Hint = "the result would depend on the session's time zone"
@@ -261,6 +274,9 @@ func (b *builder) distinct(left, right term, not bool, pos int) (node, *Error) {
 		}
 	}
 	for _, side := range [][2]term{{left, right}, {right, left}} {
+		if side[0].composite {
+			return nil, b.noOperator("=", left, right, pos)
+		}
 		if side[1].form == formConst && side[1].c.Null && side[0].k != value.Unknown {
 			return b.isNull(side[0], !not)
 		}

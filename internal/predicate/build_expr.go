@@ -156,7 +156,7 @@ func (b *builder) commonTerms(what string, terms []term, pos int) (out []scalar,
 		}
 	}
 	k, ok := value.CommonKind(kinds)
-	if !ok || k == value.Opaque {
+	if !ok || k.IsOpaque() {
 		return nil, 0, &Error{Pos: pos, Message: fmt.Sprintf("%s types %s cannot be matched", what, b.typeNames(terms, " and "))}
 	}
 	physical := k

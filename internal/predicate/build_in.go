@@ -95,7 +95,7 @@ func (b *builder) inConstants(left term, constants []term) (node, *Error) {
 			return nil, err
 		}
 	}
-	if common == value.Bool || common == value.Opaque || left.form == formConst || left.form == formBool {
+	if common == value.Bool || common.IsOpaque() || left.form == formConst || left.form == formBool {
 		return nil, nil
 	}
 	plan, ok := planComparison(left.k, common)

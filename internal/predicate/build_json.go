@@ -8,6 +8,9 @@ import (
 
 // contain builds the operators that arrays and jsonb share, and those that only jsonb has.
 func (b *builder) contain(name string, left, right term, pos int) (term, *Error) {
+	if left.k.IsRange() || right.k.IsRange() {
+		return b.containRanges(name, left, right, pos)
+	}
 	if left.k != value.JSONB && (right.k != value.JSONB || name != "@>" && name != "<@") {
 		return b.containArrays(name, left, right, pos)
 	}

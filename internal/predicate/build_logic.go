@@ -83,7 +83,9 @@ func (b *builder) inOrder(args []node) []node {
 		}
 		var p printer
 		a.print(&p)
-		b.printed += p.Len()
+		if b.printed += p.Len(); p.full || p.Len() > maxPrinted { // so is the whole
+			b.printed = maxWork + 1
+		}
 		all[i].sql = p.String()
 	}
 	if b.printed > maxWork {
@@ -160,6 +162,9 @@ func (b *builder) booleanTest(e *pg_query.BooleanTest, depth int) (node, *Error)
 func (b *builder) isNull(t term, not bool) (node, *Error) {
 	switch t.form {
 	case formColumn:
+		if t.composite {
+			return b.compositeNull(t.column, not), nil
+		}
 		return &nullNode{t.column, not}, nil
 	case formBool:
 		return &isNode{t.bool, isUnknown, not}, nil

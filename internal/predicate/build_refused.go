@@ -17,6 +17,7 @@ const (
 	ofSearch     = "text search depends on dictionaries, which belong to the server"
 	ofMany       = "it is about many rows, and a clause is about one"
 	ofMachine    = "its last digits depend on the machine"
+	ofRange      = "Postgres raises an error where the lower bound is above the upper one"
 	notCompared  = "it has not been shown to give the same result here as in Postgres"
 	asConstant   = "write its value as a parameter"
 	asTableAbove = "docs/PREDICATES.md lists what can be written"
@@ -31,6 +32,9 @@ var refusedFunctions = map[string]reason{
 	"to_char":         {ofLocale, "compare the value itself"}, "to_date": {ofLocale, "write x::date"}, "to_timestamp": {ofZone, "write x::timestamp"},
 	"to_number": {ofLocale, "write x::numeric"}, "initcap": {ofLocale, "write lower(x)"},
 	"make_date": {"Postgres raises an error for a day that there is not", "write the date as a constant"}, "make_timestamp": {"Postgres raises an error for a time that there is not", "write the time as a constant"},
+	"int4range": {ofRange, "write '[a,b)'::int4range, or compare both ends"}, "int8range": {ofRange, "write '[a,b)'::int8range, or compare both ends"}, "numrange": {ofRange, "write '[a,b)'::numrange, or compare both ends"},
+	"daterange": {ofRange, "write '[a,b)'::daterange, or compare both ends"}, "tsrange": {ofRange, "write '[a,b)'::tsrange, or compare both ends"}, "tstzrange": {ofRange, "write '[a,b)'::tstzrange, or compare both ends"},
+	"isempty": {notCompared, "write x = 'empty'"}, "lower_inc": {notCompared, ""}, "upper_inc": {notCompared, ""}, "lower_inf": {notCompared, ""}, "upper_inf": {notCompared, ""}, "range_merge": {notCompared, ""},
 	"make_interval": {notCompared, "write the interval as a constant"},
 	"ln":            {ofMachine, ""}, "log": {ofMachine, ""}, "exp": {ofMachine, ""}, "log10": {ofMachine, ""}, "cbrt": {ofMachine, ""},
 	"sin": {ofMachine, ""}, "cos": {ofMachine, ""}, "tan": {ofMachine, ""}, "atan2": {ofMachine, ""}, "radians": {ofMachine, ""}, "degrees": {ofMachine, ""},

@@ -105,7 +105,7 @@ func (b *builder) rows(left, right *pg_query.Node, pos int) (l, r []*pg_query.No
 }
 
 func (b *builder) compareNodes(op operator, left, right *pg_query.Node, pos, depth int) (node, *Error) {
-	l, r, err := b.pair(left, right, depth+1)
+	l, r, err := b.rememberedPair(left, right, depth+1)
 	if err != nil {
 		return nil, err
 	}

@@ -74,7 +74,7 @@ func (b *builder) concatenate(left, right term, pos int) (term, *Error) {
 	switch {
 	case left.k.IsArray() || right.k.IsArray():
 		return b.joinArrays(left, right, pos)
-	case left.k == value.JSONB || right.k == value.JSONB, left.k == value.Opaque, right.k == value.Opaque,
+	case left.k == value.JSONB || right.k == value.JSONB, left.k.IsOpaque(), right.k.IsOpaque(),
 		!left.k.IsText() && !right.k.IsText() && left.k != value.Unknown && right.k != value.Unknown:
 		return term{}, b.noOperator("||", left, right, pos)
 	}
@@ -99,7 +99,7 @@ func (b *builder) collate(e *pg_query.CollateClause, pos, depth int) (term, *Err
 	if err != nil {
 		return term{}, err
 	}
-	if t.k != value.Unknown && !t.k.Element().IsText() {
+	if t.k != value.Unknown && !t.k.Element().IsCollated() {
 		return term{}, &Error{Pos: pos, Message: "collations are not supported by type " + t.typeName(b)}
 	}
 	return t, nil

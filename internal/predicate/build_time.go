@@ -198,8 +198,8 @@ func (b *builder) timezone(c call) (term, *Error) {
 	}
 	west, name, ok := fixedZone(zone.c.Text)
 	if !ok {
-		return term{}, (&Error{Pos: zone.pos, Message: "time zone " + value.QuoteShort(zone.c.Text) + " is not supported"}).withHint(
-			"use UTC or an offset such as +02:00, where positive is west of Greenwich, as in Postgres")
+		return term{}, (&Error{Pos: zone.pos, Message: "time zone " + value.QuoteShort(zone.c.Text) + " is not supported yet, because the server's rules of it may change under a shape that lives"}).withHint(
+			"use UTC or an offset such as +02:00, where positive is west of Greenwich, as in Postgres; or keep the local time in a column")
 	}
 	s := b.scalar(at).guarded()
 	if s.k == value.Date {

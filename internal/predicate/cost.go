@@ -72,7 +72,8 @@ func (col Column) most() float64 {
 	switch k, _ := value.KindOfOID(col.TypeOID); {
 	case k == value.Bool:
 		return 1
-	case k.IsInt(), k.IsFloat(), k == value.UUID, k.IsTime(), k == value.Interval:
+	case k.IsInt(), k.IsFloat(), k == value.UUID, k.IsTime(), k == value.Interval, k == value.OID, k == value.Name, k.IsNetwork(), k == value.MACAddr, k == value.MACAddr8,
+		k.IsRange() && k != value.NumRange:
 		return smallColumn
 	case k == value.Numeric && col.TypeMod >= header:
 		return float64((col.TypeMod-header)>>16) + sign
@@ -161,7 +162,7 @@ func readSteps(k value.Kind) float64 {
 	switch {
 	case k.IsArray():
 		return perArray
-	case k.IsText(), k == value.JSONB, k == value.UUID, k == value.Enum, k == value.Opaque:
+	case k.IsText(), k.IsRange(), k == value.JSONB, k.HasUniqueText() && !k.IsInt(), k.IsNetwork(), k.IsOpaque():
 		return 0
 	}
 	return perRead
@@ -183,7 +184,7 @@ func comparing(k value.Kind, l, r load) float64 {
 		return look + perElement*small/2
 	case k == value.JSONB:
 		return look + perJSON*small
-	case k == value.Numeric:
+	case k == value.Numeric, k == value.NumRange:
 		return look + perRead*(l.bytes+r.bytes)
 	}
 	return look + perText*small

@@ -15,13 +15,16 @@ func weighNodes(args []node, s sizes) float64 {
 	return steps
 }
 
-func (n *andNode) weigh(s sizes) float64         { return weighNodes(n.args, s) }
-func (n *orNode) weigh(s sizes) float64          { return weighNodes(n.args, s) }
-func (n *notNode) weigh(s sizes) float64         { return visit + n.arg.weigh(s) }
-func (n *isNode) weigh(s sizes) float64          { return visit + n.arg.weigh(s) }
-func (n *literalNode) weigh(sizes) float64       { return visit }
-func (n *boolColumnNode) weigh(sizes) float64    { return visit }
-func (n *nullNode) weigh(sizes) float64          { return visit }
+func (n *andNode) weigh(s sizes) float64      { return weighNodes(n.args, s) }
+func (n *orNode) weigh(s sizes) float64       { return weighNodes(n.args, s) }
+func (n *notNode) weigh(s sizes) float64      { return visit + n.arg.weigh(s) }
+func (n *isNode) weigh(s sizes) float64       { return visit + n.arg.weigh(s) }
+func (n *literalNode) weigh(sizes) float64    { return visit }
+func (n *boolColumnNode) weigh(sizes) float64 { return visit }
+func (n *nullNode) weigh(sizes) float64       { return visit }
+
+func (n *compositeNullNode) weigh(s sizes) float64 { return visit + 2*s(n.column.index) }
+
 func (n *memberNode) weigh(s sizes) float64      { return n.subquery.weigh(s) }
 func (n *boolCompareNode) weigh(s sizes) float64 { return visit + n.left.weigh(s) + n.right.weigh(s) }
 func (n *exprCondition) weigh(s sizes) float64   { return visit + n.arg.weigh(s).steps }
@@ -60,7 +63,11 @@ func (n *inNode) weigh(s sizes) float64 {
 func (n *inExprNode) weigh(s sizes) float64 {
 	l := n.left.weigh(s)
 	if n.sorted {
-		return l.steps + look*math.Log2(float64(2+len(n.values)))
+		var largest load
+		for i := range n.members {
+			largest.bytes = math.Max(largest.bytes, n.members[i].weigh(s).bytes)
+		}
+		return l.steps + comparing(n.left.k, l, largest)*math.Log2(float64(2+len(n.values)))
 	}
 	steps := l.steps
 	for i := range n.members {
@@ -110,6 +117,12 @@ func (n *quantifiedNode) weigh(s sizes) float64 {
 func (n *containNode) weigh(s sizes) float64 {
 	left, right := n.left.weigh(s), n.right.weigh(s)
 	return visit + left.steps + right.steps + perElement*elements(&n.left, left)*elements(&n.right, right)
+}
+
+// weigh is that of reading bounds and comparing them.
+func (n *rangeNode) weigh(s sizes) float64 {
+	left, right := n.left.weigh(s), n.right.weigh(s)
+	return visit + left.steps + right.steps + 4*look + perRead*(left.bytes+right.bytes)
 }
 
 func (n *jsonNode) weigh(s sizes) float64 {

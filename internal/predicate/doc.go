@@ -16,7 +16,7 @@
 // # Where to look
 //
 // The first word of a file's name says what it does, the second with what (logic, case, compare, row, in, like, regex, text,
-// part of a text, number, round, time, field of a time, array, json, cast, call of what has no form of its own):
+// part of a text, number, round, time, field of a time, array, range, composite, json, cast, call of what has no form of its own):
 //
 //	parse      the grammar's tree, limits of a clause, places of errors
 //	type       operands and their types: columns, constants, parameters, casts, what is compared with what and how

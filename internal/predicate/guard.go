@@ -166,18 +166,10 @@ func guardBounds(k value.Kind) bounds {
 // is built as if the CASE were not there, which gives the guarded expression again, and that must print as what was read,
 // to the letter: whoever writes another CASE means one.
 func (b *builder) guardTerm(e *pg_query.CaseExpr, pos, depth int) (t term, ok bool, err *Error) {
-	joins, regexes, nodes := b.joins, b.regexes, len(b.sub.nodes)
-	used := 0
-	if b.sub.lookup != nil {
-		used = b.sub.lookup.used
-	}
+	before := b.counts()
 	defer func() {
-		if ok {
-			return
-		}
-		b.joins, b.regexes, b.sub.nodes = joins, regexes, b.sub.nodes[:nodes] // it is built once more
-		if b.sub.lookup != nil {
-			b.sub.lookup.used = used
+		if !ok {
+			b.restore(before) // it is another CASE
 		}
 	}()
 	candidates, err := b.guardCandidates(e.Args[0].GetCaseWhen().Result, depth)
@@ -185,12 +177,12 @@ func (b *builder) guardTerm(e *pg_query.CaseExpr, pos, depth int) (t term, ok bo
 		return term{}, false, err
 	}
 	for _, c := range candidates {
-		var p printer
+		p := printer{wanted: b.where[max(pos-1, 0):]}
 		p.expr(c.x)
 		if b.printed += p.Len(); b.printed > maxWork {
 			return term{}, false, tooComplex()
 		}
-		if !p.full && strings.HasPrefix(p.String(), "CASE WHEN ") && strings.HasPrefix(b.where[max(pos-1, 0):], p.String()) {
+		if p.matches() && strings.HasPrefix(p.String(), "CASE WHEN ") {
 			c.pos = pos
 			return c, true, nil
 		}
@@ -198,12 +190,11 @@ func (b *builder) guardTerm(e *pg_query.CaseExpr, pos, depth int) (t term, ok bo
 	return term{}, false, nil
 }
 
-// guardCandidates lists the guarded expressions that end in THEN result END. What is cast is built once: guards stand in
-// guards, and building each twice would take exponential time.
+// guardCandidates lists the guarded expressions that end in THEN result END. What is cast is built once.
 func (b *builder) guardCandidates(result *pg_query.Node, depth int) (out []term, err *Error) {
 	var t term
 	if cast := result.GetTypeCast(); cast != nil && cast.Arg.GetAArrayExpr() == nil && b.enumOfName(cast.TypeName) == nil {
-		arg, err := b.term(cast.Arg, depth+2)
+		arg, err := b.remembered(cast.Arg, depth+2)
 		if err != nil {
 			return nil, err
 		}
@@ -219,7 +210,7 @@ func (b *builder) guardCandidates(result *pg_query.Node, depth int) (out []term,
 		if t, err = b.cast(arg, k, b.at(cast.TypeName.Location)); err != nil {
 			return nil, err
 		}
-	} else if t, err = b.term(result, depth+1); err != nil || t.k == value.Unknown {
+	} else if t, err = b.remembered(result, depth+1); err != nil || t.k == value.Unknown {
 		return nil, err
 	}
 	s := b.scalar(t)

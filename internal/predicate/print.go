@@ -11,13 +11,24 @@ type printer struct {
 	strings.Builder
 
 	qualifier string // in front of every column; empty outside of subqueries
-	full      bool   // more than maxPrinted bytes: the rest is left out
+	full      bool   // more than maxPrinted bytes, or not what is wanted: the rest is left out
+	wanted    string // what is to be printed, to the letter; empty for anything
+	matched   int    // bytes of it so far
+}
+
+// matches compares what was printed since it was last asked with what is wanted.
+func (p *printer) matches() bool {
+	if n := p.Len(); p.wanted != "" {
+		p.full = p.full || n > len(p.wanted) || p.String()[p.matched:n] != p.wanted[p.matched:n]
+		p.matched = n
+	}
+	return !p.full
 }
 
 // expr prints an expression, unless there is too much already: guards repeat what they guard, so that nested ones would
 // take exponential time.
 func (p *printer) expr(e expr) {
-	if p.Len() > maxPrinted {
+	if p.Len() > maxPrinted || !p.matches() {
 		p.full = true
 		return
 	}
@@ -57,9 +68,13 @@ func (p *printer) operator(o operator) {
 }
 
 func (p *printer) constant(c value.Constant) {
-	if c.Null {
+	switch {
+	case c.Null:
 		p.WriteString("NULL")
-	} else {
+	case c.Kind == value.BitString: // of which a cast to bit would keep the first
+		p.WriteString("B" + quoteLiteral(c.Text))
+		return
+	default:
 		p.WriteString(quoteLiteral(c.Text))
 	}
 	if c.Kind == value.Enum {

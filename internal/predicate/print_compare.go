@@ -3,7 +3,7 @@ package predicate
 func (n *compareConstNode) print(p *printer) {
 	p.column(n.column)
 	// Equality keeps the column's own collation where that changes nothing, so that indexes serve it.
-	if n.read.Kind.IsText() && (!n.op.isEquality() || n.column.nonDeterministic) {
+	if n.read.Kind.IsCollated() && (!n.op.isEquality() || n.column.nonDeterministic) {
 		p.WriteString(byteOrder)
 	}
 	p.operator(n.op)
@@ -12,7 +12,7 @@ func (n *compareConstNode) print(p *printer) {
 
 func (n *compareColumnsNode) print(p *printer) {
 	p.column(n.left)
-	if n.readLeft.Kind.IsText() {
+	if n.readLeft.Kind.IsCollated() {
 		p.WriteString(byteOrder) // also for equality: two columns may have different collations
 	}
 	p.operator(n.op)
@@ -42,7 +42,7 @@ func (n *distinctNode) print(p *printer) {
 // collated prints the operand that decides the collation.
 func (p *printer) collated(s scalar) {
 	p.expr(s)
-	if s.k.Element().IsText() {
+	if s.k.Element().IsCollated() {
 		p.WriteString(byteOrder)
 	}
 }

@@ -46,7 +46,7 @@ func (g *generator) expression(kind string, depth int) string {
 			if kind == "text" {
 				return both(`greatest(%s COLLATE "C", %s)`, kind, kind)
 			}
-			if kind != "jsonb" && kind != "enum" && !strings.HasSuffix(kind, "]") {
+			if !onlyEqual(kind) {
 				return both(pick(g, []string{"greatest", "least"})+"(%s, %s, %s)", kind, kind, kind)
 			}
 		}
@@ -129,7 +129,9 @@ func (g *generator) expression(kind string, depth int) string {
 			func() string { return both(pick(g, []string{"lower", "upper"})+`(%s COLLATE "C")`, "text") },
 			func() string { return both("concat(%s, %s, %s)", "text", "text", "int") },
 			func() string {
-				return both("(%s)::text", pick(g, []string{"int", "date", "timestamp", "time", "interval", "enum", "jsonb", "float8", "int[]"}[:8]))
+				return both("(%s)::text", pick(g, []string{
+					"int", "date", "timestamp", "time", "interval", "enum", "jsonb", "float8", "bytea", "name", "oid", "bit varying", "macaddr", "inet", "int4range", "numrange", "tsrange",
+				}))
 			},
 			func() string { return both("(%s ->> %s)", "jsonb", "key") },
 			func() string { return both("(%s #>> %s)", "jsonb", "path") },
@@ -243,6 +245,7 @@ func (g *generator) expression(kind string, depth int) string {
 func (g *generator) test(depth int) string {
 	kind := pick(g, []string{
 		"int", "int", "numeric", "numeric", "float8", "text", "text", "date", "timestamp", "timestamptz", "time", "interval", "interval", "int[]", "text[]", "jsonb", "enum",
+		"bytea", "name", "oid", "bit varying", "macaddr", "macaddr8", "inet", "int4range", "int8range", "numrange", "daterange", "tsrange", "tstzrange",
 	})
 	sub := func(kind string) string {
 		s := g.expression(kind, depth-1)
@@ -252,8 +255,34 @@ func (g *generator) test(depth int) string {
 		return s
 	}
 	not := pick(g, []string{"", "NOT "})
-	equality := kind == "jsonb" || kind == "enum" || strings.HasSuffix(kind, "]")
-	switch n := g.IntN(20); {
+	equality := onlyEqual(kind)
+	switch n := g.IntN(22); {
+	case n == 21:
+		return g.rangeTest(sub)
+	case n == 20:
+		return "(" + pick(g, []func() string{
+			func() string {
+				return pick(g, []string{"pt", "ci", "js", "rg", "raw", "ip"}) + " IS " + not + "NULL"
+			},
+			func() string { return "ci::text = " + sub("text") },
+			func() string { return "lower(ci::text" + byteOrder + ") LIKE " + quoteLiteral(pick(g, patterns)) },
+			func() string { return "js::text IN ('1', '{}', " + sub("text") + ")" },
+			func() string {
+				return sub("inet") + " = ANY (" + pick(g, []string{"aip", "'{10.0.0.1,::1}'", "'{10.0.0.0/8,NULL}'::inet[]"}) + ")"
+			},
+			func() string {
+				return "net " + pick(g, []string{"= ANY ", "<> ALL "}) + "('{10.0.0.1,::1,10.0.0.0/8}')"
+			},
+			func() string {
+				return "nm " + pick(g, []string{"= ANY ", "<> ALL ", "< ANY "}) + "(" + pick(g, []string{"'{a,ab}'", "at"}) + ")"
+			},
+			func() string {
+				return "raw " + pick(g, []string{"= ANY ", "<> ALL ", ">= ALL "}) + "(" + pick(g, []string{`E'{"\\\\x00",NULL}'`, "araw", "'{}'"}) + ")"
+			},
+			func() string { return "araw " + pick(g, []string{"@> ", "&& ", "= "}) + `E'{"\\\\x00"}'` },
+			func() string { return "bv " + pick(g, []string{"= ANY ", "<> ALL ", "> ANY "}) + "('{1,101,NULL}')" },
+			func() string { return "rn = ANY ('{\"[1.00,5)\",empty}')" },
+		})() + ")"
 	case n == 19:
 		return "(" + sub("text") + pick(g, []string{" ~ ", " ~* ", " !~ ", " !~* "}) + quoteLiteral(g.regex(2)) + ")"
 	case n == 18:
@@ -284,6 +313,21 @@ func (g *generator) test(depth int) string {
 		return "(" + sub(a) + pick(g, []string{" @> ", " <@ ", " && "}) + sub(a) + ")"
 	case n == 11:
 		return "(" + sub("jsonb") + pick(g, []string{" @> ", " <@ "}) + pick(g, []string{sub("jsonb"), quoteLiteral(pick(g, documents))}) + ")"
+	case n == 12 && g.IntN(2) == 0: // which an index finds
+		return "(" + not + pick(g, []func() string{
+			func() string { return "j @> " + quoteLiteral(pick(g, documents)) },
+			func() string { return quoteLiteral(pick(g, documents)) + " <@ j" },
+			func() string { return "j ->> " + g.key() + " = " + quoteLiteral(pick(g, jsonTexts)) },
+			func() string {
+				return "j ->> " + g.key() + " IN (" + quoteLiteral(pick(g, jsonTexts)) + ", " + quoteLiteral(pick(g, jsonTexts)) + ")"
+			},
+			func() string { return "j -> " + g.key() + " = " + quoteLiteral(pick(g, documents)) },
+			func() string { return "j ->> " + g.key() + " IS NOT DISTINCT FROM " + quoteLiteral(pick(g, jsonTexts)) },
+			func() string { return "j ? " + g.key() },
+			func() string {
+				return "j " + pick(g, []string{"?|", "?&"}) + " ARRAY[" + g.key() + ", " + g.key() + "]"
+			},
+		})() + ")"
 	case n == 12:
 		return "(" + sub("jsonb") + pick(g, []string{" ? 'a'", " ? v", " ?| ARRAY['a','b']", " ?& at"}) + ")"
 	case n == 13:
@@ -296,6 +340,42 @@ func (g *generator) test(depth int) string {
 		op = pick(g, []string{"=", "<>"})
 	}
 	return "(" + sub(kind) + " " + op + " " + sub(kind) + ")"
+}
+
+// jsonTexts are what ->> gives, and what it does not.
+var jsonTexts = []string{"1", "1.0", "1.00", "abc", "7", "null", "true", "[1, 1]", `{"b": [1, 2, {"c": "x"}]}`, "x", "2024-01-01", "-12.50", "-12.5", "", `é`}
+
+func (g *generator) key() string { return pick(g, []string{"'a'", "'b'", "'é'", "'n'", "'x'"}) }
+
+// onlyEqual tells the types without an order.
+func onlyEqual(kind string) bool {
+	return kind == "jsonb" || kind == "enum" || kind == "inet" || strings.HasSuffix(kind, "range") || strings.HasSuffix(kind, "]")
+}
+
+// rangeTest makes a random condition on ranges.
+func (g *generator) rangeTest(sub func(kind string) string) string {
+	r := pick(g, [][2]string{{"int4range", "i4"}, {"int8range", "i8"}, {"numrange", "numeric"}, {"daterange", "date"}, {"tsrange", "timestamp"}, {"tstzrange", "timestamptz"}})
+	element := sub(r[1])
+	if r[1] == "i4" {
+		element = pick(g, []string{"i4", "di", "7", "(i4 + 1)", "3"})
+	}
+	return "(" + pick(g, []func() string{
+		func() string { return sub(r[0]) + pick(g, []string{" @> ", " <@ ", " && ", " = ", " <> "}) + sub(r[0]) },
+		func() string { return sub(r[0]) + " @> " + element },
+		func() string { return element + " <@ " + sub(r[0]) },
+		func() string { return element + " <@ " + g.constantOf(r[0]) },
+		func() string { return "NOT " + pick(g, []string{"i4", "di"}) + " <@ " + g.constantOf("int4range") },
+		func() string { return pick(g, []string{"n", "dn", "price"}) + " <@ " + g.constantOf("numrange") },
+		func() string { return "d <@ " + g.constantOf("daterange") },
+		func() string { return "dr @> d" },
+		func() string {
+			return sub(r[0]) + pick(g, []string{" @> ", " <@ ", " && "}) + quoteLiteral(pick(g, g.poolOf(r[0])))
+		},
+	})() + ")"
+}
+
+func (g *generator) constantOf(sqlType string) string {
+	return quoteLiteral(pick(g, g.poolOf(sqlType))) + "::" + sqlType
 }
 
 // regex makes a random pattern; of what is of the language, and of what is not.
@@ -384,10 +464,19 @@ func (g *generator) atom(kind string) string {
 		return pick(g, []string{"'{a}'", "at"})
 	case "small":
 		return pick(g, []string{"1", "i2"})
-	case "v":
-		return "v"
+	case "v", "i8":
+		return kind
 	case "separator":
 		return "'a'"
+	default:
+		for _, c := range g.columns {
+			if c.sqlType == kind || kind == "inet" && c.sqlType == "cidr" || kind == "bit varying" && strings.HasPrefix(c.sqlType, "bit") {
+				names, pool = append(names, c.name), c.pool
+			}
+		}
+		if kind == "inet" {
+			names, pool = []string{"ip"}, hosts
+		}
 	}
 	if g.IntN(3) > 0 {
 		return pick(g, names)

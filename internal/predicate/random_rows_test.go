@@ -25,7 +25,7 @@ func (c testColumn) column() Column {
 	switch c.sqlType {
 	case "mood":
 		out.TypeName, out.Enum = "mood", moods
-	case "int4range", "point2":
+	case "point2", "citext":
 		out.TypeName, out.Composite = c.sqlType, c.sqlType == "point2"
 	}
 	return out
@@ -86,8 +86,21 @@ var (
 		`{}`, `[]`, `null`, `1`, `1.0`, `"a"`, `"é\n\"\\u0001"`, `{"a": 1}`, `{"a": 1.00, "b": null}`, `{"a": {"b": [1, 2, {"c": "x"}]}}`, `["a", "b", 1, null]`,
 		`[1, [2, 3], {"a": true}]`, `{"b": "7", "a": "abc"}`, `{"é": [], "a": [1, 1]}`, `true`, `[[1, 2]]`, `{"a": "2024-01-01", "n": -12.50}`, `[{"a": 1}, {"a": 2, "b": 3}]`,
 	}
-	ranges = []string{"empty", "[1,5)", "(,)", "[3,)"}
-	moods  = []string{"sad", "ok", "happy", "it's"}
+	ranges      = []string{"empty", "[1,5)", "(,)", "[3,)", "(,0]", "[1,1]", "(1,2)", "[-3,7]", "[42,1000)", "[1,2)", "[2,7)"}
+	numRanges   = []string{"empty", "[1,5)", "[1.0,5.00)", "(1,5)", "(,)", "[3,)", "(,0.1]", "[1.1,1.10]", "(1,2)", "[-2.5,NaN]", "[-Infinity,Infinity)", "[0.1,Infinity]", "(1,1]"}
+	dateRanges  = []string{"empty", "[2000-01-01,2024-02-29]", "(2000-01-01,2024-03-01)", "(,)", "[-infinity,2024-01-01)", "(-infinity,infinity]", "[0044-03-15 BC,infinity)", "[2024-02-29,)", "(1999-12-31,2000-01-01)"}
+	stampRanges = []string{"empty", "[2000-01-01 00:00:00,2024-02-29 12:34:56.7]", "(,)", "(1999-12-31 23:59:59.999999,)", `["2024-03-31 01:30:00",infinity)`, "[-infinity,0044-03-15 12:00:00 BC)", "(2000-01-01,2000-01-01 00:00:00.000001)"}
+	zonedRanges = []string{"empty", "[2000-01-01 00:00:00+00,2024-03-31 01:30:00+01]", "(,)", "(1999-12-31 23:59:59.999999Z,)", "[-infinity,2000-01-01T02:30:00+02:30)", "[2024-10-27 02:30:00+02,infinity]"}
+	bytesTexts  = []string{`\x`, `\x00`, `\xDEADbeef`, `\xde ad`, `abc`, `a\\b`, `\000\377`, `\x616263`, `\xff00`, `é`}
+	nameTexts   = []string{"", "a", "A", "ab", "é", "it's", " a", "pg_class", strings.Repeat("é", 40), strings.Repeat("x", 62) + "é", "日本"}
+	oids        = []string{"0", "1", "7", "42", "4294967295", "2147483648", "16384"}
+	bits        = []string{"", "0", "1", "10", "101", "1010", "00000000", "10000000", "0000000", "11111111", "x5a", "b01"}
+	macs        = []string{"08:00:2b:01:02:03", "08-00-2b-01-02-03", "08002b:010203", "0800.2b01.0203", "08002B010204", "ff:ff:ff:ff:ff:ff", "00:00:00:00:00:00"}
+	macs8       = []string{"08:00:2b:01:02:03:04:05", "08-00-2b-ff-fe-01-02-03", "08002b0102030405", "ff:ff:ff:ff:ff:ff:ff:ff", "08:00:2b:01:02:03"}
+	hosts       = []string{"10.0.0.1", "10.0.0.1/32", "10.0.0.1/8", "10.0.0.0/8", "10.0.0.0/16", "0.0.0.0/0", "192.168.0.1/24", "::1", "::1/128", "::", "::/0", "2001:db8::1", "2001:DB8:0:0::1/64", "::ffff:10.0.0.1", "::10.0.0.1", "1:0:0:2:0:0:0:3", "fe80::1:0:0:1", "::2", "::1:2", "0:0:0:0:0:ffff:0:0", "::ffff:0:0/96"}
+	nets        = []string{"10.0.0.1/32", "10.0.0.0/8", "10.0.0.0/16", "0.0.0.0/0", "::1/128", "::/0", "2001:db8::/32", "192.168.1.0/24", "10.0.0.1"}
+	points      = []string{"(,)", "(1,)", "(1,a)", `(,"")`, `("1","a ""b"", c")`, `(1,"(x,y)")`, `(,"\\")`}
+	moods       = []string{"sad", "ok", "happy", "it's"}
 )
 
 func testColumns() []testColumn {
@@ -131,7 +144,28 @@ func testColumns() []testColumn {
 		{"di", "integer", 23, -1, int4s, append(number, float...), "whole"},
 		{"dn", "numeric", 1700, -1, numerics, number, "amount"},
 		{"dt", "text", 25, -1, texts, text, "label"},
-		{"rg", "int4range", 3904, -1, ranges, nil, ""},
+		{"rg", "int4range", 3904, -1, ranges, []string{"rg2", "int4range"}, ""},
+		{"rg2", "int4range", 3904, -1, ranges, []string{"rg", "int4range"}, ""},
+		{"rl", "int8range", 3926, -1, ranges, []string{"rl", "int8range"}, ""},
+		{"rn", "numrange", 3906, -1, numRanges, []string{"rn", "numrange"}, ""},
+		{"rd", "daterange", 3912, -1, dateRanges, []string{"rd", "daterange"}, ""},
+		{"rts", "tsrange", 3908, -1, stampRanges, []string{"rts", "tsrange"}, ""},
+		{"rtz", "tstzrange", 3910, -1, zonedRanges, []string{"rtz", "tstzrange"}, ""},
+		{"dr", "daterange", 3912, -1, dateRanges, []string{"rd", "daterange"}, "period"},
+		{"raw", "bytea", 17, -1, bytesTexts, []string{"raw", "bytea"}, ""},
+		{"nm", "name", 19, -1, nameTexts, []string{"nm", "name", "t", "v", "text"}, ""},
+		{"od", "oid", 26, -1, oids, []string{"od", "oid"}, ""},
+		{"bt", "bit(3)", 1560, 3, []string{"101", "000", "x7", "b010"}, []string{"bv", "bit varying"}, ""},
+		{"bv", "bit varying(8)", 1562, 8, bits, []string{"bt", "bit varying"}, ""},
+		{"mc", "macaddr", 829, -1, macs, []string{"mc", "macaddr"}, ""},
+		{"mc8", "macaddr8", 774, -1, macs8, []string{"mc8", "macaddr8"}, ""},
+		{"ip", "inet", 869, -1, hosts, []string{"ip", "net", "inet", "cidr"}, ""},
+		{"net", "cidr", 650, -1, nets, []string{"ip", "net", "inet", "cidr"}, ""},
+		{"aip", "inet[]", 1041, -1, []string{"{}", "{10.0.0.1,NULL,::1}", "{10.0.0.0/8}", "{::ffff:10.0.0.1,10.0.0.1/32}"}, nil, ""},
+		{"araw", "bytea[]", 1001, -1, []string{"{}", `{"\\x00",NULL}`, `{"\\xff00","\\x"}`}, nil, ""},
+		{"pt", "point2", 99998, -1, points, nil, ""},
+		{"ci", "citext", 99997, -1, texts, nil, ""},
+		{"js", "json", 114, -1, documents, nil, ""},
 	}
 	return cols
 }
@@ -174,6 +208,14 @@ func (g *generator) clause(depth int) string {
 	return g.leaf()
 }
 
+// operatorOn is one that there is for the type.
+func (g *generator) operatorOn(c testColumn) string {
+	if k, _ := value.KindOfOID(c.oid); k.IsRange() || k.IsNetwork() {
+		return pick(g, []string{"=", "<>"})
+	}
+	return g.operator()
+}
+
 func (g *generator) operator() string {
 	return pick(g, []string{"=", "<>", "!=", "<", "<=", ">", ">="})
 }
@@ -185,7 +227,11 @@ func (g *generator) leaf() string {
 		name = `"public"."rows".` + name
 	}
 	not := pick(g, []string{"", "NOT "})
-	switch g.IntN(14) {
+	n := g.IntN(14)
+	if k, _ := value.KindOfOID(c.oid); n == 4 && !k.IsOrdered() {
+		n = 2
+	}
+	switch n {
 	case 0:
 		return "(" + name + " IS " + not + "NULL)"
 	case 1:
@@ -198,21 +244,25 @@ func (g *generator) leaf() string {
 		c = pick(g, []testColumn{g.named("t"), g.named("v"), g.named("c")})
 		return "(" + c.name + " " + not + pick(g, []string{"LIKE ", "ILIKE "}) + g.pattern() + ")"
 	case 7:
-		return "(" + g.operand(c) + " " + g.operator() + " " + name + ")"
+		return "(" + g.operand(c) + " " + g.operatorOn(c) + " " + name + ")"
 	case 8:
-		return "(" + quoteLiteral(pick(g, c.pool)) + "::" + bare(c.sqlType) + " " + g.operator() + " " + g.constant(c.sqlType, c.pool) + ")"
+		return "(" + quoteLiteral(pick(g, c.pool)) + "::" + bare(c.sqlType) + " " + g.operatorOn(c) + " " + g.constant(c.sqlType, c.pool) + ")"
 	case 9:
 		return g.rows()
 	}
-	return "(" + name + " " + g.operator() + " " + g.operand(c) + ")"
+	return "(" + name + " " + g.operatorOn(c) + " " + g.operand(c) + ")"
 }
 
 // rows compares rows of two or three columns.
 func (g *generator) rows() string {
 	var columns []testColumn
 	var names []string
+	op := g.operator()
 	for range 2 + g.IntN(5)/4 {
 		c := g.column()
+		if k, _ := value.KindOfOID(c.oid); !k.IsOrdered() {
+			op = "="
+		}
 		columns, names = append(columns, c), append(names, quoteIdent(c.name))
 	}
 	row := func() string {
@@ -224,7 +274,7 @@ func (g *generator) rows() string {
 	}
 	left := "(" + strings.Join(names, ", ") + ")"
 	if g.IntN(2) == 0 {
-		return "(" + left + " " + g.operator() + " " + row() + ")"
+		return "(" + left + " " + op + " " + row() + ")"
 	}
 	rows := []string{row()}
 	for range g.IntN(3) {
@@ -286,6 +336,9 @@ func (g *generator) constant(sqlType string, pool []string) string {
 	case 3:
 		return "CAST(" + quoted + " AS " + bare(sqlType) + ")"
 	}
+	if sqlType == "oid" && g.IntN(2) == 0 {
+		return value
+	}
 	if _, err := strconv.ParseFloat(value, 64); strings.ContainsAny(value, "0123456789") && (err == nil || strings.Contains(value, "e")) && g.isNumber(sqlType) {
 		return value
 	}
@@ -329,8 +382,11 @@ func (g *generator) poolOf(sqlType string) []string {
 // bare drops a length: a cast may not have one.
 func bare(sqlType string) string {
 	name, _, _ := strings.Cut(sqlType, "(")
-	if name == "char" {
+	switch name {
+	case "char":
 		return "bpchar"
+	case "bit":
+		return "bit varying"
 	}
 	return name
 }

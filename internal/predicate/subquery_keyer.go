@@ -19,7 +19,7 @@ func NewKeyer(columns []Column) (*Keyer, error) {
 		if !ok && c.Enum != nil {
 			kd, ok = value.Enum, true
 		}
-		if !ok || kd == value.Opaque || !kd.HasKey() {
+		if !ok || !kd.HasKey() {
 			return nil, fmt.Errorf("values of type %s cannot be looked up in a set", c.typeName())
 		}
 		k.kinds = append(k.kinds, kd)

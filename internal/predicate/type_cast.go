@@ -58,7 +58,7 @@ func (b *builder) cast(t term, k value.Kind, pos int) (term, *Error) {
 		}
 		t.k, t.c = k, c
 		return t, nil
-	case t.k == value.Opaque:
+	case t.k == value.Opaque, t.composite:
 		return term{}, b.noCast(t, k.String(), pos)
 	}
 	s := b.scalar(t)

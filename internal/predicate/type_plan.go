@@ -32,15 +32,15 @@ func planComparison(l, r value.Kind) (p comparisonPlan, ok bool) {
 		asText := l == value.Text || r == value.Text
 		p.left.Trim = padded && (!asText || l == value.Bpchar)
 		p.right.Trim = padded && (!asText || r == value.Bpchar)
-	case l == value.UUID && r == value.UUID, l == value.Enum && r == value.Enum:
-		p.domain = value.DomainBytes
 	case l == value.Time && r == value.Time:
 		p.domain = value.DomainInt
 	case l.IsTime() && r.IsTime() && (l == value.Timestamptz) == (r == value.Timestamptz):
 		p.domain = value.DomainInt
 		p.left.Micros, p.right.Micros = l != r, l != r
 	default:
-		return p, false
+		if p.domain, ok = value.ComparesAs(l, r); !ok {
+			return p, false
+		}
 	}
 	p.left.Domain, p.right.Domain = p.domain, p.domain
 	return p, true
@@ -92,6 +92,8 @@ func normalConstant(column value.Kind, r *value.Reading, cr value.Reading, c val
 			c.Text = string(value.TrimBlanks([]byte(c.Text)))
 		}
 		switch {
+		case c.Kind == value.Cidr:
+			return value.CastConstant(c, value.Inet)
 		case !c.Kind.IsText():
 		case r.Trim && cr.Trim:
 			c.Kind = value.Bpchar // both sides trimmed: compared as char(n)

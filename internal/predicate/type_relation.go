@@ -30,6 +30,11 @@ func (b *builder) relate(op string, left, right term, pos int) (relation, *Error
 		}
 	case l.IsArray() && k.IsArray():
 		return b.relateArrays(op, r, left, right, pos)
+	case l == value.Name && k.IsText() || l.IsText() && k == value.Name:
+		target = value.Text
+	case l.IsNetwork() && k.IsNetwork():
+		r.compare, r.ordered = value.Comparator(l, k), false
+		return r, nil
 	case l == value.Enum && k == value.Enum:
 		if r.left.enum.oid != r.right.enum.oid {
 			return relation{}, b.noOperator(op, left, right, pos)
@@ -39,8 +44,8 @@ func (b *builder) relate(op string, left, right term, pos int) (relation, *Error
 	case l == value.JSONB && k == value.JSONB:
 		r.compare, r.ordered = value.CompareJSON, false
 		return r, nil
-	case l == k && l != value.Opaque && !l.IsArray() || k == value.Timestamp && l == value.Date || l == value.Timestamp && k == value.Date:
-		r.compare = value.Comparator(l, k)
+	case l == k && !l.IsOpaque() && !l.IsArray() || k == value.Timestamp && l == value.Date || l == value.Timestamp && k == value.Date:
+		r.compare, r.ordered = value.Comparator(l, k), l.IsOrdered()
 		return r, nil
 	default:
 		return relation{}, b.noOperator(op, left, right, pos)

@@ -22,7 +22,7 @@ type Column struct {
 	// Enum has the labels of an enum in their order; nil for every other type. TypeName is needed beside it.
 	Enum []string
 
-	// Composite is set for composite types, whose IS NULL looks at their attributes.
+	// Composite is set for composite types, and domains over them, whose IS NULL looks at their attributes.
 	Composite bool
 
 	// Generated columns are refused: Postgres does not replicate them.
@@ -30,6 +30,12 @@ type Column struct {
 	// NonDeterministic is set for text under a collation that finds different strings equal; such columns are
 	// compared by bytes, and the SQL says so.
 	NonDeterministic bool
+}
+
+// isCitext tells the type of the extension by its name: its oid is another one in every database. What is known of it holds of
+// any type: how it becomes text.
+func (c Column) isCitext() bool {
+	return !c.Domain && (c.TypeName == "citext" || strings.HasSuffix(c.TypeName, ".citext"))
 }
 
 func (c Column) typeName() string {

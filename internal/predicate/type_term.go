@@ -22,6 +22,8 @@ type term struct {
 	x      scalar // the expression; k is its type in the user's text, where x may be wider
 	enum   *enumType
 	pos    int
+
+	composite bool // a column of a composite type
 }
 
 type termForm uint8
@@ -39,6 +41,9 @@ func (b *builder) term(n *pg_query.Node, depth int) (term, *Error) {
 	pos := b.position(n)
 	if depth > maxDepth {
 		return term{}, tooDeep(pos)
+	}
+	if built, ok := b.built[n]; ok {
+		return b.again(built), nil
 	}
 	switch n := n.GetNode().(type) {
 	case *pg_query.Node_ColumnRef:
@@ -96,14 +101,14 @@ func (b *builder) columnTerm(ref *pg_query.ColumnRef, pos int) (term, *Error) {
 	k, known := value.KindOfOID(c.TypeOID)
 	switch {
 	case c.Composite:
-		return term{}, &Error{
-			Pos: pos, Message: fmt.Sprintf("column %q is of the composite type %s, which is not supported yet, because its IS NULL looks at its attributes", c.Name, c.typeName()),
-		}
+		return term{form: formColumn, k: value.Opaque, pos: pos, column: column{index: i, name: c.Name, k: value.Opaque}, composite: true}, nil
 	case !known && c.Enum != nil:
 		return term{
 			form: formColumn, k: value.Enum, pos: pos, column: column{index: i, name: c.Name, k: value.Enum},
 			enum: &enumType{c.TypeOID, c.typeName(), c.Enum},
 		}, nil
+	case !known && c.isCitext():
+		k = value.Quoted
 	case !known, c.Domain && k.IsArray(): // an array of a domain's would be another type
 		k = value.Opaque
 	}
@@ -130,12 +135,21 @@ func (b *builder) constTerm(c *pg_query.A_Const, pos int) (term, *Error) {
 			return term{}, &Error{Pos: pos, Message: "the string is not valid UTF-8"}
 		}
 	default:
-		if !c.Isnull {
-			return term{}, &Error{Pos: pos, Message: "bit strings are not supported"}
+		if bits := c.GetBsval(); bits != nil {
+			return bitsTerm(bits.GetBsval(), pos)
 		}
 		t.c.Null = true
 	}
 	return t, nil
+}
+
+// bitsTerm is B'101' or X'1f', which the grammar writes b101 and x1f.
+func bitsTerm(text string, pos int) (term, *Error) {
+	c, err := value.ParseConstant(value.BitString, text)
+	if err != nil {
+		return term{}, inputAt(err, pos, 0)
+	}
+	return exprTermConst(c, pos), nil
 }
 
 // numberTerm types a number as Postgres does: integer if it fits, else bigint, else numeric.

@@ -25,6 +25,7 @@ const (
 	keyElements                // each element of an array, in that form
 	keyFolded                  // the column's text with ASCII letters in lower case
 	keyPieces                  // each piece of that
+	keyDocument                // each key, pair and scalar at the top of a document
 )
 
 // PieceLen is the size of the pieces of a PiecesKey, in bytes.
@@ -84,11 +85,11 @@ func (k Key) Compare(o Key) int {
 	return 0
 }
 
-// Elements reports whether a cell may have several keys, since they are of its elements. All others but Pieces have one at most.
-func (k Key) Elements() bool { return k.form == keyElements }
+// Elements reports whether a cell may have several keys, since they are of its elements, or of a document's. All others but Pieces have one at most.
+func (k Key) Elements() bool { return k.form == keyElements || k.form == keyDocument }
 
 // AppendTo adds the keys of a cell: Postgres' text output, nil for NULL. A cell has none if it is NULL, except where NULL is asked for; an
-// array has one for each element that is not NULL, with repeats.
+// array has one for each element that is not NULL, and a document for each key, pair and scalar at its top, with repeats.
 func (k Key) AppendTo(b *KeyBuffer, cell []byte) {
 	switch {
 	case k.form == keyNull:
@@ -108,6 +109,9 @@ func (k Key) AppendTo(b *KeyBuffer, cell []byte) {
 		return
 	case k.form == keyElements:
 		k.appendElements(b, cell)
+		return
+	case k.form == keyDocument:
+		k.appendDocument(b, cell)
 		return
 	default:
 		k.appendKey(b, cell)

@@ -4,7 +4,7 @@ import "strconv"
 
 // HasKey reports whether a canonical text is known for values of the kind.
 func (k Kind) HasKey() bool {
-	return k.HasUniqueText() || k.IsNumber() || k == Bpchar || k.IsTime()
+	return k.HasUniqueText() || k.IsNumber() || k == Bpchar || k.IsTime() || k == Cidr || k == NumRange
 }
 
 // CanonicalText returns the text of a cell in a form that is equal for equal
@@ -19,6 +19,10 @@ func CanonicalText(k Kind, cell []byte) []byte {
 		var d Decimal
 		if ParseDecimal(cell, &d) {
 			return []byte(d.canonical())
+		}
+	case k == NumRange:
+		if text, err := rangeText(k, string(cell)); err == nil {
+			return []byte(text)
 		}
 	case k.IsFloat():
 		if f, err := strconv.ParseFloat(string(cell), FloatBits(k)); err == nil {

@@ -11,8 +11,12 @@ func Comparator(l, r Kind) func(a, b *Datum) int {
 		return func(a, b *Datum) int { return compareFloat(a.Float, b.Float) }
 	case l == Bpchar:
 		return func(a, b *Datum) int { return bytes.Compare(TrimBlanks(a.Bytes), TrimBlanks(b.Bytes)) }
-	case l.IsText() || l == UUID || l == Enum:
+	case l.IsText() || l == Enum || l == Name || l.isBytes():
 		return CompareBytes
+	case l.IsNetwork():
+		return func(a, b *Datum) int { return bytes.Compare(hostText(a.Bytes), hostText(b.Bytes)) }
+	case l.IsRange():
+		return compareRanges(l)
 	case l == Interval:
 		return compareInterval
 	case l == Date && r == Timestamp:

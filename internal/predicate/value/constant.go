@@ -45,6 +45,14 @@ func ParseConstant(k Kind, text string) (Constant, error) {
 		c.Text, err = jsonText(text)
 	case k.IsArray():
 		c.Text, err = arrayConstant(k, text)
+	case k == OID:
+		c.Text, err = oidText(text)
+	case k == Name:
+		c.Text = nameText(text)
+	case k.isBytes(), k.IsNetwork():
+		c.Text, err = bytesText(k, text)
+	case k.IsRange():
+		c.Text, err = rangeText(k, text)
 	default:
 		err = badInput(k, text)
 	}

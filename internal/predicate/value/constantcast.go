@@ -31,6 +31,10 @@ func CastConstant(c Constant, k Kind) (Constant, error) {
 	case k.IsText() && (c.Kind.IsInt() || c.Kind == UUID):
 		c.Kind = k
 		return c, nil
+	case c.Kind.IsInt() && k == OID:
+		return ParseConstant(k, c.Text)
+	case c.Kind == Cidr && k == Inet:
+		return Constant{Kind: k, Text: string(hostText([]byte(c.Text)))}, nil
 	case c.Kind == Date && k == Timestamp:
 		return dateAsTimestamp(c)
 	case c.Kind == Bool && k.IsText():

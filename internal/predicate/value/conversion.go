@@ -23,6 +23,12 @@ func Conversion(from, to Kind) (convert func(Datum) Datum, ok bool) {
 		return nil, true
 	case from.IsFloat() && to == Numeric:
 		return func(d Datum) Datum { return Datum{Bytes: floatToNumeric(from, d.Float)} }, true
+	case from == OID && to.IsText():
+		return func(d Datum) Datum { return Datum{Bytes: strconv.AppendInt(nil, d.Int, 10)} }, true
+	case from == Cidr && to == Inet:
+		return func(d Datum) Datum { return Datum{Bytes: hostText(d.Bytes)} }, true
+	case from.IsNetwork() && to.IsText():
+		return func(d Datum) Datum { return Datum{Bytes: networkText(d.Bytes)} }, true
 	case from.IsText() && to.IsText():
 		if from == Bpchar {
 			return func(d Datum) Datum { return Datum{Bytes: TrimBlanks(d.Bytes)} }, true
@@ -63,10 +69,17 @@ func fromInt(from, to Kind) (func(Datum) Datum, bool) {
 	return nil, false
 }
 
+// CastsAsItIs tells the kinds beside text whose cast to text is what Postgres prints for a column, with one text for each value, or as
+// many as there are values.
+func (k Kind) CastsAsItIs() bool {
+	return k == UUID || k == Enum || k == JSONB || k == Name || k == Quoted || k.isBytes() || k.IsRange()
+}
+
 func toText(from Kind) (func(Datum) Datum, bool) {
-	switch from {
-	case Numeric, UUID, Enum, JSONB:
+	if from == Numeric || from.CastsAsItIs() {
 		return nil, true
+	}
+	switch from {
 	case Float4, Float8:
 		return func(d Datum) Datum { return Datum{Bytes: printFloat(from, d.Float)} }, true
 	case Bool:

@@ -9,7 +9,7 @@ type Datum struct {
 	Months, Days int32   // interval
 	Int          int64   // bool (0, 1), integers, days of a date, microseconds of everything else that is a time
 	Float        float64 // real and double precision
-	Bytes        []byte  // text, uuid, jsonb, an enum's label, and numeric in Postgres' text form
+	Bytes        []byte  // everything else, in Postgres' text form
 	Array        *Array
 }
 
@@ -29,7 +29,7 @@ func ReadDatum(k Kind, text []byte) (d Datum, ok bool) {
 		if ok && text[0] == 'f' {
 			d.Int = 0
 		}
-	case Int2, Int4, Int8:
+	case Int2, Int4, Int8, OID:
 		d.Int, ok = parseInt(text)
 	case Float4, Float8:
 		var err error
@@ -57,7 +57,7 @@ func ReadDatum(k Kind, text []byte) (d Datum, ok bool) {
 // TextOf prints a scalar as Postgres' output function does.
 func TextOf(k Kind, d *Datum) []byte {
 	switch {
-	case k.IsInt():
+	case k.IsInt(), k == OID:
 		return strconv.AppendInt(nil, d.Int, 10)
 	case k == Bool:
 		if d.Int != 0 {

@@ -96,12 +96,29 @@ func jsonKind(s []byte) byte {
 
 func isContainer(s []byte) bool { return jsonKind(s) == '{' || jsonKind(s) == '[' }
 
+// JSONMembers calls visit with what stands at the top of a document, until it returns false: the keys of an object, as strings in
+// JSON, the elements of an array, or the document itself if it is a scalar, then without a key. scalar is nil for what has parts.
+func JSONMembers(s []byte, visit func(key, scalar []byte) bool) {
+	if !isContainer(s) {
+		if len(s) > 0 {
+			visit(nil, s)
+		}
+		return
+	}
+	jsonItems(s, func(key, value []byte) bool {
+		if isContainer(value) {
+			value = nil
+		}
+		return visit(key, value)
+	})
+}
+
 // JSONKey finds the value of a key; nil if there is none.
 func JSONKey(s []byte, key string) (value []byte) {
 	if jsonKind(s) != '{' {
 		return nil
 	}
-	quoted := quoteJSON(key)
+	quoted := QuoteJSON(key)
 	jsonItems(s, func(k, v []byte) bool {
 		if string(k) == quoted {
 			value = v
@@ -183,8 +200,8 @@ func JSONAsText(s []byte) []byte {
 	return s
 }
 
-// quoteJSON writes a string as Postgres does.
-func quoteJSON(s string) string {
+// QuoteJSON writes a string as Postgres does.
+func QuoteJSON(s string) string {
 	var b strings.Builder
 	b.WriteByte('"')
 	for i := range len(s) {
@@ -214,7 +231,7 @@ func quoteJSON(s string) string {
 	return b.String()
 }
 
-// unquoteJSON reads a string that quoteJSON or a user wrote; nil if it is malformed.
+// unquoteJSON reads a string that QuoteJSON or a user wrote; nil if it is malformed.
 func unquoteJSON(s []byte) []byte {
 	if len(s) < 2 || s[len(s)-1] != '"' {
 		return nil
@@ -392,7 +409,7 @@ func deepContains(outer, inner []byte, depth int) bool {
 
 // JSONHasKey is ?: a key of an object, a string in an array, or a lone string.
 func JSONHasKey(s []byte, key string) (found bool) {
-	quoted := quoteJSON(key)
+	quoted := QuoteJSON(key)
 	switch jsonKind(s) {
 	case '"':
 		return string(s) == quoted

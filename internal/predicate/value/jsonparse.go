@@ -152,7 +152,7 @@ func (p *jsonParser) string() (string, bool) {
 		}
 	}
 	s := unquoteJSON([]byte(raw))
-	return quoteJSON(string(s)), s != nil || raw == `""`
+	return QuoteJSON(string(s)), s != nil || raw == `""`
 }
 
 func (p *jsonParser) number(out *strings.Builder) bool {

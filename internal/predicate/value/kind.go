@@ -23,7 +23,22 @@ const (
 	Time
 	Interval
 	JSONB
+	Bytea
+	Name
+	OID
+	BitString // bit and bit varying
+	MACAddr
+	MACAddr8
+	Inet
+	Cidr
+	Int4Range // the ranges, in the order of RangeElement
+	Int8Range
+	NumRange
+	DateRange
+	TimestampRange
+	TimestamptzRange
 	Enum   // which enum is in column.enum or scalar.enum; only values of one enum meet
+	Quoted // a column that can be tested for NULL and cast to text, nothing else
 	Opaque // a column that can only be tested for NULL
 
 	// ArrayOf marks an array of the kind in the other bits.
@@ -76,9 +91,37 @@ func (k Kind) String() string {
 		return "interval"
 	case JSONB:
 		return "jsonb"
+	case Bytea:
+		return "bytea"
+	case Name:
+		return "name"
+	case OID:
+		return "oid"
+	case BitString:
+		return "bit varying"
+	case MACAddr:
+		return "macaddr"
+	case MACAddr8:
+		return "macaddr8"
+	case Inet:
+		return "inet"
+	case Cidr:
+		return "cidr"
+	case Int4Range:
+		return "int4range"
+	case Int8Range:
+		return "int8range"
+	case NumRange:
+		return "numrange"
+	case DateRange:
+		return "daterange"
+	case TimestampRange:
+		return "tsrange"
+	case TimestamptzRange:
+		return "tstzrange"
 	case Enum:
 		return "enum"
-	default: // Unknown; a Opaque column is named by its own type
+	default: // Unknown; an Opaque column is named by its own type
 		return "unknown"
 	}
 }
@@ -97,6 +140,28 @@ func (k Kind) IsText() bool { return k == Text || k == Varchar || k == Bpchar }
 
 // IsTime tells dates and timestamps.
 func (k Kind) IsTime() bool { return k == Date || k == Timestamp || k == Timestamptz }
+
+// IsOpaque tells columns of types that have no operators here.
+func (k Kind) IsOpaque() bool { return k == Quoted || k == Opaque }
+
+// IsNetwork tells inet and cidr, which compare with each other.
+func (k Kind) IsNetwork() bool { return k == Inet || k == Cidr }
+
+// IsRange tells the ranges.
+func (k Kind) IsRange() bool { return k >= Int4Range && k <= TimestamptzRange }
+
+// RangeElement is the kind of a range's bounds.
+func (k Kind) RangeElement() Kind {
+	return [...]Kind{Int4, Int8, Numeric, Date, Timestamp, Timestamptz}[k-Int4Range]
+}
+
+// IsCollated tells what Postgres compares under a collation.
+func (k Kind) IsCollated() bool { return k.IsText() || k == Name }
+
+// IsOrdered tells the kinds whose order is known here, not only what is equal.
+func (k Kind) IsOrdered() bool {
+	return !k.IsArray() && !k.IsRange() && !k.IsNetwork() && !k.IsOpaque() && k != JSONB && k != Enum
+}
 
 // KindOfOID maps a column's type. Types that only NULL tests can read are opaque; ok is false for the rest: composite
 // types (whose IS NULL looks inside), domains and enums, which cannot be told apart by their OID.
@@ -136,11 +201,40 @@ func KindOfOID(oid uint32) (k Kind, ok bool) {
 		return Interval, true
 	case 3802:
 		return JSONB, true
-	case 17, 18, 19, 26, 114, 142, // bytea "char" name oid json xml
-		1266,                                // timetz
-		790, 829, 774, 650, 869, 1560, 1562, // money macaddr macaddr8 cidr inet bit varbit
+	case 17:
+		return Bytea, true
+	case 19:
+		return Name, true
+	case 26:
+		return OID, true
+	case 1560, 1562:
+		return BitString, true
+	case 829:
+		return MACAddr, true
+	case 774:
+		return MACAddr8, true
+	case 869:
+		return Inet, true
+	case 650:
+		return Cidr, true
+	case 3904:
+		return Int4Range, true
+	case 3926:
+		return Int8Range, true
+	case 3906:
+		return NumRange, true
+	case 3912:
+		return DateRange, true
+	case 3908:
+		return TimestampRange, true
+	case 3910:
+		return TimestamptzRange, true
+	case 114: // json
+		return Quoted, true
+	case 18, 142, // "char" xml
+		1266, 790, // timetz money
 		600, 601, 602, 603, 604, 628, 718, 3614, 3615, // geometric types, tsvector, tsquery
-		1001, 199, 3807, 1270: // arrays of bytea json jsonb timetz
+		199, 3807, 1270: // arrays of json jsonb timetz
 		return Opaque, true
 	}
 	return arrayOfOID(oid)
@@ -180,6 +274,18 @@ func arrayOfOID(oid uint32) (k Kind, ok bool) {
 		k = Time
 	case 1187:
 		k = Interval
+	case 1001:
+		k = Bytea
+	case 1003:
+		k = Name
+	case 1028:
+		k = OID
+	case 1040:
+		k = MACAddr
+	case 775:
+		k = MACAddr8
+	case 1041:
+		k = Inet
 	default:
 		return Unknown, false
 	}
@@ -223,6 +329,34 @@ func KindOfName(name string) (k Kind, ok bool) {
 		return Interval, true
 	case "jsonb":
 		return JSONB, true
+	case "bytea":
+		return Bytea, true
+	case "name":
+		return Name, true
+	case "oid":
+		return OID, true
+	case "varbit":
+		return BitString, true
+	case "macaddr":
+		return MACAddr, true
+	case "macaddr8":
+		return MACAddr8, true
+	case "inet":
+		return Inet, true
+	case "cidr":
+		return Cidr, true
+	case "int4range":
+		return Int4Range, true
+	case "int8range":
+		return Int8Range, true
+	case "numrange":
+		return NumRange, true
+	case "daterange":
+		return DateRange, true
+	case "tsrange":
+		return TimestampRange, true
+	case "tstzrange":
+		return TimestamptzRange, true
 	}
 	return Unknown, false
 }
@@ -237,6 +371,10 @@ func CommonKind(kinds []Kind) (k Kind, ok bool) {
 			k = next
 		case k.IsNumber() && next.IsNumber(), k.IsTime() && next.IsTime():
 			k = max(k, next) // both are declared in the order of their implicit casts
+		case k == OID && next.IsInt(), k.IsInt() && next == OID:
+			k = OID
+		case k.IsNetwork() && next.IsNetwork():
+			k = Inet
 		case k.IsText() && next.IsText(): // castable both ways: the first one stays
 		default:
 			return Unknown, false
@@ -256,5 +394,23 @@ func (k Kind) IsTemporal() bool { return k.IsTime() || k == Time || k == Interva
 
 // HasUniqueText holds for the kinds whose column text is equal exactly when the values are: equality may compare bytes.
 func (k Kind) HasUniqueText() bool {
-	return k == Bool || k == Enum || k.IsInt() || k == Text || k == Varchar || k == UUID || k == Date
+	return k == Bool || k == Enum || k.IsInt() || k == Text || k == Varchar || k == UUID || k == Date || k == OID || k == Name || k.isBytes() || k == Inet ||
+		k.IsRange() && k != NumRange
+}
+
+// isBytes tells the kinds that are ordered as their texts are.
+func (k Kind) isBytes() bool {
+	return k == Bytea || k == BitString || k == MACAddr || k == MACAddr8 || k == UUID
+}
+
+// ComparesAs says how two kinds compare whose texts, or what Reading makes of them, are equal exactly when the values
+// are; beyond numbers, texts and times.
+func ComparesAs(l, r Kind) (d Domain, ok bool) {
+	switch {
+	case l == OID && r == OID:
+		return DomainInt, true
+	case l == r && (l.isBytes() || l == Enum || l.IsRange() && l != NumRange), l.IsNetwork() && r.IsNetwork(), l == Name && (r == Name || r == Text || r == Varchar), r == Name && (l == Text || l == Varchar):
+		return DomainBytes, true
+	}
+	return 0, false
 }

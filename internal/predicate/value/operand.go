@@ -75,6 +75,9 @@ func (r *Reading) Read(text []byte, v *Operand) bool {
 		if r.Trim {
 			text = TrimBlanks(text)
 		}
+		if r.Kind == Cidr {
+			text = hostText(text)
+		}
 		v.Bytes = text
 		return true
 	case DomainDecimal:

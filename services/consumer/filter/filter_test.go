@@ -24,6 +24,8 @@ var testTable = predicate.Table{Schema: "public", Name: "tasks", Columns: []pred
 	{Name: "done", TypeOID: 16, TypeMod: -1},
 	{Name: "tags", TypeOID: 1009, TypeMod: -1},
 	{Name: "counts", TypeOID: 1007, TypeMod: -1},
+	{Name: "doc", TypeOID: 3802, TypeMod: -1},
+	{Name: "net", TypeOID: 650, TypeMod: -1},
 }}
 
 var testCells = [][]string{
@@ -35,6 +37,8 @@ var testCells = [][]string{
 	{"t", "f"},
 	{"{}", "{x}", "{y,x}", `{NULL,"a b",x,x}`, "{{x,y},{z,NULL}}"},
 	{"{}", "{1}", "{2,1,2}", "[3:4]={1,3}", "{NULL}"},
+	{`{}`, `{"a": 1, "b": "x"}`, `{"a": 1.0, "b": {"c": "x"}}`, `["x", 1, null]`, `"x"`, `{"b": null, "x": [1]}`},
+	{"10.0.0.0/8", "10.0.0.1/32", "::1/128"},
 }
 
 var testElements = map[string][]string{"tags": {"x", "y", "a b", "none"}, "counts": {"1", "2", "3"}}
@@ -59,6 +63,12 @@ func drawLeaf(t *rapid.T) string {
 	if pool := testElements[name]; pool != nil {
 		return drawArrayLeaf(t, name, pool, constant())
 	}
+	switch name {
+	case "doc":
+		return drawDocumentLeaf(t, constant())
+	case "net":
+		return name + rapid.SampledFrom([]string{" = ", " <> ", " in ('10.0.0.1/32', '::/0', '::1/128') or net = "}).Draw(t, "operator") + constant()
+	}
 	switch rapid.IntRange(0, 7).Draw(t, "leaf") {
 	case 0, 1, 2:
 		return name + " = " + constant()
@@ -74,6 +84,16 @@ func drawLeaf(t *rapid.T) string {
 	default:
 		return name + " is " + rapid.SampledFrom([]string{"", "not "}).Draw(t, "not") + "null"
 	}
+}
+
+// drawDocumentLeaf is a test of the column of documents.
+func drawDocumentLeaf(t *rapid.T, constant string) string {
+	key := "'" + rapid.SampledFrom([]string{"a", "b", "x", "none"}).Draw(t, "key") + "'"
+	text := "'" + rapid.SampledFrom([]string{"1", "1.0", "x", "null", "true"}).Draw(t, "text") + "'"
+	return rapid.SampledFrom([]string{
+		"doc @> " + constant, "doc <@ " + constant, "doc = " + constant, "doc ? " + key, "doc ?| array[" + key + ", 'b']", "doc ?& array[" + key + ", 'b']",
+		"doc ->> " + key + " = " + text, "doc ->> " + key + " in (" + text + ", 'x')", "doc -> " + key + " = " + constant, "doc ->> " + key + " is null",
+	}).Draw(t, "leaf")
 }
 
 // drawArrayLeaf is a test of an array column: of an element, or with another array.
@@ -275,7 +295,8 @@ func add(tb testing.TB, x *Index[string], clause string, params ...string) *Entr
 func taskRow(owner, project string) [][]byte {
 	return [][]byte{
 		[]byte(owner), []byte(project), []byte("open"), []byte("1.50"), []byte("2024-01-01"), []byte("t"),
-		[]byte("{" + owner + ",p" + project + "}"),
+		[]byte("{" + owner + ",p" + project + "}"), nil,
+		[]byte(`{"owner": ` + owner + `, "project": "p` + project + `"}`), nil,
 	}
 }
 
@@ -301,6 +322,11 @@ func TestWhatIsFoundFollowsWhatMatches(t *testing.T) {
 		{"an element", func(i int) string { return fmt.Sprintf("'%d' = any(tags)", i) }, 1},
 		{"elements that are contained", func(i int) string { return fmt.Sprintf("tags @> '{%d,p%d}'", i, i%3) }, crowded + 1},
 		{"an element and a column", func(i int) string { return fmt.Sprintf("tags @> '{p%d}' and owner = %d", i%32, i/32) }, 2*crowded + 1},
+		{"a pair of a document", func(i int) string { return fmt.Sprintf(`doc @> '{"owner": %d}'`, i) }, 1},
+		{"pairs of a document", func(i int) string { return fmt.Sprintf(`doc @> '{"project": "p%d", "owner": %d.0}'`, i%3, i) }, crowded + 1},
+		{"a value in a document", func(i int) string { return fmt.Sprintf("doc ->> 'owner' = '%d'", i) }, 1},
+		{"a key of a document", func(i int) string { return fmt.Sprintf("doc ? 'owner%d'", i) }, 0},
+		{"a range of values", func(i int) string { return fmt.Sprintf("owner <@ '[%d,%d)'::int4range", i, i+3) }, 3},
 		{"never", func(int) string { return "owner = null" }, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -391,6 +417,7 @@ func TestFindDoesNotAllocate(t *testing.T) {
 		add(t, x, fmt.Sprintf("owner = %d", i))
 		add(t, x, fmt.Sprintf("price > %d and price < %d", i, i+1))
 		add(t, x, fmt.Sprintf(`tags @> '{"%d x"}'`, i))
+		add(t, x, fmt.Sprintf(`doc @> '{"owner": %d}'`, i))
 		add(t, x, fmt.Sprintf("owner in (%d, 5) and project = %d", i%10, i/10))
 	}
 	a, b := taskRow("5", "1"), taskRow("6", "2")
