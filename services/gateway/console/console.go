@@ -51,6 +51,7 @@ type Console struct {
 	origin   *http.CrossOriginProtection
 	streams  chan struct{} // a token for each that is open
 	asking   chan struct{} // and for each request to the control plane
+	room     room          // of what is gathered for pages
 	pulse    *pulse
 	routes   *http.ServeMux
 	stopping chan struct{}
@@ -76,6 +77,7 @@ func New(cfg Config) (*Console, error) {
 	c := &Console{
 		cfg: cfg, client: cl, keys: newKeys(cfg.Secret, cfg.ViewerSecret), tries: rate.NewLimiter(triesPerSec, triesAtOnce),
 		origin: http.NewCrossOriginProtection(), streams: make(chan struct{}, maxStreams), asking: make(chan struct{}, maxAsking),
+		room:  room{limit: maxPages},
 		pulse: newPulse(cl, cfg.Log), stopping: make(chan struct{}),
 	}
 	c.routes = c.mux()
