@@ -82,9 +82,22 @@ func (c *webClients) note(f func()) {
 	defer c.mu.Unlock()
 	f()
 	if c.err != nil || c.ready >= c.count {
-		close(c.changed)
-		c.changed = make(chan struct{})
+		c.signalLocked()
 	}
+}
+
+// receive notes that a client has a row.
+func (c *webClients) receive(id int, at time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.at[id] = append(c.at[id], at); len(c.at[id]) == c.count {
+		c.signalLocked()
+	}
+}
+
+func (c *webClients) signalLocked() {
+	close(c.changed)
+	c.changed = make(chan struct{})
 }
 
 // until waits until ok says yes, or a client fails.
@@ -265,7 +278,7 @@ func (w *webClient) take(text []byte) {
 		}
 		digits, _, _ := bytes.Cut(rest, []byte{'"'})
 		if id, err := strconv.Atoi(string(digits)); err == nil {
-			w.all.note(func() { w.all.at[id] = append(w.all.at[id], now) })
+			w.all.receive(id, now)
 		}
 		text = rest
 	}
