@@ -88,11 +88,11 @@ func (s *Shape) Err() error {
 	return s.err
 }
 
-// Tail is the place behind everything that clients may see, with a channel that is closed when that changes.
-func (s *Shape) Tail() (protocol.Offset, <-chan struct{}, error) {
+// Tail is the place behind everything that clients may see.
+func (s *Shape) Tail() (protocol.Offset, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return protocol.Behind(s.tail), s.changed, s.err
+	return protocol.Behind(s.tail), s.err
 }
 
 // Stalled is what keeps the shape from being up to date, nil if nothing is known to.
@@ -116,16 +116,35 @@ func place(o protocol.Offset) change.Offset {
 
 // Read returns what stands behind a place of the log, as much as one answer holds, or nil if that is nothing. It must be let go of.
 func (s *Shape) Read(ctx context.Context, from protocol.Offset) (*Body, error) {
+	b, _, err := s.Await(ctx, from)
+	return b, err
+}
+
+// Await is Read for who waits: if there is nothing, it returns a channel that is closed when there may be something.
+func (s *Shape) Await(ctx context.Context, from protocol.Offset) (*Body, <-chan struct{}, error) {
 	at := place(from)
 	s.mu.Lock()
 	if s.err != nil {
 		defer s.mu.Unlock()
-		return nil, s.err
+		return nil, nil, s.err
 	}
 	if !at.Before(s.tail) {
-		s.mu.Unlock()
-		return nil, nil
+		defer s.mu.Unlock()
+		return nil, s.changed, nil
 	}
+	b, ok := s.bodies[at]
+	s.mu.Unlock()
+	if ok {
+		b, err := s.held(b)
+		return b, nil, err
+	}
+	b, err := s.make(ctx, at)
+	return b, nil, err
+}
+
+// make makes the body of what stands behind a place that is before the tail.
+func (s *Shape) make(ctx context.Context, at change.Offset) (*Body, error) {
+	s.mu.Lock()
 	if b, ok := s.bodies[at]; ok {
 		s.mu.Unlock()
 		return s.held(b)
