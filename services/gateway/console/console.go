@@ -93,8 +93,12 @@ func (c *Console) Run(ctx context.Context) {
 // Serves reports whether a path, decoded and cleaned, is the console's.
 func Serves(path string) bool { return path == Path || strings.HasPrefix(path, Path+"/") }
 
+// fileWithin bounds how long a file may take to go.
+const fileWithin = time.Minute
+
 // ServeHTTP answers what Serves says.
 func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(fileWithin)) // other answers have bounds of their own
 	protect(w.Header())
 	if err := c.origin.Check(r); err != nil || foreign(r) {
 		fail(w, http.StatusForbidden, "This request comes from another site.")
