@@ -76,17 +76,26 @@ func TestWhatHappenedToShapes(t *testing.T) {
 		return s
 	}
 	because := func(why string) func(*control.Shape) { return func(s *control.Shape) { s.Reason = why } }
-	before := newInventory(at, itemsOf([]control.Shape{of("a", "a1", control.StateCreating), of("b", "b1", control.StateLive), of("c", "c1", control.StateEnded, because("it changed")), of("d", "d1", control.StateLive)}), false, nil)
+	before := newInventory(at, itemsOf([]control.Shape{of("a", "a1", control.StateCreating), of("b", "b1", control.StateLive), of("c", "c1", control.StateEnded, because("it changed")), of("d", "d1", control.StateLive)}), false, nil, nil)
 	now := newInventory(at.Add(time.Second), itemsOf([]control.Shape{
 		of("a", "a1", control.StateLive, func(s *control.Shape) { s.SnapshotRows = 5 }), of("b", "b1", control.StateEnded, because("the table was dropped")), of("c", "c2", control.StateCreating),
 		of("e", "e1", control.StateLive, func(s *control.Shape) { s.Fold = &control.Fold{Error: "no room"} }),
-	}), false, before)
+	}), false, before, map[string]float64{"a1": 0.5, "gone": 2})
 	want := []string{
 		"Shape of a is live / 5 rows read", "Shape of b ended / the table was dropped", "Shape of c was made again / it changed", "Shape of e was made / ",
 		"Folding the log of Shape of e failed, and is tried again / no room", "Shape of d was deleted / ",
 	}
 	if got := titles(compareShapes(before, now)); !slices.Equal(got, want) {
 		t.Errorf("%q\nwant\n%q", got, want)
+	}
+	if got := now.find(question{sort: "cpu"}).Shapes[0]; got.ID != "a" || got.CPU != 0.5 {
+		t.Errorf("what costs most is %+v", got)
+	}
+	if got := now.cost(&control.Shape{ID: "a", Handle: "a1"}); got.CPU != 0.5 {
+		t.Errorf("it costs %+v", got)
+	}
+	if got := now.cost(&control.Shape{ID: "a", Handle: "a0"}); got.CPU != 0 {
+		t.Errorf("a life before costs %+v", got)
 	}
 	if got := titles(compareShapes(nil, before)); !slices.Equal(got, []string{"Shape of c ended / it changed"}) {
 		t.Errorf("at the first look %q", got)
@@ -106,7 +115,7 @@ func TestShapesAreFound(t *testing.T) {
 		}
 		shapes = append(shapes, s)
 	}
-	v := newInventory(at, itemsOf(shapes), false, nil)
+	v := newInventory(at, itemsOf(shapes), false, nil, nil)
 	for name, c := range map[string]struct {
 		q            question
 		total, shown int
