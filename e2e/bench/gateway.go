@@ -34,7 +34,7 @@ func gatewayFlags(flags *flag.FlagSet) func(context.Context, *common) (*report, 
 	flags.IntVar(&b.changes, "changes", 5, "changes that all of these get")
 	flags.IntVar(&b.rows, "rows", 1_000_000, "rows of the large shape")
 	flags.IntVar(&b.few, "few", 50_000, "rows of the small shape")
-	flags.StringVar(&b.only, "only", "", "only this part: latency, fan or replay")
+	flags.StringVar(&b.only, "only", "", "only this part: latency, fan, replay or floor")
 	return func(ctx context.Context, env *common) (*report, error) {
 		if b.transactions < 1 || b.rate < 1 || b.polls < 1 || b.clients < 1 || b.changes < 1 || b.few < 1 || b.rows < b.few {
 			return nil, errors.New("every size must be at least 1, and -rows at least -few")
@@ -74,7 +74,7 @@ func (b *gatewayBench) run(ctx context.Context, env *common) (r *report, err err
 	for _, part := range []struct {
 		name string
 		run  func(context.Context, *lab, *report, topology.Source) error
-	}{{"latency", b.latency}, {"fan", b.fan}, {"replay", b.replay}} {
+	}{{"latency", b.latency}, {"fan", b.fan}, {"replay", b.replay}, {"floor", b.floor}} {
 		if b.only != "" && b.only != part.name {
 			continue
 		}
