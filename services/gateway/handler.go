@@ -27,7 +27,9 @@ const (
 func (g *Gateway) Handler() http.Handler { return http.HandlerFunc(g.serve) }
 
 func (g *Gateway) serve(w http.ResponseWriter, r *http.Request) {
-	g.hurry(w)
+	if r.ProtoMajor == 1 {
+		g.hurry(w) // the time of the connection's last answer may be over
+	}
 	route := r.URL.Path
 	if route != pathShape {
 		route = path.Clean("/" + route)

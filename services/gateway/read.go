@@ -329,10 +329,17 @@ func (a *answer) headers(next protocol.Offset) {
 // writeAtOnce is how much a client must take within the time for it.
 const writeAtOnce = 256 << 10
 
-// hurry bounds how long what is written next may take to go. It is for every answer, right before it: many requests wait for long,
-// and the time of a connection's last answer may be over.
+// hurry bounds how long what is written next may take to go. It is for every answer, right before it. Writers that have no such
+// bound need none.
 func (g *Gateway) hurry(w http.ResponseWriter) {
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(g.cfg.WriteWithin)) // writers that have no such bound need none
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(g.cfg.WriteWithin))
+}
+
+// rest takes the bound away from an answer that goes on later: with HTTP/2 it ends the answer also while nothing is written.
+func (a *answer) rest() {
+	if a.r.ProtoMajor > 1 {
+		_ = http.NewResponseController(a.w).SetWriteDeadline(time.Time{})
+	}
 }
 
 // write sends a body. A client that does not take it is dropped.

@@ -30,6 +30,7 @@ func (a *answer) stream(ctx context.Context, body *shapes.Body) error {
 		a.letGo(body)
 		return nil
 	}
+	a.rest()
 	a.follow(ctx, control, body)
 	a.g.hurry(a.w) // the end is still to be written
 	return nil
@@ -73,6 +74,7 @@ func (a *answer) follow(ctx context.Context, control *http.ResponseController, b
 				if !a.g.write(a.w, keepAlive) || control.Flush() != nil {
 					return
 				}
+				a.rest()
 				said = now
 			}
 			timer.Reset(max(0, min(said.Add(a.g.cfg.KeepAlive).Sub(now), over.Sub(now))))
@@ -95,5 +97,9 @@ func (a *answer) events(control *http.ResponseController, body *shapes.Body) boo
 			return false
 		}
 	}
-	return control.Flush() == nil
+	if control.Flush() != nil {
+		return false
+	}
+	a.rest()
+	return true
 }

@@ -86,5 +86,6 @@ func (s *stream) write(parts ...[]byte) bool {
 		}
 	}
 	s.finished = rc.Flush() != nil
+	_ = rc.SetWriteDeadline(time.Time{}) // with HTTP/2 it would end the stream also while nothing is written
 	return !s.finished
 }
