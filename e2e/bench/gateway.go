@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"os"
 	"slices"
 	"syscall"
 	"time"
@@ -20,6 +21,7 @@ type gatewayBench struct {
 	transactions, rate, polls int
 	clients, changes          int
 	rows, few                 int
+	only                      string
 }
 
 // gatewayFlags returns the bench of shapes over HTTP.
@@ -32,6 +34,7 @@ func gatewayFlags(flags *flag.FlagSet) func(context.Context, *common) (*report, 
 	flags.IntVar(&b.changes, "changes", 5, "changes that all of these get")
 	flags.IntVar(&b.rows, "rows", 1_000_000, "rows of the large shape")
 	flags.IntVar(&b.few, "few", 50_000, "rows of the small shape")
+	flags.StringVar(&b.only, "only", "", "only this part: latency, fan, replay or floor")
 	return func(ctx context.Context, env *common) (*report, error) {
 		if b.transactions < 1 || b.rate < 1 || b.polls < 1 || b.clients < 1 || b.changes < 1 || b.few < 1 || b.rows < b.few {
 			return nil, errors.New("every size must be at least 1, and -rows at least -few")
@@ -68,8 +71,14 @@ func (b *gatewayBench) run(ctx context.Context, env *common) (r *report, err err
 	if _, err := l.consumer(ctx, source); err != nil {
 		return nil, err
 	}
-	for _, part := range []func(context.Context, *lab, *report, topology.Source) error{b.latency, b.fan, b.replay} {
-		if err := part(ctx, l, r, source); err != nil {
+	for _, part := range []struct {
+		name string
+		run  func(context.Context, *lab, *report, topology.Source) error
+	}{{"latency", b.latency}, {"fan", b.fan}, {"replay", b.replay}, {"floor", b.floor}} {
+		if b.only != "" && b.only != part.name {
+			continue
+		}
+		if err := part.run(ctx, l, r, source); err != nil {
 			return nil, err
 		}
 	}
@@ -179,41 +188,116 @@ func (b *gatewayBench) fan(ctx context.Context, l *lab, r *report, source topolo
 	}
 	l.say("%d long polls and %d streams", each, each)
 	began := time.Now()
-	clients, err := startClients(ctx, address, "fan", each, each)
+	polls, err := startClients(ctx, address, "fan", each, 0)
 	if err != nil {
 		return err
 	}
-	defer clients.stop()
+	defer polls.stop()
+	streams, err := startClients(ctx, address, "fan", 0, each)
+	if err != nil {
+		return err
+	}
+	defer streams.stop()
 	connected := time.Since(began)
 	after, err := residentMemory(p.Pid())
 	if err != nil {
 		return err
 	}
-	var took []time.Duration
-	for id := range b.changes {
-		sent := time.Now()
-		if err := l.exec(ctx, fmt.Sprintf("INSERT INTO fan VALUES (%d, 1, 1, 'a change for all')", id)); err != nil {
-			return err
-		}
-		if err := clients.await(ctx, id+1); err != nil {
-			return err
-		}
-		for _, at := range clients.received(id) {
-			took = append(took, at.Sub(sent))
-		}
+	fan := fan{lab: l, gateway: p.Pid()}
+	all, err := fan.give(ctx, b.changes, polls, streams)
+	if err != nil {
+		return err
 	}
-	slices.Sort(took)
 	peak, err := peakMemory(p.Pid())
+	if err != nil {
+		return err
+	}
+	polls.stop()
+	some, err := fan.give(ctx, b.changes, streams)
 	if err != nil {
 		return err
 	}
 	kib := (after - before) * 1024 / float64(2*each)
 	r.table(fmt.Sprintf("%d long polls and %d streams on one shape get %d changes, in ms from before the INSERT", each, each, b.changes), "p50", "p90", "p99", "max", "KiB a client", "at the peak", "connected in s")
-	r.row(number(millis(percentile(took, 0.5))), number(millis(percentile(took, 0.9))), number(millis(percentile(took, 0.99))), number(millis(percentile(took, 1))),
+	r.row(number(millis(percentile(all.took, 0.5))), number(millis(percentile(all.took, 0.9))), number(millis(percentile(all.took, 0.99))), number(millis(percentile(all.took, 1))),
 		number(kib), number((peak-before)*1024/float64(2*each)), number(connected.Seconds()))
+	per := 10_000 / float64(each*b.changes)
+	r.table("CPU seconds of 10,000 answers that a change brings about", "the gateway's", "the clients'")
+	r.row("events of streams", number(some.gateway*per), number(some.clients*per))
+	r.row("long polls, with the requests that follow", number((all.gateway-some.gateway)*per), number((all.clients-some.clients)*per))
 	r.add("gateway_clients", float64(2*each), "clients")
-	r.add("gateway_fanout_p50_ms", millis(percentile(took, 0.5)), "ms")
-	r.add("gateway_fanout_p99_ms", millis(percentile(took, 0.99)), "ms")
+	r.add("gateway_fanout_p50_ms", millis(percentile(all.took, 0.5)), "ms")
+	r.add("gateway_fanout_p99_ms", millis(percentile(all.took, 0.99)), "ms")
 	r.add("gateway_kib_per_client", kib, "KiB")
+	r.add("gateway_cpu_s_10k_events", some.gateway*per, "s")
+	r.add("gateway_cpu_s_10k_polls", (all.gateway-some.gateway)*per, "s")
 	return nil
+}
+
+// fan gives changes to many clients.
+type fan struct {
+	lab     *lab
+	gateway int // its process
+	next    int // id of a row
+}
+
+// fanned is what that took: until each change was with each client, and CPU seconds.
+type fanned struct {
+	took             []time.Duration
+	gateway, clients float64
+}
+
+// quiet waits until the gateway does nothing any more.
+func (f *fan) quiet(ctx context.Context) error {
+	last := -1.0
+	return poll(ctx, quietFor, "the gateway does nothing", func() (bool, error) {
+		now, err := cpuTime(f.gateway)
+		same := now-last < 2.0/clockTicks // what runs beside requests
+		last = now
+		return same, err
+	})
+}
+
+// quietFor is how long a gateway does nothing that has answered all.
+const quietFor = 300 * time.Millisecond
+
+// give makes changes, one when the one before is with all clients, and says what that took with all that clients then ask for.
+func (f *fan) give(ctx context.Context, changes int, to ...*webClients) (out fanned, err error) {
+	pids := map[int]*float64{f.gateway: &out.gateway, os.Getpid(): &out.clients}
+	read := func(sign float64) error {
+		if err := f.quiet(ctx); err != nil {
+			return err
+		}
+		for pid, sum := range pids {
+			s, err := cpuTime(pid)
+			if err != nil {
+				return err
+			}
+			*sum += sign * s
+		}
+		return nil
+	}
+	if err := read(-1); err != nil {
+		return out, err
+	}
+	for range changes {
+		sent := time.Now()
+		if err := f.lab.exec(ctx, fmt.Sprintf("INSERT INTO fan VALUES (%d, 1, 1, 'a change for all')", f.next)); err != nil {
+			return out, err
+		}
+		for _, c := range to {
+			if err := c.await(ctx, f.next+1); err != nil {
+				return out, err
+			}
+			for _, at := range c.received(f.next) {
+				out.took = append(out.took, at.Sub(sent))
+			}
+		}
+		f.next++
+	}
+	if err := read(1); err != nil {
+		return out, err
+	}
+	slices.Sort(out.took)
+	return out, nil
 }

@@ -7,11 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net"
 	"net/url"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 )
@@ -37,7 +35,8 @@ const dialers = 32
 func startClients(ctx context.Context, address, table string, polls, streams int) (*webClients, error) {
 	running, cancel := context.WithCancel(ctx)
 	c := &webClients{count: polls + streams, cancel: cancel, at: map[int][]time.Time{}, changed: make(chan struct{})}
-	first := &webClient{all: c, address: address, query: url.Values{"table": {table}, "offset": {"-1"}}}
+	query := url.Values{"table": {table}}.Encode()
+	first := &webClient{all: c, address: address, query: query}
 	if err := first.connect(running); err != nil {
 		c.stop()
 		return nil, err
@@ -51,7 +50,7 @@ func startClients(ctx context.Context, address, table string, polls, streams int
 	first.conn.Close()
 	turns := make(chan struct{}, dialers)
 	for i := range c.count {
-		w := &webClient{all: c, address: address, query: url.Values{"table": {table}}, handle: first.handle, offset: first.offset, cursor: first.cursor, live: true, sse: i >= polls}
+		w := &webClient{all: c, address: address, query: query, handle: first.handle, offset: first.offset, cursor: first.cursor, live: true, sse: i >= polls}
 		c.done.Go(func() {
 			turns <- struct{}{}
 			err := w.connect(running)
@@ -82,9 +81,22 @@ func (c *webClients) note(f func()) {
 	defer c.mu.Unlock()
 	f()
 	if c.err != nil || c.ready >= c.count {
-		close(c.changed)
-		c.changed = make(chan struct{})
+		c.signalLocked()
 	}
+}
+
+// receive notes that a client has a row.
+func (c *webClients) receive(id int, at time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.at[id] = append(c.at[id], at); len(c.at[id]) == c.count {
+		c.signalLocked()
+	}
+}
+
+func (c *webClients) signalLocked() {
+	close(c.changed)
+	c.changed = make(chan struct{})
 }
 
 // until waits until ok says yes, or a client fails.
@@ -126,7 +138,7 @@ func (c *webClients) received(id int) []time.Time {
 type webClient struct {
 	all     *webClients
 	address string
-	query   url.Values
+	query   string // that names the shape
 	conn    net.Conn
 	in      *bufio.Reader
 
@@ -135,8 +147,11 @@ type webClient struct {
 	end                    func() bool
 }
 
-// clientBuffer is small because there are many clients.
-const clientBuffer = 2 << 10
+// Buffers are small because there are many clients.
+const (
+	clientBuffer = 2 << 10
+	requestBytes = 256
+)
 
 func (w *webClient) connect(ctx context.Context) error {
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", w.address)
@@ -160,19 +175,22 @@ func (w *webClient) follow() error {
 
 // ask makes one request and reads its answer.
 func (w *webClient) ask() error {
-	q := maps.Clone(w.query)
-	if w.handle != "" {
-		q.Set("handle", w.handle)
-		q.Set("offset", w.offset)
+	req := make([]byte, 0, requestBytes)
+	req = append(append(req, "GET /v1/shape?"...), w.query...)
+	param := func(name, value string) { req = append(append(append(req, name...), '='), value...) }
+	if w.handle == "" {
+		param("&offset", "-1")
+	} else {
+		param("&handle", w.handle)
+		param("&offset", w.offset)
 	}
 	if w.live {
-		q.Set("live", "true")
-		q.Set("cursor", w.cursor)
+		param("&live=true&cursor", w.cursor)
 	}
 	if w.sse {
-		q.Set("live_sse", "true")
+		param("&live_sse", "true")
 	}
-	if _, err := io.WriteString(w.conn, "GET /v1/shape?"+q.Encode()+" HTTP/1.1\r\nHost: bench\r\n\r\n"); err != nil {
+	if _, err := w.conn.Write(append(req, " HTTP/1.1\r\nHost: bench\r\n\r\n"...)); err != nil {
 		return err
 	}
 	if w.live && !w.sse {
@@ -205,30 +223,30 @@ func (w *webClient) waiting() {
 func (w *webClient) head() (size int, err error) {
 	w.live = w.live && w.sse
 	for n := 0; ; n++ {
-		line, err := w.in.ReadString('\n')
+		line, err := w.in.ReadSlice('\n')
 		if err != nil {
 			return 0, err
 		}
-		line = strings.TrimSpace(line)
-		if n == 0 && !strings.Contains(line, " 200 ") {
+		line = bytes.TrimSpace(line)
+		if n == 0 && !bytes.Contains(line, []byte(" 200 ")) {
 			return 0, fmt.Errorf("the gateway answers %q", line)
 		}
-		if line == "" {
+		if len(line) == 0 {
 			return size, nil
 		}
-		name, value, _ := strings.Cut(line, ":")
-		switch value = strings.TrimSpace(value); strings.ToLower(name) {
-		case "content-length":
-			if size, err = strconv.Atoi(value); err != nil {
+		name, value, _ := bytes.Cut(line, []byte(": "))
+		switch string(name) {
+		case "Content-Length":
+			if size, err = strconv.Atoi(string(value)); err != nil {
 				return 0, err
 			}
-		case "electric-handle":
-			w.handle = value
-		case "electric-offset":
-			w.offset = value
-		case "electric-cursor":
-			w.cursor = value
-		case "electric-up-to-date":
+		case "Electric-Handle":
+			w.handle = string(value)
+		case "Electric-Offset":
+			w.offset = string(value)
+		case "Electric-Cursor":
+			w.cursor = string(value)
+		case "Electric-Up-To-Date:":
 			w.live = true
 		}
 	}
@@ -265,7 +283,7 @@ func (w *webClient) take(text []byte) {
 		}
 		digits, _, _ := bytes.Cut(rest, []byte{'"'})
 		if id, err := strconv.Atoi(string(digits)); err == nil {
-			w.all.note(func() { w.all.at[id] = append(w.all.at[id], now) })
+			w.all.receive(id, now)
 		}
 		text = rest
 	}

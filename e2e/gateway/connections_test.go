@@ -3,12 +3,14 @@ package gateway
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -165,6 +167,65 @@ func TestAStreamThatNobodyReadsIsDropped(t *testing.T) {
 			_, err := io.WriteString(conn, "\n") // fails once the other end is closed, which stands behind what was not read
 			return err != nil, nil
 		}, func() string { return "it is still being served" })
+	}
+}
+
+// pipes is a listener whose connections hold nothing: what one end writes waits until the other end reads it.
+type pipes struct {
+	conns  chan net.Conn
+	closed chan struct{}
+	once   sync.Once
+}
+
+func newPipes() *pipes { return &pipes{conns: make(chan net.Conn), closed: make(chan struct{})} }
+
+func (p *pipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.conns:
+		return c, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (p *pipes) Close() error {
+	p.once.Do(func() { close(p.closed) })
+	return nil
+}
+
+func (p *pipes) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)} }
+
+// TestAnswersThatNobodyReads has clients ask and take nothing of the answer, however small and whatever it is. They are dropped, and do not hold
+// a connection for as long as they like.
+func TestAnswersThatNobodyReads(t *testing.T) {
+	s := stack.Start(t, items)
+	listener := newPipes()
+	s.Gateway.Listener, s.Gateway.WriteWithin, s.Gateway.ConsoleSecret = listener, 300*time.Millisecond, "a secret of the console"
+	s.StartGateway()
+	for name, target := range map[string]string{
+		"what there is not": "/v1/nothing",
+		"a refused request": "/v1/shape?table=items",
+		"a shape":           "/v1/shape?table=items&offset=-1",
+		"another life":      "/v1/shape?table=items&offset=0_inf&handle=gone",
+		"how it goes":       "/v1/health",
+		"the root":          "/",
+		"the console's api": "/console/api/session",
+	} {
+		here, there := net.Pipe()
+		listener.conns <- there
+		if err := here.SetDeadline(time.Now().Add(patience)); err != nil {
+			t.Fatal(err)
+		}
+		send(t, here, "GET "+target+" HTTP/1.1\r\nHost: x\r\n\r\n")
+		for { // nobody reads these either, so they wait until the connection is closed
+			if _, err := io.WriteString(here, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); errors.Is(err, io.ErrClosedPipe) {
+				break
+			} else if err != nil {
+				t.Errorf("%s: %v", name, err)
+				break
+			}
+		}
+		here.Close()
 	}
 }
 

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 
 	"github.com/shapebus/shapebus/e2e/stack"
@@ -95,6 +97,17 @@ func (p *pages) keep(name string) {
 	}
 }
 
+// grounds are what themes have behind everything.
+var grounds = map[string]string{"light": "rgb(246, 246, 248)", "dark": "rgb(15, 15, 20)"}
+
+// isOn sees which ground the page is on.
+func (p *pages) isOn(ground string) {
+	p.s.TB.Helper()
+	if is, err := evaluate[string](p, `getComputedStyle(document.documentElement).backgroundColor`); err != nil || is != ground {
+		p.s.TB.Errorf("the page is on %s, want %s, %v", is, ground, err)
+	}
+}
+
 // shots is where pictures go: CONSOLE_SHOTS, or a directory that goes with the test.
 func shots(t *testing.T) string {
 	t.Helper()
@@ -151,6 +164,7 @@ func TestTheConsoleInABrowser(t *testing.T) {
 				p.press("\r")
 			}
 			p.shows(".health", "All is well")
+			p.isOn(grounds[theme])
 			p.shows(".pipeline", "Postgres", "is read", "Change log", "Partitions", "Shapes")
 			p.shows(".partitions", "0 B")
 			s.Exec(`UPDATE tasks SET priority = 1 + priority % 5; UPDATE projects SET name = name`)
@@ -165,6 +179,7 @@ func TestTheConsoleInABrowser(t *testing.T) {
 			p.shows(".empty", "No shape is like that")
 			p.types("[data-search]", "")
 			p.shows(".head", "4 shapes")
+			p.shows(".shapes", "%") // of a core
 			p.keep(named("shapes"))
 
 			p.run(`document.querySelector('[data-new]').click()`)
@@ -184,6 +199,7 @@ func TestTheConsoleInABrowser(t *testing.T) {
 			p.shows(".news", "Walk the site", "ben")
 			s.Exec(`UPDATE projects SET active = NOT active WHERE id = 5`)
 			p.shows(".news", "unit")
+			p.shows(".figures", "CPU", "%")
 			p.keep(named("shape"))
 
 			p.goTo("#/row?table=tasks&id=61")
@@ -208,6 +224,18 @@ func TestTheConsoleInABrowser(t *testing.T) {
 			}
 			first = false
 		}
+	}
+	// Who has chosen no theme has that of the system.
+	p.run(`localStorage.removeItem('shapebus.theme'); delete document.documentElement.dataset.theme`)
+	for theme, ground := range grounds {
+		prefers := emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: theme}}}
+		if err := chromedp.Do(ctx, func(ctx context.Context, page *chromedp.Target) (void chromedp.Void, err error) {
+			_, err = cdp.Call(ctx, page, emulation.SetEmulatedMedia, prefers)
+			return void, err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		p.isOn(ground)
 	}
 	// With nobody to answer, the pages say so and keep what they have.
 	p.goTo("#/flow")

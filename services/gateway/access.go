@@ -47,6 +47,7 @@ type gate struct {
 	key     jwt.Keyfunc
 	private bool // answers are for who has asked, and not for caches that others share
 	log     *slog.Logger
+	clauses protocol.Clauses
 	said    rate.Sometimes // of tokens that are signed rightly and cannot be understood
 }
 

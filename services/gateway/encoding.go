@@ -13,7 +13,7 @@ func encoding(accept string) string {
 	best := ""
 	for part := range strings.SplitSeq(accept, ",") {
 		name, q, _ := strings.Cut(strings.TrimSpace(part), ";")
-		if weight, ok := strings.CutPrefix(strings.ReplaceAll(q, " ", ""), "q="); ok {
+		if weight, ok := strings.CutPrefix(strings.ToLower(strings.ReplaceAll(q, " ", "")), "q="); ok {
 			if w, err := strconv.ParseFloat(weight, 64); err != nil || w <= 0 {
 				continue
 			}

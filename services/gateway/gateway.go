@@ -26,6 +26,7 @@ type Gateway struct {
 	ready   chan struct{}
 	stop    chan struct{} // closed when answers that wait shall end
 	count   counters
+	fixed   fixed
 	once    sync.Once
 }
 
@@ -74,6 +75,7 @@ func New(cfg Config) (*Gateway, error) {
 	if g.console, err = newConsole(&cfg); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
+	g.fix()
 	return g, nil
 }
 

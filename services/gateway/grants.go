@@ -103,7 +103,7 @@ func (p *principal) bind(d *protocol.Definition) error {
 		if g.Where == "" {
 			return nil
 		}
-		if err := d.Narrow(g.Where, g.Params); err != nil {
+		if err := d.Narrow(&p.gate.clauses, g.Where, g.Params); err != nil {
 			return protocol.Invalid("where", clauseText(err))
 		}
 		return nil
@@ -117,7 +117,7 @@ func (p *principal) bindInner(d *protocol.Definition) error {
 	if len(p.gate.tables) == 0 && p.grants == nil {
 		return nil
 	}
-	inner, err := d.Inner()
+	inner, err := d.Inner(&p.gate.clauses)
 	if err != nil {
 		return protocol.Invalid("where", clauseText(err))
 	}

@@ -10,7 +10,6 @@ import (
 	"path"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/shapebus/shapebus/services/gateway/console"
 	"github.com/shapebus/shapebus/services/gateway/protocol"
@@ -28,8 +27,13 @@ const (
 func (g *Gateway) Handler() http.Handler { return http.HandlerFunc(g.serve) }
 
 func (g *Gateway) serve(w http.ResponseWriter, r *http.Request) {
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{}) // that of the connection's last answer, if it has one
-	route := path.Clean("/" + r.URL.Path)
+	if r.ProtoMajor == 1 {
+		g.hurry(w) // the time of the connection's last answer may be over
+	}
+	route := r.URL.Path
+	if route != pathShape {
+		route = path.Clean("/" + route)
+	}
 	if g.console != nil && console.Serves(route) {
 		g.console.ServeHTTP(w, r)
 		return
@@ -57,15 +61,12 @@ const exposed = "electric-cursor,electric-handle,electric-has-data,electric-offs
 
 // heads sets what every answer has.
 func (g *Gateway) heads(h http.Header, route string) {
-	h.Set("Access-Control-Allow-Origin", "*") // the same for all, since caches keep it; no answer depends on cookies
-	methods := "GET, HEAD"
-	if route == pathShape {
-		methods = "GET, POST, HEAD, DELETE, OPTIONS"
+	f := &g.fixed
+	h["Access-Control-Allow-Origin"], h["Access-Control-Expose-Headers"] = f.origin, f.exposed
+	h["Electric-Server"], h["X-Content-Type-Options"] = f.server, f.nosniff
+	if h["Access-Control-Allow-Methods"] = f.methods; route == pathShape {
+		h["Access-Control-Allow-Methods"] = f.shapeMethods
 	}
-	h.Set("Access-Control-Allow-Methods", methods)
-	h.Set("Access-Control-Expose-Headers", exposed)
-	h.Set("Electric-Server", "Shapebus/"+g.cfg.Version)
-	h.Set("X-Content-Type-Options", "nosniff")
 }
 
 func (g *Gateway) shape(w http.ResponseWriter, r *http.Request) error {
@@ -149,6 +150,7 @@ func (g *Gateway) json(w http.ResponseWriter, status int, v any) {
 	h := w.Header()
 	h.Set("Content-Type", "application/json; charset=utf-8")
 	h.Set("Content-Length", strconv.Itoa(len(data)))
+	g.hurry(w)
 	w.WriteHeader(status)
 	_, _ = w.Write(data) // a client that has gone needs no answer
 }

@@ -3,8 +3,8 @@ package gateway
 import (
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 
@@ -51,15 +51,28 @@ func (c *class) refusal() error {
 	return protocol.Overloaded(http.StatusServiceUnavailable, "concurrent_request_limit_exceeded", text, 6+rand.IntN(5))
 }
 
+// ownNetwork is how much of an address of IPv6 tells clients apart: they choose the rest themselves.
+const ownNetwork = 64
+
+// clientOf is what tells clients apart in where a request comes from.
+func clientOf(remote string) string {
+	from, err := netip.ParseAddrPort(remote)
+	if err != nil {
+		return remote // of a listener that has no addresses
+	}
+	addr := from.Addr().Unmap().WithZone("")
+	if addr.Is4() {
+		return addr.String()
+	}
+	return netip.PrefixFrom(addr, ownNetwork).Masked().String()
+}
+
 // enter admits a request of an address.
 func (l *limits) enter(r *http.Request) (leave func(), err error) {
 	if l.perAddress == 0 {
 		return func() {}, nil
 	}
-	host, _, failed := net.SplitHostPort(r.RemoteAddr)
-	if failed != nil {
-		host = r.RemoteAddr
-	}
+	host := clientOf(r.RemoteAddr)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.addresses[host] >= l.perAddress {

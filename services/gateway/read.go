@@ -3,9 +3,9 @@ package gateway
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/shapebus/shapebus/services/gateway/protocol"
@@ -205,18 +205,12 @@ func (a *answer) wait(ctx context.Context, within time.Duration) error {
 	timer := time.NewTimer(within)
 	defer timer.Stop()
 	for {
-		tail, changed, err := a.shape.Tail()
-		if err != nil {
+		body, changed, err := a.shape.Await(ctx, a.from)
+		switch {
+		case err != nil:
 			return err
-		}
-		if a.from.Compare(tail) < 0 {
-			body, err := a.shape.Read(ctx, a.from)
-			if err != nil {
-				return err
-			}
-			if body != nil {
-				return a.send(body)
-			}
+		case body != nil:
+			return a.send(body)
 		}
 		select {
 		case <-changed:
@@ -251,21 +245,26 @@ func (a *answer) sleep(ctx context.Context, d time.Duration) {
 // send answers with a body, and lets go of it.
 func (a *answer) send(b *shapes.Body) error {
 	defer a.shape.LetGo(b)
-	h := a.w.Header()
+	h, fixed := a.w.Header(), &a.g.fixed
 	a.headers(b.Next)
 	empty := b.UpToDate && b.Entries == 0 && (a.req.Offset.Now || a.req.Live)
 	if b.UpToDate {
-		h["Electric-Up-To-Date"] = []string{""}
+		h["Electric-Up-To-Date"] = fixed.empty
 	}
-	h.Set("Electric-Has-Data", strconv.FormatBool(!empty))
-	tag := fmt.Sprintf("%s:%s:%s", a.begin.Handle(), a.req.Offset, b.Next)
+	h["Electric-Has-Data"] = fixed.yes
+	if empty {
+		h["Electric-Has-Data"] = fixed.no
+	}
+	tag := `"` + a.begin.Handle() + ":" + a.req.Offset.String() + ":" + b.Next.String()
 	if empty {
 		tag += ":" + strconv.FormatInt(time.Now().UnixNano(), 10)
 	}
-	h.Set("Etag", `"`+tag+`"`)
-	h.Set("Cache-Control", a.caching(b))
+	tag += `"`
+	h["Etag"] = []string{tag}
+	h["Cache-Control"] = a.caching(b)
 	h.Add("Vary", "Accept-Encoding")
-	if matches(a.r.Header.Get("If-None-Match"), tag) {
+	if has := a.r.Header["If-None-Match"]; has != nil && matches(strings.Join(has, ","), strings.Trim(tag, `"`)) {
+		a.g.hurry(a.w)
 		a.w.WriteHeader(http.StatusNotModified)
 		return nil
 	}
@@ -287,13 +286,19 @@ func (a *answer) send(b *shapes.Body) error {
 	return nil
 }
 
-// write answers with JSON, once all other headers are set.
+// counted is the size up to which the HTTP server counts a body's bytes itself.
+const counted = 2 << 10
+
+// write answers with JSON, once all other headers are set. A live answer has as many of them as a map holds without growing.
 func (a *answer) write(parts [][]byte) {
-	h := a.w.Header()
-	h.Set("Content-Type", "application/json; charset=utf-8")
-	h.Set("Content-Length", strconv.Itoa(length(parts)))
-	a.w.WriteHeader(http.StatusOK)
+	h, n := a.w.Header(), length(parts)
+	h["Content-Type"] = a.g.fixed.json
+	if n >= counted || a.r.Method == http.MethodHead {
+		h.Set("Content-Length", strconv.Itoa(n))
+	}
 	if a.r.Method == http.MethodHead {
+		a.g.hurry(a.w)
+		a.w.WriteHeader(http.StatusOK)
 		return
 	}
 	for _, part := range parts {
@@ -314,22 +319,34 @@ func length(parts [][]byte) int {
 // headers sets what every good answer of a shape has.
 func (a *answer) headers(next protocol.Offset) {
 	h := a.w.Header()
-	h.Set("Electric-Handle", a.begin.Handle())
-	h.Set("Electric-Offset", next.String())
+	h["Electric-Handle"] = []string{a.begin.Handle()}
+	h["Electric-Offset"] = []string{next.String()}
 	if a.req.Live {
-		h.Set("Electric-Cursor", protocol.Cursor(time.Now(), a.g.cfg.LongPoll, a.req.Cursor))
+		h["Electric-Cursor"] = []string{protocol.Cursor(time.Now(), a.g.cfg.LongPoll, a.req.Cursor)}
 	}
 }
 
 // writeAtOnce is how much a client must take within the time for it.
 const writeAtOnce = 256 << 10
 
+// hurry bounds how long what is written next may take to go. It is for every answer, right before it. Writers that have no such
+// bound need none.
+func (g *Gateway) hurry(w http.ResponseWriter) {
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(g.cfg.WriteWithin))
+}
+
+// rest takes the bound away from an answer that goes on later: with HTTP/2 it ends the answer also while nothing is written.
+func (a *answer) rest() {
+	if a.r.ProtoMajor > 1 {
+		_ = http.NewResponseController(a.w).SetWriteDeadline(time.Time{})
+	}
+}
+
 // write sends a body. A client that does not take it is dropped.
 func (g *Gateway) write(w http.ResponseWriter, data []byte) bool {
-	control := http.NewResponseController(w)
 	for len(data) > 0 {
 		n := min(len(data), writeAtOnce)
-		_ = control.SetWriteDeadline(time.Now().Add(g.cfg.WriteWithin)) // writers that have none need none
+		g.hurry(w)
 		if _, err := w.Write(data[:n]); err != nil {
 			g.count.dropped.Add(1)
 			return false

@@ -51,6 +51,7 @@ func (g *Gateway) delete(w http.ResponseWriter, r *http.Request, handle string) 
 		return err
 	}
 	w.Header().Set("Cache-Control", "no-cache")
+	g.hurry(w)
 	w.WriteHeader(http.StatusAccepted)
 	return nil
 }

@@ -15,12 +15,13 @@ func (a *answer) stream(ctx context.Context, body *shapes.Body) error {
 	h := a.w.Header()
 	a.headers(a.req.Offset)
 	h.Set("Content-Type", "text/event-stream")
-	h.Set("Cache-Control", fmt.Sprintf("%s, max-age=%d", a.whose(), seconds(a.g.cfg.Stream-time.Second)))
+	h.Set("Cache-Control", fmt.Sprintf("%s, max-age=%d", a.g.whose(), seconds(a.g.cfg.Stream-time.Second)))
 	h.Set("Electric-Has-Data", "true")
 	h.Set("X-Accel-Buffering", "no") // a proxy must pass on each event as it comes
 	if a.r.ProtoMajor == 1 {
 		h.Set("Connection", "keep-alive")
 	}
+	a.g.hurry(a.w)
 	a.w.WriteHeader(http.StatusOK)
 	a.g.count.streams.Add(1)
 	defer a.g.count.streams.Add(-1)
@@ -29,8 +30,9 @@ func (a *answer) stream(ctx context.Context, body *shapes.Body) error {
 		a.letGo(body)
 		return nil
 	}
+	a.rest()
 	a.follow(ctx, control, body)
-	_ = control.SetWriteDeadline(time.Now().Add(a.g.cfg.WriteWithin)) // that of the last event may be over, and the end is written yet
+	a.g.hurry(a.w) // the end is still to be written
 	return nil
 }
 
@@ -43,38 +45,39 @@ func (a *answer) letGo(body *shapes.Body) {
 // follow sends a body, if there is one, and then what comes behind it.
 func (a *answer) follow(ctx context.Context, control *http.ResponseController, body *shapes.Body) {
 	at := a.from
-	over := time.NewTimer(a.g.cfg.Stream)
-	defer over.Stop()
-	quiet := time.NewTimer(a.g.cfg.KeepAlive)
-	defer quiet.Stop()
+	now := time.Now()
+	over, said := now.Add(a.g.cfg.Stream), now
+	timer := time.NewTimer(min(a.g.cfg.KeepAlive, a.g.cfg.Stream)) // one for both: a stream is woken often, and that moves its timers
+	defer timer.Stop()
 	for {
 		if body != nil {
 			if at = body.Next; !a.events(control, body) {
 				return
 			}
-			quiet.Reset(a.g.cfg.KeepAlive)
+			said = time.Now()
 		}
-		tail, changed, err := a.shape.Tail()
-		if err != nil {
+		var changed <-chan struct{}
+		var err error
+		if body, changed, err = a.shape.Await(ctx, at); err != nil {
 			return
-		}
-		if body = nil; at.Compare(tail) < 0 {
-			if body, err = a.shape.Read(ctx, at); err != nil {
-				return
-			}
 		}
 		if body != nil {
 			continue
 		}
 		select {
 		case <-changed:
-		case <-quiet.C:
-			if !a.g.write(a.w, []byte(": keep-alive\n\n")) || control.Flush() != nil {
+		case now := <-timer.C:
+			if !now.Before(over) {
 				return
 			}
-			quiet.Reset(a.g.cfg.KeepAlive)
-		case <-over.C:
-			return
+			if now.Sub(said) >= a.g.cfg.KeepAlive {
+				if !a.g.write(a.w, keepAlive) || control.Flush() != nil {
+					return
+				}
+				a.rest()
+				said = now
+			}
+			timer.Reset(max(0, min(said.Add(a.g.cfg.KeepAlive).Sub(now), over.Sub(now))))
 		case <-a.g.stop:
 			return
 		case <-ctx.Done():
@@ -82,6 +85,9 @@ func (a *answer) follow(ctx context.Context, control *http.ResponseController, b
 		}
 	}
 }
+
+// keepAlive is a comment, which clients skip.
+var keepAlive = []byte(": keep-alive\n\n")
 
 // events sends a body as events, and lets go of it.
 func (a *answer) events(control *http.ResponseController, body *shapes.Body) bool {
@@ -91,5 +97,9 @@ func (a *answer) events(control *http.ResponseController, body *shapes.Body) boo
 			return false
 		}
 	}
-	return control.Flush() == nil
+	if control.Flush() != nil {
+		return false
+	}
+	a.rest()
+	return true
 }

@@ -87,7 +87,7 @@ func (a *answer) subset(ctx context.Context) error {
 	case next.Beginning:
 		next = protocol.BehindChunk(0)
 	case next.Now:
-		if next, _, err = a.shape.Tail(); err != nil {
+		if next, err = a.shape.Tail(); err != nil {
 			return err
 		}
 	}
@@ -118,7 +118,7 @@ func (a *answer) subset(ctx context.Context) error {
 	a.headers(next)
 	h.Set("Electric-Schema", a.shape.Schema())
 	h.Set("Electric-Snapshot", "true")
-	h.Set("Cache-Control", a.whose()+", no-cache")
+	h.Set("Cache-Control", a.g.whose()+", no-cache")
 	a.write([][]byte{body})
 	return nil
 }

@@ -36,12 +36,24 @@ func named(w http.ResponseWriter, r *http.Request) (string, bool) {
 	return name, true
 }
 
+// shown is a shape with what it costs.
+type shown struct {
+	Shape control.Shape `json:"shape"`
+	Cost  Cost          `json:"cost"`
+}
+
 func (c *Console) get(w http.ResponseWriter, r *http.Request) {
 	name, ok := named(w, r)
 	if !ok {
 		return
 	}
-	c.ask(r.Context(), w, func(ctx context.Context) (any, error) { return c.client.Get(ctx, name) })
+	c.ask(r.Context(), w, func(ctx context.Context) (any, error) {
+		s, err := c.client.Get(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		return shown{s, c.pulse.shapes().cost(&s)}, nil
+	})
 }
 
 func (c *Console) fold(w http.ResponseWriter, r *http.Request) {

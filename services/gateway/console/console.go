@@ -51,6 +51,7 @@ type Console struct {
 	origin   *http.CrossOriginProtection
 	streams  chan struct{} // a token for each that is open
 	asking   chan struct{} // and for each request to the control plane
+	room     room          // of what is gathered for pages
 	pulse    *pulse
 	routes   *http.ServeMux
 	stopping chan struct{}
@@ -76,6 +77,7 @@ func New(cfg Config) (*Console, error) {
 	c := &Console{
 		cfg: cfg, client: cl, keys: newKeys(cfg.Secret, cfg.ViewerSecret), tries: rate.NewLimiter(triesPerSec, triesAtOnce),
 		origin: http.NewCrossOriginProtection(), streams: make(chan struct{}, maxStreams), asking: make(chan struct{}, maxAsking),
+		room:  room{limit: maxPages},
 		pulse: newPulse(cl, cfg.Log), stopping: make(chan struct{}),
 	}
 	c.routes = c.mux()
@@ -91,8 +93,12 @@ func (c *Console) Run(ctx context.Context) {
 // Serves reports whether a path, decoded and cleaned, is the console's.
 func Serves(path string) bool { return path == Path || strings.HasPrefix(path, Path+"/") }
 
+// fileWithin bounds how long a file may take to go.
+const fileWithin = time.Minute
+
 // ServeHTTP answers what Serves says.
 func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(fileWithin)) // other answers have bounds of their own
 	protect(w.Header())
 	if err := c.origin.Check(r); err != nil || foreign(r) {
 		fail(w, http.StatusForbidden, "This request comes from another site.")

@@ -26,6 +26,7 @@ type item struct {
 	key             []string // columns of the primary key
 	columns, params int
 	perSecond       float64 // bytes that its log grows by
+	cpu             float64 // cores that judging changes for it takes; 0 if that is little
 }
 
 // keptText is what is kept of a clause and of a reason, in bytes.
@@ -72,6 +73,7 @@ type Listed struct {
 	Since     int64         `json:"since_bytes"`
 	Lag       int64         `json:"lag_bytes"`
 	PerSecond float64       `json:"per_second"`
+	CPU       float64       `json:"cpu"`
 	Folding   bool          `json:"folding,omitempty"`
 	FoldError string        `json:"fold_error,omitempty"`
 	Created   time.Time     `json:"created"`
@@ -81,7 +83,7 @@ type Listed struct {
 func (i *item) listed() Listed {
 	out := Listed{
 		ID: i.ID, Handle: i.Handle, Partition: i.Partition, Table: tableOf(&i.Shape), Where: beginning(i.Where, listedClause), Params: i.params, State: i.State, Reason: i.Reason,
-		Inner: i.Inner, Columns: i.columns, Key: i.key, Rows: i.Rows, LogBytes: i.LogBytes, Since: i.SinceBytes, Lag: i.LagBytes, PerSecond: i.perSecond,
+		Inner: i.Inner, Columns: i.columns, Key: i.key, Rows: i.Rows, LogBytes: i.LogBytes, Since: i.SinceBytes, Lag: i.LagBytes, PerSecond: i.perSecond, CPU: i.cpu,
 		Created: i.Created, Read: i.SnapshotRows,
 	}
 	if i.Fold != nil {
@@ -98,12 +100,13 @@ func tableOf(s *control.Shape) string {
 	return s.Schema + "." + s.Table
 }
 
-// newInventory takes the growth of logs from what there was before, which may be nil.
-func newInventory(at time.Time, shapes []item, more bool, before *inventory) *inventory {
+// newInventory takes the growth of logs from what there was before, which may be nil, and cores by handle.
+func newInventory(at time.Time, shapes []item, more bool, before *inventory, cpu map[string]float64) *inventory {
 	out := &inventory{at: at, shapes: shapes, byID: make(map[string]*item, len(shapes)), more: more}
 	for i := range shapes {
 		it := &shapes[i]
 		out.byID[it.ID] = it
+		it.cpu = cpu[it.Handle]
 		if before == nil {
 			continue
 		}
@@ -133,7 +136,7 @@ func smooth(rate, added float64, in time.Duration) float64 {
 type question struct {
 	text  string
 	state control.State // "" for all
-	sort  string        // table, rows, log, lag, rate or created
+	sort  string        // table, rows, log, lag, rate, cpu or created
 	inner bool          // also those that exist for others only
 }
 
@@ -212,12 +215,32 @@ func order(by string) func(a, b *item) int {
 		first = func(a, b *item) int { return cmp.Compare(b.LagBytes, a.LagBytes) }
 	case "rate":
 		first = func(a, b *item) int { return cmp.Compare(b.perSecond, a.perSecond) }
+	case "cpu":
+		first = func(a, b *item) int { return cmp.Compare(b.cpu, a.cpu) }
 	case "created":
 		first = func(a, b *item) int { return b.Created.Compare(a.Created) }
 	default:
 		return name
 	}
 	return func(a, b *item) int { return cmp.Or(first(a, b), name(a, b)) }
+}
+
+// Cost is what a shape costs at present.
+type Cost struct {
+	PerSecond float64 `json:"per_second"` // bytes that its log grows by
+	CPU       float64 `json:"cpu"`        // cores that judging changes for it takes; 0 if that is little
+}
+
+// cost is what is known of one life of a shape.
+func (v *inventory) cost(s *control.Shape) Cost {
+	if v == nil {
+		return Cost{}
+	}
+	it := v.byID[s.ID]
+	if it == nil || it.Handle != s.Handle {
+		return Cost{}
+	}
+	return Cost{it.perSecond, it.cpu}
 }
 
 // busiest are the shapes whose logs grow, the fastest first.

@@ -46,7 +46,8 @@ func (c *Console) live(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	ctx, cancel := context.WithCancel(r.Context())
-	f := newFeed()
+	f := newFeed(&c.room)
+	defer f.close()
 	var reading sync.WaitGroup
 	reading.Go(func() { follow(ctx, shape, f) })
 	defer reading.Wait()
@@ -54,8 +55,12 @@ func (c *Console) live(w http.ResponseWriter, r *http.Request) {
 	pause := time.NewTicker(gather)
 	defer pause.Stop()
 	for s.wait(f.news) {
-		if out, some := f.take(); some && !s.send("feed", out) {
-			return
+		for more := true; more; {
+			out, some := f.take()
+			if some && !s.send("feed", out) {
+				return
+			}
+			more = out.Rows != nil && out.Rows.More
 		}
 		select {
 		case <-pause.C:
@@ -73,11 +78,15 @@ func follow(ctx context.Context, shape *client.Shape, f *feed) {
 		f.begin(true)
 		f.is("reading", "Reading the rows …")
 		err := readInto(ctx, shape, client.Beginning(), f, Phase{Is: "live"})
-		if !errors.Is(err, errManyRows) {
+		switch {
+		case errors.Is(err, errManyRows):
+			why = manyRows
+		case errors.Is(err, errNoRoom):
+			why = noRoom
+		default:
 			f.end(ctx, err)
 			return
 		}
-		why = manyRows
 		fresh, err := shape.Refresh(ctx)
 		if err != nil {
 			f.end(ctx, err)
@@ -91,6 +100,8 @@ func follow(ctx context.Context, shape *client.Shape, f *feed) {
 }
 
 var manyRows = fmt.Sprintf("The shape has more than %d rows, or large ones. Those that change from now on are shown.", maxRows)
+
+const noRoom = "Other pages of the console show so many rows that there is no room for these. Those that change from now on are shown."
 
 // tooLarge says why not all rows of a shape are shown; "" if they can be.
 func tooLarge(s control.Shape) string {

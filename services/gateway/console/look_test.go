@@ -76,17 +76,26 @@ func TestWhatHappenedToShapes(t *testing.T) {
 		return s
 	}
 	because := func(why string) func(*control.Shape) { return func(s *control.Shape) { s.Reason = why } }
-	before := newInventory(at, itemsOf([]control.Shape{of("a", "a1", control.StateCreating), of("b", "b1", control.StateLive), of("c", "c1", control.StateEnded, because("it changed")), of("d", "d1", control.StateLive)}), false, nil)
+	before := newInventory(at, itemsOf([]control.Shape{of("a", "a1", control.StateCreating), of("b", "b1", control.StateLive), of("c", "c1", control.StateEnded, because("it changed")), of("d", "d1", control.StateLive)}), false, nil, nil)
 	now := newInventory(at.Add(time.Second), itemsOf([]control.Shape{
 		of("a", "a1", control.StateLive, func(s *control.Shape) { s.SnapshotRows = 5 }), of("b", "b1", control.StateEnded, because("the table was dropped")), of("c", "c2", control.StateCreating),
 		of("e", "e1", control.StateLive, func(s *control.Shape) { s.Fold = &control.Fold{Error: "no room"} }),
-	}), false, before)
+	}), false, before, map[string]float64{"a1": 0.5, "gone": 2})
 	want := []string{
 		"Shape of a is live / 5 rows read", "Shape of b ended / the table was dropped", "Shape of c was made again / it changed", "Shape of e was made / ",
 		"Folding the log of Shape of e failed, and is tried again / no room", "Shape of d was deleted / ",
 	}
 	if got := titles(compareShapes(before, now)); !slices.Equal(got, want) {
 		t.Errorf("%q\nwant\n%q", got, want)
+	}
+	if got := now.find(question{sort: "cpu"}).Shapes[0]; got.ID != "a" || got.CPU != 0.5 {
+		t.Errorf("what costs most is %+v", got)
+	}
+	if got := now.cost(&control.Shape{ID: "a", Handle: "a1"}); got.CPU != 0.5 {
+		t.Errorf("it costs %+v", got)
+	}
+	if got := now.cost(&control.Shape{ID: "a", Handle: "a0"}); got.CPU != 0 {
+		t.Errorf("a life before costs %+v", got)
 	}
 	if got := titles(compareShapes(nil, before)); !slices.Equal(got, []string{"Shape of c ended / it changed"}) {
 		t.Errorf("at the first look %q", got)
@@ -106,7 +115,7 @@ func TestShapesAreFound(t *testing.T) {
 		}
 		shapes = append(shapes, s)
 	}
-	v := newInventory(at, itemsOf(shapes), false, nil)
+	v := newInventory(at, itemsOf(shapes), false, nil, nil)
 	for name, c := range map[string]struct {
 		q            question
 		total, shown int
@@ -162,7 +171,7 @@ func rowOf(values ...string) client.Row {
 }
 
 func TestRowsAreThoseOfCommits(t *testing.T) {
-	f := newFeed()
+	f := newFeed(&room{limit: maxPages})
 	f.begin(true)
 	note := func(events ...client.Event) {
 		t.Helper()
@@ -202,7 +211,7 @@ func TestRowsAreThoseOfCommits(t *testing.T) {
 
 // A page that is slow, a transaction that is large and a shape that grows take bounded memory.
 func TestWhatIsGatheredIsBounded(t *testing.T) {
-	f := newFeed()
+	f := newFeed(&room{limit: maxPages})
 	f.begin(false)
 	for i := range 3 * maxNews {
 		_ = f.note(client.Begin{XID: change.XID(i + 1)})
@@ -232,5 +241,106 @@ func TestWhatIsGatheredIsBounded(t *testing.T) {
 	}
 	if !errors.Is(err, errManyRows) {
 		t.Errorf("a shape that grows: %v", err)
+	}
+}
+
+// All pages together take bounded memory, wide tables or many pages; what closes gives its room back.
+func TestAllPagesTogetherAreBounded(t *testing.T) {
+	r := &room{limit: 20 << 20}
+	wide := make([]string, 500)
+	for i := range wide {
+		wide[i] = strings.Repeat("x", maxValue)
+	}
+	columns := make([]control.Column, len(wide))
+	columns[0].Key = true
+	of := event.NewLayout(columns)
+	change := func(key int) client.Change {
+		wide[0] = fmt.Sprint(key)
+		var row change.Row
+		for _, v := range wide {
+			row = append(row, []byte(v))
+		}
+		return client.Change{Kind: client.Insert, Row: event.NewRow(of, row, false)}
+	}
+	fill := func(f *feed) (err error) {
+		for i := 0; err == nil && i < 20; i++ {
+			_ = f.note(client.Begin{})
+			if err = f.note(change(i)); err == nil {
+				err = f.note(client.Commit{})
+			}
+		}
+		return err
+	}
+	var pages []*feed
+	var err error
+	for err == nil && len(pages) < 100 {
+		f := newFeed(r)
+		f.begin(true)
+		pages = append(pages, f)
+		err = fill(f)
+	}
+	if !errors.Is(err, errNoRoom) || len(pages) < 2 {
+		t.Fatalf("%d pages: %v", len(pages), err)
+	}
+	if kept := r.kept.Load(); kept > r.limit || kept < r.limit/2 {
+		t.Errorf("%d bytes are kept of at most %d", kept, r.limit)
+	}
+	// The page that has no room goes on without its rows, and is told that something changed.
+	last := pages[len(pages)-1]
+	last.begin(false)
+	if err := fill(last); err != nil {
+		t.Error(err)
+	}
+	out, _ := last.take()
+	if n := len(out.News); n == 0 || out.News[n-1].Count != 1 {
+		t.Errorf("it is told %+v", out)
+	}
+	size := 0
+	for _, tx := range out.News {
+		size += tx.size
+	}
+	if size > maxDetails {
+		t.Errorf("%d bytes of changes wait for it", size)
+	}
+	for _, f := range pages {
+		f.close()
+	}
+	if kept := r.kept.Load(); kept != 0 {
+		t.Errorf("%d bytes are kept for nobody", kept)
+	}
+}
+
+// What is large is told in pieces, which together are the rows.
+func TestRowsAreToldInPieces(t *testing.T) {
+	f := newFeed(&room{limit: maxPages})
+	f.begin(true)
+	_ = f.note(client.Begin{})
+	for i := range 900 {
+		if err := f.note(client.Change{Kind: client.Insert, Row: rowOf(strings.Repeat("k", 4000)+fmt.Sprint(i), "v")}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_ = f.note(client.Commit{})
+	told, pieces := map[string]bool{}, 0
+	for more := true; more; pieces++ {
+		out, some := f.take()
+		if !some || out.Rows == nil || out.Rows.All != (pieces == 0) || out.Rows.Total != 900 {
+			t.Fatalf("piece %d is %+v", pieces, out.Rows)
+		}
+		size := 0
+		for key, v := range out.Rows.Set {
+			told[key] = true
+			size += sizeOf(key, v)
+		}
+		if size > maxSent+1<<16 {
+			t.Errorf("a piece has %d bytes", size)
+		}
+		more = out.Rows.More
+	}
+	if len(told) != 900 || pieces < 3 {
+		t.Errorf("%d rows are told in %d pieces", len(told), pieces)
+	}
+	if out, some := f.take(); some {
+		t.Errorf("behind the last piece %+v is told", out)
 	}
 }

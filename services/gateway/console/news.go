@@ -1,8 +1,10 @@
 package console
 
 import (
+	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/shapebus/shapebus/pkg/client"
@@ -10,8 +12,10 @@ import (
 
 // Bounds of what a page is told of transactions.
 const (
-	maxChanges = 100 // of one transaction
-	maxNews    = 40  // transactions at once
+	maxChanges = 100      // of one transaction
+	maxNews    = 40       // transactions at once
+	maxDetails = 1 << 20  // bytes of the changes of these
+	maxPages   = 64 << 20 // bytes that all pages together have gathered
 )
 
 // ChangeNews is a change as pages show it.
@@ -35,6 +39,8 @@ type Transaction struct {
 	Kinds    map[string]int `json:"kinds"`
 	XIDs     int            `json:"xids,omitempty"` // transactions in a unit
 	Changes  []ChangeNews   `json:"changes"`        // the first ones
+
+	size int // of these, in bytes
 }
 
 // Phase is what a page that follows a shape is told of how that goes.
@@ -56,6 +62,7 @@ type Feed struct {
 // use.
 type feed struct {
 	news chan struct{} // something came
+	room *room
 
 	mu      sync.Mutex
 	rows    *rows // nil while rows are not shown
@@ -63,19 +70,73 @@ type feed struct {
 	xids    map[uint64]bool
 	done    []Transaction
 	skipped int
+	details int // bytes of the changes of open and done
+	kept    int // bytes that are counted in the room
 	seq     int
 	phase   *Phase
 }
 
-func newFeed() *feed { return &feed{news: make(chan struct{}, 1)} }
+// room bounds what feeds keep together.
+type room struct {
+	limit int64
+	kept  atomic.Int64
+}
+
+// grow counts so many bytes more, or fewer; false if there is no room for them.
+func (r *room) grow(n int) bool {
+	if now := r.kept.Add(int64(n)); n > 0 && now > r.limit {
+		r.kept.Add(-int64(n))
+		return false
+	}
+	return true
+}
+
+// errNoRoom says that all pages together show as much as they may.
+var errNoRoom = errors.New("other pages show so many rows that there is no room for these")
+
+// newFeed returns a feed that must be closed.
+func newFeed(r *room) *feed { return &feed{news: make(chan struct{}, 1), room: r} }
+
+// close gives back the feed's room. Nothing may be noted behind it.
+func (f *feed) close() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.rows, f.open, f.done, f.details = nil, nil, nil, 0
+	f.weigh()
+}
+
+// weigh counts what is kept in the room; false if there is none for what has come.
+func (f *feed) weigh() bool {
+	now := f.details
+	if f.rows != nil {
+		now += f.rows.bytes + f.rows.size
+	}
+	if !f.room.grow(now - f.kept) {
+		return false
+	}
+	f.kept = now
+	return true
+}
 
 // begin begins the rows again: with, whether they are shown.
 func (f *feed) begin(with bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.open, f.rows = nil, nil
-	if with {
+	f.drop()
+	if f.rows = nil; with {
 		f.rows = newRows()
+	}
+	f.weigh()
+}
+
+// drop forgets the transaction that is open.
+func (f *feed) drop() {
+	if f.open != nil {
+		f.details -= f.open.size
+	}
+	f.open = nil
+	if f.rows != nil {
+		f.rows.abort()
 	}
 }
 
@@ -94,25 +155,30 @@ func (f *feed) tell() {
 	}
 }
 
-// note takes an event in; errManyRows says that the rows cannot be shown.
+// note takes an event in; errManyRows and errNoRoom say that the rows cannot be shown.
 func (f *feed) note(e client.Event) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if err := f.noteLocked(e); err != nil {
+		return err
+	}
+	if !f.weigh() {
+		return errNoRoom
+	}
+	return nil
+}
+
+func (f *feed) noteLocked(e client.Event) error {
 	switch e := e.(type) {
 	case client.Begin:
+		f.drop()
 		f.open, f.xids = &Transaction{
 			LSN: e.LSN.String(), XID: uint64(e.XID), Time: e.Time, Unit: e.Unit, Snapshot: e.Snapshot, Kinds: map[string]int{}, Changes: []ChangeNews{},
 		}, map[uint64]bool{}
-		if f.rows != nil {
-			f.rows.abort()
-		}
 	case client.Change:
 		return f.change(e)
 	case client.Abort:
-		f.open = nil
-		if f.rows != nil {
-			f.rows.abort()
-		}
+		f.drop()
 	case client.Commit:
 		return f.commit(e)
 	}
@@ -128,11 +194,7 @@ func (f *feed) change(c client.Change) error {
 	t.Count++
 	t.Kinds[kind]++
 	if len(t.Changes) < maxChanges && !t.Snapshot {
-		n := ChangeNews{Kind: kind, XID: uint64(c.XID)}
-		if c.Kind != client.Truncate {
-			n.Key, n.Values = keyOf(c.Row), valuesOf(c.Row)
-		}
-		t.Changes = append(t.Changes, n)
+		f.detail(c, kind)
 	}
 	if len(f.xids) < maxStage && c.XID != 0 {
 		f.xids[uint64(c.XID)] = true
@@ -141,6 +203,31 @@ func (f *feed) change(c client.Change) error {
 		return nil
 	}
 	return f.rows.apply(c)
+}
+
+// detail adds a change to those of its transaction that are told, if there is room for it. Older transactions give theirs up.
+func (f *feed) detail(c client.Change, kind string) {
+	n := ChangeNews{Kind: kind, XID: uint64(c.XID)}
+	if c.Kind != client.Truncate {
+		n.Key, n.Values = keyOf(c.Row), valuesOf(c.Row)
+	}
+	size := sizeOf(n.Key, n.Values)
+	for i := range f.done {
+		if f.details+size <= maxDetails {
+			break
+		}
+		f.details -= f.done[i].size
+		f.done[i].size, f.done[i].Changes = 0, []ChangeNews{}
+	}
+	if f.details+size > maxDetails {
+		return
+	}
+	if f.details += size; !f.weigh() {
+		f.details -= size
+		return
+	}
+	f.open.size += size
+	f.open.Changes = append(f.open.Changes, n)
 }
 
 func (f *feed) commit(c client.Commit) error {
@@ -159,6 +246,9 @@ func (f *feed) commit(c client.Commit) error {
 	}
 	f.done = append(f.done, *t)
 	if n := len(f.done); n > maxNews {
+		for _, over := range f.done[:n-maxNews] {
+			f.details -= over.size
+		}
 		f.done = slices.Delete(f.done, 0, n-maxNews)
 		f.skipped += n - maxNews
 	}
@@ -174,9 +264,13 @@ func (f *feed) take() (out Feed, some bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	out = Feed{Phase: f.phase, News: f.done, Skipped: f.skipped}
-	f.phase, f.done, f.skipped = nil, nil, 0
+	f.phase, f.done, f.skipped, f.details = nil, nil, 0, 0
+	if f.open != nil {
+		f.details = f.open.size
+	}
 	if f.rows != nil {
 		out.Rows = f.rows.take()
 	}
+	f.weigh()
 	return out, out.Phase != nil || out.Rows != nil || len(out.News) > 0
 }

@@ -24,6 +24,10 @@ const (
 	listShare      = 10 // of the time, one part in so many is spent on listing
 	historyLength  = 120
 	busiestShown   = 6
+	costsEvery     = 5 * time.Second
+	costsLater     = time.Minute // when there was no answer: a user may lack the right to ask
+	costsWithin    = 2 * time.Second
+	costsShapes    = 50
 	watchedForLong = 10 * time.Second // after the last answer, for pages that ask now and then
 )
 
@@ -39,6 +43,7 @@ type pulse struct {
 	asked    time.Time // when a page asked last
 	now      *beat
 	list     *inventory
+	cpu      map[string]float64 // cores that judging changes takes, by handle, of the shapes that take most
 	history  []Point
 	happened []Happening
 	seq      uint64
@@ -118,13 +123,16 @@ func (p *pulse) happenings() []Happening {
 
 // run looks until ctx ends.
 func (p *pulse) run(ctx context.Context) {
-	var listed time.Time
+	var listed, costs time.Time
 	var took time.Duration
 	for ctx.Err() == nil {
 		now := p.beat(ctx)
 		every := listIdle
 		if p.watched() {
 			every = listEvery
+			if now != nil && time.Now().After(costs) {
+				costs = time.Now().Add(p.takeCosts(ctx))
+			}
 		}
 		if since := time.Since(listed); now != nil && since >= max(every, listShare*took) || now != nil && p.outdated(now) && since >= listShare*took {
 			began := time.Now()
@@ -235,6 +243,25 @@ func (p *pulse) outdated(now *control.Status) bool {
 	return !maps.Equal(listed, now.Shapes)
 }
 
+// takeCosts asks which shapes cost most, and returns when to ask again.
+func (p *pulse) takeCosts(ctx context.Context) time.Duration {
+	asking, cancel := context.WithTimeout(ctx, costsWithin)
+	defer cancel()
+	top, err := p.client.Top(asking, control.TopCPU, costsShapes)
+	cpu := make(map[string]float64, len(top.Shapes))
+	for i := range top.Shapes {
+		cpu[top.Shapes[i].Handle] = top.Shapes[i].CPU
+	}
+	p.mu.Lock()
+	p.cpu = cpu
+	p.mu.Unlock()
+	if err != nil {
+		p.log.DebugContext(ctx, "the console cannot ask which shapes cost most", slog.Any("error", err))
+		return costsLater
+	}
+	return costsEvery
+}
+
 // takeList lists the shapes.
 func (p *pulse) takeList(ctx context.Context) {
 	asking, cancel := context.WithTimeout(ctx, askWithin)
@@ -258,7 +285,7 @@ func (p *pulse) takeList(ctx context.Context) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	list := newInventory(time.Now().UTC(), shapes, more, p.list)
+	list := newInventory(time.Now().UTC(), shapes, more, p.list, p.cpu)
 	was := p.list
 	p.list = list
 	p.now.logs = 0

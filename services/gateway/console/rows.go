@@ -3,7 +3,6 @@ package console
 import (
 	"encoding/json"
 	"errors"
-	"maps"
 	"strings"
 
 	"github.com/shapebus/shapebus/pkg/client"
@@ -15,6 +14,7 @@ const (
 	maxStage = 4 * maxRows // keys that one transaction touches
 	maxValue = 300         // bytes of a value
 	maxKept  = 8 << 20     // bytes of all rows
+	maxSent  = 1 << 20     // about, of rows that are told at once
 )
 
 // Value is a row's value on its way to a page: text, null, or the beginning of a text.
@@ -93,11 +93,13 @@ func (t *rows) apply(c client.Change) error {
 		t.cleared = true
 		return nil
 	case client.Insert, client.Update, client.Upsert:
-		v := valuesOf(c.Row)
-		t.staged[keyOf(c.Row)] = v
-		t.size += sizeOf(v)
+		key, v := keyOf(c.Row), valuesOf(c.Row)
+		t.staged[key] = v
+		t.size += sizeOf(key, v)
 	case client.Delete, client.Discard:
-		t.staged[keyOf(c.Row)] = nil
+		key := keyOf(c.Row)
+		t.staged[key] = nil
+		t.size += sizeOf(key, nil)
 	}
 	if len(t.staged) > maxStage || t.size > maxKept {
 		return errManyRows
@@ -105,10 +107,12 @@ func (t *rows) apply(c client.Change) error {
 	return nil
 }
 
-func sizeOf(values []Value) (n int) {
+// sizeOf is about what a row takes in memory.
+func sizeOf(key string, values []Value) int {
+	n := len(key) + 64
 	for _, v := range values {
 		if v.Text != nil {
-			n += len(*v.Text)
+			n += len(*v.Text) + 16
 		}
 		n += 16
 	}
@@ -124,12 +128,14 @@ func (t *rows) commit() error {
 		t.rows, t.dirty, t.bytes, t.fresh = map[string][]Value{}, map[string]bool{}, 0, true
 	}
 	for key, v := range t.staged {
-		t.bytes -= sizeOf(t.rows[key])
+		if was, ok := t.rows[key]; ok {
+			t.bytes -= sizeOf(key, was)
+		}
 		if v == nil {
 			delete(t.rows, key)
 		} else {
 			t.rows[key] = v
-			t.bytes += sizeOf(v)
+			t.bytes += sizeOf(key, v)
 		}
 		t.dirty[key] = true
 	}
@@ -143,29 +149,38 @@ func (t *rows) commit() error {
 
 // RowNews are rows that changed.
 type RowNews struct {
-	All   bool               `json:"all,omitempty"` // Set are all rows
+	All   bool               `json:"all,omitempty"`  // what was told before counts no more
+	More  bool               `json:"more,omitempty"` // more is told at once: only then all are of one commit
 	Set   map[string][]Value `json:"set,omitempty"`
 	Gone  []string           `json:"gone,omitempty"`
 	Total int                `json:"total"`
 }
 
-// take returns what changed since it was called last; nil for nothing.
+// take returns what changed since it was called last, as much as is told at once; nil for nothing.
 func (t *rows) take() *RowNews {
 	if !t.ready || !t.fresh && len(t.dirty) == 0 {
 		return nil
 	}
 	out := &RowNews{All: t.fresh, Total: len(t.rows), Set: map[string][]Value{}}
 	if t.fresh {
-		maps.Copy(out.Set, t.rows)
-	} else {
-		for key := range t.dirty {
-			if v, ok := t.rows[key]; ok {
-				out.Set[key] = v
-			} else {
-				out.Gone = append(out.Gone, key)
-			}
+		t.fresh = false
+		for key := range t.rows {
+			t.dirty[key] = true
 		}
 	}
-	t.fresh, t.dirty = false, map[string]bool{}
+	size := 0
+	for key := range t.dirty {
+		if size >= maxSent {
+			out.More = true
+			break
+		}
+		delete(t.dirty, key)
+		v, ok := t.rows[key]
+		if size += sizeOf(key, v); ok {
+			out.Set[key] = v
+		} else if !out.All {
+			out.Gone = append(out.Gone, key)
+		}
+	}
 	return out
 }

@@ -73,14 +73,19 @@ func (s *stream) send(name string, v any) bool {
 	if err != nil {
 		return false
 	}
-	return s.write([]byte("event: " + name + "\ndata: " + string(data) + "\n\n"))
+	return s.write([]byte("event: "+name+"\ndata: "), data, []byte("\n\n"))
 }
 
-func (s *stream) write(data []byte) bool {
+func (s *stream) write(parts ...[]byte) bool {
 	rc := http.NewResponseController(s.w)
 	_ = rc.SetWriteDeadline(time.Now().Add(writeWithin)) // the client that takes nothing is dropped
-	if _, err := s.w.Write(data); err != nil || rc.Flush() != nil {
-		s.finished = true
+	for _, part := range parts {
+		if _, err := s.w.Write(part); err != nil {
+			s.finished = true
+			return false
+		}
 	}
+	s.finished = rc.Flush() != nil
+	_ = rc.SetWriteDeadline(time.Time{}) // with HTTP/2 it would end the stream also while nothing is written
 	return !s.finished
 }

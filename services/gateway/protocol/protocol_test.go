@@ -3,7 +3,10 @@ package protocol
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
+	"maps"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -191,13 +194,13 @@ func TestAConditionCannotBeEscaped(t *testing.T) {
 		// What is no text becomes the replacement character on its way to the consumer, and two quotes that differed are the same.
 		"title = $\xff$ $\xfe$ ) OR (true) OR (title = $\xfe$ $\xff$", "title = 'a'\x00) OR (true"} {
 		d := Definition{Where: where}
-		if err := d.Narrow("owner = $1", []string{"ann"}); err == nil {
+		if err := d.Narrow(&Clauses{}, "owner = $1", []string{"ann"}); err == nil {
 			t.Errorf("%s becomes %s", where, d.Where)
 		}
 	}
 	a := "1"
 	d := Definition{Where: "id > $1 -- all", Params: []*string{&a}}
-	if err := d.Narrow("owner = $1 OR public", []string{"ann"}); err != nil {
+	if err := d.Narrow(&Clauses{}, "owner = $1 OR public", []string{"ann"}); err != nil {
 		t.Fatal(err)
 	}
 	if want := "(id > $1 -- all\n) AND (owner = $2 OR public\n)"; d.Where != want || *d.Params[1] != "ann" {
@@ -285,3 +288,42 @@ func (v key) Len() int           { return len(v) }
 func (v key) At(i int) []byte    { return v[i] }
 func (v key) Unchanged(int) bool { return false }
 func (v key) IsKey() bool        { return true }
+
+// What is remembered of clauses is what they say, and bounded.
+func TestClausesAreRememberedWithinBounds(t *testing.T) {
+	var known Clauses
+	ask := func(where string) ([][2]string, error) {
+		d := Definition{Schema: "public", Table: "tasks", Where: where}
+		return d.Inner(&known)
+	}
+	for range 3 {
+		got, err := ask("project IN (SELECT id FROM projects WHERE owner IN (SELECT id FROM hr.people))")
+		if want := [][2]string{{"public", "projects"}, {"hr", "people"}}; err != nil || !slices.Equal(got, want) {
+			t.Fatalf("%v, %v", got, err)
+		}
+		if got, err := ask("NOT done"); err != nil || len(got) > 0 {
+			t.Fatalf("%v, %v", got, err)
+		}
+		if _, err := ask("NOT done) OR (true"); err == nil {
+			t.Fatal("half of a clause is taken for one")
+		}
+	}
+	if len(known.inner) != 2 {
+		t.Errorf("%d clauses are remembered", len(known.inner))
+	}
+	for i := range 2000 {
+		if _, err := ask(fmt.Sprintf("title = '%d%s'", i, strings.Repeat("x", 1000))); err != nil {
+			t.Fatal(err)
+		}
+		size := 0
+		for where := range known.inner {
+			size += len(where)
+		}
+		if size > clausesBytes {
+			t.Fatalf("%d bytes of clauses are remembered", size)
+		}
+	}
+	if _, err := ask("title = '" + strings.Repeat("x", clauseBytes) + "'"); err != nil || slices.ContainsFunc(slices.Collect(maps.Keys(known.inner)), func(w string) bool { return len(w) > clauseBytes }) {
+		t.Errorf("a long clause is remembered, %v", err)
+	}
+}

@@ -203,8 +203,8 @@ func (r *Request) position(v Values) *Error {
 	}
 	r.Live, _ = v.flag("live")
 	sse, given := v.flag("live_sse")
-	if !given {
-		sse, _ = strconv.ParseBool(v.get("experimental_live_sse"))
+	if old := v.get("experimental_live_sse"); !given && old != "" {
+		sse, _ = strconv.ParseBool(old)
 	}
 	r.SSE = sse
 	switch {

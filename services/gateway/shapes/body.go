@@ -1,6 +1,7 @@
 package shapes
 
 import (
+	"bytes"
 	"io"
 	"iter"
 	"sync"
@@ -24,6 +25,8 @@ type Body struct {
 	ends     []int  // where each of them ends
 	xids     []change.XID
 
+	json    once // if it is small
+	events  once // if it is small
 	gzip    once
 	zstd    once
 	holders int // answers that are being sent; guarded by the room's mutex
@@ -41,8 +44,20 @@ func (o *once) get(f func() []byte) []byte {
 	return o.data
 }
 
+// smallBody is the size up to which a body's forms are made once for all who send it. It is below what a room counts.
+const smallBody = 16 << 10
+
+func (b *Body) small() bool { return len(b.messages) < smallBody }
+
 // JSON is the body as an array, in parts that follow each other: what is large is not copied.
 func (b *Body) JSON() [][]byte {
+	if b.small() {
+		return [][]byte{b.json.get(func() []byte { return bytes.Join(b.parts(), nil) })}
+	}
+	return b.parts()
+}
+
+func (b *Body) parts() [][]byte {
 	var end []byte
 	if b.UpToDate {
 		if len(b.messages) > 0 {
@@ -82,7 +97,7 @@ func (b *Body) Zstd() []byte {
 }
 
 func (b *Body) compress(w io.WriteCloser) error {
-	for _, part := range b.JSON() {
+	for _, part := range b.parts() {
 		if _, err := w.Write(part); err != nil {
 			return err
 		}
@@ -114,29 +129,41 @@ const eventsAtOnce = 64 << 10
 // LSN in the last one, at index 0. So that is the LSN behind that of the entries; a transaction that has it comes behind that place,
 // see place.
 func (b *Body) Events() iter.Seq[[]byte] {
+	if !b.small() {
+		return b.eventParts
+	}
 	return func(yield func([]byte) bool) {
-		out := make([]byte, 0, min(len(b.messages)+len(b.ends)*8+256, eventsAtOnce*2))
-		from := 0
-		for _, end := range b.ends {
-			out = append(out, "data: "...)
-			out = append(out, b.messages[from:end]...)
-			out = append(out, "\n\n"...)
-			from = end + 1 // the comma
-			if len(out) >= eventsAtOnce {
-				if !yield(out) {
-					return
-				}
-				out = out[:0]
+		yield(b.events.get(func() (all []byte) {
+			for part := range b.eventParts {
+				all = append(all, part...)
 			}
+			return all
+		}))
+	}
+}
+
+func (b *Body) eventParts(yield func([]byte) bool) {
+	out := make([]byte, 0, min(len(b.messages)+len(b.ends)*8+256, eventsAtOnce*2))
+	from := 0
+	for _, end := range b.ends {
+		out = append(out, "data: "...)
+		out = append(out, b.messages[from:end]...)
+		out = append(out, "\n\n"...)
+		from = end + 1 // the comma
+		if len(out) >= eventsAtOnce {
+			if !yield(out) {
+				return
+			}
+			out = out[:0]
 		}
-		if b.UpToDate {
-			out = append(out, "data: "...)
-			out = protocol.UpToDate(out, b.LSN+1, b.xids)
-			out = append(out, "\n\n"...)
-		}
-		if len(out) > 0 {
-			yield(out)
-		}
+	}
+	if b.UpToDate {
+		out = append(out, "data: "...)
+		out = protocol.UpToDate(out, b.LSN+1, b.xids)
+		out = append(out, "\n\n"...)
+	}
+	if len(out) > 0 {
+		yield(out)
 	}
 }
 

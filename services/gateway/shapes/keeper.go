@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -135,7 +136,7 @@ func (k *Keeper) openOnce(ctx context.Context, key string, def *protocol.Definit
 	k.mu.Lock()
 	s := k.byHandle[sh.Handle()]
 	if s != nil && s.Err() == nil {
-		k.byDef[key] = s // the same shape in other words
+		k.nameLocked(key, s) // the same shape in other words
 		k.mu.Unlock()
 		return s, nil
 	}
@@ -155,8 +156,34 @@ func (k *Keeper) openOnce(ctx context.Context, key string, def *protocol.Definit
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.byDef[key], k.byHandle[sh.Handle()] = s, s
+	k.nameLocked(key, s)
+	k.byHandle[sh.Handle()] = s
 	return s, nil
+}
+
+// maxWays bounds in how many ways of writing it a shape is known. Who writes it in yet another one asks the control plane, as
+// at first.
+const maxWays = 16
+
+// nameLocked remembers that a shape was asked for by a definition. The oldest is forgotten if there are too many.
+func (k *Keeper) nameLocked(key string, s *Shape) {
+	if old := k.byDef[key]; old != nil {
+		old.ways = slices.DeleteFunc(old.ways, func(way string) bool { return way == key })
+	}
+	if len(s.ways) >= maxWays {
+		delete(k.byDef, s.ways[0])
+		s.ways = slices.Delete(s.ways, 0, 1)
+	}
+	s.ways = append(s.ways, key)
+	k.byDef[key] = s
+}
+
+// forgetLocked forgets all ways of writing a shape.
+func (k *Keeper) forgetLocked(s *Shape) {
+	for _, way := range s.ways {
+		delete(k.byDef, way)
+	}
+	s.ways = nil
 }
 
 // begin waits until the shape's log has begun, and follows it.
@@ -279,11 +306,7 @@ func (k *Keeper) sweep(idle time.Duration) {
 func (k *Keeper) dropLocked(s *Shape) {
 	s.cancel(errors.New("nobody asks for it any more"))
 	delete(k.byHandle, s.Handle())
-	for key, other := range k.byDef {
-		if other == s {
-			delete(k.byDef, key)
-		}
-	}
+	k.forgetLocked(s)
 }
 
 // Figures are for metrics.

@@ -102,6 +102,9 @@ func (r *room) first(b *Body) {
 
 // letGo says that an answer does not need a body any more. One that was not held does not matter.
 func (r *room) letGo(b *Body) {
+	if b.size() < roomFrom {
+		return
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if b.holders == 0 {

@@ -34,6 +34,7 @@ type Shape struct {
 	stream  string
 	cancel  context.CancelCauseFunc
 	done    chan struct{}
+	ways    []string // in which it was asked for, the newest last; guarded by the keeper's mutex
 
 	pieces together[*Body]
 	asks   together[struct{}]
@@ -51,6 +52,7 @@ type Shape struct {
 	seen     change.LSN // something is there, perhaps behind the tail
 	asked    time.Time  // when the control plane was asked for these
 	bodies   map[change.Offset]*Body
+	kept     int // bytes of these
 	used     time.Time
 	users    int
 	answers  int       // at-tail answers since
@@ -88,11 +90,11 @@ func (s *Shape) Err() error {
 	return s.err
 }
 
-// Tail is the place behind everything that clients may see, with a channel that is closed when that changes.
-func (s *Shape) Tail() (protocol.Offset, <-chan struct{}, error) {
+// Tail is the place behind everything that clients may see.
+func (s *Shape) Tail() (protocol.Offset, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return protocol.Behind(s.tail), s.changed, s.err
+	return protocol.Behind(s.tail), s.err
 }
 
 // Stalled is what keeps the shape from being up to date, nil if nothing is known to.
@@ -116,16 +118,35 @@ func place(o protocol.Offset) change.Offset {
 
 // Read returns what stands behind a place of the log, as much as one answer holds, or nil if that is nothing. It must be let go of.
 func (s *Shape) Read(ctx context.Context, from protocol.Offset) (*Body, error) {
+	b, _, err := s.Await(ctx, from)
+	return b, err
+}
+
+// Await is Read for who waits: if there is nothing, it returns a channel that is closed when there may be something.
+func (s *Shape) Await(ctx context.Context, from protocol.Offset) (*Body, <-chan struct{}, error) {
 	at := place(from)
 	s.mu.Lock()
 	if s.err != nil {
 		defer s.mu.Unlock()
-		return nil, s.err
+		return nil, nil, s.err
 	}
 	if !at.Before(s.tail) {
-		s.mu.Unlock()
-		return nil, nil
+		defer s.mu.Unlock()
+		return nil, s.changed, nil
 	}
+	b, ok := s.bodies[at]
+	s.mu.Unlock()
+	if ok {
+		b, err := s.held(b)
+		return b, nil, err
+	}
+	b, err := s.make(ctx, at)
+	return b, nil, err
+}
+
+// make makes the body of what stands behind a place that is before the tail.
+func (s *Shape) make(ctx context.Context, at change.Offset) (*Body, error) {
+	s.mu.Lock()
 	if b, ok := s.bodies[at]; ok {
 		s.mu.Unlock()
 		return s.held(b)
@@ -135,9 +156,7 @@ func (s *Shape) Read(ctx context.Context, from protocol.Offset) (*Body, error) {
 			Next: protocol.Behind(s.tail), UpToDate: true, Entries: len(got.ends), LSN: s.tail.LSN,
 			messages: got.messages, ends: got.ends, xids: got.xids,
 		}
-		if len(s.bodies) < maxBodies {
-			s.bodies[at] = b
-		}
+		s.keepLocked(at, b)
 		s.mu.Unlock()
 		return s.held(b)
 	}
@@ -192,8 +211,22 @@ func (s *Shape) Room(ctx context.Context, n int) (leave func(), err error) {
 // LetGo says that an answer does not need a body any more.
 func (s *Shape) LetGo(b *Body) { s.keeper.room.letGo(b) }
 
-// maxBodies bounds the answers that are kept for who asks from the same place until the tail moves.
+// maxBodies bounds the answers that are kept for who asks from the same place until the tail moves. In bytes they are at most twice the
+// window: anybody can ask from each place in it.
 const maxBodies = 32
+
+func (s *Shape) keepLocked(at change.Offset, b *Body) {
+	if len(s.bodies) >= maxBodies || s.kept+b.size() > 2*s.keeper.cfg.WindowBytes {
+		s.dropLocked()
+	}
+	s.bodies[at] = b
+	s.kept += b.size()
+}
+
+func (s *Shape) dropLocked() {
+	clear(s.bodies)
+	s.kept = 0
+}
 
 // Empty is the answer that there is nothing behind a place, with the LSN up to which that is known. It is nil when something has
 // come meanwhile: the answer names the tail, and who goes on there would miss it.
@@ -315,7 +348,7 @@ func (s *Shape) end(err error) {
 func (s *Shape) signalLocked() {
 	close(s.changed)
 	s.changed = make(chan struct{})
-	clear(s.bodies)
+	s.dropLocked()
 }
 
 // InBounds reports whether a place can be one of the shape's. Another gateway may be ahead of this one, and clients go on from LSNs

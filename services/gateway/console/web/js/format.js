@@ -21,6 +21,15 @@ export function size(bytes) {
 export const bytes = (n) => size(n).join(' ');
 export const rate = (n) => `${bytes(n)}/s`;
 
+// cores is a share of CPU time, in per cent of a core.
+export function cores(n) {
+  if (!n) return '–';
+  const part = n * 100;
+  return part < 0.1 ? '<0.1 %' : `${part.toFixed(part < 9.95 ? 1 : 0)} %`;
+}
+
+export const coresTitle = 'Of a core, for judging changes. Shapes that take little are not measured.';
+
 // amount gives [number, unit] of things per second.
 export function amount(n) {
   if (n >= 999_950) return [(n / 1e6).toFixed(2), 'M'];

@@ -122,7 +122,7 @@ export function row(view, { session, query }) {
       for (const node of late) {
         if (gone || mine !== asked) return;
         try {
-          const s = await get(`shapes/${node.dataset.shape}`);
+          const { shape: s } = await get(`shapes/${node.dataset.shape}`);
           if (place(s.applied) >= place(of.at) || s.lag_bytes === 0) node.replaceChildren();
           if (!node.firstChild) node.classList.remove('late');
         } catch { /* what is shown stays */ }

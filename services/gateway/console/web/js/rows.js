@@ -37,6 +37,7 @@ export function rowsPanel() {
   let order = [];
   let changesOnly = false;
   let first = true;
+  let fresh = new Set(); // keys that have come and are not drawn yet
   scroll.hidden = true;
 
   function line(key, values) {
@@ -108,6 +109,7 @@ export function rowsPanel() {
     clear() {
       all = new Map();
       shown = new Map();
+      fresh = new Set();
       put(body);
       first = true;
     },
@@ -123,7 +125,6 @@ export function rowsPanel() {
       node.classList.toggle('stale', p.is === 'stalled' || p.is === 'ended');
     },
     take(r) {
-      const fresh = new Set();
       if (r.all) {
         for (const key of all.keys()) if (!(key in (r.set ?? {}))) all.delete(key);
       }
@@ -132,7 +133,9 @@ export function rowsPanel() {
         if (!all.has(key)) fresh.add(key);
         set(key, values, false);
       }
+      if (r.more) return; // what is shown is of one commit
       draw(fresh);
+      fresh = new Set();
       text(aside, plural(r.total, 'row'));
     },
     // changes keeps the rows that changed last, of a shape whose rows are too many.

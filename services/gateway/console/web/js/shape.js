@@ -1,10 +1,9 @@
 import { el, icon, keyed, put, text } from './dom.js';
 import { get, listen, post } from './api.js';
-import { ago, bytes, count, rate } from './format.js';
+import { ago, bytes, cores, coresTitle, count, rate } from './format.js';
 import { note } from './flow.js';
 import { plain, sql } from './sql.js';
 import { tone } from './shapes.js';
-import { pulse } from './pulse.js';
 import { rowsPanel } from './rows.js';
 import { newsPanel } from './news.js';
 
@@ -25,6 +24,7 @@ export function shape(view, { session, rest, go, toast }) {
     clause, notes, facts, session.level === 'full' ? live : note('', 'Rows are not shown in this session.', 'It was opened with the secret for viewers.'));
 
   let info = null;
+  let cost = {};
   let gone = false;
   let timer = 0;
   let close = () => {};
@@ -38,18 +38,18 @@ export function shape(view, { session, rest, go, toast }) {
     state.className = `pill ${tone(s.state)}`;
     put(state, el('span', { class: `dot ${tone(s.state)}` }), s.inner ? `${s.state}, inner` : s.state);
     put(clause, s.where ? [el('span', { class: 'sql-word' }, 'where '), sql(plain(s.where)), params(s)] : el('span', { class: 'quiet' }, 'Every row of the table.'));
-    const growth = pulse.now?.busiest?.find((b) => b.handle === s.handle)?.per_second;
     const list = [
       ['Rows', s.state === 'creating' ? `${count(s.snapshot_rows)} …` : count(counted < 0 ? s.rows : counted)],
       ['Behind', s.state === 'live' ? bytes(s.lag_bytes) : '–'],
       ['Log', bytes(s.log_bytes)],
       ['New readers read', bytes(s.since_bytes)],
-      ['Growth', growth ? rate(growth) : '–'],
+      ['Growth', cost.per_second ? rate(cost.per_second) : '–'],
+      ['CPU', cores(cost.cpu), coresTitle],
       ['Partition', String(s.partition)],
       ['Made', ago(s.created)],
     ];
     if (s.fold?.began || s.generation) list.push(['Folds', s.fold?.began ? `${count(s.fold.rows)} rows …` : count(s.generation)]);
-    keyed(facts, list, ([n]) => n, ([n]) => el('div', {}, el('dt', {}, n), el('dd', { class: 'num' })), (node, [, v]) => text(node.lastChild, v));
+    keyed(facts, list, ([n]) => n, ([n, , title]) => el('div', { title: title ?? '' }, el('dt', {}, n), el('dd', { class: 'num' })), (node, [, v]) => text(node.lastChild, v));
     drawNotes();
     rows.columns(s.columns);
     if (actions.childElementCount === 0) {
@@ -105,7 +105,8 @@ export function shape(view, { session, rest, go, toast }) {
     try {
       const s = await get(`shapes/${handle}`);
       if (gone) return;
-      drawInfo(s);
+      cost = s.cost;
+      drawInfo(s.shape);
     } catch (error) {
       if (gone) return;
       if (error.status === 404) {
@@ -141,7 +142,10 @@ export function shape(view, { session, rest, go, toast }) {
         }
         if (f.rows) {
           rows.take(f.rows);
-          counted = f.rows.total;
+          if (counted !== f.rows.total) {
+            counted = f.rows.total;
+            if (info) drawInfo(info);
+          }
         }
         if (f.news) {
           if (said?.is === 'changes' || said?.is === 'stalled') rows.changes(f.news);

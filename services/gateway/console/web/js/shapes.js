@@ -1,11 +1,11 @@
 import { el, icon, keyed, put, text } from './dom.js';
 import { get } from './api.js';
-import { ago, bytes, count, plural, rate } from './format.js';
+import { ago, bytes, cores, coresTitle, count, plural, rate } from './format.js';
 import { plain, sql } from './sql.js';
 import { create } from './create.js';
 
 const states = [['', 'All'], ['live', 'Live'], ['creating', 'Creating'], ['ended', 'Ended']];
-const orders = [['table', 'By table'], ['rate', 'Fastest growing'], ['rows', 'Most rows'], ['log', 'Largest log'], ['lag', 'Furthest behind'], ['created', 'Newest']];
+const orders = [['table', 'By table'], ['rate', 'Fastest growing'], ['cpu', 'Most CPU'], ['rows', 'Most rows'], ['log', 'Largest log'], ['lag', 'Furthest behind'], ['created', 'Newest']];
 
 // What was looked for stays while the page does.
 const asked = { q: '', state: '', sort: 'table', inner: false };
@@ -25,7 +25,7 @@ export function shapes(view, { session, query, go, toast }) {
   const empty = el('div', { class: 'empty' });
   const rest = el('p', { class: 'rest quiet' });
   const table = el('div', { class: 'table shapes', role: 'table' },
-    el('div', { class: 'table-head', role: 'row' }, ['Shape', 'Rows', 'Log', 'New readers read', 'Growth', 'Behind'].map((h, i) => el('span', { role: 'columnheader', class: i ? 'right' : '' }, h))), body);
+    el('div', { class: 'table-head', role: 'row' }, ['Shape', 'Rows', 'Log', 'New readers read', 'Growth', 'CPU', 'Behind'].map((h, i) => el('span', { role: 'columnheader', class: i ? 'right' : '', title: h === 'CPU' ? coresTitle : '' }, h))), body);
   const make = session.level === 'full' && el('button', { class: 'button first', type: 'button', 'data-new': true, onclick: () => create({ done: (s) => { toast('The shape is being made.'); go(`#/shapes/${s.handle}`); } }) }, icon('plus', 16), 'New shape');
   view.append(
     el('div', { class: 'head' }, el('div', {}, el('h1', {}, 'Shapes'), says), el('div', { class: 'actions' }, make)),
@@ -90,7 +90,7 @@ export function shapes(view, { session, query, go, toast }) {
 function item(s) {
   const dot = el('span', { class: 'dot' });
   const clause = el('span', { class: 'clause' });
-  const cells = ['Rows', 'Log', 'New readers', 'Growth', 'Behind'].map((name) => el('span', { class: 'num right', role: 'cell', 'data-name': name }));
+  const cells = ['Rows', 'Log', 'New readers', 'Growth', 'CPU', 'Behind'].map((name) => el('span', { class: 'num right', role: 'cell', 'data-name': name }));
   const tags = el('span', { class: 'tags' });
   const node = el('a', { class: 'table-row', role: 'row', href: `#/shapes/${s.handle}`, 'data-item': true },
     el('span', { class: 'shape-name', role: 'cell' }, dot, el('span', { class: 'shape-text' }, el('span', { class: 'shape-title' }, el('strong', {}, s.table), tags), clause)), cells);
@@ -111,8 +111,10 @@ function item(s) {
     text(cells[1], bytes(of.log_bytes));
     text(cells[2], bytes(of.since_bytes));
     text(cells[3], of.per_second ? rate(of.per_second) : '–');
-    text(cells[4], dead || of.state === 'creating' ? '–' : bytes(of.lag_bytes));
+    text(cells[4], cores(of.cpu));
+    text(cells[5], dead || of.state === 'creating' ? '–' : bytes(of.lag_bytes));
     cells[3].classList.toggle('quiet', !of.per_second);
+    cells[4].classList.toggle('quiet', !of.cpu);
     node.classList.toggle('dead', dead);
   };
   return node;
