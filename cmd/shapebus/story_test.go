@@ -257,7 +257,7 @@ func (s *stage) nats(ts *testscript.TestScript, _ bool, args []string) {
 	case "narrow":
 		opts.JetStream, opts.StoreDir = true, s.t.TempDir()
 		source := topology.Source(ts.Getenv("SHAPEBUS_SOURCE"))
-		publish, subscribe := neededSubjects(source, "_INBOX.service")
+		publish, subscribe := neededSubjects(source, "_INBOX.service", "")
 		readerPublish, readerSubscribe := readerSubjects(source)
 		for i := range readerSubscribe {
 			readerSubscribe[i] = strings.ReplaceAll(readerSubscribe[i], "<user>", "reader")
