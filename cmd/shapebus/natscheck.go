@@ -18,6 +18,9 @@ import (
 // comfortablePayload is the size to which messages are packed; a smaller limit splits every one of them.
 const comfortablePayload = 256 << 10
 
+// leastPending is what a server has to hold for one connection, in its own words; a test of package flow has a server with that.
+const leastPending = "32MB"
+
 // checkNATS finds out whether the server is ready for a source of that many partitions. It changes nothing.
 func (c *checkCmd) checkNATS(ctx context.Context, nc *nats.Conn, source topology.Source) []preflight.Finding {
 	partitions, inbox := c.Partitions, c.NATS.InboxPrefix
@@ -55,6 +58,7 @@ func (c *checkCmd) checkNATS(ctx context.Context, nc *nats.Conn, source topology
 		}
 	}
 	list = append(list, checkPermissions(ctx, nc, source, inbox, c.NATS.APIPrefix)...)
+	list = append(list, okay("max_pending", "not visible from here. %s is the least that works; the server's own 64MB is right, and 256MB for gateways with many clients (see OPERATIONS.md)", leastPending))
 	return append(list, okay("sync_interval", "not visible from here. A server with default settings writes to disk every 2 minutes after acknowledging; "+
 		"--sync-interval must be at least the server's sync_interval (see OPERATIONS.md)"))
 }

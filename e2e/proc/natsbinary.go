@@ -41,7 +41,7 @@ func (c natsConfig) write() ([]string, error) {
 	if len(c.routes) > 0 {
 		fmt.Fprintf(&b, "cluster {\n  name: shapebus\n  listen: \"127.0.0.1:%d\"\n  routes: [", c.routePort)
 		for _, port := range c.routes {
-			fmt.Fprintf(&b, " \"nats://127.0.0.1:%d\"", port)
+			fmt.Fprintf(&b, " \"nats://127.0.0.1:%d\",", port)
 		}
 		b.WriteString(" ]\n}\n")
 	}
