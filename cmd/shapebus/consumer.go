@@ -68,7 +68,7 @@ func (c *consumerCmd) Run(ctx context.Context, out *console) error {
 		role: "consumer", listen: c.Listen,
 		build: func(d dependencies) (func(context.Context) error, error) {
 			cfg := c.consumerTuning.config(c.Replicas)
-			cfg.Source, cfg.DatabaseURL, cfg.NATS, cfg.Log, cfg.Failpoint = d.source, d.database, d.nats, d.log, d.failpoint
+			cfg.Source, cfg.DatabaseURL, cfg.NATS, cfg.Log, cfg.Failpoint, cfg.Tracer, cfg.APIPrefix = d.source, d.database, d.nats, d.log, d.failpoint, d.tracer, c.NATS.APIPrefix
 			cfg.Publication, cfg.Slot, cfg.SyncInterval = c.Publication, c.Slot, c.SyncInterval
 			s, err := consumer.New(cfg)
 			if err != nil {

@@ -12,12 +12,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dustin/go-humanize"
 	"github.com/nats-io/nats-server/v2/server"
 	"go.yaml.in/yaml/v3"
 
 	"github.com/shapebus/shapebus/internal/pg"
 	"github.com/shapebus/shapebus/internal/pg/preflight"
 	"github.com/shapebus/shapebus/pkg/topology"
+	"github.com/shapebus/shapebus/services/consumer"
 )
 
 // These tests hold Dockerfile and docker-compose.yml against the program's real
@@ -180,6 +182,20 @@ func natsOptions(t *testing.T, c composeFile) *server.Options {
 	return opts
 }
 
+// natsHolds is what a NATS server holds in memory of the streams of a source, as docs/OPERATIONS.md says: the block of each that it
+// writes.
+func natsHolds(partitions int) uint64 {
+	held := uint64(0)
+	for _, name := range streamsOf("main", partitions) {
+		if strings.HasPrefix(name, "KV_") {
+			held += 4 << 20
+		} else {
+			held += 8 << 20
+		}
+	}
+	return held
+}
+
 func TestComposeServers(t *testing.T) {
 	c := readCompose(t)
 	t.Run("NATS has JetStream on the volume and lets our user in", func(t *testing.T) {
@@ -206,6 +222,14 @@ func TestComposeServers(t *testing.T) {
 		}
 		if minor := imageVersion(t, s.Image, `^nats:2\.(\d+)`); minor < topology.MinServerMinor {
 			t.Errorf("image %s is too old", s.Image)
+		}
+		version, _, _ := strings.Cut(strings.TrimPrefix(s.Image, "nats:"), "-")
+		if makefile, err := os.ReadFile(root("Makefile")); err != nil || !regexp.MustCompile(`(?m)^NATS +\?=.* `+regexp.QuoteMeta(version)+`( |$)`).Match(makefile) {
+			t.Errorf("image %s is none that the crash story runs on, %v", s.Image, err)
+		}
+		limit, err := humanize.ParseBytes(s.Environment["GOMEMLIMIT"])
+		if held := 2 * natsHolds(consumer.DefaultPartitions); err != nil || limit < held {
+			t.Errorf("GOMEMLIMIT of %s, want %s or more: %v", s.Environment["GOMEMLIMIT"], humanize.IBytes(held), err)
 		}
 	})
 	t.Run("Postgres replicates logically and keeps its data", func(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"strconv"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 
 	"github.com/shapebus/shapebus/internal/pg"
 	"github.com/shapebus/shapebus/internal/pg/slots"
+	"github.com/shapebus/shapebus/internal/tracing"
 	"github.com/shapebus/shapebus/pkg/topology"
 	"github.com/shapebus/shapebus/services/consumer"
 	"github.com/shapebus/shapebus/services/gateway"
@@ -36,6 +38,8 @@ type devCmd struct {
 	HTTPPort      int    `name:"http-port" default:"0" help:"TCP port of the gateway on 127.0.0.1. Default 0: 3000 if it is free, else a free one."`
 	ConsoleSecret string `help:"What opens the console. Default: a random one, which is printed." restricts:""`
 	PGPort        int    `name:"pg-port" default:"0" help:"TCP port of the throw-away Postgres on 127.0.0.1. Default 0: a free one."`
+
+	tracer *tracing.Tracer // set by serve
 }
 
 // devSyncInterval is a little more than the embedded server's own.
@@ -88,6 +92,12 @@ func (c *devCmd) serve(ctx context.Context, out *console, servers *devServers, s
 		return err
 	}
 	defer gatewayConn.Close()
+	traces, err := openTraces(ctx, os.Getenv, "dev", out.log)
+	if err != nil {
+		return err
+	}
+	defer closeTraces(ctx, traces)
+	c.tracer = tracer(traces, source)
 	web, listener, err := c.gateway(ctx, out.log, servers, source, gatewayConn)
 	if err != nil {
 		return err
@@ -98,7 +108,7 @@ func (c *devCmd) serve(ctx context.Context, out *console, servers *devServers, s
 		return err
 	}
 	mc := c.materializerTuning.config(1)
-	mc.Source, mc.NATS, mc.Log, mc.SyncInterval = source, materializerConn, out.log, devSyncInterval
+	mc.Source, mc.NATS, mc.Log, mc.Tracer, mc.SyncInterval = source, materializerConn, out.log, c.tracer, devSyncInterval
 	mat, err := materializer.New(mc)
 	if err != nil {
 		return err
@@ -144,14 +154,14 @@ func wait(ctx context.Context, ready <-chan struct{}) bool {
 
 func (c *devCmd) services(log *slog.Logger, servers *devServers, source topology.Source, forIngest, forConsumer *nats.Conn) (*ingest.Ingest, *consumer.Consumer, error) {
 	ic := c.ingestTuning.config(1)
-	ic.Source, ic.DatabaseURL, ic.NATS, ic.Log = source, servers.database, forIngest, log
+	ic.Source, ic.DatabaseURL, ic.NATS, ic.Log, ic.Tracer = source, servers.database, forIngest, log, c.tracer
 	ic.Publication, ic.Slot, ic.SyncInterval = c.Publication, c.Slot, devSyncInterval
 	in, err := ingest.New(ic)
 	if err != nil {
 		return nil, nil, err
 	}
 	cc := c.consumerTuning.config(1)
-	cc.Source, cc.DatabaseURL, cc.NATS, cc.Log = source, servers.database, forConsumer, log
+	cc.Source, cc.DatabaseURL, cc.NATS, cc.Log, cc.Tracer = source, servers.database, forConsumer, log, c.tracer
 	cc.Publication, cc.Slot, cc.SyncInterval = c.Publication, c.Slot, devSyncInterval
 	con, err := consumer.New(cc)
 	return in, con, err
@@ -172,7 +182,7 @@ func (c *devCmd) gateway(ctx context.Context, log *slog.Logger, servers *devServ
 	}
 	cfg := c.gatewayTuning.config()
 	cfg.Source, cfg.NATS, cfg.Log, cfg.DatabaseURL, cfg.Listener = source, nc, log, servers.database, listener
-	cfg.ConsoleSecret = c.ConsoleSecret
+	cfg.ConsoleSecret, cfg.Tracer = c.ConsoleSecret, c.tracer
 	web, err := gateway.New(cfg)
 	if err != nil {
 		return nil, nil, errors.Join(err, listener.Close())

@@ -93,7 +93,7 @@ func (c *gatewayCmd) Run(ctx context.Context, out *console) error {
 		role: "gateway", listen: c.Listen, grows: true,
 		build: func(d dependencies) (func(context.Context) error, error) {
 			of := cfg
-			of.Source, of.NATS, of.Log = d.source, d.nats, d.log
+			of.Source, of.NATS, of.Log, of.Tracer, of.APIPrefix = d.source, d.nats, d.log, d.tracer, c.NATS.APIPrefix
 			s, err := gateway.New(of)
 			if err != nil {
 				return nil, err

@@ -47,7 +47,7 @@ func (c *ingestCmd) Run(ctx context.Context, out *console) error {
 		role: "ingest", listen: c.Listen,
 		build: func(d dependencies) (func(context.Context) error, error) {
 			cfg := c.ingestTuning.config(c.Replicas)
-			cfg.Source, cfg.DatabaseURL, cfg.NATS, cfg.Log, cfg.Failpoint = d.source, d.database, d.nats, d.log, d.failpoint
+			cfg.Source, cfg.DatabaseURL, cfg.NATS, cfg.Log, cfg.Failpoint, cfg.Tracer, cfg.APIPrefix = d.source, d.database, d.nats, d.log, d.failpoint, d.tracer, c.NATS.APIPrefix
 			cfg.Publication, cfg.Slot, cfg.SyncInterval = c.Publication, c.Slot, c.SyncInterval
 			s, err := ingest.New(cfg)
 			if err != nil {

@@ -35,7 +35,7 @@ func (c *materializerCmd) Run(ctx context.Context, out *console) error {
 		role: "materializer", listen: c.Listen, grows: true,
 		build: func(d dependencies) (func(context.Context) error, error) {
 			cfg := c.materializerTuning.config(c.Replicas)
-			cfg.Source, cfg.NATS, cfg.Log, cfg.Failpoint, cfg.SyncInterval = d.source, d.nats, d.log, d.failpoint, c.SyncInterval
+			cfg.Source, cfg.NATS, cfg.Log, cfg.Failpoint, cfg.Tracer, cfg.SyncInterval, cfg.APIPrefix = d.source, d.nats, d.log, d.failpoint, d.tracer, c.SyncInterval, c.NATS.APIPrefix
 			s, err := materializer.New(cfg)
 			if err != nil {
 				return nil, err

@@ -18,13 +18,25 @@ import (
 // comfortablePayload is the size to which messages are packed; a smaller limit splits every one of them.
 const comfortablePayload = 256 << 10
 
+// leastPending is what a server has to hold for one connection, in its own words; a test of package flow has a server with that.
+const leastPending = "32MB"
+
 // checkNATS finds out whether the server is ready for a source of that many partitions. It changes nothing.
 func (c *checkCmd) checkNATS(ctx context.Context, nc *nats.Conn, source topology.Source) []preflight.Finding {
 	partitions, inbox := c.Partitions, c.NATS.InboxPrefix
-	list := []preflight.Finding{checkServer(nc), checkPayload(nc.MaxPayload()), checkReplicas(nc.ConnectedClusterName(), c.Replicas)}
-	js, err := jetstream.New(nc)
+	list := []preflight.Finding{checkServer(nc), checkPayload(nc.MaxPayload())}
+	js, err := topology.JetStream(nc, c.NATS.APIPrefix)
 	if err != nil {
 		return append(list, failure("jetstream", "", "%v", err))
+	}
+	if err := topology.CheckWriterPrefix(c.NATS.APIPrefix); err != nil {
+		list = append(list, warning("jetstream prefix", "connect the services to the account that holds the streams; only apps and the gateway may use this prefix", "%v", err))
+	}
+	domain, far := c.far(ctx, nc, js, source)
+	if far {
+		list = append(list, checkLeaf(nc, domain, c.Replicas))
+	} else {
+		list = append(list, checkReplicas(nc.ConnectedClusterName(), c.Replicas))
 	}
 	if shapes, err := registry.OpenShapes(ctx, js, source); err == nil {
 		if rec, err := shapes.Source(ctx); err == nil {
@@ -35,15 +47,50 @@ func (c *checkCmd) checkNATS(ctx context.Context, nc *nats.Conn, source topology
 	if err != nil {
 		list = append(list, failure("jetstream", "start the server with --jetstream --store_dir DIR, or enable JetStream for this user's account", "%v", err))
 	} else {
-		list = append(list, okay("jetstream", "enabled, %s of files stored in this account", term.Size(int64(account.Store))))
+		where := ""
+		if account.Domain != "" {
+			where = " in domain " + account.Domain
+		}
+		list = append(list, okay("jetstream", "enabled%s, %s of files stored in this account", where, term.Size(int64(account.Store))))
 		list = append(list, checkLimits(account.Limits, account.Streams, streamsToCome(ctx, js, source, partitions))...)
 		if _, err := js.Stream(ctx, source.ChangeStream()); errors.Is(err, jetstream.ErrStreamNotFound) {
 			list = append(list, checkReserve(account.Tier, int64(c.ChangeLogMaxBytes), c.Replicas)...)
 		}
 	}
-	list = append(list, checkPermissions(ctx, nc, source, inbox)...)
+	list = append(list, checkPermissions(ctx, nc, source, inbox, c.NATS.APIPrefix)...)
+	list = append(list, okay("max_pending", "not visible from here. %s is the least that works; the server's own 64MB is right, and 256MB for gateways with many clients (see OPERATIONS.md)", leastPending))
 	return append(list, okay("sync_interval", "not visible from here. A server with default settings writes to disk every 2 minutes after acknowledging; "+
 		"--sync-interval must be at least the server's sync_interval (see OPERATIONS.md)"))
+}
+
+// far reports whether JetStream is on other servers than those that this one is of a cluster with, behind a leaf node: the
+// prefix says so, or the leader of a stream that is there. domain is theirs, as far as that is known.
+func (c *checkCmd) far(ctx context.Context, nc *nats.Conn, js jetstream.JetStream, source topology.Source) (domain string, far bool) {
+	if account, err := js.AccountInfo(ctx); err == nil {
+		domain = account.Domain
+	}
+	if c.NATS.APIPrefix != "" && c.NATS.APIPrefix != "$JS.API" {
+		return domain, true
+	}
+	st, err := js.Stream(ctx, source.ChangeStream())
+	if err != nil || st.CachedInfo().Cluster == nil {
+		return domain, false
+	}
+	holds := st.CachedInfo().Cluster
+	return domain, holds.Leader != "" && holds.Leader != nc.ConnectedServerName() && (holds.Name == "" || holds.Name != nc.ConnectedClusterName())
+}
+
+// checkLeaf says what cannot be seen through a leaf node.
+func checkLeaf(nc *nats.Conn, domain string, replicas int) preflight.Finding {
+	if domain == "" {
+		domain = "another server or domain"
+	} else {
+		domain = "domain " + domain
+	}
+	return warning("leaf node", fmt.Sprintf("give check the address of a server that holds the streams, or look there yourself: every server NATS %d.%d or later, max_payload no less than here, as many servers as --replicas (%d)",
+		topology.MinServerMajor, topology.MinServerMinor, replicas),
+		"JetStream is in %s, behind %s: version, max_payload and distance are those of %s, and what the servers that hold the streams are cannot be seen from here",
+		domain, nc.ConnectedServerName(), nc.ConnectedServerName())
 }
 
 func checkServer(nc *nats.Conn) preflight.Finding {

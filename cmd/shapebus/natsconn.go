@@ -44,7 +44,7 @@ func (f *natsFlags) await(ctx context.Context, log *slog.Logger, role string, cl
 	for {
 		nc, err := f.dial(connectionOptions(log, role, closed, nil))
 		if err == nil {
-			if err := awaitJetStream(ctx, log, nc); err != nil {
+			if err := f.awaitJetStream(ctx, log, nc); err != nil {
 				nc.Close()
 				return nil, err
 			}
@@ -166,8 +166,8 @@ func (f *natsFlags) explain(err error) error {
 }
 
 // requireJetStream returns what to do if the server has no JetStream for this user.
-func requireJetStream(ctx context.Context, nc *nats.Conn) error {
-	js, err := jetstream.New(nc)
+func requireJetStream(ctx context.Context, nc *nats.Conn, prefix string) error {
+	js, err := topology.JetStream(nc, prefix)
 	if err != nil {
 		return err
 	}
@@ -178,17 +178,20 @@ func requireJetStream(ctx context.Context, nc *nats.Conn) error {
 }
 
 // awaitJetStream waits for JetStream's answer. That there is none is final, at once from a single server and after a while
-// from one of a cluster.
-func awaitJetStream(ctx context.Context, log *slog.Logger, nc *nats.Conn) error {
+// from one of a cluster. An account that imports JetStream's subjects may have no answer to ask for: there it does not wait.
+func (f *natsFlags) awaitJetStream(ctx context.Context, log *slog.Logger, nc *nats.Conn) error {
+	if topology.CheckWriterPrefix(f.APIPrefix) != nil {
+		return nil
+	}
 	began := time.Now()
 	tick := time.NewTicker(natsRetry)
 	defer tick.Stop()
 	for {
-		err := requireJetStream(ctx, nc)
+		err := requireJetStream(ctx, nc, f.APIPrefix)
 		if err == nil || errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) {
 			return err
 		}
-		if errors.Is(err, jetstream.ErrJetStreamNotEnabled) && (nc.ConnectedClusterName() == "" || time.Since(began) > jetStreamPatience) {
+		if errors.Is(err, jetstream.ErrJetStreamNotEnabled) && f.APIPrefix == "" && (nc.ConnectedClusterName() == "" || time.Since(began) > jetStreamPatience) {
 			return err
 		}
 		log.WarnContext(ctx, "waiting for JetStream", slog.Any("error", err))

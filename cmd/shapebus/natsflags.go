@@ -21,6 +21,7 @@ type natsFlags struct {
 	Password     string `name:"nats-password" env:"SHAPEBUS_NATS_PASSWORD,NATS_PASSWORD" help:"Password of --nats-user; better by environment or file, other users see command lines. Default none."`
 	PasswordFile string `name:"nats-password-file" type:"path" help:"File that holds --nats-password. Default none."`
 	InboxPrefix  string `name:"nats-inbox-prefix" env:"SHAPEBUS_NATS_INBOX_PREFIX" default:"_INBOX" help:"Beginning of the subjects on which answers come, itself with _ at its beginning. One of its own for each user, such as _INBOX.alice, keeps users from reading the answers to others (default ${default})."`
+	APIPrefix    string `name:"nats-js-api-prefix" placeholder:"SUBJECT" help:"Beginning of JetStream's subjects, where it is not $$JS.API: $$JS.<domain>.API behind a leaf node. Default $$JS.API."`
 	TLSCA        string `name:"nats-tls-ca" env:"SHAPEBUS_NATS_TLS_CA,NATS_CA" type:"path" help:"File with the authorities that sign the server's certificate. Default: the system's."`
 	TLSCert      string `name:"nats-tls-cert" env:"SHAPEBUS_NATS_TLS_CERT,NATS_CERT" type:"path" help:"File with a client certificate; needs --nats-tls-key. Default none."`
 	TLSKey       string `name:"nats-tls-key" env:"SHAPEBUS_NATS_TLS_KEY,NATS_KEY" type:"path" help:"File with the client certificate's key. Default none."`

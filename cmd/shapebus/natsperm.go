@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -35,7 +36,7 @@ type grants struct {
 const permissionTimeout = 2 * time.Second
 
 // checkPermissions compares the subjects that this user may use with those that the services and clients of a source need.
-func checkPermissions(ctx context.Context, nc *nats.Conn, source topology.Source, inbox string) []preflight.Finding {
+func checkPermissions(ctx context.Context, nc *nats.Conn, source topology.Source, inbox, prefix string) []preflight.Finding {
 	const name = "permissions"
 	ctx, cancel := context.WithTimeout(ctx, permissionTimeout)
 	defer cancel()
@@ -50,7 +51,7 @@ func checkPermissions(ctx context.Context, nc *nats.Conn, source topology.Source
 	if info.Data.Permissions == nil {
 		return []preflight.Finding{okay(name, "every subject")}
 	}
-	publish, subscribe := neededSubjects(source, inbox)
+	publish, subscribe := neededSubjects(source, inbox, prefix)
 	return []preflight.Finding{
 		checkGrants("publish", info.Data.Permissions.Publish, publish),
 		checkGrants("subscribe", info.Data.Permissions.Subscribe, subscribe),
@@ -71,10 +72,11 @@ func checkInbox(g grants) preflight.Finding {
 // allInboxes matches where the answers to all users come that have no prefix outside of it.
 const allInboxes = "_INBOX.>"
 
-// neededSubjects lists what the services publish and subscribe to. inbox is where the answers to them come.
-func neededSubjects(source topology.Source, inbox string) (publish, subscribe []string) {
+// neededSubjects lists what the services publish and subscribe to. inbox is where the answers to them come, prefix what
+// JetStream is asked with.
+func neededSubjects(source topology.Source, inbox, prefix string) (publish, subscribe []string) {
 	publish = []string{
-		"sb." + string(source) + ".>", source.ControlPlane() + ".>", "$JS.API.>",
+		"sb." + string(source) + ".>", source.ControlPlane() + ".>", cmp.Or(strings.TrimSuffix(prefix, "."), "$JS.API") + ".>",
 		"$KV." + source.ShapeBucket() + ".>", "$KV." + source.RelationBucket() + ".>", "$KV." + source.LeaseBucket() + ".>", "$KV." + source.MemberBucket() + ".>",
 		"$JS.ACK.>", allInboxes,
 	}

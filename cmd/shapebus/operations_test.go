@@ -69,7 +69,7 @@ func TestOperationsNamesWhatExists(t *testing.T) {
 		}
 	})
 	t.Run("subjects, all of them", func(t *testing.T) {
-		publish, subscribe := neededSubjects("main", "_INBOX.<user>")
+		publish, subscribe := neededSubjects("main", "_INBOX.<user>", "")
 		readerPublish, readerSubscribe := readerSubjects("main")
 		for _, subject := range slices.Concat(publish, subscribe, readerPublish, readerSubscribe) {
 			general := strings.ReplaceAll(subject, "main", "<source>")

@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/shapebus/shapebus/internal/pg"
+	"github.com/shapebus/shapebus/pkg/topology"
 )
 
 // withJetStream hands do a connection of its own, for commands that speak to JetStream as a service does. do's context also
@@ -21,7 +22,7 @@ func withJetStream(ctx context.Context, out *console, flags *natsFlags, role str
 		return err
 	}
 	defer nc.Close()
-	js, err := jetstream.New(nc)
+	js, err := topology.JetStream(nc, flags.APIPrefix)
 	if err != nil {
 		return err
 	}

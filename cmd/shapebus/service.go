@@ -16,6 +16,7 @@ import (
 	"github.com/shapebus/shapebus/internal/health"
 	"github.com/shapebus/shapebus/internal/pg"
 	"github.com/shapebus/shapebus/internal/telemetry"
+	"github.com/shapebus/shapebus/internal/tracing"
 	"github.com/shapebus/shapebus/pkg/topology"
 )
 
@@ -43,6 +44,7 @@ type dependencies struct {
 	nats      *nats.Conn
 	log       *slog.Logger
 	failpoint func(failpoint.Point)
+	tracer    *tracing.Tracer // nil where no traces are sent
 }
 
 // service is a role while it runs: what it does and what it says of itself.
@@ -72,6 +74,14 @@ func (s service) run(ctx context.Context, out *console, flags streamFlags, datab
 		return err
 	}
 	log := out.log.With(slog.String("service", s.role), slog.String("source", string(deps.source)))
+	traces, err := openTraces(ctx, os.Getenv, s.role, log)
+	if err != nil {
+		return err
+	}
+	defer closeTraces(ctx, traces)
+	deps.tracer = tracer(traces, deps.source)
+	own := s.metrics
+	s.metrics = func() []telemetry.Metric { return append(own(), traces.Metrics()...) }
 	if err := s.work(ctx, log, flags, deps); err != nil && ctx.Err() == nil {
 		log.ErrorContext(ctx, "stopped by an error", slog.Any("error", err))
 		return errReported

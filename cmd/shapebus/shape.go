@@ -23,8 +23,7 @@ import (
 type clientFlags struct {
 	sourceFlags
 
-	NATS      natsFlags `embed:"" group:"NATS:"`
-	APIPrefix string    `name:"nats-js-api-prefix" placeholder:"SUBJECT" group:"NATS:" help:"Beginning of JetStream's subjects, where it is not $$JS.API: $$JS.<domain>.API behind a leaf node. Default $$JS.API."`
+	NATS natsFlags `embed:"" group:"NATS:"`
 }
 
 // with connects to NATS and hands do a client of the source. do's context also ends when the server denies what was asked;
@@ -37,7 +36,7 @@ func (f *clientFlags) with(ctx context.Context, out *console, role string, do fu
 		return err
 	}
 	defer nc.Close()
-	cl, err := client.New(nc, string(f.Source), client.WithAPIPrefix(f.APIPrefix))
+	cl, err := client.New(nc, string(f.Source), client.WithAPIPrefix(f.NATS.APIPrefix))
 	if err != nil {
 		return err
 	}

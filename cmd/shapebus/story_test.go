@@ -74,6 +74,7 @@ func TestStories(t *testing.T) {
 //	read FILE NAME            sets a variable to the file's text
 //	fill FILE BYTES           writes a where clause of that size
 //	role NAME PASSWORD        makes a role that must give a password, without any right
+//	collector FILE            starts a collector of traces at $COLLECTOR, which adds a line to the file for each span
 //	nats plain                replaces $NATS by a server without JetStream
 //	nats password             replaces it by one with user app, password right
 //	nats narrow               replaces it by one with users service and reader, password right, and no more rights than they need
@@ -119,7 +120,7 @@ type command = func(ts *testscript.TestScript, neg bool, args []string)
 func (s *stage) commands() map[string]command {
 	return map[string]command{
 		"exits": exits, "eventually": eventually, "sql": s.sql, "postgres": s.postgres, "role": s.role, "nats": s.nats,
-		"libpq": libpq, "fill": fill, "port": port, "read": read, "prepare": s.prepare,
+		"libpq": libpq, "fill": fill, "port": port, "read": read, "prepare": s.prepare, "collector": s.collector,
 	}
 }
 
@@ -257,7 +258,7 @@ func (s *stage) nats(ts *testscript.TestScript, _ bool, args []string) {
 	case "narrow":
 		opts.JetStream, opts.StoreDir = true, s.t.TempDir()
 		source := topology.Source(ts.Getenv("SHAPEBUS_SOURCE"))
-		publish, subscribe := neededSubjects(source, "_INBOX.service")
+		publish, subscribe := neededSubjects(source, "_INBOX.service", "")
 		readerPublish, readerSubscribe := readerSubjects(source)
 		for i := range readerSubscribe {
 			readerSubscribe[i] = strings.ReplaceAll(readerSubscribe[i], "<user>", "reader")

@@ -78,6 +78,12 @@ func TestBenches(t *testing.T) {
 			"fold_bytes_ratio fold_bytes_most_ratio fold_catchup_ratio fold_catchup_grown_ratio fold_rss_ratio fold_rss_large fold_large_s " +
 				"fold_canary_p99_ratio fold_canary_p99_ms",
 		},
+		{
+			"soak -minutes 0.1 -rate 50 -toggles 2 -churn 2 -shapes 3 -every 500ms -retention 1s",
+			"soak_ingest_rss_mib_per_min soak_consumer_rss_mib_per_min soak_materializer_rss_mib_per_min soak_nats_rss_mib_per_min soak_nats_heap_mib_per_min " +
+				"soak_ingest_heap_mib_per_min soak_consumer_goroutines_per_min soak_materializer_fds_per_min " +
+				"soak_streams_mib_per_min soak_subjects_per_min soak_keys_per_min soak_left_logs soak_left_subjects soak_left_keys",
+		},
 		{"subquery -part memory -rows 20000 -values 2000 -set 4000", "memory_ratio_outer memory_ratio_inner memory_ratio_both"},
 		{"subquery -part revocation -revoke 5000", "revocation_consumer_rss revocation_materializer_rss"},
 		{"subquery -part values -held 20000", "bytes_per_value consumer_bytes_per_value"},

@@ -49,7 +49,7 @@ const usage = `usage: bench memory [-rows N]
        bench takeover [-shapes N] [-partitions N] [-runs N]
        bench failover [-rows N] [-runs N] [-outage D] [-down D] [-only EVENTS]
        bench fold [-rows N] [-changed N] [-times N] [-transactions N] [-rate N]
-       bench soak [-minutes N] [-rate N] [-toggles N] [-churn N] [-shapes N] [-every D] [-retention D]
+       bench soak [-minutes N] [-rate N] [-toggles N] [-churn N] [-shapes N] [-every D] [-retention D] [-profile FILE]
        bench subquery [-rows N] [-values N] [-set N] [-shapes N] [-changes N] [-stall D]
 and in each: [-binary FILE] [-timeout D]
 `

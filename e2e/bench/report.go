@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"runtime"
 	"slices"
@@ -76,6 +77,9 @@ func (r *report) write(w io.Writer) error {
 
 // number prints a value with as many decimals as mean something.
 func number(v float64) string {
+	if math.Abs(v) < 0.005 {
+		v = 0 // not -0.00
+	}
 	if v >= 1000 {
 		return strconv.FormatFloat(v, 'f', 0, 64)
 	}

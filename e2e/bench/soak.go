@@ -5,6 +5,9 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
+	"net/http"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -25,6 +28,7 @@ type soak struct {
 	shapes    int // that stay
 	every     time.Duration
 	retention time.Duration
+	profile   string // file
 }
 
 // soakTable is how many rows the tables have all the time.
@@ -40,6 +44,7 @@ func soakFlags(flags *flag.FlagSet) func(context.Context, *common) (*report, err
 	flags.IntVar(&s.shapes, "shapes", 50, "shapes that stay, besides one with a subquery")
 	flags.DurationVar(&s.every, "every", 5*time.Second, "time between two looks at the processes")
 	flags.DurationVar(&s.retention, "retention", time.Minute, "how long the last words of ended shapes are kept; less than the warming up, or they grow still")
+	flags.StringVar(&s.profile, "profile", "", "file for a profile of what the NATS server has allocated; none if empty")
 	return func(ctx context.Context, env *common) (*report, error) {
 		if s.minutes <= 0 || s.toggles < 1 || s.rate < s.toggles || s.churn < 1 || s.shapes < 1 || s.every <= 0 || s.retention < time.Second {
 			return nil, errors.New("-minutes, -toggles, -churn, -shapes and -every must be more than 0, -rate at least as much as -toggles, -retention a second")
@@ -121,6 +126,9 @@ func (s *soak) run(ctx context.Context, env *common) (r *report, err error) {
 	if err := s.traffic(ctx, o, cl, seen); err != nil {
 		return nil, err
 	}
+	if err := s.keepProfile(ctx, o); err != nil {
+		return nil, err
+	}
 	if err := s.clear(ctx, o, cl, r); err != nil {
 		return nil, err
 	}
@@ -162,6 +170,7 @@ func (s *soak) each(ctx context.Context, every time.Duration, f func(n int) erro
 
 func (s *soak) write(ctx context.Context, o *office) error {
 	return s.each(ctx, time.Second/time.Duration(s.rate), func(n int) error {
+		ctx := context.WithoutCancel(ctx) // one that ends in a statement costs the connection
 		if n%(s.rate/s.toggles) == 0 {
 			_, err := o.toggle(ctx, 1+n%soakTable)
 			return err
@@ -213,6 +222,27 @@ func (s *soak) look(ctx context.Context, o *office, at float64, seen *courses) e
 	seen.add("subjects", at, subjects)
 	seen.add("keys", at, keys)
 	return nil
+}
+
+// keepProfile writes what the NATS server has allocated since its start to a file.
+func (s *soak) keepProfile(ctx context.Context, o *office) error {
+	if s.profile == "" {
+		return nil
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(o.nats.metrics, "/metrics")+"/debug/pprof/allocs", http.NoBody)
+	if err != nil {
+		return err
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(s.profile, body, 0o600)
 }
 
 // stored is what is in all streams: their bytes, the subjects of the streams that are no buckets, and the keys of those that are,
@@ -298,7 +328,7 @@ func (s *soak) tell(r *report, seen *courses) {
 	for _, name := range seen.names {
 		c := seen.of[name]
 		r.row(name, number(c.last()), number(c.slope()))
-		r.add("soak_"+name+"_per_min", c.slope(), "per_min")
+		r.add("soak_"+name+"_per_min", max(c.slope(), 0), "per_min") // what becomes less does not grow
 	}
 	r.notes = []string{
 		"Goals: at most 0.5 MiB of rss a minute and process, 5 for NATS; nothing is left of shapes but markers of removed keys, which go",

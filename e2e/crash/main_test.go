@@ -7,6 +7,8 @@
 // transaction without the rest.
 //
 // Every test draws from a seed that it prints; CRASH_SEED repeats one.
+// NATS_SERVER=/path/to/nats-server runs that one, and so another version
+// (tools/nats-matrix.sh).
 // SHAPEBUS_SOAK=10m has TestSoak kill at random for that long.
 package crash
 

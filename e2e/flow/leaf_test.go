@@ -1,10 +1,13 @@
 package flow
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -12,6 +15,7 @@ import (
 	"github.com/shapebus/shapebus/e2e/stack"
 	"github.com/shapebus/shapebus/pkg/client"
 	"github.com/shapebus/shapebus/pkg/natsembed/natstest"
+	"github.com/shapebus/shapebus/pkg/topology"
 )
 
 // hub is a server with JetStream in a domain of its own, and leaf one that reaches it as a leaf node and has JetStream itself.
@@ -188,4 +192,96 @@ func TestAnAppReadsAMirrorOfAShapesStream(t *testing.T) {
 		return err == nil, err
 	}, func() string { return "it has not" })
 	reads(s, cl, sh, "4711")
+}
+
+// TestServicesWorkBehindALeafNode has all of them at a leaf node, which has a JetStream of its own that must stay empty. The hub
+// holds the streams. Then the link between the two is cut, and everything goes on.
+func TestServicesWorkBehindALeafNode(t *testing.T) {
+	t.Parallel()
+	hub, leaf := hubAndLeaf(t)
+	awaitDomain(t, leaf, "hub")
+	s := stack.Reaching(t, projectSchema, leaf.Connect)
+	hubConn, err := hub.Connect()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(hubConn.Close)
+	if s.JS, err = jetstream.New(hubConn); err != nil { // the test looks at the hub itself
+		t.Fatal(err)
+	}
+	prefix := topology.DomainPrefix("hub")
+	s.Ingest.APIPrefix, s.Consumer.APIPrefix, s.Materializer.APIPrefix, s.Gateway.APIPrefix = prefix, prefix, prefix, prefix
+	if s.Client, err = client.New(s.NC, string(s.Source), client.WithAPIPrefix(prefix)); err != nil {
+		t.Fatal(err)
+	}
+	s.Consumer.Partitions = 2
+	s.StartIngest()
+	s.StartConsumer()
+	s.StartMaterializer()
+	web, _ := s.StartGateway()
+	shapes := []*client.Shape{
+		s.Create(client.Definition{Table: "tasks"}),
+		s.Create(client.Definition{Table: "tasks", Where: "project_id IN (SELECT id FROM projects WHERE active)"}),
+	}
+	s.Verify(shapes...)
+	work := func(from int) {
+		s.Exec("INSERT INTO tasks SELECT i, 3, true, repeat('x', 3000) FROM generate_series($1::int, $1 + 2000) i", from)
+		s.Exec("UPDATE projects SET active = NOT active")
+		s.Exec("DELETE FROM tasks WHERE id > $1::int + 1000", from)
+		s.Verify(shapes...)
+	}
+	work(10000)
+	var rows []map[string]any
+	s.Until("the gateway serves the shape", func() (bool, error) {
+		res, err := http.Get(web + "/v1/shape?table=tasks&offset=-1") //nolint:noctx // a test's own server
+		if err != nil {
+			return false, err
+		}
+		defer res.Body.Close()
+		return res.StatusCode == http.StatusOK, json.NewDecoder(res.Body).Decode(&rows)
+	}, func() string { return "it does not" })
+	if len(rows) < 200 {
+		t.Errorf("the gateway gave %d rows", len(rows))
+	}
+
+	// Nothing of it is at the leaf.
+	leafJS, err := jetstream.New(s.NC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if names := leafJS.StreamNames(t.Context()); true {
+		for name := range names.Name() {
+			t.Errorf("the leaf node has the stream %s", name)
+		}
+	}
+
+	hub.CutLeaves()
+	s.Exec("UPDATE tasks SET title = 'while the leaf node is alone'")
+	awaitDomain(t, leaf, "hub")
+	work(20000)
+}
+
+// awaitDomain waits until a domain's JetStream can be reached from a server.
+func awaitDomain(t *testing.T, from *natstest.Configured, domain string) {
+	t.Helper()
+	nc, err := from.Connect()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	js, err := topology.JetStream(nc, topology.DomainPrefix(domain))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for began := time.Now(); ; <-tick.C {
+		info, err := js.AccountInfo(t.Context())
+		if err == nil && info.Domain == domain {
+			return
+		}
+		if time.Since(began) > stack.Timeout {
+			t.Fatalf("domain %s is not reached: %v", domain, err)
+		}
+	}
 }

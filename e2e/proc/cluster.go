@@ -79,6 +79,20 @@ func (c *Cluster) Start() error {
 
 // Start starts the server, on what the process before it left.
 func (n *Node) Start() error {
+	if path := NATSServer(); path != "" {
+		conf := natsConfig{name: n.Name, dir: n.dir, port: n.port, routePort: n.routePort, syncInterval: "1s"}
+		if len(n.cluster.Nodes) > 1 {
+			for _, other := range n.cluster.Nodes {
+				conf.routes = append(conf.routes, other.routePort)
+			}
+		}
+		args, err := conf.write()
+		if err != nil {
+			return err
+		}
+		n.Proc, err = n.cluster.launch(Options{Name: n.Name, Path: path, Args: args})
+		return err
+	}
 	self, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("find this program: %w", err)

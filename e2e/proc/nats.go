@@ -104,9 +104,18 @@ func NewNATS(tb testing.TB, dir string) *NATS {
 // URL is the server's address.
 func (n *NATS) URL() string { return fmt.Sprintf("nats://127.0.0.1:%d", n.port) }
 
-// Start starts the process, on what the one before left. Answers tells when it has started.
+// Start starts the process, on what the one before left. Answers tells when it has started. NATS_SERVER in the environment names
+// the server to run, else it is the one built in.
 func (n *NATS) Start(tb testing.TB) {
 	tb.Helper()
+	if path := NATSServer(); path != "" {
+		args, err := natsConfig{name: "shapebus", dir: n.Dir, port: n.port, syncInterval: "1m", maxStore: n.Store}.write()
+		if err != nil {
+			tb.Fatal(err)
+		}
+		n.Proc = Spawn(tb, Options{Name: "nats", Path: path, Args: args})
+		return
+	}
 	n.Proc = Spawn(tb, Options{Name: "nats", Path: os.Args[0], Env: Environment(
 		natsDirEnv+"="+n.Dir,
 		natsPortEnv+"="+strconv.Itoa(n.port),

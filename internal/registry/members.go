@@ -104,7 +104,7 @@ func (m *Members) Hold(ctx context.Context, role string, me Member, leave <-chan
 func (m *Members) announce(ctx context.Context, key string, me Member) error {
 	ctx, cancel := context.WithTimeout(ctx, topology.MemberTTL/4)
 	defer cancel()
-	_, err := m.js.Publish(ctx, "$KV."+m.bucket+"."+key, []byte(me.text()), jetstream.WithMsgTTL(topology.MemberTTL))
+	_, err := m.js.Publish(ctx, topology.KeySubject(m.js, m.bucket, key), []byte(me.text()), jetstream.WithMsgTTL(topology.MemberTTL))
 	return err
 }
 

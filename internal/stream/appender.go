@@ -59,6 +59,7 @@ type AppenderConfig struct {
 	// behind them: they count against the stream's limits. It leaves a hole in the stream's
 	// sequences, so it is for streams that nobody reads by sequence, as [Reader] and [Seek] do.
 	PurgeFence bool
+	APIPrefix  string // of JetStream's subjects, see topology.JetStream
 }
 
 // Appender is the one writer of a stream. It publishes asynchronously in a
@@ -113,7 +114,7 @@ func OpenAppender(ctx context.Context, nc *nats.Conn, streamName string, cfg App
 	if cfg.AckTimeout == 0 {
 		cfg.AckTimeout = 30 * time.Second
 	}
-	js, err := jetstream.New(nc,
+	js, err := topology.JetStream(nc, cfg.APIPrefix,
 		jetstream.WithDefaultTimeout(2*lookEach),                     // the stream may have no leader now, and does not tell when it has
 		jetstream.WithPublishAsyncMaxPending(2*cfg.WindowMessages+2), // the window is kept here: this limit must not be met
 		jetstream.WithPublishAsyncTimeout(cfg.AckTimeout))

@@ -38,6 +38,22 @@ func ChangeHeader(lsn, after change.LSN, more bool) nats.Header {
 	return h
 }
 
+// Traced adds to a header the context of the one trace that its message belongs to, unless that is "".
+func Traced(h nats.Header, trace string) nats.Header {
+	if trace != "" {
+		h[topology.HeaderTrace] = []string{trace}
+	}
+	return h
+}
+
+// Trace is the context that Traced added; "" for none.
+func Trace(h nats.Header) string {
+	if v := h[topology.HeaderTrace]; len(v) > 0 {
+		return v[0]
+	}
+	return ""
+}
+
 // Seek returns a sequence at which a reader who needs every message of the
 // change log from lsn on may begin: no message before it has an LSN of lsn or
 // more, and those from it on do. It is the one after the last message when there is

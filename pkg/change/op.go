@@ -77,6 +77,9 @@ type Fragment struct {
 	End    uint64   // with Last: the index after the transaction's last op
 	Tables []uint32 // with Last: oids of every table touched, ascending
 	Ops    []Op
+	// Trace is the context of the transaction's trace (topology.HeaderTrace), "" where it is not traced. It is not part
+	// of the stored form.
+	Trace string
 }
 
 // Marker is the offset of the transaction's commit marker; it is meaningful

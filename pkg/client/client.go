@@ -10,7 +10,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nats.go/micro"
 
 	"github.com/shapebus/shapebus/pkg/client/internal/logread"
@@ -74,18 +73,6 @@ type options struct{ prefix string }
 // leaf node ($JS.hub.API), or that under which the app's account imports it. "" is the usual one.
 func WithAPIPrefix(prefix string) Option { return func(o *options) { o.prefix = prefix } }
 
-// jetStream is JetStream with a prefix; "" is the usual one.
-func jetStream(nc *nats.Conn, prefix string) (jetstream.JetStream, error) {
-	if prefix == "" {
-		return jetstream.New(nc)
-	}
-	plain := strings.TrimSuffix(prefix, ".")
-	if plain == "" || strings.ContainsAny(plain, "*> \t\r\n") || strings.HasPrefix(plain, ".") || strings.Contains(plain, "..") || strings.HasSuffix(plain, ".") {
-		return nil, fmt.Errorf("JetStream API prefix %q: want the beginning of subjects, such as $JS.hub.API", prefix)
-	}
-	return jetstream.NewWithAPIPrefix(nc, plain)
-}
-
 // New returns a client for the source of that name. It sends nothing.
 func New(nc *nats.Conn, source string, opts ...Option) (*Client, error) {
 	src, err := topology.ParseSource(source)
@@ -99,7 +86,7 @@ func New(nc *nats.Conn, source string, opts ...Option) (*Client, error) {
 	for _, set := range opts {
 		set(&o)
 	}
-	js, err := jetStream(nc, o.prefix)
+	js, err := topology.JetStream(nc, o.prefix)
 	if err != nil {
 		return nil, fmt.Errorf("client of source %s: %w", source, err)
 	}

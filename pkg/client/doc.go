@@ -65,6 +65,16 @@
 //     [MustRefetchError]; the rows of an open transaction are taken back with an
 //     [Abort].
 //
+// # Traces
+//
+// Where Shapebus traces transactions, Begin.Trace and Commit.Trace hold the context of a transaction's trace as W3C Trace
+// Context writes it. An app that traces its own work with OpenTelemetry goes on with it:
+//
+//	ctx = propagation.TraceContext{}.Extract(ctx, propagation.MapCarrier{"traceparent": commit.Trace})
+//	ctx, span := tracer.Start(ctx, "apply")
+//
+// Without a trace the text is empty, and the span begins one of its own.
+//
 // # Errors
 //
 // What may pass is tried again, for as long as it takes. An iteration ends with an error when

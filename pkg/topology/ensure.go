@@ -239,7 +239,7 @@ func Explain(err error) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount), errors.Is(err, nats.ErrNoResponders):
-		return fmt.Errorf("%w: the NATS server has no JetStream for this user; start it with --jetstream and a store directory, or enable JetStream for the account", err)
+		return fmt.Errorf("%w: the NATS server has no JetStream for this user; start it with --jetstream and a store directory, or enable JetStream for the account; behind a leaf node look at its link, and at --nats-js-api-prefix", err)
 	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrPermissionViolation):
 		return fmt.Errorf("%w: give this NATS user the right to use JetStream and the subjects sb.> and shapebus.>", err)
 	case errors.Is(err, jetstream.ErrNoStreamResponse):

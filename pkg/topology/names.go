@@ -37,6 +37,9 @@ const (
 	// HeaderFence is on empty messages that only take up sequences, so that the
 	// messages of a writer before do not fit in any more; their number, from 1.
 	HeaderFence = "Sb-Fence"
+	// HeaderTrace is on messages of the change log and of shape logs that hold one transaction, or one unit, and
+	// nothing else, if that transaction is traced: its context, as W3C Trace Context has it.
+	HeaderTrace = "traceparent"
 )
 
 // FenceToken ends the subject of a stream's fence messages; see HeaderFence.

@@ -82,6 +82,9 @@ type LogBuilder struct {
 	n    int // ops in the open part
 	open bool
 	head Entry
+
+	trace   string // of all entries so far; "" if they have none, or several
+	entries int
 }
 
 // NewLogBuilder returns an empty builder.
@@ -117,6 +120,7 @@ func (b *LogBuilder) begin(f *change.Fragment) {
 	}
 	b.close(false)
 	b.open = true
+	b.note(f.Trace)
 	kind := EntryOps
 	if b.Unit {
 		kind = EntryUnit
@@ -130,6 +134,18 @@ func (b *LogBuilder) Commit(f *change.Fragment) {
 	b.head.End = f.End
 	b.close(true)
 }
+
+// note notes whose trace an entry belongs to.
+func (b *LogBuilder) note(trace string) {
+	if b.entries++; b.entries == 1 {
+		b.trace = trace
+	} else if b.trace != trace {
+		b.trace = ""
+	}
+}
+
+// Trace is the context of the trace that all entries so far belong to, "" where there is no such one.
+func (b *LogBuilder) Trace() string { return b.trace }
 
 func (b *LogBuilder) close(last bool) {
 	if !b.open {
@@ -154,6 +170,7 @@ func (b *LogBuilder) close(last bool) {
 // Segment adds a reference to a segment.
 func (b *LogBuilder) Segment(segment, messages, rows uint64, snap change.Snapshot) {
 	b.close(false)
+	b.note("")
 	b.start()
 	w := &b.body
 	w.array(segmentFields)
@@ -168,6 +185,7 @@ func (b *LogBuilder) Segment(segment, messages, rows uint64, snap change.Snapsho
 // Abort adds the entry that aborts what follows the last commit marker.
 func (b *LogBuilder) Abort() {
 	b.close(false)
+	b.note("")
 	b.start()
 	b.body.array(abortFields)
 	b.body.uint(uint64(EntryAbort))
@@ -176,6 +194,7 @@ func (b *LogBuilder) Abort() {
 // End adds the entry that ends the shape.
 func (b *LogBuilder) End(reason string) {
 	b.close(false)
+	b.note("")
 	b.start()
 	b.body.array(endFields)
 	b.body.uint(uint64(EntryEnd))
@@ -196,6 +215,7 @@ func (b *LogBuilder) Reset() {
 	b.body.reset()
 	b.ops.reset()
 	b.n, b.open, b.Unit = 0, false, false
+	b.trace, b.entries = "", 0
 }
 
 // LogDecoder decodes shape log messages, reusing its memory from one to the

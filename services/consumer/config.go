@@ -13,6 +13,7 @@ import (
 	"github.com/shapebus/shapebus/internal/failpoint"
 	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/internal/service"
+	"github.com/shapebus/shapebus/internal/tracing"
 	"github.com/shapebus/shapebus/pkg/topology"
 	"github.com/shapebus/shapebus/services/consumer/group"
 	"github.com/shapebus/shapebus/services/consumer/live"
@@ -25,6 +26,7 @@ type Config struct {
 	Source      topology.Source
 	DatabaseURL string     // URL or key=value string, as libpq takes it; for snapshots and the catalog
 	NATS        *nats.Conn // its connection; the caller closes it after Run
+	APIPrefix   string     // of JetStream's subjects: a domain's behind a leaf node; default $JS.API
 	Publication string     // default Source.Publication()
 	Slot        string     // for status only; default Source.Slot()
 	Partitions  int        // of a source that is used for the first time; default DefaultPartitions
@@ -59,6 +61,8 @@ type Config struct {
 
 	Name string       // of this process, in leases; default host and pid
 	Log  *slog.Logger // default: none
+
+	Tracer *tracing.Tracer // of transactions; nil traces none
 
 	// Failpoint, if not nil, is called at named points; crash tests die there.
 	Failpoint func(failpoint.Point)
@@ -97,6 +101,9 @@ func New(cfg Config) (*Consumer, error) {
 	}
 	if cfg.DatabaseURL == "" {
 		return nil, errors.New("consumer: a database URL is needed, for snapshots")
+	}
+	if err := topology.CheckWriterPrefix(cfg.APIPrefix); err != nil {
+		return nil, fmt.Errorf("consumer: %w", err)
 	}
 	if cfg.Partitions < 0 || cfg.Partitions > topology.MaxPartitions {
 		return nil, fmt.Errorf("consumer: %d partitions; want 1 to %d", cfg.Partitions, topology.MaxPartitions)

@@ -79,7 +79,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 	}
 	defer units.Close()
 	c.pg, c.conns = live.NewPostgres(cfg, pool, units), group.NewConns(units)
-	js, err := jetstream.New(c.cfg.NATS)
+	js, err := topology.JetStream(c.cfg.NATS, c.cfg.APIPrefix)
 	if err != nil {
 		return fmt.Errorf("consumer: %w", err)
 	}
@@ -287,8 +287,8 @@ func (c *Consumer) session(ctx context.Context, js jetstream.JetStream, grants *
 	l.Above = s
 	s.keeper = c.tables.NewKeeper(s.usedTables, s.endOnTable)
 	logs := &shapelog.Config{
-		NATS: c.cfg.NATS, JS: js, Source: src, WindowBytes: c.cfg.WindowBytes, Stall: c.cfg.Stall, SegmentBytes: c.cfg.SnapshotBytes,
-		Builders: shapelog.NewBuilders(), Messages: &c.stats.Appended, Bytes: &c.stats.Bytes, Wrote: &c.stats.Wrote, Stored: &c.stats.Stored, Grown: c.stats.Grown, Failpoint: c.cfg.Failpoint,
+		NATS: c.cfg.NATS, JS: js, APIPrefix: c.cfg.APIPrefix, Source: src, WindowBytes: c.cfg.WindowBytes, Stall: c.cfg.Stall, SegmentBytes: c.cfg.SnapshotBytes,
+		Builders: shapelog.NewBuilders(), Messages: &c.stats.Appended, Bytes: &c.stats.Bytes, Wrote: &c.stats.Wrote, Stored: &c.stats.Stored, Grown: c.stats.Grown, Failpoint: c.cfg.Failpoint, Tracer: c.cfg.Tracer,
 	}
 	for n := range topology.MaxPartitions { // the source may get more while the session lasts
 		s.Parts = append(s.Parts, &live.Partition{Partition: shapelog.NewPartition(logs, n), Since: time.Now(), Pause: service.Backoff{Most: maxReturn}})

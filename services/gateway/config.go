@@ -11,6 +11,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/shapebus/shapebus/internal/tracing"
 	"github.com/shapebus/shapebus/pkg/topology"
 )
 
@@ -18,7 +19,9 @@ import (
 type Config struct {
 	Source topology.Source
 	NATS   *nats.Conn // stays the caller's
-	Log    *slog.Logger
+	// APIPrefix is what JetStream's subjects begin with, see topology.JetStream; default $JS.API.
+	APIPrefix string
+	Log       *slog.Logger
 
 	// DatabaseURL is of the source's Postgres, for subset snapshots. Without it they are refused.
 	DatabaseURL string
@@ -57,6 +60,8 @@ type Config struct {
 
 	// Deletions lets clients delete shapes, which ends them for every reader. It is for tests.
 	Deletions bool
+
+	Tracer *tracing.Tracer // of transactions; nil traces none
 
 	Version string // of the program, for the server header
 }

@@ -62,6 +62,7 @@ func New(cfg Config) (*Gateway, error) {
 	g.keeper, err = shapes.New(shapes.Config{
 		Source: cfg.Source, NATS: cfg.NATS, Log: cfg.Log, ChunkBytes: cfg.ChunkBytes, WindowBytes: cfg.WindowBytes,
 		CacheBytes: cfg.CacheBytes, SendBytes: cfg.SendBytes, Buffer: 1 << 20, Idle: cfg.IdleShape, MaxShapes: cfg.MaxShapes,
+		APIPrefix: cfg.APIPrefix, Tracer: cfg.Tracer,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
@@ -90,7 +91,7 @@ func newConsole(cfg *Config) (*console.Console, error) {
 		return nil, errors.New("the console has the same secret as clients: each of them could see everything")
 	}
 	return console.New(console.Config{
-		Source: cfg.Source, NATS: cfg.NATS, Log: cfg.Log, Secret: cfg.ConsoleSecret, ViewerSecret: cfg.ConsoleViewerSecret, Version: cfg.Version,
+		Source: cfg.Source, NATS: cfg.NATS, APIPrefix: cfg.APIPrefix, Log: cfg.Log, Secret: cfg.ConsoleSecret, ViewerSecret: cfg.ConsoleViewerSecret, Version: cfg.Version,
 	})
 }
 

@@ -97,8 +97,8 @@ func newBatch(source topology.Source, l limits, out output, from *tail) *batch {
 	return &batch{source: source, limits: l, out: out, tail: from, tables: map[uint32]*table{}}
 }
 
-// begin opens a transaction.
-func (b *batch) begin(xid change.XID, lsn change.LSN, time int64) error {
+// begin opens a transaction. trace is the context of its trace, "" for none.
+func (b *batch) begin(xid change.XID, lsn change.LSN, time int64, trace string) error {
 	if b.open {
 		return fmt.Errorf("%w: a transaction begins inside another", pgoutput.ErrProtocol)
 	}
@@ -107,7 +107,7 @@ func (b *batch) begin(xid change.XID, lsn change.LSN, time int64) error {
 	}
 	b.open = true
 	b.skipping = b.tail != nil && lsn < b.tail.lsn
-	b.head = change.Fragment{XID: xid, LSN: lsn, CommitTime: time}
+	b.head = change.Fragment{XID: xid, LSN: lsn, CommitTime: time, Trace: trace}
 	b.next, b.group, b.flushed = 0, 0, false
 	if b.tail != nil && !b.skipping {
 		b.group, b.flushed = b.tail.group, b.tail.fragments || len(b.tail.renewed) > 0
@@ -254,7 +254,7 @@ func (b *batch) publish(t *table, last, more bool) error {
 		ops = b.take()
 	}
 	var err error
-	if last && !b.flushed && !more && len(b.touched) == 1 {
+	if last && !b.flushed && !more && len(b.touched) == 1 && head.Trace == "" { // one that is traced has its messages to itself
 		err = b.out.whole(t, &head, ops)
 	} else {
 		err = b.out.fragment(t, &head, ops, more)

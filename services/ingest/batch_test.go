@@ -97,7 +97,7 @@ func BenchmarkBatch(b *testing.B) {
 	if err := batch.relation(rel); err != nil {
 		b.Fatal(err)
 	}
-	if err := batch.begin(1, 1, 1); err != nil {
+	if err := batch.begin(1, 1, 1, ""); err != nil {
 		b.Fatal(err)
 	}
 	var d pgoutput.Decoder

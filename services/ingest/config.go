@@ -10,6 +10,7 @@ import (
 
 	"github.com/shapebus/shapebus/internal/failpoint"
 	"github.com/shapebus/shapebus/internal/service"
+	"github.com/shapebus/shapebus/internal/tracing"
 	"github.com/shapebus/shapebus/pkg/topology"
 )
 
@@ -23,6 +24,9 @@ type Config struct {
 	// NATS is the connection to use. It stays the caller's, who keeps it open
 	// until Run has returned. Required.
 	NATS *nats.Conn
+	// APIPrefix is what JetStream's subjects begin with: that of a domain where
+	// NATS is a leaf node (topology.DomainPrefix). Default $JS.API.
+	APIPrefix string
 	// Publication and Slot are the names in Postgres; both are created when
 	// missing. Default: the source's.
 	Publication, Slot string
@@ -50,6 +54,8 @@ type Config struct {
 	Failover bool
 	// Log receives what happens. Default: nothing is logged.
 	Log *slog.Logger
+	// Tracer traces transactions. Default: none is.
+	Tracer *tracing.Tracer
 	// Failpoint, if not nil, is called at named places, for tests that crash
 	// the process there: between_fragments, after_publish, after_ack,
 	// before_confirm.
@@ -83,6 +89,9 @@ func (c Config) withDefaults() Config {
 
 func (c Config) validate() error {
 	if _, err := topology.ParseSource(string(c.Source)); err != nil {
+		return err
+	}
+	if err := topology.CheckWriterPrefix(c.APIPrefix); err != nil {
 		return err
 	}
 	switch {

@@ -9,11 +9,11 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/shapebus/shapebus/internal/health"
 	"github.com/shapebus/shapebus/internal/pg/slots"
 	"github.com/shapebus/shapebus/internal/service"
+	"github.com/shapebus/shapebus/pkg/topology"
 )
 
 // Ingest is the service; see the package comment. New makes one, Run runs it once.
@@ -87,7 +87,7 @@ const (
 // fix; the error says how. Cancelling leaves nothing to repair.
 func (g *Ingest) Run(ctx context.Context) error {
 	defer g.counters.become(StateStopped)
-	js, err := jetstream.New(g.cfg.NATS)
+	js, err := topology.JetStream(g.cfg.NATS, g.cfg.APIPrefix)
 	if err != nil {
 		return fmt.Errorf("ingest of source %s: %w", g.cfg.Source, err)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/shapebus/shapebus/internal/failpoint"
 	"github.com/shapebus/shapebus/internal/stream"
+	"github.com/shapebus/shapebus/internal/tracing"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/topology"
 	"github.com/shapebus/shapebus/pkg/wire"
@@ -36,6 +37,7 @@ type publisher struct {
 	waiting waiting
 	after   change.LSN // of the message before the next one
 
+	trace   *tracing.Commit // of the transaction being read; nil where it is not traced
 	window  *syncWindow
 	idle    chan struct{} // one signal: nothing is in flight
 	blocked atomic.Int64  // since when an append has been waiting, Unix nanoseconds; 0 = it is not
@@ -126,7 +128,7 @@ func (p *publisher) fragment(t *table, head *change.Fragment, ops *wire.Fragment
 	}
 	rows := ops.Ops()
 	p.body.Add(head, ops)
-	err := p.send(t.subject, head.LSN, more, p.body.Bytes(), 0)
+	err := p.sendTraced(t.subject, head.LSN, more, p.body.Bytes(), 0, head.Trace)
 	p.body.Reset()
 	if err != nil {
 		return err
@@ -213,13 +215,23 @@ func (p *publisher) received(lsn change.LSN) error {
 
 // send appends one message. The caller holds mu.
 func (p *publisher) send(subject string, lsn change.LSN, more bool, body []byte, end change.LSN) error {
+	return p.sendTraced(subject, lsn, more, body, end, "")
+}
+
+// sendTraced is send for a message of the transaction being read, whose trace has a context.
+func (p *publisher) sendTraced(subject string, lsn change.LSN, more bool, body []byte, end change.LSN, trace string) error {
+	stored := func(uint64) { p.stored(lsn) }
+	if trace != "" {
+		done := p.trace.Message()
+		stored = func(uint64) { p.stored(lsn); done() }
+	}
 	p.window.do(func(w *ackWindow) { w.publish(end) })
 	if p.appender.InFlight() == 0 {
 		p.counters.moved.Now()
 	}
 	p.blocked.Store(time.Now().UnixNano())
-	m := stream.Message{Subject: subject, Header: stream.ChangeHeader(lsn, p.after, more), Data: body}
-	err := p.appender.Append(p.ctx, m, func(uint64) { p.stored(lsn) })
+	m := stream.Message{Subject: subject, Header: stream.Traced(stream.ChangeHeader(lsn, p.after, more), trace), Data: body}
+	err := p.appender.Append(p.ctx, m, stored)
 	p.after = lsn
 	p.freed.Store(time.Now().UnixNano())
 	p.blocked.Store(0)

@@ -72,11 +72,14 @@ func (s *session) take(d *pgoutput.Decoder, data []byte) error {
 	case pgoutput.KindInsert, pgoutput.KindUpdate, pgoutput.KindDelete:
 		return s.batch.row(d.OID, &d.Op)
 	case pgoutput.KindBegin:
-		return s.batch.begin(d.XID, d.CommitLSN, d.CommitTime)
+		s.publish.trace = s.g.cfg.Tracer.Commit(d.XID, d.CommitLSN, time.UnixMicro(d.CommitTime))
+		return s.batch.begin(d.XID, d.CommitLSN, d.CommitTime, s.publish.trace.Context())
 	case pgoutput.KindCommit:
 		s.confirm.advance(d.EndLSN)
 		s.g.counters.txns.Add(1)
-		return s.batch.commit(d.EndLSN)
+		err := s.batch.commit(d.EndLSN)
+		s.publish.trace.Sent(s.batch.next / change.OpStep)
+		return err
 	case pgoutput.KindRelation:
 		return s.batch.relation(d.Relation)
 	case pgoutput.KindTruncate:

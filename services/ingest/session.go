@@ -55,7 +55,7 @@ func (g *Ingest) session(ctx context.Context) error {
 	if g.cfg.NATS.IsClosed() {
 		return fatal(fmt.Errorf("the connection to NATS is closed for good: %w", nats.ErrConnectionClosed))
 	}
-	js, err := jetstream.New(g.cfg.NATS, jetstream.WithDefaultTimeout(answerTime))
+	js, err := topology.JetStream(g.cfg.NATS, g.cfg.APIPrefix, jetstream.WithDefaultTimeout(answerTime))
 	if err != nil {
 		return err
 	}
@@ -95,7 +95,7 @@ func (g *Ingest) session(ctx context.Context) error {
 	// Everything that was appended so far is before the appender's place, and
 	// anybody who appends more makes the appender fail. So the tail read now is
 	// the tail that it continues.
-	s.appender, err = stream.OpenAppender(ctx, g.cfg.NATS, g.cfg.Source.ChangeStream(), stream.AppenderConfig{WindowBytes: g.cfg.WindowBytes})
+	s.appender, err = stream.OpenAppender(ctx, g.cfg.NATS, g.cfg.Source.ChangeStream(), stream.AppenderConfig{WindowBytes: g.cfg.WindowBytes, APIPrefix: g.cfg.APIPrefix})
 	if err != nil {
 		return topology.Explain(err)
 	}
@@ -147,6 +147,8 @@ func (g *Ingest) haveJetStream(ctx context.Context, js jetstream.JetStream) erro
 	}
 	_, err := js.AccountInfo(ctx)
 	switch {
+	case g.cfg.APIPrefix != "" && errors.Is(err, jetstream.ErrJetStreamNotEnabled):
+		return topology.Explain(err) // a leaf node's link is down
 	case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
 		return fatal(topology.Explain(err))
 	case errors.Is(err, nats.ErrNoResponders):

@@ -274,7 +274,7 @@ func (l *simLog) replay(wal []simTxn, from *tail, lim limits) error {
 			}
 			continue
 		}
-		if err := b.begin(x.xid, x.lsn, int64(x.xid)); err != nil {
+		if err := b.begin(x.xid, x.lsn, int64(x.xid), ""); err != nil {
 			return err
 		}
 		for _, s := range x.steps {

@@ -2,6 +2,7 @@ package materializer
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -11,14 +12,17 @@ import (
 	"github.com/shapebus/shapebus/internal/failpoint"
 	"github.com/shapebus/shapebus/internal/health"
 	"github.com/shapebus/shapebus/internal/service"
+	"github.com/shapebus/shapebus/internal/tracing"
 	"github.com/shapebus/shapebus/pkg/topology"
 )
 
 // Config is what a materializer needs. Zero values mean the defaults.
 type Config struct {
-	Source   topology.Source
-	NATS     *nats.Conn // its connection; the caller closes it after Run
-	Replicas int        // copies of what it stores, in a cluster; default 1
+	Source topology.Source
+	NATS   *nats.Conn // its connection; the caller closes it after Run
+	// APIPrefix is what JetStream's subjects begin with: a domain's behind a leaf node; default $JS.API.
+	APIPrefix string
+	Replicas  int // copies of what it stores, in a cluster; default 1
 
 	WindowBytes  int           // bytes in flight per partition; default 1 MiB
 	ReadBytes    int           // shape logs that the server sends in advance, per partition; default 2 MiB
@@ -32,6 +36,8 @@ type Config struct {
 
 	Name string       // of this process, among members and in leases; default host and pid
 	Log  *slog.Logger // default: none
+
+	Tracer *tracing.Tracer // of transactions; nil traces none
 
 	// Failpoint, if not nil, is called at named points; crash tests die there.
 	Failpoint func(failpoint.Point)
@@ -76,6 +82,9 @@ func New(cfg Config) (*Materializer, error) {
 	}
 	if cfg.NATS == nil {
 		return nil, errors.New("materializer: a NATS connection is needed")
+	}
+	if err := topology.CheckWriterPrefix(cfg.APIPrefix); err != nil {
+		return nil, fmt.Errorf("materializer: %w", err)
 	}
 	service.Default(&cfg.Replicas, 1)
 	service.Default(&cfg.WindowBytes, 1<<20)

@@ -23,7 +23,7 @@ import (
 //
 // Ending ctx leaves what is stored stored; the next process goes on there.
 func (m *Materializer) Run(ctx context.Context) error {
-	js, err := jetstream.New(m.cfg.NATS)
+	js, err := topology.JetStream(m.cfg.NATS, m.cfg.APIPrefix)
 	if err != nil {
 		return fmt.Errorf("materializer: %w", err)
 	}

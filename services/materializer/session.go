@@ -16,6 +16,7 @@ import (
 	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/internal/service"
 	"github.com/shapebus/shapebus/internal/stream"
+	"github.com/shapebus/shapebus/internal/tracing"
 	"github.com/shapebus/shapebus/pkg/topology"
 	"github.com/shapebus/shapebus/pkg/wire"
 )
@@ -46,6 +47,7 @@ type session struct {
 	dec       wire.LogDecoder
 	last      uint64       // sequence of the last message
 	ackLast   func() error // acknowledges it
+	trace     string       // context of the trace of the message being applied; "" for none
 	acked     uint64       // how far the durable was acknowledged
 	shown     shown
 }
@@ -346,6 +348,7 @@ func (s *session) logMessage(ctx context.Context, handle string, seq uint64, m *
 	if len(take) == 0 {
 		return nil
 	}
+	s.trace = stream.Trace(m.Header)
 	return s.apply(ctx, take, data, seq, tail)
 }
 
@@ -389,9 +392,12 @@ func (s *session) apply(ctx context.Context, sets []*set, data []byte, seq uint6
 	return nil
 }
 
-// sent notes a verdict that is about to be sent.
-func (s *session) sent() func(uint64) {
+// sent notes a verdict on a set that is about to be sent.
+func (s *session) sent(f *set) func(uint64) {
 	s.floor.Sent()
+	if span := s.m.cfg.Tracer.Span(s.trace, "verdict", tracing.Producer, f.handle, time.Now()); span != nil {
+		return func(uint64) { s.stored.Add(1); span.End(nil) }
+	}
 	return func(uint64) { s.stored.Add(1) }
 }
 

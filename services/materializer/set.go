@@ -283,7 +283,7 @@ func (s *session) load(ctx context.Context, f *set, l *layout) (*replica, error)
 
 // entry applies an entry of the log and publishes what comes of it. sent, if not
 // nil, is called for each verdict once it is stored.
-func (s *session) entry(ctx context.Context, f *set, e *wire.Entry, sent func() func(uint64)) error {
+func (s *session) entry(ctx context.Context, f *set, e *wire.Entry, sent func(*set) func(uint64)) error {
 	m, err := f.replica.Entry(e, func(e *wire.Entry, row func(change.Row) error) error { return s.segment(ctx, f, e, row) })
 	if err != nil {
 		return err
@@ -308,7 +308,7 @@ func (s *session) entry(ctx context.Context, f *set, e *wire.Entry, sent func() 
 	}
 	var stored func(uint64)
 	if sent != nil {
-		stored = sent()
+		stored = sent(f)
 	}
 	if err := s.store.Verdict(ctx, f.name, f.verdict, &m.verdict, stored); err != nil {
 		return err

@@ -40,7 +40,7 @@ func (m *Materializer) openStore(ctx context.Context, js jetstream.JetStream, p 
 		return nil, fmt.Errorf("open stream %s: %w", m.cfg.Source.VerdictStream(p), topology.Explain(err))
 	}
 	epoch := stream.EpochOf(st.CachedInfo())
-	out, err := stream.OpenAppender(ctx, m.cfg.NATS, m.cfg.Source.VerdictStream(p), stream.AppenderConfig{WindowBytes: m.cfg.WindowBytes, PurgeFence: true})
+	out, err := stream.OpenAppender(ctx, m.cfg.NATS, m.cfg.Source.VerdictStream(p), stream.AppenderConfig{WindowBytes: m.cfg.WindowBytes, PurgeFence: true, APIPrefix: m.cfg.APIPrefix})
 	if err != nil {
 		return nil, topology.Explain(err)
 	}

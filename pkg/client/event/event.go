@@ -24,6 +24,9 @@ type Begin struct {
 	// Rows is how many rows the snapshot holds; 0 for other transactions,
 	// whose size is not known before their end.
 	Rows uint64
+	// Trace is the context of the transaction's trace as W3C Trace Context writes it (traceparent), where it is
+	// traced and came by itself; else "". Package client says how to go on with it.
+	Trace string
 }
 
 // Change is one op. In a unit there are two more kinds: Upsert inserts
@@ -59,6 +62,7 @@ type Commit struct {
 	// nothing here, and then no later Commit says that they came; the Wait of a view and the Reach of a
 	// shape learn it.
 	Passed change.LSN
+	Trace  string // as of Begin
 }
 
 // Position is what to keep, together with the transaction's effects: Subscribe goes on behind it.

@@ -69,3 +69,17 @@ func (c *Configured) Reload(conf string) {
 func (c *Configured) Connect(opts ...nats.Option) (*nats.Conn, error) {
 	return nats.Connect(c.srv.ClientURL(), opts...)
 }
+
+// CutLeaves closes the connections of all leaf nodes to this server. They come back.
+func (c *Configured) CutLeaves() {
+	c.tb.Helper()
+	leaves, err := c.srv.Leafz(nil)
+	if err != nil {
+		c.tb.Fatal(err)
+	}
+	for _, l := range leaves.Leafs {
+		if err := c.srv.DisconnectClientByID(l.ID); err != nil {
+			c.tb.Fatal(err)
+		}
+	}
+}

@@ -74,6 +74,7 @@ func (fd *Feed) Read(ctx context.Context, m stream.Received,
 		}
 		return lsn, onControl(c)
 	}
+	trace := stream.Trace(m.Header)
 	var failed error // what is wrong is not the message
 	err = fd.decoder.Decode(m.Data, func(f *change.Fragment) error {
 		if step.Told && at.Has(f.LSN) {
@@ -82,6 +83,7 @@ func (fd *Feed) Read(ctx context.Context, m stream.Received,
 		if err := checkFingerprint(f.Relation); err != nil {
 			return err
 		}
+		f.Trace = trace
 		rel, err := fd.relations.Get(ctx, f.Relation)
 		if err == nil {
 			err = onFragment(rel, f)

@@ -180,14 +180,14 @@ func (g *group) attempt(ctx context.Context) error {
 		err = g.create(ctx)
 	case g.unitForced(), reconcile.Apart(g.standings()):
 		g.spare = !reconcile.Apart(g.standings())
-		err = g.runUnit(ctx, reconcile.Furthest(g.standings()))
+		err = g.runUnit(ctx, reconcile.Furthest(g.standings()), "")
 		g.spare = false
 	default:
 		err = g.rewind(ctx)
 	}
 	for {
 		if open, ok := errors.AsType[*needsUnitError](err); ok {
-			err = g.runUnit(ctx, open.txn)
+			err = g.runUnit(ctx, open.txn, open.trace)
 			continue
 		}
 		if err != nil {
@@ -211,7 +211,10 @@ func (g *group) attempt(ctx context.Context) error {
 }
 
 // needsUnitError says that a transaction changes what the group's subqueries select, so that a unit begins with it.
-type needsUnitError struct{ txn reconcile.Txn }
+type needsUnitError struct {
+	txn   reconcile.Txn
+	trace string // context of its trace
+}
 
 func (e *needsUnitError) Error() string {
 	return fmt.Sprintf("the transaction at %s changes what subqueries select", e.txn.LSN)

@@ -20,7 +20,7 @@ import (
 func (g *group) backlog(ctx context.Context) error {
 	if g.chained() {
 		if first, ok := reconcile.FirstAside(g.standings()); ok {
-			return &needsUnitError{first}
+			return &needsUnitError{txn: first}
 		}
 	}
 	for _, st := range g.stages {
@@ -84,7 +84,7 @@ func (st *stage) again(ctx context.Context, t reconcile.Txn) error {
 					return nil
 				}
 				done = true
-				return st.learn(ctx, reconcile.Txn{XID: change.XID(ctl.XID), LSN: t.LSN, First: fd.First(t.LSN)})
+				return st.learn(ctx, reconcile.Txn{XID: change.XID(ctl.XID), LSN: t.LSN, First: fd.First(t.LSN)}, "")
 			},
 			func(rel *change.Relation, fr *change.Fragment) error {
 				if fr.LSN != t.LSN {
@@ -166,10 +166,13 @@ func (st *stage) tellPlace() {
 // fragment takes a fragment of a transaction that the logs do not have. first is where the transaction begins.
 func (st *stage) fragment(ctx context.Context, first uint64, rel *change.Relation, fr *change.Fragment) error {
 	if st.txn != fr.LSN {
-		if err := st.learn(ctx, reconcile.Txn{XID: fr.XID, LSN: fr.LSN, First: first}); err != nil {
+		if err := st.learn(ctx, reconcile.Txn{XID: fr.XID, LSN: fr.LSN, First: first}, fr.Trace); err != nil {
 			return err
 		}
 		st.txn = fr.LSN
+	}
+	if st.Unit != nil {
+		fr.Trace = st.g.unit.trace // to readers a unit is one transaction
 	}
 	lsn, end := fr.LSN, fr.End // as they are in the change log
 	if !st.Deferred() && rel.OID == st.table && !st.g.unit.idle() {
@@ -262,7 +265,7 @@ func (st *stage) control(ctx context.Context, m stream.Received, c wire.Control)
 			}
 		}
 		if st.nested && c.XID != 0 { // units end at no others
-			return st.learn(ctx, reconcile.Txn{XID: change.XID(c.XID), LSN: lsn, First: st.feed.First(lsn)})
+			return st.learn(ctx, reconcile.Txn{XID: change.XID(c.XID), LSN: lsn, First: st.feed.First(lsn)}, "")
 		}
 	}
 	return nil
@@ -270,7 +273,7 @@ func (st *stage) control(ctx context.Context, m stream.Received, c wire.Control)
 
 // learn finds out what a commit does to the sets before its ops are looked at: it waits for the verdicts, leaves the
 // transaction aside, or says that a unit has to begin with it.
-func (st *stage) learn(ctx context.Context, t reconcile.Txn) error {
+func (st *stage) learn(ctx context.Context, t reconcile.Txn, trace string) error {
 	if !st.Begin(t) {
 		// What one that is deferred does to the sets is not known yet, and not asked.
 		return st.g.s.Sets.AwaitScan(ctx, t.LSN)
@@ -289,7 +292,7 @@ func (st *stage) learn(ctx context.Context, t reconcile.Txn) error {
 		}
 	}
 	if st.Bring(t, brought) {
-		return &needsUnitError{t}
+		return &needsUnitError{t, trace}
 	}
 	return st.g.s.Sets.AwaitScan(ctx, t.LSN)
 }

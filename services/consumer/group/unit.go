@@ -30,6 +30,7 @@ type unit struct {
 	conn  *unitConn
 	snap  *snapshots.Snapshot
 	began time.Time
+	trace string // context of the trace of the transaction that it began with
 	// first is the unit in which a shape begins: nothing is frozen and no op
 	// applied, the snapshot gives all rows.
 	first bool
@@ -51,11 +52,13 @@ const (
 	lastLook  = 100 * time.Millisecond
 )
 
-// runUnit takes all stages through a unit: a snapshot that sees t and all they have, and then a barrier.
-func (g *group) runUnit(ctx context.Context, t reconcile.Txn) error {
+// runUnit takes all stages through a unit: a snapshot that sees t and all they have, and then a barrier. trace is the
+// context of the trace of t.
+func (g *group) runUnit(ctx context.Context, t reconcile.Txn, trace string) error {
 	if err := g.openUnit(ctx, t); err != nil {
 		return err
 	}
+	g.unit.trace = trace
 	for _, st := range g.stages {
 		if err := st.rewind(ctx); err != nil {
 			return err
@@ -216,7 +219,7 @@ func (st *stage) closePart(ctx context.Context, m stream.Received, c wire.Contro
 	if !u.proof.Shown { // it would stand before the barrier, which was written later
 		return g.unproven()
 	}
-	end := &change.Fragment{XID: change.XID(c.XID), LSN: change.LSN(c.LSN), CommitTime: time.Now().UnixMicro(), Last: true}
+	end := &change.Fragment{XID: change.XID(c.XID), LSN: change.LSN(c.LSN), CommitTime: time.Now().UnixMicro(), Last: true, Trace: u.trace}
 	aside := p.Left()
 	var err error
 	if u.first {

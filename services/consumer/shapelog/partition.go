@@ -13,6 +13,7 @@ import (
 	"github.com/shapebus/shapebus/internal/failpoint"
 	"github.com/shapebus/shapebus/internal/health"
 	"github.com/shapebus/shapebus/internal/stream"
+	"github.com/shapebus/shapebus/internal/tracing"
 	"github.com/shapebus/shapebus/pkg/topology"
 	"github.com/shapebus/shapebus/pkg/wire"
 )
@@ -21,6 +22,7 @@ import (
 type Config struct {
 	NATS         *nats.Conn
 	JS           jetstream.JetStream
+	APIPrefix    string // JS asks with
 	Source       topology.Source
 	WindowBytes  int                            // in flight per partition
 	Stall        time.Duration                  // how long others wait for a stream that answers nothing
@@ -32,6 +34,7 @@ type Config struct {
 	Stored       *health.Clock                  // one was acknowledged
 	Grown        func(handle string, bytes int) // what was appended to a log, or a segment; nil: nobody wants to know
 	Failpoint    func(failpoint.Point)
+	Tracer       *tracing.Tracer // nil traces nothing
 }
 
 // NewBuilders makes the pool that logs take the memory from in which they gather entries.
@@ -53,7 +56,7 @@ func NewPartition(cfg *Config, n int) *Partition {
 
 // Open begins to write the partition's stream. It sends nothing.
 func (p *Partition) Open(ctx context.Context) (*Writer, error) {
-	out, err := stream.OpenAppender(ctx, p.cfg.NATS, p.cfg.Source.ShapeStream(p.N), stream.AppenderConfig{WindowBytes: p.cfg.WindowBytes, Stall: p.cfg.Stall, PurgeFence: true})
+	out, err := stream.OpenAppender(ctx, p.cfg.NATS, p.cfg.Source.ShapeStream(p.N), stream.AppenderConfig{WindowBytes: p.cfg.WindowBytes, Stall: p.cfg.Stall, PurgeFence: true, APIPrefix: p.cfg.APIPrefix})
 	if err != nil {
 		return nil, topology.Explain(err)
 	}
@@ -73,12 +76,13 @@ func (p *Partition) Append(ctx context.Context, l *Log) error {
 	data := l.Finish()
 	if len(data) > 0 {
 		l.Tail.Bytes += int64(len(data))
+		trace := l.out.Trace()
 		err := l.Writer.append(ctx, stream.Message{
 			Subject:    p.cfg.Source.LogSubject(p.N, l.Handle),
-			Header:     tailHeader(l.Tail),
-			PartHeader: tailHeader(l.Appended),
+			Header:     stream.Traced(tailHeader(l.Tail), trace),
+			PartHeader: stream.Traced(tailHeader(l.Appended), trace),
 			Data:       data,
-		}, func(uint64) { p.cfg.Stored.Now() })
+		}, p.stored(trace, l.Handle))
 		if err != nil {
 			return fmt.Errorf("shape %s: %w", l.Handle, err)
 		}
@@ -91,6 +95,14 @@ func (p *Partition) Append(ctx context.Context, l *Log) error {
 	}
 	l.Release()
 	return nil
+}
+
+// stored is what is to be called when a message of a log is stored, whose trace has a context.
+func (p *Partition) stored(trace, handle string) func(uint64) {
+	if span := p.cfg.Tracer.Span(trace, "append", tracing.Producer, handle, time.Now()); span != nil {
+		return func(uint64) { p.cfg.Stored.Now(); span.End(nil) }
+	}
+	return func(uint64) { p.cfg.Stored.Now() }
 }
 
 func tailHeader(t wire.Tail) nats.Header { return stream.Header(topology.HeaderTail, t.String()) }

@@ -20,7 +20,9 @@ import (
 type Config struct {
 	Source topology.Source
 	NATS   *nats.Conn // stays the caller's
-	Log    *slog.Logger
+	// APIPrefix is what JetStream's subjects begin with; default $JS.API.
+	APIPrefix string
+	Log       *slog.Logger
 
 	// Secret opens everything; it must be long enough not to be guessed.
 	Secret string
@@ -70,7 +72,7 @@ func New(cfg Config) (*Console, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	cl, err := client.New(cfg.NATS, string(cfg.Source))
+	cl, err := client.New(cfg.NATS, string(cfg.Source), client.WithAPIPrefix(cfg.APIPrefix))
 	if err != nil {
 		return nil, fmt.Errorf("console: %w", err)
 	}

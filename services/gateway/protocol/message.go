@@ -61,6 +61,7 @@ type Row interface {
 type Place struct {
 	Offset change.Offset
 	XID    change.XID
+	Trace  string // context of its transaction's trace; "" for none
 }
 
 // Snapshot appends a row of the snapshot.
@@ -85,7 +86,12 @@ func (e *Encoder) Change(b []byte, operation string, row Row, at Place) []byte {
 	b = append(b, `],"lsn":"`...)
 	b = strconv.AppendUint(b, uint64(at.Offset.LSN), 10)
 	b = append(b, `","op_position":`...)
-	return strconv.AppendUint(b, at.Offset.Op, 10)
+	b = strconv.AppendUint(b, at.Offset.Op, 10)
+	if at.Trace != "" {
+		b = append(b, `,"traceparent":`...)
+		b = appendText(b, []byte(at.Trace))
+	}
+	return b
 }
 
 // Finish ends a change. last says that it is the last one of its LSN.

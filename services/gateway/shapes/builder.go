@@ -20,6 +20,8 @@ type builder struct {
 	places   []change.Offset // of all messages
 	xids     []change.XID    // of transactions without a message of their own
 
+	trace string // context of the trace of the transaction that is open; "" for none
+
 	open bool
 	mark struct{ messages, ends, places, xids int } // where the transaction that is open began
 }
@@ -39,6 +41,7 @@ func operation(k client.Kind) string {
 // begin notes where a transaction begins, for abort.
 func (b *builder) begin(e client.Begin) {
 	b.mark.messages, b.mark.ends, b.mark.places, b.mark.xids = len(b.messages), len(b.ends), len(b.places), len(b.xids)
+	b.trace = e.Trace
 	b.name(e.XID)
 }
 
@@ -55,7 +58,7 @@ func (b *builder) add(c client.Change) {
 	if len(b.messages) > 0 {
 		b.messages = append(b.messages, ',')
 	}
-	b.messages = b.encoder.Change(b.messages, operation(c.Kind), c.Row, protocol.Place{Offset: c.Offset, XID: c.XID})
+	b.messages = b.encoder.Change(b.messages, operation(c.Kind), c.Row, protocol.Place{Offset: c.Offset, XID: c.XID, Trace: b.trace})
 	b.places = append(b.places, c.Offset)
 	b.open = true
 	b.unname(c.XID)

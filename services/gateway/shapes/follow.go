@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/shapebus/shapebus/internal/tracing"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/client"
 )
@@ -78,6 +79,7 @@ type follower struct {
 	open   bool           // a transaction has begun and not ended
 	held   *change.Offset // the last commit marker, which is not shown while what was deferred before it may be missing
 	asking bool           // complete runs
+	began  time.Time      // when the transaction that is open was begun to be read, if it is traced
 }
 
 func (f *follower) take(event client.Event) error {
@@ -91,6 +93,9 @@ func (f *follower) take(event client.Event) error {
 	switch e := event.(type) {
 	case client.Begin:
 		f.open = true
+		if e.Trace != "" {
+			f.began = time.Now()
+		}
 		f.build.begin(e)
 	case client.Change:
 		return f.changeLocked(e)
@@ -102,6 +107,9 @@ func (f *follower) take(event client.Event) error {
 	case client.Commit:
 		f.open, f.held = false, &e.Offset
 		f.build.name(e.XID)
+		if e.Trace != "" {
+			f.shape.keeper.cfg.Tracer.Span(e.Trace, "read", tracing.Consumer, f.shape.Handle(), f.began).End(nil)
+		}
 		// Else transactions that the unit before deferred are still to come, or it is not known here that none are.
 		if e.Passed >= e.LSN {
 			f.showLocked(e.Offset)

@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/shapebus/shapebus/internal/registry"
+	"github.com/shapebus/shapebus/internal/tracing"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/client"
 	"github.com/shapebus/shapebus/pkg/topology"
@@ -31,6 +32,8 @@ type Config struct {
 	Buffer      int           // read from the log at once
 	Idle        time.Duration // a shape that nobody asks for is followed that long
 	MaxShapes   int           // followed at once
+	APIPrefix   string        // of JetStream's subjects
+	Tracer      *tracing.Tracer
 }
 
 // Errors of Find.
@@ -57,11 +60,11 @@ type Keeper struct {
 
 // New returns a keeper. Run must be called for shapes to be let go of.
 func New(cfg Config) (*Keeper, error) {
-	c, err := client.New(cfg.NATS, string(cfg.Source))
+	c, err := client.New(cfg.NATS, string(cfg.Source), client.WithAPIPrefix(cfg.APIPrefix))
 	if err != nil {
 		return nil, err
 	}
-	js, err := jetstream.New(cfg.NATS)
+	js, err := topology.JetStream(cfg.NATS, cfg.APIPrefix)
 	if err != nil {
 		return nil, err
 	}

@@ -45,6 +45,7 @@ type cursor struct {
 	dec      wire.LogDecoder
 	held     []byte    // a message that was taken and is not through
 	tail     wire.Tail // where the log stands after it
+	trace    string    // of all that is in it; "" for none
 	done     int       // entries of it that are done with
 }
 
@@ -93,6 +94,7 @@ func (c *cursor) take(m raw) error {
 			return c.broken(c.pos, "message %d stands behind %d bytes of the log, but %d bytes come before it", m.seq, before, c.bytes)
 		}
 		c.held, c.done, c.tail, c.bytes, c.sized = whole, 0, tail, tail.Bytes, true
+		c.trace = stream.Trace(m.header)
 	}
 	c.mark = head{seq: m.seq, at: m.at, tail: tail}
 	return nil
@@ -256,7 +258,7 @@ func (c *cursor) ops(e *wire.Entry, t wire.Tail) error {
 	if err := c.begin(e); err != nil {
 		return err
 	}
-	commit := event.Commit{Handle: c.handle, Offset: at, LSN: e.LSN, XID: e.XID, Time: time.UnixMicro(e.CommitTime), Unit: c.open.unit, Changes: c.changes, Passed: c.passed(at)}
+	commit := event.Commit{Handle: c.handle, Offset: at, LSN: e.LSN, XID: e.XID, Time: time.UnixMicro(e.CommitTime), Unit: c.open.unit, Changes: c.changes, Passed: c.passed(at), Trace: c.trace}
 	c.pos, c.base, c.marked, c.open = at, at, true, transaction{}
 	return c.emit(commit)
 }
@@ -294,7 +296,7 @@ func (c *cursor) begin(e *wire.Entry) error {
 		return c.broken(c.pos, "an op before the snapshot")
 	}
 	c.open, c.changes = transaction{on: true, unit: e.Kind == wire.EntryUnit, lsn: e.LSN, xid: e.XID}, 0
-	return c.emit(event.Begin{LSN: e.LSN, XID: e.XID, Time: time.UnixMicro(e.CommitTime), Unit: c.open.unit})
+	return c.emit(event.Begin{LSN: e.LSN, XID: e.XID, Time: time.UnixMicro(e.CommitTime), Unit: c.open.unit, Trace: c.trace})
 }
 
 // abort goes back to the last commit: offsets may come again.

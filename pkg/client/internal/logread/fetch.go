@@ -38,6 +38,11 @@ type fetcher struct {
 // batch returns the messages of a subject from a sequence on, as many as one
 // batch holds. None means that there are none (yet: a replica may be behind).
 func (f *fetcher) batch(ctx context.Context, subject string, from uint64) (got []raw, err error) {
+	size := min(int64(f.bytes), linkBytes)
+	if err := f.link.room.Acquire(ctx, size); err != nil {
+		return nil, context.Cause(ctx)
+	}
+	defer f.link.room.Release(size)
 	err = f.direct(ctx, "", func(ctx context.Context) error {
 		got, err = f.batchOf(ctx, subject, from)
 		return err

@@ -8,6 +8,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/shapebus/shapebus/pkg/topology"
 )
@@ -17,14 +18,19 @@ type Link struct {
 	nc     *nats.Conn
 	js     jetstream.JetStream
 	source topology.Source
+	room   *semaphore.Weighted // bytes of batches that are on their way
 
 	mu      sync.Mutex
 	streams map[int]jetstream.Stream // by partition; guarded by mu
 }
 
+// linkBytes bounds what is asked for at once, however many shapes are read: a server cuts a connection for which it holds more than
+// its max_pending, and would do so again and again, as the same is asked for behind it.
+const linkBytes = 16 << 20
+
 // NewLink is the way to the logs of a source. It sends nothing.
 func NewLink(nc *nats.Conn, js jetstream.JetStream, source topology.Source) *Link {
-	return &Link{nc: nc, js: js, source: source, streams: make(map[int]jetstream.Stream)}
+	return &Link{nc: nc, js: js, source: source, room: semaphore.NewWeighted(linkBytes), streams: make(map[int]jetstream.Stream)}
 }
 
 // stream returns the handle of a partition's stream, asking the server for it
