@@ -231,6 +231,41 @@ func TestAChangeThatCannotBeReadEndsTheShapesOfItsTable(t *testing.T) {
 	}
 }
 
+func TestASchemaThatCannotBeReadEndsTheShapesOfItsTable(t *testing.T) {
+	s := stack.New(t, taskSchema)
+	s.Consumer.Partitions = 2
+	stopIngest := s.StartIngest()
+	stop := s.StartConsumer()
+	tasks, healthy := createIn(s, 0, "tasks", "project > 0"), createIn(s, 1, "projects", "active")
+	s.Exec("UPDATE projects SET active = NOT active WHERE id % 2 = 0; DELETE FROM tasks WHERE id % 2 = 0")
+	s.Verify(tasks, healthy)
+	stop()
+	kv, err := s.JS.KeyValue(t.Context(), s.Source.RelationBucket())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var oid uint32
+	if err := s.DB.QueryRow(t.Context(), "SELECT 'tasks'::regclass::oid").Scan(&oid); err != nil {
+		t.Fatal(err)
+	}
+	newest, err := kv.Get(t.Context(), topology.OIDKey(oid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := kv.Put(t.Context(), string(newest.Value()), []byte("\xc1 nonsense")); err != nil {
+		t.Fatal(err)
+	}
+	s.Exec("UPDATE projects SET active = NOT active WHERE id % 3 = 0; DELETE FROM tasks WHERE id % 3 = 0")
+	s.StartConsumer()
+	endedFor(s, "cannot be read", tasks)
+	s.Verify(healthy)
+	stopIngest()
+	s.StartIngest() // writes it anew
+	again := createIn(s, 0, "tasks", "project > 0")
+	s.Exec("UPDATE projects SET active = NOT active WHERE id % 5 = 0; DELETE FROM tasks WHERE id % 5 = 0")
+	s.Verify(healthy, again)
+}
+
 // lastLSN is the LSN of the change log's last message, as its header has it.
 func lastLSN(s *stack.Stack) string {
 	s.TB.Helper()

@@ -100,7 +100,7 @@ func (r *PreparedTables) Watch(ctx context.Context, f func(key string, p *Prepar
 func decodePrepared(e jetstream.KeyValueEntry) (*Prepared, error) {
 	p := &Prepared{revision: e.Revision()}
 	if err := json.Unmarshal(e.Value(), p); err != nil {
-		return nil, fmt.Errorf("read what a table was (key %s): %w", e.Key(), err)
+		return nil, fmt.Errorf("what a table was cannot be read: %w; with `nats kv del %s %s` it stays prepared when its shapes have gone", err, e.Bucket(), e.Key())
 	}
 	if topology.PreparedKey(p.OID) != e.Key() {
 		return nil, fmt.Errorf("read what a table was (key %s): it is that of table %d", e.Key(), p.OID)

@@ -31,7 +31,7 @@ func OpenRelations(ctx context.Context, js jetstream.JetStream, source topology.
 }
 
 // Get returns the schema with a fingerprint. Ingest stores a schema before the
-// first fragment that names it.
+// first fragment that names it. ErrUnreadable says that what is stored is none.
 func (r *Relations) Get(ctx context.Context, fingerprint string) (*change.Relation, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -47,7 +47,7 @@ func (r *Relations) Get(ctx context.Context, fingerprint string) (*change.Relati
 	}
 	rel, err := wire.DecodeRelation(e.Value())
 	if err != nil {
-		return nil, fmt.Errorf("read schema %s: %w", fingerprint, err)
+		return nil, fmt.Errorf("schema %s: %w: %w; ingest writes it anew when it is started again", fingerprint, ErrUnreadable, err)
 	}
 	r.known[fingerprint] = rel
 	return rel, nil

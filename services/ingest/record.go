@@ -67,7 +67,7 @@ func loadRecord(ctx context.Context, kv jetstream.KeyValue) (*recordStore, error
 		return nil, fmt.Errorf("read ingest's record: %w", err)
 	}
 	if err := json.Unmarshal(e.Value(), &s.rec); err != nil {
-		return nil, fmt.Errorf("read ingest's record: %w", err)
+		return nil, fmt.Errorf("ingest's record cannot be read: %w; with `nats kv del %s %s` ingest begins again, and all shapes end", err, kv.Bucket(), recordKey)
 	}
 	s.revision = e.Revision()
 	return s, nil

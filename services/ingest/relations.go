@@ -61,8 +61,13 @@ func (r *relations) store(ctx context.Context, rel *change.Relation, fingerprint
 	if r.known[fingerprint] {
 		return nil
 	}
-	_, err := r.kv.Get(ctx, fingerprint)
-	if errors.Is(err, jetstream.ErrKeyNotFound) {
+	e, err := r.kv.Get(ctx, fingerprint)
+	missing := errors.Is(err, jetstream.ErrKeyNotFound)
+	if err == nil {
+		_, damaged := wire.DecodeRelation(e.Value())
+		missing = damaged != nil
+	}
+	if missing {
 		var body []byte
 		if body, err = wire.EncodeRelation(rel); err == nil {
 			_, err = r.kv.Put(ctx, fingerprint, body)

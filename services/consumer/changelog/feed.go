@@ -2,6 +2,7 @@ package changelog
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/shapebus/shapebus/internal/registry"
@@ -85,6 +86,9 @@ func (fd *Feed) Read(ctx context.Context, m stream.Received,
 		}
 		f.Trace = trace
 		rel, err := fd.relations.Get(ctx, f.Relation)
+		if errors.Is(err, registry.ErrUnreadable) { // then nobody understands the message
+			return err
+		}
 		if err == nil {
 			err = onFragment(rel, f)
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/shapebus/shapebus/internal/failpoint"
+	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/internal/stream"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/wire"
@@ -253,6 +254,9 @@ func (st *stage) control(ctx context.Context, m stream.Received, c wire.Control)
 			return nil
 		}
 		rel, err := st.g.s.Relations.Get(ctx, c.Relation)
+		if errors.Is(err, registry.ErrUnreadable) {
+			return &live.FinalError{Err: err}
+		}
 		if err != nil {
 			return err
 		}

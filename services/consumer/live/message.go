@@ -6,6 +6,7 @@ import (
 	"log/slog"
 
 	"github.com/shapebus/shapebus/internal/failpoint"
+	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/internal/stream"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/wire"
@@ -114,6 +115,16 @@ func (s *Loop) control(ctx context.Context, c wire.Control) error {
 		}
 	case wire.ControlRelation:
 		rel, err := s.Relations.Get(ctx, c.Relation)
+		if errors.Is(err, registry.ErrUnreadable) { // whether the table is what it was nobody can tell
+			for _, f := range s.Router.On(c.OID) {
+				if f.Concerns(change.LSN(c.LSN)) {
+					if err := s.endLive(ctx, f, err.Error()); err != nil {
+						return err
+					}
+				}
+			}
+			return nil
+		}
 		if err != nil {
 			return err
 		}

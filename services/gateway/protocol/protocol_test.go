@@ -190,9 +190,11 @@ func TestBodiesAreReadAsSubsets(t *testing.T) {
 }
 
 func TestAConditionCannotBeEscaped(t *testing.T) {
-	for _, where := range []string{"true) OR (true", "true; DROP TABLE x", "true GROUP BY 1", "true UNION SELECT 1", "true /*", "1=1) --", "true LIMIT 1", "true FOR UPDATE", "$q$",
+	for _, where := range []string{
+		"true) OR (true", "true; DROP TABLE x", "true GROUP BY 1", "true UNION SELECT 1", "true /*", "1=1) --", "true LIMIT 1", "true FOR UPDATE", "$q$",
 		// What is no text becomes the replacement character on its way to the consumer, and two quotes that differed are the same.
-		"title = $\xff$ $\xfe$ ) OR (true) OR (title = $\xfe$ $\xff$", "title = 'a'\x00) OR (true"} {
+		"title = $\xff$ $\xfe$ ) OR (true) OR (title = $\xfe$ $\xff$", "title = 'a'\x00) OR (true",
+	} {
 		d := Definition{Where: where}
 		if err := d.Narrow(&Clauses{}, "owner = $1", []string{"ann"}); err == nil {
 			t.Errorf("%s becomes %s", where, d.Where)
