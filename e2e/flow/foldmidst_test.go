@@ -68,6 +68,7 @@ type midst struct {
 }
 
 func newMidst(t *testing.T) *midst {
+	t.Helper()
 	m := &midst{Stack: stack.New(t, nestedSchema)}
 	m.Consumer.FoldFactor, m.Consumer.FoldEvery, m.Consumer.FoldGrace = -1, 20*time.Millisecond, time.Millisecond
 	m.Consumer.SnapshotBytes = 500 // so that the rows are several messages
