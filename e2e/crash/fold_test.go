@@ -22,8 +22,13 @@ func TestConsumerDiesWhileItFoldsALog(t *testing.T) {
 		point failpoint.Point
 		most  int // times that it passes there
 	}{
-		{failpoint.FoldBegun, 3}, {failpoint.FoldRow, 3}, {failpoint.FoldCopied, 3}, {failpoint.FoldStored, 3},
-		{failpoint.FoldUntold, 3}, {failpoint.FoldCut, 3}, {failpoint.FoldPurged, 3},
+		{failpoint.FoldBegun, 3},
+		{failpoint.FoldRow, 3},
+		{failpoint.FoldCopied, 3},
+		{failpoint.FoldStored, 3},
+		{failpoint.FoldUntold, 3},
+		{failpoint.FoldCut, 3},
+		{failpoint.FoldPurged, 3},
 	} {
 		t.Run(c.point.String(), func(t *testing.T) {
 			t.Parallel()

@@ -114,13 +114,13 @@ func TestShapesAreMadeThatSelectFromOneThatIsFolded(t *testing.T) {
 	stopWriting := changing(s, 1)
 	stopReading := readers(s, inner, 1)
 	from := generationOf(s, inner)
-	for n := 0; n < 20 || generationOf(s, inner) < from+3; n++ {
+	for n := 0; n < 6 || generationOf(s, inner) < from+3; n++ {
 		outer := s.Create(client.Definition{Table: "comments", Where: fmt.Sprintf("id <> %d AND %s", n, ofTasks)})
 		if in := outer.Info().Subqueries; len(in) != 1 || in[0] != inner.Handle() {
 			t.Fatalf("it selects from %v, not from %s", in, inner.Handle())
 		}
 		s.Await(outer, "live", func(i control.Shape) bool { return i.State == control.StateLive })
-		if n%5 == 0 {
+		if n%3 == 0 {
 			stopWriting()
 			s.Verify(inner, outer)
 			stopWriting = changing(s, 1)

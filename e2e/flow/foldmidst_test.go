@@ -10,6 +10,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/shapebus/shapebus/e2e/logcheck"
 	"github.com/shapebus/shapebus/e2e/stack"
 	"github.com/shapebus/shapebus/internal/failpoint"
 	"github.com/shapebus/shapebus/pkg/client"
@@ -67,6 +68,7 @@ type midst struct {
 }
 
 func newMidst(t *testing.T) *midst {
+	t.Helper()
 	m := &midst{Stack: stack.New(t, nestedSchema)}
 	m.Consumer.FoldFactor, m.Consumer.FoldEvery, m.Consumer.FoldGrace = -1, 20*time.Millisecond, time.Millisecond
 	m.Consumer.SnapshotBytes = 500 // so that the rows are several messages
@@ -357,6 +359,46 @@ func TestFoldsThatDieDoNotPileUp(t *testing.T) {
 				m.Await(sh, "it is folded", func(i control.Shape) bool { return i.Generation > 0 && i.Fold == nil })
 			}
 			m.Verify(sh)
+		})
+	}
+}
+
+// TestAFoldsUnitLeavesTransactionsAside commits between the snapshot of a fold's unit and its barrier: what the snapshot does not see comes behind
+// the marker at which the generation is the shape. One of them was open before the snapshot, and has taken a part back.
+func TestAFoldsUnitLeavesTransactionsAside(t *testing.T) {
+	for name, def := range map[string]client.Definition{
+		"a shape with subqueries":        {Table: "tasks", Where: ofProjects},
+		"a shape with nested subqueries": {Table: "comments", Where: ofTasks},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newMidst(t)
+			m.Consumer.FoldGrace = time.Hour // so that all of the log can be compared with the generation
+			m.StartConsumer()
+			m.StartMaterializer()
+			sh := m.Create(def)
+			m.change(1)
+			before := m.Verify(sh)[0]
+			stop := readers(m.Stack, sh, 1)
+			open := m.Connect()
+			run := func(sql string) {
+				t.Helper()
+				if _, err := open.PgConn().Exec(t.Context(), sql).ReadAll(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			run("BEGIN; UPDATE tasks SET title = 'before the snapshot' WHERE id < 50; UPDATE comments SET text = 'before the snapshot' WHERE id < 50; DELETE FROM comments WHERE id < 20;" +
+				"SAVEPOINT s; DELETE FROM tasks; DELETE FROM comments; ROLLBACK TO s")
+			let := m.fold(sh, failpoint.UnitOpen)
+			run("INSERT INTO tasks VALUES (5000, 2, false, 'behind the snapshot'); INSERT INTO comments VALUES (5000, 2, 'behind the snapshot'); COMMIT")
+			m.Exec("UPDATE projects SET active = NOT active WHERE id > 5; UPDATE comments SET text = 'another' WHERE id > 300; DELETE FROM tasks WHERE id > 190 AND id < 5000")
+			let()
+			info := m.Await(sh, "it is folded", func(i control.Shape) bool { return i.Generation == 1 && i.Fold == nil })
+			g, err := logcheck.Generation(t.Context(), m.JS, m.Source, info)
+			if err != nil || int(g.Rows) != len(before.Rows) {
+				t.Fatalf("generation %+v (%v): want the %d rows that the unit's snapshot has", g, err, len(before.Rows))
+			}
+			m.Verify(sh)
+			stop()
 		})
 	}
 }

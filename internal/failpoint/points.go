@@ -75,7 +75,7 @@ const (
 	// with the log as if there had been no fold, and fold it again.
 	FoldBegun
 	// FoldRow is in step F1, between two messages of a fold's segment. As at FoldBegun; the next fold of the
-	// shape must purge the segment, to which nothing refers.
+	// shape must purge the segment, to which nothing refers, before it has read all its rows.
 	FoldRow
 	// FoldCopied is after step F1, when all rows are stored and no generation says so. As at FoldRow.
 	FoldCopied

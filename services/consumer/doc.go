@@ -74,7 +74,7 @@
 // A live shape's log is folded beside all that (package fold):
 //
 //	F1. the rows of a new snapshot, in a segment. A crash after some: nothing refers to them; the next fold of
-//	   the shape purges them.
+//	   the shape purges them when it has stored its first rows, or the sweep if the shape has ended.
 //	F2. the generation, behind them and behind the log up to its marker. A crash after it: the successor
 //	   does F3.
 //	F3. after a grace, what stands before the generation is purged from the log, then the rows of the one before. A

@@ -179,9 +179,7 @@ func (g *group) attempt(ctx context.Context) error {
 	case !g.stages[0].began: // it is alone
 		err = g.create(ctx)
 	case g.unitForced(), reconcile.Apart(g.standings()):
-		g.spare = !reconcile.Apart(g.standings())
-		err = g.runUnit(ctx, reconcile.Furthest(g.standings()), "")
-		g.spare = false
+		err = g.firstUnit(ctx)
 	default:
 		err = g.rewind(ctx)
 	}
@@ -208,6 +206,13 @@ func (g *group) attempt(ctx context.Context) error {
 		}
 		err = g.idle(ctx)
 	}
+}
+
+// firstUnit takes all stages through a unit before anything else. Unless they are apart only a fold needs it.
+func (g *group) firstUnit(ctx context.Context) error {
+	g.spare = !reconcile.Apart(g.standings())
+	defer func() { g.spare = false }()
+	return g.runUnit(ctx, reconcile.Furthest(g.standings()), "")
 }
 
 // needsUnitError says that a transaction changes what the group's subqueries select, so that a unit begins with it.
