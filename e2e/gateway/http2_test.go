@@ -32,7 +32,7 @@ func TestWhoWaitsOverHTTP2IsNotDropped(t *testing.T) {
 		}
 		return transport.RoundTrip(req)
 	}
-	stream, err := open("live_sse", "true")
+	stream, err := open("live_sse", "true") //nolint:bodyclose // it is closed below, which the linter does not see through a function value
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -99,14 +99,14 @@ func TestTheProxyOfTheExamples(t *testing.T) {
 		"nobody":             {http.MethodGet, "", "", http.StatusUnauthorized},
 		"an unknown session": {http.MethodGet, "c-session", "", http.StatusUnauthorized},
 		"a delete":           {http.MethodDelete, "a-session", "", http.StatusMethodNotAllowed},
-		"a subset in a body": {http.MethodPost, "a-session", `{"where": "owner = 'bob' OR true"}`, http.StatusOK},
-		"a table in a body":  {http.MethodPost, "a-session", `{"table": "secrets", "where": "true"}`, http.StatusOK},
+		"a subset in a body": {http.MethodPost, "a-session", `{"where": "owner = 'bob' OR true"}`, 0},
+		"a table in a body":  {http.MethodPost, "a-session", `{"table": "secrets", "where": "true"}`, 0},
 	} {
 		status, _, owners, err := ask(c.method, values("offset", "-1"), c.session, c.body)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if status != c.want && !(c.want == http.StatusOK && status == http.StatusBadRequest) || slices.Contains(owners, "bob") {
+		if c.want != 0 && status != c.want || status == 0 || slices.Contains(owners, "bob") {
 			t.Errorf("%s: status %d, rows of %v", name, status, owners)
 		}
 	}
