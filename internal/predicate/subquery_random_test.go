@@ -87,8 +87,9 @@ func (w *world) clause(table string, levels, depth int) string {
 	case depth > 0 && n == 6:
 		return "(" + w.clause(table, levels, depth-1) + " IS " + pick(g, []string{"", "NOT "}) + pick(g, []string{"TRUE", "FALSE", "UNKNOWN"}) + ")"
 	case depth > 0 && n == 7 && g.IntN(4) == 0: // built once, and compared several times
-		return "(" + w.clause(table, levels, depth-1) + "::int " + pick(g, []string{"BETWEEN 0 AND i2", "BETWEEN SYMMETRIC i2 AND 0", "NOT BETWEEN 1 AND 1"}) + ")"
-	case depth > 0 && n == 7 && g.IntN(4) == 0:
+		if g.IntN(2) == 0 {
+			return "(" + w.clause(table, levels, depth-1) + "::int " + pick(g, []string{"BETWEEN 0 AND i2", "BETWEEN SYMMETRIC i2 AND 0", "NOT BETWEEN 1 AND 1"}) + ")"
+		}
 		return "((" + w.clause(table, levels, depth-1) + ", i2) " + pick(g, []string{"< (true, 7)", "IN ((true, 1), (false, 7))", "<> (false, 0)"}) + ")"
 	case depth > 0 && n == 7:
 		return "(" + w.clause(table, levels, depth-1) + " " + g.operator() + " " + w.clause(table, levels, depth-1) + ")"
