@@ -53,6 +53,10 @@ var typeStories = []story{
 		sql: []string{"ALTER TYPE mood ADD VALUE 'bored' BEFORE 'ok'", "UPDATE t SET m = 'bored'"},
 	},
 	{
+		name: "an attribute is added to a composite type that must not be NULL", table: "t", where: "p IS NOT NULL", ends: "type", setup: pair,
+		sql: []string{"ALTER TYPE pair ADD ATTRIBUTE z int CASCADE", "INSERT INTO t VALUES (3, '(5,6,)')"},
+	},
+	{
 		name: "an attribute is added to a composite type", table: "t", ends: "type", setup: pair,
 		sql: []string{"ALTER TYPE pair ADD ATTRIBUTE z int CASCADE"},
 	},

@@ -46,6 +46,49 @@ func TestShapesOfClausesAsPeopleTypeThem(t *testing.T) {
 	}
 }
 
+const visits = `
+	CREATE TYPE size AS (width int, height int);
+	CREATE TABLE banned (id int PRIMARY KEY, ip inet, net cidr);
+	CREATE TABLE visits (id int PRIMARY KEY, ip inet, net cidr, digest bytea, flags bit(3), who name, ref oid, device macaddr, during tstzrange, days daterange, cost numrange, screen size, doc jsonb);
+	INSERT INTO banned SELECT i, ('10.0.0.' || i)::inet, ('10.' || i || '.0.0/16')::cidr FROM generate_series(1, 9) i;
+	INSERT INTO visits SELECT i, ('10.0.0.' || i % 20)::inet, ('10.' || i % 12 || '.0.0/16')::cidr, decode(lpad(to_hex(i % 17), 4, '0'), 'hex'), (i % 8)::bit(3), ('n' || i % 6)::name, (i % 5)::oid,
+		('08:00:2b:01:02:0' || i % 7)::macaddr, tstzrange('2024-01-01Z'::timestamptz + i * '5 hours'::interval, CASE WHEN i % 3 > 0 THEN '2024-03-01Z'::timestamptz + i * '1 day'::interval END),
+		daterange('2024-01-01'::date + i, '2024-01-05'::date + i, '[]'), numrange(i % 9, i % 9 + 2.50), CASE i % 4 WHEN 0 THEN NULL WHEN 1 THEN ROW(i, NULL)::size WHEN 2 THEN ROW(NULL, NULL)::size ELSE ROW(i, i)::size END,
+		jsonb_build_object('level', i % 5, 'tags', jsonb_build_array('t' || i % 3)) FROM generate_series(1, 150) i`
+
+// TestShapesByAddressesBytesAndRanges follows the types that are equal as their texts are, ranges, composite types, and documents.
+func TestShapesByAddressesBytesAndRanges(t *testing.T) {
+	s := stack.Start(t, visits)
+	var shapes []*client.Shape
+	for _, where := range []string{
+		"ip IN (SELECT ip FROM banned WHERE id < 6) AND flags <> B'101'",
+		"net NOT IN (SELECT net FROM banned) OR device = '08002b-010203'",
+		"ip = ANY ('{10.0.0.1,10.0.0.2/32}') OR digest IN ('\\x0003', '\\x0004')",
+		"who = 'n3' AND ref IN (1, 2, 3)",
+		"during @> timestamptz '2024-02-01 00:00Z' AND days && daterange '[2024-01-20,2024-02-20)'",
+		"cost = '[3.0,5.5)' OR cost @> 7::numeric",
+		"id <@ int4range '[20,60)' AND screen IS NOT NULL",
+		"screen IS NULL",
+		`doc @> '{"level": 3}' OR doc ->> 'level' = '4'`,
+		`doc -> 'tags' @> '["t1"]' AND doc ? 'level'`,
+	} {
+		shapes = append(shapes, s.Create(client.Definition{Table: "visits", Where: where}))
+	}
+	s.Verify(shapes...)
+	for _, sql := range []string{
+		"UPDATE visits SET ip = '10.0.0.3/32', net = '10.3.0.0/16', digest = '\\004'::bytea WHERE id % 5 = 0",
+		"UPDATE banned SET ip = '10.0.0.15', net = '10.11.0.0/16' WHERE id = 2",
+		"BEGIN; UPDATE visits SET during = 'empty', days = '(,2024-02-01]', cost = '[3,5.50)' WHERE id % 4 = 1; DELETE FROM banned WHERE id = 4; COMMIT",
+		"UPDATE visits SET screen = CASE WHEN id % 2 = 0 THEN ROW(1, 2)::size END, flags = B'101', who = 'n3', ref = 4294967295 WHERE id % 3 = 0",
+		"UPDATE visits SET doc = doc || '{\"level\": 3.0}' WHERE id % 7 = 0",
+		"UPDATE visits SET doc = '[\"level\"]' WHERE id % 11 = 0",
+		"DELETE FROM visits WHERE id % 6 = 0",
+	} {
+		s.Exec(sql)
+		s.Verify(shapes...)
+	}
+}
+
 // TestParametersComeInJSON asks as other languages do, with parameters that are no strings, and for a shape that no index finds.
 func TestParametersComeInJSON(t *testing.T) {
 	s := stack.Start(t, orders)

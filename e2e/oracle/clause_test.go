@@ -163,7 +163,10 @@ func (g *clauses) in(t *Table, levels int) (sql string, depth int, inner wish) {
 			l = "(" + l + ")"
 		}
 		if g.rng.IntN(4) == 0 {
-			test := map[string]string{"": "= ANY", "NOT ": "<> ALL"}[not]
+			test := "= ANY"
+			if not != "" {
+				test = "<> ALL"
+			}
 			return fmt.Sprintf("%s %s (SELECT %s FROM %s%s)", l, test, strings.Join(right, ", "), from.SQL(), where), depth, inner
 		}
 		return fmt.Sprintf("%s %sIN (SELECT %s FROM %s%s)", l, not, strings.Join(right, ", "), from.SQL(), where), depth, inner

@@ -105,6 +105,11 @@ func (b *builder) binary(name string, left, right term, pos int) (term, *Error) 
 	case "+", "-", "*", "/", "%", "^", "&", "|", "#":
 	case "~", "~*", "!~", "!~*":
 		return b.regexTerm(name, left, right, pos)
+	case "@@":
+		if left.k == value.JSONB {
+			return term{}, refusal("operator @@ on jsonb", refusedOperators["@?"], pos)
+		}
+		return term{}, refusedOperator(name, pos)
 	default:
 		return term{}, refusedOperator(name, pos)
 	}

@@ -1,11 +1,14 @@
 package predicate
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/shapebus/shapebus/internal/predicate/value"
 	"github.com/shapebus/shapebus/internal/valueset"
@@ -84,8 +87,9 @@ func (w *world) clause(table string, levels, depth int) string {
 	case depth > 0 && n == 6:
 		return "(" + w.clause(table, levels, depth-1) + " IS " + pick(g, []string{"", "NOT "}) + pick(g, []string{"TRUE", "FALSE", "UNKNOWN"}) + ")"
 	case depth > 0 && n == 7 && g.IntN(4) == 0: // built once, and compared several times
-		return "(" + w.clause(table, levels, depth-1) + "::int " + pick(g, []string{"BETWEEN 0 AND i2", "BETWEEN SYMMETRIC i2 AND 0", "NOT BETWEEN 1 AND 1"}) + ")"
-	case depth > 0 && n == 7 && g.IntN(4) == 0:
+		if g.IntN(2) == 0 {
+			return "(" + w.clause(table, levels, depth-1) + "::int " + pick(g, []string{"BETWEEN 0 AND i2", "BETWEEN SYMMETRIC i2 AND 0", "NOT BETWEEN 1 AND 1"}) + ")"
+		}
 		return "((" + w.clause(table, levels, depth-1) + ", i2) " + pick(g, []string{"< (true, 7)", "IN ((true, 1), (false, 7))", "<> (false, 0)"}) + ")"
 	case depth > 0 && n == 7:
 		return "(" + w.clause(table, levels, depth-1) + " " + g.operator() + " " + w.clause(table, levels, depth-1) + ")"
@@ -176,6 +180,7 @@ func TestSubqueriesAgreeWithPostgres(t *testing.T) {
 	rng := rand.New(rand.NewPCG(seed, 2))
 	const rowsPerTable, clausesPerTable = 60, 60
 	var w *world
+	exec(t, conn, "SET statement_timeout = '3s'") // Postgres may evaluate subqueries in subqueries for every row
 	pairs, refused, subqueries := 0, 0, 0
 	for i := 0; pairs < *pairsFlag/5; i++ {
 		if i%clausesPerTable == 0 {
@@ -206,6 +211,9 @@ func (w *world) check(t *testing.T, clause string) (subqueries int, ok bool) {
 	params := w.gen.params
 	p, err := Compile(clause, params, w.table, w.catalog)
 	theirs, theirErr := w.truths(t.Context(), clause, params)
+	if isTooSlow(theirErr) {
+		return 0, false
+	}
 	if err != nil {
 		if theirErr == nil && !slices.ContainsFunc(ownRefusals, func(own string) bool { return strings.Contains(err.Error(), own) }) {
 			t.Errorf("only we refuse %s %q: %v", clause, listed(params), err)
@@ -213,10 +221,16 @@ func (w *world) check(t *testing.T, clause string) (subqueries int, ok bool) {
 		return 0, false
 	}
 	printed, err := w.truths(t.Context(), p.SQL(), nil)
+	if isTooSlow(err) {
+		return 0, false
+	}
 	if err != nil {
 		t.Fatalf("Postgres refuses our SQL %s\n of %s %q: %v", p.SQL(), clause, listed(params), err)
 	}
 	fixed, err := w.truths(t.Context(), p.FixedSQL(), nil)
+	if isTooSlow(err) {
+		return 0, false
+	}
 	if err != nil {
 		t.Fatalf("Postgres refuses the fixed SQL %s\n of %s %q: %v", p.FixedSQL(), clause, listed(params), err)
 	}
@@ -244,6 +258,12 @@ func (w *world) check(t *testing.T, clause string) (subqueries int, ok bool) {
 		w.checkTouch(t, p)
 	}
 	return subqueries, true
+}
+
+func isTooSlow(err error) bool {
+	const canceled = "57014"
+	var refused *pgconn.PgError
+	return errors.As(err, &refused) && refused.Code == canceled
 }
 
 // checkMonotone: FALSE instead of unknown, and the reverse, change nothing where the subquery says so.

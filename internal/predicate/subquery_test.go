@@ -341,3 +341,54 @@ func BenchmarkMatchIn(b *testing.B) {
 		})
 	}
 }
+
+// What looks like a guard, and is another CASE, is built once: its subqueries are the clause's all the same.
+func TestSubqueriesInWhatIsNoGuard(t *testing.T) {
+	p := compileIn(t, "(case when i4 between '-5'::bigint and '5'::bigint then (i4 in (select who from \"Other\".\"People\"))::integer end) = 1")
+	if n := len(p.Subqueries()); n != 1 {
+		t.Fatalf("%d subqueries", n)
+	}
+	again := compileIn(t, p.SQL())
+	if again.SQL() != p.SQL() || len(again.Subqueries()) != 1 {
+		t.Errorf("%s prints as %s", p.SQL(), again.SQL())
+	}
+}
+
+// Values that Postgres finds equal have one key, whatever their texts are.
+func TestEqualValuesHaveOneKey(t *testing.T) {
+	for _, test := range []struct {
+		oid  uint32
+		a, b string
+		same bool
+	}{
+		{1700, "1.0", "1.00", true},
+		{3906, "[1,5)", "[1.0,5.00)", true},
+		{3906, "[1,5)", "[1,5]", false},
+		{3906, "empty", "empty", true},
+		{3904, "[1,5)", "[1,6)", false},
+		{650, "10.0.0.0/8", "10.0.0.0/9", false},
+		{869, "10.0.0.1", "10.0.0.1/8", false},
+		{17, `\x00`, `\x0000`, false},
+		{1562, "1", "10", false},
+	} {
+		k, err := NewKeyer([]Column{{Name: "c", TypeOID: test.oid}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if same := string(k.Append(nil, []byte(test.a))) == string(k.Append(nil, []byte(test.b))); same != test.same {
+			t.Errorf("type %d: %s and %s have one key: %t", test.oid, test.a, test.b, same)
+		}
+	}
+}
+
+func TestACompositeValueIsNullByItsAttributes(t *testing.T) {
+	for text, want := range map[string][2]bool{
+		"(,)": {true, false}, "(1,)": {false, false}, "(1,a)": {false, true}, `(,"")`: {false, false}, `("","")`: {false, true}, `(1,",,")`: {false, true}, `(1,"a"",,""b")`: {false, true}, "()": {true, false},
+	} {
+		row := make([][]byte, len(sample().Columns))
+		row[33] = []byte(text)
+		if got := [2]bool{compile(t, "point is null").Match(row), compile(t, "point is not null").Match(row)}; got != want {
+			t.Errorf("%s: NULL and NOT NULL are %v", text, got)
+		}
+	}
+}
