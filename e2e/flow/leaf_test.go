@@ -233,7 +233,7 @@ func TestServicesWorkBehindALeafNode(t *testing.T) {
 	work(10000)
 	var rows []map[string]any
 	s.Until("the gateway serves the shape", func() (bool, error) {
-		res, err := http.Get(web + "/v1/shape?table=tasks&offset=-1") //nolint:noctx // a test's own server
+		res, err := http.Get(web + "/v1/shape?table=tasks&offset=-1")
 		if err != nil {
 			return false, err
 		}

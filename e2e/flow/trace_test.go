@@ -108,7 +108,7 @@ func traces(t *testing.T, service string) *telemetry.Traces {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { tr.Close(context.Background()) })
+	t.Cleanup(func() { tr.Close(context.WithoutCancel(t.Context())) })
 	return tr
 }
 
@@ -178,7 +178,7 @@ func TestATransactionIsOneTraceFromItsCommitToItsReaders(t *testing.T) {
 	outer := s.Create(client.Definition{Table: "tasks", Where: "project_id IN (SELECT id FROM projects WHERE active)"})
 	s.Verify(plain, outer)
 	// The gateway follows what it is asked for.
-	res, err := http.Get(web + "/v1/shape?table=tasks&where=id%20%3E%200&offset=-1") //nolint:noctx // a test's own server
+	res, err := http.Get(web + "/v1/shape?table=tasks&where=id%20%3E%200&offset=-1")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -251,7 +251,7 @@ func TestATransactionIsOneTraceFromItsCommitToItsReaders(t *testing.T) {
 	}
 
 	// The gateway passes it on.
-	res, err = http.Get(web + "/v1/shape?table=tasks&where=id%20%3E%200&handle=" + plain.Handle() + "&offset=0_0") //nolint:noctx // a test's own server
+	res, err = http.Get(web + "/v1/shape?table=tasks&where=id%20%3E%200&handle=" + plain.Handle() + "&offset=0_0")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -51,7 +51,7 @@ const defaultQueue = 2048
 func OpenTraces(ctx context.Context, cfg TracesConfig) (*Traces, error) {
 	t := &Traces{limit: int64(cmp.Or(cfg.Queue, defaultQueue)), log: cfg.Log, says: rate.Sometimes{Interval: time.Minute}}
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) {
-		cfg.Log.Warn("traces", slog.Any("error", err)) //nolint:sloglint,noctx // the SDK gives no context
+		cfg.Log.WarnContext(ctx, "traces", slog.Any("error", err))
 	}))
 	res, err := resource.New(ctx,
 		resource.WithAttributes(attribute.String("service.name", cfg.Service), attribute.String("service.version", cfg.Version),

@@ -10,9 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
 	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/shapebus/shapebus/internal/telemetry"
 )
@@ -63,7 +62,7 @@ func TestSpansThatDoNotFitAreDroppedAndCounted(t *testing.T) {
 	}
 	tracer := traces.Provider().Tracer("test")
 	for range spans {
-		_, span := tracer.Start(context.Background(), "x") //nolint:usetesting // a root
+		_, span := tracer.Start(t.Context(), "x")
 		span.End()
 	}
 	if d := values(traces.Metrics())[dropped]; d != spans-room {
@@ -105,7 +104,7 @@ func TestFewTransactionsAreSampledUnlessSomebodyAsksForMore(t *testing.T) {
 	}
 	began, sampled := time.Now(), 0
 	for range 10000 {
-		_, span := traces.Provider().Tracer("test").Start(context.Background(), "x") //nolint:usetesting,spancheck // a root that is left
+		_, span := traces.Provider().Tracer("test").Start(t.Context(), "x")
 		if span.SpanContext().IsSampled() {
 			sampled++
 		}

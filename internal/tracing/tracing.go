@@ -42,7 +42,7 @@ func (t *Tracer) Commit(xid change.XID, lsn change.LSN, at time.Time) *Commit {
 	if t == nil {
 		return nil
 	}
-	ctx := context.WithValue(context.Background(), transaction{}, transaction{t.source.Value.AsString(), xid, lsn, at.UnixMicro()})
+	ctx := context.WithValue(nowhere, transaction{}, transaction{t.source.Value.AsString(), xid, lsn, at.UnixMicro()})
 	ctx, span := t.tracer.Start(ctx, "commit", trace.WithSpanKind(trace.SpanKindProducer), trace.WithTimestamp(at), trace.WithNewRoot(),
 		trace.WithAttributes(t.source, attribute.String("db.system.name", "postgresql"),
 			attribute.String("shapebus.lsn", lsn.String()), attribute.Int64("shapebus.xid", int64(xid))))
@@ -101,7 +101,7 @@ func (t *Tracer) Span(header, name string, kind Kind, handle string, at time.Tim
 	if t == nil || header == "" {
 		return nil
 	}
-	ctx := Context(context.Background(), header)
+	ctx := Context(nowhere, header)
 	if !trace.SpanContextFromContext(ctx).IsSampled() {
 		return nil
 	}
@@ -124,6 +124,9 @@ func (s *Span) End(err error) {
 }
 
 var propagator propagation.TraceContext //nolint:gochecknoglobals // it has no state
+
+// nowhere is what the contexts of traces begin with: they carry a header, and end nothing.
+var nowhere = context.Background() //nolint:gochecknoglobals // it has no state
 
 // Header is a context's trace as it stands in a header; "" without one.
 func Header(ctx context.Context) string {

@@ -1,7 +1,6 @@
 package tracing_test
 
 import (
-	"context"
 	"testing"
 	"time"
 
@@ -102,7 +101,7 @@ func TestACommitEndsWhenAllItsMessagesAreStored(t *testing.T) {
 	if child.SpanContext().TraceID() != ended[0].SpanContext().TraceID() || child.Parent().SpanID() != ended[0].SpanContext().SpanID() {
 		t.Error("a span of another trace")
 	}
-	if got := tracing.Header(tracing.Context(context.Background(), c.Context())); got != c.Context() {
+	if got := tracing.Header(tracing.Context(t.Context(), c.Context())); got != c.Context() {
 		t.Errorf("context %q became %q", c.Context(), got)
 	}
 }
