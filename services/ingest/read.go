@@ -39,7 +39,7 @@ func (s *session) read(ctx context.Context) error {
 				if len(m.Data) < walDataHeader {
 					return pgoutput.ErrShort
 				}
-				if err := s.take(&d, m.Data[walDataHeader:]); err != nil {
+				if err := s.take(&d, m.Data[walDataHeader:]); err != nil { //nolint:contextcheck // a trace begins with its transaction
 					return err
 				}
 			case pglogrepl.PrimaryKeepaliveMessageByteID:

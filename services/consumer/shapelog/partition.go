@@ -82,7 +82,7 @@ func (p *Partition) Append(ctx context.Context, l *Log) error {
 			Header:     stream.Traced(tailHeader(l.Tail), trace),
 			PartHeader: stream.Traced(tailHeader(l.Appended), trace),
 			Data:       data,
-		}, p.stored(trace, l.Handle))
+		}, p.stored(trace, l.Handle)) //nolint:contextcheck // a trace comes with its header
 		if err != nil {
 			return fmt.Errorf("shape %s: %w", l.Handle, err)
 		}

@@ -56,7 +56,7 @@ func (s *Shape) run(ctx context.Context, from change.Offset) error {
 	sub := s.shape.Subscribe(client.Position{Handle: s.Handle(), Offset: from}, client.Options{Buffer: s.keeper.cfg.Buffer, Log: s.log()})
 	for event, err := range sub.Events(ctx) {
 		if err == nil {
-			err = f.take(event)
+			err = f.take(event) //nolint:contextcheck // a trace comes with its header
 		}
 		if err != nil {
 			return err
