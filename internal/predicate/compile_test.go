@@ -157,6 +157,7 @@ func TestCompiledClausesPrintAsSelfContainedSQL(t *testing.T) {
 		{"email::text = 'x'", nil, `"email"::text COLLATE "C" = 'x'::text`},
 		{"period @> ts or '(,\"2024-01-01 00:00\"]' && period", nil, `("period" @> "ts" OR '(,"2024-01-01 00:00:00"]'::tsrange && "period")`},
 		{"i4 <@ int4range '[1,5]' and n <@ '(1.50,)'::numrange", nil, `("i4" < '6'::integer AND "i4" >= '1'::integer AND "n" > '1.5'::numeric)`},
+		{"(('x'::text = 'y'::text)::int between 0 and i4) and 1::bool = flag", nil, `("i4" >= '0'::integer AND true AND true = "flag")`},
 		{"i4 = 1_000 or i4 = 0xff", nil, `("i4" = '1000'::integer OR "i4" = '255'::integer)`},
 	} {
 		p, err := Compile(test.where, given(test.params...), sample(), nil)
@@ -166,6 +167,12 @@ func TestCompiledClausesPrintAsSelfContainedSQL(t *testing.T) {
 		}
 		if got := p.SQL(); got != test.sql {
 			t.Errorf("%s\n got  %s\n want %s", test.where, got, test.sql)
+		}
+		// A subquery's clause is printed, and compiled again for its inner shape.
+		if again, err := Compile(p.SQL(), nil, sample(), nil); err != nil {
+			t.Errorf("%s: what it prints cannot be compiled: %v", test.where, err)
+		} else if again.SQL() != p.SQL() {
+			t.Errorf("%s prints as %s, and that as %s", test.where, p.SQL(), again.SQL())
 		}
 	}
 }

@@ -43,6 +43,9 @@ func (b *builder) castTerm(e *pg_query.TypeCast, depth int) (term, *Error) {
 
 // cast converts an operand to a kind.
 func (b *builder) cast(t term, k value.Kind, pos int) (term, *Error) {
+	if l, ok := t.bool.(*literalNode); ok && t.form == formBool { // conditions of constants are constants
+		t = exprTermConst(l.constant(), t.pos)
+	}
 	switch {
 	case t.k == value.Unknown:
 		return b.resolve(t, k)
@@ -82,6 +85,16 @@ func (b *builder) cast(t term, k value.Kind, pos int) (term, *Error) {
 	out := exprTerm(s, t.pos)
 	out.k = k
 	return out, nil
+}
+
+func (n *literalNode) constant() value.Constant {
+	switch n.value {
+	case isTrue:
+		return value.Constant{Kind: value.Bool, Text: "t"}
+	case isFalse:
+		return value.Constant{Kind: value.Bool, Text: "f"}
+	}
+	return value.Constant{Kind: value.Bool, Null: true}
 }
 
 // castsAsConstant holds for casts that CastConstant makes, with the errors that belong to constants.

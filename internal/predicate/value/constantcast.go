@@ -37,6 +37,13 @@ func CastConstant(c Constant, k Kind) (Constant, error) {
 		return Constant{Kind: k, Text: string(hostText([]byte(c.Text)))}, nil
 	case c.Kind == Date && k == Timestamp:
 		return dateAsTimestamp(c)
+	case c.Kind == Bool && k == Int4: // to no other integer, as in Postgres
+		return Constant{Kind: k, Text: map[string]string{"t": "1", "f": "0"}[c.Text]}, nil
+	case c.Kind == Int4 && k == Bool:
+		if c.Text == "0" {
+			return Constant{Kind: k, Text: "f"}, nil
+		}
+		return Constant{Kind: k, Text: "t"}, nil
 	case c.Kind == Bool && k.IsText():
 		return Constant{Kind: k, Text: map[string]string{"t": "true", "f": "false"}[c.Text]}, nil
 	}
