@@ -93,6 +93,7 @@ func (n *literalNode) constant() value.Constant {
 		return value.Constant{Kind: value.Bool, Text: "t"}
 	case isFalse:
 		return value.Constant{Kind: value.Bool, Text: "f"}
+	case isUnknown:
 	}
 	return value.Constant{Kind: value.Bool, Null: true}
 }
