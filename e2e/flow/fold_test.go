@@ -11,8 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/shapebus/shapebus/e2e/logcheck"
 	"github.com/shapebus/shapebus/e2e/stack"
 	"github.com/shapebus/shapebus/internal/failpoint"
@@ -388,19 +386,8 @@ func TestAShapeThatEndsWhileItsLogIsFoldedLeavesNothing(t *testing.T) {
 			if err := sh.Delete(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			subjects := func() map[string]uint64 {
-				st, err := s.JS.Stream(t.Context(), s.Source.ShapeStream(info.Partition))
-				if err != nil {
-					t.Fatal(err)
-				}
-				i, err := st.Info(t.Context(), jetstream.WithSubjectFilter("sb."+string(s.Source)+".shape.*."+info.Handle+".>"))
-				if err != nil {
-					t.Fatal(err)
-				}
-				return i.State.Subjects
-			}
 			close(release)
-			s.Until("nothing but the last word is left", func() (bool, error) { return len(subjects()) == 1, nil }, func() string { return fmt.Sprint(subjects()) })
+			s.Until("nothing but the last word is left", func() (bool, error) { return len(subjectsLeft(s, info)) == 1, nil }, func() string { return fmt.Sprint(subjectsLeft(s, info)) })
 		})
 	}
 }
@@ -440,17 +427,6 @@ func TestAFoldStopsWhenItsShapeEnds(t *testing.T) {
 			if err := sh.Delete(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			subjects := func() map[string]uint64 {
-				st, err := s.JS.Stream(t.Context(), s.Source.ShapeStream(info.Partition))
-				if err != nil {
-					t.Fatal(err)
-				}
-				i, err := st.Info(t.Context(), jetstream.WithSubjectFilter("sb."+string(s.Source)+".shape.*."+info.Handle+".>"))
-				if err != nil {
-					t.Fatal(err)
-				}
-				return i.State.Subjects
-			}
 			s.Until("the shape has ended", func() (bool, error) {
 				now, err := s.Client.Get(t.Context(), info.Handle)
 				if gone, ok := errors.AsType[*client.RequestError](err); ok && gone.Code == control.CodeNotFound {
@@ -467,7 +443,7 @@ func TestAFoldStopsWhenItsShapeEnds(t *testing.T) {
 				s.Consumer.Failpoint = nil
 				s.StartConsumer()
 			}
-			s.Until("nothing is left", func() (bool, error) { return len(subjects()) == 0, nil }, func() string { return fmt.Sprint(subjects()) })
+			s.Until("nothing is left", func() (bool, error) { return len(subjectsLeft(s, info)) == 0, nil }, func() string { return fmt.Sprint(subjectsLeft(s, info)) })
 			if n := 1 + len(written); n > 2 {
 				t.Errorf("%d messages were written behind the shape's end", n)
 			}

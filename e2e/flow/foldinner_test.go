@@ -101,7 +101,7 @@ func oneSegment(s *stack.Stack, sh *client.Shape) bool {
 	return len(i.State.Subjects) == 1
 }
 
-// TestShapesAreMadeThatSelectFromOneThatIsFolded makes shapes that select from one and deletes them, again and again, while that one's log is folded and
+// TestShapesAreMadeThatSelectFromOneThatIsFolded makes shapes that select from one and deletes them, again and again, while the log of the former is folded and
 // what a fold replaces is removed at once: whenever a set is built, there is all that it needs.
 func TestShapesAreMadeThatSelectFromOneThatIsFolded(t *testing.T) {
 	s := stack.New(t, nestedSchema)

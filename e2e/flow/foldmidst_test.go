@@ -122,16 +122,16 @@ func (m *midst) start(sql string) (done <-chan error) {
 	return ended
 }
 
-// subjects are those that are left of a life of a shape.
-func (m *midst) subjects(info control.Shape) map[string]uint64 {
-	m.TB.Helper()
-	st, err := m.JS.Stream(m.TB.Context(), m.Source.ShapeStream(info.Partition))
+// subjectsLeft are those that are left of a life of a shape, with their numbers of messages.
+func subjectsLeft(s *stack.Stack, info control.Shape) map[string]uint64 {
+	s.TB.Helper()
+	st, err := s.JS.Stream(s.TB.Context(), s.Source.ShapeStream(info.Partition))
 	if err != nil {
-		m.TB.Fatal(err)
+		s.TB.Fatal(err)
 	}
-	i, err := st.Info(m.TB.Context(), jetstream.WithSubjectFilter("sb."+string(m.Source)+".shape.*."+info.Handle+".>"))
+	i, err := st.Info(s.TB.Context(), jetstream.WithSubjectFilter("sb."+string(s.Source)+".shape.*."+info.Handle+".>"))
 	if err != nil {
-		m.TB.Fatal(err)
+		s.TB.Fatal(err)
 	}
 	return i.State.Subjects
 }
@@ -184,8 +184,8 @@ func TestATableIsAlteredInTheMidstOfAFold(t *testing.T) {
 					t.Fatal(err)
 				}
 				m.gone(sh)
-				m.Until("nothing but the last word is left", func() (bool, error) { return len(m.subjects(sh.Info())) <= 1, nil },
-					func() string { return fmt.Sprintf("held up at %s: %v", at, m.subjects(sh.Info())) })
+				m.Until("nothing but the last word is left", func() (bool, error) { return len(subjectsLeft(m.Stack, sh.Info())) <= 1, nil },
+					func() string { return fmt.Sprintf("held up at %s: %v", at, subjectsLeft(m.Stack, sh.Info())) })
 				again := m.remake(def, sh.Handle())
 				if c := again.Columns(); len(c) != len(sh.Columns())+1 {
 					t.Fatalf("it has the columns %v", c)
@@ -215,8 +215,8 @@ func TestAShapeIsMadeAgainInTheMidstOfAFold(t *testing.T) {
 				m.change(n + 1)
 				m.Settle(again)
 				let()
-				m.Until("nothing but the last word is left", func() (bool, error) { return len(m.subjects(sh.Info())) <= 1, nil },
-					func() string { return fmt.Sprintf("held up at %s: %v", at, m.subjects(sh.Info())) })
+				m.Until("nothing but the last word is left", func() (bool, error) { return len(subjectsLeft(m.Stack, sh.Info())) <= 1, nil },
+					func() string { return fmt.Sprintf("held up at %s: %v", at, subjectsLeft(m.Stack, sh.Info())) })
 				if n := generationOf(m.Stack, again); n != 0 {
 					t.Errorf("held up at %s: the shape that is new has generation %d", at, n)
 				}
@@ -344,13 +344,13 @@ func TestFoldsThatDieDoNotPileUp(t *testing.T) {
 					t.Fatal("the log is not folded again")
 				}
 				segments := 0
-				for subject, messages := range m.subjects(sh.Info()) {
+				for subject, messages := range subjectsLeft(m.Stack, sh.Info()) {
 					if strings.Contains(subject, ".seg.") && messages > 0 {
 						segments++
 					}
 				}
 				if segments != 2 {
-					t.Errorf("there are %d segments: %v", segments, m.subjects(sh.Info()))
+					t.Errorf("there are %d segments: %v", segments, subjectsLeft(m.Stack, sh.Info()))
 				}
 				owner.Cut()
 				next()

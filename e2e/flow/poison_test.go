@@ -260,7 +260,7 @@ func TestASchemaThatCannotBeReadEndsTheShapesOfItsTable(t *testing.T) {
 	endedFor(s, "cannot be read", tasks)
 	s.Verify(healthy)
 	stopIngest()
-	s.StartIngest() // writes it anew
+	s.StartIngest() // writes it again
 	again := createIn(s, 0, "tasks", "project > 0")
 	s.Exec("UPDATE projects SET active = NOT active WHERE id % 5 = 0; DELETE FROM tasks WHERE id % 5 = 0")
 	s.Verify(healthy, again)

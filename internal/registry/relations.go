@@ -47,7 +47,7 @@ func (r *Relations) Get(ctx context.Context, fingerprint string) (*change.Relati
 	}
 	rel, err := wire.DecodeRelation(e.Value())
 	if err != nil {
-		return nil, fmt.Errorf("schema %s: %w: %w; ingest writes it anew when it is started again", fingerprint, ErrUnreadable, err)
+		return nil, fmt.Errorf("schema %s: %w: %w; ingest writes it again when it is restarted", fingerprint, ErrUnreadable, err)
 	}
 	r.known[fingerprint] = rel
 	return rel, nil
