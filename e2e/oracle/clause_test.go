@@ -242,7 +242,14 @@ func (g *clauses) plain(t *Table) string {
 			forms = append(forms, name+" @> "+v(), name+" <@ "+v(), name+" && "+v())
 		}
 		if g.isWhole(c.Role) {
-			forms = append(forms, name+" IN (1, 3000000000)", name+" <@ '[1,3)'::"+map[bool]string{true: "int8range", false: "int4range"}[d.Type == "bigint"])
+			element, ranges := name, "int4range"
+			switch d.Type {
+			case "bigint":
+				ranges = "int8range"
+			case "public.whole": // for Postgres it is not one of the bounds' type
+				element += "::int"
+			}
+			forms = append(forms, name+" IN (1, 3000000000)", element+" <@ '[1,3)'::"+ranges)
 		}
 		return forms[g.rng.IntN(len(forms))]
 	case RoleText, RoleLarge:

@@ -128,6 +128,7 @@ func newWorld(tb testing.TB, rng *rand.Rand, plan *plan, subqueries bool) *world
 		{name: "consumer", args: w.consumerArgs, lease: true, points: []failpoint.Point{
 			failpoint.AfterFragment, failpoint.AfterAppend, failpoint.BeforeCheckpoint, failpoint.MidSnapshot, failpoint.AfterSnapshotRows, failpoint.AfterSnapshotEntry,
 			failpoint.GroupFragment, failpoint.UnitOpen, failpoint.UnitRow, failpoint.UnitReread, failpoint.UnitMarked,
+			failpoint.ChainParted,
 		}},
 	}
 	if plan.has(folds) {

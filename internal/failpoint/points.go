@@ -71,6 +71,9 @@ const (
 	// consumer must go on behind the unit's barrier with the transactions that the tail names; where it is
 	// not, as at UnitRow.
 	UnitMarked
+	// ChainParted is in the unit in which a shape begins together with its chain, when the others have come to its end and go on in
+	// a group of their own. For these it is as at UnitMarked, and the shape must begin again.
+	ChainParted
 	// FoldBegun is before step F1, when a fold's snapshot is open and nothing is stored. The consumer must go on
 	// with the log as if there had been no fold, and fold it again.
 	FoldBegun
@@ -149,6 +152,7 @@ var points = [...]struct {
 	UnitRow:            {Consumer, "unit_row"},
 	UnitReread:         {Consumer, "unit_reread"},
 	UnitMarked:         {Consumer, "unit_marked"},
+	ChainParted:        {Consumer, "chain_parted"},
 	FoldBegun:          {Consumer, "fold_begun"},
 	FoldRow:            {Consumer, "fold_row"},
 	FoldCopied:         {Consumer, "fold_copied"},

@@ -95,10 +95,10 @@ func (g *group) gatherChain(ctx context.Context) error {
 	}
 }
 
-// ask asks the other groups with shapes of g's chains to hand these over to g, and reports whether there are any. Those in which
-// a shape begins finish that first. Called on the main loop, with g.mu held.
+// ask asks the other groups with shapes of g's chains to hand these over to g, and reports whether there are any to wait for. A shape
+// that begins finishes that first; who begins with it comes when the two part. Called on the main loop, with g.mu held.
 func (s *Groups) ask(g *group) (asked bool) {
-	if !g.begun() {
+	if !g.begun() && !g.together {
 		return false
 	}
 	seen := map[string]bool{}
@@ -117,12 +117,12 @@ func (s *Groups) ask(g *group) (asked bool) {
 	return asked
 }
 
-// askedBy makes the group hand its members over, and reports whether it can.
+// askedBy makes the group hand its members over, and reports whether some will come.
 func (g *group) askedBy(o *group) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if !g.begun() {
-		return false
+		return len(g.stages)+len(g.coming) > 1
 	}
 	if g.into == nil {
 		g.into = o

@@ -22,7 +22,7 @@ const (
 // unitConn is a connection for a unit's snapshot.
 type unitConn struct {
 	c    *pgx.Conn
-	pool *pgxpool.Conn // where c comes from; nil if who folds a shape has given it
+	pool *pgxpool.Conn // where c comes from; nil if somebody else gives it back
 	give func()
 }
 
@@ -44,6 +44,9 @@ func (g *group) connect(ctx context.Context) (*unitConn, error) {
 	if g.rebase != nil {
 		return &unitConn{c: g.rebase.conn}, nil
 	}
+	if g.kept != nil {
+		return &unitConn{c: g.kept.conn()}, nil
+	}
 	conns := g.s.conns
 	ladder := conns.later
 	if !g.stages[0].began {
@@ -59,6 +62,19 @@ func (g *group) connect(ctx context.Context) (*unitConn, error) {
 		return nil, fmt.Errorf("connect to Postgres: %w", err)
 	}
 	return &unitConn{conn.Conn(), conn, give}, nil
+}
+
+// keep makes a connection that of the next unit. done ends that unit and gives the connection back.
+func (g *group) keep(ctx context.Context, conn *unitConn) (done func()) {
+	g.kept = conn
+	return func() {
+		if g.unit != nil {
+			g.unit.close(context.WithoutCancel(ctx))
+			g.unit = nil
+		}
+		g.kept = nil
+		conn.close()
+	}
 }
 
 // close gives the connection back.

@@ -34,44 +34,41 @@ type creation struct {
 	table   *pg.TableInfo // as it was right before the snapshot
 }
 
-// create opens the unit in which the shape begins. What is left is done when
-// its barrier comes.
-func (g *group) create(ctx context.Context) error {
-	st := g.stages[0]
+// create takes the shape of a stage through the unit in which it begins.
+func (g *group) create(ctx context.Context, st *stage) error {
+	if err := st.prepare(ctx); err != nil {
+		return err
+	}
 	conn, err := g.connect(ctx)
 	if err != nil {
 		return err
 	}
-	table, err := g.s.Fence(ctx, conn.conn(), st.creating.rec.Definition.Schema, st.creating.rec.Definition.Table)
-	if err == nil && table.Structure() != st.creating.rec.Structure {
-		err = &live.FinalError{Err: errors.New(live.TableChanged(st.creating.f.Table, table))}
-	}
-	var start changelog.Place
-	if err == nil {
-		start, err = st.start(ctx, conn.conn())
-	}
-	var now change.Snapshot
-	if err == nil {
-		now, err = snapshots.Current(ctx, conn.conn())
-	}
-	conn.close()
-	if err == nil {
-		err = g.s.OnMain(ctx, func(context.Context) error {
-			st.creating.table, st.creating.f.Files, st.creating.f.FilesAt = table, table, now.LSN
-			return nil
-		})
+	start, err := st.choose(ctx, conn.conn())
+	if err == nil && g.together {
+		defer g.keep(ctx, conn)()
+		err = g.gatherBeginning(ctx)
+	} else {
+		conn.close()
 	}
 	if err != nil {
 		return err
 	}
 	// Everything before start is visible to whatever snapshot comes now.
 	if err := st.load(ctx); err != nil {
+		return g.endsOnly(st, err)
+	}
+	if err := g.openUnit(ctx, reconcile.Furthest(g.standings())); err != nil {
 		return err
 	}
-	if err := g.openUnit(ctx, reconcile.Txn{LSN: st.At}); err != nil {
-		return err
+	for _, other := range g.stages {
+		if other == st {
+			continue
+		}
+		if err := other.rewind(ctx); err != nil {
+			return err
+		}
+		other.join()
 	}
-	g.unit.first = true
 	st.join()
 	st.cursor.Begin(start.LSN-1, start.Seq)
 	if err := g.await(ctx, g.unit); err != nil {
@@ -86,12 +83,41 @@ func (g *group) create(ctx context.Context) error {
 	return nil
 }
 
-// gatherLater ends the attempt if there are other groups of the chain, of which the shape is a part now.
+// choose finds where the stage of a shape that begins starts to read, and the table as it is right before the snapshot.
+func (st *stage) choose(ctx context.Context, conn *pgx.Conn) (start changelog.Place, err error) {
+	g := st.g
+	table, err := g.s.Fence(ctx, conn, st.creating.rec.Definition.Schema, st.creating.rec.Definition.Table)
+	if err == nil && table.Structure() != st.creating.rec.Structure {
+		err = &live.FinalError{Err: errors.New(live.TableChanged(st.creating.f.Table, table))}
+	}
+	if err == nil {
+		start, err = st.start(ctx, conn)
+	}
+	var now change.Snapshot
+	if err == nil {
+		now, err = snapshots.Current(ctx, conn)
+	}
+	if err == nil {
+		err = g.s.OnMain(ctx, func(context.Context) error {
+			st.creating.table, st.creating.f.Files, st.creating.f.FilesAt = table, table, now.LSN
+			return nil
+		})
+	}
+	return start, err
+}
+
+// gatherLater ends the attempt if the shape, which is a part of the chain now, has to come to where the others are: these are in
+// other groups, or have been through units while its rows were read.
 func (g *group) gatherLater(ctx context.Context) error {
 	return g.s.OnMain(ctx, func(context.Context) error {
 		g.mu.Lock()
 		defer g.mu.Unlock()
-		if g.into != nil || g.s.ask(g) {
+		for _, st := range g.stages {
+			for _, set := range st.sets {
+				st.behind = st.behind || g.s.Sets.Spanned(set, st.At)
+			}
+		}
+		if g.into != nil || g.s.ask(g) || g.leftBehind() {
 			return errRegroup
 		}
 		return nil
@@ -133,14 +159,14 @@ func (st *stage) pin(ctx context.Context, conn *pgx.Conn) (start changelog.Place
 }
 
 // errUnsettled says that a shape must be begun again: where its snapshot stands an inner shape with subqueries is in a
-// unit, so that nobody knows what it selects there.
+// unit, so that nobody knows what it selects there. If that is so again and again the inner shape is taken along; see together.go.
 var errUnsettled = errors.New("what a subquery selects that has subqueries itself changes right now")
 
 // firstRows reads the shape's rows into its first segment and begins the log. aside are the transactions that it leaves out.
 func (st *stage) firstRows(ctx context.Context, u *unit, end *change.Fragment, aside []change.LSN) error {
 	g := st.g
-	for _, set := range st.sets {
-		if !g.s.Sets.Settled(set, end.LSN, aside) {
+	for i, set := range st.sets {
+		if !st.whole[i] && !g.s.Sets.Settled(set, end.LSN, aside) {
 			return errUnsettled
 		}
 	}

@@ -37,6 +37,9 @@ type group struct {
 	moved  bool    // the change log has been moved on
 	rebase *rebase // whose base the unit gives; nil for nobody
 	spare  bool    // the unit is for that only
+	// together is set for an attempt in which a shape begins with all of its chain.
+	together bool
+	kept     *unitConn // for such an attempt: others do not wait for one; else nil
 
 	mu      sync.Mutex // for what others look at
 	stages  []*stage   // less nested ones first; the group's goroutine changes it on the main loop only
@@ -94,18 +97,24 @@ func (g *group) run(ctx context.Context) error {
 	}()
 	var pause service.Backoff
 	forgotten := false // the attempt before ended because a set had to be loaded again
+	unsettled := 0     // attempts that have ended with errUnsettled
 	for {
 		attempt, cancel := context.WithCancelCause(ctx)
 		g.mu.Lock()
 		g.cancel = cancel
 		interrupted := len(g.ending) > 0 || g.mixed || g.into != nil || g.hasLost()
 		g.mu.Unlock()
+		g.together = unsettled >= aloneMost
 		err := errRegroup
 		if !interrupted {
 			err = g.attempt(attempt)
 		}
 		g.reset(ctx)
 		g.noBase(err) // whoever asked asks again; the next attempt goes on without
+		if ctx.Err() == nil {
+			err = errors.Join(err, g.part(ctx))
+		}
+		g.together = false
 		if ctx.Err() != nil || err == nil {
 			cancel(nil)
 			return service.IgnoreEnd(ctx, err)
@@ -117,13 +126,16 @@ func (g *group) run(ctx context.Context) error {
 		case forgotten && !again: // another group needed the set as it was further behind, so it was loaded again
 		case errors.As(err, &fin):
 			g.endAll(fin.Error())
-		case errors.Is(err, errRegroup), errors.Is(context.Cause(attempt), errRegroup), errors.Is(err, ErrNoUnit):
+		case errors.Is(err, errRegroup), errors.Is(context.Cause(attempt), errRegroup):
+		case errors.Is(err, ErrNoUnit):
+			unsettled = 0 // the others are not taken along again at once
 		case g.over() != nil:
 			cancel(nil)
 			return g.over()
 		case shapelog.IsLost(err): // the others go on without those of the lost partition
 		case errors.Is(err, errUnsettled):
 			g.log.DebugContext(ctx, "a shape is begun again", slog.Any("error", err))
+			unsettled++
 			pause.Wait(attempt)
 		default:
 			g.s.Stats.Retries.Add(1)
@@ -166,23 +178,7 @@ func (g *group) reset(ctx context.Context) {
 // attempt processes the change log from the place that counts. It returns nil
 // when all members have joined the main loop.
 func (g *group) attempt(ctx context.Context) error {
-	if err := g.gatherChain(ctx); err != nil {
-		return err
-	}
-	for _, st := range g.stages {
-		if err := st.prepare(ctx); err != nil {
-			return err
-		}
-	}
-	var err error
-	switch {
-	case !g.stages[0].began: // it is alone
-		err = g.create(ctx)
-	case g.unitForced(), reconcile.Apart(g.standings()):
-		err = g.firstUnit(ctx)
-	default:
-		err = g.rewind(ctx)
-	}
+	err := g.start(ctx)
 	for {
 		if open, ok := errors.AsType[*needsUnitError](err); ok {
 			err = g.runUnit(ctx, open.txn, open.trace)
@@ -208,9 +204,33 @@ func (g *group) attempt(ctx context.Context) error {
 	}
 }
 
-// firstUnit takes all stages through a unit before anything else. Unless they are apart only a fold needs it.
-func (g *group) firstUnit(ctx context.Context) error {
-	g.spare = !reconcile.Apart(g.standings())
+// start brings all stages to where the attempt reads on.
+func (g *group) start(ctx context.Context) error {
+	if st := g.beginning(); st != nil {
+		return g.create(ctx, st)
+	}
+	behind := g.leftBehind()
+	gather := g.gatherChain
+	if behind {
+		gather = g.gatherAll
+	}
+	if err := gather(ctx); err != nil {
+		return err
+	}
+	for _, st := range g.stages {
+		if err := st.prepare(ctx); err != nil {
+			return g.endsOnly(st, err)
+		}
+	}
+	if behind || g.unitForced() || reconcile.Apart(g.standings()) {
+		return g.firstUnit(ctx, behind)
+	}
+	return g.rewind(ctx)
+}
+
+// firstUnit takes all stages through a unit before anything else. Unless one is behind or they are apart only a fold needs it.
+func (g *group) firstUnit(ctx context.Context, behind bool) error {
+	g.spare = !behind && !reconcile.Apart(g.standings())
 	defer func() { g.spare = false }()
 	return g.runUnit(ctx, reconcile.Furthest(g.standings()), "")
 }

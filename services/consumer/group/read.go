@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/shapebus/shapebus/internal/failpoint"
 	"github.com/shapebus/shapebus/internal/registry"
@@ -16,10 +17,10 @@ import (
 )
 
 // backlog processes what was deferred. When one of these opens a unit, that takes the others, sorts all by its
-// snapshot, and goes on behind the last barrier. A chain leaves all of them to units: what each of its stages has of
+// snapshot, and goes on behind the last barrier. A chain, and what has parted from one, leaves all of them to units: what each of its stages has of
 // a set would be hard to say while some of what was deferred is in one stage's logs and not yet in another's.
 func (g *group) backlog(ctx context.Context) error {
-	if g.chained() {
+	if g.chained() || slices.ContainsFunc(g.stages, func(st *stage) bool { return st.shared }) {
 		if first, ok := reconcile.FirstAside(g.standings()); ok {
 			return &needsUnitError{txn: first}
 		}
@@ -176,7 +177,7 @@ func (st *stage) fragment(ctx context.Context, first uint64, rel *change.Relatio
 		fr.Trace = st.g.unit.trace // to readers a unit is one transaction
 	}
 	lsn, end := fr.LSN, fr.End // as they are in the change log
-	if !st.Deferred() && rel.OID == st.table && !st.g.unit.idle() {
+	if !st.Deferred() && rel.OID == st.table && !st.idle() {
 		st.relocate(fr)
 		if err := st.offer(ctx, rel, fr); err != nil {
 			return err
@@ -243,7 +244,7 @@ func (st *stage) control(ctx context.Context, m stream.Received, c wire.Control)
 	if lsn <= st.At {
 		return nil
 	}
-	if st.g.unit.idle() && c.Kind != wire.ControlBarrier && lsn <= st.g.unit.snap.LSN {
+	if st.idle() && c.Kind != wire.ControlBarrier && lsn <= st.g.unit.snap.LSN {
 		return nil // it was before the shape began
 	}
 	switch c.Kind {
@@ -284,8 +285,8 @@ func (st *stage) learn(ctx context.Context, t reconcile.Txn, trace string) error
 	}
 	brought := make([][]reconcile.Deltas, len(st.sets))
 	for i, set := range st.sets {
-		if st.Unit != nil && st.own[i] != nil {
-			continue // a unit of a chain has it as a whole
+		if st.whole[i] {
+			continue // the unit has it
 		}
 		verdicts, err := st.g.s.Sets.Verdicts(ctx, set, t.LSN)
 		if err != nil {

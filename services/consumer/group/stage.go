@@ -39,6 +39,7 @@ type stage struct {
 
 	// State of an attempt.
 	own    []*follow.Follower // by set: its inner shape, if that is a member of the group; else nil
+	whole  []bool             // by set: the unit has what that selects at its end
 	cursor *changelog.Cursor
 	feed   *changelog.Feed
 	txn    change.LSN // of the transaction being read; 0 between transactions
@@ -50,6 +51,8 @@ type stage struct {
 	tails   map[string]wire.Tail // of members' logs, at the last unit's end or when they came
 	seq     uint64               // of the last message that is in the logs: At's
 	began   bool                 // the logs have a beginning
+	behind  bool                 // inner shapes have been through units since the place where the stage stands
+	shared  bool                 // a shape has begun with the stage's last unit, and has left aside what is aside here
 }
 
 // addStage makes a stage of followers at a place.
@@ -99,7 +102,7 @@ func (st *stage) tellAll() {
 
 // known is up to where the logs of members that are inner shapes are complete.
 func (st *stage) known() change.LSN {
-	if len(st.Aside) > 0 && !st.g.chained() {
+	if len(st.Aside) > 0 && !st.g.chained() && !st.shared {
 		return st.At - 1 // what was aside is written at st.At
 	}
 	return st.At
@@ -139,9 +142,8 @@ func (st *stage) anyMember() *follow.Follower {
 func (st *stage) prepare(ctx context.Context) error {
 	st.fill()
 	st.read() //nolint:contextcheck // as in stream.Reader.Close
-	st.own = make([]*follow.Follower, len(st.sets))
-	for i, set := range st.sets {
-		st.own[i] = st.g.member(set.Handle())
+	st.findOwn()
+	for _, set := range st.sets {
 		if err := st.awaitBase(ctx, set); err != nil {
 			return err
 		}
@@ -150,6 +152,14 @@ func (st *stage) prepare(ctx context.Context) error {
 		return nil // what it begins with is chosen first
 	}
 	return st.load(ctx)
+}
+
+// findOwn looks which of the inner shapes are members of the group.
+func (st *stage) findOwn() {
+	st.own, st.whole = make([]*follow.Follower, len(st.sets)), make([]bool, len(st.sets))
+	for i, set := range st.sets {
+		st.own[i] = st.g.member(set.Handle())
+	}
 }
 
 // read begins to read the change log, from wherever the cursor is put.

@@ -31,13 +31,11 @@ type unit struct {
 	snap  *snapshots.Snapshot
 	began time.Time
 	trace string // context of the trace of the transaction that it began with
-	// first is the unit in which a shape begins: nothing is frozen and no op
-	// applied, the snapshot gives all rows.
-	first bool
 }
 
-// idle reports whether ops are left to the snapshot. u may be nil.
-func (u *unit) idle() bool { return u != nil && u.first }
+// idle reports whether ops are left to the snapshot: the unit is the one in which the shape begins. Nothing is frozen there and no
+// op applied, the snapshot gives all rows.
+func (st *stage) idle() bool { return st.Unit != nil && !st.began }
 
 // close gives the snapshot back.
 func (u *unit) close(ctx context.Context) {
@@ -75,7 +73,7 @@ func (g *group) runUnit(ctx context.Context, t reconcile.Txn, trace string) erro
 
 // openUnit opens a unit at t.
 func (g *group) openUnit(ctx context.Context, t reconcile.Txn) (err error) {
-	if g.stages[0].began {
+	if g.beginning() == nil {
 		g.takeAsk()
 	}
 	g.unit, err = g.snapshot(ctx, t)
@@ -85,7 +83,7 @@ func (g *group) openUnit(ctx context.Context, t reconcile.Txn) (err error) {
 // join makes the members part of the unit.
 func (st *stage) join() {
 	st.Open(st.g.unit.snap.Snapshot)
-	if st.g.unit.first {
+	if st.idle() {
 		return
 	}
 	for _, f := range st.members {
@@ -98,24 +96,50 @@ func (st *stage) join() {
 	}
 }
 
-// passUnit goes through the unit stage by stage, and ends it.
+// passUnit goes through the unit stage by stage, and ends it. A shape that begins comes last: the others do not wait for its rows.
 func (g *group) passUnit(ctx context.Context) error {
+	first := g.beginning()
 	for _, st := range g.stages {
+		if st == first {
+			continue
+		}
 		if err := st.pass(ctx); err != nil {
+			return err
+		}
+	}
+	if first != nil {
+		if err := first.meet(ctx); err != nil {
+			return g.endsOnly(first, err)
+		}
+		if err := g.part(ctx); err != nil {
+			return err
+		}
+		if g.together {
+			g.s.Cfg.Failpoint(failpoint.ChainParted)
+		}
+		if err := first.readOn(ctx); err != nil {
 			return err
 		}
 	}
 	return g.endUnit(ctx)
 }
 
-// pass reads from where the stage stands to the unit's end.
+// pass takes the stage from where it stands to the unit's end.
 func (st *stage) pass(ctx context.Context) error {
+	if err := st.meet(ctx); err != nil {
+		return err
+	}
+	return st.readOn(ctx)
+}
+
+// meet learns what the stages before select at the unit's end, where they are: it is known as a whole.
+func (st *stage) meet(ctx context.Context) error {
 	g := st.g
 	for i, f := range st.own {
 		if f == nil {
 			continue
 		}
-		// The stages before are at the end: what they select there is known as a whole.
+		st.whole[i] = true
 		verdicts, err := g.s.Sets.Between(ctx, st.sets[i], st.At, reconcile.LSNs(st.Aside), f.Tail.Committed)
 		if err != nil {
 			return err
@@ -124,6 +148,12 @@ func (st *stage) pass(ctx context.Context) error {
 			st.Unit.Sets[i].Add(v.Deltas.All())
 		}
 	}
+	return nil
+}
+
+// readOn reads what the unit has of the change log.
+func (st *stage) readOn(ctx context.Context) error {
+	g := st.g
 	for _, t := range st.Aside {
 		if err := st.again(ctx, t); err != nil {
 			return err
@@ -157,7 +187,7 @@ func (g *group) snapshot(ctx context.Context, t reconcile.Txn) (*unit, error) {
 			u.close(context.WithoutCancel(ctx))
 			u.snap = nil
 		}
-		if err == nil && g.spare && time.Since(u.began) > seenWait {
+		if err == nil && (g.spare || g.together) && time.Since(u.began) > seenWait {
 			err = errUnseen
 		}
 		if err != nil {
@@ -221,8 +251,9 @@ func (st *stage) closePart(ctx context.Context, m stream.Received, c wire.Contro
 	}
 	end := &change.Fragment{XID: change.XID(c.XID), LSN: change.LSN(c.LSN), CommitTime: time.Now().UnixMicro(), Last: true, Trace: u.trace}
 	aside := p.Left()
+	first := st.idle()
 	var err error
-	if u.first {
+	if first {
 		err = st.firstRows(ctx, u, end, reconcile.LSNs(aside))
 	} else {
 		err = st.reread(ctx, u, end)
@@ -233,7 +264,7 @@ func (st *stage) closePart(ctx context.Context, m stream.Received, c wire.Contro
 	g.s.Cfg.Failpoint(failpoint.UnitReread)
 	st.setAside(aside)
 	for _, f := range st.members {
-		f.CommitUnit(end, u.first || g.rebase.of(f.ID))
+		f.CommitUnit(end, first || g.rebase.of(f.ID))
 		f.Outer.Member = nil
 		if g.rebase.of(f.ID) {
 			f.Recount()
@@ -253,11 +284,13 @@ func (st *stage) closePart(ctx context.Context, m stream.Received, c wire.Contro
 	g.mu.Lock()
 	st.Close(end.LSN, end.End)
 	st.seq, st.began = m.Seq, true
+	st.behind, st.shared = false, false
+	clear(st.whole)
 	st.noteTails()
 	g.mu.Unlock()
 	st.show()
 	st.tellPlace()
-	if u.first {
+	if first {
 		if err := st.sweepSegments(ctx); err != nil {
 			return err
 		}

@@ -46,6 +46,15 @@ func (s *Sets) Settled(set *Set, lsn change.LSN, aside []change.LSN) bool {
 	return len(aside) == 0 || l.markers.anchor.LSN < aside[0]
 }
 
+// Spanned reports whether the inner shape of a set has been through units behind lsn: what it selects there is not known commit by
+// commit.
+func (s *Sets) Spanned(set *Set, lsn change.LSN) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.inner[set.from.Handle]
+	return set.from.Unit && l != nil && slices.ContainsFunc(l.spans, func(u span) bool { return lsn < u.to })
+}
+
 // Watched reports whether a shape is an inner one.
 func (s *Sets) Watched(handle string) bool {
 	s.mu.Lock()
