@@ -114,17 +114,21 @@ func Replay(ctx context.Context, js jetstream.JetStream, source topology.Source,
 				r.Rows, s = counted(r.rows), &r.State
 			}
 		}
-		if err == nil {
+		now, cannot := Generation(ctx, js, source, shape)
+		switch {
+		case err == nil && cannot == nil && sameGeneration(now, g): // what was read was there all the time
 			return s, nil
+		case err == nil && try == readTries:
+			err = errors.New("it is folded again and again, and what is read is removed meanwhile")
 		}
-		if now, cannot := Generation(ctx, js, source, shape); cannot != nil || try == readTries || sameGeneration(now, g) && g == nil {
-			return nil, fmt.Errorf("log of shape %s: %w", shape.Handle, err)
+		if cannot != nil || try == readTries || err != nil && sameGeneration(now, g) && g == nil {
+			return nil, fmt.Errorf("log of shape %s: %w", shape.Handle, errors.Join(err, cannot))
 		}
 	}
 }
 
 // readTries is how often a log is read that is being folded.
-const readTries = 3
+const readTries = 10
 
 func sameGeneration(a, b *wire.Generation) bool {
 	return (a == nil) == (b == nil) && (a == nil || a.Number == b.Number)

@@ -133,7 +133,7 @@ func (g *group) part(ctx context.Context) error {
 		to.mu.Lock()
 		to.stages, to.ending = others, theirs
 		to.mu.Unlock()
-		g.s.startGroup(g.s.Ctx, to)
+		g.s.startGroup(g.s.Ctx, to) //nolint:contextcheck // it outlives the attempt
 		return nil
 	})
 }
