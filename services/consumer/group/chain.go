@@ -126,11 +126,29 @@ func (g *group) askedBy(o *group) bool {
 	}
 	if g.into == nil {
 		g.into = o
-		if g.cancel != nil {
+		if g.cancel != nil && !g.closed {
 			g.cancel(errRegroup)
 		}
 	}
 	return true
+}
+
+// closes says that the group goes through a unit now, or has done so, and looks who has asked for it meanwhile. A chain that is
+// there as a whole waits for none of its shapes, so nobody takes it out of its unit: else those that begin one after the other
+// would keep it from ever coming to the end of one.
+func (g *group) closes(unit bool) error {
+	whole := true
+	for _, st := range g.stages {
+		for i, f := range st.own {
+			whole = whole && (f != nil || !st.sets[i].Unit())
+		}
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closed = unit && whole; g.into != nil && !g.closed {
+		return errRegroup
+	}
+	return nil
 }
 
 // begun reports whether the logs of all members have a beginning. Called with mu held.

@@ -44,6 +44,9 @@ func (g *group) create(ctx context.Context, st *stage) error {
 		return err
 	}
 	start, err := st.choose(ctx, conn.conn())
+	if err == nil && g.together { // the others would wait for that, too
+		err = g.s.awaitSeen(ctx, conn.conn())
+	}
 	if err == nil && g.together {
 		defer g.keep(ctx, conn)()
 		err = g.gatherBeginning(ctx)

@@ -49,6 +49,7 @@ type group struct {
 	asked   *rebase       // whose base the next unit gives; nil for nobody
 	forced  bool          // there is a next unit in any case
 	into    *group        // the group of the same chain that takes the members over
+	closed  bool          // but not before the end of the unit
 	arrived chan struct{} // gets a token when stages have come from another group
 	coming  []*stage      // these
 }
@@ -169,6 +170,9 @@ func (g *group) reset(ctx context.Context) {
 		g.unit.close(context.WithoutCancel(ctx))
 		g.unit = nil
 	}
+	g.mu.Lock()
+	g.closed = false
+	g.mu.Unlock()
 	g.spare = false
 	for _, st := range g.stages {
 		st.reset() //nolint:contextcheck // as in stream.Reader.Close

@@ -53,6 +53,9 @@ const (
 // runUnit takes all stages through a unit: a snapshot that sees t and all they have, and then a barrier. trace is the
 // context of the trace of t.
 func (g *group) runUnit(ctx context.Context, t reconcile.Txn, trace string) error {
+	if err := g.closes(true); err != nil {
+		return err
+	}
 	if err := g.openUnit(ctx, t); err != nil {
 		return err
 	}
@@ -68,7 +71,10 @@ func (g *group) runUnit(ctx context.Context, t reconcile.Txn, trace string) erro
 	if err := g.await(ctx, g.unit); err != nil {
 		return err
 	}
-	return g.passUnit(ctx)
+	if err := g.passUnit(ctx); err != nil {
+		return err
+	}
+	return g.closes(false)
 }
 
 // openUnit opens a unit at t.

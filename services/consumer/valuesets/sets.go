@@ -48,6 +48,9 @@ type Set struct {
 	users     int             // who hold views of the history's base
 }
 
+// Unit reports whether its inner shape has subqueries itself, and so goes through units.
+func (v *Set) Unit() bool { return v.from.Unit }
+
 // Name names the set; it is the same for all shapes that select by it.
 func (v *Set) Name() string { return v.name }
 
