@@ -209,14 +209,23 @@ func (r *Shapes) Change(ctx context.Context, id string, f func(*Shape) bool) (*S
 
 // IDs returns the ids of all shapes in ascending order.
 func (r *Shapes) IDs(ctx context.Context) ([]string, error) {
-	l, err := r.kv.ListKeys(ctx)
+	listing, enough := context.WithCancel(ctx)
+	defer enough()
+	there := map[string]bool{}
+	err := watch(listing, r.kv, jetstream.AllKeys, 0, func(e jetstream.KeyValueEntry) {
+		if e == nil {
+			enough()
+		} else {
+			there[e.Key()] = e.Operation() == jetstream.KeyValuePut
+		}
+	}, jetstream.MetaOnly())
 	if err != nil {
 		return nil, fmt.Errorf("list shapes: %w", err)
 	}
 	var ids []string
-	for k := range l.Keys() {
-		if k != topology.SourceKey {
-			ids = append(ids, k)
+	for id, is := range there {
+		if is && id != topology.SourceKey {
+			ids = append(ids, id)
 		}
 	}
 	slices.Sort(ids)

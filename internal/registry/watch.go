@@ -29,6 +29,10 @@ func watch(ctx context.Context, kv jetstream.KeyValue, keys string, silence time
 	case err != nil:
 		return err
 	}
+	// What is stored while a listing goes on is not where it was when that began, and comes behind all that was there. So a listing of
+	// all is complete where the bucket ended when its last entry came, or later. Where a part is watched nobody relies on that: a
+	// member is heard again, and who holds a lease is asked when it is taken.
+	var revision, end uint64
 	// It ends with its context. Stop would wait for the server to forget it, for five seconds if that has no leader now.
 	quiet := time.NewTimer(watchSilence)
 	defer quiet.Stop()
@@ -37,7 +41,12 @@ func watch(ctx context.Context, kv jetstream.KeyValue, keys string, silence time
 		case <-ctx.Done():
 			return nil
 		case <-quiet.C:
-			return errors.New("nothing has come for too long")
+			if loaded || end == 0 {
+				return errors.New("nothing has come for too long")
+			}
+			loaded = true // what the bucket ended with is not there any more
+			f(nil)
+			rest(quiet, silence)
 		case e, ok := <-w.Updates():
 			if ctx.Err() != nil {
 				return nil
@@ -45,15 +54,58 @@ func watch(ctx context.Context, kv jetstream.KeyValue, keys string, silence time
 			if !ok {
 				return errors.New("the subscription ended")
 			}
-			f(e)
-			switch loaded = loaded || e == nil; {
-			case !loaded:
-				quiet.Reset(watchSilence)
-			case silence > 0:
-				quiet.Reset(silence)
+			switch {
+			case e != nil:
+				f(e)
+				revision = e.Revision()
+			case loaded:
+				continue
+			case keys != jetstream.AllKeys:
+				end = 1
 			default:
-				quiet.Stop()
+				if end, err = lastRevision(ctx, kv); err != nil {
+					return err
+				}
+			}
+			switch {
+			case !loaded && end == 0:
+				quiet.Reset(watchSilence)
+			case !loaded && revision < end && keys == jetstream.AllKeys:
+				quiet.Reset(min(listingSilence, watchSilence))
+			default:
+				if !loaded {
+					loaded = true
+					f(nil)
+				}
+				rest(quiet, silence)
 			}
 		}
 	}
+}
+
+// listingSilence is how long the end of a bucket is waited for, which a listing comes to at once unless its last entry has gone.
+const listingSilence = time.Second
+
+// rest waits for what comes after the listing.
+func rest(quiet *time.Timer, silence time.Duration) {
+	if silence > 0 {
+		quiet.Reset(silence)
+	} else {
+		quiet.Stop()
+	}
+}
+
+// lastRevision is the revision of what has been stored in a bucket last.
+func lastRevision(ctx context.Context, kv jetstream.KeyValue) (uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, watchSilence)
+	defer cancel()
+	s, err := kv.Status(ctx)
+	if err != nil {
+		return 0, err
+	}
+	bucket, ok := s.(*jetstream.KeyValueBucketStatus)
+	if !ok {
+		return 0, fmt.Errorf("the status of bucket %s tells no last revision", s.Bucket())
+	}
+	return max(1, bucket.StreamInfo().State.LastSeq), nil
 }

@@ -146,7 +146,9 @@ func (s *session) admit(ctx context.Context, e *entrant, outers *[]*entrant) err
 	case courseBegin:
 		return s.groups.ParkOuter(ctx, e.rec, e.tail)
 	case courseGroup:
-		if reason := s.Missing(e.rec); reason != "" {
+		if reason, err := s.Missing(ctx, e.rec); err != nil {
+			return err
+		} else if reason != "" {
 			return s.EndRecord(ctx, e.rec, e.tail, reason)
 		}
 		*outers = append(*outers, e)
@@ -167,10 +169,14 @@ func (s *session) resume(ctx context.Context, all []*entrant) error {
 	}
 	groups := map[kind][]*entrant{}
 	for _, e := range all {
-		if reason := s.Missing(e.rec); reason != "" { // its inner shape ended just now
-			if err := s.EndFollower(ctx, e.f, reason, true); err != nil {
-				return err
-			}
+		reason, err := s.Missing(ctx, e.rec)
+		if err == nil && reason != "" { // its inner shape ended just now
+			err = s.EndFollower(ctx, e.f, reason, true)
+		}
+		if err != nil {
+			return err
+		}
+		if reason != "" {
 			continue
 		}
 		k := kind{e.at, e.aside, e.f.Relation.OID, e.f.Outer.Depth, "", s.Stuck(e.rec.Subqueries)}

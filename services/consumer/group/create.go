@@ -262,7 +262,9 @@ func (s *Groups) ParkOuter(ctx context.Context, rec *registry.Shape, tail wire.T
 	if err != nil {
 		return s.EndRecord(ctx, rec, tail, err.Error())
 	}
-	if reason := s.Missing(rec); reason != "" {
+	if reason, err := s.Missing(ctx, rec); err != nil {
+		return err
+	} else if reason != "" {
 		return s.EndRecord(ctx, rec, tail, reason)
 	}
 	for _, q := range rec.Subqueries {

@@ -2,11 +2,13 @@ package live
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/internal/service"
 	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/pkg/control"
 	"github.com/shapebus/shapebus/services/consumer/follow"
 	"github.com/shapebus/shapebus/services/consumer/shapelog"
 )
@@ -80,17 +82,28 @@ func (s *Loop) anchor(ctx context.Context, q registry.Subquery, since change.LSN
 // partitionPause is the pause before the next look whether a partition is back.
 const partitionPause = 100 * time.Millisecond
 
-// Missing says which inner shape of a record is not there, "" if all are.
-func (s *Loop) Missing(rec *registry.Shape) string {
+// Missing says which inner shape of a record is not there, "" if all are. Runs on the main loop, which may not have been told of
+// an inner shape yet: records of a partition that is taken over are read by themselves, and may be newer than what it knows.
+func (s *Loop) Missing(ctx context.Context, rec *registry.Shape) (string, error) {
 	for _, q := range rec.Subqueries {
-		if s.Records[q.ID].Handle != q.Handle || s.Finished[q.Handle] {
-			return reasonInner
+		if s.Finished[q.Handle] {
+			return reasonInner, nil
 		}
 		if q.Unit && q.Partition != rec.Partition { // whoever holds one of the two could not follow the other
-			return reasonApart
+			return reasonApart, nil
+		}
+		if s.Records[q.ID].Handle == q.Handle {
+			continue
+		}
+		inner, err := s.Shapes.Get(ctx, q.ID)
+		switch {
+		case errors.Is(err, registry.ErrNotFound), err == nil && (inner.Handle != q.Handle || inner.State == control.StateEnded):
+			return reasonInner, nil
+		case err != nil:
+			return "", err
 		}
 	}
-	return ""
+	return "", nil
 }
 
 // reasonApart ends shapes that older versions made.
