@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/shapebus/shapebus/e2e/stack"
+	"github.com/shapebus/shapebus/internal/pg"
 	"github.com/shapebus/shapebus/pkg/client"
 	"github.com/shapebus/shapebus/pkg/control"
 	"github.com/shapebus/shapebus/pkg/topology"
@@ -226,6 +227,11 @@ func TestAChangeThatCannotBeReadEndsTheShapesOfItsTable(t *testing.T) {
 	s.Verify(healthy, again)
 	poison(s, s.Source.ControlSubject(), nil) // as nats pub would: ingest may have several messages on their way then, and lose one
 	endedFor(s, "cannot be read", healthy, again)
+	// What is asked for before ingest goes on behind the message begins before it, and ends as well.
+	if _, err := pg.EmitBarrier(t.Context(), s.DB, topology.BarrierPrefix, "on"); err != nil {
+		t.Fatal(err)
+	}
+	s.Until("ingest goes on", func() (bool, error) { return lastLSN(s) != "", nil }, func() string { return "the message is the last" })
 	for range 3 {
 		s.Verify(createIn(s, 0, "tasks", "project > 1"), createIn(s, 1, "projects", "active"))
 	}
