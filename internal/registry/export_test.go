@@ -18,3 +18,6 @@ func SetTombstoneAge(d time.Duration) (restore func()) {
 
 // Revision is the record's revision in the bucket.
 func (s *Shape) Revision() uint64 { return s.revision }
+
+// ListingSilence is how long the end of a bucket is waited for.
+const ListingSilence = listingSilence

@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/shapebus/shapebus/internal/registry"
 )
@@ -52,4 +55,24 @@ func TestAListingLacksNoRecordThatChangesMeanwhile(t *testing.T) {
 	}
 	stop()
 	w.Wait()
+}
+
+// TestAListingOfABucketThatRestsIsThereAtOnce, also where what was stored last has gone, as the tombstones of shapes go: who takes a
+// partition over waits for it.
+func TestAListingOfABucketThatRestsIsThereAtOnce(t *testing.T) {
+	ctx, js, shapes := open(t)
+	for i := range 3 {
+		ok(t, shapes.Put(ctx, record(id(fmt.Sprint(i)))))
+	}
+	kv, err := js.KeyValue(ctx, source.ShapeBucket())
+	ok(t, err)
+	st, err := js.Stream(ctx, "KV_"+kv.Bucket())
+	ok(t, err)
+	ok(t, st.Purge(ctx, jetstream.WithPurgeSubject("$KV."+kv.Bucket()+"."+id("2"))))
+	listing, enough := context.WithCancel(ctx)
+	seen, began := 0, time.Now()
+	ok(t, shapes.Watch(listing, func(registry.Event) { seen++ }, enough))
+	if took := time.Since(began); seen != 2 || took > registry.ListingSilence/2 {
+		t.Errorf("a listing of 2 records has %d after %s", seen, took)
+	}
 }

@@ -17,6 +17,14 @@ var watchSilence = 30 * time.Second
 // come, and then with every change, until ctx ends; then it returns nil. It returns an error when
 // nothing has come for watchSilence before that nil, and for silence after it; 0 is for ever.
 func watch(ctx context.Context, kv jetstream.KeyValue, keys string, silence time.Duration, f func(jetstream.KeyValueEntry), options ...jetstream.WatchOpt) error {
+	all, before := keys == jetstream.AllKeys, uint64(0)
+	if all {
+		last, err := lastRevision(ctx, kv)
+		if err != nil {
+			return err
+		}
+		before = last
+	}
 	watching, cancel := context.WithCancel(ctx)
 	defer cancel()
 	late := time.AfterFunc(watchSilence, cancel)
@@ -30,18 +38,18 @@ func watch(ctx context.Context, kv jetstream.KeyValue, keys string, silence time
 		return err
 	}
 	// What is stored while a listing goes on is not where it was when that began, and comes behind all that was there. So a listing of
-	// all is complete where the bucket ended when its last entry came, or later. Where a part is watched nobody relies on that: a
-	// member is heard again, and who holds a lease is asked when it is taken.
-	var revision, end uint64
+	// all, if something has been stored meanwhile, goes on to where the bucket ended when what was there had come. Where a part is
+	// watched nobody relies on that: a member is heard again, and who holds a lease is asked when it is taken.
+	var revision, until uint64
 	// It ends with its context. Stop would wait for the server to forget it, for five seconds if that has no leader now.
 	quiet := time.NewTimer(watchSilence)
 	defer quiet.Stop()
-	for loaded := false; ; {
+	for listed, loaded := false, false; ; {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-quiet.C:
-			if loaded || end == 0 {
+			if loaded || !listed {
 				return errors.New("nothing has come for too long")
 			}
 			loaded = true // what the bucket ended with is not there any more
@@ -58,20 +66,20 @@ func watch(ctx context.Context, kv jetstream.KeyValue, keys string, silence time
 			case e != nil:
 				f(e)
 				revision = e.Revision()
-			case loaded:
-				continue
-			case keys != jetstream.AllKeys:
-				end = 1
-			default:
-				if end, err = lastRevision(ctx, kv); err != nil {
+			case all && !listed:
+				last, err := lastRevision(ctx, kv)
+				if err != nil {
 					return err
 				}
+				if last > before {
+					until = last
+				}
 			}
-			switch {
-			case !loaded && end == 0:
+			switch listed = listed || e == nil; {
+			case !listed:
 				quiet.Reset(watchSilence)
-			case !loaded && revision < end && keys == jetstream.AllKeys:
-				quiet.Reset(min(listingSilence, watchSilence))
+			case !loaded && revision < until:
+				quiet.Reset(listingSilence)
 			default:
 				if !loaded {
 					loaded = true
@@ -107,5 +115,5 @@ func lastRevision(ctx context.Context, kv jetstream.KeyValue) (uint64, error) {
 	if !ok {
 		return 0, fmt.Errorf("the status of bucket %s tells no last revision", s.Bucket())
 	}
-	return max(1, bucket.StreamInfo().State.LastSeq), nil
+	return bucket.StreamInfo().State.LastSeq, nil
 }
