@@ -105,7 +105,7 @@ func TestBenches(t *testing.T) {
 			}
 			t.Log(out.String())
 			var names []string
-			for _, m := range regexp.MustCompile(`(?m)^figure (\S+) \d+(?:\.\d+)? \S+$`).FindAllStringSubmatch(out.String(), -1) {
+			for _, m := range regexp.MustCompile(`(?m)^figure (\S+) -?\d+(?:\.\d+)? \S+$`).FindAllStringSubmatch(out.String(), -1) {
 				names = append(names, m[1])
 			}
 			for want := range strings.FieldsSeq(c.figures) {

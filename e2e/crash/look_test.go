@@ -57,7 +57,7 @@ func (w *world) changes() jetstream.StreamState {
 // checkpoint is the consumer's, as the first partition has it.
 func (w *world) checkpoint() wire.Checkpoint {
 	w.tb.Helper()
-	c, ok, err := registry.ReadCheckpoint(w.tb.Context(), w.nats.js, w.source, 0)
+	c, ok, err := registry.ReadCheckpoint(w.tb.Context(), w.nats.js, w.source, 0, "")
 	if err != nil || !ok {
 		w.tb.Fatalf("no checkpoint: %v", err)
 	}

@@ -39,7 +39,7 @@ func TestTheFloorFollowsSoon(t *testing.T) {
 		}
 		var floor change.LSN
 		s.Until("the floor is behind all but the last transaction", func() (bool, error) {
-			cp, _, err := registry.ReadCheckpoint(t.Context(), s.JS, s.Source, 0)
+			cp, _, err := registry.ReadCheckpoint(t.Context(), s.JS, s.Source, 0, "")
 			floor = change.LSN(cp.FloorLSN)
 			return floor >= want, err
 		}, func() string { return fmt.Sprintf("it is at %s, want %s", floor, want) })

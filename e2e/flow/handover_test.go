@@ -3,7 +3,9 @@ package flow
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -15,6 +17,7 @@ import (
 	"github.com/shapebus/shapebus/internal/failpoint"
 	"github.com/shapebus/shapebus/internal/ownership"
 	"github.com/shapebus/shapebus/internal/registry"
+	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/client"
 	"github.com/shapebus/shapebus/pkg/control"
 	"github.com/shapebus/shapebus/pkg/topology"
@@ -109,4 +112,86 @@ func ends(t *testing.T, s *stack.Stack) map[int]uint64 {
 		}
 		out[p] = st.CachedInfo().State.LastSeq
 	}
+}
+
+// TestAPartitionComesBehindAReset lets a source begin again with a database whose WAL is far below the one before, while another
+// process holds partitions. When they come to the consumer that runs, their checkpoints tell of places it will not see for long.
+func TestAPartitionComesBehindAReset(t *testing.T) {
+	t.Parallel()
+	before := startPostgres(t, pgDir(t), 0)
+	s := stack.On(t, before.URL("postgres"), tasks)
+	s.Consumer.Partitions = 2
+	stopIngest, stopConsumer := s.StartIngest(), s.StartConsumer()
+	shapes := map[int]*client.Shape{} // one for each partition
+	for i := 0; len(shapes) < 2; i++ {
+		sh := s.Create(client.Definition{Table: "tasks", Where: fmt.Sprintf("id > %d", i)})
+		shapes[s.Await(sh, "live", func(i control.Shape) bool { return i.State == control.StateLive }).Partition] = sh
+	}
+	for range 3 {
+		s.Exec("DELETE FROM tasks WHERE id = -1; INSERT INTO tasks VALUES (-1); SELECT pg_switch_wal()")
+	}
+	s.Exec("INSERT INTO tasks VALUES (1000)")
+	s.Settle(shapes[0], shapes[1])
+	stopConsumer()
+	stopIngest()
+	was := walEnd(t, s)
+	before.stop()
+	startPostgres(t, pgDir(t), before.port)
+	s.DB = s.Connect()
+	s.Exec(tasks)
+	if now := walEnd(t, s); now >= was {
+		t.Fatalf("the WAL ends at %s, and that of the server before did at %s", now, was)
+	}
+	s.Reset("it is another database")
+	s.StartIngest()
+
+	holds, leaves := context.WithCancel(t.Context())
+	left, held := make(chan error, 1), make(chan struct{}, 2)
+	go func() {
+		left <- ownership.Run(holds, ownership.Config{
+			NATS: s.NC, JS: s.JS, Source: s.Source, Role: topology.RoleConsumer, Name: "another", Partitions: registry.NewPartitions(2), Log: slog.New(slog.DiscardHandler),
+		}, func() {}, func(ctx context.Context, _ ownership.Held) {
+			held <- struct{}{}
+			<-ctx.Done()
+		})
+	}()
+	<-held
+	<-held
+	m := s.StartMember()
+	s.Until("the shape of the partition that it holds has ended", func() (bool, error) {
+		for _, sh := range shapes {
+			if info, err := sh.Refresh(t.Context()); info.State == control.StateEnded || err != nil {
+				return err == nil, err
+			}
+		}
+		return false, nil
+	}, func() string { return fmt.Sprintf("it holds %d", m.Owned()) })
+	if n := m.Owned(); n != 1 {
+		t.Fatalf("it holds %d partitions, want 1", n)
+	}
+	leaves()
+	if err := <-left; err != nil {
+		t.Error(err)
+	}
+	for _, sh := range shapes {
+		info := s.Await(sh, "ended", func(i control.Shape) bool { return i.State == control.StateEnded })
+		if !strings.Contains(info.Reason, "it is another database") {
+			t.Errorf("reason %q", info.Reason)
+		}
+	}
+	s.Verify(s.Create(client.Definition{Table: "tasks"}))
+}
+
+// walEnd is where Postgres writes next.
+func walEnd(t *testing.T, s *stack.Stack) (lsn change.LSN) {
+	t.Helper()
+	var text string
+	err := s.DB.QueryRow(t.Context(), "SELECT pg_current_wal_lsn()::text").Scan(&text)
+	if err == nil {
+		lsn, err = change.ParseLSN(text)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return lsn
 }

@@ -47,6 +47,20 @@ func startPostgres(t *testing.T, dir string, port int) *postgres {
 	return p
 }
 
+// pgDir makes a directory for a server, which may run as another user, who must get there.
+func pgDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "shapebus-postgres-") //nolint:usetesting // for that user
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
 func (p *postgres) stop() {
 	if p.Server == nil {
 		return
@@ -74,14 +88,7 @@ func TestTheDatabaseGoesBackInItsHistory(t *testing.T) {
 		takesOver bool // on a timeline of its own, without the slot
 	}{{"by a restore", false}, {"by a failover", true}} {
 		t.Run(tt.name, func(t *testing.T) {
-			dir, err := os.MkdirTemp("", "shapebus-history-") //nolint:usetesting // the server may run as another user, who must get there
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { _ = os.RemoveAll(dir) })
-			if err := os.Chmod(dir, 0o755); err != nil {
-				t.Fatal(err)
-			}
+			dir := pgDir(t)
 			server := startPostgres(t, dir, 0)
 			s := stack.On(t, server.URL("postgres"), projectSchema)
 			s.StartIngest()

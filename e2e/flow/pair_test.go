@@ -4,7 +4,6 @@ import (
 	"io"
 	"net"
 	"net/url"
-	"os"
 	"path/filepath"
 	"strconv"
 	"sync"
@@ -25,14 +24,7 @@ type pair struct {
 
 func newPair(t *testing.T) *pair {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "shapebus-pair-") //nolint:usetesting // the server may run as another user, who must get there
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	dir := pgDir(t)
 	p := &pair{t: t, dir: dir}
 	p.first = startPostgres(t, filepath.Join(dir, "first"), 0)
 	p.at = newAddress(t, p.first.port)

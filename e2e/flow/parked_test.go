@@ -46,7 +46,7 @@ func TestMoreParkedShapesThanACheckpointMessageHolds(t *testing.T) {
 	parked := func() {
 		named := 0
 		s.Until("a checkpoint names all shapes", func() (bool, error) {
-			c, _, err := registry.ReadCheckpoint(t.Context(), s.JS, s.Source, 0)
+			c, _, err := registry.ReadCheckpoint(t.Context(), s.JS, s.Source, 0, "")
 			named = 0
 			for _, at := range c.Parked {
 				named += len(at.Handles)

@@ -112,7 +112,7 @@ func TestCheckpointsNeverRunAheadOfTheirPartition(t *testing.T) {
 	}
 	stop = s.StartConsumer()
 	s.Until("the partition has a new checkpoint", func() (bool, error) {
-		now, _, err := registry.ReadCheckpoint(t.Context(), s.JS, s.Source, behind)
+		now, _, err := registry.ReadCheckpoint(t.Context(), s.JS, s.Source, behind, "")
 		return now.LSN > old.LSN, err
 	}, func() string { return "it has not" })
 	stop()

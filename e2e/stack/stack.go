@@ -198,6 +198,23 @@ func (s *Stack) ingest() (svc *ingest.Ingest, stop func()) {
 	return svc, s.run("ingest", svc.Run, svc.Ready())
 }
 
+// Reset has the source begin again with the database as it is now.
+func (s *Stack) Reset(reason string) {
+	s.TB.Helper()
+	var systemID string
+	err := s.DB.QueryRow(s.TB.Context(), "SELECT system_identifier::text FROM pg_control_system()").Scan(&systemID)
+	var reset *ingest.Reset
+	if err == nil {
+		reset, err = ingest.LookAtReset(s.TB.Context(), s.JS, s.Source, systemID)
+	}
+	if err == nil {
+		err = reset.Do(s.TB.Context(), reason)
+	}
+	if err != nil {
+		s.TB.Fatal(err)
+	}
+}
+
 // StartConsumer starts a consumer and waits until it answers. stop ends it.
 func (s *Stack) StartConsumer() (stop func()) {
 	s.TB.Helper()

@@ -35,13 +35,17 @@ func (e *UnreadableCheckpointError) Error() string {
 func (e *UnreadableCheckpointError) Unwrap() error { return e.err }
 
 // ReadCheckpoint reads a partition's last checkpoint; ok is false before the first. Its error is an
-// *UnreadableCheckpointError if what is stored is none.
+// *UnreadableCheckpointError if what is stored is none. history is the id of the one in which the caller
+// reads LSNs, as topology.History says; of a checkpoint of another one nothing is told but its own and when it was written.
 //
 // One that fits into a message replaces those before it as it is stored. A larger one is stored in
 // parts behind the one before, which is removed once all parts are there. So the last whole one
 // counts, whatever of a newer one a crash left behind it.
-func ReadCheckpoint(ctx context.Context, js jetstream.JetStream, source topology.Source, p int) (c wire.Checkpoint, ok bool, err error) {
+func ReadCheckpoint(ctx context.Context, js jetstream.JetStream, source topology.Source, p int, history string) (c wire.Checkpoint, ok bool, err error) {
 	c, ok, err = readCheckpoint(ctx, js, source, p)
+	if topology.Foreign(c.History, history) {
+		c = wire.Checkpoint{History: c.History, At: c.At}
+	}
 	if _, unreadable := errors.AsType[*UnreadableCheckpointError](err); err != nil && !unreadable {
 		err = fmt.Errorf("read checkpoint of partition %d: %w", p, topology.Explain(err))
 	}

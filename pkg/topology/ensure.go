@@ -56,6 +56,21 @@ func HistoryOf(cfg jetstream.StreamConfig) History {
 	return History{ID: cfg.Metadata[historyKey], Reason: cfg.Metadata[reasonKey]}
 }
 
+// HistoryNow is the history that a source's change log tells; its ID is "" while there is no change log.
+func (s Source) HistoryNow(ctx context.Context, js jetstream.JetStream) (History, error) {
+	st, err := js.Stream(ctx, s.ChangeStream())
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return History{}, nil
+	}
+	if err != nil {
+		return History{}, Explain(fmt.Errorf("look at stream %s: %w", s.ChangeStream(), err))
+	}
+	return HistoryOf(st.CachedInfo().Config), nil
+}
+
+// Foreign reports whether two ids are those of different histories. One that is not known may be the same.
+func Foreign(a, b string) bool { return a != "" && b != "" && a != b }
+
 // EnsureRelations creates the bucket of relations, where ingest keeps its
 // record, too.
 func (s Source) EnsureRelations(ctx context.Context, js jetstream.JetStream, replicas int) error {

@@ -127,7 +127,7 @@ func (c *Consumer) newWatch(js jetstream.JetStream) *health.Watch {
 	w.Postgres = c.askPostgres
 	w.Looked = func(ctx context.Context) {
 		c.facts.pace.See(c.stats.Owned.Load() > 0, c.stats.Messages.Load()+c.stats.Sessions.Load(), w.Last(src.ChangeStream()), time.Now())
-		if head, err := changelog.Head(ctx, js, src); err == nil {
+		if head, _, err := changelog.Head(ctx, js, src); err == nil {
 			c.facts.head.Store(uint64(head.LSN))
 		}
 	}

@@ -1,28 +1,20 @@
 package consumer
 
 import (
+	"cmp"
+
 	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/pkg/wire"
 )
 
 // LSNs are places in one history of the database; see topology.History. What
 // was written in another one says nothing about this one: checkpoints count as not
-// there, and shapes whose logs have begun end.
+// there, as registry.ReadCheckpoint says, and shapes whose logs have begun end.
 
-// foreignShape reports whether a shape whose log has begun belongs to another history.
-func (s *session) foreignShape(rec *registry.Shape, cp wire.Checkpoint) bool {
-	if rec.History != "" {
-		return s.Changes.Foreign(rec.History)
+// foreign says why a shape whose log has begun cannot go on in the change log's history; "" if it can.
+func (s *session) foreign(rec *registry.Shape, cp wire.Checkpoint) string {
+	if !s.Changes.Foreign(cmp.Or(rec.History, cp.History)) {
+		return ""
 	}
-	return s.Changes.Foreign(cp.History)
-}
-
-// sameHistory takes out of what is known of a shape what belongs to another history.
-func (s *session) sameHistory(st *standing) {
-	if s.foreignShape(st.rec, st.cp) {
-		st.other = s.Changes.ReasonForeign()
-	}
-	if s.Changes.Foreign(st.cp.History) {
-		st.cp, st.parked = wire.Checkpoint{}, nil
-	}
+	return s.Changes.ReasonForeign()
 }

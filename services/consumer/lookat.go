@@ -58,7 +58,7 @@ func (s *session) lookAt(ctx context.Context, p *live.Partition, turn int) (t *t
 		return nil, err
 	}
 	t = &takeover{p: p, writer: l}
-	if t.cp, _, err = registry.ReadCheckpoint(ctx, s.JS, s.c.cfg.Source, p.N); err != nil {
+	if t.cp, _, err = registry.ReadCheckpoint(ctx, s.JS, s.c.cfg.Source, p.N, s.Changes.HistoryID()); err != nil {
 		return nil, err
 	}
 	l.SetStall(probeStall)

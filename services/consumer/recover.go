@@ -147,7 +147,7 @@ func (s *session) readCheckpoints(ctx context.Context) (map[int]wire.Checkpoint,
 		if p.Writer.Load() == nil {
 			continue
 		}
-		c, _, err := registry.ReadCheckpoint(ctx, s.JS, s.Cfg.Source, p.N)
+		c, _, err := registry.ReadCheckpoint(ctx, s.JS, s.Cfg.Source, p.N, s.Changes.HistoryID())
 		if err != nil {
 			if s.Gone(ctx) != nil {
 				return nil, changelog.Place{}, err
@@ -156,9 +156,6 @@ func (s *session) readCheckpoints(ctx context.Context) (map[int]wire.Checkpoint,
 			continue
 		}
 		all[p.N] = c
-		if s.Changes.Foreign(c.History) {
-			c = wire.Checkpoint{}
-		}
 		// Without a checkpoint the partition's shapes may need all there is.
 		p.Floor.Store(live.FloorIn(c))
 		if len(all) == 1 || change.LSN(c.FloorLSN) < start.LSN {

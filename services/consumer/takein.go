@@ -40,7 +40,7 @@ func (s *session) entrants(ctx context.Context, records []*registry.Shape, tails
 	spots := map[spot]*entrant{} // shapes often stand at the same place
 	for _, rec := range records {
 		e := &entrant{standing: standing{rec: rec, tail: tails.Of[rec.Handle], cp: checkpoints[rec.Partition], parked: parked[rec.Partition], bad: tails.Bad[rec.Handle]}}
-		s.sameHistory(&e.standing)
+		e.other = s.foreign(rec, e.cp)
 		e.route = e.standing.route()
 		all = append(all, e)
 		if e.course != courseFollow && e.course != courseGroup {

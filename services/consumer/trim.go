@@ -85,11 +85,11 @@ func (s *session) trimChanges(ctx context.Context, trimmer *changelog.Trimmer) e
 	}
 	var low changelog.Place
 	for n := range min(source.Partitions, len(s.Parts)) {
-		c, ok, err := registry.ReadCheckpoint(ctx, s.JS, s.c.cfg.Source, n)
+		c, ok, err := registry.ReadCheckpoint(ctx, s.JS, s.c.cfg.Source, n, s.Changes.HistoryID())
 		if err != nil && s.c.down.has(n) {
 			return nil // that has been said
 		}
-		if err != nil || !ok || c.FloorLSN == 0 || s.Changes.Foreign(c.History) {
+		if err != nil || !ok || c.FloorLSN == 0 {
 			return err
 		}
 		if n == 0 || change.LSN(c.FloorLSN) < low.LSN {

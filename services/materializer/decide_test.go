@@ -108,11 +108,23 @@ func TestFloorsWaitForTheDisk(t *testing.T) {
 	var f floors
 	at := func(s int) time.Time { return time.Unix(int64(s), 0) }
 	for _, step := range []struct {
-		second int
-		lsn    change.LSN
-		safe   change.LSN
-	}{{0, 10, 0}, {5, 20, 0}, {10, 30, 10}, {16, 40, 20}, {17, 25, 20}, {30, 25, 25}, {45, 50, 25}, {60, 50, 50}} {
-		if got := f.add(at(step.second), step.lsn, 10*time.Second); got != step.safe {
+		second  int
+		lsn     change.LSN
+		history string
+		safe    change.LSN
+	}{
+		{0, 10, "a", 0},
+		{5, 20, "a", 0},
+		{10, 30, "a", 10},
+		{16, 40, "a", 20},
+		{17, 25, "a", 20},
+		{30, 25, "a", 25},
+		{45, 50, "a", 25},
+		{60, 50, "a", 50},
+		{61, 70, "b", 0},
+		{71, 80, "b", 70},
+	} {
+		if got := f.add(at(step.second), step.lsn, step.history, 10*time.Second); got != step.safe {
 			t.Errorf("at %d s: %d is safe, want %d", step.second, got, step.safe)
 		}
 	}

@@ -258,8 +258,10 @@ func TestBasesReplaceOneAnotherAndVerdictsAreTrimmed(t *testing.T) {
 			g.at(last).op("=1 x").commit().send()
 		}
 	}
-	checkpoint := func(partition int, floor change.LSN) {
-		data, err := wire.EncodeCheckpoint(wire.Checkpoint{LSN: uint64(floor), FloorLSN: uint64(floor)})
+	_, err := source.EnsureChangeLog(t.Context(), l.js, topology.History{ID: "this"}, topology.ChangeLogConfig{})
+	l.ok(err)
+	checkpoint := func(partition int, floor change.LSN, history string) {
+		data, err := wire.EncodeCheckpoint(wire.Checkpoint{LSN: uint64(floor), FloorLSN: uint64(floor), History: history})
 		l.ok(err)
 		l.append(partition, stream.Message{Subject: source.CheckpointSubject(partition), Header: stream.Header("Nats-Rollup", "sub"), Data: data})
 	}
@@ -273,20 +275,27 @@ func TestBasesReplaceOneAnotherAndVerdictsAreTrimmed(t *testing.T) {
 	l.until("all verdicts are there", func() bool { return verdicts() == 100 })
 
 	t.Run("not before every partition has a checkpoint", func(t *testing.T) {
-		checkpoint(0, 300)
+		checkpoint(0, 300, "this")
 		toggle(1)
 		l.until("two more verdicts are there", func() bool { return verdicts() == 102 })
 	})
+	t.Run("not for a place in another history", func(t *testing.T) {
+		checkpoint(1, 1<<40, "the one before")
+		for n := 104; n <= 122; n += 2 { // for more than one look at the checkpoints
+			toggle(1)
+			l.until("two more verdicts are there", func() bool { return verdicts() == n })
+		}
+	})
 	t.Run("below the lowest floor only", func(t *testing.T) {
-		checkpoint(1, 205)
-		l.until("those below it are gone", func() bool { return verdicts() == 102-20 })
+		checkpoint(1, 205, "this")
+		l.until("those below it are gone", func() bool { return verdicts() == 122-20 })
 		if v := l.verdicts(0, set)[0]; v.Offset.LSN != 210 {
 			t.Errorf("the first verdict left is at %s", v.Offset)
 		}
 	})
 	t.Run("below the base only", func(t *testing.T) {
-		checkpoint(0, 1<<40)
-		checkpoint(1, 1<<40)
+		checkpoint(0, 1<<40, "this")
+		checkpoint(1, 1<<40, "")
 		l.until("those below the base are gone", func() bool {
 			b, _, ok := l.base(0, set)
 			v := l.verdicts(0, set)

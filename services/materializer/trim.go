@@ -69,11 +69,16 @@ func (s *session) trimVerdicts(ctx context.Context, floors *floors, trimmed map[
 	if err != nil || len(bases) == 0 {
 		return err
 	}
-	below, err := s.m.lowest.get(ctx, s.m.cfg.TrimInterval/2, s.lowestFloor)
+	// Read behind the bases: a set of a history is there only behind the beginning of that.
+	history, err := s.source.HistoryNow(ctx, s.js)
 	if err != nil {
 		return err
 	}
-	below = floors.add(time.Now(), below, s.m.cfg.SyncInterval)
+	below, err := s.m.lowest.get(ctx, s.m.cfg.TrimInterval/2, history.ID, s.lowestFloor)
+	if err != nil {
+		return err
+	}
+	below = floors.add(time.Now(), below, history.ID, s.m.cfg.SyncInterval)
 	for name := range trimmed {
 		if _, ok := bases[name]; !ok {
 			delete(trimmed, name)
@@ -97,14 +102,15 @@ func (s *session) trimVerdicts(ctx context.Context, floors *floors, trimmed map[
 type floors []storedFloor
 
 type storedFloor struct {
-	at  time.Time
-	lsn change.LSN
+	at      time.Time
+	lsn     change.LSN
+	history string // in which it is a place
 }
 
 // add notes a floor and returns the highest one known to be on disk, 0 before
-// there is one. A floor below ones before it says that those are not true any more.
-func (f *floors) add(now time.Time, lsn change.LSN, sync time.Duration) (safe change.LSN) {
-	*f = append(slices.DeleteFunc(*f, func(o storedFloor) bool { return o.lsn > lsn }), storedFloor{now, lsn})
+// there is one. A floor below ones before it says that those are not true any more, and so does one of another history.
+func (f *floors) add(now time.Time, lsn change.LSN, history string, sync time.Duration) (safe change.LSN) {
+	*f = append(slices.DeleteFunc(*f, func(o storedFloor) bool { return o.lsn > lsn || o.history != history }), storedFloor{now, lsn, history})
 	for _, o := range *f {
 		if now.Sub(o.at) >= sync {
 			safe = o.lsn

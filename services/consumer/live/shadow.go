@@ -104,7 +104,7 @@ func (s *Loop) addShadow(ctx context.Context, sh *shadow, rec *registry.Shape) (
 // anchorShadow looks whether the shape's log has come to where its shadow begins, and if so tells the sets.
 func (s *Loop) anchorShadow(ctx context.Context, sh *shadow, from change.LSN) (known bool, err error) {
 	// In this order: what the checkpoint covers is in the log when its tail is read.
-	cp, _, err := registry.ReadCheckpoint(ctx, s.JS, s.Cfg.Source, sh.q.Partition)
+	cp, _, err := registry.ReadCheckpoint(ctx, s.JS, s.Cfg.Source, sh.q.Partition, s.Changes.HistoryID())
 	if err != nil {
 		return false, err
 	}
@@ -112,10 +112,7 @@ func (s *Loop) anchorShadow(ctx context.Context, sh *shadow, from change.LSN) (k
 	if err != nil {
 		return false, err
 	}
-	through := tail.Committed.LSN
-	if !s.Changes.Foreign(cp.History) {
-		through = max(through, change.LSN(cp.LSN))
-	}
+	through := max(tail.Committed.LSN, change.LSN(cp.LSN))
 	if !tail.Began || through < from {
 		return false, nil
 	}

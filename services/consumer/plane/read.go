@@ -99,7 +99,7 @@ func (p *server) describeAll(ctx context.Context, records []*registry.Shape) ([]
 		}
 		maps.Copy(gens, found)
 	}
-	head, err := changelog.Head(ctx, p.cfg.JS, p.cfg.Source)
+	head, history, err := changelog.Head(ctx, p.cfg.JS, p.cfg.Source)
 	if err != nil {
 		return nil, err
 	}
@@ -116,7 +116,7 @@ func (p *server) describeAll(ctx context.Context, records []*registry.Shape) ([]
 		}
 		cp, ok := checkpoints[rec.Partition]
 		if !ok {
-			c, _, err := registry.ReadCheckpoint(ctx, p.cfg.JS, p.cfg.Source, rec.Partition)
+			c, _, err := registry.ReadCheckpoint(ctx, p.cfg.JS, p.cfg.Source, rec.Partition, history)
 			_, unreadable := errors.AsType[*registry.UnreadableCheckpointError](err) // what the logs say is told all the same
 			if err != nil && !unreadable && !p.isDown(ctx, rec.Partition) {
 				return nil, err

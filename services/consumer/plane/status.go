@@ -44,7 +44,7 @@ func (p *server) status(ctx context.Context) (any, error) {
 		Source: string(cfg.Source), Version: cfg.Version, Partitions: partitions,
 		Publication: cfg.Publication, Slot: cfg.Slot,
 	}
-	head, err := changelog.Head(ctx, p.cfg.JS, p.cfg.Source)
+	head, history, err := changelog.Head(ctx, p.cfg.JS, p.cfg.Source)
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +70,7 @@ func (p *server) status(ctx context.Context) (any, error) {
 		if slices.ContainsFunc(out.Down, func(d control.PartitionDown) bool { return d.Partition == n }) {
 			continue
 		}
-		cp, _, err := registry.ReadCheckpoint(ctx, p.cfg.JS, cfg.Source, n)
+		cp, _, err := registry.ReadCheckpoint(ctx, p.cfg.JS, cfg.Source, n, history)
 		if bad, unreadable := errors.AsType[*registry.UnreadableCheckpointError](err); unreadable { // its holder has yet to see it
 			out.Down = append(out.Down, control.PartitionDown{Partition: n, Since: bad.Since.UTC(), Reason: bad.Error()})
 			continue

@@ -100,7 +100,7 @@ func (b *checkpointBench) write(p written, c wire.Checkpoint) {
 
 func (b *checkpointBench) wantRead(what string, want wire.Checkpoint) {
 	b.tb.Helper()
-	got, ok, err := registry.ReadCheckpoint(b.ctx(), b.js, b.source, 0)
+	got, ok, err := registry.ReadCheckpoint(b.ctx(), b.js, b.source, 0, "")
 	if err != nil || !ok || !reflect.DeepEqual(got, want) {
 		b.tb.Fatalf("%s: read back: %v, %v, LSN %d with %d places", what, ok, err, got.LSN, len(got.Parked))
 	}
@@ -197,7 +197,7 @@ func TestHalfACheckpointDoesNotCount(t *testing.T) {
 				}
 				if tt.before > 0 {
 					b.wantRead(fmt.Sprintf("%d of %d parts of the next", i+1, parts), first)
-				} else if _, ok, err := registry.ReadCheckpoint(b.ctx(), b.js, b.source, 0); ok || err != nil {
+				} else if _, ok, err := registry.ReadCheckpoint(b.ctx(), b.js, b.source, 0, ""); ok || err != nil {
 					t.Fatalf("a checkpoint is read where none is whole: %v", err)
 				}
 			}
@@ -224,7 +224,7 @@ func TestCheckpointsAreReadWhileTheyAreReplaced(t *testing.T) {
 		readers.Go(func() {
 			was := uint64(0)
 			for {
-				c, ok, err := registry.ReadCheckpoint(b.ctx(), b.js, b.source, 0)
+				c, ok, err := registry.ReadCheckpoint(b.ctx(), b.js, b.source, 0, "")
 				if err != nil || !ok || c.LSN < was {
 					t.Errorf("read %d after %d: %v, %v", c.LSN, was, ok, err)
 					return
