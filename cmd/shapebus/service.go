@@ -107,7 +107,7 @@ func (s service) work(ctx context.Context, log *slog.Logger, flags streamFlags, 
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	group, ctx := errgroup.WithContext(ctx)
-	if s.held != nil {
+	if !s.grows {
 		group.Go(func() error { raiseMemory(ctx, s.held); return nil })
 	}
 	var connected atomic.Bool
