@@ -21,6 +21,9 @@ func CanonicalText(k Kind, cell []byte) []byte {
 			return []byte(d.canonical())
 		}
 	case k == NumRange:
+		if isPlainRange(cell) {
+			return cell
+		}
 		if text, err := rangeText(k, string(cell)); err == nil {
 			return []byte(text)
 		}

@@ -199,6 +199,30 @@ func rangeText(k Kind, text string) (string, error) {
 	return r.text(k), nil
 }
 
+// isPlainRange reports whether a range of numbers as range_out prints it is canonical for what can be seen at once: both
+// bounds are short, and no fraction ends with zeros, which mean nothing. Of others it says false.
+func isPlainRange(text []byte) bool {
+	if len(text) < 3 || len(text) > 20 {
+		return false
+	}
+	fraction := false
+	for i, c := range text[1:] {
+		switch {
+		case c >= '0' && c <= '9' || c == '-':
+		case c == '.':
+			fraction = true
+		case c == ',', c == ']', c == ')':
+			if fraction && text[i] == '0' { // the one before
+				return false
+			}
+			fraction = false
+		default:
+			return false
+		}
+	}
+	return true
+}
+
 // boundText cuts a bound off, up to a comma or to a closing bracket. A bound is not set where nothing stands, not even quotes.
 func boundText(s string, end byte) (bound, rest string, set, ok bool) {
 	var out strings.Builder
