@@ -183,5 +183,5 @@ const (
 	// restPatience is generous: nothing but what is judged happens meanwhile.
 	restPatience = time.Minute
 	// restMost bounds the wait for shapes that come nearer all the time, on a machine that others use.
-	restMost = 4 * time.Minute
+	restMost = 10 * time.Minute
 )

@@ -64,8 +64,10 @@ type world struct {
 	watchers   *watchers // nil unless somebody reads along
 	archive    *archive  // nil unless logs are folded
 	readers    int
-	failed     bool      // something that must come true did not
-	moved      time.Time // when a shape was last seen to be further
+	failed     bool                  // something that must come true did not
+	looked     time.Time             // when it was looked how far all shapes are
+	reached    map[string]change.LSN // how far they were, by handle
+	moved      time.Time             // when one was last seen to be further
 }
 
 // living is a shape that was asked for.
@@ -106,7 +108,7 @@ func newWorld(tb testing.TB, rng *rand.Rand, plan *plan, subqueries bool) *world
 	if testing.Short() {
 		tb.Skip("needs Postgres; not in -short")
 	}
-	w := &world{tb: tb, rng: rng, plan: plan, began: time.Now(), subqueries: subqueries, source: "oracle", schema: newSchema(rng), defined: map[string]*Table{}}
+	w := &world{tb: tb, rng: rng, plan: plan, began: time.Now(), subqueries: subqueries, source: "oracle", schema: newSchema(rng), defined: map[string]*Table{}, reached: map[string]change.LSN{}}
 	w.clauses = &clauses{rng: rng, schema: w.schema, again: plan.has(again), used: map[*Table][]selected{}}
 	w.pg = pgtest.Own(tb, settings())
 	w.url = w.pg.URL("postgres")
@@ -431,7 +433,6 @@ func (w *world) settle() {
 	}
 	w.note("at rest")
 	for _, l := range w.shapes {
-		var at change.LSN
 		w.expect("shape "+l.describe()+" is at "+lsn.String(), func() (bool, error) {
 			ctx, cancel := context.WithTimeout(w.tb.Context(), 10*time.Second)
 			defer cancel()
@@ -443,13 +444,34 @@ func (w *world) settle() {
 				w.tb.Errorf("shape %s has ended: %s", l.describe(), info.Reason)
 				return true, nil
 			}
-			if info.Applied > at {
-				at, w.moved = info.Applied, time.Now()
-			}
+			w.look()
 			return info.State == control.StateLive && info.Applied >= lsn, fmt.Errorf("it is %+v", info)
 		})
 	}
 	w.atRest(floor)
+}
+
+// lookEvery is how often is looked whether any shape is further than before.
+const lookEvery = 5 * time.Second
+
+// look notes whether any shape is further than it was. Shapes wait for one another, those of a chain for minutes.
+func (w *world) look() {
+	w.tb.Helper()
+	if time.Since(w.looked) < lookEvery {
+		return
+	}
+	ctx, cancel := context.WithTimeout(w.tb.Context(), 10*time.Second)
+	defer cancel()
+	all, err := w.client.List(ctx)
+	if w.looked = time.Now(); err != nil {
+		w.tb.Logf("whether shapes come nearer is not known: %v", err)
+		return
+	}
+	for _, info := range all {
+		if at := max(info.Applied, info.Offset.LSN); at > w.reached[info.Handle] {
+			w.reached[info.Handle], w.moved = at, w.looked
+		}
+	}
 }
 
 // sameHandles asks for every shape once more: nothing has happened that would
