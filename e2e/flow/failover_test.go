@@ -44,6 +44,7 @@ func ask(t *testing.T, s *stack.Stack, d client.Definition) (sh *client.Shape) {
 // TestAShapeIsMadeWhilePostgresFailsOver lets a server take over that lacks what the snapshot of a
 // new shape has seen. Ingest had not published it, so the change log goes on.
 func TestAShapeIsMadeWhilePostgresFailsOver(t *testing.T) {
+	t.Parallel()
 	for _, tt := range lostServers[1:3] {
 		t.Run("from a server "+tt.name, func(t *testing.T) {
 			p := newPair(t)
@@ -96,6 +97,7 @@ func published(t *testing.T, s *stack.Stack) {
 // TestAUnitIsOpenWhilePostgresFailsOver is the same for the unit of shapes with a subquery: while
 // they are live, and while one begins.
 func TestAUnitIsOpenWhilePostgresFailsOver(t *testing.T) {
+	t.Parallel()
 	for _, tt := range lostServers {
 		t.Run("of live shapes, from a server "+tt.name, func(t *testing.T) {
 			p := newPair(t)

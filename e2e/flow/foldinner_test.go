@@ -104,6 +104,7 @@ func oneSegment(s *stack.Stack, sh *client.Shape) bool {
 // TestShapesAreMadeThatSelectFromOneThatIsFolded makes shapes that select from one and deletes them, again and again, while the log of the former is folded and
 // what a fold replaces is removed at once: whenever a set is built, there is all that it needs.
 func TestShapesAreMadeThatSelectFromOneThatIsFolded(t *testing.T) {
+	t.Parallel()
 	s := stack.New(t, nestedSchema)
 	foldOften(s)
 	s.Consumer.InnerGrace = time.Hour

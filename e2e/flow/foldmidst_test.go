@@ -274,6 +274,7 @@ func moves(m *midst, sh *client.Shape, process string) int {
 // TestAPartitionMovesInTheMidstOfAFold lets the consumer that folds lose its connection at each step, or give half of its partitions to another
 // one. The log is folded as it was asked, by whoever has it, and those who read are told nothing.
 func TestAPartitionMovesInTheMidstOfAFold(t *testing.T) {
+	t.Parallel()
 	for name, def := range foldable() {
 		for how, soft := range map[string]bool{"is cut off": false, "shares": true} {
 			t.Run(name+" whose consumer "+how, func(t *testing.T) {
@@ -323,6 +324,7 @@ func TestAPartitionMovesInTheMidstOfAFold(t *testing.T) {
 // TestFoldsThatDieDoNotPileUp has one consumer after the other die when it has written some rows of a generation. While the next fold reads the
 // rows, there are its own and those with which the log begins.
 func TestFoldsThatDieDoNotPileUp(t *testing.T) {
+	t.Parallel()
 	for name, def := range foldable() {
 		t.Run(name, func(t *testing.T) {
 			m := newMidst(t)

@@ -16,6 +16,7 @@ import (
 // writers run and shapes come into being, ingest with another fragment size
 // each time. Killing is e2e/crash's business; this covers the orderly way.
 func TestRestartsUnderTraffic(t *testing.T) {
+	t.Parallel()
 	s := stack.New(t, tasks)
 	s.Ingest.FragmentOps = 3
 	stopIngest, stopConsumer := s.StartIngest(), s.StartConsumer()

@@ -21,6 +21,7 @@ import (
 // the change log again from where that shape began; it must not let the shape
 // join as if it had come as far as the checkpoint already.
 func TestCreationResumedBehindTheCheckpoint(t *testing.T) {
+	t.Parallel()
 	s := stack.New(t, tasks)
 	s.StartIngest()
 	var hold, slow atomic.Bool

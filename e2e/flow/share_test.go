@@ -15,6 +15,7 @@ import (
 // subqueries stand in other partitions than the shapes that they select from, so that these are written by
 // other processes most of the time.
 func TestConsumersShareThePartitions(t *testing.T) {
+	t.Parallel()
 	s := stack.New(t, projectSchema)
 	s.StartIngest()
 	first := s.StartMember()

@@ -225,8 +225,8 @@ func (s *Stack) StartConsumer() (stop func()) {
 // StartConsumerToCrash is StartConsumer for a test that has it lose its connection and end, which stores nothing more.
 func (s *Stack) StartConsumerToCrash() (crash func()) {
 	s.TB.Helper()
-	_, stop, cut := s.consumer()
-	return func() { cut(); stop() }
+	_, stop, nc := s.consumer()
+	return func() { nc.Close(); stop() }
 }
 
 // StartConsumerService is StartConsumer for a test that asks the consumer itself.
@@ -243,16 +243,20 @@ type Member struct {
 	Cut     func() // it loses its connection, and stores nothing more
 	Owned   func() int64
 	Trouble func() string // the last one; "" without any
+	Read    func() uint64 // bytes that it got from NATS
 }
 
 // StartMember is StartConsumer for a test that has several.
 func (s *Stack) StartMember() *Member {
 	s.TB.Helper()
-	svc, stop, cut := s.consumer()
-	return &Member{Stop: stop, Cut: cut, Crash: func() { cut(); stop() }, Owned: func() int64 { return svc.Status().Owned }, Trouble: func() string { return svc.Status().LastError }}
+	svc, stop, nc := s.consumer()
+	return &Member{
+		Stop: stop, Cut: nc.Close, Crash: func() { nc.Close(); stop() },
+		Owned: func() int64 { return svc.Status().Owned }, Trouble: func() string { return svc.Status().LastError }, Read: func() uint64 { return nc.Stats().InBytes },
+	}
 }
 
-func (s *Stack) consumer() (svc *consumer.Consumer, stop, cut func()) {
+func (s *Stack) consumer() (svc *consumer.Consumer, stop func(), nc *nats.Conn) {
 	s.TB.Helper()
 	cfg := s.Consumer
 	cfg.NATS = s.dial()
@@ -261,7 +265,7 @@ func (s *Stack) consumer() (svc *consumer.Consumer, stop, cut func()) {
 		s.TB.Fatal(err)
 	}
 	stop = s.run("consumer", svc.Run, svc.Ready())
-	return svc, stop, cfg.NATS.Close
+	return svc, stop, cfg.NATS
 }
 
 // StartMaterializer starts a materializer and waits until it takes part. A

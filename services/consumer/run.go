@@ -21,6 +21,7 @@ import (
 	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/internal/service"
 	"github.com/shapebus/shapebus/pkg/topology"
+	"github.com/shapebus/shapebus/pkg/wire"
 	"github.com/shapebus/shapebus/services/consumer/changelog"
 	"github.com/shapebus/shapebus/services/consumer/create"
 	"github.com/shapebus/shapebus/services/consumer/fold"
@@ -272,7 +273,7 @@ func (c *Consumer) session(ctx context.Context, js jetstream.JetStream, grants *
 		MostRows: c.cfg.MaxShapeRows, Nudge: c.cfg.Nudge, Snapshots: c.cfg.Snapshots, Failpoint: c.cfg.Failpoint,
 	}, &c.stats, c.log)
 	l.JS, l.Changes, l.Shapes, l.Relations, l.Preparer, l.Postgres = js, changelog.NewLog(js, changes), c.shapes, relations, c.tables, c.pg
-	l.Feed = changelog.NewFeed(src, relations)
+	l.Feed = changelog.NewFeed(src, relations, new(wire.ChangeDecoder))
 	l.Sets = valuesets.NewSets(valuesets.Config{
 		JS: js, Source: src, Replicas: c.cfg.ShapeLogs.Replicas, Log: c.log, Values: &c.stats.Values, Trouble: &c.stats.Trouble, Poisoned: l.PoisonedSet,
 	})

@@ -12,20 +12,21 @@ import (
 	"github.com/shapebus/shapebus/pkg/wire"
 )
 
-// Feed decodes change log messages. It reuses its memory: one feed per reader.
+// Feed decodes change log messages: one feed per reader. It reuses its decoder's memory.
 type Feed struct {
 	source    topology.Source
 	relations *registry.Relations
-	decoder   wire.ChangeDecoder
+	decoder   *wire.ChangeDecoder
 	at        stream.Place // what was read before is not read again, as where the log repeats what it had lost
 	last      firstOf      // of the messages before
 	message   uint64       // the first sequence of the message being read
 	More      bool         // something of the same LSN follows on the message read last
 }
 
-// NewFeed makes a feed of a source, whose relations are in a registry.
-func NewFeed(source topology.Source, relations *registry.Relations) *Feed {
-	return &Feed{source: source, relations: relations}
+// NewFeed makes a feed of a source, whose relations are in a registry. Feeds that are read by one goroutine may share a
+// decoder, whose memory is as large as the largest message.
+func NewFeed(source topology.Source, relations *registry.Relations, decoder *wire.ChangeDecoder) *Feed {
+	return &Feed{source: source, relations: relations, decoder: decoder}
 }
 
 // firstOf is where what has an LSN begins in the change log.

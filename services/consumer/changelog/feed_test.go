@@ -28,7 +28,7 @@ func TestASchemaIsNamedByAFingerprint(t *testing.T) {
 		}
 		for subject, body := range map[string][]byte{source.ChangeSubject("public", "t"): b.Bytes(), source.ControlSubject(): control} {
 			m := stream.Received{Subject: subject, Seq: 1, First: 1, Data: body, Header: nats.Header{topology.HeaderLSN: {"10"}}}
-			_, err := changelog.NewFeed(source, nil).Read(t.Context(), m,
+			_, err := changelog.NewFeed(source, nil, new(wire.ChangeDecoder)).Read(t.Context(), m,
 				func(wire.Control) error { t.Error("a control entry came"); return nil },
 				func(*change.Relation, *change.Fragment) error { t.Error("a fragment came"); return nil })
 			var poison *changelog.PoisonError

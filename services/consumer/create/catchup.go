@@ -66,7 +66,7 @@ func (s *Creator) catchUp(ctx context.Context, members []*Parked, known bool) er
 // NewCatchUp makes one without members. back raises the partition with which they come back, once
 // they are with the main loop; nil if they do not.
 func (s *Creator) NewCatchUp(back func(context.Context) error) *CatchUp {
-	return &CatchUp{s: s, back: back, feed: changelog.NewFeed(s.Cfg.Source, s.Relations), router: follow.NewRouter(nil).Measure(s.Stats.NewMeter())}
+	return &CatchUp{s: s, back: back, feed: changelog.NewFeed(s.Cfg.Source, s.Relations, new(wire.ChangeDecoder)), router: follow.NewRouter(nil).Measure(s.Stats.NewMeter())}
 }
 
 // TakeBack adds a shape that was live and catches up from a place. Runs on the main loop.

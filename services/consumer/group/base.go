@@ -209,11 +209,10 @@ func (s *Groups) Away(f func(f *follow.Follower, tail wire.Tail)) {
 	for g := range s.All {
 		g.mu.Lock()
 		for st := range g.all() {
-			if st.creating != nil {
-				continue
-			}
 			for _, member := range st.members {
-				f(member, st.tails[member.ID])
+				if st.creating[member.ID] == nil {
+					f(member, st.tails[member.ID])
+				}
 			}
 		}
 		g.mu.Unlock()

@@ -24,7 +24,7 @@ import (
 	"github.com/shapebus/shapebus/services/consumer/valuesets"
 )
 
-// creation is a shape with subqueries that is being created, as a group of its
+// creation is a shape with subqueries that is being created, which begins as a stage of its
 // own. Its beginning is a unit with nothing frozen: a snapshot, a barrier, the
 // sets as they stand in the snapshot, and then all its rows.
 type creation struct {
@@ -32,6 +32,13 @@ type creation struct {
 	f       *follow.Follower
 	segment uint64        // of its first rows
 	table   *pg.TableInfo // as it was right before the snapshot
+}
+
+// creation is that of the only member of a stage that begins.
+func (st *stage) creation() (c *creation) {
+	for _, c = range st.creating {
+	}
+	return c
 }
 
 // create takes the shape of a stage through the unit in which it begins.
@@ -43,7 +50,7 @@ func (g *group) create(ctx context.Context, st *stage) error {
 	if err != nil {
 		return err
 	}
-	start, err := st.choose(ctx, conn.conn())
+	err = st.choose(ctx, conn.conn())
 	if err == nil && g.together { // the others would wait for that, too
 		err = g.s.awaitSeen(ctx, conn.conn())
 	}
@@ -73,7 +80,6 @@ func (g *group) create(ctx context.Context, st *stage) error {
 		other.join()
 	}
 	st.join()
-	st.cursor.Begin(start.LSN-1, start.Seq)
 	if err := g.await(ctx, g.unit); err != nil {
 		return err
 	}
@@ -86,15 +92,16 @@ func (g *group) create(ctx context.Context, st *stage) error {
 	return nil
 }
 
-// choose finds where the stage of a shape that begins starts to read, and the table as it is right before the snapshot.
-func (st *stage) choose(ctx context.Context, conn *pgx.Conn) (start changelog.Place, err error) {
+// choose puts the stage of a shape that begins where it starts to read, and finds the table as it is right before the snapshot.
+func (st *stage) choose(ctx context.Context, conn *pgx.Conn) error {
 	g := st.g
-	table, err := g.s.Fence(ctx, conn, st.creating.rec.Definition.Schema, st.creating.rec.Definition.Table)
-	if err == nil && table.Structure() != st.creating.rec.Structure {
-		err = &live.FinalError{Err: errors.New(live.TableChanged(st.creating.f.Table, table))}
+	c := st.creation()
+	table, err := g.s.Fence(ctx, conn, c.rec.Definition.Schema, c.rec.Definition.Table)
+	if err == nil && table.Structure() != c.rec.Structure {
+		err = &live.FinalError{Err: errors.New(live.TableChanged(c.f.Table, table))}
 	}
 	if err == nil {
-		start, err = st.start(ctx, conn)
+		err = st.start(ctx, conn)
 	}
 	var now change.Snapshot
 	if err == nil {
@@ -102,11 +109,11 @@ func (st *stage) choose(ctx context.Context, conn *pgx.Conn) (start changelog.Pl
 	}
 	if err == nil {
 		err = g.s.OnMain(ctx, func(context.Context) error {
-			st.creating.table, st.creating.f.Files, st.creating.f.FilesAt = table, table, now.LSN
+			c.table, c.f.Files, c.f.FilesAt = table, table, now.LSN
 			return nil
 		})
 	}
-	return start, err
+	return err
 }
 
 // gatherLater ends the attempt if the shape, which is a part of the chain now, has to come to where the others are: these are in
@@ -127,38 +134,35 @@ func (g *group) gatherLater(ctx context.Context) error {
 	})
 }
 
-// start finds where the shape starts to read: at the oldest commit that a
+// start puts the stage where the shape starts to read: before the oldest commit that a
 // snapshot taken from now on may not see, as far as the sets are known back to there.
-func (st *stage) start(ctx context.Context, conn *pgx.Conn) (changelog.Place, error) {
+func (st *stage) start(ctx context.Context, conn *pgx.Conn) error {
 	for look := firstLook; ; look = min(2*look, lastLook) {
-		start, err := st.pin(ctx, conn)
-		if err != nil {
-			return changelog.Place{}, err
+		if err := st.pin(ctx, conn); err != nil {
+			return err
 		}
-		short := slices.IndexFunc(st.sets, func(set *valuesets.Set) bool { return !st.g.s.Sets.Holds(set, start.LSN-1) })
+		short := slices.IndexFunc(st.sets, func(set *valuesets.Set) bool { return !st.g.s.Sets.Holds(set, st.At) })
 		if short < 0 {
-			return start, nil
+			return nil
 		}
 		if err := st.loadAgain(ctx, st.sets[short]); err != nil {
-			return changelog.Place{}, err
+			return err
 		}
 		service.WaitFor(ctx, look) // Postgres does not tell when a transaction becomes visible
 		if ctx.Err() != nil {
-			return changelog.Place{}, context.Cause(ctx)
+			return context.Cause(ctx)
 		}
 	}
 }
 
-// pin finds where the shape starts to read, and keeps the
+// pin puts the stage where the shape starts to read, and keeps the
 // change log from being trimmed there.
-func (st *stage) pin(ctx context.Context, conn *pgx.Conn) (start changelog.Place, err error) {
-	err = st.g.s.Begin(ctx, conn, func(at changelog.Place) {
-		start = at
+func (st *stage) pin(ctx context.Context, conn *pgx.Conn) error {
+	return st.g.s.Begin(ctx, conn, func(start changelog.Place) {
 		st.g.mu.Lock()
 		st.stand(changelog.Place{LSN: start.LSN - 1, Seq: start.Seq - 1}, nil)
 		st.g.mu.Unlock()
 	})
-	return start, err
 }
 
 // errUnsettled says that a shape must be begun again: where its snapshot stands an inner shape with subqueries is in a
@@ -173,7 +177,8 @@ func (st *stage) firstRows(ctx context.Context, u *unit, end *change.Fragment, a
 			return errUnsettled
 		}
 	}
-	f, rec := st.creating.f, st.creating.rec
+	c := st.creation()
+	f, rec := c.f, c.rec
 	where, err := selects(ctx, u.snap, f, rec)
 	if err != nil {
 		return err
@@ -190,14 +195,14 @@ func (st *stage) firstRows(ctx context.Context, u *unit, end *change.Fragment, a
 	err = g.s.ChangeRecord(ctx, rec.ID, rec.Handle, func(r *registry.Shape) {
 		r.Snapshot, r.SnapshotLSN = u.snap.String(), u.snap.LSN
 		r.StartLSN, r.StartSeq, r.History = end.LSN, 0, g.s.Changes.HistoryID()
-		r.SnapshotRows, r.Reason, r.Table = int64(w.Rows), "", st.creating.table
-		st.creating.rec = r
+		r.SnapshotRows, r.Reason, r.Table = int64(w.Rows), "", c.table
+		c.rec = r
 	})
 	if err != nil {
 		return err
 	}
 	f.Begin(u.snap.Snapshot, w.Copied)
-	st.creating.segment = w.Segment
+	c.segment = w.Segment
 	return nil
 }
 
@@ -249,11 +254,12 @@ func selects(ctx context.Context, snap *snapshots.Snapshot, f *follow.Follower, 
 
 // sweepSegments removes what earlier attempts left, once the log has its beginning.
 func (st *stage) sweepSegments(ctx context.Context) error {
-	f := st.creating.f
+	c := st.creation()
+	f := c.f
 	if err := f.Writer.Flush(ctx); err != nil {
 		return err
 	}
-	return st.g.s.Parts[f.Partition].PurgeSegments(ctx, f.Handle, st.creating.segment)
+	return st.g.s.Parts[f.Partition].PurgeSegments(ctx, f.Handle, c.segment)
 }
 
 // ParkOuter starts the creation of a shape with subqueries, or goes on with it.
@@ -272,7 +278,7 @@ func (s *Groups) ParkOuter(ctx context.Context, rec *registry.Shape, tail wire.T
 	}
 	g := s.newGroup()
 	st := g.addStage([]*follow.Follower{f}, changelog.Place{}, nil)
-	st.creating = &creation{rec: rec, f: f}
+	st.creating[rec.ID] = &creation{rec: rec, f: f}
 	st.began = false
 	s.startGroup(ctx, g)
 	return nil

@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/shapebus/shapebus/internal/service"
+	"github.com/shapebus/shapebus/pkg/wire"
 	"github.com/shapebus/shapebus/services/consumer/follow"
 	"github.com/shapebus/shapebus/services/consumer/live"
 	"github.com/shapebus/shapebus/services/consumer/reconcile"
@@ -31,6 +32,8 @@ type group struct {
 	id    string
 	log   *slog.Logger
 	units int // opened so far; names them
+
+	decoder wire.ChangeDecoder // of all stages, of which one reads at a time
 
 	// State of an attempt.
 	unit   *unit   // nil outside of units
@@ -236,7 +239,22 @@ func (g *group) start(ctx context.Context) error {
 func (g *group) firstUnit(ctx context.Context, behind bool) error {
 	g.spare = !behind && !reconcile.Apart(g.standings())
 	defer func() { g.spare = false }()
-	return g.runUnit(ctx, reconcile.Furthest(g.standings()), "")
+	if err := g.runUnit(ctx, reconcile.Furthest(g.standings()), ""); err != nil {
+		return err
+	}
+	united, err := g.unite(ctx)
+	if err != nil {
+		return err
+	}
+	for _, st := range united {
+		if err := st.prepare(ctx); err != nil {
+			return g.endsOnly(st, err)
+		}
+		if err := st.rewind(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // needsUnitError says that a transaction changes what the group's subqueries select, so that a unit begins with it.
@@ -272,13 +290,13 @@ func (g *group) read(ctx context.Context) (some bool, err error) {
 			}
 			m, ok, err := st.next(ctx)
 			if err != nil {
-				return some, err
+				return some, g.endsOnly(st, err)
 			}
 			if !ok {
 				break
 			}
 			some = true
-			if err := st.message(ctx, m); err != nil {
+			if err := g.message(ctx, st.feed, m, g.stages[i:i+1]); err != nil {
 				return some, err
 			}
 		}

@@ -28,11 +28,11 @@ func (g *group) join(ctx context.Context) error {
 			if s.Read.Seq >= st.cursor.Next || !st.current() {
 				return nil
 			}
-			if st.creating != nil {
-				if s.Applied.LSN < st.creating.rec.SnapshotLSN {
+			for _, c := range st.creating {
+				if s.Applied.LSN < c.rec.SnapshotLSN {
 					return nil
 				}
-				begun = append(begun, st.creating)
+				begun = append(begun, c)
 			}
 		}
 		for _, st := range g.stages {

@@ -93,7 +93,7 @@ func (s *Groups) GoOn(ctx context.Context, members []*follow.Follower, at change
 // GoOnCreating goes on with the creation of a shape whose log has its beginning.
 func (s *Groups) GoOnCreating(ctx context.Context, rec *registry.Shape, f *follow.Follower, at changelog.Place, aside []reconcile.Txn) {
 	g := s.newGroup()
-	g.addStage([]*follow.Follower{f}, at, aside).creating = &creation{rec: rec, f: f}
+	g.addStage([]*follow.Follower{f}, at, aside).creating[rec.ID] = &creation{rec: rec, f: f}
 	s.startGroup(ctx, g)
 }
 

@@ -104,6 +104,7 @@ func (g *group) drop(id string) *follow.Follower {
 		}
 		g.mu.Lock()
 		delete(st.members, id)
+		delete(st.creating, id)
 		st.listed = nil
 		g.mu.Unlock()
 		if st.filled {
@@ -128,12 +129,10 @@ func (g *group) find(id string) (*stage, *follow.Follower) {
 // reason tells those who ask for shapes that are being created what they wait for.
 func (g *group) reason(ctx context.Context, reason string) {
 	for _, st := range g.stages {
-		if st.creating == nil {
-			continue
-		}
-		rec := st.creating.rec
-		if err := g.s.ChangeRecord(ctx, rec.ID, rec.Handle, func(r *registry.Shape) { r.Reason = reason }); err != nil {
-			g.log.WarnContext(ctx, "state of the shape not stored", slog.Any("error", err))
+		for _, c := range st.creating {
+			if err := g.s.ChangeRecord(ctx, c.rec.ID, c.rec.Handle, func(r *registry.Shape) { r.Reason = reason }); err != nil {
+				g.log.WarnContext(ctx, "state of the shape not stored", slog.Any("error", err))
+			}
 		}
 	}
 }
@@ -152,7 +151,7 @@ func (g *group) Handle(id string) string {
 func (g *group) State(id string) control.State {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if st, _ := g.find(id); st != nil && st.creating != nil {
+	if st, _ := g.find(id); st != nil && st.creating[id] != nil {
 		return control.StateCreating
 	}
 	return control.StateLive

@@ -60,7 +60,7 @@ func (st *stage) again(ctx context.Context, t reconcile.Txn) error {
 	c.Begin(t.LSN-1, t.First)
 	defer c.Close() //nolint:contextcheck // as in stream.Reader.Close
 	st.Again()
-	fd := changelog.NewFeed(st.g.s.Cfg.Source, st.g.s.Relations)
+	fd := changelog.NewFeed(st.g.s.Cfg.Source, st.g.s.Relations, &st.g.decoder)
 	for done, waited := false, false; !done; {
 		m, ok, err := c.Read(ctx)
 		if errors.Is(err, stream.ErrGap) {
@@ -112,37 +112,51 @@ func (st *stage) again(ctx context.Context, t reconcile.Txn) error {
 	return nil
 }
 
-// message takes the next message of the change log.
-func (st *stage) message(ctx context.Context, m stream.Received) error {
-	unit := st.Unit // which the message may end
-	if unit != nil {
-		if at, err := stream.LSN(m.Header); err == nil && st.g.unit.proof.Lost(at) { // else the feed says so
-			return st.g.unproven()
+// message takes the next message of the change log for stages that read it together.
+func (g *group) message(ctx context.Context, feed *changelog.Feed, m stream.Received, stages []*stage) error {
+	inUnit := stages[0].Unit != nil // which the message may end
+	if inUnit {
+		if at, err := stream.LSN(m.Header); err == nil && g.unit.proof.Lost(at) { // else the feed says so
+			return g.unproven()
 		}
 	}
-	lsn, err := st.feed.Read(ctx, m,
-		func(c wire.Control) error { return st.control(ctx, m, c) },
-		func(rel *change.Relation, fr *change.Fragment) error {
-			if fr.LSN <= st.At {
-				return nil
+	lsn, err := feed.Read(ctx, m,
+		func(c wire.Control) error {
+			for _, st := range stages {
+				if err := st.control(ctx, feed, m, c); err != nil {
+					return err
+				}
 			}
-			return st.fragment(ctx, st.feed.First(fr.LSN), rel, fr)
+			return nil
+		},
+		func(rel *change.Relation, fr *change.Fragment) error {
+			for _, st := range stages {
+				if fr.LSN <= st.At {
+					continue
+				}
+				if err := st.fragment(ctx, feed.First(fr.LSN), rel, fr); err != nil {
+					return err
+				}
+			}
+			return nil
 		})
-	if _, ok := errors.AsType[*changelog.PoisonError](err); ok {
-		if err := st.spare(err); err != nil {
+	_, poison := errors.AsType[*changelog.PoisonError](err)
+	if err != nil && !poison {
+		return err
+	}
+	for _, st := range stages {
+		if poison {
+			if err := st.spare(err); err != nil {
+				return g.endsOnly(st, err)
+			}
+		}
+		if err := st.flush(ctx); err != nil {
 			return err
 		}
-		return st.flush(ctx)
-	}
-	if err != nil {
-		return err
-	}
-	if err := st.flush(ctx); err != nil {
-		return err
-	}
-	// What is told of a table may stand before the ops of a transaction: more of it follows.
-	if st.txn == 0 && !st.feed.More && unit == nil && lsn >= st.At {
-		st.advance(changelog.Place{LSN: lsn, Seq: m.Seq}, nil)
+		// What is told of a table may stand before the ops of a transaction: more of it follows.
+		if !poison && !inUnit && st.txn == 0 && !feed.More && lsn >= st.At {
+			st.advance(changelog.Place{LSN: lsn, Seq: m.Seq}, nil)
+		}
 	}
 	return nil
 }
@@ -239,7 +253,7 @@ func (st *stage) flush(ctx context.Context) error {
 }
 
 // control takes a control entry.
-func (st *stage) control(ctx context.Context, m stream.Received, c wire.Control) error {
+func (st *stage) control(ctx context.Context, feed *changelog.Feed, m stream.Received, c wire.Control) error {
 	lsn := change.LSN(c.LSN)
 	if lsn <= st.At {
 		return nil
@@ -256,7 +270,7 @@ func (st *stage) control(ctx context.Context, m stream.Received, c wire.Control)
 		}
 		rel, err := st.g.s.Relations.Get(ctx, c.Relation)
 		if errors.Is(err, registry.ErrUnreadable) {
-			return &live.FinalError{Err: err}
+			return st.g.endsOnly(st, &live.FinalError{Err: err})
 		}
 		if err != nil {
 			return err
@@ -270,7 +284,7 @@ func (st *stage) control(ctx context.Context, m stream.Received, c wire.Control)
 			}
 		}
 		if st.nested && c.XID != 0 { // units end at no others
-			return st.learn(ctx, reconcile.Txn{XID: change.XID(c.XID), LSN: lsn, First: st.feed.First(lsn)}, "")
+			return st.learn(ctx, reconcile.Txn{XID: change.XID(c.XID), LSN: lsn, First: feed.First(lsn)}, "")
 		}
 	}
 	return nil

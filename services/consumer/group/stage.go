@@ -32,10 +32,9 @@ type stage struct {
 	// since is the version of each set's main view when the members left the
 	// main loop, 0 if they did not; touched are the values that units have changed
 	// since then.
-	since   []uint64
-	touched []map[string]struct{}
-	// creating is the creation of the only member; nil unless it is being created.
-	creating *creation
+	since    []uint64
+	touched  []map[string]struct{}
+	creating map[string]*creation // by id: members that are not live yet. Changed with the group's mu held
 
 	// State of an attempt.
 	own    []*follow.Follower // by set: its inner shape, if that is a member of the group; else nil
@@ -60,7 +59,7 @@ func (g *group) addStage(members []*follow.Follower, at changelog.Place, aside [
 	s := g.s
 	st := &stage{
 		g: g, table: members[0].Relation.OID, depth: members[0].Outer.Depth, router: follow.NewSettledRouter().Measure(s.Stats.NewMeter()),
-		members: map[string]*follow.Follower{}, places: map[string]int{}, tails: map[string]wire.Tail{}, began: true,
+		members: map[string]*follow.Follower{}, creating: map[string]*creation{}, places: map[string]int{}, tails: map[string]wire.Tail{}, began: true,
 	}
 	st.stand(at, aside)
 	for _, f := range members {
@@ -169,7 +168,7 @@ func (st *stage) read() {
 		st.cursor.Close()
 	}
 	st.cursor = changelog.NewCursor(s.Changes, s.Recent)
-	st.feed = changelog.NewFeed(s.Cfg.Source, s.Relations)
+	st.feed = changelog.NewFeed(s.Cfg.Source, s.Relations, &st.g.decoder)
 }
 
 // reset forgets the state of an attempt.
@@ -259,10 +258,15 @@ func (st *stage) rewind(ctx context.Context) error {
 	}
 	st.show()
 	st.txn = 0
-	st.read() //nolint:contextcheck // as in stream.Reader.Close
-	st.cursor.Begin(st.At, st.seq+1)
+	st.readFrom() //nolint:contextcheck // as in stream.Reader.Close
 	st.setAside(st.Aside)
 	return nil
+}
+
+// readFrom begins to read the change log from where the stage stands.
+func (st *stage) readFrom() {
+	st.read()
+	st.cursor.Begin(st.At, st.seq+1)
 }
 
 // abortOpen aborts what stands behind the last commit marker of each log. last is the last op that any of the logs has at

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/shapebus/shapebus/internal/failpoint"
@@ -102,16 +103,25 @@ func (st *stage) join() {
 	}
 }
 
-// passUnit goes through the unit stage by stage, and ends it. A shape that begins comes last: the others do not wait for its rows.
+// passUnit goes through the unit, and ends it: the less nested stages first, those of one depth together. A shape that begins
+// comes last: the others do not wait for its rows.
 func (g *group) passUnit(ctx context.Context) error {
 	first := g.beginning()
-	for _, st := range g.stages {
-		if st == first {
-			continue
+	left := slices.DeleteFunc(slices.Clone(g.stages), func(st *stage) bool { return st == first })
+	for len(left) > 0 {
+		abreast := len(left)
+		if deeper := slices.IndexFunc(left, func(st *stage) bool { return st.depth > left[0].depth }); deeper > 0 {
+			abreast = deeper
 		}
-		if err := st.pass(ctx); err != nil {
+		for _, st := range left[:abreast] {
+			if err := st.meet(ctx); err != nil {
+				return err
+			}
+		}
+		if err := g.readOn(ctx, left[:abreast]); err != nil {
 			return err
 		}
+		left = left[abreast:]
 	}
 	if first != nil {
 		if err := first.meet(ctx); err != nil {
@@ -123,19 +133,11 @@ func (g *group) passUnit(ctx context.Context) error {
 		if g.together {
 			g.s.Cfg.Failpoint(failpoint.ChainParted)
 		}
-		if err := first.readOn(ctx); err != nil {
+		if err := g.readOn(ctx, []*stage{first}); err != nil {
 			return err
 		}
 	}
 	return g.endUnit(ctx)
-}
-
-// pass takes the stage from where it stands to the unit's end.
-func (st *stage) pass(ctx context.Context) error {
-	if err := st.meet(ctx); err != nil {
-		return err
-	}
-	return st.readOn(ctx)
 }
 
 // meet learns what the stages before select at the unit's end, where they are: it is known as a whole.
@@ -152,29 +154,6 @@ func (st *stage) meet(ctx context.Context) error {
 		}
 		for _, v := range verdicts {
 			st.Unit.Sets[i].Add(v.Deltas.All())
-		}
-	}
-	return nil
-}
-
-// readOn reads what the unit has of the change log.
-func (st *stage) readOn(ctx context.Context) error {
-	g := st.g
-	for _, t := range st.Aside {
-		if err := st.again(ctx, t); err != nil {
-			return err
-		}
-	}
-	st.Again()
-	for st.Unit != nil {
-		m, ok, err := st.next(ctx)
-		if err == nil && ok {
-			err = st.message(ctx, m)
-		} else if err == nil {
-			err = st.cursor.Wait(ctx, g.s.Cfg.Nudge, func() { g.s.Nudge(ctx, g.unit.id) })
-		}
-		if err != nil {
-			return err
 		}
 	}
 	return nil

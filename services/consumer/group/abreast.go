@@ -1,0 +1,122 @@
+package group
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"maps"
+	"slices"
+
+	"github.com/shapebus/shapebus/internal/stream"
+	"github.com/shapebus/shapebus/pkg/wire"
+	"github.com/shapebus/shapebus/services/consumer/changelog"
+	"github.com/shapebus/shapebus/services/consumer/follow"
+	"github.com/shapebus/shapebus/services/consumer/live"
+	"github.com/shapebus/shapebus/services/consumer/reconcile"
+)
+
+// After a crash each shape stands where its own log ends, so a chain may have as many stages as shapes. They go through a unit
+// first, which takes all of them to one place. Those of one depth read the change log together there, once for all, from where the last of
+// them stands. Behind it those of one table are one stage.
+
+// readOn takes stages of one depth from where they stand to the unit's end.
+func (g *group) readOn(ctx context.Context, stages []*stage) error {
+	for _, st := range stages {
+		for _, t := range st.Aside {
+			if err := st.again(ctx, t); err != nil {
+				return err
+			}
+		}
+		st.Again()
+	}
+	last := slices.MinFunc(stages, func(a, b *stage) int { return cmp.Or(cmp.Compare(a.At, b.At), cmp.Compare(a.seq, b.seq)) })
+	cursor := changelog.NewCursor(g.s.Changes, g.s.Recent)
+	defer cursor.Close() //nolint:contextcheck // as in stream.Reader.Close
+	cursor.Begin(last.At, last.seq+1)
+	feed := changelog.NewFeed(g.s.Cfg.Source, g.s.Relations, &g.decoder)
+	for slices.ContainsFunc(stages, func(st *stage) bool { return st.Unit != nil }) {
+		m, ok, err := cursor.Read(ctx)
+		switch {
+		case errors.Is(err, stream.ErrGap):
+			return g.endsOnly(last, &live.FinalError{Err: errors.New(live.ReasonDiscarded)})
+		case err == nil && ok:
+			err = g.message(ctx, feed, m, stages)
+		case err == nil:
+			err = cursor.Wait(ctx, g.s.Cfg.Nudge, func() { g.s.Nudge(ctx, g.unit.id) })
+		}
+		if err != nil {
+			return err
+		}
+	}
+	for _, st := range stages {
+		st.readFrom() //nolint:contextcheck // as in stream.Reader.Close
+	}
+	return nil
+}
+
+// left says when the members left the main loop, and what units have touched since: as the stages say that they come from,
+// where these agree.
+func (st *stage) left(from []*stage) {
+	for i, set := range st.sets {
+		first := true
+		for _, o := range from {
+			j, known := o.places[set.Name()]
+			switch {
+			case !known:
+				continue
+			case first:
+				st.since[i] = o.since[j]
+			case st.since[i] != o.since[j]:
+				st.since[i] = 0
+			}
+			first = false
+			maps.Copy(st.touched[i], o.touched[j])
+		}
+		if st.since[i] == 0 || len(st.touched[i]) > live.Indexed {
+			st.since[i], st.touched[i] = 0, nil
+		}
+	}
+}
+
+// unite makes one stage of those of one table and depth that have come to the same place, and reports whether there were
+// any. Right behind a unit's end.
+func (g *group) unite(ctx context.Context) (united []*stage, err error) {
+	type kind struct {
+		table uint32
+		depth int
+		at    changelog.Place
+		aside string
+	}
+	kinds := map[kind][]*stage{}
+	for _, st := range g.stages {
+		k := kind{st.table, st.depth, st.place(), wire.FormatAside(reconcile.LSNs(st.Aside))}
+		kinds[k] = append(kinds[k], st)
+	}
+	maps.DeleteFunc(kinds, func(_ kind, stages []*stage) bool { return len(stages) == 1 })
+	if len(kinds) == 0 {
+		return nil, nil
+	}
+	err = g.s.OnMain(ctx, func(context.Context) error {
+		for k, stages := range kinds {
+			var members []*follow.Follower
+			creating := map[string]*creation{}
+			for _, st := range stages {
+				st.reset() //nolint:contextcheck // as in stream.Reader.Close
+				maps.Copy(creating, st.creating)
+				for _, f := range slices.Collect(maps.Values(st.members)) {
+					members = append(members, g.drop(f.ID))
+				}
+			}
+			aside := stages[0].Aside
+			g.clear()
+			st := g.addStage(members, k.at, aside)
+			st.left(stages)
+			g.mu.Lock()
+			st.creating = creating
+			g.mu.Unlock()
+			united = append(united, st)
+		}
+		return nil
+	})
+	return united, err
+}
