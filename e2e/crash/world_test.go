@@ -146,20 +146,29 @@ func (w *world) requestFrom(consumer *proc.Test) (rest []client.Definition) {
 	w.tb.Helper()
 	all := definitions()
 	for i, def := range all {
-		var sh *client.Shape
-		until(w.tb, "the shape is created, or the consumer is gone", func() (_ bool, err error) {
-			if consumer.Gone() {
-				return true, nil
-			}
-			sh, err = w.client.Create(w.tb.Context(), def)
-			return err == nil, err
-		})
-		if sh == nil {
+		if !w.askFrom(consumer, def) {
 			return all[i:]
 		}
-		w.shapes, w.asked = append(w.shapes, sh), append(w.asked, def)
 	}
 	return nil
+}
+
+// askFrom asks for one more shape until the consumer that answers is gone, and reports whether there is an answer.
+func (w *world) askFrom(consumer *proc.Test, def client.Definition) bool {
+	w.tb.Helper()
+	var sh *client.Shape
+	until(w.tb, "the shape is created, or the consumer is gone", func() (_ bool, err error) {
+		if consumer.Gone() {
+			return true, nil
+		}
+		sh, err = w.client.Create(w.tb.Context(), def)
+		return err == nil, err
+	})
+	if sh == nil {
+		return false
+	}
+	w.shapes, w.asked = append(w.shapes, sh), append(w.asked, def)
+	return true
 }
 
 // ask asks for one more shape.
