@@ -28,11 +28,14 @@ type history struct {
 	dead     [][]int
 
 	redefined map[int][]*Table // by transaction: what tables are from it on
+
+	snapshots []change.Snapshot // that somebody has had
 }
 
-// newHistory replays transactions. Rows that came and went within one transaction are not in it.
-func newHistory(s *Schema, txns []Txn) (*history, error) {
-	h := &history{txns: txns, born: make([][]int, len(txns)+1), dead: make([][]int, len(txns)+1), redefined: map[int][]*Table{}}
+// newHistory replays transactions. Rows that came and went within one transaction are not in it. Of rows that are the same in
+// all values, which only tables without a key have, snapshots tell which one a transaction cannot have meant.
+func newHistory(s *Schema, txns []Txn, snapshots []change.Snapshot) (*history, error) {
+	h := &history{txns: txns, snapshots: snapshots, born: make([][]int, len(txns)+1), dead: make([][]int, len(txns)+1), redefined: map[int][]*Table{}}
 	tables := map[string]*Table{}
 	live := map[*Table]map[string][]int{}
 	for _, t := range s.Tables {
@@ -89,9 +92,10 @@ func (h *history) op(live map[string][]int, t *Table, n int, op *Op) error {
 		if len(ids) == 0 {
 			return fmt.Errorf("%s of a row that is not there: %q", op.Kind, old)
 		}
-		last := ids[len(ids)-1]
+		i := h.meant(ids, n)
+		last := ids[i]
 		h.versions[last].dead = n
-		if ids = ids[:len(ids)-1]; len(ids) == 0 {
+		if ids = slices.Delete(ids, i, i+1); len(ids) == 0 {
 			delete(live, t.keyOf(old))
 		} else {
 			live[t.keyOf(old)] = ids
@@ -112,6 +116,19 @@ func (h *history) op(live map[string][]int, t *Table, n int, op *Op) error {
 		h.versions = append(h.versions, version{table: t, row: row, born: n, dead: never})
 	}
 	return nil
+}
+
+// meant is the place of the version that the n-th transaction changes, among those that are the same: the oldest one that it may have
+// seen. Whoever commits may be visible much later, and a snapshot that sees the one and not the other says that it was so here.
+func (h *history) meant(ids []int, n int) int {
+	for i, id := range ids {
+		born := h.versions[id].born
+		hidden := func(s change.Snapshot) bool { return s.Sees(h.txns[n-1].XID) && !s.Sees(h.txns[born-1].XID) }
+		if born == n || len(ids) == 1 || !slices.ContainsFunc(h.snapshots, hidden) {
+			return i
+		}
+	}
+	return 0
 }
 
 // keyOf is an injective text of what identifies a row.

@@ -70,7 +70,7 @@ type trial struct {
 // at the end. url is of an empty database.
 func judge(ctx context.Context, url string, r *Recording) (*verdict, error) {
 	began := time.Now()
-	h, err := newHistory(r.Schema, r.Txns)
+	h, err := newHistory(r.Schema, r.Txns, r.snapshots())
 	if err != nil {
 		return nil, err
 	}

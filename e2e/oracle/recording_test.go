@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/shapebus/shapebus/e2e/logcheck"
+	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/pkg/wire"
 )
 
 // Recording is all that a run left behind, for the judge: he needs nothing
@@ -63,4 +65,22 @@ func load(tb testing.TB, name string) *Recording {
 		tb.Fatal(err)
 	}
 	return r
+}
+
+// snapshots are those with which shapes began.
+func (r *Recording) snapshots() (all []change.Snapshot) {
+	for _, rec := range r.Shapes {
+		if len(rec.Log.Messages) == 0 {
+			continue
+		}
+		var d wire.LogDecoder
+		_ = d.Decode(rec.Log.Messages[0].Data, func(e *wire.Entry) error { // what cannot be read the judge says
+			if s, err := change.ParseSnapshot(e.Snapshot); e.Kind == wire.EntrySegment && err == nil {
+				s.LSN = e.LSN
+				all = append(all, s)
+			}
+			return nil
+		})
+	}
+	return all
 }
