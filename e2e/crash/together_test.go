@@ -50,7 +50,7 @@ func (w *world) neverRests() (rest func()) {
 	var writing sync.WaitGroup
 	conn := w.connect()
 	writing.Go(func() {
-		defer conn.Close(context.Background())
+		defer conn.Close(context.WithoutCancel(ctx))
 		for n := 0; ctx.Err() == nil; n++ {
 			if _, err := conn.Exec(context.WithoutCancel(ctx), "UPDATE teams SET active = NOT active WHERE id = 'team ' || $1 || repeat('.', 60)", pgx.QueryExecModeExec, fmt.Sprint(n%20)); err != nil {
 				w.tb.Error(err)

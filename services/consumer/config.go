@@ -15,9 +15,9 @@ import (
 	"github.com/shapebus/shapebus/internal/service"
 	"github.com/shapebus/shapebus/internal/tracing"
 	"github.com/shapebus/shapebus/pkg/topology"
-	"github.com/shapebus/shapebus/services/consumer/group"
+	"github.com/shapebus/shapebus/services/consumer/group/conns"
 	"github.com/shapebus/shapebus/services/consumer/live"
-	"github.com/shapebus/shapebus/services/consumer/plane"
+	"github.com/shapebus/shapebus/services/consumer/plane/allow"
 	"github.com/shapebus/shapebus/services/consumer/tables"
 )
 
@@ -49,7 +49,7 @@ type Config struct {
 	MaxShapes       int           // of the source that have not ended; 0 is no limit
 	MaxClauseBytes  int64         // of the clauses and parameters of all of them; 0 is no limit
 	MaxShapeRows    int64         // of one shape, which ends beyond it; 0 is no limit
-	AllowTables     []string      // patterns of the tables that may be asked for (plane.ParseAllowed); none is all
+	AllowTables     []string      // patterns of the tables that may be asked for (allow.Parse); none is all
 	LeaveTables     bool          // no table is changed for a shape: its owner prepares it
 	TableGrace      time.Duration // how long a table stays prepared on which no shape is any more; default 1 h, < 0 for ever
 
@@ -84,7 +84,7 @@ type Consumer struct {
 
 	// Set by Run before anything uses them.
 	pg     *live.Postgres
-	conns  *group.Conns
+	conns  *conns.Pool
 	shapes *registry.Shapes
 	tables *tables.Preparer
 
@@ -108,7 +108,7 @@ func New(cfg Config) (*Consumer, error) {
 	if cfg.Partitions < 0 || cfg.Partitions > topology.MaxPartitions {
 		return nil, fmt.Errorf("consumer: %d partitions; want 1 to %d", cfg.Partitions, topology.MaxPartitions)
 	}
-	if _, err := plane.ParseAllowed(cfg.AllowTables); err != nil {
+	if _, err := allow.Parse(cfg.AllowTables); err != nil {
 		return nil, fmt.Errorf("consumer: %w", err)
 	}
 	service.Default(&cfg.Publication, cfg.Source.Publication())

@@ -26,8 +26,10 @@ import (
 	"github.com/shapebus/shapebus/services/consumer/create"
 	"github.com/shapebus/shapebus/services/consumer/fold"
 	"github.com/shapebus/shapebus/services/consumer/group"
+	"github.com/shapebus/shapebus/services/consumer/group/conns"
 	"github.com/shapebus/shapebus/services/consumer/live"
 	"github.com/shapebus/shapebus/services/consumer/plane"
+	"github.com/shapebus/shapebus/services/consumer/plane/allow"
 	"github.com/shapebus/shapebus/services/consumer/shapelog"
 	"github.com/shapebus/shapebus/services/consumer/tables"
 	"github.com/shapebus/shapebus/services/consumer/valuesets"
@@ -39,7 +41,7 @@ const others = 3
 
 // MostConnections is how many a consumer that reads so many snapshots and folds so many logs at once may open to Postgres.
 func MostConnections(snapshots, folds int) int {
-	return plane.MaxAsking + ownQuestions + group.MaxUnits + group.MaxFirstUnits + snapshots + folds + others
+	return plane.MaxAsking + ownQuestions + conns.MaxUnits + conns.MaxFirstUnits + snapshots + folds + others
 }
 
 // ownQuestions are the connections that the consumer's own questions find beside those of requests.
@@ -73,18 +75,18 @@ func (c *Consumer) Run(ctx context.Context) error {
 	defer pool.Close()
 	poolConfig = poolConfig.Copy()
 	poolConfig.ConnConfig = cfg
-	poolConfig.MaxConns, poolConfig.MaxConnIdleTime = group.MaxUnits+group.MaxFirstUnits, time.Minute
+	poolConfig.MaxConns, poolConfig.MaxConnIdleTime = conns.MaxUnits+conns.MaxFirstUnits, time.Minute
 	units, err := pgxpool.NewWithConfig(ctx, poolConfig)
 	if err != nil {
 		return fmt.Errorf("prepare the connection pool: %w", err)
 	}
 	defer units.Close()
-	c.pg, c.conns = live.NewPostgres(cfg, pool, units), group.NewConns(units)
+	c.pg, c.conns = live.NewPostgres(cfg, pool, units), conns.NewPool(units)
 	js, err := topology.JetStream(c.cfg.NATS, c.cfg.APIPrefix)
 	if err != nil {
 		return fmt.Errorf("consumer: %w", err)
 	}
-	allowed, err := plane.ParseAllowed(c.cfg.AllowTables)
+	allowed, err := allow.Parse(c.cfg.AllowTables)
 	if err != nil {
 		return err
 	}
@@ -105,7 +107,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 
 // serve prepares what must be there, answers requests and fills shape logs until ctx ends or a bucket has gone: then all of
 // this has to begin again.
-func (c *Consumer) serve(ctx context.Context, js jetstream.JetStream, watch *health.Watch, allowed plane.Allowed) error {
+func (c *Consumer) serve(ctx context.Context, js jetstream.JetStream, watch *health.Watch, allowed allow.Tables) error {
 	var pause service.Backoff
 	var refusals service.Insist
 	for {

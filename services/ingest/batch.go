@@ -9,6 +9,7 @@ import (
 	"github.com/shapebus/shapebus/pkg/topology"
 	"github.com/shapebus/shapebus/pkg/wire"
 	"github.com/shapebus/shapebus/services/ingest/pgoutput"
+	"github.com/shapebus/shapebus/services/ingest/tail"
 )
 
 // output is where a batch's decisions go, in the order of the change log.
@@ -62,7 +63,7 @@ type batch struct {
 	source topology.Source
 	limits limits
 	out    output
-	tail   *tail // where the log ended; nil once the session has passed it
+	tail   *tail.Tail // where the log ended; nil once the session has passed it
 
 	tables map[uint32]*table
 	last   *table // the one used last
@@ -93,7 +94,7 @@ const freeKept = 8
 // not grow the process.
 const barrierBytes = 1 << 20
 
-func newBatch(source topology.Source, l limits, out output, from *tail) *batch {
+func newBatch(source topology.Source, l limits, out output, from *tail.Tail) *batch {
 	return &batch{source: source, limits: l, out: out, tail: from, tables: map[uint32]*table{}}
 }
 
@@ -102,15 +103,15 @@ func (b *batch) begin(xid change.XID, lsn change.LSN, time int64, trace string) 
 	if b.open {
 		return fmt.Errorf("%w: a transaction begins inside another", pgoutput.ErrProtocol)
 	}
-	if b.tail != nil && lsn > b.tail.lsn {
+	if b.tail != nil && lsn > b.tail.LSN {
 		b.tail = nil
 	}
 	b.open = true
-	b.skipping = b.tail != nil && lsn < b.tail.lsn
+	b.skipping = b.tail != nil && lsn < b.tail.LSN
 	b.head = change.Fragment{XID: xid, LSN: lsn, CommitTime: time, Trace: trace}
 	b.next, b.group, b.flushed = 0, 0, false
 	if b.tail != nil && !b.skipping {
-		b.group, b.flushed = b.tail.group, b.tail.fragments || len(b.tail.renewed) > 0
+		b.group, b.flushed = b.tail.Group, b.tail.Fragments || len(b.tail.Renewed) > 0
 	}
 	return nil
 }
@@ -174,7 +175,7 @@ func (b *batch) add(t *table, op *change.Op) error {
 		t.touched, t.begun = true, false
 		b.touched = append(b.touched, t)
 	}
-	if b.tail != nil && b.tail.holds(t.fingerprint, b.next) {
+	if b.tail != nil && b.tail.Holds(t.fingerprint, b.next) {
 		b.next += change.OpStep
 		t.begun, t.described = true, true // whoever stored it described the table first
 		return nil
@@ -220,7 +221,7 @@ func (b *batch) describe(t *table) error {
 	}
 	c.LSN = uint64(b.head.LSN)
 	b.flushed = true // it says that more of this LSN follows: not in a message with other transactions
-	return b.out.renew(t, c, b.head.LSN, b.tail != nil && b.tail.renewed[t.fingerprint])
+	return b.out.renew(t, c, b.head.LSN, b.tail != nil && b.tail.Renewed[t.fingerprint])
 }
 
 // flush publishes what is gathered, all tables in one go.
@@ -274,7 +275,7 @@ func (b *batch) flushedAll() {
 	b.bytes, b.ops, b.flushed = 0, 0, true
 	// While ops from here on are stored already, the group stays that of the
 	// log's last one: a reader of the tail finds all of them under one group.
-	if b.tail == nil || b.tail.passed(b.next) {
+	if b.tail == nil || b.tail.Passed(b.next) {
 		b.group = b.next
 	}
 }
@@ -289,7 +290,7 @@ func (b *batch) commit(end change.LSN) error {
 			return err
 		}
 		for i, payload := range b.barriers {
-			if b.tail != nil && i < b.tail.barriers {
+			if b.tail != nil && i < b.tail.Barriers {
 				continue
 			}
 			c := &wire.Control{Kind: wire.ControlBarrier, LSN: uint64(b.head.LSN), XID: uint32(b.head.XID), Payload: payload}
@@ -328,7 +329,7 @@ func (b *batch) mark() error {
 		b.oids = append(b.oids, t.rel.OID)
 	}
 	for i, t := range b.touched {
-		if b.tail != nil && b.tail.marked(t.fingerprint) {
+		if b.tail != nil && b.tail.Marked(t.fingerprint) {
 			continue
 		}
 		if err := b.publish(t, true, i < len(b.touched)-1 || len(b.barriers)+len(b.again) > 0); err != nil {
@@ -362,7 +363,7 @@ func (b *batch) barrier(transactional bool, lsn change.LSN, payload []byte) erro
 	}
 	at := placeOfMessage(lsn)
 	if b.tail != nil {
-		if at <= b.tail.lsn {
+		if at <= b.tail.LSN {
 			return b.out.received(lsn)
 		}
 		b.tail = nil

@@ -11,6 +11,7 @@ import (
 
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/topology"
+	"github.com/shapebus/shapebus/services/ingest/tail"
 )
 
 // LSNs mean something within one history of a database only. The record says
@@ -65,7 +66,7 @@ func (r record) joinHistory(id identity, slot, begins string) record {
 // returns it.
 func (s *session) openLog(ctx context.Context, js jetstream.JetStream, id identity) (jetstream.Stream, error) {
 	source, name := s.g.cfg.Source, s.g.cfg.Source.ChangeStream()
-	var tail change.LSN
+	var last change.LSN // of the old one
 	old, err := js.Stream(ctx, name)
 	switch {
 	case errors.Is(err, jetstream.ErrStreamNotFound):
@@ -73,13 +74,13 @@ func (s *session) openLog(ctx context.Context, js jetstream.JetStream, id identi
 	case err != nil:
 		return nil, topology.Explain(fmt.Errorf("look for stream %s: %w", name, err))
 	default:
-		t, err := readTail(ctx, old, source, old.CachedInfo().State.LastSeq)
+		t, err := tail.Read(ctx, old, source, old.CachedInfo().State.LastSeq)
 		if err != nil {
 			return nil, err
 		}
-		tail = t.lsn
+		last = t.LSN
 	}
-	begins, err := s.record.rec.judgeHistory(s.record.revision == 0, id, tail)
+	begins, err := s.record.rec.judgeHistory(s.record.revision == 0, id, last)
 	if err != nil {
 		return nil, fatal(fmt.Errorf("source %s: %w", source, err))
 	}

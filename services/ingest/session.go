@@ -22,6 +22,7 @@ import (
 	"github.com/shapebus/shapebus/pkg/topology"
 	"github.com/shapebus/shapebus/pkg/wire"
 	"github.com/shapebus/shapebus/services/ingest/coalesce"
+	"github.com/shapebus/shapebus/services/ingest/tail"
 )
 
 // leaveTime is how long the end of a session may take to store, confirm and
@@ -100,7 +101,7 @@ func (g *Ingest) session(ctx context.Context) error {
 		return topology.Explain(err)
 	}
 	defer s.appender.Close()
-	tail, err := readTail(ctx, log, g.cfg.Source, s.appender.Stored())
+	stored, err := tail.Read(ctx, log, g.cfg.Source, s.appender.Stored())
 	if err != nil {
 		return err
 	}
@@ -110,7 +111,7 @@ func (g *Ingest) session(ctx context.Context) error {
 	if err := s.failOver(ctx); err != nil {
 		return err
 	}
-	if err := s.replicate(ctx, tail.lsn); err != nil {
+	if err := s.replicate(ctx, stored.LSN); err != nil {
 		return err
 	}
 
@@ -119,13 +120,13 @@ func (g *Ingest) session(ctx context.Context) error {
 	life, end := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer end(nil)
 	s.window = &syncWindow{w: newAckWindow(g.cfg.SyncInterval)}
-	after := s.record.rec.before(tail.lsn, s.server.slot.ConfirmedFlush)
+	after := s.record.rec.before(stored.LSN, s.server.slot.ConfirmedFlush)
 	s.publish = newPublisher(life, &g.cfg, s.appender, after, newRelations(kv), s.window, &g.counters)
 	s.wire.Drained = s.publish.drained
-	if err := s.continuous(ctx, tail); err != nil {
+	if err := s.continuous(ctx, stored); err != nil {
 		return err
 	}
-	s.batch = newBatch(g.cfg.Source, limits{bytes: g.cfg.FragmentBytes, ops: g.cfg.FragmentOps}, s.publish, tail)
+	s.batch = newBatch(g.cfg.Source, limits{bytes: g.cfg.FragmentBytes, ops: g.cfg.FragmentOps}, s.publish, stored)
 	s.confirm = newConfirmer(s)
 	inFlight := s.appender.InFlight
 	heard := s.wire.LastHeard
@@ -134,7 +135,7 @@ func (g *Ingest) session(ctx context.Context) error {
 	g.counters.waits("")
 	g.counters.become(StateStreaming)
 	g.cfg.Log.InfoContext(ctx, "streaming from the replication slot",
-		slog.String("from", max(tail.lsn, s.server.slot.ConfirmedFlush).String()), slog.String("log_end", tail.lsn.String()))
+		slog.String("from", max(stored.LSN, s.server.slot.ConfirmedFlush).String()), slog.String("log_end", stored.LSN.String()))
 	g.once.Do(func() { close(g.ready) })
 	return s.run(ctx, life, end)
 }
@@ -225,7 +226,7 @@ func (s *session) close(ctx context.Context) {
 
 // continuous writes a reset entry into the change log if it does not go on
 // where the slot does, and brings the record up to date.
-func (s *session) continuous(ctx context.Context, tail *tail) error {
+func (s *session) continuous(ctx context.Context, stored *tail.Tail) error {
 	rec := s.record.rec
 	reason := gap(rec, s.server.slot, s.server.created)
 	switch {
@@ -233,7 +234,7 @@ func (s *session) continuous(ctx context.Context, tail *tail) error {
 		rec.Begins, rec.Acked = false, s.server.slot.ConfirmedFlush
 	case reason != "":
 		reason = cmp.Or(s.server.lost, reason)
-		lsn := max(tail.lsn, s.server.slot.ConfirmedFlush)
+		lsn := max(stored.LSN, s.server.slot.ConfirmedFlush)
 		s.g.cfg.Log.ErrorContext(ctx, "the change log has a gap; all shapes of the source end", slog.String("reason", reason), slog.String("lsn", lsn.String()))
 		c := &wire.Control{Kind: wire.ControlReset, LSN: uint64(lsn), Reason: reason}
 		if err := s.publish.control(c, lsn, false); err != nil {

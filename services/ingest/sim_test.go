@@ -12,6 +12,7 @@ import (
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/topology"
 	"github.com/shapebus/shapebus/pkg/wire"
+	"github.com/shapebus/shapebus/services/ingest/tail"
 )
 
 const simSource = topology.Source("sim")
@@ -109,7 +110,7 @@ func drawWAL(t *rapid.T) []simTxn {
 type simLog struct {
 	partBytes int
 	busy      func() bool // whether messages are in flight
-	messages  []storedMessage
+	messages  []tail.Message
 	newest    map[uint32]string
 	before    []map[uint32]string // newest before each message
 	rels      map[string]*change.Relation
@@ -155,7 +156,7 @@ func (l *simLog) append(subject string, lsn change.LSN, data []byte, more bool) 
 			h.Set(topology.HeaderPart, fmt.Sprintf("%d/%d", i, n))
 		}
 		part := data[i*l.partBytes : min((i+1)*l.partBytes, len(data))]
-		l.messages = append(l.messages, storedMessage{subject: subject, header: h, data: bytes.Clone(part)})
+		l.messages = append(l.messages, tail.Message{Subject: subject, Header: h, Data: bytes.Clone(part)})
 		l.before = append(l.before, maps.Clone(l.newest))
 	}
 	l.end = lsn
@@ -229,23 +230,23 @@ func (l *simLog) received(lsn change.LSN) error {
 }
 
 // tail reads the log's end as a new session does.
-func (l *simLog) tail() (*tail, error) {
-	r := newTailReader(simSource)
+func (l *simLog) tail() (*tail.Tail, error) {
+	r := tail.NewReader(simSource)
 	for _, m := range slices.Backward(l.messages) {
-		done, err := r.add(m)
+		done, err := r.Add(m)
 		if err != nil || done {
-			return &r.tail, err
+			return r.Tail(), err
 		}
 	}
-	return &r.tail, nil
+	return r.Tail(), nil
 }
 
 // replay runs a session: the WAL from a position on goes into the log.
-func (l *simLog) replay(wal []simTxn, from *tail, lim limits) error {
+func (l *simLog) replay(wal []simTxn, from *tail.Tail, lim limits) error {
 	b := newBatch(simSource, lim, l, from)
 	start := change.LSN(0)
 	if from != nil {
-		start = from.lsn
+		start = from.LSN
 	}
 	l.end = start
 	sent := map[uint32]string{} // the walsender describes a table once

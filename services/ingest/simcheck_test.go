@@ -54,7 +54,7 @@ func (l *simLog) check(wal []simTxn, repeats bool) error {
 	var parts stream.Assembler
 	var d wire.ChangeDecoder
 	for i, m := range l.messages {
-		header, err := stream.LSN(m.header)
+		header, err := stream.LSN(m.Header)
 		if err != nil {
 			return err
 		}
@@ -62,14 +62,14 @@ func (l *simLog) check(wal []simTxn, repeats bool) error {
 			return fmt.Errorf("message %d: header LSN falls", i)
 		}
 		lastHeader = header
-		data, ok, err := parts.Add(m.subject, m.header, m.data)
+		data, ok, err := parts.Add(m.Subject, m.Header, m.Data)
 		if err != nil {
 			return err
 		}
 		if !ok {
 			continue
 		}
-		step, err := stream.StepOf(&stream.Received{Header: m.header})
+		step, err := stream.StepOf(&stream.Received{Header: m.Header})
 		switch {
 		case err != nil:
 			return err
@@ -82,7 +82,7 @@ func (l *simLog) check(wal []simTxn, repeats bool) error {
 		}
 		lastWhole, more = header, step.More
 		whole++
-		if m.subject == simSource.ControlSubject() {
+		if m.Subject == simSource.ControlSubject() {
 			c, err := wire.DecodeControl(data)
 			if err != nil {
 				return err
@@ -127,8 +127,8 @@ func (l *simLog) check(wal []simTxn, repeats bool) error {
 				}
 				announced[rel.OID] = f.Relation
 			}
-			if want := simSource.ChangeSubject(rel.Schema, rel.Name); m.subject != want {
-				return fmt.Errorf("subject %s, want %s", m.subject, want)
+			if want := simSource.ChangeSubject(rel.Schema, rel.Name); m.Subject != want {
+				return fmt.Errorf("subject %s, want %s", m.Subject, want)
 			}
 			if subject != "" && subject != f.Relation {
 				return fmt.Errorf("two relations in one message")

@@ -24,7 +24,7 @@ func (g *group) readOn(ctx context.Context, stages []*stage) error {
 	for _, st := range stages {
 		for _, t := range st.Aside {
 			if err := st.again(ctx, t); err != nil {
-				return err
+				return g.endsOnly(st, err)
 			}
 		}
 		st.Again()
@@ -38,7 +38,7 @@ func (g *group) readOn(ctx context.Context, stages []*stage) error {
 		m, ok, err := cursor.Read(ctx)
 		switch {
 		case errors.Is(err, stream.ErrGap):
-			return g.endsOnly(last, &live.FinalError{Err: errors.New(live.ReasonDiscarded)})
+			return g.discarded(stages, last, m)
 		case err == nil && ok:
 			err = g.message(ctx, feed, m, stages)
 		case err == nil:
@@ -54,28 +54,17 @@ func (g *group) readOn(ctx context.Context, stages []*stage) error {
 	return nil
 }
 
-// left says when the members left the main loop, and what units have touched since: as the stages say that they come from,
-// where these agree.
-func (st *stage) left(from []*stage) {
-	for i, set := range st.sets {
-		first := true
-		for _, o := range from {
-			j, known := o.places[set.Name()]
-			switch {
-			case !known:
-				continue
-			case first:
-				st.since[i] = o.since[j]
-			case st.since[i] != o.since[j]:
-				st.since[i] = 0
-			}
-			first = false
-			maps.Copy(st.touched[i], o.touched[j])
-		}
-		if st.since[i] == 0 || len(st.touched[i]) > live.Indexed {
-			st.since[i], st.touched[i] = 0, nil
+// discarded ends the members of those stages that stand before what is not in the change log any more, the last of them in any
+// case. m is the message behind it.
+func (g *group) discarded(stages []*stage, last *stage, m stream.Received) error {
+	step, err := stream.StepOf(&m)
+	var failed error
+	for _, st := range stages {
+		if st == last || err == nil && step.Told && st.At < step.After {
+			failed = g.endsOnly(st, &live.FinalError{Err: errors.New(live.ReasonDiscarded)})
 		}
 	}
+	return failed
 }
 
 // unite makes one stage of those of one table and depth that have come to the same place, and reports whether there were
@@ -97,26 +86,54 @@ func (g *group) unite(ctx context.Context) (united []*stage, err error) {
 		return nil, nil
 	}
 	err = g.s.OnMain(ctx, func(context.Context) error {
+		g.mu.Lock()
+		interrupted := len(g.ending) > 0 || g.into != nil || g.hasLost()
+		g.mu.Unlock()
+		if interrupted {
+			return errRegroup
+		}
 		for k, stages := range kinds {
 			var members []*follow.Follower
-			creating := map[string]*creation{}
+			creating, aside := map[string]*creation{}, stages[0].Aside
 			for _, st := range stages {
 				st.reset() //nolint:contextcheck // as in stream.Reader.Close
 				maps.Copy(creating, st.creating)
-				for _, f := range slices.Collect(maps.Values(st.members)) {
-					members = append(members, g.drop(f.ID))
-				}
+				members = slices.AppendSeq(members, maps.Values(st.members))
 			}
-			aside := stages[0].Aside
+			g.mu.Lock()
+			for _, st := range stages {
+				clear(st.members)
+			}
+			g.mu.Unlock()
+			for _, f := range members {
+				g.s.LetGo(f.ID, g)
+				f.Detach()
+			}
 			g.clear()
 			st := g.addStage(members, k.at, aside)
-			st.left(stages)
-			g.mu.Lock()
-			st.creating = creating
-			g.mu.Unlock()
+			st.inherit(stages, creating)
+			for i, set := range st.sets {
+				st.touched[i] = touchedBy(stages, set.Name())
+			}
 			united = append(united, st)
 		}
 		return nil
 	})
 	return united, err
+}
+
+// touchedBy is what has become of a set since the members of stages left the main loop.
+func touchedBy(stages []*stage, set string) (t live.Touched) {
+	first := true
+	for _, st := range stages {
+		i, known := st.places[set]
+		switch {
+		case !known:
+		case first:
+			t, first = st.touched[i], false
+		default:
+			t.Add(&st.touched[i])
+		}
+	}
+	return t
 }

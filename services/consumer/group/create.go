@@ -50,15 +50,15 @@ func (g *group) create(ctx context.Context, st *stage) error {
 	if err != nil {
 		return err
 	}
-	err = st.choose(ctx, conn.conn())
+	err = st.choose(ctx, conn.Conn())
 	if err == nil && g.together { // the others would wait for that, too
-		err = g.s.awaitSeen(ctx, conn.conn())
+		err = g.s.awaitSeen(ctx, conn.Conn())
 	}
 	if err == nil && g.together {
 		defer g.keep(ctx, conn)()
 		err = g.gatherBeginning(ctx)
 	} else {
-		conn.close()
+		conn.Close()
 	}
 	if err != nil {
 		return err

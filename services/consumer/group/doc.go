@@ -9,5 +9,5 @@
 // one another are one group of several stages (chain.go).
 //
 // Units hold a snapshot while they wait for others, so snapshots are kept for the less nested ones
-// (ladder.go).
+// (package conns).
 package group

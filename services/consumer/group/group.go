@@ -11,6 +11,7 @@ import (
 	"github.com/shapebus/shapebus/internal/service"
 	"github.com/shapebus/shapebus/pkg/wire"
 	"github.com/shapebus/shapebus/services/consumer/follow"
+	"github.com/shapebus/shapebus/services/consumer/group/conns"
 	"github.com/shapebus/shapebus/services/consumer/live"
 	"github.com/shapebus/shapebus/services/consumer/reconcile"
 	"github.com/shapebus/shapebus/services/consumer/shapelog"
@@ -42,7 +43,7 @@ type group struct {
 	spare  bool    // the unit is for that only
 	// together is set for an attempt in which a shape begins with all of its chain.
 	together bool
-	kept     *unitConn // for such an attempt: others do not wait for one; else nil
+	kept     *conns.Conn // for such an attempt: others do not wait for one; else nil
 
 	mu      sync.Mutex // for what others look at
 	stages  []*stage   // less nested ones first; the group's goroutine changes it on the main loop only
@@ -250,7 +251,7 @@ func (g *group) firstUnit(ctx context.Context, behind bool) error {
 		if err := st.prepare(ctx); err != nil {
 			return g.endsOnly(st, err)
 		}
-		if err := st.rewind(ctx); err != nil {
+		if err := st.goOn(ctx); err != nil {
 			return err
 		}
 	}

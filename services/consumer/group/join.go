@@ -53,7 +53,7 @@ func (st *stage) arrive() {
 	s := st.g.s
 	for i, set := range st.sets {
 		if live := s.Selections.Of(set.Name()); live.Main == nil {
-			live.Arrive(st.Views[i], st.since[i], st.touched[i])
+			live.Arrive(st.Views[i], st.touched[i])
 		}
 		s.Sets.Release(set)
 	}

@@ -64,7 +64,7 @@ func (s *Groups) gather(leave []*follow.Follower) []*group {
 		}
 		st := g.addStage(members, s.Applied, nil)
 		for i, set := range st.sets {
-			st.since[i] = s.Selections.Of(set.Name()).Version
+			st.touched[i] = s.Selections.Of(set.Name()).Leave()
 		}
 	}
 	return groups

@@ -81,7 +81,7 @@ func leaveAndReturn(tb testing.TB, s *Groups, n int) (busy time.Duration) {
 
 	began = cpuUsed()
 	s.Floor()
-	set.Arrive(st.Views[0], st.since[0], st.touched[0])
+	set.Arrive(st.Views[0], st.touched[0])
 	g.handOver()
 	busy += cpuUsed() - began
 	if len(s.Live) != n || len(s.All) != 0 || s.Stats.Parked.Load() != 0 {

@@ -95,10 +95,27 @@ func (s *Groups) startOver(ctx context.Context, g *group) {
 
 // move puts members of a stage in another group, where they stand.
 func (s *Groups) move(g *group, st *stage, members []*follow.Follower, to *group) {
+	creating := maps.Clone(st.creating)
 	for _, f := range members {
 		g.drop(f.ID)
 	}
-	to.addStage(members, st.place(), st.Aside)
+	to.addStage(members, st.place(), st.Aside).inherit([]*stage{st}, creating)
+}
+
+// inherit gives a new stage what is known of the stages from which its members come, at the same place. creating are those among them that are
+// being created. Runs on the main loop.
+func (st *stage) inherit(from []*stage, creating map[string]*creation) {
+	st.g.mu.Lock()
+	for _, o := range from {
+		st.shared, st.behind = st.shared || o.shared, st.behind || o.behind
+	}
+	for id, c := range creating {
+		if st.members[id] != nil {
+			st.creating[id] = c
+		}
+	}
+	st.g.mu.Unlock()
+	st.tellAll()
 }
 
 // hasLost reports whether some member's partition has been lost. Called by the

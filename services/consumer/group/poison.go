@@ -8,11 +8,14 @@ import (
 )
 
 // spare drops the error of a change log message that does not concern a group's
-// table, and makes that of one that does the end of its shapes.
+// table, or that the stage has behind it, and makes that of one that does the end of its shapes.
 func (st *stage) spare(err error) error {
 	e, ok := errors.AsType[*changelog.PoisonError](err)
 	if !ok {
 		return err
+	}
+	if e.LSN != 0 && e.LSN <= st.At || e.LSN == 0 && e.Seq <= st.seq {
+		return nil
 	}
 	for _, f := range st.members {
 		if e.Control || st.g.s.Cfg.Source.ChangeSubject(f.Relation.Schema, f.Relation.Name) == e.Subject {

@@ -27,7 +27,7 @@ func (g *group) backlog(ctx context.Context) error {
 	}
 	for _, st := range g.stages {
 		if err := st.backlog(ctx); err != nil {
-			return err
+			return g.endsOnly(st, err)
 		}
 	}
 	return nil
@@ -122,12 +122,16 @@ func (g *group) message(ctx context.Context, feed *changelog.Feed, m stream.Rece
 	}
 	lsn, err := feed.Read(ctx, m,
 		func(c wire.Control) error {
+			var regroup error // behind those whose members end the others come as far
 			for _, st := range stages {
-				if err := st.control(ctx, feed, m, c); err != nil {
+				switch err := st.control(ctx, feed, m, c); {
+				case errors.Is(err, errRegroup):
+					regroup = err
+				case err != nil:
 					return err
 				}
 			}
-			return nil
+			return regroup
 		},
 		func(rel *change.Relation, fr *change.Fragment) error {
 			for _, st := range stages {
@@ -144,12 +148,18 @@ func (g *group) message(ctx context.Context, feed *changelog.Feed, m stream.Rece
 	if err != nil && !poison {
 		return err
 	}
-	for _, st := range stages {
-		if poison {
+	if poison {
+		var failed error
+		for _, st := range stages {
 			if err := st.spare(err); err != nil {
-				return g.endsOnly(st, err)
+				failed = g.endsOnly(st, err)
 			}
 		}
+		if failed != nil {
+			return failed
+		}
+	}
+	for _, st := range stages {
 		if err := st.flush(ctx); err != nil {
 			return err
 		}
@@ -263,7 +273,7 @@ func (st *stage) control(ctx context.Context, feed *changelog.Feed, m stream.Rec
 	}
 	switch c.Kind {
 	case wire.ControlReset:
-		return &live.FinalError{Err: errors.New(c.Reason)}
+		return st.g.endsOnly(st, &live.FinalError{Err: errors.New(c.Reason)})
 	case wire.ControlRelation:
 		if c.OID != st.table {
 			return nil

@@ -3,14 +3,11 @@ package group
 import (
 	"context"
 	"fmt"
-	"maps"
-	"slices"
-	"strings"
 
 	"github.com/shapebus/shapebus/internal/failpoint"
-	"github.com/shapebus/shapebus/internal/predicate"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/services/consumer/follow"
+	"github.com/shapebus/shapebus/services/consumer/group/question"
 	"github.com/shapebus/shapebus/services/consumer/live"
 )
 
@@ -22,10 +19,10 @@ const pageBytes = 512 << 10
 // becomes of them in each. end is the unit's place; its End counts on.
 func (st *stage) reread(ctx context.Context, u *unit, end *change.Fragment) error {
 	q := st.inQuestion()
-	if len(q.fixed) == 0 {
+	if q.Empty() {
 		return nil
 	}
-	err := q.pages(pageBytes, func(where string) error { return st.rereadPage(ctx, u, end, where) })
+	err := q.Pages(pageBytes, func(where string) error { return st.rereadPage(ctx, u, end, where) })
 	if err != nil {
 		return err
 	}
@@ -60,87 +57,18 @@ func (st *stage) rereadPage(ctx context.Context, u *unit, end *change.Fragment, 
 	return nil
 }
 
-// fixedMost is how many different fixed parts of clauses narrow down a query.
-const fixedMost = 16
-
-// question finds every row whose membership may have changed for some member.
-type question struct {
-	every   bool            // any row may have
-	touched map[string]look // by what is compared with which set
-	fixed   []string        // the fixed parts of the clauses of members that are concerned; none if there is no such member
-}
-
-// look is a comparison of columns with the values of a set that changed.
-type look struct {
-	query  *predicate.Subquery
-	values func(yield func(key []byte) bool)
-}
-
 // inQuestion puts together what the members ask.
-func (st *stage) inQuestion() question {
-	out := question{touched: map[string]look{}}
+func (st *stage) inQuestion() *question.Question {
+	out := question.New()
 	for _, f := range st.members {
 		if !f.Outer.Member.Concerned() {
 			continue
 		}
-		if sql := f.Pred.FixedSQL(); len(out.fixed) <= fixedMost && !slices.Contains(out.fixed, sql) {
-			out.fixed = append(out.fixed, sql)
-		}
+		out.Shape(f.Pred.FixedSQL())
 		for i, q := range f.Pred.Subqueries() {
 			values, all := f.Outer.Member.Changed(i)
-			out.every = out.every || all
-			out.touched[fmt.Sprint(q.Columns, f.Outer.Subqueries[i].ValueSet())] = look{q, values}
+			out.Touched(fmt.Sprint(q.Columns, f.Outer.Subqueries[i].ValueSet()), q, values, all)
 		}
 	}
 	return out
-}
-
-// pages calls f with the conditions that find the rows, of which none names more than about so many bytes of values.
-func (q *question) pages(most int, f func(where string) error) error {
-	if q.every {
-		return f(q.narrow("true"))
-	}
-	var full []*predicate.Touch // of the page
-	size := 0
-	send := func() error {
-		parts := make([]string, 0, len(full))
-		for _, t := range full {
-			if t.Bytes() > 0 {
-				parts = append(parts, t.SQL())
-			}
-		}
-		full, size = full[:0], 0
-		return f(q.narrow(strings.Join(parts, " OR ")))
-	}
-	for _, name := range slices.Sorted(maps.Keys(q.touched)) {
-		look := q.touched[name]
-		t := look.query.NewTouch()
-		full = append(full, t)
-		for key := range look.values {
-			before := t.Bytes()
-			if err := t.Add(key); err != nil {
-				return err
-			}
-			if size += t.Bytes() - before; size < most {
-				continue
-			}
-			if err := send(); err != nil {
-				return err
-			}
-			t.Reset()
-			full = append(full, t)
-		}
-	}
-	if size == 0 {
-		return nil
-	}
-	return send()
-}
-
-// narrow adds to a condition what the rows of any member have in common with their clauses.
-func (q *question) narrow(where string) string {
-	if len(q.fixed) <= fixedMost && !slices.Contains(q.fixed, "true") {
-		return "(" + where + ") AND ((" + strings.Join(q.fixed, ") OR (") + "))"
-	}
-	return where
 }

@@ -21,19 +21,15 @@ import (
 type stage struct {
 	reconcile.Stage
 
-	g      *group
-	table  uint32
-	depth  int
-	router *follow.Router
-	filled bool // the router has the members
-	sets   []*valuesets.Set
-	places map[string]int // in sets, by name
-	nested bool           // an inner shape has subqueries itself, so that its log changes at barriers
-	// since is the version of each set's main view when the members left the
-	// main loop, 0 if they did not; touched are the values that units have changed
-	// since then.
-	since    []uint64
-	touched  []map[string]struct{}
+	g        *group
+	table    uint32
+	depth    int
+	router   *follow.Router
+	filled   bool // the router has the members
+	sets     []*valuesets.Set
+	places   map[string]int       // in sets, by name
+	nested   bool                 // an inner shape has subqueries itself, so that its log changes at barriers
+	touched  []live.Touched       // of each set, since the members left the main loop
 	creating map[string]*creation // by id: members that are not live yet. Changed with the group's mu held
 
 	// State of an attempt.
@@ -51,7 +47,7 @@ type stage struct {
 	seq     uint64               // of the last message that is in the logs: At's
 	began   bool                 // the logs have a beginning
 	behind  bool                 // inner shapes have been through units since the place where the stage stands
-	shared  bool                 // a shape has begun with the stage's last unit, and has left aside what is aside here
+	shared  bool                 // others were told that the logs have all up to the place, so what is aside there waits for a unit
 }
 
 // addStage makes a stage of followers at a place.
@@ -71,8 +67,7 @@ func (g *group) addStage(members []*follow.Follower, at changelog.Place, aside [
 			if _, known := st.places[name]; !known {
 				st.places[name] = len(st.sets)
 				st.sets = append(st.sets, s.Sets.Get(name))
-				st.since = append(st.since, 0)
-				st.touched = append(st.touched, map[string]struct{}{})
+				st.touched = append(st.touched, live.Touched{})
 			}
 			st.nested = st.nested || q.Unit
 		}
@@ -101,7 +96,7 @@ func (st *stage) tellAll() {
 
 // known is up to where the logs of members that are inner shapes are complete.
 func (st *stage) known() change.LSN {
-	if len(st.Aside) > 0 && !st.g.chained() && !st.shared {
+	if len(st.Aside) > 0 && !st.shared {
 		return st.At - 1 // what was aside is written at st.At
 	}
 	return st.At
@@ -246,9 +241,19 @@ func (st *stage) show() {
 // rewind goes back to the place that counts: what stands behind the last commit marker of each log is aborted, and the
 // change log is read from there.
 func (st *stage) rewind(ctx context.Context) error {
-	last, err := st.abortOpen(ctx)
-	if err != nil {
+	if err := st.abortOpen(ctx); err != nil {
 		return err
+	}
+	return st.goOn(ctx)
+}
+
+// goOn reads on from where the stage stands, behind which nothing is in the logs.
+func (st *stage) goOn(ctx context.Context) error {
+	last := uint64(0) // op that any of the logs has there
+	for _, f := range st.members {
+		if f.Tail.Last.LSN == st.At {
+			last = max(last, f.Tail.Last.Op)
+		}
 	}
 	if !st.Resume(last) {
 		st.unload()
@@ -269,9 +274,8 @@ func (st *stage) readFrom() {
 	st.cursor.Begin(st.At, st.seq+1)
 }
 
-// abortOpen aborts what stands behind the last commit marker of each log. last is the last op that any of the logs has at
-// the stage's place.
-func (st *stage) abortOpen(ctx context.Context) (last uint64, err error) {
+// abortOpen aborts what stands behind the last commit marker of each log.
+func (st *stage) abortOpen(ctx context.Context) error {
 	s := st.g.s
 	st.router.Take()
 	for _, f := range st.members {
@@ -280,11 +284,8 @@ func (st *stage) abortOpen(ctx context.Context) (last uint64, err error) {
 			f.Abort()
 			s.Stats.Aborts.Add(1)
 			if err := s.Parts[f.Partition].Append(ctx, &f.Log); err != nil {
-				return 0, err
+				return err
 			}
-		}
-		if f.Tail.Last.LSN == st.At {
-			last = max(last, f.Tail.Last.Op)
 		}
 		if f.Inner.Load() { // what was noted of that does not count
 			s.Sets.Rewind(f.Handle, st.At, f.Tail.Committed)
@@ -294,7 +295,7 @@ func (st *stage) abortOpen(ctx context.Context) (last uint64, err error) {
 		}
 	}
 	st.router.Reopen()
-	return last, nil
+	return nil
 }
 
 // mayRead reports whether the stage may read its next message: what it depends on has been written as far.

@@ -17,7 +17,7 @@ import (
 	"github.com/shapebus/shapebus/pkg/wire"
 	"github.com/shapebus/shapebus/services/consumer/changelog"
 	"github.com/shapebus/shapebus/services/consumer/follow"
-	"github.com/shapebus/shapebus/services/consumer/live"
+	"github.com/shapebus/shapebus/services/consumer/group/conns"
 	"github.com/shapebus/shapebus/services/consumer/reconcile"
 	"github.com/shapebus/shapebus/services/consumer/shapelog"
 )
@@ -28,7 +28,7 @@ import (
 type unit struct {
 	id    string          // the barrier's payload
 	proof changelog.Proof // of the snapshot
-	conn  *unitConn
+	conn  *conns.Conn
 	snap  *snapshots.Snapshot
 	began time.Time
 	trace string // context of the trace of the transaction that it began with
@@ -41,9 +41,33 @@ func (st *stage) idle() bool { return st.Unit != nil && !st.began }
 // close gives the snapshot back.
 func (u *unit) close(ctx context.Context) {
 	if err := u.snap.Close(ctx); err != nil {
-		u.conn.conn().Close(ctx) // it is broken, and the pool makes another
+		u.conn.Conn().Close(ctx) // it is broken, and the pool makes another
 	}
-	u.conn.close()
+	u.conn.Close()
+}
+
+// connect waits until the group may have a connection.
+func (g *group) connect(ctx context.Context) (*conns.Conn, error) {
+	if g.rebase != nil {
+		return conns.Borrowed(g.rebase.conn), nil
+	}
+	if g.kept != nil {
+		return conns.Borrowed(g.kept.Conn()), nil
+	}
+	return g.s.conns.Take(ctx, g.stages[0].depth, !g.stages[0].began)
+}
+
+// keep makes a connection that of the next unit. done ends that unit and gives the connection back.
+func (g *group) keep(ctx context.Context, conn *conns.Conn) (done func()) {
+	g.kept = conn
+	return func() {
+		if g.unit != nil {
+			g.unit.close(context.WithoutCancel(ctx))
+			g.unit = nil
+		}
+		g.kept = nil
+		conn.Close()
+	}
 }
 
 const (
@@ -194,8 +218,8 @@ func (g *group) open(ctx context.Context, u *unit, t reconcile.Txn, n int) (usab
 	look := v.Look()
 	defer look.Close()
 	u.proof.ID = fmt.Sprintf("%s/snapshot/%d", u.id, n)
-	if u.snap, err = snapshots.OpenMarked(ctx, u.conn.conn(), topology.BarrierPrefix, u.proof.ID); err != nil {
-		u.conn.close()
+	if u.snap, err = snapshots.OpenMarked(ctx, u.conn.Conn(), topology.BarrierPrefix, u.proof.ID); err != nil {
+		u.conn.Close()
 		return false, err
 	}
 	u.proof.LSN = u.snap.Mark
@@ -244,7 +268,7 @@ func (st *stage) closePart(ctx context.Context, m stream.Received, c wire.Contro
 		err = st.reread(ctx, u, end)
 	}
 	if err != nil {
-		return err
+		return g.endsOnly(st, err)
 	}
 	g.s.Cfg.Failpoint(failpoint.UnitReread)
 	st.setAside(aside)
@@ -263,13 +287,13 @@ func (st *stage) closePart(ctx context.Context, m stream.Received, c wire.Contro
 	st.router.Reopen()
 	g.s.Cfg.Failpoint(failpoint.UnitMarked)
 	for i, set := range p.Sets {
-		st.touch(i, set)
+		st.touched[i].Note(set.Len(), set.Values())
 	}
 	st.span(st.At, end.LSN)
 	g.mu.Lock()
 	st.Close(end.LSN, end.End)
 	st.seq, st.began = m.Seq, true
-	st.behind, st.shared = false, false
+	st.behind, st.shared = false, g.chained() && len(aside) > 0
 	clear(st.whole)
 	st.noteTails()
 	g.mu.Unlock()
@@ -291,21 +315,6 @@ func (st *stage) span(from, to change.LSN) {
 		if f.Inner.Load() {
 			st.g.s.Sets.Span(f.Handle, from, to)
 		}
-	}
-}
-
-// touch remembers which values of the i-th set a unit has changed, for the
-// filter index; beyond what an index holds it is rebuilt.
-func (st *stage) touch(i int, set *reconcile.Set) {
-	if st.since[i] == 0 {
-		return
-	}
-	if len(st.touched[i])+set.Len() > live.Indexed {
-		st.since[i], st.touched[i] = 0, nil
-		return
-	}
-	for key := range set.Values() {
-		st.touched[i][string(key)] = struct{}{}
 	}
 }
 

@@ -2,6 +2,8 @@ package live
 
 import (
 	"fmt"
+	"iter"
+	"maps"
 
 	"github.com/shapebus/shapebus/internal/valueset"
 	"github.com/shapebus/shapebus/services/consumer/filter"
@@ -132,15 +134,47 @@ func (m *memberSet) update(set *Selection, touched map[string]struct{}) {
 	m.version = set.Version
 }
 
-// Arrive makes a view the main loop's. since is the version from which the
-// values in touched have changed, 0 if that is not known.
-func (v *Selection) Arrive(view *valueset.View, since uint64, touched map[string]struct{}) {
+// Touched are the values of a set that units have changed since its shapes left the main loop, for the filter index. The zero
+// value does not know them, and the index is built anew then; so are more than an index holds.
+type Touched struct {
+	since  uint64 // version of the set's main view when they left; 0 if the values are not known
+	values map[string]struct{}
+}
+
+// Leave begins to note what is touched.
+func (v *Selection) Leave() Touched { return Touched{v.Version, map[string]struct{}{}} }
+
+// Note notes n values.
+func (t *Touched) Note(n int, values iter.Seq[[]byte]) {
+	if t.since == 0 {
+		return
+	}
+	if len(t.values)+n > Indexed {
+		*t = Touched{}
+		return
+	}
+	for key := range values {
+		t.values[string(key)] = struct{}{}
+	}
+}
+
+// Add adds what other shapes have touched that left together with these; if they did not, nothing is known.
+func (t *Touched) Add(o *Touched) {
+	if t.since != o.since || len(t.values)+len(o.values) > Indexed {
+		*t = Touched{}
+		return
+	}
+	maps.Copy(t.values, o.values)
+}
+
+// Arrive makes a view the main loop's.
+func (v *Selection) Arrive(view *valueset.View, t Touched) {
 	before := v.Version
 	v.Main = view
 	v.Version++
 	for _, m := range v.indexes {
-		if since != 0 && m.version == since && since == before {
-			m.update(v, touched)
+		if t.since != 0 && m.version == t.since && t.since == before {
+			m.update(v, t.values)
 		}
 	}
 }

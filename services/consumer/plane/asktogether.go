@@ -3,6 +3,8 @@ package plane
 import (
 	"context"
 	"sync"
+
+	"github.com/shapebus/shapebus/services/consumer/plane/intake"
 )
 
 // askTogether shares the answer to a question among those who ask it at the same time. An answer is
@@ -49,7 +51,7 @@ func (a *askTogether[T]) ask(ctx context.Context, key string, question func(cont
 
 func (a *askTogether[T]) put(ctx context.Context, key string, q *asking[T], question func(context.Context) (T, error)) {
 	for q != nil {
-		asking, cancel := context.WithTimeout(ctx, requestTimeout)
+		asking, cancel := context.WithTimeout(ctx, intake.Timeout)
 		q.out, q.err = question(asking)
 		cancel()
 		close(q.done)

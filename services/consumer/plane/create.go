@@ -3,7 +3,6 @@ package plane
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
@@ -19,6 +18,8 @@ import (
 	"github.com/shapebus/shapebus/pkg/shape"
 	"github.com/shapebus/shapebus/pkg/wire"
 	"github.com/shapebus/shapebus/services/consumer/follow"
+	"github.com/shapebus/shapebus/services/consumer/plane/answer"
+	"github.com/shapebus/shapebus/services/consumer/plane/refuse"
 	"github.com/shapebus/shapebus/services/consumer/shapelog"
 )
 
@@ -61,7 +62,7 @@ func hintOf(pred *predicate.Predicate) string {
 // register stores the record of a new incarnation, unless the shape is alive: then it returns the record
 // that there is. fresh reports whether it stored one.
 func (p *server) register(ctx context.Context, rec *registry.Shape) (out *registry.Shape, fresh bool, err error) {
-	if _, err := p.encodeAnswer(summary(rec, wire.Tail{})); err != nil { // nobody could ask for it
+	if _, err := answer.EncodeWithin(summary(rec, wire.Tail{}), p.room()); err != nil { // nobody could ask for it
 		return nil, false, err
 	}
 	for {
@@ -71,7 +72,7 @@ func (p *server) register(ctx context.Context, rec *registry.Shape) (out *regist
 		case err != nil:
 			return nil, false, err
 		case have.State == control.StateDeleting:
-			return nil, false, &requestError{control.CodeConflict, fmt.Sprintf("shape %s is being deleted; try again in a moment", have.Handle)}
+			return nil, false, refuse.With(control.CodeConflict, "shape %s is being deleted; try again in a moment", have.Handle)
 		case have.State == control.StateEnded:
 			rec.Succeed(have)
 		default:
@@ -99,7 +100,7 @@ func (p *server) join(ctx context.Context, have, want *registry.Shape) (*registr
 	case err != nil:
 		return nil, err
 	case over:
-		return nil, &requestError{control.CodeConflict, fmt.Sprintf("shape %s has ended and is being cleared away; try again in a moment", have.Handle)}
+		return nil, refuse.With(control.CodeConflict, "shape %s has ended and is being cleared away; try again in a moment", have.Handle)
 	case !have.Internal || want.Internal:
 		return have, nil
 	}
@@ -143,7 +144,7 @@ const maxDefinitions = 5
 func (p *server) define(ctx context.Context, req control.CreateRequest, in int) (rec *registry.Shape, hint string, err error) {
 	schema, name, err := shape.ParseTable(req.Table)
 	if err != nil {
-		return nil, "", &requestError{control.CodeBadRequest, err.Error()}
+		return nil, "", refuse.BadRequest("%v", err)
 	}
 	for range maxDefinitions {
 		rec, pred, err := p.defineOnce(ctx, req, schema, name, in)
@@ -154,7 +155,7 @@ func (p *server) define(ctx context.Context, req control.CreateRequest, in int) 
 			return rec, hintOf(pred), nil
 		}
 	}
-	return nil, "", &requestError{control.CodeConflict, fmt.Sprintf("table %s, or one that a subquery selects from, is being changed; try again in a moment", pg.Qualified(schema, name))}
+	return nil, "", refuse.With(control.CodeConflict, "table %s, or one that a subquery selects from, is being changed; try again in a moment", pg.Qualified(schema, name))
 }
 
 // defineOnce is one attempt of define. rec is nil if a table was changed during it.
@@ -223,7 +224,7 @@ func needsKey(t *pg.TableInfo, pred *predicate.Predicate) error {
 	if t.KeyFlaw != "" {
 		what = "has a primary key that " + t.KeyFlaw
 	}
-	return &requestError{control.CodeBadRequest, fmt.Sprintf("table %s %s; a shape with a subquery needs one that tells rows apart, to know which come and go with the subquery's", t, what)}
+	return refuse.BadRequest("table %s %s; a shape with a subquery needs one that tells rows apart, to know which come and go with the subquery's", t, what)
 }
 
 // chooseColumns returns the wanted columns in the table's order.
@@ -237,19 +238,19 @@ func chooseColumns(t *pg.TableInfo, want []string) ([]string, error) {
 	}
 	for i, c := range want {
 		if slices.Contains(want[:i], c) {
-			return nil, &requestError{control.CodeBadRequest, fmt.Sprintf("column %s is asked for twice", c)}
+			return nil, refuse.BadRequest("column %s is asked for twice", c)
 		}
 		if slices.Contains(all, c) {
 			continue
 		}
 		if slices.ContainsFunc(t.Columns, func(i pg.ColumnInfo) bool { return i.Name == c }) {
-			return nil, &requestError{control.CodeBadRequest, fmt.Sprintf("column %s of table %s is generated; Postgres does not replicate it", c, t)}
+			return nil, refuse.BadRequest("column %s of table %s is generated; Postgres does not replicate it", c, t)
 		}
-		return nil, &requestError{control.CodeBadRequest, fmt.Sprintf("table %s has no column %s; it has %s", t, c, strings.Join(all, ", "))}
+		return nil, refuse.BadRequest("table %s has no column %s; it has %s", t, c, strings.Join(all, ", "))
 	}
 	for _, k := range t.PrimaryKey {
 		if !slices.Contains(want, k) {
-			return nil, &requestError{control.CodeBadRequest, fmt.Sprintf("the columns must include the primary key of table %s; add %s", t, k)}
+			return nil, refuse.BadRequest("the columns must include the primary key of table %s; add %s", t, k)
 		}
 	}
 	return slices.DeleteFunc(all, func(c string) bool { return !slices.Contains(want, c) }), nil
@@ -268,7 +269,7 @@ func (p *server) remove(ctx context.Context, req control.ShapeRequest) (any, err
 		return nil, err
 	}
 	if !names(req.Shape, rec) {
-		return nil, &requestError{control.CodeNotFound, fmt.Sprintf("shape %s: it has ended; its successor is %s", req.Shape, rec.Handle)}
+		return nil, refuse.With(control.CodeNotFound, "shape %s: it has ended; its successor is %s", req.Shape, rec.Handle)
 	}
 	return p.describe(ctx, rec)
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/pkg/control"
+	"github.com/shapebus/shapebus/services/consumer/plane/refuse"
 	"github.com/shapebus/shapebus/services/consumer/shapelog"
 )
 
@@ -15,9 +16,9 @@ func (p *server) fold(ctx context.Context, req control.ShapeRequest) (any, error
 	rec, err := p.cfg.Shapes.Change(ctx, shapelog.IDOf(req.Shape), func(r *registry.Shape) bool {
 		switch refused = nil; {
 		case !names(req.Shape, r):
-			refused = &requestError{control.CodeNotFound, "shape " + req.Shape + ": it has ended; its successor is " + r.Handle}
+			refused = refuse.With(control.CodeNotFound, "shape %s: it has ended; its successor is %s", req.Shape, r.Handle)
 		case r.State != control.StateLive:
-			refused = &requestError{control.CodeConflict, "shape " + req.Shape + " is " + string(r.State) + "; only a live one can be folded"}
+			refused = refuse.With(control.CodeConflict, "shape %s is %s; only a live one can be folded", req.Shape, r.State)
 		case r.Fold != nil && !r.Fold.Asked.IsZero() && r.Fold.Began.IsZero(): // somebody else has asked
 		default:
 			asked := registry.Fold{}

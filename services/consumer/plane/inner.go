@@ -12,6 +12,7 @@ import (
 	"github.com/shapebus/shapebus/pkg/control"
 	"github.com/shapebus/shapebus/pkg/shape"
 	"github.com/shapebus/shapebus/services/consumer/follow"
+	"github.com/shapebus/shapebus/services/consumer/plane/refuse"
 )
 
 // innerTables looks up the tables that a clause's subqueries select from, and
@@ -88,7 +89,7 @@ func (p *server) subquery(ctx context.Context, q *predicate.Subquery, in int) (s
 		return fail(err)
 	}
 	if in != anywhere && len(rec.Subqueries) > 0 && rec.Partition != in { // another request was first, to a process that knew of fewer partitions
-		return fail(&requestError{control.CodeConflict, fmt.Sprintf("shape %s, from which the subquery selects, was made in another partition meanwhile; try again in a moment", rec.Handle)})
+		return fail(refuse.With(control.CodeConflict, "shape %s, from which the subquery selects, was made in another partition meanwhile; try again in a moment", rec.Handle))
 	}
 	if !fresh {
 		if err := p.want(ctx, rec); err != nil {
@@ -146,5 +147,5 @@ func (p *server) want(ctx context.Context, rec *registry.Shape) error {
 	case now.Handle == rec.Handle && now.Alive():
 		return nil
 	}
-	return &requestError{control.CodeConflict, fmt.Sprintf("shape %s, from which the subquery selects, is being removed; try again in a moment", rec.Handle)}
+	return refuse.With(control.CodeConflict, "shape %s, from which the subquery selects, is being removed; try again in a moment", rec.Handle)
 }

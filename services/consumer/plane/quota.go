@@ -2,10 +2,10 @@ package plane
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/pkg/control"
+	"github.com/shapebus/shapebus/services/consumer/plane/refuse"
 )
 
 // Quotas bound what all shapes of a source take together. 0 is no limit.
@@ -26,9 +26,9 @@ func (q Quotas) check(ctx context.Context, c *census, rec *registry.Shape) error
 	shapes, bytes := c.alive()
 	switch more := tallyOf(rec).bytes; {
 	case q.Shapes > 0 && shapes >= q.Shapes:
-		return &requestError{control.CodeQuota, fmt.Sprintf("the source has %d shapes, as many as it may have; delete some, or raise --max-shapes", shapes)}
+		return refuse.With(control.CodeQuota, "the source has %d shapes, as many as it may have; delete some, or raise --max-shapes", shapes)
 	case q.ClauseBytes > 0 && bytes+more > q.ClauseBytes:
-		return &requestError{control.CodeQuota, fmt.Sprintf("the clauses and parameters of the source's shapes have %d bytes, and with %d more there would be more than the %d allowed; delete some shapes, or raise --max-clause-bytes", bytes, more, q.ClauseBytes)}
+		return refuse.With(control.CodeQuota, "the clauses and parameters of the source's shapes have %d bytes, and with %d more there would be more than the %d allowed; delete some shapes, or raise --max-clause-bytes", bytes, more, q.ClauseBytes)
 	}
 	return nil
 }

@@ -3,7 +3,6 @@ package plane
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 
@@ -12,6 +11,8 @@ import (
 	"github.com/shapebus/shapebus/pkg/control"
 	"github.com/shapebus/shapebus/pkg/wire"
 	"github.com/shapebus/shapebus/services/consumer/changelog"
+	"github.com/shapebus/shapebus/services/consumer/plane/answer"
+	"github.com/shapebus/shapebus/services/consumer/plane/refuse"
 	"github.com/shapebus/shapebus/services/consumer/shapelog"
 )
 
@@ -26,7 +27,7 @@ func (p *server) get(ctx context.Context, req control.ShapeRequest) (any, error)
 		return nil, err
 	}
 	if !names(req.Shape, rec) {
-		return nil, &requestError{control.CodeNotFound, fmt.Sprintf("shape %s: it has ended; its successor is %s", req.Shape, rec.Handle)}
+		return nil, refuse.With(control.CodeNotFound, "shape %s: it has ended; its successor is %s", req.Shape, rec.Handle)
 	}
 	return p.describe(ctx, rec)
 }
@@ -44,7 +45,7 @@ func (p *server) list(ctx context.Context, req control.ListRequest) (any, error)
 		from++
 	}
 	ids = ids[from:]
-	out := newPage(p.room())
+	out := answer.NewPage(p.room())
 	for len(ids) > 0 && len(out.Shapes) < req.Limit {
 		// Those left out were removed meanwhile, or they end, and the log says so.
 		n := min(listChunk, len(ids), req.Limit-len(out.Shapes))
@@ -57,7 +58,7 @@ func (p *server) list(ctx context.Context, req control.ListRequest) (any, error)
 			return nil, err
 		}
 		for i := range shapes {
-			if fits, err := out.add(&shapes[i]); !fits || err != nil {
+			if fits, err := out.Add(&shapes[i]); !fits || err != nil {
 				out.More = true
 				return out, err
 			}

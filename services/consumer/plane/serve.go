@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -14,10 +13,14 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/shapebus/shapebus/internal/pg"
-	"github.com/shapebus/shapebus/internal/predicate"
 	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/pkg/control"
 	"github.com/shapebus/shapebus/pkg/topology"
+	"github.com/shapebus/shapebus/services/consumer/plane/allow"
+	"github.com/shapebus/shapebus/services/consumer/plane/answer"
+	"github.com/shapebus/shapebus/services/consumer/plane/intake"
+	"github.com/shapebus/shapebus/services/consumer/plane/refuse"
+	"github.com/shapebus/shapebus/services/consumer/plane/whereis"
 	"github.com/shapebus/shapebus/services/consumer/tables"
 )
 
@@ -36,7 +39,7 @@ type Config struct {
 	Version     string               // shown in status
 	Costs       func(most int) Costs // of this process' shapes
 	Quotas      Quotas
-	Allowed     Allowed // tables that may be asked for, by subqueries too
+	Allowed     allow.Tables // tables that may be asked for, by subqueries too
 	Log         *slog.Logger
 }
 
@@ -67,33 +70,30 @@ const (
 	explainAtOnce = 2 // each may read a whole table
 )
 
-// requestTimeout bounds the time from a request's arrival to its answer.
-const requestTimeout = 20 * time.Second
-
 // Serve starts the micro service. stop ends it, but for what has come.
 func Serve(ctx context.Context, cfg Config) (stop func(), err error) {
 	p := &server{cfg: cfg, asking: make(chan struct{}, MaxAsking), census: newCensus()}
 	var bytes atomic.Int64
-	makers, gets, lists, statuses := newLane(&bytes), newLane(&bytes), newLane(&bytes), newLane(&bytes)
-	checks, explains := newLane(&bytes), newLane(&bytes)
-	svc := newMicroService(cfg.NATS, cfg.Source, cfg.Version)
-	for _, e := range []*endpoint{
-		{name: control.EndpointCreate, lane: makers, handle: handler(checkCreate, p.create), about: schemas(control.CreateRequest{}, control.Shape{})},
-		{name: control.EndpointDelete, lane: makers, handle: handler(checkShape, p.remove), about: schemas(control.ShapeRequest{}, control.Shape{})},
-		{name: control.EndpointFold, lane: makers, handle: handler(checkShape, p.fold), about: schemas(control.ShapeRequest{}, control.Shape{})},
-		{name: control.EndpointGet, lane: gets, handle: handler(checkShape, p.get), about: schemas(control.ShapeRequest{}, control.Shape{})},
-		{name: control.EndpointList, lane: lists, handle: handler(checkList, p.list), about: schemas(control.ListRequest{}, control.ListResponse{})},
-		{name: control.EndpointCheck, lane: checks, handle: handler(checkCreate, p.check), about: schemas(control.CreateRequest{}, control.Check{})},
-		{name: control.EndpointExplain, lane: explains, handle: handler(checkExplain, p.explain), about: schemas(control.ExplainRequest{}, control.Explanation{})},
-		{name: control.EndpointTop, lane: lists, handle: handler(checkTop, p.top), about: schemas(control.TopRequest{}, control.TopResponse{})},
-		{name: control.EndpointStatus, lane: statuses, handle: handler(checkNothing, func(context.Context, struct{}) (any, error) { return nil, nil }), about: schemas(struct{}{}, control.Status{})},
+	makers, gets, lists, statuses := intake.NewLane(&bytes), intake.NewLane(&bytes), intake.NewLane(&bytes), intake.NewLane(&bytes)
+	checks, explains := intake.NewLane(&bytes), intake.NewLane(&bytes)
+	svc := intake.NewService(cfg.NATS, cfg.Source, cfg.Version)
+	for _, e := range []*intake.Endpoint{
+		{Name: control.EndpointCreate, Lane: makers, Handle: handler(checkCreate, p.create), About: intake.Schemas(control.CreateRequest{}, control.Shape{})},
+		{Name: control.EndpointDelete, Lane: makers, Handle: handler(checkShape, p.remove), About: intake.Schemas(control.ShapeRequest{}, control.Shape{})},
+		{Name: control.EndpointFold, Lane: makers, Handle: handler(checkShape, p.fold), About: intake.Schemas(control.ShapeRequest{}, control.Shape{})},
+		{Name: control.EndpointGet, Lane: gets, Handle: handler(checkShape, p.get), About: intake.Schemas(control.ShapeRequest{}, control.Shape{})},
+		{Name: control.EndpointList, Lane: lists, Handle: handler(checkList, p.list), About: intake.Schemas(control.ListRequest{}, control.ListResponse{})},
+		{Name: control.EndpointCheck, Lane: checks, Handle: handler(checkCreate, p.check), About: intake.Schemas(control.CreateRequest{}, control.Check{})},
+		{Name: control.EndpointExplain, Lane: explains, Handle: handler(whereis.Check, p.explain), About: intake.Schemas(control.ExplainRequest{}, control.Explanation{})},
+		{Name: control.EndpointTop, Lane: lists, Handle: handler(checkTop, p.top), About: intake.Schemas(control.TopRequest{}, control.TopResponse{})},
+		{Name: control.EndpointStatus, Lane: statuses, Handle: handler(checkNothing, func(context.Context, struct{}) (any, error) { return nil, nil }), About: intake.Schemas(struct{}{}, control.Status{})},
 	} {
-		svc.add(e, cfg.Source.ControlPlane()+"."+e.name)
+		svc.Add(e, cfg.Source.ControlPlane()+"."+e.Name)
 	}
 	untold, err := p.tellCosts()
 	if err == nil {
-		err = svc.serve(func(r *request) {
-			if err := r.to.lane.admit(r); err != nil { // requests wait for Postgres; the subscription must not
+		err = svc.Serve(func(r *intake.Request) {
+			if err := r.To.Lane.Admit(r); err != nil { // requests wait for Postgres; the subscription must not
 				p.respond(ctx, r, nil, err)
 			}
 		}, p.astray)
@@ -101,7 +101,7 @@ func Serve(ctx context.Context, cfg Config) (stop func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	for l, n := range map[*lane]int{makers: makersAtOnce, gets: getsAtOnce, lists: listsAtOnce, checks: checksAtOnce, explains: explainAtOnce} {
+	for l, n := range map[*intake.Lane]int{makers: makersAtOnce, gets: getsAtOnce, lists: listsAtOnce, checks: checksAtOnce, explains: explainAtOnce} {
 		for range n {
 			go p.work(ctx, l)
 		}
@@ -109,7 +109,7 @@ func Serve(ctx context.Context, cfg Config) (stop func(), err error) {
 	go p.tellStatus(ctx, statuses)
 	go p.census.keep(ctx, cfg.Shapes, cfg.Log)
 	// Ready means that the server knows of the endpoints.
-	if err := cfg.NATS.FlushTimeout(requestTimeout); err != nil {
+	if err := cfg.NATS.FlushTimeout(intake.Timeout); err != nil {
 		return nil, fmt.Errorf("start the control plane: %w", err)
 	}
 	return func() { svc.Stop(); untold() }, nil
@@ -119,13 +119,16 @@ func Serve(ctx context.Context, cfg Config) (stop func(), err error) {
 const strayEvery = time.Minute
 
 // astray counts a request for an answer on a subject that is no inbox. Nothing is sent there, and nothing is done.
-func (p *server) astray(e *endpoint, reply string) {
-	e.answered(0, control.CodeForbidden+":the answer was wanted on a subject that is no inbox")
+func (p *server) astray(e *intake.Endpoint, reply string) {
+	e.Answered(0, control.CodeForbidden+":the answer was wanted on a subject that is no inbox")
 	last, now := p.strayed.Load(), time.Now().Unix()
 	if now-last >= int64(strayEvery/time.Second) && p.strayed.CompareAndSwap(last, now) {
-		p.cfg.Log.Warn("a request is not answered: it wants its answer on a subject that is no inbox, which begins with _", slog.String("endpoint", e.name), slog.String("reply", cut(reply)))
+		p.cfg.Log.Warn("a request is not answered: it wants its answer on a subject that is no inbox, which begins with _", slog.String("endpoint", e.Name), slog.String("reply", refuse.Cut(reply)))
 	}
 }
+
+// room is how large an answer may be.
+func (p *server) room() int { return answer.Room(p.cfg.NATS.MaxPayload()) }
 
 func handler[T any](check func(T) error, f func(context.Context, T) (any, error)) func(context.Context, []byte) (any, error) {
 	return func(ctx context.Context, data []byte) (any, error) {
@@ -140,18 +143,13 @@ func handler[T any](check func(T) error, f func(context.Context, T) (any, error)
 	}
 }
 
-// requestError is an error with a code for the one who asked.
-type requestError struct{ code, text string }
-
-func (e *requestError) Error() string { return e.text }
-
 // work answers the requests of a lane, one after the other, until ctx ends.
-func (p *server) work(ctx context.Context, l *lane) {
+func (p *server) work(ctx context.Context, l *intake.Lane) {
 	for {
-		r := l.next(ctx)
+		r := l.Next(ctx)
 		if r == nil {
-			for _, r := range l.rest() {
-				p.respond(ctx, r, nil, stopped)
+			for _, r := range l.Rest() {
+				p.respond(ctx, r, nil, intake.ErrStopped)
 			}
 			return
 		}
@@ -160,68 +158,33 @@ func (p *server) work(ctx context.Context, l *lane) {
 	}
 }
 
-func (p *server) answer(ctx context.Context, r *request) (any, error) {
-	if err := r.late(time.Now()); err != nil {
+func (p *server) answer(ctx context.Context, r *intake.Request) (any, error) {
+	if err := r.Late(time.Now()); err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithDeadline(ctx, r.until)
+	ctx, cancel := context.WithDeadline(ctx, r.Until)
 	defer cancel()
-	return r.to.handle(ctx, r.msg.Data)
+	return r.To.Handle(ctx, r.Msg.Data)
 }
 
-func (p *server) respond(ctx context.Context, r *request, out any, err error) {
+func (p *server) respond(ctx context.Context, r *intake.Request, out any, err error) {
 	var data []byte
 	if err == nil {
-		data, err = p.encodeAnswer(out)
+		data, err = answer.EncodeWithin(out, p.room())
 	}
 	failed := ""
 	if err == nil {
-		err = r.respond(data)
+		err = r.Respond(data)
 	} else {
-		code, text := describe(err)
-		if _, refused := errors.AsType[*requestError](err); code == control.CodeUnavailable && !refused {
-			p.cfg.Log.WarnContext(ctx, "request failed", slog.String("endpoint", r.to.name), slog.Any("error", err))
+		code, text := refuse.Describe(err)
+		if _, refused := errors.AsType[*refuse.Error](err); code == control.CodeUnavailable && !refused {
+			p.cfg.Log.WarnContext(ctx, "request failed", slog.String("endpoint", r.To.Name), slog.Any("error", err))
 		}
-		failed = code + ":" + cut(text)
-		err = r.refuse(code, cut(text))
+		failed = code + ":" + refuse.Cut(text)
+		err = r.Refuse(code, refuse.Cut(text))
 	}
-	r.to.answered(time.Since(r.came), failed)
+	r.To.Answered(time.Since(r.Came), failed)
 	if err != nil && ctx.Err() == nil && !errors.Is(err, nats.ErrMsgNoReply) {
-		p.cfg.Log.WarnContext(ctx, "answer not sent", slog.String("endpoint", r.to.name), slog.Any("error", err))
+		p.cfg.Log.WarnContext(ctx, "answer not sent", slog.String("endpoint", r.To.Name), slog.Any("error", err))
 	}
-}
-
-// maxText bounds the text of a refusal, which may name every column of a table.
-const maxText = 4 << 10
-
-func cut(text string) string {
-	if len(text) <= maxText {
-		return text
-	}
-	const end = " …"
-	return strings.ToValidUTF8(text[:maxText-len(end)], "") + end
-}
-
-// describe turns an error into a code and a text for the one who asked.
-func describe(err error) (code, text string) {
-	var re *requestError
-	var pe *predicate.Error
-	var needs *pg.NeedsError
-	var notFound *pg.NotFoundError
-	var unsupported *pg.UnsupportedError
-	switch {
-	case errors.As(err, &re):
-		return re.code, re.text
-	case errors.As(err, &pe) && pe.Denied:
-		return control.CodeForbidden, err.Error()
-	case errors.As(err, &pe), errors.As(err, &notFound), errors.As(err, &unsupported):
-		return control.CodeBadRequest, err.Error()
-	case errors.As(err, &needs):
-		return control.CodeForbidden, err.Error()
-	case errors.Is(err, registry.ErrNotFound):
-		return control.CodeNotFound, err.Error()
-	case errors.Is(err, nats.ErrMaxPayload):
-		return control.CodeTooLarge, err.Error() + ": what has to be stored of the shape does not fit into one message of the NATS server; ask for fewer columns or a shorter clause, or raise the server's max_payload"
-	}
-	return control.CodeUnavailable, err.Error()
 }

@@ -13,22 +13,23 @@ import (
 	"github.com/shapebus/shapebus/pkg/control"
 	"github.com/shapebus/shapebus/pkg/topology"
 	"github.com/shapebus/shapebus/services/consumer/changelog"
+	"github.com/shapebus/shapebus/services/consumer/plane/intake"
 )
 
 // tellStatus answers the requests for the status, until ctx ends: all that wait with one answer, which is
 // no older than they are.
-func (p *server) tellStatus(ctx context.Context, l *lane) {
+func (p *server) tellStatus(ctx context.Context, l *intake.Lane) {
 	for {
-		r := l.next(ctx)
+		r := l.Next(ctx)
 		if r == nil {
 			return
 		}
-		asking, cancel := context.WithTimeout(ctx, requestTimeout)
-		all := append([]*request{r}, l.rest()...)
+		asking, cancel := context.WithTimeout(ctx, intake.Timeout)
+		all := append([]*intake.Request{r}, l.Rest()...)
 		out, err := p.status(asking)
 		cancel()
 		for _, r := range all {
-			if _, wrong := r.to.handle(ctx, r.msg.Data); wrong != nil {
+			if _, wrong := r.To.Handle(ctx, r.Msg.Data); wrong != nil {
 				p.respond(ctx, r, nil, wrong)
 			} else {
 				p.respond(ctx, r, out, err)

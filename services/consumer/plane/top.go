@@ -15,6 +15,7 @@ import (
 	"github.com/shapebus/shapebus/pkg/control"
 	"github.com/shapebus/shapebus/pkg/shape"
 	"github.com/shapebus/shapebus/pkg/topology"
+	"github.com/shapebus/shapebus/services/consumer/plane/answer"
 	"github.com/shapebus/shapebus/services/consumer/shapelog"
 )
 
@@ -130,7 +131,7 @@ func (p *server) top(ctx context.Context, req control.TopRequest) (any, error) {
 		s := &out.Shapes[i]
 		for _, k := range known {
 			if k.Handle == s.Handle {
-				s.State, s.Schema, s.Table, s.Where, s.LogBytes, s.Rows = k.State, k.Schema, k.Table, brief(k.Where, whereMost), k.SinceBytes, k.Rows
+				s.State, s.Schema, s.Table, s.Where, s.LogBytes, s.Rows = k.State, k.Schema, k.Table, answer.Brief(k.Where, whereMost), k.SinceBytes, k.Rows
 			}
 		}
 	}

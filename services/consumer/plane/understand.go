@@ -11,6 +11,8 @@ import (
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/control"
 	"github.com/shapebus/shapebus/pkg/shape"
+	"github.com/shapebus/shapebus/services/consumer/plane/answer"
+	"github.com/shapebus/shapebus/services/consumer/plane/refuse"
 )
 
 // checkedClause bounds a clause as it is understood, in an answer: parameters and guards make it
@@ -22,7 +24,7 @@ const checkedClause = 64 << 10
 func (p *server) check(ctx context.Context, req control.CreateRequest) (any, error) {
 	schema, name, err := shape.ParseTable(req.Table)
 	if err != nil {
-		return nil, badRequest("%v", err)
+		return nil, refuse.BadRequest("%v", err)
 	}
 	table, err := p.lookup(ctx, schema, name)
 	if err != nil {
@@ -37,7 +39,7 @@ func (p *server) check(ctx context.Context, req control.CreateRequest) (any, err
 	if err != nil {
 		return problemOf(out, "where", err)
 	}
-	out.Where, out.Hint = brief(pred.SQL(), checkedClause), hintOf(pred)
+	out.Where, out.Hint = answer.Brief(pred.SQL(), checkedClause), hintOf(pred)
 	for _, t := range inner.tables {
 		if name := pg.Display(t.Relation.Schema, t.Relation.Name); !slices.Contains(out.Reads, name) {
 			out.Reads = append(out.Reads, name)
@@ -55,13 +57,13 @@ func (p *server) check(ctx context.Context, req control.CreateRequest) (any, err
 
 // problemOf adds what is wrong with a definition, unless err is about something else.
 func problemOf(out *control.Check, field string, err error) (any, error) {
-	code, text := describe(err)
+	code, text := refuse.Describe(err)
 	if code == control.CodeUnavailable {
 		return nil, err
 	}
-	out.Problem = &control.Problem{Field: field, Message: cut(text), Code: code}
+	out.Problem = &control.Problem{Field: field, Message: refuse.Cut(text), Code: code}
 	if wrong, ok := errors.AsType[*predicate.Error](err); ok {
-		out.Problem.Position, out.Problem.Message, out.Problem.Hint = wrong.Pos, cut(wrong.Message), cut(wrong.Hint)
+		out.Problem.Position, out.Problem.Message, out.Problem.Hint = wrong.Pos, refuse.Cut(wrong.Message), refuse.Cut(wrong.Hint)
 	}
 	return out, nil
 }

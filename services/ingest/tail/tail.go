@@ -1,4 +1,6 @@
-package ingest
+// Package tail says where the change log ends, and what of its last transaction is stored: a new session of ingest leaves out
+// exactly that. Reader, which decides it, is pure and is given the log's messages, the last one first; Read gets them for it.
+package tail
 
 import (
 	"fmt"
@@ -12,20 +14,20 @@ import (
 	"github.com/shapebus/shapebus/pkg/wire"
 )
 
-// tail says where the change log ends: everything below lsn is stored, and of
-// the transaction (or barrier) at lsn exactly this. It is what a new session
+// Tail says where the change log ends: everything below LSN is stored, and of
+// the transaction (or barrier) at LSN exactly this. It is what a new session
 // leaves out.
 //
 // Groups make it small. Every op below a fragment's group is stored, and none
 // above it under a lower group, so the messages of the last group tell all,
 // however large the transaction is.
-type tail struct {
-	lsn       change.LSN
-	fragments bool // there are fragments of it
-	group     uint64
+type Tail struct {
+	LSN       change.LSN
+	Fragments bool               // there are fragments of it
+	Group     uint64             // of the last fragment
 	tables    map[string]*stored // by the relation's fingerprint: what the last group holds
-	renewed   map[string]bool    // fingerprints of relation entries behind the last fragment
-	barriers  int                // at lsn
+	Renewed   map[string]bool    // fingerprints of relation entries behind the last fragment
+	Barriers  int                // at LSN
 }
 
 // stored is what the last group holds of one table.
@@ -35,26 +37,26 @@ type stored struct {
 	marker bool
 }
 
-// holds reports whether an op of the transaction at lsn is stored.
-func (t *tail) holds(fingerprint string, index uint64) bool {
-	if !t.fragments {
+// Holds reports whether an op of the transaction at LSN is stored.
+func (t *Tail) Holds(fingerprint string, index uint64) bool {
+	if !t.Fragments {
 		return false
 	}
-	if index < t.group {
+	if index < t.Group {
 		return true
 	}
 	s := t.tables[fingerprint]
 	return s != nil && s.ops && index <= s.last
 }
 
-// marked reports whether a table's commit marker is stored.
-func (t *tail) marked(fingerprint string) bool {
+// Marked reports whether a table's commit marker is stored.
+func (t *Tail) Marked(fingerprint string) bool {
 	s := t.tables[fingerprint]
 	return s != nil && s.marker
 }
 
-// passed reports whether nothing from index next on is stored.
-func (t *tail) passed(next uint64) bool {
+// Passed reports whether nothing from index next on is stored.
+func (t *Tail) Passed(next uint64) bool {
 	for _, s := range t.tables {
 		if s.marker || s.ops && s.last >= next {
 			return false
@@ -63,37 +65,41 @@ func (t *tail) passed(next uint64) bool {
 	return true
 }
 
-// storedMessage is a message of the change log as it is stored, which may be
+// Message is a message of the change log as it is stored, which may be
 // one part of several.
-type storedMessage struct {
-	subject string
-	header  nats.Header
-	data    []byte
+type Message struct {
+	Subject string
+	Header  nats.Header
+	Data    []byte
 }
 
-// tailReader finds a log's tail from its messages, the last one first. It is
+// Reader finds a log's tail from its messages, the last one first. It is
 // pure; the caller gets the messages.
-type tailReader struct {
+type Reader struct {
 	control string // the control subject
-	tail    tail
-	found   bool // tail.lsn is set
-	parts   []storedMessage
+	tail    Tail
+	found   bool // tail.LSN is set
+	parts   []Message
 	want    int // index of the part that must come next; -1 when none is wanted
 	decoder wire.ChangeDecoder
 }
 
-func newTailReader(source topology.Source) *tailReader {
-	return &tailReader{
+// NewReader reads the change log of a source.
+func NewReader(source topology.Source) *Reader {
+	return &Reader{
 		control: source.ControlSubject(),
-		tail:    tail{tables: map[string]*stored{}, renewed: map[string]bool{}},
+		tail:    Tail{tables: map[string]*stored{}, Renewed: map[string]bool{}},
 		want:    -1,
 	}
 }
 
-// add takes the message before the one added last. It returns true when the
+// Tail is what the messages added so far tell. It is that of the log once Add has returned true, or there is no further message.
+func (r *Reader) Tail() *Tail { return &r.tail }
+
+// Add takes the message before the one added last. It returns true when the
 // tail is known and no further message is needed.
-func (r *tailReader) add(m storedMessage) (done bool, err error) {
-	index, count, err := stream.Part(m.header)
+func (r *Reader) Add(m Message) (done bool, err error) {
+	index, count, err := stream.Part(m.Header)
 	if err != nil {
 		return false, fmt.Errorf("read the end of the change log: %w", err)
 	}
@@ -101,7 +107,7 @@ func (r *tailReader) add(m storedMessage) (done bool, err error) {
 		switch {
 		case index == count-1: // the last part of a finished set
 			r.parts = append(r.parts[:0], m)
-		case len(r.parts) > 0 && index == r.want && m.subject == r.parts[0].subject:
+		case len(r.parts) > 0 && index == r.want && m.Subject == r.parts[0].Subject:
 			r.parts = append(r.parts, m)
 		default: // a set whose writer did not live to finish it: not there
 			r.parts = r.parts[:0]
@@ -110,9 +116,9 @@ func (r *tailReader) add(m storedMessage) (done bool, err error) {
 		if r.want = index - 1; index > 0 {
 			return false, nil
 		}
-		whole := storedMessage{subject: m.subject, header: r.parts[0].header}
+		whole := Message{Subject: m.Subject, Header: r.parts[0].Header}
 		for _, p := range slices.Backward(r.parts) {
-			whole.data = append(whole.data, p.data...)
+			whole.Data = append(whole.Data, p.Data...)
 		}
 		r.parts = r.parts[:0]
 		m = whole
@@ -122,43 +128,43 @@ func (r *tailReader) add(m storedMessage) (done bool, err error) {
 	return r.whole(m)
 }
 
-func (r *tailReader) whole(m storedMessage) (done bool, err error) {
-	lsn, err := stream.LSN(m.header)
+func (r *Reader) whole(m Message) (done bool, err error) {
+	lsn, err := stream.LSN(m.Header)
 	if err != nil || !r.readable(m) {
 		// Not what ingest writes, so it says nothing of how far that came.
 		// The consumer ends the shapes that it concerns.
 		return false, nil //nolint:nilerr // see above
 	}
-	if r.found && lsn != r.tail.lsn {
+	if r.found && lsn != r.tail.LSN {
 		return true, nil
 	}
-	r.found, r.tail.lsn = true, lsn
-	if m.subject == r.control {
-		return r.entry(m.data)
+	r.found, r.tail.LSN = true, lsn
+	if m.Subject == r.control {
+		return r.entry(m.Data)
 	}
-	return r.fragments(m.data)
+	return r.fragments(m.Data)
 }
 
 // readable reports whether a message is one of the change log's.
-func (r *tailReader) readable(m storedMessage) bool {
-	if m.subject == r.control {
-		_, err := wire.DecodeControl(m.data)
+func (r *Reader) readable(m Message) bool {
+	if m.Subject == r.control {
+		_, err := wire.DecodeControl(m.Data)
 		return err == nil
 	}
-	return r.decoder.Decode(m.data, func(*change.Fragment) error { return nil }) == nil
+	return r.decoder.Decode(m.Data, func(*change.Fragment) error { return nil }) == nil
 }
 
-func (r *tailReader) entry(data []byte) (done bool, err error) {
+func (r *Reader) entry(data []byte) (done bool, err error) {
 	c, err := wire.DecodeControl(data)
 	if err != nil {
 		return false, fmt.Errorf("read the end of the change log: %w", err)
 	}
 	switch c.Kind {
 	case wire.ControlBarrier:
-		r.tail.barriers++
+		r.tail.Barriers++
 	case wire.ControlRelation:
-		if !r.tail.fragments {
-			r.tail.renewed[c.Relation] = true
+		if !r.tail.Fragments {
+			r.tail.Renewed[c.Relation] = true
 		}
 	case wire.ControlReset:
 		return true, nil // nothing before it counts
@@ -166,16 +172,16 @@ func (r *tailReader) entry(data []byte) (done bool, err error) {
 	return false, nil
 }
 
-func (r *tailReader) fragments(data []byte) (done bool, err error) {
+func (r *Reader) fragments(data []byte) (done bool, err error) {
 	t := &r.tail
 	err = r.decoder.Decode(data, func(f *change.Fragment) error {
-		if f.LSN != t.lsn {
+		if f.LSN != t.LSN {
 			return nil // an earlier transaction in the same message
 		}
-		if !t.fragments {
-			t.fragments, t.group = true, f.Group
+		if !t.Fragments {
+			t.Fragments, t.Group = true, f.Group
 		}
-		if f.Group != t.group {
+		if f.Group != t.Group {
 			done = true
 			return nil
 		}

@@ -1,4 +1,6 @@
-package plane
+// Package whereis says where a row is: which shapes have it, and for each why, term by term, by what Postgres says at one moment.
+// It reads, within bounds, and changes nothing.
+package whereis
 
 import (
 	"context"
@@ -14,13 +16,20 @@ import (
 	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/pkg/control"
 	"github.com/shapebus/shapebus/services/consumer/follow"
+	"github.com/shapebus/shapebus/services/consumer/plane/allow"
+	"github.com/shapebus/shapebus/services/consumer/plane/answer"
+	"github.com/shapebus/shapebus/services/consumer/plane/refuse"
 )
+
+// Page is how many shapes an answer names at most.
+const Page = 100
 
 // Bounds of what is said of a row.
 const (
-	explainQuestions  = 200 // to Postgres, in one answer
-	explainTerms      = 500 // of one shape
-	explainCandidates = 3   // of one subquery's test
+	explainRow        = 4 << 20 // bytes of a row that is read
+	explainQuestions  = 200     // to Postgres, in one answer
+	explainTerms      = 500     // of one shape
+	explainCandidates = 3       // of one subquery's test
 	explainCandidate  = 1 << 20
 	explainQuestion   = "3s"
 	rowCell           = 1 << 10 // bytes of a value
@@ -28,18 +37,24 @@ const (
 	termSQL           = 512
 )
 
-// explainer explains rows in one open snapshot.
-type explainer struct {
+// Explainer explains rows in one open snapshot.
+type Explainer struct {
 	ctx     context.Context //nolint:containedctx // of the request, which it serves alone
 	conn    *pgconn.PgConn
-	allowed Allowed
+	allowed allow.Tables
 
 	asked int // questions so far
 	terms int // of this shape so far
 }
 
-// row reads the row with a key; nil without one.
-func (x *explainer) row(t *pg.TableInfo, key map[string]string) ([][]byte, error) {
+// New explains rows of the snapshot that is open on conn, for the request that ctx belongs to. It looks into no tables but those
+// that are allowed.
+func New(ctx context.Context, conn *pgconn.PgConn, allowed allow.Tables) *Explainer {
+	return &Explainer{ctx: ctx, conn: conn, allowed: allowed}
+}
+
+// Row reads the row with a key; nil without one.
+func (x *Explainer) Row(t *pg.TableInfo, key map[string]string) ([][]byte, error) {
 	columns, conditions := make([]string, len(t.Relation.Columns)), make([]string, len(t.PrimaryKey))
 	for i, c := range t.Relation.Columns {
 		columns[i] = pg.Ident(c.Name)
@@ -65,15 +80,15 @@ func (x *explainer) row(t *pg.TableInfo, key map[string]string) ([][]byte, error
 }
 
 // refused tells a value that is none of the key's type from what may pass.
-func (x *explainer) refused(t *pg.TableInfo, err error) error {
+func (x *Explainer) refused(t *pg.TableInfo, err error) error {
 	const dataException = "22"
 	if said, ok := errors.AsType[*pgconn.PgError](err); ok && strings.HasPrefix(said.Code, dataException) {
-		return badRequest("the key is none of table %s: %s", t, said.Message)
+		return refuse.BadRequest("the key is none of table %s: %s", t, said.Message)
 	}
 	return fmt.Errorf("read the row of table %s: %w", t, err)
 }
 
-func (x *explainer) query(sql string) ([][][]byte, error) {
+func (x *Explainer) query(sql string) ([][][]byte, error) {
 	results, err := x.conn.Exec(x.ctx, sql).ReadAll()
 	if err != nil {
 		return nil, err
@@ -82,7 +97,7 @@ func (x *explainer) query(sql string) ([][][]byte, error) {
 }
 
 // question is a query that may fail without harm to the snapshot.
-func (x *explainer) question(sql string) ([][][]byte, error) {
+func (x *Explainer) question(sql string) ([][][]byte, error) {
 	if x.asked++; x.asked > explainQuestions {
 		return nil, fmt.Errorf("not asked: an answer has at most %d questions to Postgres", explainQuestions)
 	}
@@ -97,14 +112,14 @@ func (x *explainer) question(sql string) ([][][]byte, error) {
 	return rows, err
 }
 
-// membership says whether a live shape has the row.
-func (x *explainer) membership(rec *registry.Shape, table *pg.TableInfo, row [][]byte) control.RowMembership {
+// Membership says whether a live shape has the row.
+func (x *Explainer) Membership(rec *registry.Shape, table *pg.TableInfo, row [][]byte) control.RowMembership {
 	if rec.Structure != table.Structure() {
 		return control.RowMembership{Problem: "the table is not what it was when the shape was made; the shape is about to end"}
 	}
 	pred, err := follow.Compile(rec.Definition.Where, rec.Definition.Params, rec.Table, follow.Known(rec.InnerTables))
 	if err != nil {
-		return control.RowMembership{Problem: cut(err.Error())}
+		return control.RowMembership{Problem: refuse.Cut(err.Error())}
 	}
 	x.terms = 0
 	why := x.explain(pred, table, row, rec.InnerTables)
@@ -113,7 +128,7 @@ func (x *explainer) membership(rec *registry.Shape, table *pg.TableInfo, row [][
 
 // explain explains a clause for a row of its table; inner are the tables that its subqueries select
 // from.
-func (x *explainer) explain(pred *predicate.Predicate, table *pg.TableInfo, row [][]byte, inner []*pg.TableInfo) control.Term {
+func (x *Explainer) explain(pred *predicate.Predicate, table *pg.TableInfo, row [][]byte, inner []*pg.TableInfo) control.Term {
 	if steps := pred.Steps(row); steps > predicate.MaxSteps {
 		return control.Term{Truth: control.TruthUnknown, SQL: "the row is too large for the clause"}
 	}
@@ -127,21 +142,21 @@ func (x *explainer) explain(pred *predicate.Predicate, table *pg.TableInfo, row 
 
 // test asks whether the row passes a subquery's test, and which rows of the subquery's table have
 // to do with that.
-func (x *explainer) test(q *predicate.Subquery, row [][]byte, inner []*pg.TableInfo) (predicate.Truth, *control.SetTest) {
+func (x *Explainer) test(q *predicate.Subquery, row [][]byte, inner []*pg.TableInfo) (predicate.Truth, *control.SetTest) {
 	out := &control.SetTest{Schema: q.Schema, Table: q.Table, Columns: q.Select}
 	if sql := q.Inner.SQL(); sql != "true" {
-		out.Where = brief(sql, termSQL)
+		out.Where = answer.Brief(sql, termSQL)
 	}
-	if err := x.allowed.check(q.Schema, q.Table); err != nil {
-		out.Problem = cut(err.Error())
+	if err := x.allowed.Check(q.Schema, q.Table); err != nil {
+		out.Problem = refuse.Cut(err.Error())
 		return predicate.Unknown, out
 	}
-	answer, err := x.question(q.TestSQL(row))
+	found, err := x.question(q.TestSQL(row))
 	if err != nil {
-		out.Problem = cut(err.Error())
+		out.Problem = refuse.Cut(err.Error())
 		return predicate.Unknown, out
 	}
-	truth := truthOf(answer)
+	truth := truthOf(found)
 	for _, t := range inner {
 		if t.Relation.Schema == q.Schema && t.Relation.Name == q.Table {
 			x.candidates(out, q, t, row, inner)
@@ -166,14 +181,14 @@ func truthOf(rows [][][]byte) predicate.Truth {
 }
 
 // candidates adds the rows that have the value that is looked for.
-func (x *explainer) candidates(out *control.SetTest, q *predicate.Subquery, t *pg.TableInfo, row [][]byte, inner []*pg.TableInfo) {
+func (x *Explainer) candidates(out *control.SetTest, q *predicate.Subquery, t *pg.TableInfo, row [][]byte, inner []*pg.TableInfo) {
 	var columns []string
 	for _, c := range t.Relation.Columns {
 		columns = append(columns, c.Name)
 	}
 	rows, err := x.question(q.CandidatesSQL(row, columns, explainCandidates+1, explainCandidate))
 	if err != nil {
-		out.Problem = cut(err.Error())
+		out.Problem = refuse.Cut(err.Error())
 		return
 	}
 	if len(rows) > explainCandidates {
@@ -194,8 +209,8 @@ func (x *explainer) candidates(out *control.SetTest, q *predicate.Subquery, t *p
 }
 
 // term is a part of a clause in the form of an answer.
-func (x *explainer) term(t predicate.Term, table *pg.TableInfo, row [][]byte, tests []*control.SetTest) control.Term {
-	out := control.Term{Truth: control.Truth(t.Truth), Join: t.Join, SQL: brief(t.SQL, termSQL)}
+func (x *Explainer) term(t predicate.Term, table *pg.TableInfo, row [][]byte, tests []*control.SetTest) control.Term {
+	out := control.Term{Truth: control.Truth(t.Truth), Join: t.Join, SQL: answer.Brief(t.SQL, termSQL)}
 	for _, a := range t.Args {
 		if x.terms++; x.terms > explainTerms {
 			out.Args = append(out.Args, control.Term{Truth: control.TruthUnknown, SQL: "…"})
@@ -222,7 +237,28 @@ func cellOf(column string, value []byte, limit int) control.Cell {
 	}
 	text := string(value)
 	if len(text) > limit {
-		return control.Cell{Column: column, Value: new(whole(text[:limit])), Cut: true}
+		return control.Cell{Column: column, Value: new(answer.Whole(text[:limit])), Cut: true}
 	}
 	return control.Cell{Column: column, Value: &text}
+}
+
+// RowWithin is a row in so many bytes: its values are cut the shorter the more of them there are,
+// and left out in the end.
+func RowWithin(table *pg.TableInfo, row [][]byte, room int) ([]control.Cell, error) {
+	for _, limit := range []int{rowCell, rowCell / 8, rowCell / 64} {
+		cells := make([]control.Cell, len(row))
+		for i, c := range table.Relation.Columns {
+			cells[i] = cellOf(c.Name, row[i], limit)
+		}
+		data, err := answer.Encode(cells)
+		if err != nil || len(data) <= room {
+			return cells, err
+		}
+	}
+	return nil, nil
+}
+
+// errRowLarge says that a row is larger than one that is explained.
+func errRowLarge(table *pg.TableInfo, size string) error {
+	return refuse.With(control.CodeTooLarge, "the row of table %s has %s bytes, and one that is explained at most %d", table, size, explainRow)
 }

@@ -1,54 +1,12 @@
 package plane
 
 import (
-	"sync/atomic"
 	"testing"
-	"time"
-
-	"github.com/nats-io/nats.go"
 
 	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/pkg/control"
 	"github.com/shapebus/shapebus/pkg/shape"
 )
-
-func TestWhatWaitsIsBounded(t *testing.T) {
-	var bytes atomic.Int64
-	l, other := newLane(&bytes), newLane(&bytes)
-	ask := func(l *lane, size int) error {
-		return l.admit(&request{msg: &nats.Msg{Data: make([]byte, size)}, to: &endpoint{}})
-	}
-	if err := ask(l, maxRequest+1); err == nil || err.(*requestError).code != control.CodeBadRequest { //nolint:errorlint,errcheck // as it is
-		t.Errorf("a request that is too large: %v", err)
-	}
-	taken := 0
-	for ask(l, maxRequest) == nil {
-		taken++
-	}
-	if taken != maxWaitingBytes/maxRequest {
-		t.Errorf("%d large requests wait", taken)
-	}
-	if err := ask(other, maxRequest); err == nil || err.(*requestError).code != control.CodeUnavailable { //nolint:errorlint,errcheck // as it is
-		t.Errorf("one more: %v", err)
-	}
-	if n := len(l.rest()); n != taken || bytes.Load() != 0 {
-		t.Errorf("%d of %d waited, %d bytes are left", n, taken, bytes.Load())
-	}
-	taken = 0
-	for ask(l, 1) == nil {
-		taken++
-	}
-	if taken != maxWaiting {
-		t.Errorf("%d small requests wait", taken)
-	}
-	if err := ask(other, 1); err != nil {
-		t.Errorf("a request of another kind: %v", err)
-	}
-	now := time.Now()
-	if (&request{until: now}).late(now) == nil || (&request{until: now.Add(1)}).late(now) != nil {
-		t.Error("what is late is not told from what is not")
-	}
-}
 
 func TestShapesAreCounted(t *testing.T) {
 	rec := func(state control.State, where string) *registry.Shape {

@@ -1,10 +1,11 @@
-package plane
+package allow
 
 import (
 	"errors"
 	"testing"
 
 	"github.com/shapebus/shapebus/pkg/control"
+	"github.com/shapebus/shapebus/services/consumer/plane/refuse"
 )
 
 func TestWhichTablesMayBeAskedFor(t *testing.T) {
@@ -28,18 +29,18 @@ func TestWhichTablesMayBeAskedFor(t *testing.T) {
 		{[]string{"public.My Table"}, "public", "My Table", true},
 		{[]string{"public.my.table"}, "public", "my.table", true},
 	} {
-		a, err := ParseAllowed(test.patterns)
+		a, err := Parse(test.patterns)
 		if err != nil {
 			t.Fatal(err)
 		}
-		err = a.check(test.schema, test.table)
-		var refused *requestError
-		if (err == nil) != test.ok || err != nil && (!errors.As(err, &refused) || refused.code != control.CodeForbidden) {
+		err = a.Check(test.schema, test.table)
+		var refused *refuse.Error
+		if (err == nil) != test.ok || err != nil && (!errors.As(err, &refused) || refused.Code != control.CodeForbidden) {
 			t.Errorf("%q, %s.%s: %v", test.patterns, test.schema, test.table, err)
 		}
 	}
 	for _, wrong := range []string{"", ".", "app.", ".tasks"} {
-		if _, err := ParseAllowed([]string{wrong}); err == nil {
+		if _, err := Parse([]string{wrong}); err == nil {
 			t.Errorf("%q is taken for a pattern", wrong)
 		}
 	}

@@ -1,4 +1,4 @@
-package group
+package question
 
 import (
 	"fmt"
@@ -24,9 +24,11 @@ func TestPagesAskByEveryValueOnce(t *testing.T) {
 	}
 	condition := regexp.MustCompile(`"([ab])" = ANY\('\{([^}]*)\}'::bigint\[\]\)`)
 	rapid.Check(t, func(t *rapid.T) {
-		q := question{touched: map[string]look{}, fixed: []string{"flag", "other"}}
+		q := New()
+		q.Shape("flag")
+		q.Shape("other")
 		if rapid.Bool().Draw(t, "all of a table") {
-			q.fixed = append(q.fixed, "true")
+			q.Shape("true")
 		}
 		want := map[string]int{}
 		for i, name := range []string{"a", "b"} {
@@ -34,17 +36,17 @@ func TestPagesAskByEveryValueOnce(t *testing.T) {
 			for v := range n {
 				want[fmt.Sprint(name, v)] = 1
 			}
-			q.touched[name] = look{p.Subqueries()[i], func(yield func([]byte) bool) {
+			q.Touched(name, p.Subqueries()[i], func(yield func([]byte) bool) {
 				for v := range n {
 					if !yield(valueset.AppendComponent(nil, fmt.Append(nil, v))) {
 						return
 					}
 				}
-			}}
+			}, false)
 		}
 		most := rapid.IntRange(1, 100).Draw(t, "most")
 		got := map[string]int{}
-		if err := q.pages(most, func(where string) error {
+		if err := q.Pages(most, func(where string) error {
 			bytes := 0
 			for _, m := range condition.FindAllStringSubmatch(where, -1) {
 				bytes += len(m[2])
@@ -68,7 +70,7 @@ func TestPagesAskByEveryValueOnce(t *testing.T) {
 
 		q.every = true
 		var all []string
-		if err := q.pages(most, func(where string) error { all = append(all, where); return nil }); err != nil || len(all) != 1 || strings.Contains(all[0], "ANY") {
+		if err := q.Pages(most, func(where string) error { all = append(all, where); return nil }); err != nil || len(all) != 1 || strings.Contains(all[0], "ANY") {
 			t.Fatalf("every row is asked for by %q, %v", all, err)
 		}
 	})

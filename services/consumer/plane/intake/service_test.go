@@ -1,4 +1,4 @@
-package plane
+package intake
 
 import (
 	"strings"
@@ -22,11 +22,11 @@ func TestAnyBuildHasASemanticVersion(t *testing.T) {
 }
 
 func TestRefusalsAreCounted(t *testing.T) {
-	s := newMicroService(nil, "main", "v1.0.0")
-	e := &endpoint{name: "shape.get"}
-	s.add(e, "shapebus.main.shape.get")
-	e.answered(3, "")
-	e.answered(5, "404:no such shape")
+	s := NewService(nil, "main", "v1.0.0")
+	e := &Endpoint{Name: "shape.get"}
+	s.Add(e, "shapebus.main.shape.get")
+	e.Answered(3, "")
+	e.Answered(5, "404:no such shape")
 	if got := e.now(); got.NumRequests != 2 || got.NumErrors != 1 || got.LastError != "404:no such shape" || got.ProcessingTime != 8 || got.AverageProcessingTime != 4 || got.Name != "shape-get" {
 		t.Errorf("%+v", got)
 	}
@@ -37,7 +37,7 @@ func TestRefusalsAreCounted(t *testing.T) {
 
 // A term of an explanation is made of terms.
 func TestWhatIsMadeOfItsOwnKindHasASchema(t *testing.T) {
-	about := schemas(control.ExplainRequest{}, control.Explanation{})
+	about := Schemas(control.ExplainRequest{}, control.Explanation{})
 	if s := about["response_schema"]; !strings.Contains(s, `"title":"Term"`) || len(s) > 20_000 {
 		t.Errorf("%d bytes: %.2000s", len(s), s)
 	}

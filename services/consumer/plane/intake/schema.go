@@ -1,4 +1,4 @@
-package plane
+package intake
 
 import (
 	"encoding/json"
@@ -10,8 +10,8 @@ import (
 	"github.com/shapebus/shapebus/pkg/change"
 )
 
-// schemas are the JSON schemas of a request and its answer, as metadata of an endpoint.
-func schemas(request, answer any) map[string]string {
+// Schemas are the JSON schemas of a request and its answer, as metadata of an endpoint.
+func Schemas(request, answer any) map[string]string {
 	about := map[string]string{}
 	for key, v := range map[string]any{"request_schema": request, "response_schema": answer} {
 		if data, err := json.Marshal(schemaOf(reflect.TypeOf(v), nil)); err == nil {

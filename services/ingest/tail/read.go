@@ -1,4 +1,4 @@
-package ingest
+package tail
 
 import (
 	"context"
@@ -11,14 +11,14 @@ import (
 	"github.com/shapebus/shapebus/pkg/topology"
 )
 
-// readTail finds where the change log ends, reading backwards from its message
+// Read finds where the change log ends, reading backwards from its message
 // number last. It reads the last group of the last transaction and one message
 // more. The zero tail says that there is no message, and where the slot stands
 // decides: they may have been discarded by age, or the machine lost power before
 // they were on disk. A log that begins again there repeats nothing that is in it,
 // and readers pass over what they had before.
-func readTail(ctx context.Context, log jetstream.Stream, source topology.Source, last uint64) (*tail, error) {
-	r := newTailReader(source)
+func Read(ctx context.Context, log jetstream.Stream, source topology.Source, last uint64) (*Tail, error) {
+	r := NewReader(source)
 	for seq := last; seq > 0; seq-- {
 		m, err := log.GetMsg(ctx, seq)
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
@@ -36,7 +36,7 @@ func readTail(ctx context.Context, log jetstream.Stream, source topology.Source,
 			seq -= min(count, seq) - 1 // the loop takes the last one
 			continue
 		}
-		done, err := r.add(storedMessage{subject: m.Subject, header: m.Header, data: m.Data})
+		done, err := r.Add(Message{Subject: m.Subject, Header: m.Header, Data: m.Data})
 		if err != nil {
 			return nil, err
 		}
@@ -44,7 +44,7 @@ func readTail(ctx context.Context, log jetstream.Stream, source topology.Source,
 			break
 		}
 	}
-	return &r.tail, nil
+	return r.Tail(), nil
 }
 
 // lastUpTo returns the sequence of the last message up to a sequence that is not

@@ -1,4 +1,5 @@
-package plane
+// Package allow knows which tables may be asked for. It says nothing of who asks: whoever runs Shapebus sets it once for all.
+package allow
 
 import (
 	"fmt"
@@ -6,18 +7,19 @@ import (
 
 	"github.com/shapebus/shapebus/internal/pg"
 	"github.com/shapebus/shapebus/pkg/control"
+	"github.com/shapebus/shapebus/services/consumer/plane/refuse"
 )
 
-// Allowed are the tables that may be asked for, as patterns of their names; none means all.
-type Allowed []pattern
+// Tables are the tables that may be asked for, as patterns of their names; none means all.
+type Tables []pattern
 
 // pattern is a schema's and a table's name, in which * stands for any characters.
 type pattern struct{ schema, table string }
 
-// ParseAllowed reads patterns: schema.table, table in the schema public, or * for all. Names are as they are in the catalog,
+// Parse reads patterns: schema.table, table in the schema public, or * for all. Names are as they are in the catalog,
 // without quotes.
-func ParseAllowed(patterns []string) (Allowed, error) {
-	var out Allowed
+func Parse(patterns []string) (Tables, error) {
+	var out Tables
 	for _, text := range patterns {
 		schema, table, found := strings.Cut(text, ".")
 		switch {
@@ -34,8 +36,8 @@ func ParseAllowed(patterns []string) (Allowed, error) {
 	return out, nil
 }
 
-// check refuses a table that may not be asked for.
-func (a Allowed) check(schema, table string) error {
+// Check refuses a table that may not be asked for.
+func (a Tables) Check(schema, table string) error {
 	if len(a) == 0 {
 		return nil
 	}
@@ -44,7 +46,7 @@ func (a Allowed) check(schema, table string) error {
 			return nil
 		}
 	}
-	return &requestError{control.CodeForbidden, fmt.Sprintf("table %s is not among those that may be asked for; whoever runs Shapebus can allow it with --allow-tables", pg.Qualified(schema, table))}
+	return refuse.With(control.CodeForbidden, "table %s is not among those that may be asked for; whoever runs Shapebus can allow it with --allow-tables", pg.Qualified(schema, table))
 }
 
 // matches reports whether a name is like a pattern. After a mismatch only the last * is tried again.

@@ -1,4 +1,6 @@
-package plane
+// Package intake takes requests in: they come as to any micro service of NATS, wait in a lane of their kind until somebody has
+// time for them, and are counted when they are answered. What they ask for is none of its business.
+package intake
 
 import (
 	"context"
@@ -18,30 +20,30 @@ import (
 	"github.com/shapebus/shapebus/pkg/topology"
 )
 
-// microService speaks the protocol of NATS micro services, which `nats micro` shows. The client library has one, too, but that
+// Service speaks the protocol of NATS micro services, which `nats micro` shows. The client library has one, too, but that
 // counts a request as answered when its handler returns: ours return at once, as requests wait in queues. So this one counts
 // what was answered, how long that took from when the request came, and what was refused.
-type microService struct {
+type Service struct {
 	nc        *nats.Conn
 	info      micro.Info
 	started   time.Time
-	endpoints []*endpoint
+	endpoints []*Endpoint
 	subs      []*nats.Subscription
 }
 
-// endpoint is a kind of request. Safe for concurrent use.
-type endpoint struct {
-	name   string // such as shape.create
-	lane   *lane
-	handle func(context.Context, []byte) (any, error)
-	about  map[string]string // for people who look at the service: the schemas
+// Endpoint is a kind of request. Safe for concurrent use.
+type Endpoint struct {
+	Name   string // such as shape.create
+	Lane   *Lane
+	Handle func(context.Context, []byte) (any, error)
+	About  map[string]string // for people who look at the service: the schemas
 
 	mu    sync.Mutex
 	stats micro.EndpointStats
 }
 
-// answered counts a request that has had its answer; failed is the refusal, "" for none.
-func (e *endpoint) answered(took time.Duration, failed string) {
+// Answered counts a request that has had its answer; failed is the refusal, "" for none.
+func (e *Endpoint) Answered(took time.Duration, failed string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.stats.NumRequests++
@@ -54,16 +56,16 @@ func (e *endpoint) answered(took time.Duration, failed string) {
 }
 
 // now is what the endpoint has counted.
-func (e *endpoint) now() *micro.EndpointStats {
+func (e *Endpoint) now() *micro.EndpointStats {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	stats := e.stats
 	return &stats
 }
 
-// newMicroService prepares a service without endpoints.
-func newMicroService(nc *nats.Conn, source topology.Source, version string) *microService {
-	return &microService{nc: nc, started: time.Now().UTC(), info: micro.Info{
+// NewService prepares a service without endpoints.
+func NewService(nc *nats.Conn, source topology.Source, version string) *Service {
+	return &Service{nc: nc, started: time.Now().UTC(), info: micro.Info{
 		ServiceIdentity: micro.ServiceIdentity{
 			Name: control.ServiceName, ID: rand.Text(), Version: semantic(version),
 			Metadata: map[string]string{"source": string(source), "build": version},
@@ -72,17 +74,17 @@ func newMicroService(nc *nats.Conn, source topology.Source, version string) *mic
 	}}
 }
 
-// add adds an endpoint; serve has it answer.
-func (s *microService) add(e *endpoint, subject string) {
-	name := strings.ReplaceAll(e.name, ".", "-") // which the protocol wants
-	s.info.Endpoints = append(s.info.Endpoints, micro.EndpointInfo{Name: name, Subject: subject, QueueGroup: micro.DefaultQueueGroup, Metadata: e.about})
+// Add adds an endpoint; Serve has it answer.
+func (s *Service) Add(e *Endpoint, subject string) {
+	name := strings.ReplaceAll(e.Name, ".", "-") // which the protocol wants
+	s.info.Endpoints = append(s.info.Endpoints, micro.EndpointInfo{Name: name, Subject: subject, QueueGroup: micro.DefaultQueueGroup, Metadata: e.About})
 	e.stats.Name, e.stats.Subject, e.stats.QueueGroup = name, subject, micro.DefaultQueueGroup
 	s.endpoints = append(s.endpoints, e)
 }
 
-// serve has requests come to take, and answers who asks for the service. Requests for answers on a subject that is no inbox
+// Serve has requests come to take, and answers who asks for the service. Requests for answers on a subject that is no inbox
 // are told to astray and not answered.
-func (s *microService) serve(take func(*request), astray func(e *endpoint, reply string)) error {
+func (s *Service) Serve(take func(*Request), astray func(e *Endpoint, reply string)) error {
 	for _, e := range s.endpoints {
 		sub, err := s.nc.QueueSubscribe(e.stats.Subject, micro.DefaultQueueGroup, func(m *nats.Msg) {
 			if m.Reply != "" && !topology.IsInbox(m.Reply) {
@@ -90,10 +92,10 @@ func (s *microService) serve(take func(*request), astray func(e *endpoint, reply
 				return
 			}
 			now := time.Now()
-			take(&request{msg: m, to: e, came: now, until: now.Add(requestTimeout)})
+			take(&Request{Msg: m, To: e, Came: now, Until: now.Add(Timeout)})
 		})
 		if err != nil {
-			return fmt.Errorf("start endpoint %s: %w", e.name, topology.Explain(err))
+			return fmt.Errorf("start endpoint %s: %w", e.Name, topology.Explain(err))
 		}
 		s.subs = append(s.subs, sub)
 	}
@@ -128,7 +130,7 @@ func (s *microService) serve(take func(*request), astray func(e *endpoint, reply
 }
 
 // Stop ends the subscriptions; requests that have come are still taken.
-func (s *microService) Stop() {
+func (s *Service) Stop() {
 	for _, sub := range s.subs {
 		if err := sub.Drain(); errors.Is(err, nats.ErrConnectionClosed) {
 			return
@@ -136,12 +138,12 @@ func (s *microService) Stop() {
 	}
 }
 
-// respond sends an answer.
-func (r *request) respond(data []byte) error { return r.msg.Respond(data) }
+// Respond sends an answer.
+func (r *Request) Respond(data []byte) error { return r.Msg.Respond(data) }
 
-// refuse sends a refusal.
-func (r *request) refuse(code, text string) error {
-	return r.msg.RespondMsg(&nats.Msg{Header: nats.Header{micro.ErrorCodeHeader: {code}, micro.ErrorHeader: {text}}})
+// Refuse sends a refusal.
+func (r *Request) Refuse(code, text string) error {
+	return r.Msg.RespondMsg(&nats.Msg{Header: nats.Header{micro.ErrorCodeHeader: {code}, micro.ErrorHeader: {text}}})
 }
 
 // semVer is what the protocol takes for a version, behind an optional v.
