@@ -444,7 +444,7 @@ func (w *world) settle() {
 				w.tb.Errorf("shape %s has ended: %s", l.describe(), info.Reason)
 				return true, nil
 			}
-			w.look()
+			w.look(lsn)
 			return info.State == control.StateLive && info.Applied >= lsn, fmt.Errorf("it is %+v", info)
 		})
 	}
@@ -454,8 +454,9 @@ func (w *world) settle() {
 // lookEvery is how often is looked whether any shape is further than before.
 const lookEvery = 5 * time.Second
 
-// look notes whether any shape is further than it was. Shapes wait for one another, those of a chain for minutes.
-func (w *world) look() {
+// look notes whether any shape that is not at an LSN yet is further than it was. Shapes wait for one another, those of a chain
+// for minutes. Those that are there go on with whatever Postgres writes, and that says nothing.
+func (w *world) look(lsn change.LSN) {
 	w.tb.Helper()
 	if time.Since(w.looked) < lookEvery {
 		return
@@ -468,7 +469,8 @@ func (w *world) look() {
 		return
 	}
 	for _, info := range all {
-		if at := max(info.Applied, info.Offset.LSN); at > w.reached[info.Handle] {
+		at := max(info.Applied, info.Offset.LSN)
+		if there := info.State == control.StateLive && info.Applied >= lsn; !there && at > w.reached[info.Handle] {
 			w.reached[info.Handle], w.moved = at, w.looked
 		}
 	}
