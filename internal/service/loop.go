@@ -38,9 +38,6 @@ func (l *Loop) Do(ctx context.Context, f func(context.Context) error) error {
 // Send has the main loop run f and does not wait for it. If ctx or the main loop ends before f has
 // begun, f does not run, and the error is as Do's.
 func (l *Loop) Send(ctx context.Context, f func(context.Context) error) error {
-	if ctx.Err() != nil { // of two that are ready select takes any
-		return context.Cause(ctx)
-	}
 	select {
 	case l.calls <- f:
 		return nil

@@ -82,16 +82,3 @@ func TestOnlyTheEndIsIgnored(t *testing.T) {
 		t.Errorf("after the end of ctx: %v", err)
 	}
 }
-
-// Who has been told to stop changes nothing more, though the main loop waits for something to do.
-func TestWhoWasCancelledDoesNothingOnTheMainLoop(t *testing.T) {
-	l := NewLoop(t.Context())
-	go mainLoop(t.Context(), l)
-	ctx, cancel := context.WithCancelCause(t.Context())
-	cancel(io.EOF)
-	for range 100 {
-		if err := l.Do(ctx, func(context.Context) error { return errors.New("it ran") }); !errors.Is(err, io.EOF) {
-			t.Fatalf("the error is %v, want why it was told to stop", err)
-		}
-	}
-}
