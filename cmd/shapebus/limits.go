@@ -42,8 +42,11 @@ func raiseMemory(ctx context.Context, held func() int64) {
 	}
 	tick := time.NewTicker(raiseEvery)
 	defer tick.Stop()
-	for {
-		debug.SetMemoryLimit(memoryLimit(held(), liveMemory()))
+	for set := int64(serviceMemory); ; {
+		if limit := memoryLimit(held(), liveMemory()); limit != set { // setting it stops the process for a moment
+			debug.SetMemoryLimit(limit)
+			set = limit
+		}
 		select {
 		case <-ctx.Done():
 			return

@@ -17,6 +17,10 @@ func TestWhereAGroupStands(t *testing.T) {
 		st.stand(at, aside)
 		return st
 	}
+	told := func(st *stage) *stage {
+		st.shared = true
+		return st
+	}
 	for _, tt := range []struct {
 		name  string
 		st    *stage
@@ -27,6 +31,7 @@ func TestWhereAGroupStands(t *testing.T) {
 		{"it has not chosen a place", &stage{g: &group{}}, changelog.Place{LSN: 1, Seq: 1}, false, 0},
 		{"it has all up to its place", standing(at, nil), changelog.Place{LSN: 101, Seq: 11}, true, 100},
 		{"but what is aside", standing(at, aside), changelog.Place{LSN: 80, Seq: 7}, true, 99},
+		{"though others were told it has, which then waits for a unit", told(standing(at, aside)), changelog.Place{LSN: 80, Seq: 7}, true, 100},
 	} {
 		floor, ok := tt.st.floor()
 		if floor != tt.floor || ok != tt.ok || tt.st.known() != tt.known {

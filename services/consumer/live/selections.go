@@ -135,7 +135,7 @@ func (m *memberSet) update(set *Selection, touched map[string]struct{}) {
 }
 
 // Touched are the values of a set that units have changed since its shapes left the main loop, for the filter index. The zero
-// value does not know them, and the index is built anew then; so are more than an index holds.
+// value does not know them, and the index is rebuilt then; so it is when there are more than an index holds.
 type Touched struct {
 	since  uint64 // version of the set's main view when they left; 0 if the values are not known
 	values map[string]struct{}
