@@ -129,13 +129,18 @@ var roomsBelow = map[string][]string{
 	"plane/allow":   {"plane/refuse"},
 	"plane/refuse":  {},
 	// Shapes with subqueries behind the main loop, and shapes that are being created: they do not know each other.
-	"group": {"group/conns", "group/question", "live", "follow", "valuesets", "shapelog", "changelog", "reconcile"},
-	// The rooms of groups: neither knows them.
+	"group": {"group/unit", "group/rows", "group/selected", "group/conns", "group/question", "live", "follow", "valuesets", "shapelog", "changelog", "reconcile"},
+	// The rooms of groups: none of them knows these.
+	"group/unit":     {"group/conns", "live", "changelog", "reconcile"},
+	"group/rows":     {"follow", "shapelog"},
+	"group/selected": {"live", "follow", "valuesets", "reconcile"},
 	"group/conns":    {"follow"}, // its test: how deep a clause may be
 	"group/question": {},
 	"create":         {"live", "follow", "shapelog", "changelog"},
 	// New beginnings of the logs of live shapes, made beside them; of those with subqueries at the end of a unit.
-	"fold": {"group", "live", "follow", "shapelog", "changelog"},
+	"fold": {"group", "group/unit", "group/rows", "live", "follow", "shapelog", "changelog"},
+	// How a shape goes on when its partition is taken over: it decides, and does nothing.
+	"course": {"live", "shapelog"},
 	// The main loop asks what is built on it through an interface.
 	"live": {"follow", "valuesets", "shapelog", "changelog", "filter", "tables"},
 	// It decides, and reads and writes nothing.

@@ -11,6 +11,7 @@ import (
 	"github.com/shapebus/shapebus/internal/service"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/services/consumer/changelog"
+	"github.com/shapebus/shapebus/services/consumer/course"
 	"github.com/shapebus/shapebus/services/consumer/create"
 	"github.com/shapebus/shapebus/services/consumer/live"
 	"github.com/shapebus/shapebus/services/consumer/shapelog"
@@ -74,24 +75,24 @@ func (s *session) takeIn(ctx context.Context, t *takeover) error {
 	s.watchSets(ctx, t.records, t.tails)
 	q := s.creator.NewCatchUp(func(ctx context.Context) error { return s.raise(ctx, t) })
 	for _, e := range t.entrants {
-		delete(s.Finished, e.rec.Handle)
+		delete(s.Finished, e.Record.Handle)
 		if e.f == nil {
 			continue
 		}
 		e.f.Writer = t.writer
-		if e.course == courseGroup {
-			from := e.at
+		if e.Course == course.Group {
+			from := e.At
 			if len(e.put) > 0 {
-				from-- // what is aside is written at e.at
+				from-- // what is aside is written at e.At
 			}
-			s.Sets.Rewind(e.f.Handle, from, e.tail.Committed)
+			s.Sets.Rewind(e.f.Handle, from, e.Tail.Committed)
 			continue
 		}
 		if s.superseded(e) {
 			continue
 		}
 		s.NoteMarkers(e.f) // what it catches up with is noted again, as far as it was before
-		q.TakeBack(ctx, e.rec, e.tail, e.f, changelog.Place{LSN: e.f.After + 1, Seq: t.cp.Seq + 1})
+		q.TakeBack(ctx, e.Record, e.Tail, e.f, changelog.Place{LSN: e.f.After + 1, Seq: t.cp.Seq + 1})
 	}
 	s.Tasks.Go(func() error { return service.IgnoreEnd(ctx, s.comeBack(ctx, t, q)) })
 	return nil
@@ -100,10 +101,10 @@ func (s *session) takeIn(ctx context.Context, t *takeover) error {
 // superseded reports whether a shape has got another life, or none, since its
 // record was read. What that means is in the partition's missed records. Runs on the main loop.
 func (s *session) superseded(e *entrant) bool {
-	if s.Live[e.rec.ID] != nil || s.OwnerOf(e.rec.ID) != nil {
+	if s.Live[e.Record.ID] != nil || s.OwnerOf(e.Record.ID) != nil {
 		return true
 	}
-	return e.course != courseEnd && s.Records[e.rec.ID].Handle != e.rec.Handle
+	return e.Course != course.End && s.Records[e.Record.ID].Handle != e.Record.Handle
 }
 
 // comeBack takes a partition's plain shapes to the main loop, and the others
@@ -146,7 +147,7 @@ func (s *session) raise(ctx context.Context, t *takeover) error {
 	p.Phase, p.Why, p.Since, p.Missed = live.Up, nil, time.Now(), nil
 	var outers []*entrant
 	for _, e := range t.entrants {
-		if e.course == courseFollow || s.superseded(e) {
+		if e.Course == course.Follow || s.superseded(e) {
 			continue
 		}
 		if err := s.admit(ctx, e, &outers); err != nil {

@@ -12,24 +12,24 @@
 //	create      shapes that are being created
 //	fold        new beginnings of logs
 //	group       shapes with subqueries, behind the main loop
+//	course      how a shape goes on when its partition is taken over; pure
 //	plane       the control plane
 //	tables      tables made ready for shapes, and given back
 //	filter      finds the shapes that a change may concern; pure
 //	reconcile   what is written while value sets change; pure
 //
 // A row's way is changelog → live → follow → shapelog; a new shape's is plane → create → live.
-// What is left here takes the lease (run.go), wires the rooms (session.go), finds out how shapes go on
-// (recover.go, course.go, takein.go, comeback.go) and looks after the catalog.
+// What is left here takes the leases (run.go, grants.go), wires the rooms (session.go), takes shapes in
+// (recover.go, takein.go, comeback.go) and looks after the catalog.
 //
 // # Who owns what
 //
-// One process at a time holds the source's lease and writes; others wait for
-// it and serve the control plane. Within the process one goroutine, the main
-// loop, owns the live shapes; every other shape has an owner (live.Owner).
+// One process at a time holds a partition's lease and writes its shapes; all serve the control plane. Within
+// the process one goroutine, the main loop, owns the live shapes; every other shape has an owner (live.Owner).
 //
 // A partition whose stream cannot be written leaves the session (live/drop.go): its
 // shapes stop where they are. When it can be written again it comes back
-// (comeback.go). How a shape goes on then is decided as at a start (course.go,
+// (comeback.go). How a shape goes on then is decided as at a start (package course,
 // takein.go), which is the same for all partitions at once.
 //
 // # Durable order
@@ -56,7 +56,7 @@
 //
 // A shape ends with its log's last word; then all before that is removed, and then its
 // segments; then the record says so. A crash between leaves a log whose tail tells the
-// successor to do the rest, and the control plane not to hand it out. The lease is given
+// successor to do the rest, and the control plane not to hand it out. A lease is given
 // back last, when a last checkpoint is stored and the appenders are closed.
 //
 // A shape with subqueries leaves the main loop in a group (package group) whenever

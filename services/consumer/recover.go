@@ -17,11 +17,6 @@ import (
 	"github.com/shapebus/shapebus/services/consumer/shapelog"
 )
 
-// reasonLost ends shapes whose log is gone while their record is not: NATS
-// lost power before the log was on disk. A new snapshot needs a new handle,
-// because readers of the old one would go on behind it.
-const reasonLost = "the shape's log was lost with data that JetStream had not yet written to disk"
-
 // recover is the start path, after a crash or not: it reads where every
 // partition and every log stands, and returns where to read the change log from. A
 // partition that cannot be read is left out; it comes back as one that is lost later.
@@ -129,13 +124,6 @@ func (s *session) uncover(ctx context.Context, rec *registry.Shape) error {
 			r.State = control.StateCreating
 		}
 	})
-}
-
-func reasonOf(rec *registry.Shape) string {
-	if rec.State == control.StateDeleting {
-		return live.ReasonDeleted
-	}
-	return "the shape had ended before a restart"
 }
 
 // readCheckpoints returns the checkpoints of the partitions that can be read,

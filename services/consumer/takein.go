@@ -9,6 +9,7 @@ import (
 	"github.com/shapebus/shapebus/pkg/control"
 	"github.com/shapebus/shapebus/pkg/wire"
 	"github.com/shapebus/shapebus/services/consumer/changelog"
+	"github.com/shapebus/shapebus/services/consumer/course"
 	"github.com/shapebus/shapebus/services/consumer/follow"
 	"github.com/shapebus/shapebus/services/consumer/reconcile"
 	"github.com/shapebus/shapebus/services/consumer/shapelog"
@@ -16,11 +17,11 @@ import (
 
 // entrant is a shape whose partition is being taken over.
 type entrant struct {
-	standing
-	route
+	course.Standing
+	course.Route
 
-	f     *follow.Follower // of courseFollow and courseGroup
-	place changelog.Place  // of courseGroup, in the change log
+	f     *follow.Follower // of course.Follow and course.Group
+	place changelog.Place  // of course.Group, in the change log
 	put   []reconcile.Txn  // what is aside
 }
 
@@ -39,23 +40,25 @@ func (s *session) entrants(ctx context.Context, records []*registry.Shape, tails
 	}
 	spots := map[spot]*entrant{} // shapes often stand at the same place
 	for _, rec := range records {
-		e := &entrant{standing: standing{rec: rec, tail: tails.Of[rec.Handle], cp: checkpoints[rec.Partition], parked: parked[rec.Partition], bad: tails.Bad[rec.Handle]}}
-		e.other = s.foreign(rec, e.cp)
-		e.route = e.standing.route()
+		e := &entrant{Standing: course.Standing{
+			Record: rec, Tail: tails.Of[rec.Handle], Checkpoint: checkpoints[rec.Partition], Parked: parked[rec.Partition], Bad: tails.Bad[rec.Handle],
+		}}
+		e.Other = s.foreign(rec, e.Checkpoint)
+		e.Route = course.Of(e.Standing)
 		all = append(all, e)
-		if e.course != courseFollow && e.course != courseGroup {
+		if e.Course != course.Follow && e.Course != course.Group {
 			continue
 		}
 		var err error
-		if e.f, err = s.Follow(rec, e.tail); err != nil { // it is the shape's end, not the session's
-			e.route = route{course: courseEnd, reason: err.Error()}
+		if e.f, err = s.Follow(rec, e.Tail); err != nil { // it is the shape's end, not the session's
+			e.Route = course.Route{Course: course.End, Reason: err.Error()}
 			continue
 		}
-		if e.course == courseFollow {
-			e.f.After = change.LSN(e.cp.LSN)
+		if e.Course == course.Follow {
+			e.f.After = change.LSN(e.Checkpoint.LSN)
 			continue
 		}
-		at := spot{e.at, e.aside}
+		at := spot{e.At, e.Aside}
 		if o := spots[at]; o != nil {
 			e.place, e.put = o.place, o.put
 			continue
@@ -70,15 +73,15 @@ func (s *session) entrants(ctx context.Context, records []*registry.Shape, tails
 
 // locate finds an entrant's place in the change log.
 func (s *session) locate(ctx context.Context, e *entrant) error {
-	lsns, err := wire.ParseAside(e.aside)
+	lsns, err := wire.ParseAside(e.Aside)
 	if err != nil {
-		return fmt.Errorf("shape %s: %w", e.rec.Handle, err)
+		return fmt.Errorf("shape %s: %w", e.Record.Handle, err)
 	}
-	seq, err := s.Changes.Seek(ctx, e.at+1, 0)
+	seq, err := s.Changes.Seek(ctx, e.At+1, 0)
 	if err != nil {
 		return err
 	}
-	e.place = changelog.Place{LSN: e.at, Seq: seq - 1}
+	e.place = changelog.Place{LSN: e.At, Seq: seq - 1}
 	for _, lsn := range lsns {
 		first, err := s.Changes.Seek(ctx, lsn, 0)
 		if err != nil {
@@ -130,26 +133,26 @@ func (s *session) watchSets(ctx context.Context, records []*registry.Shape, tail
 // admit gives a shape to whoever goes on with it, or adds it to outers. Runs on
 // the main loop.
 func (s *session) admit(ctx context.Context, e *entrant, outers *[]*entrant) error {
-	switch e.course {
-	case courseNone:
-	case courseEnd:
-		return s.EndRecord(ctx, e.rec, e.tail, e.reason)
-	case courseUncover:
-		if err := s.uncover(ctx, e.rec); err != nil {
+	switch e.Course {
+	case course.None:
+	case course.End:
+		return s.EndRecord(ctx, e.Record, e.Tail, e.Reason)
+	case course.Uncover:
+		if err := s.uncover(ctx, e.Record); err != nil {
 			return err
 		}
-		s.creator.Park(ctx, e.rec, e.tail, false)
-	case courseCreate:
-		s.creator.Park(ctx, e.rec, e.tail, false)
-	case courseFollow:
+		s.creator.Park(ctx, e.Record, e.Tail, false)
+	case course.Create:
+		s.creator.Park(ctx, e.Record, e.Tail, false)
+	case course.Follow:
 		s.AddLive(e.f)
-	case courseBegin:
-		return s.groups.ParkOuter(ctx, e.rec, e.tail)
-	case courseGroup:
-		if reason, err := s.Missing(ctx, e.rec); err != nil {
+	case course.Begin:
+		return s.groups.ParkOuter(ctx, e.Record, e.Tail)
+	case course.Group:
+		if reason, err := s.Missing(ctx, e.Record); err != nil {
 			return err
 		} else if reason != "" {
-			return s.EndRecord(ctx, e.rec, e.tail, reason)
+			return s.EndRecord(ctx, e.Record, e.Tail, reason)
 		}
 		*outers = append(*outers, e)
 	}
@@ -169,7 +172,7 @@ func (s *session) resume(ctx context.Context, all []*entrant) error {
 	}
 	groups := map[kind][]*entrant{}
 	for _, e := range all {
-		reason, err := s.Missing(ctx, e.rec)
+		reason, err := s.Missing(ctx, e.Record)
 		if err == nil && reason != "" { // its inner shape ended just now
 			err = s.EndFollower(ctx, e.f, reason, true)
 		}
@@ -179,8 +182,8 @@ func (s *session) resume(ctx context.Context, all []*entrant) error {
 		if reason != "" {
 			continue
 		}
-		k := kind{e.at, e.aside, e.f.Relation.OID, e.f.Outer.Depth, "", s.Stuck(e.rec.Subqueries)}
-		if e.rec.State == control.StateCreating {
+		k := kind{e.At, e.Aside, e.f.Relation.OID, e.f.Outer.Depth, "", s.Stuck(e.Record.Subqueries)}
+		if e.Record.State == control.StateCreating {
 			k.id = e.f.ID
 		}
 		groups[k] = append(groups[k], e)
@@ -191,7 +194,7 @@ func (s *session) resume(ctx context.Context, all []*entrant) error {
 			followers = append(followers, m.f)
 		}
 		if k.id != "" {
-			s.groups.GoOnCreating(ctx, members[0].rec, members[0].f, members[0].place, members[0].put)
+			s.groups.GoOnCreating(ctx, members[0].Record, members[0].f, members[0].place, members[0].put)
 			continue
 		}
 		s.groups.GoOn(ctx, followers, members[0].place, members[0].put)

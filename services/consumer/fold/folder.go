@@ -11,6 +11,7 @@ import (
 	"github.com/shapebus/shapebus/pkg/wire"
 	"github.com/shapebus/shapebus/services/consumer/follow"
 	"github.com/shapebus/shapebus/services/consumer/group"
+	"github.com/shapebus/shapebus/services/consumer/group/unit"
 	"github.com/shapebus/shapebus/services/consumer/live"
 	"github.com/shapebus/shapebus/services/consumer/shapelog"
 )
@@ -147,7 +148,7 @@ func (s *Folder) task(f *follow.Follower, k *known, do func(context.Context, *jo
 		ctx := s.Ctx
 		err := do(ctx, j)
 		return service.IgnoreOver(ctx, s.OnMain(ctx, func(context.Context) error {
-			if k.busy = false; errors.Is(err, errNeeded) || errors.Is(err, group.ErrNoUnit) {
+			if k.busy = false; errors.Is(err, errNeeded) || errors.Is(err, unit.ErrNone) {
 				k.after = time.Now().Add(laterLooks * s.cfg.Every) // nothing has gone wrong
 			} else if err != nil {
 				j.failed(ctx, err)
@@ -165,7 +166,7 @@ func (s *Folder) task(f *follow.Follower, k *known, do func(context.Context, *jo
 func (j *job) failed(ctx context.Context, err error) {
 	switch {
 	case errors.Is(err, errNoRoom), ctx.Err() != nil, !j.s.GoesOn(j.f), j.s.Gone(ctx) != nil:
-	case errors.Is(err, group.ErrNoUnit):
+	case errors.Is(err, unit.ErrNone):
 		j.log.DebugContext(ctx, "the shape's log is not folded yet", slog.Any("error", err))
 	default:
 		j.s.Stats.FoldFail.Add(1)

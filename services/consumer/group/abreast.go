@@ -11,6 +11,7 @@ import (
 	"github.com/shapebus/shapebus/pkg/wire"
 	"github.com/shapebus/shapebus/services/consumer/changelog"
 	"github.com/shapebus/shapebus/services/consumer/follow"
+	"github.com/shapebus/shapebus/services/consumer/group/selected"
 	"github.com/shapebus/shapebus/services/consumer/live"
 	"github.com/shapebus/shapebus/services/consumer/reconcile"
 )
@@ -42,7 +43,7 @@ func (g *group) readOn(ctx context.Context, stages []*stage) error {
 		case err == nil && ok:
 			err = g.message(ctx, feed, m, stages)
 		case err == nil:
-			err = cursor.Wait(ctx, g.s.Cfg.Nudge, func() { g.s.Nudge(ctx, g.unit.id) })
+			err = cursor.Wait(ctx, g.s.Cfg.Nudge, func() { g.s.Nudge(ctx, g.unit.ID) })
 		}
 		if err != nil {
 			return err
@@ -112,28 +113,14 @@ func (g *group) unite(ctx context.Context) (united []*stage, err error) {
 			g.clear()
 			st := g.addStage(members, k.at, aside)
 			st.inherit(stages, creating)
-			for i, set := range st.sets {
-				st.touched[i] = touchedBy(stages, set.Name())
+			parts := make([]*selected.Sets, 0, len(stages))
+			for _, from := range stages {
+				parts = append(parts, from.sets)
 			}
+			st.sets.TouchedIn(parts)
 			united = append(united, st)
 		}
 		return nil
 	})
 	return united, err
-}
-
-// touchedBy is what has become of a set since the members of stages left the main loop.
-func touchedBy(stages []*stage, set string) (t live.Touched) {
-	first := true
-	for _, st := range stages {
-		i, known := st.places[set]
-		switch {
-		case !known:
-		case first:
-			t, first = st.touched[i], false
-		default:
-			t.Add(&st.touched[i])
-		}
-	}
-	return t
 }

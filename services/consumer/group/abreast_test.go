@@ -55,7 +55,7 @@ func apart(t *testing.T, places ...changelog.Place) *group {
 		s.RemoveLive(f)
 		f.Writer = writer
 		st := g.addStage([]*follow.Follower{f}, places[i], nil)
-		st.touched[0] = s.Selections.Of(st.sets[0].Name()).Leave()
+		st.sets.Touched[0] = s.Selections.Of(st.sets.All[0].Name()).Leave()
 	}
 	return g
 }

@@ -4,24 +4,22 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"slices"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/shapebus/shapebus/internal/failpoint"
 	"github.com/shapebus/shapebus/internal/pg"
 	"github.com/shapebus/shapebus/internal/pg/snapshots"
-	"github.com/shapebus/shapebus/internal/predicate"
 	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/internal/service"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/wire"
 	"github.com/shapebus/shapebus/services/consumer/changelog"
 	"github.com/shapebus/shapebus/services/consumer/follow"
+	"github.com/shapebus/shapebus/services/consumer/group/rows"
+	"github.com/shapebus/shapebus/services/consumer/group/unit"
 	"github.com/shapebus/shapebus/services/consumer/live"
 	"github.com/shapebus/shapebus/services/consumer/reconcile"
-	"github.com/shapebus/shapebus/services/consumer/valuesets"
 )
 
 // creation is a shape with subqueries that is being created, which begins as a stage of its
@@ -52,7 +50,7 @@ func (g *group) create(ctx context.Context, st *stage) error {
 	}
 	err = st.choose(ctx, conn.Conn())
 	if err == nil && g.together { // the others would wait for that, too
-		err = g.s.awaitSeen(ctx, conn.Conn())
+		err = unit.AwaitSeen(ctx, g.s.Loop, conn.Conn())
 	}
 	if err == nil && g.together {
 		defer g.keep(ctx, conn)()
@@ -86,7 +84,7 @@ func (g *group) create(ctx context.Context, st *stage) error {
 	if err := g.passUnit(ctx); err != nil {
 		return err
 	}
-	if st.nested {
+	if st.sets.Nested {
 		return g.gatherLater(ctx)
 	}
 	return nil
@@ -123,9 +121,7 @@ func (g *group) gatherLater(ctx context.Context) error {
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		for _, st := range g.stages {
-			for _, set := range st.sets {
-				st.behind = st.behind || g.s.Sets.Spanned(set, st.At)
-			}
+			st.behind = st.behind || st.sets.Spanned(st.At)
 		}
 		if g.into != nil || g.s.ask(g) || g.leftBehind() {
 			return errRegroup
@@ -137,20 +133,19 @@ func (g *group) gatherLater(ctx context.Context) error {
 // start puts the stage where the shape starts to read: before the oldest commit that a
 // snapshot taken from now on may not see, as far as the sets are known back to there.
 func (st *stage) start(ctx context.Context, conn *pgx.Conn) error {
-	for look := firstLook; ; look = min(2*look, lastLook) {
+	for poll := (service.Poll{}); ; { // Postgres does not tell when a transaction becomes visible
 		if err := st.pin(ctx, conn); err != nil {
 			return err
 		}
-		short := slices.IndexFunc(st.sets, func(set *valuesets.Set) bool { return !st.g.s.Sets.Holds(set, st.At) })
-		if short < 0 {
+		short := st.sets.Short(st.At)
+		if short == nil {
 			return nil
 		}
-		if err := st.loadAgain(ctx, st.sets[short]); err != nil {
+		if err := st.sets.LoadAgain(ctx, short); err != nil {
 			return err
 		}
-		service.WaitFor(ctx, look) // Postgres does not tell when a transaction becomes visible
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
+		if err := poll.Wait(ctx); err != nil {
+			return err
 		}
 	}
 }
@@ -170,21 +165,19 @@ func (st *stage) pin(ctx context.Context, conn *pgx.Conn) error {
 var errUnsettled = errors.New("what a subquery selects that has subqueries itself changes right now")
 
 // firstRows reads the shape's rows into its first segment and begins the log. aside are the transactions that it leaves out.
-func (st *stage) firstRows(ctx context.Context, u *unit, end *change.Fragment, aside []change.LSN) error {
+func (st *stage) firstRows(ctx context.Context, u *unit.Unit, end *change.Fragment, aside []change.LSN) error {
 	g := st.g
-	for i, set := range st.sets {
-		if !st.whole[i] && !g.s.Sets.Settled(set, end.LSN, aside) {
-			return errUnsettled
-		}
+	if !st.sets.Settled(end.LSN, aside) {
+		return errUnsettled
 	}
 	c := st.creation()
 	f, rec := c.f, c.rec
-	where, err := selects(ctx, u.snap, f, rec)
+	where, err := rows.Where(ctx, u.Snapshot, f, rec)
 	if err != nil {
 		return err
 	}
 	w := g.s.NewSegment(rec, f.Writer)
-	err = copyRows(ctx, u.snap, f, f.Table, where, st.running(f.Outer), func(row change.Row) error { return w.Add(ctx, row) })
+	err = rows.Copy(ctx, u.Snapshot, f, f.Table, where, st.running(f.Outer), func(row change.Row) error { return w.Add(ctx, row) })
 	if err == nil {
 		err = w.Send(ctx)
 	}
@@ -193,7 +186,7 @@ func (st *stage) firstRows(ctx context.Context, u *unit, end *change.Fragment, a
 	}
 	g.s.Cfg.Failpoint(failpoint.AfterSnapshotRows)
 	err = g.s.ChangeRecord(ctx, rec.ID, rec.Handle, func(r *registry.Shape) {
-		r.Snapshot, r.SnapshotLSN = u.snap.String(), u.snap.LSN
+		r.Snapshot, r.SnapshotLSN = u.Snapshot.String(), u.Snapshot.LSN
 		r.StartLSN, r.StartSeq, r.History = end.LSN, 0, g.s.Changes.HistoryID()
 		r.SnapshotRows, r.Reason, r.Table = int64(w.Rows), "", c.table
 		c.rec = r
@@ -201,55 +194,9 @@ func (st *stage) firstRows(ctx context.Context, u *unit, end *change.Fragment, a
 	if err != nil {
 		return err
 	}
-	f.Begin(u.snap.Snapshot, w.Copied)
+	f.Begin(u.Snapshot.Snapshot, w.Copied)
 	c.segment = w.Segment
 	return nil
-}
-
-// copyRows gives the shape's columns of those rows that it has by its sets, of those that a condition finds in the snapshot. A row
-// is valid until add returns.
-func copyRows(ctx context.Context, snap *snapshots.Snapshot, f *follow.Follower, table *pg.TableInfo, where string, sets []predicate.Set, add func(change.Row) error) error {
-	columns := make([]string, 0, len(table.Relation.Columns))
-	for _, c := range table.Relation.Columns {
-		columns = append(columns, c.Name)
-	}
-	picked := make(change.Row, len(f.Project))
-	_, err := snap.CopyRows(ctx, table, columns, where, func(row change.Row) error {
-		if !f.Outer.Match(row, sets) {
-			return nil
-		}
-		for i, c := range f.Project {
-			picked[i] = row[c]
-		}
-		return add(picked)
-	})
-	return err
-}
-
-// selects is the condition for the first rows of a shape with subqueries. The
-// sets decide on each row, so it may be true of more rows than the clause, but
-// not of fewer.
-//
-// Postgres evaluates the subqueries as of the snapshot, which is what the sets
-// are as well; but sets of inner shapes with subqueries of their own may lag.
-// And an inner table may have been truncated since the snapshot was opened, or be
-// locked: then its subquery is not asked, and all rows that it decides on are read.
-func selects(ctx context.Context, snap *snapshots.Snapshot, f *follow.Follower, rec *registry.Shape) (string, error) {
-	if f.Outer.Nested() {
-		return f.Pred.FixedSQL(), nil
-	}
-	for _, t := range rec.InnerTables {
-		err := snap.Guard(ctx, t)
-		_, locked := errors.AsType[*pg.LockedError](err)
-		switch {
-		case err == nil:
-		case locked, errors.Is(err, pg.ErrSnapshotStale), pg.Permanent(err):
-			return f.Pred.FixedSQL(), nil
-		default:
-			return "", err
-		}
-	}
-	return f.Pred.SQL(), nil
 }
 
 // sweepSegments removes what earlier attempts left, once the log has its beginning.
@@ -282,27 +229,4 @@ func (s *Groups) ParkOuter(ctx context.Context, rec *registry.Shape, tail wire.T
 	st.began = false
 	s.startGroup(ctx, g)
 	return nil
-}
-
-// awaitBase waits until the materializer has written a first base of the set.
-func (st *stage) awaitBase(ctx context.Context, set *valuesets.Set) error {
-	told := false
-	for look := firstLook; ; look = min(2*look, lastLook) {
-		err := st.g.s.Sets.Load(ctx, set)
-		if p, ok := errors.AsType[*valuesets.PoisonedError](err); ok {
-			return &live.FinalError{Err: p}
-		}
-		if !errors.Is(err, valuesets.ErrNoBase) {
-			return err
-		}
-		if !told && look == lastLook {
-			told = true
-			st.g.reason(ctx, err.Error())
-			st.g.log.InfoContext(ctx, "shapes with subqueries wait", slog.Any("for", err))
-		}
-		service.WaitFor(ctx, look)
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/shapebus/shapebus/pkg/wire"
 	"github.com/shapebus/shapebus/services/consumer/follow"
 	"github.com/shapebus/shapebus/services/consumer/group/conns"
+	"github.com/shapebus/shapebus/services/consumer/group/unit"
 	"github.com/shapebus/shapebus/services/consumer/live"
 	"github.com/shapebus/shapebus/services/consumer/reconcile"
 	"github.com/shapebus/shapebus/services/consumer/shapelog"
@@ -37,10 +38,10 @@ type group struct {
 	decoder wire.ChangeDecoder // of all stages, of which one reads at a time
 
 	// State of an attempt.
-	unit   *unit   // nil outside of units
-	moved  bool    // the change log has been moved on
-	rebase *rebase // whose base the unit gives; nil for nobody
-	spare  bool    // the unit is for that only
+	unit   *unit.Unit // nil outside of units
+	moved  bool       // the change log has been moved on
+	rebase *rebase    // whose base the unit gives; nil for nobody
+	spare  bool       // the unit is for that only
 	// together is set for an attempt in which a shape begins with all of its chain.
 	together bool
 	kept     *conns.Conn // for such an attempt: others do not wait for one; else nil
@@ -132,7 +133,7 @@ func (g *group) run(ctx context.Context) error {
 		case errors.As(err, &fin):
 			g.endAll(fin.Error())
 		case errors.Is(err, errRegroup), errors.Is(context.Cause(attempt), errRegroup):
-		case errors.Is(err, ErrNoUnit):
+		case errors.Is(err, unit.ErrNone):
 			unsettled = 0 // the others are not taken along again at once
 		case g.over() != nil:
 			cancel(nil)
@@ -171,7 +172,7 @@ func (g *group) over() error {
 // reset forgets the state of an attempt.
 func (g *group) reset(ctx context.Context) {
 	if g.unit != nil {
-		g.unit.close(context.WithoutCancel(ctx))
+		g.unit.Close(context.WithoutCancel(ctx))
 		g.unit = nil
 	}
 	g.mu.Lock()

@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/shapebus/shapebus/services/consumer/follow"
-	"github.com/shapebus/shapebus/services/consumer/valuesets"
 )
 
 // join hands the members to the main loop if all stages have come to its place
@@ -25,7 +24,7 @@ func (g *group) join(ctx context.Context) error {
 		}
 		var begun []*creation
 		for _, st := range g.stages {
-			if s.Read.Seq >= st.cursor.Next || !st.current() {
+			if s.Read.Seq >= st.cursor.Next || !st.sets.Current(st.At) {
 				return nil
 			}
 			for _, c := range st.creating {
@@ -51,9 +50,9 @@ func (g *group) join(ctx context.Context) error {
 // arrive gives the views to the main loop. Runs there.
 func (st *stage) arrive() {
 	s := st.g.s
-	for i, set := range st.sets {
+	for i, set := range st.sets.All {
 		if live := s.Selections.Of(set.Name()); live.Main == nil {
-			live.Arrive(st.Views[i], st.touched[i])
+			live.Arrive(st.Views[i], st.sets.Touched[i])
 		}
 		s.Sets.Release(set)
 	}
@@ -82,29 +81,10 @@ func (g *group) handOver() {
 	}
 }
 
-// current reports whether every inner shape is with the main loop, or comes along, and no
-// commit behind the stage's place has changed one. Runs on the main loop.
-func (st *stage) current() bool {
-	for i, set := range st.sets {
-		if st.own[i] == nil && !st.g.s.Sets.IsLive(set) || st.g.s.Sets.Behind(set, st.At) {
-			return false
-		}
-	}
-	return true
-}
-
 // idle waits at the main loop's place until there may be something to do.
 func (g *group) idle(ctx context.Context) error {
 	for _, st := range g.stages {
-		var others []*valuesets.Set
-		live := true
-		for i, set := range st.sets {
-			if st.own[i] == nil {
-				others = append(others, set)
-				live = live && g.s.Sets.IsLive(set)
-			}
-		}
-		if !live {
+		if others, live := st.sets.Others(); !live {
 			return g.s.Sets.AwaitLive(ctx, others, st.At)
 		}
 	}

@@ -63,8 +63,8 @@ func (s *Groups) gather(leave []*follow.Follower) []*group {
 			of[k.chain] = g
 		}
 		st := g.addStage(members, s.Applied, nil)
-		for i, set := range st.sets {
-			st.touched[i] = s.Selections.Of(set.Name()).Leave()
+		for i, set := range st.sets.All {
+			st.sets.Touched[i] = s.Selections.Of(set.Name()).Leave()
 		}
 	}
 	return groups

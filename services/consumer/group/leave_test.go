@@ -70,7 +70,7 @@ func leaveAndReturn(tb testing.TB, s *Groups, n int) (busy time.Duration) {
 	}
 	g := groups[0]
 	st := g.stages[0]
-	set := s.Selections.Of(st.sets[0].Name())
+	set := s.Selections.Of(st.sets.All[0].Name())
 	if set.Main != nil || set.Selectors != 0 {
 		tb.Fatal("the main loop keeps a set up to date by which no live shape selects")
 	}
@@ -81,7 +81,7 @@ func leaveAndReturn(tb testing.TB, s *Groups, n int) (busy time.Duration) {
 
 	began = cpuUsed()
 	s.Floor()
-	set.Arrive(st.Views[0], st.touched[0])
+	set.Arrive(st.Views[0], st.sets.Touched[0])
 	g.handOver()
 	busy += cpuUsed() - began
 	if len(s.Live) != n || len(s.All) != 0 || s.Stats.Parked.Load() != 0 {

@@ -162,7 +162,7 @@ func (s *Groups) Selecting() map[string]bool {
 	all := map[string]bool{}
 	for g := range s.All {
 		for st := range g.all() {
-			for _, set := range st.sets {
+			for _, set := range st.sets.All {
 				all[set.Handle()] = true
 			}
 		}

@@ -116,7 +116,7 @@ func (st *stage) again(ctx context.Context, t reconcile.Txn) error {
 func (g *group) message(ctx context.Context, feed *changelog.Feed, m stream.Received, stages []*stage) error {
 	inUnit := stages[0].Unit != nil // which the message may end
 	if inUnit {
-		if at, err := stream.LSN(m.Header); err == nil && g.unit.proof.Lost(at) { // else the feed says so
+		if at, err := stream.LSN(m.Header); err == nil && g.unit.Proof.Lost(at) { // else the feed says so
 			return g.unproven()
 		}
 	}
@@ -198,7 +198,7 @@ func (st *stage) fragment(ctx context.Context, first uint64, rel *change.Relatio
 		st.txn = fr.LSN
 	}
 	if st.Unit != nil {
-		fr.Trace = st.g.unit.trace // to readers a unit is one transaction
+		fr.Trace = st.g.unit.Trace // to readers a unit is one transaction
 	}
 	lsn, end := fr.LSN, fr.End // as they are in the change log
 	if !st.Deferred() && rel.OID == st.table && !st.idle() {
@@ -268,7 +268,7 @@ func (st *stage) control(ctx context.Context, feed *changelog.Feed, m stream.Rec
 	if lsn <= st.At {
 		return nil
 	}
-	if st.idle() && c.Kind != wire.ControlBarrier && lsn <= st.g.unit.snap.LSN {
+	if st.idle() && c.Kind != wire.ControlBarrier && lsn <= st.g.unit.Snapshot.LSN {
 		return nil // it was before the shape began
 	}
 	switch c.Kind {
@@ -288,12 +288,12 @@ func (st *stage) control(ctx context.Context, feed *changelog.Feed, m stream.Rec
 		return st.offer(ctx, rel, &change.Fragment{LSN: lsn, Relation: c.Relation})
 	case wire.ControlBarrier:
 		if st.Unit != nil {
-			st.g.unit.proof.Take(c)
-			if c.Payload == st.g.unit.id {
+			st.g.unit.Proof.Take(c)
+			if c.Payload == st.g.unit.ID {
 				return st.closePart(ctx, m, c)
 			}
 		}
-		if st.nested && c.XID != 0 { // units end at no others
+		if st.sets.Nested && c.XID != 0 { // units end at no others
 			return st.learn(ctx, reconcile.Txn{XID: change.XID(c.XID), LSN: lsn, First: feed.First(lsn)}, "")
 		}
 	}
@@ -307,18 +307,9 @@ func (st *stage) learn(ctx context.Context, t reconcile.Txn, trace string) error
 		// What one that is deferred does to the sets is not known yet, and not asked.
 		return st.g.s.Sets.AwaitScan(ctx, t.LSN)
 	}
-	brought := make([][]reconcile.Deltas, len(st.sets))
-	for i, set := range st.sets {
-		if st.whole[i] {
-			continue // the unit has it
-		}
-		verdicts, err := st.g.s.Sets.Verdicts(ctx, set, t.LSN)
-		if err != nil {
-			return err
-		}
-		for _, v := range verdicts {
-			brought[i] = append(brought[i], v.Deltas.All())
-		}
+	brought, err := st.sets.Brought(ctx, t.LSN)
+	if err != nil {
+		return err
 	}
 	if st.Bring(t, brought) {
 		return &needsUnitError{t, trace}

@@ -8,6 +8,8 @@ import (
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/services/consumer/follow"
 	"github.com/shapebus/shapebus/services/consumer/group/question"
+	"github.com/shapebus/shapebus/services/consumer/group/rows"
+	"github.com/shapebus/shapebus/services/consumer/group/unit"
 	"github.com/shapebus/shapebus/services/consumer/live"
 )
 
@@ -17,7 +19,7 @@ const pageBytes = 512 << 10
 
 // reread reads the rows in question, once for all members, and writes what
 // becomes of them in each. end is the unit's place; its End counts on.
-func (st *stage) reread(ctx context.Context, u *unit, end *change.Fragment) error {
+func (st *stage) reread(ctx context.Context, u *unit.Unit, end *change.Fragment) error {
 	q := st.inQuestion()
 	if q.Empty() {
 		return nil
@@ -31,13 +33,9 @@ func (st *stage) reread(ctx context.Context, u *unit, end *change.Fragment) erro
 
 // rereadPage reads the rows that a condition finds again. Those of two pages are read twice: it is the same
 // snapshot and the same sets, so the second time writes what stands there, or takes away what has gone.
-func (st *stage) rereadPage(ctx context.Context, u *unit, end *change.Fragment, where string) error {
+func (st *stage) rereadPage(ctx context.Context, u *unit.Unit, end *change.Fragment, where string) error {
 	table := st.anyMember().Table
-	columns := make([]string, 0, len(table.Relation.Columns))
-	for _, c := range table.Relation.Columns {
-		columns = append(columns, c.Name)
-	}
-	rows, err := u.snap.CopyRows(ctx, table, columns, where, func(row change.Row) error {
+	read, err := u.Snapshot.CopyRows(ctx, table, rows.Columns(table), where, func(row change.Row) error {
 		st.router.Matching(st.table, row, func(f *follow.Follower) {
 			if kind, ok := f.Outer.Member.Reread(row); ok {
 				f.Emit(end, end.End, kind, row)
@@ -50,7 +48,7 @@ func (st *stage) rereadPage(ctx context.Context, u *unit, end *change.Fragment, 
 		}
 		return nil
 	})
-	st.g.s.Stats.Reread.Add(rows)
+	st.g.s.Stats.Reread.Add(read)
 	if err != nil {
 		return live.FinalIfPermanent(fmt.Errorf("read the rows whose membership changed: %w", err))
 	}

@@ -3,6 +3,7 @@ package group
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
 
 	"github.com/shapebus/shapebus/internal/stream"
@@ -11,9 +12,9 @@ import (
 	"github.com/shapebus/shapebus/pkg/wire"
 	"github.com/shapebus/shapebus/services/consumer/changelog"
 	"github.com/shapebus/shapebus/services/consumer/follow"
+	"github.com/shapebus/shapebus/services/consumer/group/selected"
 	"github.com/shapebus/shapebus/services/consumer/live"
 	"github.com/shapebus/shapebus/services/consumer/reconcile"
-	"github.com/shapebus/shapebus/services/consumer/valuesets"
 )
 
 // stage is the members of a group that share a table, a depth and a place in the change log. What becomes of a
@@ -26,15 +27,10 @@ type stage struct {
 	depth    int
 	router   *follow.Router
 	filled   bool // the router has the members
-	sets     []*valuesets.Set
-	places   map[string]int       // in sets, by name
-	nested   bool                 // an inner shape has subqueries itself, so that its log changes at barriers
-	touched  []live.Touched       // of each set, since the members left the main loop
+	sets     *selected.Sets
 	creating map[string]*creation // by id: members that are not live yet. Changed with the group's mu held
 
 	// State of an attempt.
-	own    []*follow.Follower // by set: its inner shape, if that is a member of the group; else nil
-	whole  []bool             // by set: the unit has what that selects at its end
 	cursor *changelog.Cursor
 	feed   *changelog.Feed
 	txn    change.LSN // of the transaction being read; 0 between transactions
@@ -55,21 +51,16 @@ func (g *group) addStage(members []*follow.Follower, at changelog.Place, aside [
 	s := g.s
 	st := &stage{
 		g: g, table: members[0].Relation.OID, depth: members[0].Outer.Depth, router: follow.NewSettledRouter().Measure(s.Stats.NewMeter()),
-		members: map[string]*follow.Follower{}, creating: map[string]*creation{}, places: map[string]int{}, tails: map[string]wire.Tail{}, began: true,
+		members: map[string]*follow.Follower{}, creating: map[string]*creation{}, tails: map[string]wire.Tail{}, began: true,
 	}
+	st.sets = selected.New(s.Sets, st.waits)
 	st.stand(at, aside)
 	for _, f := range members {
 		f.After, f.Held = 0, nil
 		s.NoteMarkers(f)
 		st.members[f.ID] = f
 		for _, q := range f.Outer.Subqueries {
-			name := q.ValueSet()
-			if _, known := st.places[name]; !known {
-				st.places[name] = len(st.sets)
-				st.sets = append(st.sets, s.Sets.Get(name))
-				st.touched = append(st.touched, live.Touched{})
-			}
-			st.nested = st.nested || q.Unit
+			st.sets.Add(q)
 		}
 		s.Hold(f.ID, g)
 	}
@@ -122,9 +113,6 @@ func (st *stage) stand(at changelog.Place, aside []reconcile.Txn) {
 // place is where the stage stands. Everything up to there is in the logs, but what is aside.
 func (st *stage) place() changelog.Place { return changelog.Place{LSN: st.At, Seq: st.seq} }
 
-// set is the place of a set among the stage's.
-func (st *stage) set(name string) int { return st.places[name] }
-
 func (st *stage) anyMember() *follow.Follower {
 	for _, f := range st.members {
 		return f
@@ -136,24 +124,14 @@ func (st *stage) anyMember() *follow.Follower {
 func (st *stage) prepare(ctx context.Context) error {
 	st.fill()
 	st.read() //nolint:contextcheck // as in stream.Reader.Close
-	st.findOwn()
-	for _, set := range st.sets {
-		if err := st.awaitBase(ctx, set); err != nil {
-			return err
-		}
+	st.sets.FindOwn(st.g.member)
+	if err := st.sets.AwaitBases(ctx); err != nil {
+		return err
 	}
 	if !st.began {
 		return nil // what it begins with is chosen first
 	}
 	return st.load(ctx)
-}
-
-// findOwn looks which of the inner shapes are members of the group.
-func (st *stage) findOwn() {
-	st.own, st.whole = make([]*follow.Follower, len(st.sets)), make([]bool, len(st.sets))
-	for i, set := range st.sets {
-		st.own[i] = st.g.member(set.Handle())
-	}
 }
 
 // read begins to read the change log, from wherever the cursor is put.
@@ -183,57 +161,26 @@ func (st *stage) reset() {
 
 // unload gives the views back.
 func (st *stage) unload() {
-	for i := range st.Views {
-		st.g.s.Sets.Release(st.sets[i])
-	}
+	st.sets.Release(len(st.Views))
 	st.Forget()
 }
 
-// reasonForgotten ends shapes whose sets cannot be known any more as they were
-// where the shapes stand: streams were restored, or trimmed by somebody else.
-const reasonForgotten = "the values that its subquery selected where the shape stands are not stored any more"
-
-// load reads the sets as they stand at the stage's place.
-func (st *stage) load(ctx context.Context) error {
-	for i, set := range st.sets {
-		v, err := st.view(ctx, i)
-		if errors.Is(err, valuesets.ErrGone) { // what is stored may reach further back than what is held
-			if err = st.loadAgain(ctx, set); err != nil {
-				return err
-			}
-			v, err = st.view(ctx, i)
-		}
-		if errors.Is(err, valuesets.ErrGone) && st.began {
-			return &live.FinalError{Err: errors.New(reasonForgotten)}
-		}
-		if err != nil {
-			return err
-		}
-		st.Views = append(st.Views, v)
-	}
-	return nil
+// load looks up the sets as they stand at the stage's place.
+func (st *stage) load(ctx context.Context) (err error) {
+	st.Views, err = st.sets.Load(ctx, st.Standing, st.began)
+	return err
 }
 
-// view reads the i-th set as it stands at the stage's place. An inner shape of the same group may stand before it: where a
-// shape begins nobody waits for the others to come as far.
-func (st *stage) view(ctx context.Context, i int) (*valueset.View, error) {
-	sets, aside := st.g.s.Sets, reconcile.LSNs(st.Aside)
-	if f := st.own[i]; f != nil {
-		return sets.ViewOwn(ctx, st.sets[i], st.At, aside, f.Tail.Committed)
-	}
-	return sets.View(ctx, st.sets[i], st.At, aside)
-}
-
-// loadAgain loads a set that does not reach back to where the stage stands.
-func (st *stage) loadAgain(ctx context.Context, set *valuesets.Set) error {
-	st.g.s.Sets.Unload(set)
-	return st.awaitBase(ctx, set)
+// waits tells what shapes that begin wait for.
+func (st *stage) waits(ctx context.Context, err error) {
+	st.g.reason(ctx, err.Error())
+	st.g.log.InfoContext(ctx, "shapes with subqueries wait", slog.Any("for", err))
 }
 
 // show makes the members judge rows by the stage's views.
 func (st *stage) show() {
 	for _, f := range st.members {
-		f.Outer.Look(func(name string) *valueset.View { return st.Views[st.set(name)] })
+		f.Outer.Look(func(name string) *valueset.View { return st.Views[st.sets.Index(name)] })
 		f.Outer.Member = nil
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/shapebus/shapebus/internal/service"
 	"github.com/shapebus/shapebus/services/consumer/follow"
+	"github.com/shapebus/shapebus/services/consumer/group/unit"
 	"github.com/shapebus/shapebus/services/consumer/live"
 )
 
@@ -39,14 +40,14 @@ func (g *group) leftBehind() bool {
 // gatherBeginning takes in all of the chain of the shape that begins. Its stage has chosen where it starts to read.
 func (g *group) gatherBeginning(ctx context.Context) error {
 	// Two such groups may each have what the other waits for.
-	soon, cancel := context.WithTimeoutCause(ctx, seenWait, errUngathered)
+	soon, cancel := context.WithTimeoutCause(ctx, unit.SeenWait, errUngathered)
 	defer cancel()
 	if err := g.gatherAll(soon); err != nil {
 		return err
 	}
 	for _, st := range g.stages {
 		if !st.began {
-			st.findOwn()
+			st.sets.FindOwn(g.member)
 			continue
 		}
 		if err := st.prepare(ctx); err != nil {
@@ -57,11 +58,11 @@ func (g *group) gatherBeginning(ctx context.Context) error {
 }
 
 // errUngathered says that a shape begins alone again, as others of its chain do not come.
-var errUngathered = fmt.Errorf("%w: others of its chain begin too", ErrNoUnit)
+var errUngathered = fmt.Errorf("%w: others of its chain begin too", unit.ErrNone)
 
 // gatherAll is gatherChain, and takes those shapes of the chain in as well that are live.
 func (g *group) gatherAll(ctx context.Context) error {
-	for {
+	for poll := (service.Poll{}); ; {
 		taken := false
 		err := g.s.OnMain(ctx, func(context.Context) error {
 			taken = g.s.takeLive(g)
@@ -73,9 +74,8 @@ func (g *group) gatherAll(ctx context.Context) error {
 		if err := g.gatherChain(ctx); err != nil || taken {
 			return err
 		}
-		service.WaitFor(ctx, firstLook) // the main loop is in the middle of a transaction
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
+		if err := poll.Wait(ctx); err != nil { // the main loop is in the middle of a transaction
+			return err
 		}
 	}
 }
@@ -118,7 +118,7 @@ func (g *group) part(ctx context.Context) error {
 		theirs := slices.DeleteFunc(slices.Clone(g.ending), func(e ending) bool { return first.members[e.id] != nil })
 		g.ending = slices.DeleteFunc(g.ending, func(e ending) bool { return first.members[e.id] == nil })
 		g.mu.Unlock()
-		clear(first.own)
+		first.sets.Disown()
 		if len(others) == 0 {
 			return nil
 		}

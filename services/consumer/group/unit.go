@@ -8,43 +8,21 @@ import (
 	"time"
 
 	"github.com/shapebus/shapebus/internal/failpoint"
-	"github.com/shapebus/shapebus/internal/pg/snapshots"
 	"github.com/shapebus/shapebus/internal/predicate"
-	"github.com/shapebus/shapebus/internal/service"
 	"github.com/shapebus/shapebus/internal/stream"
 	"github.com/shapebus/shapebus/pkg/change"
-	"github.com/shapebus/shapebus/pkg/topology"
 	"github.com/shapebus/shapebus/pkg/wire"
 	"github.com/shapebus/shapebus/services/consumer/changelog"
 	"github.com/shapebus/shapebus/services/consumer/follow"
 	"github.com/shapebus/shapebus/services/consumer/group/conns"
+	"github.com/shapebus/shapebus/services/consumer/group/unit"
 	"github.com/shapebus/shapebus/services/consumer/reconcile"
 	"github.com/shapebus/shapebus/services/consumer/shapelog"
 )
 
-// unit is a group's open unit: from the transaction whose verdict changed a
-// set's members to the barrier that was written after its snapshot. What the members
-// write meanwhile counts only with the unit's marker; see package reconcile.
-type unit struct {
-	id    string          // the barrier's payload
-	proof changelog.Proof // of the snapshot
-	conn  *conns.Conn
-	snap  *snapshots.Snapshot
-	began time.Time
-	trace string // context of the trace of the transaction that it began with
-}
-
 // idle reports whether ops are left to the snapshot: the unit is the one in which the shape begins. Nothing is frozen there and no
 // op applied, the snapshot gives all rows.
 func (st *stage) idle() bool { return st.Unit != nil && !st.began }
-
-// close gives the snapshot back.
-func (u *unit) close(ctx context.Context) {
-	if err := u.snap.Close(ctx); err != nil {
-		u.conn.Conn().Close(ctx) // it is broken, and the pool makes another
-	}
-	u.conn.Close()
-}
 
 // connect waits until the group may have a connection.
 func (g *group) connect(ctx context.Context) (*conns.Conn, error) {
@@ -62,18 +40,13 @@ func (g *group) keep(ctx context.Context, conn *conns.Conn) (done func()) {
 	g.kept = conn
 	return func() {
 		if g.unit != nil {
-			g.unit.close(context.WithoutCancel(ctx))
+			g.unit.Close(context.WithoutCancel(ctx))
 			g.unit = nil
 		}
 		g.kept = nil
 		conn.Close()
 	}
 }
-
-const (
-	firstLook = time.Millisecond
-	lastLook  = 100 * time.Millisecond
-)
 
 // runUnit takes all stages through a unit: a snapshot that sees t and all they have, and then a barrier. trace is the
 // context of the trace of t.
@@ -84,7 +57,7 @@ func (g *group) runUnit(ctx context.Context, t reconcile.Txn, trace string) erro
 	if err := g.openUnit(ctx, t); err != nil {
 		return err
 	}
-	g.unit.trace = trace
+	g.unit.Trace = trace
 	for _, st := range g.stages {
 		if err := st.rewind(ctx); err != nil {
 			return err
@@ -107,13 +80,16 @@ func (g *group) openUnit(ctx context.Context, t reconcile.Txn) (err error) {
 	if g.beginning() == nil {
 		g.takeAsk()
 	}
-	g.unit, err = g.snapshot(ctx, t)
+	g.units++
+	g.unit, err = unit.Open(ctx, g.s.Loop, unit.Asked{
+		ID: fmt.Sprintf("%s/%d", g.id, g.units), Txn: t, Standings: g.standings(), Connect: g.connect, Soon: g.spare || g.together,
+	})
 	return err
 }
 
 // join makes the members part of the unit.
 func (st *stage) join() {
-	st.Open(st.g.unit.snap.Snapshot)
+	st.Open(st.g.unit.Snapshot.Snapshot)
 	if st.idle() {
 		return
 	}
@@ -121,7 +97,7 @@ func (st *stage) join() {
 		o := f.Outer
 		own := make([]*reconcile.Set, len(o.Subqueries))
 		for i, q := range o.Subqueries {
-			own[i] = st.Unit.Sets[st.set(q.ValueSet())]
+			own[i] = st.Unit.Sets[st.sets.Index(q.ValueSet())]
 		}
 		o.Member = o.Rule.Join(own)
 	}
@@ -138,7 +114,7 @@ func (g *group) passUnit(ctx context.Context) error {
 			abreast = deeper
 		}
 		for _, st := range left[:abreast] {
-			if err := st.meet(ctx); err != nil {
+			if err := st.sets.Meet(ctx, st.Standing, st.Unit); err != nil {
 				return err
 			}
 		}
@@ -148,7 +124,7 @@ func (g *group) passUnit(ctx context.Context) error {
 		left = left[abreast:]
 	}
 	if first != nil {
-		if err := first.meet(ctx); err != nil {
+		if err := first.sets.Meet(ctx, first.Standing, first.Unit); err != nil {
 			return g.endsOnly(first, err)
 		}
 		if err := g.part(ctx); err != nil {
@@ -164,82 +140,10 @@ func (g *group) passUnit(ctx context.Context) error {
 	return g.endUnit(ctx)
 }
 
-// meet learns what the stages before select at the unit's end, where they are: it is known as a whole.
-func (st *stage) meet(ctx context.Context) error {
-	g := st.g
-	for i, f := range st.own {
-		if f == nil {
-			continue
-		}
-		st.whole[i] = true
-		verdicts, err := g.s.Sets.Between(ctx, st.sets[i], st.At, reconcile.LSNs(st.Aside), f.Tail.Committed)
-		if err != nil {
-			return err
-		}
-		for _, v := range verdicts {
-			st.Unit.Sets[i].Add(v.Deltas.All())
-		}
-	}
-	return nil
-}
-
-// snapshot opens a snapshot that sees t and everything the members have.
-func (g *group) snapshot(ctx context.Context, t reconcile.Txn) (*unit, error) {
-	g.units++
-	u := &unit{id: fmt.Sprintf("%s/%d", g.id, g.units), began: time.Now()}
-	for look, n := firstLook, 1; ; look, n = min(2*look, lastLook), n+1 {
-		usable, err := g.open(ctx, u, t, n)
-		if err == nil && usable {
-			return u, nil
-		}
-		if u.snap != nil {
-			u.close(context.WithoutCancel(ctx))
-			u.snap = nil
-		}
-		if err == nil && (g.spare || g.together) && time.Since(u.began) > seenWait {
-			err = errUnseen
-		}
-		if err != nil {
-			return nil, err
-		}
-		service.WaitFor(ctx, look) // Postgres does not tell when a transaction becomes visible
-		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
-		}
-	}
-}
-
-// open opens a snapshot, the n-th for the unit, and reports whether the unit can use it.
-func (g *group) open(ctx context.Context, u *unit, t reconcile.Txn, n int) (usable bool, err error) {
-	if u.conn, err = g.connect(ctx); err != nil {
-		return false, err
-	}
-	v := &g.s.Visibility
-	look := v.Look()
-	defer look.Close()
-	u.proof.ID = fmt.Sprintf("%s/snapshot/%d", u.id, n)
-	if u.snap, err = snapshots.OpenMarked(ctx, u.conn.Conn(), topology.BarrierPrefix, u.proof.ID); err != nil {
-		u.conn.Close()
-		return false, err
-	}
-	u.proof.LSN = u.snap.Mark
-	g.s.Cfg.Failpoint(failpoint.SnapshotOpen)
-	err = g.s.OnMain(ctx, func(context.Context) error {
-		v.Prune(u.snap.Snapshot)
-		unseen, complete := v.Unseen(look)
-		usable = complete
-		for _, st := range g.stages {
-			usable = usable && reconcile.Usable(u.snap.Snapshot, t, st.Standing, unseen)
-		}
-		return nil
-	})
-	return usable, err
-}
-
 // await marks the place in the change log behind all that the unit's snapshot sees, where the
 // unit ends. It stands behind the message that proves the snapshot.
-func (g *group) await(ctx context.Context, u *unit) error {
-	if err := g.s.Barrier(ctx, u.id); err != nil {
+func (g *group) await(ctx context.Context, u *unit.Unit) error {
+	if err := g.s.Barrier(ctx, u.ID); err != nil {
 		return err
 	}
 	g.s.Cfg.Failpoint(failpoint.UnitWaits)
@@ -255,10 +159,10 @@ func (g *group) unproven() error {
 // closePart rereads the rows in question and commits the stage's part of the unit at the barrier.
 func (st *stage) closePart(ctx context.Context, m stream.Received, c wire.Control) error {
 	g, p, u := st.g, st.Unit, st.g.unit
-	if !u.proof.Shown { // it would stand before the barrier, which was written later
+	if !u.Proof.Shown { // it would stand before the barrier, which was written later
 		return g.unproven()
 	}
-	end := &change.Fragment{XID: change.XID(c.XID), LSN: change.LSN(c.LSN), CommitTime: time.Now().UnixMicro(), Last: true, Trace: u.trace}
+	end := &change.Fragment{XID: change.XID(c.XID), LSN: change.LSN(c.LSN), CommitTime: time.Now().UnixMicro(), Last: true, Trace: u.Trace}
 	aside := p.Left()
 	first := st.idle()
 	var err error
@@ -286,15 +190,13 @@ func (st *stage) closePart(ctx context.Context, m stream.Received, c wire.Contro
 	st.router.Take()
 	st.router.Reopen()
 	g.s.Cfg.Failpoint(failpoint.UnitMarked)
-	for i, set := range p.Sets {
-		st.touched[i].Note(set.Len(), set.Values())
-	}
+	st.sets.NoteTouched(p)
 	st.span(st.At, end.LSN)
 	g.mu.Lock()
 	st.Close(end.LSN, end.End)
 	st.seq, st.began = m.Seq, true
 	st.behind, st.shared = false, g.chained() && len(aside) > 0
-	clear(st.whole)
+	st.sets.UnitOver()
 	st.noteTails()
 	g.mu.Unlock()
 	st.show()
@@ -305,7 +207,7 @@ func (st *stage) closePart(ctx context.Context, m stream.Received, c wire.Contro
 		}
 	}
 	g.log.DebugContext(ctx, "unit committed", slog.String("table", st.anyMember().Table.String()), slog.String("lsn", end.LSN.String()),
-		slog.Duration("took", time.Since(u.began)), slog.Int("aside", len(aside)))
+		slog.Duration("took", time.Since(u.Began)), slog.Int("aside", len(aside)))
 	return nil
 }
 
@@ -322,7 +224,7 @@ func (st *stage) span(from, to change.LSN) {
 func (st *stage) running(o *follow.Outer) []predicate.Set {
 	sets := make([]predicate.Set, len(o.Subqueries))
 	for i, q := range o.Subqueries {
-		sets[i] = st.Unit.Sets[st.set(q.ValueSet())].Running()
+		sets[i] = st.Unit.Sets[st.sets.Index(q.ValueSet())].Running()
 	}
 	return sets
 }

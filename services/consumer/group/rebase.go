@@ -8,99 +8,26 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/shapebus/shapebus/internal/pg"
-	"github.com/shapebus/shapebus/internal/pg/snapshots"
 	"github.com/shapebus/shapebus/internal/predicate"
-	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/internal/service"
-	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/internal/valueset"
 	"github.com/shapebus/shapebus/pkg/wire"
-	"github.com/shapebus/shapebus/services/consumer/changelog"
 	"github.com/shapebus/shapebus/services/consumer/follow"
-	"github.com/shapebus/shapebus/services/consumer/shapelog"
-	"github.com/shapebus/shapebus/services/consumer/valuesets"
+	"github.com/shapebus/shapebus/services/consumer/group/rows"
+	"github.com/shapebus/shapebus/services/consumer/group/unit"
 )
-
-// Base is a shape with subqueries at a commit marker of its log with which a unit has ended: there the shape is what its
-// clause selects in the unit's snapshot, by the sets as they stand there. Whoever folds the log reads the rows in it, for as long as
-// that takes, and the shape goes on. Owned by one goroutine.
-type Base struct {
-	Snapshot *snapshots.Snapshot // open, on the connection that the unit was given
-	Tail     wire.Tail           // of the log up to the marker
-
-	sets   *valuesets.Sets
-	viewed []*valuesets.Set
-	views  []predicate.Set // by subquery
-}
-
-// Release gives back what the base holds but the snapshot.
-func (b *Base) Release() {
-	for _, set := range b.viewed {
-		b.sets.Release(set)
-	}
-	b.viewed, b.views = nil, nil
-}
-
-// CopyRows streams the shape's rows, as CopyRows of the snapshot does, with the shape's columns. rec is the shape's record, table its table as
-// it was right before the snapshot.
-func (b *Base) CopyRows(ctx context.Context, rec *registry.Shape, table *pg.TableInfo, add func(row change.Row) error) error {
-	f, err := follow.NewFollower(rec, shapelog.Log{}, nil) // the shape's own judges rows elsewhere meanwhile
-	if err != nil {
-		return err
-	}
-	where, err := selects(ctx, b.Snapshot, f, rec)
-	if err != nil {
-		return err
-	}
-	return copyRows(ctx, b.Snapshot, f, table, where, b.views, add)
-}
 
 // rebase asks a group for the base of a member, which the group's next unit gives.
 type rebase struct {
 	id   string
 	conn *pgx.Conn
 	done chan struct{}
-	base *Base
+	base *rows.Base
 	err  error // why there is none
 }
 
 // of reports whether it is a member's. r may be nil.
 func (r *rebase) of(id string) bool { return r != nil && r.id == id }
-
-// ErrNoUnit is why there is no base of a shape that has other things to do first. The next attempt may give one.
-var ErrNoUnit = errors.New("the shape has not come to the end of a unit for its fold")
-
-// errUnseen says that there is no snapshot yet which could be that of a unit.
-var errUnseen = fmt.Errorf("%w: a commit is in its log that no snapshot sees yet", ErrNoUnit)
-
-// seenWait is how long a unit that only a fold needs waits for a snapshot. A commit may stay unseen for hours, where a standby is away, and
-// the shape would stand still for as long.
-const seenWait = time.Second
-
-// awaitSeen waits until snapshots see all that the main loop has read by now.
-func (s *Groups) awaitSeen(ctx context.Context, conn *pgx.Conn) error {
-	var upTo change.LSN
-	for began, look := time.Now(), firstLook; ; look = min(2*look, lastLook) {
-		seen := false
-		err := s.Begin(ctx, conn, func(changelog.Place) {
-			if upTo == 0 {
-				upTo = s.Applied.LSN
-			}
-			oldest, some := s.Visibility.Floor()
-			seen = !some || oldest.LSN > upTo
-		})
-		switch {
-		case err != nil || seen:
-			return err
-		case time.Since(began) > seenWait:
-			return errUnseen
-		}
-		service.WaitFor(ctx, look)
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-	}
-}
 
 // unitWait is how long a base waits for the next unit of a shape that is behind the main loop.
 const unitWait = 30 * time.Second
@@ -108,12 +35,12 @@ const unitWait = 30 * time.Second
 // Rebase returns the base of a shape. One that is live it takes through a unit for that, with the chain that it is in, though
 // nothing may have changed in what they select; one that is behind the main loop is about to go through one. The unit's snapshot is
 // opened on conn, which nobody else uses meanwhile. Not on the main loop.
-func (s *Groups) Rebase(ctx context.Context, f *follow.Follower, conn *pgx.Conn) (*Base, error) {
-	if err := s.awaitSeen(ctx, conn); err != nil {
+func (s *Groups) Rebase(ctx context.Context, f *follow.Follower, conn *pgx.Conn) (*rows.Base, error) {
+	if err := unit.AwaitSeen(ctx, s.Loop, conn); err != nil {
 		return nil, err
 	}
 	r := &rebase{id: f.ID, conn: conn, done: make(chan struct{})}
-	for look := firstLook; ; look = min(2*look, lastLook) {
+	for poll := (service.Poll{}); ; {
 		var asked *group
 		over := false
 		err := s.OnMain(ctx, func(context.Context) error {
@@ -126,21 +53,20 @@ func (s *Groups) Rebase(ctx context.Context, f *follow.Follower, conn *pgx.Conn)
 		case err != nil:
 			return nil, err
 		case over:
-			return nil, ErrNoUnit
+			return nil, unit.ErrNone
 		case asked != nil:
 			select {
 			case <-r.done: // which comes with the end of the group, that is of the session, at the latest
 			case <-time.After(unitWait):
 				if asked.withdraw(r) {
-					return nil, ErrNoUnit
+					return nil, unit.ErrNone
 				}
 				<-r.done
 			}
 			return r.base, r.err
 		}
-		service.WaitFor(ctx, look)
-		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
+		if err := poll.Wait(ctx); err != nil {
+			return nil, err
 		}
 	}
 }
@@ -224,16 +150,15 @@ func (g *group) endUnit(ctx context.Context) error {
 	u, r := g.unit, g.rebase
 	g.unit = nil
 	if r == nil {
-		u.close(context.WithoutCancel(ctx))
+		u.Close(context.WithoutCancel(ctx))
 		return nil
 	}
-	base, err := g.base(ctx, r.id)
+	base, err := g.base(ctx, r.id, u)
 	if err != nil {
-		u.close(context.WithoutCancel(ctx))
+		u.Close(context.WithoutCancel(ctx))
 		g.noBase(err)
 		return context.Cause(ctx)
 	}
-	base.Snapshot = u.snap
 	g.rebase, r.base = nil, base
 	close(r.done)
 	return nil
@@ -242,16 +167,16 @@ func (g *group) endUnit(ctx context.Context) error {
 // noBase tells the one for whose base the unit was, if it was for one, that there is none. What the unit had open is closed.
 func (g *group) noBase(err error) {
 	if r := g.rebase; r != nil {
-		if !errors.Is(err, ErrNoUnit) {
-			err = errors.Join(ErrNoUnit, err)
+		if !errors.Is(err, unit.ErrNone) {
+			err = errors.Join(unit.ErrNone, err)
 		}
 		g.rebase, r.err = nil, err
 		close(r.done)
 	}
 }
 
-// base is that of a member where its stage stands.
-func (g *group) base(ctx context.Context, id string) (*Base, error) {
+// base is that of a member where its stage stands, with a unit that ends.
+func (g *group) base(ctx context.Context, id string, u *unit.Unit) (*rows.Base, error) {
 	st, f := g.find(id)
 	switch {
 	case f == nil:
@@ -259,21 +184,20 @@ func (g *group) base(ctx context.Context, id string) (*Base, error) {
 	case f.Appended.Open() || f.Appended.Committed.LSN != st.At:
 		return nil, fmt.Errorf("its log has no marker at %s", st.At)
 	}
-	b := &Base{Tail: f.Appended, sets: g.s.Sets}
-	views := make([]predicate.Set, len(st.sets))
-	for i, set := range st.sets {
-		v, err := st.view(ctx, i)
+	views := make([]*valueset.View, len(st.sets.All))
+	for i := range views {
+		v, err := st.sets.View(ctx, i, st.Standing)
 		if err != nil {
-			b.Release()
+			st.sets.Release(i)
 			return nil, err
 		}
 		views[i] = v
-		b.viewed = append(b.viewed, set)
 	}
-	for _, q := range f.Outer.Subqueries {
-		b.views = append(b.views, views[st.set(q.ValueSet())])
+	bySubquery := make([]predicate.Set, len(f.Outer.Subqueries))
+	for i, q := range f.Outer.Subqueries {
+		bySubquery[i] = views[st.sets.Index(q.ValueSet())]
 	}
-	return b, nil
+	return rows.NewBase(u.Snapshot, f.Appended, bySubquery, func() { st.sets.Release(len(views)) }), nil
 }
 
 // noteTails notes where the members' logs stand. Called with the group's mu held, or before anybody knows the stage.
