@@ -18,13 +18,19 @@ const (
 	// BeforeConfirm is after step 6, when an LSN may be confirmed and is not. The slot stays where it
 	// was: ingest must be sent everything behind it again and leave out what is stored.
 	BeforeConfirm
+	// SlotFree is before step 1, when a session has seen that nobody has the slot. It owns nothing: whoever takes the
+	// slot now goes on as if there were no such session.
+	SlotFree
+	// Identified is before step 1, when a session knows which history the server tells and how far, and has not
+	// judged the change log by it. It owns nothing: the next session finds all as it was, whoever writes meanwhile.
+	Identified
 )
 
 // The points of the consumer. Steps are those of the list in the package comment of services/consumer.
 const (
 	// TableNoted is after the record of what a table was like before shapes, before the table is
 	// changed. The consumer must prepare the table, or give it back, as if the record were new.
-	TableNoted Point = iota + BeforeConfirm + 1
+	TableNoted Point = iota + Identified + 1
 	// TableGivenBack is after a table is as it was before shapes, before its record is deleted. The
 	// consumer must find nothing left to give back, and delete the record.
 	TableGivenBack
@@ -135,6 +141,8 @@ var points = [...]struct {
 	AfterPublish:     {Ingest, "after_publish"},
 	AfterAck:         {Ingest, "after_ack"},
 	BeforeConfirm:    {Ingest, "before_confirm"},
+	SlotFree:         {Ingest, "slot_free"},
+	Identified:       {Ingest, "identified"},
 
 	TableNoted:         {Consumer, "table_noted"},
 	TableGivenBack:     {Consumer, "table_given_back"},

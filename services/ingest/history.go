@@ -62,25 +62,36 @@ func (r record) joinHistory(id identity, slot, begins string) record {
 	return r
 }
 
-// openLog makes the change log of the history that the server tells, and
-// returns it.
-func (s *session) openLog(ctx context.Context, js jetstream.JetStream, id identity) (jetstream.Stream, error) {
+// foundLog is the change log as a session finds it.
+type foundLog struct {
+	stream jetstream.Stream // nil if there is none
+	last   change.LSN       // of its last message
+}
+
+// findLog looks at the change log. It comes before the server is asked how far its WAL goes: another process may
+// stream meanwhile, and what the log has then the server had before.
+func (s *session) findLog(ctx context.Context, js jetstream.JetStream) (f foundLog, err error) {
 	source, name := s.g.cfg.Source, s.g.cfg.Source.ChangeStream()
-	var last change.LSN // of the old one
-	old, err := js.Stream(ctx, name)
-	switch {
-	case errors.Is(err, jetstream.ErrStreamNotFound):
-		old = nil
-	case err != nil:
-		return nil, topology.Explain(fmt.Errorf("look for stream %s: %w", name, err))
-	default:
-		t, err := tail.Read(ctx, old, source, old.CachedInfo().State.LastSeq)
-		if err != nil {
-			return nil, err
-		}
-		last = t.LSN
+	f.stream, err = js.Stream(ctx, name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return foundLog{}, nil
 	}
-	begins, err := s.record.rec.judgeHistory(s.record.revision == 0, id, last)
+	if err != nil {
+		return f, topology.Explain(fmt.Errorf("look for stream %s: %w", name, err))
+	}
+	t, err := tail.Read(ctx, f.stream, source, f.stream.CachedInfo().State.LastSeq)
+	if err != nil {
+		return f, err
+	}
+	f.last = t.LSN
+	return f, nil
+}
+
+// openLog makes the change log of the history that the server tells, given the one that was found before, and
+// returns it.
+func (s *session) openLog(ctx context.Context, js jetstream.JetStream, found foundLog, id identity) (jetstream.Stream, error) {
+	source, name := s.g.cfg.Source, s.g.cfg.Source.ChangeStream()
+	begins, err := s.record.rec.judgeHistory(s.record.revision == 0, id, found.last)
 	if err != nil {
 		return nil, fatal(fmt.Errorf("source %s: %w", source, err))
 	}
@@ -90,8 +101,8 @@ func (s *session) openLog(ctx context.Context, js jetstream.JetStream, id identi
 			return nil, err
 		}
 	}
-	if old != nil {
-		told := topology.HistoryOf(old.CachedInfo().Config).ID
+	if found.stream != nil {
+		told := topology.HistoryOf(found.stream.CachedInfo().Config).ID
 		if told != rec.History && (told != "" || rec.Begins) {
 			s.g.cfg.Log.ErrorContext(ctx, "the change log tells another history of the database and is made again; shapes are fetched again", slog.String("reason", rec.Reason))
 			// Nobody has written the record since it was read, so the stream belongs to nobody who goes on with it.

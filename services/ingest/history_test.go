@@ -3,9 +3,12 @@ package ingest
 import (
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/shapebus/shapebus/internal/failpoint"
 	"github.com/shapebus/shapebus/internal/pg/slots"
 	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/pkg/topology"
 )
 
 func TestHistory(t *testing.T) {
@@ -84,5 +87,53 @@ func TestWhatTheFirstMessageStandsBehind(t *testing.T) {
 				t.Errorf("%d, want %d", got, tt.wantsAfter)
 			}
 		})
+	}
+}
+
+// Another process may stream while this one finds out whether it may: between its looks the change log grows, with what the
+// server has written since.
+func TestAStandbyThatJudgesWhileAnotherProcessStreams(t *testing.T) {
+	b := newBench(t, "")
+	b.exec("CREATE TABLE t (id int PRIMARY KEY)")
+	b.publish("t")
+	b.start().stop()
+	history := func() string {
+		st, err := b.js.Stream(t.Context(), b.source.ChangeStream())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return topology.HistoryOf(st.CachedInfo().Config).ID
+	}
+	was := history()
+	free, identified, goOn := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	second := b.launch(func(c *Config) {
+		gates := map[failpoint.Point]chan struct{}{failpoint.SlotFree: free, failpoint.Identified: identified}
+		c.Failpoint = func(p failpoint.Point) {
+			if gate := gates[p]; gate != nil {
+				delete(gates, p)
+				close(gate)
+				<-goOn
+			}
+		}
+	})
+	<-free
+	// It writes its record at the start, and then not for a while: the other finds no trace of it there.
+	first := b.start(func(c *Config) { c.SyncInterval = time.Minute })
+	goOn <- struct{}{}
+	<-identified
+	b.exec("INSERT INTO t VALUES (1)")
+	before := b.upToBarrier()
+	goOn <- struct{}{}
+	eventually(t, "the second stands by, or streams", func() bool {
+		state := second.Status().State
+		return state == StateStandby || state == StateStreaming
+	})
+	first.stop()
+	b.exec("INSERT INTO t VALUES (2)")
+	if got := story(b.upToBarrier()); len(got) != len(story(before))+3 {
+		t.Errorf("the change log has %q behind %q", got, story(before))
+	}
+	if now := history(); now != was {
+		t.Errorf("the change log tells history %s, it told %s: it has been made again", now, was)
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/shapebus/shapebus/internal/failpoint"
 	"github.com/shapebus/shapebus/internal/pg"
 	"github.com/shapebus/shapebus/internal/stream"
 	"github.com/shapebus/shapebus/pkg/change"
@@ -67,6 +68,7 @@ func (g *Ingest) session(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	g.cfg.Failpoint(failpoint.SlotFree)
 	if err := g.cfg.Source.EnsureRelations(ctx, js, g.cfg.ChangeLog.Replicas); err != nil {
 		return err
 	}
@@ -78,6 +80,10 @@ func (g *Ingest) session(ctx context.Context) error {
 	if s.record, err = loadRecord(ctx, kv); err != nil {
 		return err
 	}
+	found, err := s.findLog(ctx, js)
+	if err != nil {
+		return err
+	}
 	if err := s.connect(ctx); err != nil {
 		return err
 	}
@@ -86,7 +92,8 @@ func (g *Ingest) session(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	log, err := s.openLog(ctx, js, id)
+	g.cfg.Failpoint(failpoint.Identified)
+	log, err := s.openLog(ctx, js, found, id)
 	if errors.Is(err, topology.ErrNoAtomicBatches) {
 		return fatal(err)
 	}
