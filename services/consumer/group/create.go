@@ -167,7 +167,9 @@ var errUnsettled = errors.New("what a subquery selects that has subqueries itsel
 // firstRows reads the shape's rows into its first segment and begins the log. aside are the transactions that it leaves out.
 func (st *stage) firstRows(ctx context.Context, u *unit.Unit, end *change.Fragment, aside []change.LSN) error {
 	g := st.g
-	if !st.sets.Settled(end.LSN, aside) {
+	if settled, err := st.sets.Settled(ctx, end.LSN, aside); err != nil {
+		return err
+	} else if !settled {
 		return errUnsettled
 	}
 	c := st.creation()

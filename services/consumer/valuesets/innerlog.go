@@ -1,6 +1,7 @@
 package valuesets
 
 import (
+	"context"
 	"slices"
 
 	"github.com/shapebus/shapebus/internal/registry"
@@ -29,14 +30,22 @@ func (s *Sets) Span(handle string, from, to change.LSN) {
 }
 
 // Settled reports whether what a set is behind the commit at lsn, but those aside, is what its verdicts say: where its inner shape
-// has subqueries, no unit of that may reach beyond lsn or hold one of those aside.
-func (s *Sets) Settled(set *Set, lsn change.LSN, aside []change.LSN) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	l := s.inner[set.from.Handle]
-	if !set.from.Unit || l == nil {
-		return true
+// has subqueries, no unit of that may reach beyond lsn or hold one of those aside. Which units there are is known once the shape's
+// log has been written up to lsn, so it waits for that. Of a shape that ends meanwhile nothing is settled.
+func (s *Sets) Settled(ctx context.Context, set *Set, lsn change.LSN, aside []change.LSN) (settled bool, err error) {
+	if !set.from.Unit {
+		return true, nil
 	}
+	err = s.wait(ctx, func() bool {
+		l := s.inner[set.from.Handle]
+		settled = l != nil && l.settled(lsn, aside)
+		return l == nil || l.reaches(lsn, s.scanned)
+	})
+	return settled, err
+}
+
+// settled is Settled by the units that are known. Called with mu held.
+func (l *innerLog) settled(lsn change.LSN, aside []change.LSN) bool {
 	for _, u := range l.spans {
 		if u.from < lsn && lsn < u.to || slices.ContainsFunc(aside, func(a change.LSN) bool { return u.from < a && a <= u.to }) {
 			return false

@@ -30,14 +30,18 @@ func (s *Sets) Meet(ctx context.Context, at reconcile.Standing, part *reconcile.
 // UnitOver says that the sets are not known as a whole any more.
 func (s *Sets) UnitOver() { clear(s.whole) }
 
-// Settled reports whether it is known what the sets are at a commit, without some transactions.
-func (s *Sets) Settled(at change.LSN, aside []change.LSN) bool {
+// Settled reports whether it is known what the sets are at a commit, without some transactions. It waits until the inner shapes have
+// been written as far.
+func (s *Sets) Settled(ctx context.Context, at change.LSN, aside []change.LSN) (bool, error) {
 	for i, set := range s.All {
-		if !s.whole[i] && !s.from.Settled(set, at, aside) {
-			return false
+		if s.whole[i] {
+			continue
+		}
+		if settled, err := s.from.Settled(ctx, set, at, aside); err != nil || !settled {
+			return false, err
 		}
 	}
-	return true
+	return true, nil
 }
 
 // Spanned reports whether an inner shape has been through a unit since a commit.
