@@ -84,7 +84,7 @@ func (g *group) create(ctx context.Context, st *stage) error {
 	if err := g.passUnit(ctx); err != nil {
 		return err
 	}
-	if st.sets.Nested {
+	if st.sets.Nested() {
 		return g.gatherLater(ctx)
 	}
 	return nil

@@ -3,7 +3,6 @@ package group
 import (
 	"context"
 	"maps"
-	"slices"
 
 	"github.com/shapebus/shapebus/services/consumer/follow"
 )
@@ -78,19 +77,6 @@ func (s *Groups) split(ctx context.Context, g *group) {
 		s.move(g, g.stages[0], members, to)
 		s.startGroup(ctx, to)
 	}
-}
-
-// startOver puts the members that are left of a group in a new one. The sets of those that are gone are not theirs, and of
-// these nobody here may be told any more: their inner shapes may have gone with them to another process. Runs on the main
-// loop, while the group's goroutine waits for it.
-func (s *Groups) startOver(ctx context.Context, g *group) {
-	to := s.newGroup()
-	for _, st := range slices.Collect(g.all()) {
-		if len(st.members) > 0 {
-			s.move(g, st, slices.Collect(maps.Values(st.members)), to)
-		}
-	}
-	s.startGroup(ctx, to)
 }
 
 // move puts members of a stage in another group, where they stand.

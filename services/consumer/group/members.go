@@ -58,11 +58,9 @@ func (g *group) endSome(ctx context.Context) (left bool, err error) {
 				return err
 			}
 		}
-		lost := false
 		for _, f := range slices.Collect(g.each()) {
 			if f.Writer.Over() {
 				g.drop(f.ID)
-				lost = true
 			}
 		}
 		g.clear()
@@ -71,8 +69,6 @@ func (g *group) endSome(ctx context.Context) (left bool, err error) {
 		case g.into != nil && g.s.giveStages(g):
 		case g.mixed:
 			g.s.split(ctx, g)
-		case lost:
-			g.s.startOver(ctx, g)
 		}
 		g.clear()
 		left = len(g.stages) > 0 || len(g.coming) > 0
@@ -106,6 +102,9 @@ func (g *group) drop(id string) *follow.Follower {
 		delete(st.members, id)
 		delete(st.creating, id)
 		st.listed = nil
+		for _, q := range f.Outer.Subqueries {
+			st.sets.Drop(q)
+		}
 		g.mu.Unlock()
 		if st.filled {
 			st.router.Remove(f)

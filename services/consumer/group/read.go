@@ -293,7 +293,7 @@ func (st *stage) control(ctx context.Context, feed *changelog.Feed, m stream.Rec
 				return st.closePart(ctx, m, c)
 			}
 		}
-		if st.sets.Nested && c.XID != 0 { // units end at no others
+		if st.sets.Nested() && c.XID != 0 { // units end at no others
 			return st.learn(ctx, reconcile.Txn{XID: change.XID(c.XID), LSN: lsn, First: feed.First(lsn)}, "")
 		}
 	}

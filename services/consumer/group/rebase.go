@@ -10,7 +10,6 @@ import (
 
 	"github.com/shapebus/shapebus/internal/predicate"
 	"github.com/shapebus/shapebus/internal/service"
-	"github.com/shapebus/shapebus/internal/valueset"
 	"github.com/shapebus/shapebus/pkg/wire"
 	"github.com/shapebus/shapebus/services/consumer/follow"
 	"github.com/shapebus/shapebus/services/consumer/group/rows"
@@ -184,20 +183,15 @@ func (g *group) base(ctx context.Context, id string, u *unit.Unit) (*rows.Base, 
 	case f.Appended.Open() || f.Appended.Committed.LSN != st.At:
 		return nil, fmt.Errorf("its log has no marker at %s", st.At)
 	}
-	views := make([]*valueset.View, len(st.sets.All))
-	for i := range views {
-		v, err := st.sets.View(ctx, i, st.Standing)
-		if err != nil {
-			st.sets.Release(i)
-			return nil, err
-		}
-		views[i] = v
+	views, release, err := st.sets.Hold(ctx, st.Standing)
+	if err != nil {
+		return nil, err
 	}
 	bySubquery := make([]predicate.Set, len(f.Outer.Subqueries))
 	for i, q := range f.Outer.Subqueries {
 		bySubquery[i] = views[st.sets.Index(q.ValueSet())]
 	}
-	return rows.NewBase(u.Snapshot, f.Appended, bySubquery, func() { st.sets.Release(len(views)) }), nil
+	return rows.NewBase(u.Snapshot, f.Appended, bySubquery, release), nil
 }
 
 // noteTails notes where the members' logs stand. Called with the group's mu held, or before anybody knows the stage.

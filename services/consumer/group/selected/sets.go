@@ -4,6 +4,7 @@ package selected
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/internal/service"
@@ -19,11 +20,11 @@ import (
 type Sets struct {
 	All     []*valuesets.Set // in the order of the stage's views
 	Touched []live.Touched   // of each set, since the members left the main loop
-	Nested  bool             // an inner shape has subqueries itself, so that its log changes at barriers
 
 	from   *valuesets.Sets
 	waits  func(ctx context.Context, err error)
 	places map[string]int // in All, by name
+	users  []int          // by set: subqueries of members
 
 	// State of an attempt.
 	own   []*follow.Follower // by set: its inner shape, if that is a member of the group; else nil
@@ -42,9 +43,28 @@ func (s *Sets) Add(q registry.Subquery) {
 		s.places[name] = len(s.All)
 		s.All = append(s.All, s.from.Get(name))
 		s.Touched = append(s.Touched, live.Touched{})
+		s.users = append(s.users, 0)
 	}
-	s.Nested = s.Nested || q.Unit
+	s.users[s.places[name]]++
 }
+
+// Drop takes back an Add. What nobody selects any more is not the stage's: its inner shape may end, or go to another process,
+// and nobody would tell of it. Between attempts, when there are no views.
+func (s *Sets) Drop(q registry.Subquery) {
+	i := s.places[q.ValueSet()]
+	if s.users[i]--; s.users[i] > 0 {
+		return
+	}
+	s.All, s.Touched, s.users = slices.Delete(s.All, i, i+1), slices.Delete(s.Touched, i, i+1), slices.Delete(s.users, i, i+1)
+	clear(s.places)
+	for i, set := range s.All {
+		s.places[set.Name()] = i
+	}
+	s.own, s.whole = nil, nil
+}
+
+// Nested reports whether an inner shape has subqueries itself, so that its log changes at barriers.
+func (s *Sets) Nested() bool { return slices.ContainsFunc(s.All, (*valuesets.Set).Unit) }
 
 // Index is the place of a set in All.
 func (s *Sets) Index(name string) int { return s.places[name] }
@@ -158,6 +178,26 @@ func (s *Sets) View(ctx context.Context, i int, at reconcile.Standing) (*valuese
 		return s.from.ViewOwn(ctx, s.All[i], at.At, aside, f.Tail.Committed)
 	}
 	return s.from.View(ctx, s.All[i], at.At, aside)
+}
+
+// Hold looks up the sets as they stand where the stage stands, for somebody who goes on with them when the stage does, with other
+// sets maybe. release gives them back.
+func (s *Sets) Hold(ctx context.Context, at reconcile.Standing) (views []*valueset.View, release func(), err error) {
+	held := slices.Clone(s.All)
+	release = func() {
+		for _, set := range held[:len(views)] {
+			s.from.Release(set)
+		}
+	}
+	for i := range held {
+		v, err := s.View(ctx, i, at)
+		if err != nil {
+			release()
+			return nil, nil, err
+		}
+		views = append(views, v)
+	}
+	return views, release, nil
 }
 
 // Release gives the first n views back, one of each set.

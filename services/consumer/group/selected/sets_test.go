@@ -33,8 +33,8 @@ func TestWhomAStageWaitsFor(t *testing.T) {
 	for _, q := range []registry.Subquery{leaf, mid, leaf} { // two subqueries may ask the same
 		s.Add(q)
 	}
-	if len(s.All) != 2 || s.Index(leaf.ValueSet()) != 0 || s.Index(mid.ValueSet()) != 1 || !s.Nested {
-		t.Fatalf("%d sets, nested %t", len(s.All), s.Nested)
+	if len(s.All) != 2 || s.Index(leaf.ValueSet()) != 0 || s.Index(mid.ValueSet()) != 1 || !s.Nested() {
+		t.Fatalf("%d sets, nested %t", len(s.All), s.Nested())
 	}
 	for _, tt := range []struct {
 		name           string
