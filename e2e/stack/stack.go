@@ -189,13 +189,28 @@ func (s *Stack) StartIngestService() *ingest.Ingest {
 
 func (s *Stack) ingest() (svc *ingest.Ingest, stop func()) {
 	s.TB.Helper()
+	svc, stop, ready := s.spawnIngest()
+	ready()
+	return svc, stop
+}
+
+// BeginIngest is StartIngest for a test that has something to do before ingest streams. ready waits until it does.
+func (s *Stack) BeginIngest() (ready func()) {
+	s.TB.Helper()
+	_, _, ready = s.spawnIngest()
+	return ready
+}
+
+func (s *Stack) spawnIngest() (svc *ingest.Ingest, stop, ready func()) {
+	s.TB.Helper()
 	cfg := s.Ingest
 	cfg.NATS = s.dial()
 	svc, err := ingest.New(cfg)
 	if err != nil {
 		s.TB.Fatal(err)
 	}
-	return svc, s.run("ingest", svc.Run, svc.Ready())
+	stop, ready = s.spawn("ingest", svc.Run, svc.Ready())
+	return svc, stop, ready
 }
 
 // Reset has the source begin again with the database as it is now.
@@ -314,6 +329,14 @@ func (s *Stack) StartGateway() (url string, stop func()) {
 
 func (s *Stack) run(name string, run func(context.Context) error, ready <-chan struct{}) (stop func()) {
 	s.TB.Helper()
+	stop, await := s.spawn(name, run, ready)
+	await()
+	return stop
+}
+
+// spawn starts a service. await waits until it is ready, stop ends it.
+func (s *Stack) spawn(name string, run func(context.Context) error, ready <-chan struct{}) (stop, await func()) {
+	s.TB.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- run(ctx) }()
@@ -324,15 +347,17 @@ func (s *Stack) run(name string, run func(context.Context) error, ready <-chan s
 		}
 	})
 	s.TB.Cleanup(stop)
-	select {
-	case <-ready:
-	case err := <-done:
-		done <- nil
-		s.TB.Fatalf("%s: %v", name, err)
-	case <-time.After(Timeout):
-		s.TB.Fatalf("%s is not ready after %s", name, Timeout)
+	return stop, func() {
+		s.TB.Helper()
+		select {
+		case <-ready:
+		case err := <-done:
+			done <- nil
+			s.TB.Fatalf("%s: %v", name, err)
+		case <-time.After(Timeout):
+			s.TB.Fatalf("%s is not ready after %s", name, Timeout)
+		}
 	}
-	return stop
 }
 
 // Create makes a shape and waits until it is live.

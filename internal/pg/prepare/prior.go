@@ -3,7 +3,6 @@ package prepare
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -97,37 +96,4 @@ func identityIndexes(ctx context.Context, conn *pgx.Conn, oids []uint32) (map[ui
 		return nil, fmt.Errorf("read replica identities: %w", err)
 	}
 	return of, nil
-}
-
-// preparingLock is an advisory lock of the database for each table: whoever prepares a table or gives
-// it back has it, from before what is noted about the table until what is done to it is committed.
-const preparingLock = int64(0x53686270) << 32 // "Shbp"
-
-// Preparing runs f while nobody else prepares the table or gives it back. conn must not be in a
-// transaction.
-//
-// Errors: *LockedError when somebody did not end in time; those of f.
-func Preparing(ctx context.Context, conn *pgx.Conn, t *pg.TableInfo, timeout time.Duration, f func() error) error {
-	key := preparingLock | int64(t.Relation.OID)
-	err := pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error { // a lock of the session; the transaction is for its time limit
-		_, err := tx.Exec(ctx, fmt.Sprintf("SET LOCAL lock_timeout = %d", max(1, timeout.Milliseconds())))
-		if err == nil {
-			_, err = tx.Exec(ctx, "SELECT pg_catalog.pg_advisory_lock($1)", key)
-		}
-		return err
-	})
-	if pg.SQLState(err) == "55P03" {
-		return &pg.LockedError{Table: t.String(), Timeout: timeout, Holders: []string{"another process of Shapebus prepares it or gives it back"}, Err: err}
-	}
-	if err != nil {
-		return fmt.Errorf("prepare table %s: %w", t, err)
-	}
-	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-		defer cancel()
-		if _, err := conn.Exec(ctx, "SELECT pg_catalog.pg_advisory_unlock($1)", key); err != nil {
-			conn.Close(ctx) // which lets go of it, too
-		}
-	}()
-	return f()
 }
