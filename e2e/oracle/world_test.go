@@ -67,6 +67,7 @@ type world struct {
 	failed     bool                  // something that must come true did not
 	looked     time.Time             // when it was looked how far all shapes are
 	reached    map[string]change.LSN // how far they were, by handle
+	written    map[string]int64      // how long their logs were, by handle
 	moved      time.Time             // when one was last seen to be further
 }
 
@@ -108,7 +109,7 @@ func newWorld(tb testing.TB, rng *rand.Rand, plan *plan, subqueries bool) *world
 	if testing.Short() {
 		tb.Skip("needs Postgres; not in -short")
 	}
-	w := &world{tb: tb, rng: rng, plan: plan, began: time.Now(), subqueries: subqueries, source: "oracle", schema: newSchema(rng), defined: map[string]*Table{}, reached: map[string]change.LSN{}}
+	w := &world{tb: tb, rng: rng, plan: plan, began: time.Now(), subqueries: subqueries, source: "oracle", schema: newSchema(rng), defined: map[string]*Table{}, reached: map[string]change.LSN{}, written: map[string]int64{}}
 	w.clauses = &clauses{rng: rng, schema: w.schema, again: plan.has(again), used: map[*Table][]selected{}}
 	w.pg = pgtest.Own(tb, settings())
 	w.url = w.pg.URL("postgres")
@@ -469,9 +470,13 @@ func (w *world) look(lsn change.LSN) {
 		return
 	}
 	for _, info := range all {
+		if info.State == control.StateLive && info.Applied >= lsn {
+			continue
+		}
+		// In a long unit nothing but the log moves.
 		at := max(info.Applied, info.Offset.LSN)
-		if there := info.State == control.StateLive && info.Applied >= lsn; !there && at > w.reached[info.Handle] {
-			w.reached[info.Handle], w.moved = at, w.looked
+		if at > w.reached[info.Handle] || info.LogBytes > w.written[info.Handle] {
+			w.reached[info.Handle], w.written[info.Handle], w.moved = max(at, w.reached[info.Handle]), info.LogBytes, w.looked
 		}
 	}
 }
