@@ -3,6 +3,7 @@ package prepare
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -34,7 +35,7 @@ func Preparing(ctx context.Context, conn *pgx.Conn, publication string, t *pg.Ta
 		return fmt.Errorf("prepare table %s: %w", t, err)
 	}
 	defer unlockSlot()
-	unlock, err := lock(ctx, conn, timeout, "", fmt.Sprint(preparingLock|int64(t.Relation.OID)))
+	unlock, err := lock(ctx, conn, timeout, "", strconv.FormatInt(preparingLock|int64(t.Relation.OID), 10))
 	if pg.SQLState(err) == lockTimedOut {
 		return &pg.LockedError{Table: t.String(), Timeout: timeout, Holders: []string{"another process of Shapebus prepares it or gives it back"}, Err: err}
 	}
