@@ -142,7 +142,7 @@ var points = [...]struct {
 	AfterAck:         {Ingest, "after_ack"},
 	BeforeConfirm:    {Ingest, "before_confirm"},
 	SlotFree:         {Ingest, "slot_free"},
-	Identified:       {Ingest, "identified"},
+	Identified:       {Ingest, "server_identified"},
 
 	TableNoted:         {Consumer, "table_noted"},
 	TableGivenBack:     {Consumer, "table_given_back"},
