@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -151,6 +152,7 @@ func (b *bench) noLeaks() {
 type wire struct {
 	mu   sync.Mutex
 	last net.Conn // guarded by mu
+	deaf atomic.Bool
 }
 
 // Dial makes wire a nats.CustomDialer.
@@ -159,13 +161,32 @@ func (w *wire) Dial(network, address string) (net.Conn, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.last = c
-	return c, err
+	w.deaf.Store(false)
+	return hearing{c, w}, err
 }
+
+// deafen loses all that the server sends, until the wire is cut.
+func (w *wire) deafen() { w.deaf.Store(true) }
 
 func (w *wire) cut() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	_ = w.last.Close() // it may be cut already
+}
+
+// hearing is a client's end of a wire.
+type hearing struct {
+	net.Conn
+
+	w *wire
+}
+
+func (h hearing) Read(p []byte) (int, error) {
+	for {
+		if n, err := h.Conn.Read(p); err != nil || !h.w.deaf.Load() {
+			return n, err
+		}
+	}
 }
 
 // overTCP connects again through a wire that can be cut; the connection comes back at once.

@@ -72,7 +72,7 @@ func (o *ordered) open(ctx context.Context, timeout time.Duration) error {
 		return err
 	}
 	o.consumer, o.delivered = c.CachedInfo().Name, 0
-	o.pull, err = newPuller(o.js, o.stream, o.consumer, o.window, pullExpiry)
+	o.pull, err = newPuller(o.js, o.stream, o.consumer, o.window, pullExpiry, true)
 	return err
 }
 

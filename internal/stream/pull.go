@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -28,9 +29,14 @@ const (
 	leastMessages   = 64
 	// pullHeartbeat is how often the server says that a request still stands.
 	pullHeartbeat = 5 * time.Second
+	// doubtHeartbeat is that after the connection was lost: the first one tells what was lost with it.
+	doubtHeartbeat = 250 * time.Millisecond
 	// pullExpiry is how long a request stands by default.
 	pullExpiry = 30 * time.Second
 )
+
+// headerLastConsumer is, in a heartbeat, how many messages the consumer has delivered.
+const headerLastConsumer = "Nats-Last-Consumer"
 
 // errNoConsumer ends a puller.
 var errNoConsumer = errors.New("the server does not have the consumer any more")
@@ -48,6 +54,7 @@ type puller struct {
 	most    int // messages in a request
 	expiry  time.Duration
 	beat    time.Duration
+	whole   bool // what is delivered and does not come will not come again: see statusLocked
 	sub     *nats.Subscription
 	back    chan nats.Status // the connection is there again, or closed for good
 	wake    chan struct{}    // holds a token when there may be something to take
@@ -59,6 +66,8 @@ type puller struct {
 	barren bool // the last request ended without a message: the next one does not fit
 	err    error
 	heard  time.Time // when something came, or was asked for
+	came   uint64    // messages, since the beginning
+	doubt  bool      // what was on its way may be lost: the connection was
 }
 
 // request is what the server may still send. It stands while messages is not 0.
@@ -68,11 +77,11 @@ type request struct {
 	got             int
 }
 
-// newPuller begins to pull from a consumer.
-func newPuller(js jetstream.JetStream, streamName, consumer string, window int, expiry time.Duration) (*puller, error) {
+// newPuller begins to pull from a consumer. whole says that this has delivered nothing so far and delivers nothing twice.
+func newPuller(js jetstream.JetStream, streamName, consumer string, window int, expiry time.Duration, whole bool) (*puller, error) {
 	p := &puller{
 		nc: js.Conn(), subject: fmt.Sprintf("%sCONSUMER.MSG.NEXT.%s.%s", apiPrefix(js.Options()), streamName, consumer),
-		window: window, most: min(pullMessages, max(window/bytesPerMessage, leastMessages)), expiry: expiry, beat: min(pullHeartbeat, expiry/2), wake: make(chan struct{}, 1),
+		window: window, most: min(pullMessages, max(window/bytesPerMessage, leastMessages)), expiry: expiry, beat: min(pullHeartbeat, expiry/2), whole: whole, wake: make(chan struct{}, 1),
 	}
 	p.back = p.nc.StatusChanged(nats.CONNECTED, nats.CLOSED)
 	var err error
@@ -150,7 +159,7 @@ func (p *puller) next() (*nats.Msg, error) {
 func (p *puller) askAgain() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.asked = request{}
+	p.asked, p.doubt = request{}, p.whole
 	p.askLocked()
 }
 
@@ -163,8 +172,13 @@ func (p *puller) askLocked() {
 	if p.barren {
 		r = request{messages: 1, any: true}
 	}
+	expiry, beat := p.expiry, p.beat
+	if p.doubt { // a short request: thousands of readers may ask at once, and not all need to be told so often
+		beat = min(beat, doubtHeartbeat)
+		expiry = min(expiry, 4*beat)
+	}
 	body, err := json.Marshal(map[string]any{
-		"batch": r.messages, "max_bytes": r.bytes, "expires": p.expiry, "idle_heartbeat": p.beat,
+		"batch": r.messages, "max_bytes": r.bytes, "expires": expiry, "idle_heartbeat": beat,
 	})
 	if err == nil {
 		err = p.nc.PublishRequest(p.subject, p.sub.Subject, body)
@@ -182,8 +196,9 @@ func (p *puller) arrive(m *nats.Msg) {
 	defer p.mu.Unlock()
 	p.heard = time.Now()
 	if m.Reply == "" {
-		p.statusLocked(m.Header.Get("Status"), m.Header.Get("Description"))
+		p.statusLocked(m.Header)
 	} else {
+		p.came++
 		p.queue = append(p.queue, m)
 		p.bytes += m.Size()
 		p.barren = false
@@ -203,11 +218,17 @@ func (p *puller) arrive(m *nats.Msg) {
 	}
 }
 
-// statusLocked takes the server's word on the request.
-func (p *puller) statusLocked(status, text string) {
-	text = strings.ToLower(text)
+// statusLocked takes the server's word on the request. A heartbeat comes behind what was delivered and says how much that is: what
+// has not come then was lost with a connection. Where it was the last for now, no message would follow that shows the gap.
+func (p *puller) statusLocked(h nats.Header) {
+	status, text := h.Get("Status"), strings.ToLower(h.Get("Description"))
 	switch {
 	case status == "100": // it stands
+		if n, err := strconv.ParseUint(h.Get(headerLastConsumer), 10, 64); err == nil {
+			if p.doubt = false; p.whole && n > p.came {
+				p.err = errLost
+			}
+		}
 		return
 	case strings.Contains(text, "batch completed"): // counted already
 		return

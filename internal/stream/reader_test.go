@@ -143,3 +143,41 @@ func TestOpenReaderSaysWhichStreamIsMissing(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// The server has delivered what was on its way when the connection was cut, and nothing follows by which a gap would show.
+func TestWhatWasOnItsWayWhenTheConnectionWasCutComesAgain(t *testing.T) {
+	b := newBench(t, natsembed.Options{Port: -1}, jetstream.StreamConfig{})
+	nc, w := b.overTCP()
+	js, err := jetstream.New(nc)
+	ok(t, err)
+	r, err := stream.OpenReader(b.ctx(), js, "S", 1)
+	ok(t, err)
+	t.Cleanup(r.Close)
+	const n = 10
+	b.fill(0, 1, 8)
+	b.want(r, 0, 1)
+	w.deafen()
+	b.fill(1, n, 8)
+	st, err := b.js.Stream(b.ctx(), "S")
+	ok(t, err)
+	eventually(t, func() bool {
+		for c := range st.ListConsumers(b.ctx()).Info() {
+			if c.Delivered.Consumer == n {
+				return true
+			}
+		}
+		return false
+	})
+	w.cut()
+	began := time.Now()
+	for i := 1; i < n; i++ {
+		soon, cancel := context.WithTimeout(b.ctx(), patience)
+		m, err := r.Next(soon)
+		cancel()
+		ok(t, err)
+		if number(m.Data) != i {
+			t.Fatalf("message %d comes after %d", number(m.Data), i-1)
+		}
+	}
+	t.Logf("after %s", time.Since(began))
+}
