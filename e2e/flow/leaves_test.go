@@ -11,8 +11,8 @@ import (
 	"github.com/shapebus/shapebus/pkg/client"
 )
 
-// TestAShapeIsDeletedWhileOthersAreInAUnitWithIt: what only that one selected from goes as well, and those that stay do not
-// wait for what nobody says any more.
+// TestAShapeIsDeletedWhileOthersAreInAUnitWithIt deletes a shape in the middle of a unit. The inner shape that only it selected
+// from is deleted as well, and the shapes that stay must not wait for that.
 func TestAShapeIsDeletedWhileOthersAreInAUnitWithIt(t *testing.T) {
 	s := stack.New(t, `CREATE TABLE red (id int PRIMARY KEY, active bool); CREATE TABLE blue (id int PRIMARY KEY, active bool);
 		INSERT INTO red SELECT i, i % 2 = 0 FROM generate_series(1, 10) i; INSERT INTO blue SELECT * FROM red;

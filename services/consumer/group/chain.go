@@ -138,7 +138,7 @@ func (g *group) askedBy(o *group) bool {
 // there as a whole waits for none of its shapes, so nobody takes it out of its unit: else those that begin one after the other
 // would keep it from ever coming to the end of one.
 func (g *group) closes(unit bool) error {
-	whole := !slices.ContainsFunc(g.stages, func(st *stage) bool { return !st.sets.Close() })
+	whole := !slices.ContainsFunc(g.stages, func(st *stage) bool { return !st.sets.Complete() })
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.closed = unit && whole; g.into != nil && !g.closed {

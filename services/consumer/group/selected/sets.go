@@ -80,8 +80,8 @@ func (s *Sets) FindOwn(member func(handle string) *follow.Follower) {
 // Disown says that none of the inner shapes is a member any more.
 func (s *Sets) Disown() { clear(s.own) }
 
-// Close reports whether the inner shapes with subqueries are members, so that the group needs nobody else for a unit.
-func (s *Sets) Close() bool {
+// Complete reports whether the inner shapes with subqueries are members, so that the group needs nobody else for a unit.
+func (s *Sets) Complete() bool {
 	for i, f := range s.own {
 		if f == nil && s.All[i].Unit() {
 			return false

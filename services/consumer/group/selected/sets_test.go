@@ -39,7 +39,7 @@ func TestWhomAStageWaitsFor(t *testing.T) {
 	for _, tt := range []struct {
 		name           string
 		members, live  []string
-		closes         bool
+		complete       bool
 		others         int
 		alive, current bool
 	}{
@@ -61,11 +61,11 @@ func TestWhomAStageWaitsFor(t *testing.T) {
 			return nil
 		})
 		others, alive := s.Others()
-		if got := s.Close(); got != tt.closes || len(others) != tt.others || alive != tt.alive || s.Current(100) != tt.current {
-			t.Errorf("%s: closes %t, waits for %d, alive %t, current %t", tt.name, got, len(others), alive, s.Current(100))
+		if got := s.Complete(); got != tt.complete || len(others) != tt.others || alive != tt.alive || s.Current(100) != tt.current {
+			t.Errorf("%s: complete %t, waits for %d, alive %t, current %t", tt.name, got, len(others), alive, s.Current(100))
 		}
-		if s.Disown(); s.Close() {
-			t.Errorf("%s: it closes without anybody", tt.name)
+		if s.Disown(); s.Complete() {
+			t.Errorf("%s: it is complete without anybody", tt.name)
 		}
 	}
 }

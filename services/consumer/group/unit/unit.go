@@ -112,7 +112,7 @@ func (u *Unit) Close(ctx context.Context) {
 	u.conn.Close()
 }
 
-// AwaitSeen waits until snapshots see all that the main loop has read by now, but not for long. Not on the main loop.
+// AwaitSeen waits until snapshots see all that the main loop had read when it was called, for SeenWait at most. Not on the main loop.
 func AwaitSeen(ctx context.Context, l *live.Loop, conn *pgx.Conn) error {
 	var upTo change.LSN
 	var poll service.Poll
