@@ -9,8 +9,14 @@ import (
 	"github.com/shapebus/shapebus/internal/predicate/value"
 )
 
-// exprTerm makes an operand of an expression.
+// exprTerm makes an operand of an expression. A constant stays one: what is built of it is what is built of the constant's
+// SQL when it is read again.
 func exprTerm(s scalar, pos int) term {
+	if e, ok := s.expr.(*constExpr); ok {
+		t := exprTermConst(e.c, pos)
+		t.enum = s.enum
+		return t
+	}
 	return term{form: formExpr, k: s.k, x: s, pos: pos}
 }
 

@@ -79,11 +79,10 @@ func (b *builder) cast(t term, k value.Kind, pos int) (term, *Error) {
 			return term{}, b.noCast(t, k.String(), pos)
 		}
 	}
-	if c, ok := s.expr.(*constExpr); ok {
-		return exprTermConst(c.c, t.pos), nil
-	}
 	out := exprTerm(s, t.pos)
-	out.k = k
+	if out.form == formExpr {
+		out.k = k
+	}
 	return out, nil
 }
 
