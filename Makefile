@@ -25,7 +25,7 @@ NATS     ?= 2.12.1 2.14.10 2.15.3
 # compute, so at least four, however few cores there are.
 AT_ONCE  ?= $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n > 4 ? n : 4)))
 # A test that hangs is reported with its goroutines after this.
-TIMEOUT  ?= 20m
+TIMEOUT  ?= 60m
 # The linter vets already, and without debug information the programs of some eighty packages link in half the time.
 LEAN      = -vet=off -ldflags=-w
 

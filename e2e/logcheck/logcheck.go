@@ -4,7 +4,7 @@
 // there, every transaction and unit ends in a marker or is aborted, headers tell
 // the truth) and whether its rows are those of the
 // shape's SELECT. It shares no code with the consumer or the client beyond the
-// wire forms, so that it can judge both.
+// wire forms and direct gets, so that it can judge both.
 package logcheck
 
 import (
@@ -18,7 +18,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/nats-io/nats.go/jetstream"
-	"github.com/synadia-io/orbit.go/jetstreamext"
 
 	"github.com/shapebus/shapebus/internal/pg"
 	"github.com/shapebus/shapebus/internal/stream"
@@ -167,24 +166,22 @@ func (r *replay) message(d *wire.LogDecoder, tail wire.Tail, data []byte, entry 
 	return r.checkTail()
 }
 
-// messages calls f with each whole message under a subject.
+// messages calls f with each whole message under a subject. A lost answer is asked for again until ctx ends.
 func messages(ctx context.Context, js jetstream.JetStream, streamName, subject string, f func(tail string, data []byte) error) error {
 	var parts stream.Assembler
-	next := uint64(1)
-	for {
-		batch, err := jetstreamext.GetBatch(ctx, js, streamName, 100, jetstreamext.GetBatchSubject(subject), jetstreamext.GetBatchSeq(next), jetstreamext.GetBatchMaxBytes(4<<20))
-		if err != nil {
-			return err
+	for next := uint64(1); ; {
+		batch, err := stream.GetBatch(ctx, js, streamName, subject, next, nil)
+		switch {
+		case errors.Is(err, stream.ErrNoAnswer) && ctx.Err() == nil:
+			continue
+		case err != nil:
+			nc := js.Conn()
+			return fmt.Errorf("%w (the connection is %s, and was made again %d times)", err, nc.Status(), nc.Stats().Reconnects)
+		case len(batch) == 0:
+			return nil
 		}
-		got := false
-		for m, err := range batch {
-			if errors.Is(err, jetstreamext.ErrNoMessages) {
-				return nil
-			}
-			if err != nil {
-				return err
-			}
-			got, next = true, m.Sequence+1
+		for _, m := range batch {
+			next = m.Sequence + 1
 			data, whole, err := parts.Add(m.Subject, m.Header, m.Data)
 			if err != nil {
 				return err
@@ -195,9 +192,6 @@ func messages(ctx context.Context, js jetstream.JetStream, streamName, subject s
 			if err := f(m.Header.Get(topology.HeaderTail), data); err != nil {
 				return err
 			}
-		}
-		if !got { // silence is not the end
-			return errors.Join(ctx.Err(), fmt.Errorf("%s: the server did not answer", subject))
 		}
 	}
 }

@@ -21,8 +21,8 @@ const (
 	answerTimeout = 10 * time.Second
 )
 
-// errNoAnswer says that a direct get brought neither messages nor the word that there are none.
-var errNoAnswer = errors.New("the server did not answer, or its answer was lost")
+// ErrNoAnswer says that a direct get brought neither messages nor the word that there are none.
+var ErrNoAnswer = errors.New("the server did not answer, or its answer was lost")
 
 // SubjectReader reads one subject of a stream, in order, with batched direct
 // gets: the server keeps nothing for it. Not safe for concurrent use.
@@ -85,7 +85,7 @@ func (r *SubjectReader) fill(ctx context.Context) (err error) {
 }
 
 // GetBatch appends the messages of a subject from a sequence on to got, as many as one batched direct get
-// brings. None come when there are none.
+// brings. None come when there are none. It fails with ErrNoAnswer after 10 seconds without any.
 func GetBatch(ctx context.Context, js jetstream.JetStream, streamName, subject string, from uint64, got []*jetstream.RawStreamMsg) ([]*jetstream.RawStreamMsg, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
@@ -111,7 +111,7 @@ func GetBatch(ctx context.Context, js jetstream.JetStream, streamName, subject s
 		got = append(got, m)
 	}
 	if len(got) == n { // silence is not the end: that the server says
-		return got, fmt.Errorf("read %s from %d: %w", subject, from, errors.Join(ctx.Err(), errNoAnswer))
+		return got, fmt.Errorf("read %s from %d: %w", subject, from, errors.Join(ctx.Err(), ErrNoAnswer))
 	}
 	return got, nil
 }

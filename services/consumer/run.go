@@ -139,6 +139,16 @@ func (c *Consumer) serve(ctx context.Context, js jetstream.JetStream, watch *hea
 		return err
 	}
 	defer stop() // others answer meanwhile
+	for pause.Reset(); ; {
+		err := plane.Reach(ctx, c.cfg.NATS)
+		if err == nil {
+			break
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		c.stats.Retry(ctx, c.log, "tell NATS of the control plane", err, &pause)
+	}
 	c.once.Do(func() { close(c.ready) })
 	go func() {
 		if err := watch.Gone(ctx); err != nil {

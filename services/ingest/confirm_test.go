@@ -18,11 +18,14 @@ func TestConfirm(t *testing.T) {
 		b.exec("CREATE TABLE t (id int PRIMARY KEY)")
 		b.exec("CREATE TABLE other (v text)")
 		b.publish("t")
-		b.start()
+		r := b.start()
 		for range 3 {
 			b.exec("INSERT INTO other SELECT repeat('x', 1000) FROM generate_series(1, 2000)")
 			written := b.lsn("SELECT pg_current_wal_flush_lsn()::text")
 			eventually(t, "the slot has passed what was written", func() bool { return b.confirmedFlush() >= written })
+			if acked := r.Status().Acked; acked < written {
+				t.Errorf("the status has %s as stored, and %s is confirmed", acked, written)
+			}
 		}
 	})
 

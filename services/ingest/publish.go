@@ -209,7 +209,10 @@ func (p *publisher) received(lsn change.LSN) error {
 		p.waiting.end = max(p.waiting.end, lsn)
 		return nil
 	}
-	p.window.do(func(w *ackWindow) { w.received(lsn) })
+	p.window.do(func(w *ackWindow) {
+		w.received(lsn)
+		p.counters.acked.Store(uint64(w.acked()))
+	})
 	return nil
 }
 

@@ -108,11 +108,19 @@ func Serve(ctx context.Context, cfg Config) (stop func(), err error) {
 	}
 	go p.tellStatus(ctx, statuses)
 	go p.census.keep(ctx, cfg.Shapes, cfg.Log)
-	// Ready means that the server knows of the endpoints.
-	if err := cfg.NATS.FlushTimeout(intake.Timeout); err != nil {
-		return nil, fmt.Errorf("start the control plane: %w", err)
-	}
 	return func() { svc.Stop(); untold() }, nil
+}
+
+// Reach waits until the NATS server knows of the endpoints that Serve started. It fails where the server does not answer or
+// the connection breaks, and may be called again: that says nothing of whether the connection comes back, even if the
+// error is nats.ErrConnectionClosed.
+func Reach(ctx context.Context, nc *nats.Conn) error {
+	ctx, cancel := context.WithTimeout(ctx, intake.Timeout)
+	defer cancel()
+	if err := nc.FlushWithContext(ctx); err != nil {
+		return fmt.Errorf("start the control plane: %w", err)
+	}
+	return nil
 }
 
 // strayEvery is how often a request is logged whose answer is wanted on a subject that is no inbox: they cost nothing to send.
