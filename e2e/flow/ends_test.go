@@ -64,7 +64,7 @@ func TestShapesEndWhenTheirTableChanges(t *testing.T) {
 			}
 			again := s.Create(client.Definition{Table: "victim"})
 			if again.Handle() == victim.Handle() {
-				t.Error("the new life has the old handle")
+				t.Error("the new incarnation has the old handle")
 			}
 			s.Verify(again)
 		})
@@ -144,7 +144,7 @@ func TestDelete(t *testing.T) {
 	}
 	again := s.Create(client.Definition{Table: "tasks"})
 	if again.Handle() == sh.Handle() {
-		t.Error("the new life has the old handle")
+		t.Error("the new incarnation has the old handle")
 	}
 	s.Verify(again)
 }

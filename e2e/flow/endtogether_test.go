@@ -121,7 +121,7 @@ func TestNoHandleOfAShapeWhoseLogHasEnded(t *testing.T) {
 	release()
 	again := s.Create(def)
 	if again.Handle() == outer.Handle() {
-		t.Error("the new life has the old handle")
+		t.Error("the new incarnation has the old handle")
 	}
 	s.Verify(again)
 }

@@ -122,7 +122,7 @@ func (m *midst) start(sql string) (done <-chan error) {
 	return ended
 }
 
-// subjectsLeft are those that are left of a life of a shape, with their numbers of messages.
+// subjectsLeft are those that are left of an incarnation of a shape, with their numbers of messages.
 func subjectsLeft(s *stack.Stack, info control.Shape) map[string]uint64 {
 	s.TB.Helper()
 	st, err := s.JS.Stream(s.TB.Context(), s.Source.ShapeStream(info.Partition))
@@ -239,7 +239,7 @@ func (m *midst) gone(sh *client.Shape) {
 	}, func() string { return "it has not" })
 }
 
-// remake makes a shape again whose life before has the handle.
+// remake makes a shape again whose incarnation before has the handle.
 func (m *midst) remake(def client.Definition, before string) (sh *client.Shape) {
 	m.TB.Helper()
 	var last error
@@ -365,9 +365,9 @@ func TestFoldsThatDieDoNotPileUp(t *testing.T) {
 	}
 }
 
-// TestAFoldsUnitLeavesTransactionsAside commits between the snapshot of a fold's unit and its barrier: what the snapshot does not see comes behind
+// TestAFoldsUnitDefersTransactions commits between the snapshot of a fold's unit and its barrier: what the snapshot does not see comes behind
 // the marker at which the generation is the shape. One of them was open before the snapshot, and has taken a part back.
-func TestAFoldsUnitLeavesTransactionsAside(t *testing.T) {
+func TestAFoldsUnitDefersTransactions(t *testing.T) {
 	for name, def := range map[string]client.Definition{
 		"a shape with subqueries":        {Table: "tasks", Where: ofProjects},
 		"a shape with nested subqueries": {Table: "comments", Where: ofTasks},

@@ -168,7 +168,7 @@ func partitionOf(s *stack.Stack, handle string) int {
 	return sh.Info().Partition
 }
 
-// TestAShapeThatIsMadeAgainComesToANewPartition: its next life may be elsewhere, with a handle of its own, and the last word of the life
+// TestAShapeThatIsMadeAgainComesToANewPartition: its next incarnation may be elsewhere, with a handle of its own, and the last word of the one
 // before stays where that was.
 func TestAShapeThatIsMadeAgainComesToANewPartition(t *testing.T) {
 	s := stack.New(t, "CREATE TABLE tasks (id int PRIMARY KEY, title text); INSERT INTO tasks SELECT i, 'title' FROM generate_series(1, 100) i")
@@ -205,7 +205,7 @@ func TestAShapeThatIsMadeAgainComesToANewPartition(t *testing.T) {
 				continue
 			}
 			if _, over := errors.AsType[*client.MustRefetchError](err); !over {
-				t.Errorf("a reader of the life before ends with: %v", err)
+				t.Errorf("a reader of the incarnation before ends with: %v", err)
 			}
 			break
 		}

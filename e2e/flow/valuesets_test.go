@@ -252,12 +252,12 @@ func TestASecondSetOfAKnownInnerShapeIsNotStale(t *testing.T) {
 
 // What an inner shape deferred is written after a restart, with another unit; the verdict on it
 // comes later than that on the first.
-func TestAVerdictOnWhatWasAsideIsWaitedFor(t *testing.T) {
+func TestAVerdictOnWhatWasDeferredIsWaitedFor(t *testing.T) {
 	server := pgtest.Own(t, map[string]string{"synchronous_standby_names": "nobody", "synchronous_commit": "local"})
-	if err := server.CreateDatabase(t.Context(), "aside"); err != nil {
+	if err := server.CreateDatabase(t.Context(), "deferred"); err != nil {
 		t.Fatal(err)
 	}
-	s := stack.On(t, server.URL("aside"), projectSchema+`;
+	s := stack.On(t, server.URL("deferred"), projectSchema+`;
 		CREATE TABLE comments (id int PRIMARY KEY, task_id int, text text);
 		INSERT INTO comments SELECT i, i % 210, 'comment ' || i FROM generate_series(1, 500) i`)
 	marked, verdicts := newGate(failpoint.UnitMarked), newGate(failpoint.BeforeVerdict)
@@ -316,7 +316,7 @@ func TestAVerdictOnWhatWasAsideIsWaitedFor(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
-	await(t, "the verdict on what was aside", heldVerdict)
+	await(t, "the verdict on what was deferred", heldVerdict)
 	createUnderway(t, s, client.Definition{Table: "tasks"}) // the main loop goes on
 	verdicts.open()
 	s.Verify(nested)

@@ -395,13 +395,13 @@ func (r *replay) checkTail() error {
 	case t.Last != r.last, t.Committed != r.Last, !r.unsure && !r.counts(t.Rows, r.count), !r.counts(t.CommittedRows, r.committed):
 		return fmt.Errorf("tail %q, but the log stands at %s, committed %s, with %d and %d rows", t, r.last, r.Last, r.count, r.committed)
 	}
-	aside, err := wire.ParseAside(t.Aside)
+	deferred, err := wire.ParseDeferred(t.Deferred)
 	if err != nil {
 		return err
 	}
-	for i, lsn := range aside {
-		if lsn >= t.Committed.LSN || i > 0 && lsn <= aside[i-1] {
-			return fmt.Errorf("tail %q: the transactions aside are not ascending, or not before its commit", t)
+	for i, lsn := range deferred {
+		if lsn >= t.Committed.LSN || i > 0 && lsn <= deferred[i-1] {
+			return fmt.Errorf("tail %q: the deferred transactions are not ascending, or not before its commit", t)
 		}
 	}
 	return nil

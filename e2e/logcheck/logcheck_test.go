@@ -100,9 +100,9 @@ func TestReplayJudgesUnits(t *testing.T) {
 			l.op(120, 6, 8, change.Insert, "4", "e")
 		}, "begins inside"},
 		{"idempotent ops stand in units only", func(l *log) { l.op(120, 6, 4, change.Upsert, "3", "d") }, "outside of a unit"},
-		{"what is aside is before the commit", func(l *log) {
+		{"what is deferred is before the commit", func(l *log) {
 			l.commit(120, 6, 6, 1)
-			l.tail.Aside = "130"
+			l.tail.Deferred = "130"
 		}, "not before its commit"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

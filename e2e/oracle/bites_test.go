@@ -66,7 +66,7 @@ func bites(t *testing.T, good *Recording) {
 			r.Shapes = slices.Clone(r.Shapes)
 			some := false
 			for i, rec := range r.Shapes {
-				if log, found := withoutAside(t, r, rec.Log); found && rec.Kind == Outer {
+				if log, found := withoutDeferred(t, r, rec.Log); found && rec.Kind == Outer {
 					r.Shapes[i] = &Record{Kind: rec.Kind, Rest: rec.Rest, Log: log}
 					some = true
 				}
@@ -114,11 +114,11 @@ func bites(t *testing.T, good *Recording) {
 	}
 }
 
-// withoutAside is a log whose tails defer nothing, if something that they
+// withoutDeferred is a log whose tails defer nothing, if something that they
 // do defer changed the shape later.
-func withoutAside(t *testing.T, r *Recording, log *logcheck.Log) (out *logcheck.Log, found bool) {
+func withoutDeferred(t *testing.T, r *Recording, log *logcheck.Log) (out *logcheck.Log, found bool) {
 	t.Helper()
-	aside := map[change.XID]bool{}
+	deferred := map[change.XID]bool{}
 	out = &logcheck.Log{Shape: log.Shape, Segments: log.Segments}
 	var d wire.LogDecoder
 	for _, m := range log.Messages {
@@ -127,21 +127,21 @@ func withoutAside(t *testing.T, r *Recording, log *logcheck.Log) (out *logcheck.
 			t.Fatal(err)
 		}
 		if err := d.Decode(m.Data, func(e *wire.Entry) error {
-			found = found || aside[e.XID] && e.Kind == wire.EntryOps && len(e.Ops) > 0
+			found = found || deferred[e.XID] && e.Kind == wire.EntryOps && len(e.Ops) > 0
 			return nil
 		}); err != nil {
 			t.Fatal(err)
 		}
-		lsns, err := wire.ParseAside(tail.Aside)
+		lsns, err := wire.ParseDeferred(tail.Deferred)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, x := range r.Txns {
 			if slices.Contains(lsns, x.LSN) {
-				aside[x.XID] = true
+				deferred[x.XID] = true
 			}
 		}
-		tail.Aside = ""
+		tail.Deferred = ""
 		out.Messages = append(out.Messages, logcheck.Message{Tail: tail.String(), Data: m.Data})
 	}
 	return out, found

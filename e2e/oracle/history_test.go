@@ -157,16 +157,16 @@ func (t *Table) keyOf(row change.Row) string {
 // moment is a set of transactions: those up to one in the order of commits,
 // without some.
 type moment struct {
-	last  int
-	aside []int // ascending, none above last
+	last     int
+	deferred []int // ascending, none above last
 }
 
 func (m moment) has(n int) bool {
 	if n > m.last {
 		return false
 	}
-	_, aside := slices.BinarySearch(m.aside, n)
-	return !aside
+	_, deferred := slices.BinarySearch(m.deferred, n)
+	return !deferred
 }
 
 // sees reports whether a version is there at a moment.

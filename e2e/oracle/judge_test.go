@@ -16,16 +16,16 @@ import (
 
 // verdict is what the judge found.
 type verdict struct {
-	wrong   []string
-	first   *trial // the first that something was wrong with, nil if it was none's
-	checked int    // markers
-	skipped int    // markers of logs with very many
-	nested  int    // markers of nested shapes
-	units   int
-	aborts  int
-	aside   int // markers with transactions aside
-	read    int // markers at which readers were compared
-	took    time.Duration
+	wrong    []string
+	first    *trial // the first that something was wrong with, nil if it was none's
+	checked  int    // markers
+	skipped  int    // markers of logs with very many
+	nested   int    // markers of nested shapes
+	units    int
+	aborts   int
+	deferred int // markers with transactions deferred
+	read     int // markers at which readers were compared
+	took     time.Duration
 
 	generations int // compared with the log
 	besides     int // of these, those whose rows lack something that committed before their snapshot
@@ -195,7 +195,7 @@ func (t *trial) handles() []string {
 }
 
 // moment is the set of transactions that a marker is about: what the log's
-// snapshot saw, and what committed up to the marker, without what is aside.
+// snapshot saw, and what committed up to the marker, without what is deferred.
 func (t *trial) moment(m *logcheck.Marker) (moment, error) {
 	if m.Offset.IsZero() {
 		t.snapshot = m.Snapshot
@@ -205,7 +205,7 @@ func (t *trial) moment(m *logcheck.Marker) (moment, error) {
 				t.hidden = append(t.hidden, n)
 			}
 		}
-		return moment{last: t.top, aside: t.hidden}, nil
+		return moment{last: t.top, deferred: t.hidden}, nil
 	}
 	last := t.h.upTo(m.Offset.LSN)
 	if m.Offset.LSN < t.snapshot.LSN {
@@ -215,28 +215,28 @@ func (t *trial) moment(m *logcheck.Marker) (moment, error) {
 				later = append(later, n)
 			}
 		}
-		return moment{last: t.top, aside: later}, nil
+		return moment{last: t.top, deferred: later}, nil
 	}
-	aside, err := wire.ParseAside(m.Tail.Aside)
+	deferred, err := wire.ParseDeferred(m.Tail.Deferred)
 	if err != nil {
 		return moment{}, err
 	}
 	at := moment{last: last}
-	for _, lsn := range aside {
+	for _, lsn := range deferred {
 		if n, ok := t.h.at(lsn); ok {
-			at.aside = append(at.aside, n)
+			at.deferred = append(at.deferred, n)
 		}
 	}
 	for _, b := range m.Behind { // in the same message, so the tail speaks of after them
 		if b.Offset.LSN == m.Offset.LSN {
 			n := slices.IndexFunc(t.h.txns[:last], func(x Txn) bool { return x.XID == b.XID }) + 1
 			if n > 0 {
-				at.aside = append(at.aside, n)
+				at.deferred = append(at.deferred, n)
 			}
 		}
 	}
-	at.aside = slices.DeleteFunc(at.aside, func(n int) bool { return n > last })
-	slices.Sort(at.aside)
+	at.deferred = slices.DeleteFunc(at.deferred, func(n int) bool { return n > last })
+	slices.Sort(at.deferred)
 	return at, nil
 }
 
@@ -255,8 +255,8 @@ func (v *verdict) marker(ctx context.Context, m *mirror, t *trial) (ok bool, err
 	if t.record.Kind == Nested {
 		v.nested++
 	}
-	if len(t.at.aside) > 0 {
-		v.aside++
+	if len(t.at.deferred) > 0 {
+		v.deferred++
 	}
 	if d := logcheck.Diff(t.marker.Rows(), want); d != "" {
 		v.faultOf(t, "at marker %s (transaction %d, unit %t), after %s: %s", t.marker.Offset, t.marker.XID, t.marker.Unit, t.h.describe(t.at), d)
@@ -270,7 +270,7 @@ func (h *history) describe(m moment) string {
 	if m.last > 0 {
 		s += " up to " + h.txns[m.last-1].LSN.String()
 	}
-	for i, n := range m.aside {
+	for i, n := range m.deferred {
 		if i == 0 {
 			s += " without"
 		}

@@ -19,7 +19,7 @@ import (
 type mirror struct {
 	conn *pgx.Conn
 	h    *history
-	at   int // the moment that the tables are at; between calls nothing is aside
+	at   int // the moment that the tables are at; between calls nothing is deferred
 
 	tables map[string]*Table // as they are at that moment
 }
@@ -49,7 +49,7 @@ func (m *mirror) rows(ctx context.Context, at moment, shape control.Shape) (rows
 	if err := m.move(ctx, at.last); err != nil {
 		return nil, fmt.Errorf("bring the mirror to transaction %d: %w", at.last, err)
 	}
-	if len(at.aside) == 0 {
+	if len(at.deferred) == 0 {
 		return logcheck.Select(ctx, m.conn, shape)
 	}
 	tx, err := m.conn.Begin(ctx)
@@ -63,7 +63,7 @@ func (m *mirror) rows(ctx context.Context, at moment, shape control.Shape) (rows
 	}()
 	var gone, come []int
 	whole, seen := moment{last: at.last}, map[int]bool{}
-	for _, n := range at.aside {
+	for _, n := range at.deferred {
 		for _, ids := range [][]int{m.h.born[n], m.h.dead[n]} {
 			for _, id := range ids {
 				v := &m.h.versions[id]
@@ -79,7 +79,7 @@ func (m *mirror) rows(ctx context.Context, at moment, shape control.Shape) (rows
 		}
 	}
 	if err := m.change(ctx, gone, come); err != nil {
-		return nil, fmt.Errorf("take transactions %v out of the mirror: %w", at.aside, err)
+		return nil, fmt.Errorf("take transactions %v out of the mirror: %w", at.deferred, err)
 	}
 	return logcheck.Select(ctx, m.conn, shape)
 }

@@ -65,8 +65,8 @@ func report(t *testing.T, r *Recording) *verdict {
 	if v.first != nil {
 		t.Logf("what happened around %s, where the first is wrong:\n%s", v.first.wrongAt, r.around(v.first.wrongAt, v.first.handles()...))
 	}
-	t.Logf("%d transactions, %d shapes, %d markers compared (%d of nested shapes, %d with transactions aside, %d units, %d begun again), %d skipped, readers compared at %d, %d generations (%d with changes besides); took %s",
-		len(r.Txns), len(r.Shapes), v.checked, v.nested, v.aside, v.units, v.aborts, v.skipped, v.read, v.generations, v.besides, v.took.Round(time.Millisecond))
+	t.Logf("%d transactions, %d shapes, %d markers compared (%d of nested shapes, %d with transactions deferred, %d units, %d begun again), %d skipped, readers compared at %d, %d generations (%d with changes besides); took %s",
+		len(r.Txns), len(r.Shapes), v.checked, v.nested, v.deferred, v.units, v.aborts, v.skipped, v.read, v.generations, v.besides, v.took.Round(time.Millisecond))
 	return v
 }
 

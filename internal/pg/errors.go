@@ -28,7 +28,7 @@ func (e *NeedsError) Error() string {
 
 func (e *NeedsError) Unwrap() error { return e.Err }
 
-// LockedError says that a table could not be put behind the fence in time,
+// LockedError says that a table could not be locked in time,
 // because other transactions have it open. Nothing was changed; try again.
 type LockedError struct {
 	Table   string

@@ -17,7 +17,7 @@ import (
 // Member is a process that shares work with others.
 type Member struct {
 	Name        string // by which people find it
-	Incarnation string // that no other process, and no earlier life of this one, has
+	Incarnation string // that no other process, and no earlier start of this one, has
 	Leaving     bool   // it gives back what it has and takes nothing more
 }
 

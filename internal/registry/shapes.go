@@ -28,7 +28,7 @@ var (
 	ErrConflict = errors.New("the shape was changed by somebody else meanwhile")
 )
 
-// Shape is the record of a shape's present life, keyed by its id.
+// Shape is the record of a shape's present incarnation, keyed by its id.
 type Shape struct {
 	ID         string           `json:"id"`
 	Handle     string           `json:"handle"`
@@ -83,7 +83,7 @@ type Fold struct {
 // columns of another shape, the inner one.
 type Subquery struct {
 	ID        string `json:"id"`     // of the inner shape
-	Handle    string `json:"handle"` // of the life of it that this shape depends on
+	Handle    string `json:"handle"` // of the incarnation that this shape depends on
 	Partition int    `json:"partition"`
 	Columns   []int  `json:"columns"` // places among the inner shape's columns, in the order selected
 	// Unit says that the inner shape has subqueries itself, so that its commit
@@ -294,7 +294,7 @@ func conflict(err error) error {
 	return topology.Explain(err)
 }
 
-// Succeed makes s the next life after a record that was read, so that Put
+// Succeed makes s the next incarnation after a record that was read, so that Put
 // replaces that record if nobody has changed it since.
 func (s *Shape) Succeed(old *Shape) { s.revision = old.revision }
 

@@ -150,7 +150,7 @@ func TestANewLifeSucceedsTheOldOneOnce(t *testing.T) {
 	}
 	ok(t, shapes.Put(ctx, lives[0]))
 	if err := shapes.Put(ctx, lives[1]); !errors.Is(err, registry.ErrConflict) {
-		t.Errorf("two lives succeed one: %v, want ErrConflict", err)
+		t.Errorf("two incarnations succeed one: %v, want ErrConflict", err)
 	}
 	if got, err := shapes.Get(ctx, id("a")); err != nil || got.Handle != id("a")+"-0" {
 		t.Errorf("the record is %+v, %v", got, err)

@@ -20,11 +20,11 @@ type history struct {
 
 // stretch is a transaction or a unit, or the beginning of one that is aborted.
 type stretch struct {
-	unit    bool
-	aborted bool
-	ops     []histOp
-	marker  histOp       // unless aborted
-	aside   []change.LSN // behind the marker
+	unit     bool
+	aborted  bool
+	ops      []histOp
+	marker   histOp       // unless aborted
+	deferred []change.LSN // behind the marker
 }
 
 type histOp struct {
@@ -60,7 +60,7 @@ var histories = rapid.Custom(func(t *rapid.T) history {
 		s := drawOps(t, lsn, rapid.IntRange(0, 2).Draw(t, "unit") == 0)
 		h.stretches = append(h.stretches, s)
 		if s.unit {
-			h.stretches = append(h.stretches, drawAside(t, &h.stretches[len(h.stretches)-1], lsn)...)
+			h.stretches = append(h.stretches, drawDeferred(t, &h.stretches[len(h.stretches)-1], lsn)...)
 		}
 		lsn = s.marker.lsn
 	}
@@ -139,13 +139,13 @@ func drawOps(t *rapid.T, lsn uint64, unit bool) stretch {
 	return s
 }
 
-// drawAside draws transactions that a unit has deferred: they come behind it
+// drawDeferred draws transactions that a unit has deferred: they come behind it
 // under its LSN.
-func drawAside(t *rapid.T, unit *stretch, lsn uint64) []stretch {
-	var aside []stretch
+func drawDeferred(t *rapid.T, unit *stretch, lsn uint64) []stretch {
+	var deferred []stretch
 	var lsns []change.LSN
 	marker := unit.marker
-	for range rapid.IntRange(0, 2).Draw(t, "aside") {
+	for range rapid.IntRange(0, 2).Draw(t, "deferred") {
 		if lsn++; lsn >= unit.marker.lsn {
 			break
 		}
@@ -158,13 +158,13 @@ func drawAside(t *rapid.T, unit *stretch, lsn uint64) []stretch {
 		}
 		marker.index, marker.xid = at+2, lsn
 		s.marker = marker
-		aside = append(aside, s)
+		deferred = append(deferred, s)
 	}
-	unit.aside = lsns
-	for i := range aside {
-		aside[i].aside = lsns[i+1:]
+	unit.deferred = lsns
+	for i := range deferred {
+		deferred[i].deferred = lsns[i+1:]
 	}
-	return aside
+	return deferred
 }
 
 // after is what a reader must get behind an offset, but for what is aborted; nil
@@ -238,7 +238,7 @@ func (h history) write(l *shapeLog, cut, big func() bool) {
 			l.abort()
 		} else {
 			l.commitOf(s.marker.lsn, s.marker.xid, s.marker.index)
-			l.tail.Aside = wire.FormatAside(s.aside)
+			l.tail.Deferred = wire.FormatDeferred(s.deferred)
 		}
 		open = true
 		end()

@@ -42,12 +42,12 @@ func draw(t *rapid.T, last LSN) *model {
 		case inner && rapid.IntRange(0, 3).Draw(t, "unit") == 0:
 			to := min(last, at+LSN(rapid.IntRange(0, 4).Draw(t, "length"))*10)
 			u := logged{unit: true, lsn: to, passed: to, holds: []LSN{at}, begin: to}
-			var aside []LSN
+			var deferred []LSN
 			for x := at + 10; x <= to; x += 10 {
 				if rapid.Bool().Draw(t, "concerns it too") {
 					m.concern[x] = true
-					if x < to && rapid.IntRange(0, 3).Draw(t, "aside") == 0 {
-						aside = append(aside, x)
+					if x < to && rapid.IntRange(0, 3).Draw(t, "deferred") == 0 {
+						deferred = append(deferred, x)
 						continue
 					}
 					u.holds = append(u.holds, x)
@@ -56,14 +56,14 @@ func draw(t *rapid.T, last LSN) *model {
 			if rapid.Bool().Draw(t, "begins early") {
 				u.begin = at
 			}
-			if len(aside) > 0 {
-				u.passed = aside[0] - 1
+			if len(deferred) > 0 {
+				u.passed = deferred[0] - 1
 			}
 			m.log = append(m.log, u)
-			for i, x := range aside {
+			for i, x := range deferred {
 				a := logged{begin: to, lsn: to, passed: to, holds: []LSN{x}}
-				if i+1 < len(aside) {
-					a.passed = aside[i+1] - 1
+				if i+1 < len(deferred) {
+					a.passed = deferred[i+1] - 1
 				}
 				m.log = append(m.log, a)
 			}

@@ -50,7 +50,7 @@ func TestTransactions(t *testing.T) {
 			"begin 60 xid 0 at 60000", "commit 60_0 0",
 			"begin 100 xid 1000 at 100000 unit", "100_0 upsert id=3,note=aborted,part=x", "100_2 discard id=1,part=x", "aborted",
 			"begin 100 xid 1000 at 100000 unit", "100_0 upsert id=3,note=c,part=x", "120_2 upsert id=2,note=again,part=x", "120_4 discard id=9,part=x", "commit 120_6 3",
-			"begin 120 xid 1100 at 120000", "120_8 insert id=4,note=aside,part=x", "commit 120_10 1",
+			"begin 120 xid 1100 at 120000", "120_8 insert id=4,note=late,part=x", "commit 120_10 1",
 			"begin 120 xid 1150 at 120000", "commit 120_12 0",
 			"begin 130 xid 1300 at 130000", "130_0 delete id=3,part=x", "commit 130_2 1",
 		}

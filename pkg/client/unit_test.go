@@ -33,14 +33,14 @@ func outerLog(l *shapeLog) {
 	l.opOf(120, 0, 2, change.Upsert, "2", "again", "x")
 	l.opOf(120, 0, 4, change.Discard, "9", "x")
 	l.commitOf(120, 0, 6)
-	l.tail.Aside = wire.FormatAside([]change.LSN{110, 115})
+	l.tail.Deferred = wire.FormatDeferred([]change.LSN{110, 115})
 	l.write()
 	l.unit = false
-	l.opOf(120, 1100, 8, change.Insert, "4", "aside", "x")
+	l.opOf(120, 1100, 8, change.Insert, "4", "late", "x")
 	l.commitOf(120, 1100, 10)
-	l.tail.Aside = wire.FormatAside([]change.LSN{115})
+	l.tail.Deferred = wire.FormatDeferred([]change.LSN{115})
 	l.commitOf(120, 1150, 12)
-	l.tail.Aside = ""
+	l.tail.Deferred = ""
 	l.write()
 	l.op(130, 0, change.Delete, "3", "x")
 	l.commit(130, 2)
@@ -58,7 +58,7 @@ func TestUnits(t *testing.T) {
 			"begin 60 xid 0 at 60000", "commit 60_0 0",
 			"begin 100 xid 1000 at 100000 unit", "100_0 upsert id=3,note=aborted,part=x", "100_2 discard id=1,part=x", "abort 60_0",
 			"begin 100 xid 1000 at 100000 unit", "100_0 upsert id=3,note=c,part=x", "120_2 upsert id=2,note=again,part=x", "120_4 discard id=9,part=x", "commit 120_6 3",
-			"begin 120 xid 1100 at 120000", "120_8 insert id=4,note=aside,part=x", "commit 120_10 1",
+			"begin 120 xid 1100 at 120000", "120_8 insert id=4,note=late,part=x", "commit 120_10 1",
 			"begin 120 xid 1150 at 120000", "commit 120_12 0",
 			"begin 130 xid 1300 at 130000", "130_0 delete id=3,part=x", "commit 130_2 1",
 		}
@@ -84,10 +84,10 @@ func TestUnits(t *testing.T) {
 			t.Error(diff)
 		}
 	})
-	t.Run("a view shows them whole, and waits for what is aside", func(t *testing.T) {
+	t.Run("a view shows them whole, and waits for what is deferred", func(t *testing.T) {
 		l := b.newLog(columns, true)
 		info := l.info
-		info.State, info.Applied = control.StateLive, change.LSN(109) // what is aside has not been applied
+		info.State, info.Applied = control.StateLive, change.LSN(109) // what is deferred has not been applied
 		b.know(info)
 		s := l.open()
 		v := s.View(client.ViewOptions{})
@@ -102,7 +102,7 @@ func TestUnits(t *testing.T) {
 		l.op(100, 0, change.Discard, "1", "x")
 		l.opOf(120, 0, 2, change.Upsert, "2", "c", "x")
 		l.commitOf(120, 0, 4)
-		l.tail.Aside = wire.FormatAside([]change.LSN{110})
+		l.tail.Deferred = wire.FormatDeferred([]change.LSN{110})
 		l.write()
 		if got := rowsText(until(t, v, at(120, 4))); got != "id=2,note=c,part=x" {
 			t.Errorf("shows %s", got)
@@ -116,7 +116,7 @@ func TestUnits(t *testing.T) {
 		}
 		l.unit = false
 		l.commitOf(120, 1100, 6)
-		l.tail.Aside = ""
+		l.tail.Deferred = ""
 		l.write()
 		info.Applied = 112
 		b.know(info)

@@ -10,18 +10,18 @@ import (
 
 // ParkedAt is a place in the change log that some shapes have come to.
 type ParkedAt struct {
-	LSN     uint64
-	Aside   string // transactions before LSN that they do not have; see Tail.Aside
-	Handles []string
+	LSN      uint64
+	Deferred string // transactions before LSN that they do not have; see Tail.Deferred
+	Handles  []string
 }
 
 // parkedMap is ParkedAt as it is stored. Tens of thousands of shapes may be parked at once, and a
 // checkpoint is written every second, so handles take 16 bytes each.
 type parkedMap struct {
-	LSN     uint64   `msgpack:"lsn"`
-	Aside   string   `msgpack:"aside,omitempty"`
-	Packed  string   `msgpack:"packed,omitempty"`
-	Handles []string `msgpack:"handles,omitempty"` // those that are not of the usual form
+	LSN      uint64   `msgpack:"lsn"`
+	Deferred string   `msgpack:"aside,omitempty"`
+	Packed   string   `msgpack:"packed,omitempty"`
+	Handles  []string `msgpack:"handles,omitempty"` // those that are not of the usual form
 }
 
 // Handles of shapes are 16 hexadecimal digits, "-", and a number in base 36. Packed they are the
@@ -36,7 +36,7 @@ const (
 
 // EncodeMsgpack makes ParkedAt a msgpack.CustomEncoder.
 func (p *ParkedAt) EncodeMsgpack(e *msgpack.Encoder) error {
-	m := parkedMap{LSN: p.LSN, Aside: p.Aside}
+	m := parkedMap{LSN: p.LSN, Deferred: p.Deferred}
 	packed := make([]byte, 0, packedLen*len(p.Handles))
 	for _, h := range p.Handles {
 		var ok bool
@@ -57,7 +57,7 @@ func (p *ParkedAt) DecodeMsgpack(d *msgpack.Decoder) error {
 	if len(m.Packed)%packedLen != 0 {
 		return corrupt("packed handles of %d bytes", len(m.Packed))
 	}
-	*p = ParkedAt{LSN: m.LSN, Aside: m.Aside, Handles: m.Handles}
+	*p = ParkedAt{LSN: m.LSN, Deferred: m.Deferred, Handles: m.Handles}
 	if len(m.Packed) == 0 {
 		return nil
 	}

@@ -302,7 +302,7 @@ func TestCheckpointsWithHandlesInFullAreRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := wire.Checkpoint{LSN: 9, Parked: []wire.ParkedAt{{LSN: 7, Aside: "5", Handles: []string{"537a3e845a2479ab-hoe9dyycgv", "b-2"}}}}
+	want := wire.Checkpoint{LSN: 9, Parked: []wire.ParkedAt{{LSN: 7, Deferred: "5", Handles: []string{"537a3e845a2479ab-hoe9dyycgv", "b-2"}}}}
 	if got, err := wire.DecodeCheckpoint(append([]byte{wire.Version}, body...)); err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, %v", got, err)
 	}

@@ -142,10 +142,10 @@ func sampleUnits() []byte {
 	h.Last, h.End = true, 4
 	b.Commit(&h)
 	b.Unit = false
-	aside := change.Fragment{XID: 748, LSN: 0x16_B374DA00, CommitTime: 1700000000123777}
-	b.Op(&aside, 6, change.Delete, text("1"), []int{0})
-	aside.Last, aside.End = true, 8
-	b.Commit(&aside)
+	deferred := change.Fragment{XID: 748, LSN: 0x16_B374DA00, CommitTime: 1700000000123777}
+	b.Op(&deferred, 6, change.Delete, text("1"), []int{0})
+	deferred.Last, deferred.End = true, 8
+	b.Commit(&deferred)
 	return bytes.Clone(b.Finish())
 }
 
@@ -189,7 +189,7 @@ func sampleTails() []wire.Tail {
 		{Last: change.Offset{LSN: 97496905800, Op: 304}, Committed: change.Offset{LSN: 97496905800, Op: 304}, Began: true, Ended: true, Bytes: 99},
 		{
 			Last: change.Offset{LSN: 97496905800, Op: 304}, Committed: change.Offset{LSN: 97496905800, Op: 304}, Began: true,
-			Rows: -1, CommittedRows: -1, Bytes: 613, Aside: wire.FormatAside([]change.LSN{97496900000, 97496900008}),
+			Rows: -1, CommittedRows: -1, Bytes: 613, Deferred: wire.FormatDeferred([]change.LSN{97496900000, 97496900008}),
 		},
 	}
 }

@@ -19,9 +19,9 @@ type Tail struct {
 	Rows          int64         // rows of the shape after Last; -1 when upserts and discards leave it open
 	CommittedRows int64         // rows of the shape after Committed
 	Bytes         int64         // all the log's messages up to this one, segments not counted
-	// Aside lists the transactions before Committed that the log does not hold
-	// yet, because the snapshot of the unit before did not see them; see ParseAside.
-	Aside string
+	// Deferred lists the transactions before Committed that the log does not hold
+	// yet, because the snapshot of the unit before did not see them; see ParseDeferred.
+	Deferred string
 }
 
 // Open reports whether the log stands inside a transaction.
@@ -29,7 +29,7 @@ func (t Tail) Open() bool { return t.Last != t.Committed }
 
 // String returns the header's form:
 // "<last> <committed> <state> <rows> <committed rows> <bytes>", where state is
-// "new", "live" or "ended", and if there is something aside " <lsn>,<lsn>…".
+// "new", "live" or "ended", and if there is something deferred " <lsn>,<lsn>…".
 func (t Tail) String() string {
 	state := stateNew
 	switch {
@@ -39,14 +39,14 @@ func (t Tail) String() string {
 		state = stateLive
 	}
 	s := fmt.Sprintf("%s %s %s %d %d %d", t.Last, t.Committed, state, t.Rows, t.CommittedRows, t.Bytes)
-	if t.Aside != "" {
-		s += " " + t.Aside
+	if t.Deferred != "" {
+		s += " " + t.Deferred
 	}
 	return s
 }
 
-// FormatAside writes Tail.Aside.
-func FormatAside(lsns []change.LSN) string {
+// FormatDeferred writes Tail.Deferred.
+func FormatDeferred(lsns []change.LSN) string {
 	var b []byte
 	for i, l := range lsns {
 		if i > 0 {
@@ -57,8 +57,8 @@ func FormatAside(lsns []change.LSN) string {
 	return string(b)
 }
 
-// ParseAside reads Tail.Aside: LSNs of commits, ascending.
-func ParseAside(s string) ([]change.LSN, error) {
+// ParseDeferred reads Tail.Deferred: LSNs of commits, ascending.
+func ParseDeferred(s string) ([]change.LSN, error) {
 	if s == "" {
 		return nil, nil
 	}
@@ -66,7 +66,7 @@ func ParseAside(s string) ([]change.LSN, error) {
 	for f := range strings.SplitSeq(s, ",") {
 		l, err := strconv.ParseUint(f, 10, 64)
 		if err != nil {
-			return nil, corrupt("transactions aside %q: %v", s, err)
+			return nil, corrupt("deferred transactions %q: %v", s, err)
 		}
 		lsns = append(lsns, change.LSN(l))
 	}
@@ -101,10 +101,10 @@ func parseTail(s string) (t Tail, err error) {
 		f[i], rest, more = strings.Cut(rest, " ")
 	}
 	if more {
-		if _, err := ParseAside(rest); err != nil || rest == "" || strings.Contains(rest, " ") {
+		if _, err := ParseDeferred(rest); err != nil || rest == "" || strings.Contains(rest, " ") {
 			return t, fmt.Errorf("%q behind %d fields", rest, tailFields)
 		}
-		t.Aside = rest
+		t.Deferred = rest
 	}
 	if t.Last, err = change.ParseOffset(f[0]); err != nil {
 		return t, err

@@ -22,10 +22,10 @@ func TestTailsReadAsTheyWereWritten(t *testing.T) {
 			Rows: rapid.Int64().Draw(t, "rows"), CommittedRows: rapid.Int64().Draw(t, "committed rows"), Bytes: rapid.Int64().Draw(t, "bytes"),
 		}
 		want.Began = want.Began || want.Ended
-		aside := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) change.LSN { return change.LSN(numbers().Draw(t, "lsn")) }), 0, 3).Draw(t, "aside")
-		want.Aside = wire.FormatAside(aside)
-		if got, err := wire.ParseAside(want.Aside); err != nil || !slices.Equal(got, aside) {
-			t.Fatalf("%v prints as %q, which reads as %v, %v", aside, want.Aside, got, err)
+		deferred := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) change.LSN { return change.LSN(numbers().Draw(t, "lsn")) }), 0, 3).Draw(t, "deferred")
+		want.Deferred = wire.FormatDeferred(deferred)
+		if got, err := wire.ParseDeferred(want.Deferred); err != nil || !slices.Equal(got, deferred) {
+			t.Fatalf("%v prints as %q, which reads as %v, %v", deferred, want.Deferred, got, err)
 		}
 		got, err := wire.ParseTail(want.String())
 		if err != nil || got != want {

@@ -83,7 +83,7 @@ func (s *session) takeIn(ctx context.Context, t *takeover) error {
 		if e.Course == course.Group {
 			from := e.At
 			if len(e.put) > 0 {
-				from-- // what is aside is written at e.At
+				from-- // what is deferred is written at e.At
 			}
 			s.Sets.Rewind(e.f.Handle, from, e.Tail.Committed)
 			continue

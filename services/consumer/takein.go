@@ -22,7 +22,7 @@ type entrant struct {
 
 	f     *follow.Follower // of course.Follow and course.Group
 	place changelog.Place  // of course.Group, in the change log
-	put   []reconcile.Txn  // what is aside
+	put   []reconcile.Txn  // what is deferred
 }
 
 // entrants finds out how shapes go on. It looks up places in the change log,
@@ -31,8 +31,8 @@ type entrant struct {
 func (s *session) entrants(ctx context.Context, records []*registry.Shape, tails shapelog.Tails, checkpoints map[int]wire.Checkpoint) ([]*entrant, error) {
 	all := make([]*entrant, 0, len(records))
 	type spot struct {
-		at    change.LSN
-		aside string
+		at       change.LSN
+		deferred string
 	}
 	parked := map[int]shapelog.Parked{}
 	for p, cp := range checkpoints {
@@ -58,7 +58,7 @@ func (s *session) entrants(ctx context.Context, records []*registry.Shape, tails
 			e.f.After = change.LSN(e.Checkpoint.LSN)
 			continue
 		}
-		at := spot{e.At, e.Aside}
+		at := spot{e.At, e.Deferred}
 		if o := spots[at]; o != nil {
 			e.place, e.put = o.place, o.put
 			continue
@@ -73,7 +73,7 @@ func (s *session) entrants(ctx context.Context, records []*registry.Shape, tails
 
 // locate finds an entrant's place in the change log.
 func (s *session) locate(ctx context.Context, e *entrant) error {
-	lsns, err := wire.ParseAside(e.Aside)
+	lsns, err := wire.ParseDeferred(e.Deferred)
 	if err != nil {
 		return fmt.Errorf("shape %s: %w", e.Record.Handle, err)
 	}
@@ -163,12 +163,12 @@ func (s *session) admit(ctx context.Context, e *entrant, outers *[]*entrant) err
 // the main loop once that has passed what it has to read again.
 func (s *session) resume(ctx context.Context, all []*entrant) error {
 	type kind struct {
-		at    change.LSN
-		aside string
-		table uint32
-		depth int
-		id    string // of a shape that is being created: it is alone
-		stuck bool
+		at       change.LSN
+		deferred string
+		table    uint32
+		depth    int
+		id       string // of a shape that is being created: it is alone
+		stuck    bool
 	}
 	groups := map[kind][]*entrant{}
 	for _, e := range all {
@@ -182,7 +182,7 @@ func (s *session) resume(ctx context.Context, all []*entrant) error {
 		if reason != "" {
 			continue
 		}
-		k := kind{e.At, e.Aside, e.f.Relation.OID, e.f.Outer.Depth, "", s.Stuck(e.Record.Subqueries)}
+		k := kind{e.At, e.Deferred, e.f.Relation.OID, e.f.Outer.Depth, "", s.Stuck(e.Record.Subqueries)}
 		if e.Record.State == control.StateCreating {
 			k.id = e.f.ID
 		}

@@ -22,7 +22,7 @@ const DefaultLockTimeout = 5 * time.Second
 // not yet visible to new snapshots has all its changes of this table in the
 // stream.
 //
-// That needs a fence: ALTER PUBLICATION takes no lock against writers, and what
+// That needs a lock: ALTER PUBLICATION takes no lock against writers, and what
 // an open transaction wrote before it would be neither in the stream nor in a
 // snapshot. So the table is locked first, which waits for those writers (and
 // makes new ones wait, for half a second at a time; readers too if the
@@ -43,7 +43,7 @@ func EnsureTable(ctx context.Context, conn *pgx.Conn, publication string, t *pg.
 	if ready || err != nil {
 		return false, err
 	}
-	err = inAttempts(ctx, lockTimeout, func(limit time.Duration) error { return ensureFenced(ctx, conn, publication, now, limit) })
+	err = inAttempts(ctx, lockTimeout, func(limit time.Duration) error { return ensureLocked(ctx, conn, publication, now, limit) })
 	switch pg.SQLState(err) {
 	case "":
 		return err == nil, err
@@ -83,13 +83,13 @@ func awaitReady(ctx context.Context, conn *pgx.Conn, publication string, t *pg.T
 	return now, true, awaitEarlyWriters(ctx, conn, publication, now, lockTimeout)
 }
 
-// ensureFenced does the work in one transaction.
-func ensureFenced(ctx context.Context, conn *pgx.Conn, publication string, t *pg.TableInfo, lockTimeout time.Duration) error {
+// ensureLocked does the work in one transaction.
+func ensureLocked(ctx context.Context, conn *pgx.Conn, publication string, t *pg.TableInfo, lockTimeout time.Duration) error {
 	locks := lockWaits{deadline: time.Now().Add(lockTimeout)}
 	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
 		// The root first: it keeps partitions from being attached, so that the
 		// second look finds all of them.
-		if err := locks.run(ctx, tx, fence(publication, t, t.Root())); err != nil {
+		if err := locks.run(ctx, tx, lockSQL(publication, t, t.Root())); err != nil {
 			return err
 		}
 		t, err := lookupAgain(ctx, conn, t, publication)
@@ -97,7 +97,7 @@ func ensureFenced(ctx context.Context, conn *pgx.Conn, publication string, t *pg
 			return err
 		}
 		for _, leaf := range t.Partitions {
-			if err := locks.run(ctx, tx, fence(publication, t, leaf)); err != nil {
+			if err := locks.run(ctx, tx, lockSQL(publication, t, leaf)); err != nil {
 				return err
 			}
 		}
@@ -181,10 +181,10 @@ func usable(t *pg.TableInfo, publication string) error {
 	}
 }
 
-// fence is the statement that gives one relation its identity, or else locks
+// lockSQL is the statement that gives one relation its identity, or else locks
 // it until the end of the transaction if the publication is about to change.
 // It is never both: taking the stronger lock second could deadlock.
-func fence(publication string, t *pg.TableInfo, p pg.PartitionInfo) string {
+func lockSQL(publication string, t *pg.TableInfo, p pg.PartitionInfo) string {
 	switch {
 	case p.Identity != change.IdentityFull:
 		return fmt.Sprintf("ALTER TABLE %s REPLICA IDENTITY FULL", pg.Qualified(p.Schema, p.Name))
@@ -202,7 +202,7 @@ func addSQL(publication string, t *pg.TableInfo) string {
 func EnsureSQL(publication string, t *pg.TableInfo) string {
 	parts := []string{"BEGIN"}
 	for _, p := range append([]pg.PartitionInfo{t.Root()}, t.Partitions...) {
-		if sql := fence(publication, t, p); sql != "" {
+		if sql := lockSQL(publication, t, p); sql != "" {
 			parts = append(parts, sql)
 		}
 	}

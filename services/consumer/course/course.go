@@ -43,10 +43,10 @@ type Standing struct {
 
 // Route is a course, and what belongs to it.
 type Route struct {
-	Course Course
-	Reason string     // of End
-	At     change.LSN // of Group: all up to here is in the log
-	Aside  string     // but this
+	Course   Course
+	Reason   string     // of End
+	At       change.LSN // of Group: all up to here is in the log
+	Deferred string     // but this
 }
 
 // Of decides how a shape goes on. Whether its inner shapes are still there
@@ -72,11 +72,11 @@ func Of(s Standing) Route {
 	case len(rec.Subqueries) > 0 && !tail.Began && rec.State == control.StateCreating:
 		return Route{Course: Begin}
 	case len(rec.Subqueries) > 0 && tail.Began:
-		at, aside, ok := s.place()
+		at, deferred, ok := s.place()
 		if !ok {
 			return end(reasonLost)
 		}
-		return Route{Course: Group, At: at, Aside: aside}
+		return Route{Course: Group, At: at, Deferred: deferred}
 	case rec.State == control.StateCreating:
 		return Route{Course: Create}
 	case !tail.Began:
@@ -90,7 +90,7 @@ func Of(s Standing) Route {
 }
 
 // place finds where the log of a shape with subqueries stands.
-func (s Standing) place() (at change.LSN, aside string, ok bool) {
+func (s Standing) place() (at change.LSN, deferred string, ok bool) {
 	if s.Parked == nil {
 		s.Parked = shapelog.ParkedIn(&s.Checkpoint)
 	}

@@ -22,11 +22,11 @@ func TestHowAShapeGoesOnWhenItsPartitionIsTakenOver(t *testing.T) {
 		return rec
 	}
 	began := wire.Tail{Began: true}
-	at := func(lsn change.LSN, aside string) wire.Tail {
-		return wire.Tail{Began: true, Committed: change.Offset{LSN: lsn}, Aside: aside}
+	at := func(lsn change.LSN, deferred string) wire.Tail {
+		return wire.Tail{Began: true, Committed: change.Offset{LSN: lsn}, Deferred: deferred}
 	}
 	cp := wire.Checkpoint{LSN: 100, Seq: 10, FloorLSN: 90, FloorSeq: 8}
-	behind := wire.Checkpoint{LSN: 100, Seq: 10, FloorLSN: 70, FloorSeq: 7, Parked: []wire.ParkedAt{{LSN: 80, Aside: "", Handles: []string{"h"}}}}
+	behind := wire.Checkpoint{LSN: 100, Seq: 10, FloorLSN: 70, FloorSeq: 7, Parked: []wire.ParkedAt{{LSN: 80, Deferred: "", Handles: []string{"h"}}}}
 	tests := []struct {
 		name string
 		s    Standing
@@ -46,7 +46,7 @@ func TestHowAShapeGoesOnWhenItsPartitionIsTakenOver(t *testing.T) {
 		{"what has ended stays so", Standing{Record: plain(control.StateEnded), Tail: wire.Tail{Ended: true}, Checkpoint: cp}, Route{}},
 		{"a new outer shape begins", Standing{Record: outer(control.StateCreating), Checkpoint: cp}, Route{Course: Begin}},
 		{"a live outer shape stands at the checkpoint", Standing{Record: outer(control.StateLive), Tail: at(60, ""), Checkpoint: cp}, Route{Course: Group, At: 100}},
-		{"or at its last marker if that is later", Standing{Record: outer(control.StateLive), Tail: at(120, "0/3"), Checkpoint: cp}, Route{Course: Group, At: 120, Aside: "0/3"}},
+		{"or at its last marker if that is later", Standing{Record: outer(control.StateLive), Tail: at(120, "0/3"), Checkpoint: cp}, Route{Course: Group, At: 120, Deferred: "0/3"}},
 		{"or where the checkpoint has it parked", Standing{Record: outer(control.StateLive), Tail: at(60, ""), Checkpoint: behind}, Route{Course: Group, At: 80}},
 		{"one that is being created, at its marker", Standing{Record: outer(control.StateCreating), Tail: at(110, ""), Checkpoint: cp}, Route{Course: Group, At: 110}},
 		{"an outer shape without a place ends", Standing{Record: outer(control.StateCreating), Tail: began}, Route{Course: End, Reason: reasonLost}},

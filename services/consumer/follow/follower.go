@@ -185,11 +185,11 @@ func (s *Follower) commitAt(f *change.Fragment) {
 		s.changed(s.Handle, f.Marker())
 	}
 	s.Unit = s.inUnit()
-	aside := ""
+	deferred := ""
 	if s.Outer != nil {
-		aside = s.Outer.Aside
+		deferred = s.Outer.Deferred
 	}
-	s.Mark(f, aside)
+	s.Mark(f, deferred)
 }
 
 // Pass is told that the change log has been read up to an LSN on the shape's behalf.

@@ -104,7 +104,7 @@ func (r *Router) commit(t *Table, f *change.Fragment) {
 		s := t.open.items[i]
 		if s.Outer != nil && !r.settled {
 			t.open.remove(s)
-			r.deferred.add(s)
+			r.owed.add(s)
 			continue
 		}
 		before := s.Gathered()
@@ -118,10 +118,10 @@ func (r *Router) commit(t *Table, f *change.Fragment) {
 	}
 }
 
-// CommitDeferred writes the markers that waited for the transaction's end, of
+// CommitOwed writes the markers that waited for the transaction's end, of
 // which f is the last fragment.
-func (r *Router) CommitDeferred(f *change.Fragment) {
-	for _, s := range r.deferred.take() {
+func (r *Router) CommitOwed(f *change.Fragment) {
+	for _, s := range r.owed.take() {
 		before := s.Gathered()
 		s.commit(f)
 		r.gathered(s, before)
@@ -130,7 +130,7 @@ func (r *Router) CommitDeferred(f *change.Fragment) {
 
 // Reopen finds out again which logs stand inside a transaction.
 func (r *Router) Reopen() {
-	r.deferred.take()
+	r.owed.take()
 	for _, t := range r.tables {
 		t.open.take()
 		for _, s := range t.shapes.items {

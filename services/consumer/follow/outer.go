@@ -17,13 +17,13 @@ type Outer struct {
 	Subqueries []registry.Subquery // in the order of pred.Subqueries
 	Depth      int                 // 1, or 1 more than the deepest of its inner shapes'
 
-	Rule    reconcile.Shape
-	sets    []predicate.Set   // by subquery, outside of units
-	Member  *reconcile.Member // in a unit; nil outside
-	Aside   string            // for the tail: transactions before its commit marker that it does not have
-	scratch predicate.Scratch // for pred.MatchIn
-	at      *change.Fragment  // of the op being applied, for emit
-	emit    reconcile.Emit    // writes to the follower's log
+	Rule     reconcile.Shape
+	sets     []predicate.Set   // by subquery, outside of units
+	Member   *reconcile.Member // in a unit; nil outside
+	Deferred string            // for the tail: transactions before its commit marker that it does not have
+	scratch  predicate.Scratch // for pred.MatchIn
+	at       *change.Fragment  // of the op being applied, for emit
+	emit     reconcile.Emit    // writes to the follower's log
 }
 
 // newOuter prepares the part of a follower that deals with subqueries; nil if

@@ -11,10 +11,10 @@ type roster struct {
 type rosterSlot uint8
 
 const (
-	inTable    rosterSlot = iota // the shapes of its table
-	inOpen                       // those whose logs stand inside a transaction
-	inDirty                      // those that gathered something
-	inDeferred                   // those whose commit markers wait for the transaction's end
+	inTable rosterSlot = iota // the shapes of its table
+	inOpen                    // those whose logs stand inside a transaction
+	inDirty                   // those that gathered something
+	inOwed                    // those whose commit markers wait for the transaction's end
 	rosterSlots
 )
 

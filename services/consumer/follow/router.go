@@ -16,14 +16,14 @@ type Router struct {
 	dirty   roster      // gathered something since the last take
 	pending int         // bytes they gathered
 	ended   []*Follower // cannot go on, since the last fragment
-	// deferred are shapes with subqueries whose commit markers wait for the end
+	// owed are shapes with subqueries whose commit markers wait for the end
 	// of the transaction: what its other tables' ops do to the sets is not known
 	// before. settled says that it is.
-	deferred roster
-	settled  bool
-	ops      int64
-	meter    *Meter // nil for none
-	members  func(*Follower, *Table) []*filter.Set[*Follower]
+	owed    roster
+	settled bool
+	ops     int64
+	meter   *Meter // nil for none
+	members func(*Follower, *Table) []*filter.Set[*Follower]
 }
 
 // Table holds the shapes of one table.
@@ -39,7 +39,7 @@ type Table struct {
 // NewRouter makes a router. members tells which of the sets in a table's index belong to the
 // subqueries of a shape, nil for those that are not there; it may be nil.
 func NewRouter(members func(*Follower, *Table) []*filter.Set[*Follower]) *Router {
-	return &Router{tables: map[uint32]*Table{}, dirty: roster{slot: inDirty}, deferred: roster{slot: inDeferred}, members: members}
+	return &Router{tables: map[uint32]*Table{}, dirty: roster{slot: inDirty}, owed: roster{slot: inOwed}, members: members}
 }
 
 // NewSettledRouter makes a router for those who know what a transaction does to the sets before they
@@ -140,7 +140,7 @@ func (r *Router) Remove(s *Follower) {
 	t.shapes.remove(s)
 	t.open.remove(s)
 	r.dirty.remove(s)
-	r.deferred.remove(s)
+	r.owed.remove(s)
 	r.dropIfIdle(t)
 }
 

@@ -23,7 +23,7 @@ import (
 // readOn takes stages of one depth from where they stand to the unit's end.
 func (g *group) readOn(ctx context.Context, stages []*stage) error {
 	for _, st := range stages {
-		for _, t := range st.Aside {
+		for _, t := range st.Deferred {
 			if err := st.again(ctx, t); err != nil {
 				return g.endsOnly(st, err)
 			}
@@ -72,14 +72,14 @@ func (g *group) discarded(stages []*stage, last *stage, m stream.Received) error
 // any. Right behind a unit's end.
 func (g *group) unite(ctx context.Context) (united []*stage, err error) {
 	type kind struct {
-		table uint32
-		depth int
-		at    changelog.Place
-		aside string
+		table    uint32
+		depth    int
+		at       changelog.Place
+		deferred string
 	}
 	kinds := map[kind][]*stage{}
 	for _, st := range g.stages {
-		k := kind{st.table, st.depth, st.place(), wire.FormatAside(reconcile.LSNs(st.Aside))}
+		k := kind{st.table, st.depth, st.place(), wire.FormatDeferred(reconcile.LSNs(st.Deferred))}
 		kinds[k] = append(kinds[k], st)
 	}
 	maps.DeleteFunc(kinds, func(_ kind, stages []*stage) bool { return len(stages) == 1 })
@@ -95,7 +95,7 @@ func (g *group) unite(ctx context.Context) (united []*stage, err error) {
 		}
 		for k, stages := range kinds {
 			var members []*follow.Follower
-			creating, aside := map[string]*creation{}, stages[0].Aside
+			creating, deferred := map[string]*creation{}, stages[0].Deferred
 			for _, st := range stages {
 				st.reset() //nolint:contextcheck // as in stream.Reader.Close
 				maps.Copy(creating, st.creating)
@@ -111,7 +111,7 @@ func (g *group) unite(ctx context.Context) (united []*stage, err error) {
 				f.Detach()
 			}
 			g.clear()
-			st := g.addStage(members, k.at, aside)
+			st := g.addStage(members, k.at, deferred)
 			st.inherit(stages, creating)
 			parts := make([]*selected.Sets, 0, len(stages))
 			for _, from := range stages {

@@ -64,11 +64,11 @@ func members(st *stage) []string { return slices.Sorted(maps.Keys(st.members)) }
 
 func TestStagesThatMeetBecomeOne(t *testing.T) {
 	here, behind := changelog.Place{LSN: 100, Seq: 10}, changelog.Place{LSN: 90, Seq: 9}
-	aside := []reconcile.Txn{{LSN: 80, First: 7}}
+	deferred := []reconcile.Txn{{LSN: 80, First: 7}}
 	g := apart(t, here, here, behind, here, here)
 	g.stages[1].creating["h1"] = &creation{}
 	for _, st := range g.stages[3:] {
-		st.stand(here, aside)
+		st.stand(here, deferred)
 	}
 	g.stages[4].shared = true // others were told that the logs have all up to there
 	united, err := g.unite(t.Context())
@@ -86,11 +86,11 @@ func TestStagesThatMeetBecomeOne(t *testing.T) {
 		t.Fatalf("the stages have the members %v, want %v; %d are united", all, want, len(united))
 	}
 	plain, left := united[0], united[1]
-	if plain.place() != here || len(plain.Aside) != 0 || plain.creating["h1"] == nil || plain.creating["h0"] != nil || plain.shared {
-		t.Errorf("at %+v, aside %v, shared %t, creating %v", plain.place(), plain.Aside, plain.shared, plain.creating)
+	if plain.place() != here || len(plain.Deferred) != 0 || plain.creating["h1"] == nil || plain.creating["h0"] != nil || plain.shared {
+		t.Errorf("at %+v, deferred %v, shared %t, creating %v", plain.place(), plain.Deferred, plain.shared, plain.creating)
 	}
-	if left.known() != here.LSN || !left.shared || len(left.Aside) != 1 {
-		t.Errorf("with %v aside its logs are known up to %s: others were told %s", left.Aside, left.known(), here.LSN)
+	if left.known() != here.LSN || !left.shared || len(left.Deferred) != 1 {
+		t.Errorf("with %v deferred its logs are known up to %s: others were told %s", left.Deferred, left.known(), here.LSN)
 	}
 	for _, st := range g.stages {
 		for id := range st.members {
@@ -180,8 +180,8 @@ func TestMembersMoveWithWhatIsKnownOfThem(t *testing.T) {
 	to := g.s.newGroup()
 	g.s.move(g, st, slices.Collect(maps.Values(st.members)), to)
 	now := to.stages[0]
-	if now.creating["h0"] == nil || !now.shared || !now.behind || now.place() != st.place() || len(now.Aside) != 1 || now.known() != 100 {
-		t.Errorf("creating %v, shared %t, behind %t, at %+v, aside %v, known to %s", now.creating, now.shared, now.behind, now.place(), now.Aside, now.known())
+	if now.creating["h0"] == nil || !now.shared || !now.behind || now.place() != st.place() || len(now.Deferred) != 1 || now.known() != 100 {
+		t.Errorf("creating %v, shared %t, behind %t, at %+v, deferred %v, known to %s", now.creating, now.shared, now.behind, now.place(), now.Deferred, now.known())
 	}
 	if len(st.members)+len(st.creating) != 0 || to.State("h0") != "creating" || g.s.OwnerOf("h0") != live.Owner(to) {
 		t.Errorf("left behind: %v, %v; state %s", st.members, st.creating, to.State("h0"))

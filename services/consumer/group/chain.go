@@ -78,7 +78,7 @@ func (g *group) gatherChain(ctx context.Context) error {
 			g.stages, g.coming = inOrder(append(g.stages, g.coming...)), nil
 			if g.chained() {
 				for _, st := range g.stages {
-					st.shared = st.shared || len(st.Aside) > 0
+					st.shared = st.shared || len(st.Deferred) > 0
 					st.tellAll()
 				}
 			}

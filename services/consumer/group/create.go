@@ -164,10 +164,10 @@ func (st *stage) pin(ctx context.Context, conn *pgx.Conn) error {
 // unit, so that nobody knows what it selects there. If that is so again and again the inner shape is taken along; see together.go.
 var errUnsettled = errors.New("what a subquery selects that has subqueries itself changes right now")
 
-// firstRows reads the shape's rows into its first segment and begins the log. aside are the transactions that it leaves out.
-func (st *stage) firstRows(ctx context.Context, u *unit.Unit, end *change.Fragment, aside []change.LSN) error {
+// firstRows reads the shape's rows into its first segment and begins the log. deferred are the transactions that it leaves out.
+func (st *stage) firstRows(ctx context.Context, u *unit.Unit, end *change.Fragment, deferred []change.LSN) error {
 	g := st.g
-	if settled, err := st.sets.Settled(ctx, end.LSN, aside); err != nil {
+	if settled, err := st.sets.Settled(ctx, end.LSN, deferred); err != nil {
 		return err
 	} else if !settled {
 		return errUnsettled

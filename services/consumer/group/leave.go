@@ -84,16 +84,16 @@ func (s *Groups) disband(g *group) {
 }
 
 // GoOn runs a group of shapes that stand at a place.
-func (s *Groups) GoOn(ctx context.Context, members []*follow.Follower, at changelog.Place, aside []reconcile.Txn) {
+func (s *Groups) GoOn(ctx context.Context, members []*follow.Follower, at changelog.Place, deferred []reconcile.Txn) {
 	g := s.newGroup()
-	g.addStage(members, at, aside)
+	g.addStage(members, at, deferred)
 	s.startGroup(ctx, g)
 }
 
 // GoOnCreating goes on with the creation of a shape whose log has its beginning.
-func (s *Groups) GoOnCreating(ctx context.Context, rec *registry.Shape, f *follow.Follower, at changelog.Place, aside []reconcile.Txn) {
+func (s *Groups) GoOnCreating(ctx context.Context, rec *registry.Shape, f *follow.Follower, at changelog.Place, deferred []reconcile.Txn) {
 	g := s.newGroup()
-	g.addStage([]*follow.Follower{f}, at, aside).creating[rec.ID] = &creation{rec: rec, f: f}
+	g.addStage([]*follow.Follower{f}, at, deferred).creating[rec.ID] = &creation{rec: rec, f: f}
 	s.startGroup(ctx, g)
 }
 

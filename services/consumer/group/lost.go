@@ -85,7 +85,7 @@ func (s *Groups) move(g *group, st *stage, members []*follow.Follower, to *group
 	for _, f := range members {
 		g.drop(f.ID)
 	}
-	to.addStage(members, st.place(), st.Aside).inherit([]*stage{st}, creating)
+	to.addStage(members, st.place(), st.Deferred).inherit([]*stage{st}, creating)
 }
 
 // inherit gives a new stage what is known of the stages from which its members come, at the same place. creating are those among them that are

@@ -20,9 +20,9 @@ func (s *Groups) Places() map[int][]wire.ParkedAt {
 			if !st.began {
 				continue
 			}
-			aside := wire.FormatAside(reconcile.LSNs(st.Aside))
+			deferred := wire.FormatDeferred(reconcile.LSNs(st.Deferred))
 			for p, handles := range st.handles() {
-				all[p] = append(all[p], wire.ParkedAt{LSN: uint64(st.At), Aside: aside, Handles: handles})
+				all[p] = append(all[p], wire.ParkedAt{LSN: uint64(st.At), Deferred: deferred, Handles: handles})
 			}
 		}
 		g.mu.Unlock()
@@ -55,8 +55,8 @@ func (st *stage) handles() map[int][]string {
 // floor is where a stage starts to read the change log. ok is false for one
 // that has not chosen a place yet: it needs nothing. Called with mu held.
 func (st *stage) floor() (p changelog.Place, ok bool) {
-	if len(st.Aside) > 0 {
-		return changelog.Place{LSN: st.Aside[0].LSN, Seq: st.Aside[0].First}, true
+	if len(st.Deferred) > 0 {
+		return changelog.Place{LSN: st.Deferred[0].LSN, Seq: st.Deferred[0].First}, true
 	}
 	return changelog.Place{LSN: st.At + 1, Seq: st.seq + 1}, st.place() != changelog.Place{}
 }

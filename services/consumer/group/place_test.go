@@ -11,10 +11,10 @@ import (
 // What a group may need again stays in the change log, and nobody takes its logs for further than they are.
 func TestWhereAGroupStands(t *testing.T) {
 	at := changelog.Place{LSN: 100, Seq: 10}
-	aside := []reconcile.Txn{{LSN: 80, First: 7}, {LSN: 90, First: 8}}
-	standing := func(at changelog.Place, aside []reconcile.Txn) *stage {
+	deferred := []reconcile.Txn{{LSN: 80, First: 7}, {LSN: 90, First: 8}}
+	standing := func(at changelog.Place, deferred []reconcile.Txn) *stage {
 		st := &stage{g: &group{}}
-		st.stand(at, aside)
+		st.stand(at, deferred)
 		return st
 	}
 	told := func(st *stage) *stage {
@@ -30,8 +30,8 @@ func TestWhereAGroupStands(t *testing.T) {
 	}{
 		{"it has not chosen a place", &stage{g: &group{}}, changelog.Place{LSN: 1, Seq: 1}, false, 0},
 		{"it has all up to its place", standing(at, nil), changelog.Place{LSN: 101, Seq: 11}, true, 100},
-		{"but what is aside", standing(at, aside), changelog.Place{LSN: 80, Seq: 7}, true, 99},
-		{"though others were told it has, which then waits for a unit", told(standing(at, aside)), changelog.Place{LSN: 80, Seq: 7}, true, 100},
+		{"but what is deferred", standing(at, deferred), changelog.Place{LSN: 80, Seq: 7}, true, 99},
+		{"though others were told it has, which then waits for a unit", told(standing(at, deferred)), changelog.Place{LSN: 80, Seq: 7}, true, 100},
 	} {
 		floor, ok := tt.st.floor()
 		if floor != tt.floor || ok != tt.ok || tt.st.known() != tt.known {

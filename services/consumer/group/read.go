@@ -21,7 +21,7 @@ import (
 // a set would be hard to say while some of what was deferred is in one stage's logs and not yet in another's.
 func (g *group) backlog(ctx context.Context) error {
 	if g.chained() || slices.ContainsFunc(g.stages, func(st *stage) bool { return st.shared }) {
-		if first, ok := reconcile.FirstAside(g.standings()); ok {
+		if first, ok := reconcile.FirstDeferred(g.standings()); ok {
 			return &needsUnitError{txn: first}
 		}
 	}
@@ -34,9 +34,9 @@ func (g *group) backlog(ctx context.Context) error {
 }
 
 func (st *stage) backlog(ctx context.Context) error {
-	for len(st.Aside) > 0 {
-		t, rest := st.Aside[0], st.Aside[1:]
-		st.setAside(rest)
+	for len(st.Deferred) > 0 {
+		t, rest := st.Deferred[0], st.Deferred[1:]
+		st.setDeferred(rest)
 		if err := st.again(ctx, t); err != nil {
 			return err
 		}
@@ -46,11 +46,11 @@ func (st *stage) backlog(ctx context.Context) error {
 	return nil
 }
 
-// setAside says what the next commit markers leave aside.
-func (st *stage) setAside(txns []reconcile.Txn) {
-	aside := wire.FormatAside(reconcile.LSNs(txns))
+// setDeferred says what the next commit markers defer.
+func (st *stage) setDeferred(txns []reconcile.Txn) {
+	deferred := wire.FormatDeferred(reconcile.LSNs(txns))
 	for _, f := range st.members {
-		f.Outer.Aside = aside
+		f.Outer.Deferred = deferred
 	}
 }
 
@@ -171,10 +171,10 @@ func (g *group) message(ctx context.Context, feed *changelog.Feed, m stream.Rece
 	return nil
 }
 
-// advance says that everything up to a place is in the logs, but what is aside. So these have begun.
-func (st *stage) advance(at changelog.Place, aside []reconcile.Txn) {
+// advance says that everything up to a place is in the logs, but what is deferred. So these have begun.
+func (st *stage) advance(at changelog.Place, deferred []reconcile.Txn) {
 	st.g.mu.Lock()
-	st.stand(at, aside)
+	st.stand(at, deferred)
 	st.began = true
 	st.g.mu.Unlock()
 	st.tellPlace()
@@ -201,7 +201,7 @@ func (st *stage) fragment(ctx context.Context, first uint64, rel *change.Relatio
 		fr.Trace = st.g.unit.Trace // to readers a unit is one transaction
 	}
 	lsn, end := fr.LSN, fr.End // as they are in the change log
-	if !st.Deferred() && rel.OID == st.table && !st.idle() {
+	if !st.Defers() && rel.OID == st.table && !st.idle() {
 		st.relocate(fr)
 		if err := st.offer(ctx, rel, fr); err != nil {
 			return err
@@ -215,7 +215,7 @@ func (st *stage) fragment(ctx context.Context, first uint64, rel *change.Relatio
 	return nil
 }
 
-// relocate gives what was aside a place behind the last commit marker.
+// relocate gives what was deferred a place behind the last commit marker.
 func (st *stage) relocate(fr *change.Fragment) {
 	if fr.LSN > st.At {
 		return
@@ -301,7 +301,7 @@ func (st *stage) control(ctx context.Context, feed *changelog.Feed, m stream.Rec
 }
 
 // learn finds out what a commit does to the sets before its ops are looked at: it waits for the verdicts, leaves the
-// transaction aside, or says that a unit has to begin with it.
+// transaction deferred, or says that a unit has to begin with it.
 func (st *stage) learn(ctx context.Context, t reconcile.Txn, trace string) error {
 	if !st.Begin(t) {
 		// What one that is deferred does to the sets is not known yet, and not asked.

@@ -43,18 +43,18 @@ type stage struct {
 	seq     uint64               // of the last message that is in the logs: At's
 	began   bool                 // the logs have a beginning
 	behind  bool                 // inner shapes have been through units since the place where the stage stands
-	shared  bool                 // others were told that the logs have all up to the place, so what is aside there waits for a unit
+	shared  bool                 // others were told that the logs have all up to the place, so what is deferred there waits for a unit
 }
 
 // addStage makes a stage of followers at a place.
-func (g *group) addStage(members []*follow.Follower, at changelog.Place, aside []reconcile.Txn) *stage {
+func (g *group) addStage(members []*follow.Follower, at changelog.Place, deferred []reconcile.Txn) *stage {
 	s := g.s
 	st := &stage{
 		g: g, table: members[0].Relation.OID, depth: members[0].Outer.Depth, router: follow.NewSettledRouter().Measure(s.Stats.NewMeter()),
 		members: map[string]*follow.Follower{}, creating: map[string]*creation{}, tails: map[string]wire.Tail{}, began: true,
 	}
 	st.sets = selected.New(s.Sets, st.waits)
-	st.stand(at, aside)
+	st.stand(at, deferred)
 	for _, f := range members {
 		f.After, f.Held = 0, nil
 		s.NoteMarkers(f)
@@ -87,8 +87,8 @@ func (st *stage) tellAll() {
 
 // known is up to where the logs of members that are inner shapes are complete.
 func (st *stage) known() change.LSN {
-	if len(st.Aside) > 0 && !st.shared {
-		return st.At - 1 // what was aside is written at st.At
+	if len(st.Deferred) > 0 && !st.shared {
+		return st.At - 1 // what was deferred is written at st.At
 	}
 	return st.At
 }
@@ -106,11 +106,11 @@ func (st *stage) fill() {
 }
 
 // stand puts the stage at a place. Called with the group's mu held, or before anybody knows the stage.
-func (st *stage) stand(at changelog.Place, aside []reconcile.Txn) {
-	st.Standing, st.seq = reconcile.Standing{At: at.LSN, Aside: aside}, at.Seq
+func (st *stage) stand(at changelog.Place, deferred []reconcile.Txn) {
+	st.Standing, st.seq = reconcile.Standing{At: at.LSN, Deferred: deferred}, at.Seq
 }
 
-// place is where the stage stands. Everything up to there is in the logs, but what is aside.
+// place is where the stage stands. Everything up to there is in the logs, but what is deferred.
 func (st *stage) place() changelog.Place { return changelog.Place{LSN: st.At, Seq: st.seq} }
 
 func (st *stage) anyMember() *follow.Follower {
@@ -211,7 +211,7 @@ func (st *stage) goOn(ctx context.Context) error {
 	st.show()
 	st.txn = 0
 	st.readFrom() //nolint:contextcheck // as in stream.Reader.Close
-	st.setAside(st.Aside)
+	st.setDeferred(st.Deferred)
 	return nil
 }
 

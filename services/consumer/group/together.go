@@ -15,7 +15,7 @@ import (
 // A shape whose inner shape has subqueries begins alone: with a snapshot of its own, if the inner shape is in no unit there. Where
 // what that selects changes all the time it always is in one. Then the two begin together: the chain comes into the
 // group of the shape that begins and goes through a unit with it, and the shape begins with what the others are at its end.
-// These go on in a group of their own then, while its rows are read. What the unit has left aside they leave to their
+// These go on in a group of their own then, while its rows are read. What the unit has deferred they leave to their
 // next unit, as a chain does, so that the new shape finds it behind the place where it begins.
 
 // aloneMost is how often a shape tries to begin alone.
@@ -125,7 +125,7 @@ func (g *group) part(ctx context.Context) error {
 		to := g.s.newGroup()
 		for _, st := range others {
 			st.reset() //nolint:contextcheck // as in stream.Reader.Close
-			st.g, st.shared = to, st.shared || len(st.Aside) > 0
+			st.g, st.shared = to, st.shared || len(st.Deferred) > 0
 			for id := range st.members {
 				g.s.Hold(id, to)
 			}

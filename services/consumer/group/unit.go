@@ -163,11 +163,11 @@ func (st *stage) closePart(ctx context.Context, m stream.Received, c wire.Contro
 		return g.unproven()
 	}
 	end := &change.Fragment{XID: change.XID(c.XID), LSN: change.LSN(c.LSN), CommitTime: time.Now().UnixMicro(), Last: true, Trace: u.Trace}
-	aside := p.Left()
+	deferred := p.Deferred()
 	first := st.idle()
 	var err error
 	if first {
-		err = st.firstRows(ctx, u, end, reconcile.LSNs(aside))
+		err = st.firstRows(ctx, u, end, reconcile.LSNs(deferred))
 	} else {
 		err = st.reread(ctx, u, end)
 	}
@@ -175,7 +175,7 @@ func (st *stage) closePart(ctx context.Context, m stream.Received, c wire.Contro
 		return g.endsOnly(st, err)
 	}
 	g.s.Cfg.Failpoint(failpoint.UnitReread)
-	st.setAside(aside)
+	st.setDeferred(deferred)
 	for _, f := range st.members {
 		f.CommitUnit(end, first || g.rebase.of(f.ID))
 		f.Outer.Member = nil
@@ -195,7 +195,7 @@ func (st *stage) closePart(ctx context.Context, m stream.Received, c wire.Contro
 	g.mu.Lock()
 	st.Close(end.LSN, end.End)
 	st.seq, st.began = m.Seq, true
-	st.behind, st.shared = false, g.chained() && len(aside) > 0
+	st.behind, st.shared = false, g.chained() && len(deferred) > 0
 	st.sets.UnitOver()
 	st.noteTails()
 	g.mu.Unlock()
@@ -207,7 +207,7 @@ func (st *stage) closePart(ctx context.Context, m stream.Received, c wire.Contro
 		}
 	}
 	g.log.DebugContext(ctx, "unit committed", slog.String("table", st.anyMember().Table.String()), slog.String("lsn", end.LSN.String()),
-		slog.Duration("took", time.Since(u.Began)), slog.Int("aside", len(aside)))
+		slog.Duration("took", time.Since(u.Began)), slog.Int("deferred", len(deferred)))
 	return nil
 }
 

@@ -75,7 +75,7 @@ func (s *Loop) fragment(ctx context.Context, rel *change.Relation, f *change.Fra
 	}
 	s.dirty(ctx)
 	if changelog.Completes(rel.OID, f) {
-		s.Router.CommitDeferred(f)
+		s.Router.CommitOwed(f)
 		s.Open = 0
 	}
 	s.Cfg.Failpoint(failpoint.AfterFragment)

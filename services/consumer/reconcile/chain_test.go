@@ -39,7 +39,7 @@ type chain struct {
 	last     change.Offset           // of these
 	selected map[string]string       // what its rows have in the set, behind the last marker
 
-	units, asides, crashes, apart int
+	units, deferrals, crashes, apart int
 }
 
 // stage is shapes of a chain that are at one place.
@@ -101,7 +101,7 @@ func playChain(t *rapid.T, m mutation) (c *chain, wrong string) {
 
 func (c *chain) over() bool {
 	for _, st := range c.stages {
-		if len(st.queue) > 0 || len(st.Aside) > 0 {
+		if len(st.queue) > 0 || len(st.Deferred) > 0 {
 			return false
 		}
 	}
@@ -125,16 +125,16 @@ func (c *chain) crash() {
 // load reads the sets as they stand at each stage's place.
 func (c *chain) load() {
 	for _, st := range c.stages {
-		aside := reconcile.LSNs(st.Aside)
+		deferred := reconcile.LSNs(st.Deferred)
 		st.Forget()
 		for i := range c.leaves {
-			st.Views = append(st.Views, c.leaves[i].View(st.At, aside))
+			st.Views = append(st.Views, c.leaves[i].View(st.At, deferred))
 		}
 		if st.table == top {
-			if c.own.At(st.At, aside, c.last) != valuesets.Known {
+			if c.own.At(st.At, deferred, c.last) != valuesets.Known {
 				st.fail("what the inner shape selects at %v is not known", st.At)
 			}
-			st.Views = append(st.Views, c.own.View(st.At, aside))
+			st.Views = append(st.Views, c.own.View(st.At, deferred))
 		}
 	}
 }
@@ -148,7 +148,7 @@ func (c *chain) step() {
 		c.unit(reconcile.Furthest(c.standings()))
 		return
 	}
-	if first, ok := reconcile.FirstAside(c.standings()); ok {
+	if first, ok := reconcile.FirstDeferred(c.standings()); ok {
 		c.unit(first)
 		return
 	}
@@ -284,7 +284,7 @@ func (c *chain) pass(st *stage, q change.Snapshot, barrier change.LSN) bool {
 	}
 	st.join(q)
 	if st.table == top && c.mutation != frozenElsewhere {
-		verdicts, answer := c.own.Between(st.At, reconcile.LSNs(st.Aside), c.last)
+		verdicts, answer := c.own.Between(st.At, reconcile.LSNs(st.Deferred), c.last)
 		if answer != valuesets.Known {
 			st.fail("what the inner shape selects between %v and %v is not known", st.At, c.last)
 		}
@@ -292,7 +292,7 @@ func (c *chain) pass(st *stage, q change.Snapshot, barrier change.LSN) bool {
 			st.Unit.Sets[sets].Add(d)
 		}
 	}
-	for _, t := range st.Aside {
+	for _, t := range st.Deferred {
 		st.take(t, st.txn(t).verdicts())
 	}
 	left := st.queue
@@ -316,7 +316,7 @@ func (c *chain) pass(st *stage, q change.Snapshot, barrier change.LSN) bool {
 	}
 	st.close(barrier)
 	st.queue = left
-	c.asides += len(st.Aside)
+	c.deferrals += len(st.Deferred)
 	st.check(visible, "after the unit that ends at "+barrier.String())
 	c.tell(st, change.Offset{LSN: barrier})
 	return true
@@ -326,17 +326,17 @@ func (c *chain) pass(st *stage, q change.Snapshot, barrier change.LSN) bool {
 // at every commit marker of each the shape equals its query at one set of transactions (S7), wherever a crash leaves them.
 func TestChainsAreExactAtEveryMarker(t *testing.T) {
 	proptest.Checks(t, histories)
-	var played, units, asides, crashes, apart int
+	var played, units, deferrals, crashes, apart int
 	rapid.Check(t, func(t *rapid.T) {
 		c, wrong := playChain(t, correct)
 		if wrong != "" {
 			t.Fatal(wrong)
 		}
 		played++
-		units, asides, crashes, apart = units+c.units, asides+c.asides, crashes+c.crashes, apart+c.apart
+		units, deferrals, crashes, apart = units+c.units, deferrals+c.deferrals, crashes+c.crashes, apart+c.apart
 	})
-	t.Logf("%d histories, %d units, %d transactions deferred, %d crashes, %d units for stages that were apart", played, units, asides, crashes, apart)
-	if units < played/2 || asides == 0 || apart < played/20 {
+	t.Logf("%d histories, %d units, %d transactions deferred, %d crashes, %d units for stages that were apart", played, units, deferrals, crashes, apart)
+	if units < played/2 || deferrals == 0 || apart < played/20 {
 		t.Error("these histories prove little")
 	}
 }

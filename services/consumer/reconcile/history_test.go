@@ -24,8 +24,8 @@ const (
 	seesOnlyOpener
 	// Rows in question are evaluated under the frozen sets alone.
 	frozenAlone
-	// What was aside does not count as passed, so the next of it has the same place.
-	asideStays
+	// What was deferred does not count as passed, so the next of it has the same place.
+	deferredStays
 )
 
 // history plays transactions through a group of shapes on the same value sets,
@@ -43,7 +43,7 @@ type history struct {
 	now      int // moment
 	wrong    string
 
-	units, asides int
+	units, deferrals int
 }
 
 // play runs one history.
@@ -59,7 +59,7 @@ func play(t *rapid.T, m mutation) *history {
 	for i, x := range h.txns {
 		queue[i] = reconcile.Txn{XID: xidOf(i), LSN: lsnAt(x.wal), First: uint64(i)}
 	}
-	for (len(h.Aside) > 0 || len(queue) > 0) && h.wrong == "" {
+	for (len(h.Deferred) > 0 || len(queue) > 0) && h.wrong == "" {
 		queue = h.next(queue)
 	}
 	return h
@@ -80,10 +80,10 @@ func (h *history) fail(format string, args ...any) {
 // next processes the first transaction that was deferred, or else the first of
 // the queue, with all that its unit takes in, and returns what is left of the queue.
 func (h *history) next(queue []reconcile.Txn) []reconcile.Txn {
-	wasAside := len(h.Aside) > 0
+	wasDeferred := len(h.Deferred) > 0
 	var opener reconcile.Txn
-	if wasAside {
-		opener = h.Aside[0]
+	if wasDeferred {
+		opener = h.Deferred[0]
 	} else {
 		opener, queue = queue[0], queue[1:]
 	}
@@ -95,8 +95,8 @@ func (h *history) next(queue []reconcile.Txn) []reconcile.Txn {
 		return h.unit(opener, queue)
 	}
 	h.plain(opener)
-	if wasAside {
-		h.Aside = h.Aside[1:]
+	if wasDeferred {
+		h.Deferred = h.Deferred[1:]
 	} else {
 		h.At = opener.LSN
 	}
@@ -122,7 +122,7 @@ func (h *history) plain(t reconcile.Txn) {
 // passed notes that the shapes have a transaction.
 func (h *history) passed(t reconcile.Txn) {
 	h.applied = append(h.applied, t.XID)
-	if h.mutation == asideStays {
+	if h.mutation == deferredStays {
 		return
 	}
 	h.Whole(t.LSN, h.txn(t).end())
@@ -166,12 +166,12 @@ func (h *history) snapshotAt(moment int) change.Snapshot {
 	return q
 }
 
-// unit processes what is aside and the queue up to the barrier.
+// unit processes what is deferred and the queue up to the barrier.
 func (h *history) unit(opener reconcile.Txn, queue []reconcile.Txn) []reconcile.Txn {
 	h.units++
 	q, barrier := h.snapshot(opener)
 	h.join(q)
-	before := h.Aside
+	before := h.Deferred
 	if len(before) == 0 {
 		before = []reconcile.Txn{opener}
 	}
@@ -188,7 +188,7 @@ func (h *history) unit(opener reconcile.Txn, queue []reconcile.Txn) []reconcile.
 		s.move(h, change.Offset{LSN: barrier})
 	}
 	h.close(barrier)
-	h.asides += len(h.Aside)
+	h.deferrals += len(h.Deferred)
 	h.check(visible, "after the unit that ends at "+barrier.String())
 	return queue
 }
@@ -220,7 +220,7 @@ func (h *history) close(barrier change.LSN) {
 	}
 }
 
-// take processes a transaction of a unit, unless that leaves it aside. verdicts are those on each set.
+// take processes a transaction of a unit, unless that defers it. verdicts are those on each set.
 func (h *history) take(t reconcile.Txn, verdicts [][]reconcile.Deltas) {
 	h.Again() // it may be the one before, deferred
 	if !h.Begin(t) {

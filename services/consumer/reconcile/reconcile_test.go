@@ -16,18 +16,18 @@ const histories = 10000
 // and no row is ever written that the value sets at that moment keep out.
 func TestEveryCommitMarkerIsExact(t *testing.T) {
 	proptest.Checks(t, histories)
-	var units, asides, steady, played int
+	var units, deferrals, steady, played int
 	rapid.Check(t, func(t *rapid.T) {
 		h := play(t, correct)
 		if h.wrong != "" {
 			t.Fatal(h.wrong)
 		}
 		played++
-		units, asides, steady = units+h.units, asides+h.asides, steady+len(h.txns)
+		units, deferrals, steady = units+h.units, deferrals+h.deferrals, steady+len(h.txns)
 	})
-	t.Logf("%d histories, %d transactions, %d units, %d transactions deferred", played, steady, units, asides)
-	if units < played/2 || asides == 0 {
-		t.Errorf("%d units and %d transactions deferred in %d histories prove little", units, asides, played)
+	t.Logf("%d histories, %d transactions, %d units, %d transactions deferred", played, steady, units, deferrals)
+	if units < played/2 || deferrals == 0 {
+		t.Errorf("%d units and %d transactions deferred in %d histories prove little", units, deferrals, played)
 	}
 }
 
@@ -36,7 +36,7 @@ func TestTheHistoriesCatchMistakes(t *testing.T) {
 	for name, m := range map[string]mutation{
 		"a snapshot that does not see all that was applied":   seesOnlyOpener,
 		"rows in question evaluated under the old sets alone": frozenAlone,
-		"two transactions that were aside in one place":       asideStays,
+		"two transactions that were deferred in one place":    deferredStays,
 	} {
 		t.Run(name, func(t *testing.T) { catch(t, func(t *rapid.T) string { return play(t, m).wrong }) })
 	}

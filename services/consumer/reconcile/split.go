@@ -13,7 +13,7 @@ type Txn struct {
 	First uint64     // sequence of its first message
 }
 
-// LSNs lists the commits of transactions, as wire.FormatAside wants them.
+// LSNs lists the commits of transactions, as wire.FormatDeferred wants them.
 func LSNs(txns []Txn) []change.LSN {
 	lsns := make([]change.LSN, 0, len(txns))
 	for _, t := range txns {
@@ -35,7 +35,7 @@ func Usable(q change.Snapshot, opener Txn, s Standing, unseen iter.Seq2[change.X
 		if lsn > upTo || q.Sees(x) {
 			continue
 		}
-		if lsn == opener.LSN || !s.isAside(lsn) {
+		if lsn == opener.LSN || !s.isDeferred(lsn) {
 			return false
 		}
 	}
@@ -43,7 +43,7 @@ func Usable(q change.Snapshot, opener Txn, s Standing, unseen iter.Seq2[change.X
 }
 
 // place is where an op stands in the logs of shapes that have everything up to
-// at, but what is aside: at its own offset, or, if its transaction was aside,
+// at, but what is deferred: at its own offset, or, if its transaction was deferred,
 // behind the last index that any of the logs has at that LSN.
 func place(at change.LSN, last uint64, lsn change.LSN, index uint64) change.Offset {
 	if lsn > at {

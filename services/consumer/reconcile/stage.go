@@ -18,13 +18,13 @@ type Deltas = iter.Seq2[[]byte, int64]
 type Stage struct {
 	Standing
 
-	Views []*valueset.View // by set: behind everything up to At but Aside
+	Views []*valueset.View // by set: behind everything up to At but Deferred
 	Unit  *Part            // nil outside of units
 
-	last     uint64     // see place
-	begun    change.LSN // the last transaction that Begin was told of
-	deferred bool       // it is
-	brought  change.LSN // the last transaction that is in the views
+	last    uint64     // see place
+	begun   change.LSN // the last transaction that Begin was told of
+	defers  bool       // it is deferred
+	brought change.LSN // the last transaction that is in the views
 }
 
 // Part is what a unit has brought to a stage.
@@ -32,7 +32,7 @@ type Part struct {
 	Sets []*Set // as the stage's views
 
 	snapshot change.Snapshot
-	left     []Txn // what the snapshot does not see, ascending: it comes after the unit
+	deferred []Txn // what the snapshot does not see, ascending: it comes after the unit
 }
 
 // Forget leaves the stage without views and outside of units, where it stands.
@@ -50,7 +50,7 @@ func (s *Stage) Resume(last uint64) (viewed bool) {
 }
 
 // Again says that transactions may come again which Begin has been told of.
-func (s *Stage) Again() { s.begun, s.deferred = 0, false }
+func (s *Stage) Again() { s.begun, s.defers = 0, false }
 
 // Begin is told that a transaction comes, before anything is done with it, and again for each part of it. It reports whether
 // what the transaction does to the sets has to be found out, for Bring.
@@ -58,15 +58,15 @@ func (s *Stage) Begin(t Txn) (ask bool) {
 	if t.LSN == s.begun {
 		return false
 	}
-	s.begun, s.deferred = t.LSN, s.Unit != nil && !s.Unit.snapshot.Sees(t.XID)
-	if s.deferred {
-		s.Unit.leave(t)
+	s.begun, s.defers = t.LSN, s.Unit != nil && !s.Unit.snapshot.Sees(t.XID)
+	if s.defers {
+		s.Unit.postpone(t)
 	}
-	return !s.deferred
+	return !s.defers
 }
 
-// Deferred reports whether the transaction that Begin was told of last is left aside: its ops are not written.
-func (s *Stage) Deferred() bool { return s.deferred }
+// Defers reports whether the transaction that Begin was told of last is deferred: its ops are not written.
+func (s *Stage) Defers() bool { return s.defers }
 
 // Bring takes the verdicts on each set that a transaction brings. Outside of units it takes them only if they change no
 // membership: else it returns true, a unit has to begin with the transaction, and nothing is taken. A second verdict on one
@@ -100,7 +100,7 @@ func (s *Stage) Locate(lsn change.LSN, index uint64) change.Offset {
 // Whole is told that all ops of the transaction that Begin was told of have come. end is the index of its marker in the
 // change log.
 func (s *Stage) Whole(lsn change.LSN, end uint64) {
-	if !s.deferred {
+	if !s.defers {
 		s.last = passed(s.At, s.last, lsn, end)
 	}
 }
@@ -113,21 +113,21 @@ func (s *Stage) Open(q change.Snapshot) {
 	}
 }
 
-// leave adds a transaction, once.
-func (p *Part) leave(t Txn) {
-	if n := len(p.left); n == 0 || p.left[n-1].LSN < t.LSN {
-		p.left = append(p.left, t)
+// postpone adds a transaction, once.
+func (p *Part) postpone(t Txn) {
+	if n := len(p.deferred); n == 0 || p.deferred[n-1].LSN < t.LSN {
+		p.deferred = append(p.deferred, t)
 	}
 }
 
-// Left is what the unit leaves aside, ascending.
-func (p *Part) Left() []Txn { return p.left }
+// Deferred is what the unit defers, ascending.
+func (p *Part) Deferred() []Txn { return p.deferred }
 
-// Close ends the stage's part of a unit, at the op last of the unit's place, but for what is left aside.
+// Close ends the stage's part of a unit, at the op last of the unit's place, but for what is deferred.
 func (s *Stage) Close(at change.LSN, last uint64) {
 	for i, set := range s.Unit.Sets {
 		s.Views[i] = set.Accept()
 	}
-	s.Standing = Standing{At: at, Aside: s.Unit.Left()}
+	s.Standing = Standing{At: at, Deferred: s.Unit.Deferred()}
 	s.last, s.Unit = last, nil
 }

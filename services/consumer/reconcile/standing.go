@@ -7,24 +7,24 @@ import (
 )
 
 // Standing is how far shapes are that go through the change log together: everything up to a commit is in their logs, but
-// what is aside.
+// what is deferred.
 type Standing struct {
-	At    change.LSN
-	Aside []Txn // ascending
+	At       change.LSN
+	Deferred []Txn // ascending
 }
 
-func (s Standing) isAside(lsn change.LSN) bool {
-	return slices.ContainsFunc(s.Aside, func(t Txn) bool { return t.LSN == lsn })
+func (s Standing) isDeferred(lsn change.LSN) bool {
+	return slices.ContainsFunc(s.Deferred, func(t Txn) bool { return t.LSN == lsn })
 }
 
 // Apart reports whether shapes that select from one another have to go through a unit before anything else, all of them from
-// where they stand: they stand at different places, or something is aside, so that no transaction can be written by itself.
+// where they stand: they stand at different places, or something is deferred, so that no transaction can be written by itself.
 func Apart(stages []Standing) bool {
 	if len(stages) < 2 {
 		return false
 	}
 	for _, s := range stages {
-		if s.At != stages[0].At || len(s.Aside) > 0 {
+		if s.At != stages[0].At || len(s.Deferred) > 0 {
 			return true
 		}
 	}
@@ -39,11 +39,11 @@ func Furthest(stages []Standing) (t Txn) {
 	return t
 }
 
-// FirstAside is the first transaction that any of the shapes has left aside.
-func FirstAside(stages []Standing) (first Txn, ok bool) {
+// FirstDeferred is the first transaction that any of the shapes has deferred.
+func FirstDeferred(stages []Standing) (first Txn, ok bool) {
 	for _, s := range stages {
-		if len(s.Aside) > 0 && (!ok || s.Aside[0].LSN < first.LSN) {
-			first, ok = s.Aside[0], true
+		if len(s.Deferred) > 0 && (!ok || s.Deferred[0].LSN < first.LSN) {
+			first, ok = s.Deferred[0], true
 		}
 	}
 	return first, ok

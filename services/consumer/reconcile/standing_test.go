@@ -7,12 +7,12 @@ import (
 	"github.com/shapebus/shapebus/services/consumer/reconcile"
 )
 
-// TestWhatAChainDoesFirst: where its stages are apart, or something is aside, a unit takes all to one place.
+// TestWhatAChainDoesFirst: where its stages are apart, or something is deferred, a unit takes all to one place.
 func TestWhatAChainDoesFirst(t *testing.T) {
-	at := func(lsn change.LSN, aside ...change.LSN) reconcile.Standing {
+	at := func(lsn change.LSN, deferred ...change.LSN) reconcile.Standing {
 		s := reconcile.Standing{At: lsn}
-		for _, a := range aside {
-			s.Aside = append(s.Aside, reconcile.Txn{LSN: a})
+		for _, a := range deferred {
+			s.Deferred = append(s.Deferred, reconcile.Txn{LSN: a})
 		}
 		return s
 	}
@@ -21,19 +21,19 @@ func TestWhatAChainDoesFirst(t *testing.T) {
 		stages []reconcile.Standing
 		apart  bool
 		upTo   change.LSN
-		first  change.LSN // that is aside, 0 for none
+		first  change.LSN // that is deferred, 0 for none
 	}{
 		{"one stage", []reconcile.Standing{at(10)}, false, 10, 0},
-		{"one stage with something aside", []reconcile.Standing{at(10, 8)}, false, 10, 8},
+		{"one stage with something deferred", []reconcile.Standing{at(10, 8)}, false, 10, 8},
 		{"at one place", []reconcile.Standing{at(10), at(10)}, false, 10, 0},
 		{"killed between two markers", []reconcile.Standing{at(20), at(10)}, true, 20, 0},
 		{"the outer one is ahead: it has joined the group", []reconcile.Standing{at(10), at(20)}, true, 20, 0},
-		{"something is aside", []reconcile.Standing{at(10, 7, 9), at(10, 6)}, true, 10, 6},
+		{"something is deferred", []reconcile.Standing{at(10, 7, 9), at(10, 6)}, true, 10, 6},
 	} {
-		first, _ := reconcile.FirstAside(tt.stages)
+		first, _ := reconcile.FirstDeferred(tt.stages)
 		apart, upTo := reconcile.Apart(tt.stages), reconcile.Furthest(tt.stages).LSN
 		if apart != tt.apart || upTo != tt.upTo || first.LSN != tt.first {
-			t.Errorf("%s: apart %t, up to %s, first aside %s", tt.name, apart, upTo, first.LSN)
+			t.Errorf("%s: apart %t, up to %s, first deferred %s", tt.name, apart, upTo, first.LSN)
 		}
 	}
 }

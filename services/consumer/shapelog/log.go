@@ -73,16 +73,16 @@ func (l *Log) Counted(rows int64) {
 	l.Appended.Rows, l.Appended.CommittedRows = l.Tail.Rows, l.Tail.CommittedRows
 }
 
-// Mark gathers a commit marker at the place of f. aside names the transactions before it that the
+// Mark gathers a commit marker at the place of f. deferred names the transactions before it that the
 // log does not have.
-func (l *Log) Mark(f *change.Fragment, aside string) {
+func (l *Log) Mark(f *change.Fragment, deferred string) {
 	if !l.Shadow {
 		l.builder().Commit(f)
 	}
 	l.Tail.Last = f.Marker()
 	l.Tail.Committed = l.Tail.Last
 	l.Tail.CommittedRows, l.moreCommitted = l.Tail.Rows, l.more
-	l.Tail.Aside = aside
+	l.Tail.Deferred = deferred
 }
 
 // Abort gathers the entry that aborts what stands behind the last commit marker.

@@ -45,7 +45,7 @@ func TestALogStandsWhereItsEntriesEnd(t *testing.T) {
 			l.Op(unit, 0, change.Upsert, row, []int{0})
 			l.Op(unit, 2, change.Insert, row, []int{0})
 			l.Mark(unit, "0/5")
-		}, wire.Tail{Began: true, Last: unit.Marker(), Committed: unit.Marker(), Rows: rowsUnknown, CommittedRows: rowsUnknown, Aside: "0/5"}, 1},
+		}, wire.Tail{Began: true, Last: unit.Marker(), Committed: unit.Marker(), Rows: rowsUnknown, CommittedRows: rowsUnknown, Deferred: "0/5"}, 1},
 		{"what is aborted was never there", committed, func(l *Log) { l.Op(unit, 0, change.Upsert, row, []int{0}); l.Abort() }, committed, 2},
 		{"what is forgotten neither", committed, func(l *Log) { l.Op(unit, 0, change.Insert, row, []int{0}); l.Forget() }, committed, 0},
 		{

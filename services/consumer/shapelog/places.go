@@ -23,25 +23,25 @@ func ParkedIn(cp *wire.Checkpoint) Parked {
 // PlaceOf finds where an outer shape's log stands: by its last commit marker, or by a checkpoint
 // that says more. cp is the checkpoint's LSN, parked what it says of shapes that are elsewhere. ok
 // is false if neither the log nor a checkpoint says.
-func PlaceOf(rec *registry.Shape, live bool, tail wire.Tail, cp change.LSN, parked Parked) (at change.LSN, aside string, ok bool) {
-	at, aside, ok = tail.Committed.LSN, tail.Aside, tail.Committed.LSN != 0
+func PlaceOf(rec *registry.Shape, live bool, tail wire.Tail, cp change.LSN, parked Parked) (at change.LSN, deferred string, ok bool) {
+	at, deferred, ok = tail.Committed.LSN, tail.Deferred, tail.Committed.LSN != 0
 	if p := parked[rec.Handle]; p != nil {
-		if change.LSN(p.LSN) > at || change.LSN(p.LSN) == at && len(p.Aside) < len(aside) {
-			at, aside, ok = change.LSN(p.LSN), p.Aside, true
+		if change.LSN(p.LSN) > at || change.LSN(p.LSN) == at && len(p.Deferred) < len(deferred) {
+			at, deferred, ok = change.LSN(p.LSN), p.Deferred, true
 		}
-		return at, aside, ok
+		return at, deferred, ok
 	}
 	if live && cp >= at {
-		at, aside, ok = cp, "", true
+		at, deferred, ok = cp, "", true
 	}
-	return at, aside, ok
+	return at, deferred, ok
 }
 
 // WholeTo is the LSN up to which a live shape's log has every transaction, as PlaceOf tells: what was deferred there is
 // missing, whatever the last marker says of what has come since and changed nothing.
 func WholeTo(rec *registry.Shape, tail wire.Tail, cp change.LSN, parked Parked) change.LSN {
-	at, aside, _ := PlaceOf(rec, true, tail, cp, parked)
-	if missing, err := wire.ParseAside(aside); err == nil && len(missing) > 0 {
+	at, deferred, _ := PlaceOf(rec, true, tail, cp, parked)
+	if missing, err := wire.ParseDeferred(deferred); err == nil && len(missing) > 0 {
 		return min(at, missing[0]-1)
 	}
 	return at

@@ -8,12 +8,12 @@ import (
 	"github.com/shapebus/shapebus/pkg/wire"
 )
 
-// A log has every transaction up to its place but those that are aside there. The last marker names them for good if they
+// A log has every transaction up to its place but those that are deferred there. The last marker names them for good if they
 // change nothing, so what a later checkpoint says counts more.
 func TestALogIsWholeUpToWhatIsMissing(t *testing.T) {
-	unit := wire.Tail{Committed: change.Offset{LSN: 120, Op: 4}, Aside: wire.FormatAside([]change.LSN{105, 110})}
-	parked := func(lsn uint64, aside ...change.LSN) Parked {
-		return Parked{"h": {LSN: lsn, Aside: wire.FormatAside(aside), Handles: []string{"h"}}}
+	unit := wire.Tail{Committed: change.Offset{LSN: 120, Op: 4}, Deferred: wire.FormatDeferred([]change.LSN{105, 110})}
+	parked := func(lsn uint64, deferred ...change.LSN) Parked {
+		return Parked{"h": {LSN: lsn, Deferred: wire.FormatDeferred(deferred), Handles: []string{"h"}}}
 	}
 	for _, tt := range []struct {
 		name   string
@@ -24,7 +24,7 @@ func TestALogIsWholeUpToWhatIsMissing(t *testing.T) {
 	}{
 		{"a marker behind the checkpoint", wire.Tail{Committed: change.Offset{LSN: 120, Op: 4}}, 100, nil, 120},
 		{"a checkpoint behind the marker", wire.Tail{Committed: change.Offset{LSN: 120, Op: 4}}, 130, nil, 130},
-		{"a marker that leaves some aside", unit, 100, nil, 104},
+		{"a marker that defers some", unit, 100, nil, 104},
 		{"the first of them has come, says the checkpoint", unit, 130, parked(120, 110), 109},
 		{"all of them have", unit, 130, parked(120), 120},
 		{"the shape has gone on since, elsewhere", unit, 150, parked(140), 140},

@@ -61,17 +61,17 @@ func (h *History) On(lsn change.LSN, last change.Offset) ([]*wire.Verdict, Answe
 	return h.chain.on(lsn), Known
 }
 
-// Between returns the verdicts up to a marker that View(lsn, aside) does not have.
-func (h *History) Between(lsn change.LSN, aside []change.LSN, to change.Offset) (out []*wire.Verdict, a Answer) {
+// Between returns the verdicts up to a marker that View(lsn, deferred) does not have.
+func (h *History) Between(lsn change.LSN, deferred []change.LSN, to change.Offset) (out []*wire.Verdict, a Answer) {
 	from := lsn
-	if len(aside) > 0 && aside[0] <= from {
-		from = aside[0] - 1
+	if len(deferred) > 0 && deferred[0] <= from {
+		from = deferred[0] - 1
 	}
 	if a := h.chain.covers(after(from), to); a != Known {
 		return nil, a
 	}
 	for _, v := range h.chain.verdicts[h.chain.behind(from):] {
-		if !to.Before(v.Offset) && (v.Offset.LSN > lsn || slices.Contains(aside, v.Offset.LSN)) {
+		if !to.Before(v.Offset) && (v.Offset.LSN > lsn || slices.Contains(deferred, v.Offset.LSN)) {
 			out = append(out, v)
 		}
 	}
@@ -88,8 +88,8 @@ func (h *History) upTo(lsn change.LSN, last change.Offset) change.Offset {
 }
 
 // At says whether the set is known as it stands behind all commits up to lsn but
-// those aside, which are ascending. last is Markers.UpTo(lsn).
-func (h *History) At(lsn change.LSN, aside []change.LSN, last change.Offset) Answer {
+// those deferred, which are ascending. last is Markers.UpTo(lsn).
+func (h *History) At(lsn change.LSN, deferred []change.LSN, last change.Offset) Answer {
 	if h.base == nil {
 		return Wait
 	}
@@ -99,8 +99,8 @@ func (h *History) At(lsn change.LSN, aside []change.LSN, last change.Offset) Ans
 	}
 	// What the base has and the view must not have is taken back.
 	back := lsn
-	if len(aside) > 0 && aside[0] <= back {
-		back = aside[0] - 1
+	if len(deferred) > 0 && deferred[0] <= back {
+		back = deferred[0] - 1
 	}
 	if back < h.at.LSN {
 		if b := after(back); b.Before(lo) {
@@ -111,12 +111,12 @@ func (h *History) At(lsn change.LSN, aside []change.LSN, last change.Offset) Ans
 }
 
 // View returns the set as it stands behind all commits up to lsn but those
-// aside, where At says that it is known.
-func (h *History) View(lsn change.LSN, aside []change.LSN) *valueset.View {
+// deferred, where At says that it is known.
+func (h *History) View(lsn change.LSN, deferred []change.LSN) *valueset.View {
 	v := valueset.NewView(h.base)
 	for _, verdict := range h.chain.verdicts {
 		in := !h.at.Before(verdict.Offset)
-		want := verdict.Offset.LSN <= lsn && !slices.Contains(aside, verdict.Offset.LSN)
+		want := verdict.Offset.LSN <= lsn && !slices.Contains(deferred, verdict.Offset.LSN)
 		if in == want {
 			continue
 		}

@@ -29,30 +29,30 @@ func (s *Sets) Span(handle string, from, to change.LSN) {
 	}
 }
 
-// Settled reports whether what a set is behind the commit at lsn, but those aside, is what its verdicts say: where its inner shape
-// has subqueries, no unit of that may reach beyond lsn or hold one of those aside. Which units there are is known once the shape's
+// Settled reports whether what a set is behind the commit at lsn, but those deferred, is what its verdicts say: where its inner shape
+// has subqueries, no unit of that may reach beyond lsn or hold one of those deferred. Which units there are is known once the shape's
 // log has been written up to lsn, so it waits for that. Of a shape that ends meanwhile nothing is settled.
-func (s *Sets) Settled(ctx context.Context, set *Set, lsn change.LSN, aside []change.LSN) (settled bool, err error) {
+func (s *Sets) Settled(ctx context.Context, set *Set, lsn change.LSN, deferred []change.LSN) (settled bool, err error) {
 	if !set.from.Unit {
 		return true, nil
 	}
 	err = s.wait(ctx, func() bool {
 		l := s.inner[set.from.Handle]
-		settled = l != nil && l.settled(lsn, aside)
+		settled = l != nil && l.settled(lsn, deferred)
 		return l == nil || l.reaches(lsn, s.scanned)
 	})
 	return settled, err
 }
 
 // settled is Settled by the units that are known. Called with mu held.
-func (l *innerLog) settled(lsn change.LSN, aside []change.LSN) bool {
+func (l *innerLog) settled(lsn change.LSN, deferred []change.LSN) bool {
 	for _, u := range l.spans {
-		if u.from < lsn && lsn < u.to || slices.ContainsFunc(aside, func(a change.LSN) bool { return u.from < a && a <= u.to }) {
+		if u.from < lsn && lsn < u.to || slices.ContainsFunc(deferred, func(a change.LSN) bool { return u.from < a && a <= u.to }) {
 			return false
 		}
 	}
 	// What was before it began to be noted is not known.
-	return len(aside) == 0 || l.markers.anchor.LSN < aside[0]
+	return len(deferred) == 0 || l.markers.anchor.LSN < deferred[0]
 }
 
 // Spanned reports whether the inner shape of a set has been through units behind lsn: what it selects there is not known commit by

@@ -141,11 +141,11 @@ func (s *Sets) Verdicts(ctx context.Context, set *Set, lsn change.LSN) (verdicts
 }
 
 // Between waits until all verdicts on a set up to a marker of its inner shape's log have come, and returns those that are
-// not in the set as it stands at lsn without those aside. It fails with ErrGone when the set has to be loaded again.
-func (s *Sets) Between(ctx context.Context, set *Set, lsn change.LSN, aside []change.LSN, to change.Offset) (verdicts []*wire.Verdict, err error) {
+// not in the set as it stands at lsn without those deferred. It fails with ErrGone when the set has to be loaded again.
+func (s *Sets) Between(ctx context.Context, set *Set, lsn change.LSN, deferred []change.LSN, to change.Offset) (verdicts []*wire.Verdict, err error) {
 	var answer Answer
 	err = s.wait(ctx, func() bool {
-		verdicts, answer = set.history.Between(lsn, aside, to)
+		verdicts, answer = set.history.Between(lsn, deferred, to)
 		return answer != Wait || !set.history.Loaded()
 	})
 	if err == nil && answer != Known {
@@ -155,29 +155,29 @@ func (s *Sets) Between(ctx context.Context, set *Set, lsn change.LSN, aside []ch
 }
 
 // View waits until a set is known as it stands after every commit up to lsn but
-// those aside, for a group that gives it back with release. It fails with errGone
+// those deferred, for a group that gives it back with release. It fails with errGone
 // when the set has to be loaded again.
-func (s *Sets) View(ctx context.Context, set *Set, lsn change.LSN, aside []change.LSN) (*valueset.View, error) {
-	return s.view(ctx, set, lsn, aside, func() (change.Offset, bool) { return s.upTo(set, lsn) })
+func (s *Sets) View(ctx context.Context, set *Set, lsn change.LSN, deferred []change.LSN) (*valueset.View, error) {
+	return s.view(ctx, set, lsn, deferred, func() (change.Offset, bool) { return s.upTo(set, lsn) })
 }
 
 // ViewOwn is View for the group that writes the inner shape's log, which ends with the marker at committed. What this has not
 // been written up to lsn it is not written while the group looks, so only verdicts are waited for.
-func (s *Sets) ViewOwn(ctx context.Context, set *Set, lsn change.LSN, aside []change.LSN, committed change.Offset) (*valueset.View, error) {
-	return s.view(ctx, set, lsn, aside, func() (change.Offset, bool) { return committed, true })
+func (s *Sets) ViewOwn(ctx context.Context, set *Set, lsn change.LSN, deferred []change.LSN, committed change.Offset) (*valueset.View, error) {
+	return s.view(ctx, set, lsn, deferred, func() (change.Offset, bool) { return committed, true })
 }
 
 // view is View, given the marker whose verdict is waited for; ok is false while that is not known.
-func (s *Sets) view(ctx context.Context, set *Set, lsn change.LSN, aside []change.LSN, upTo func() (last change.Offset, ok bool)) (v *valueset.View, err error) {
+func (s *Sets) view(ctx context.Context, set *Set, lsn change.LSN, deferred []change.LSN, upTo func() (last change.Offset, ok bool)) (v *valueset.View, err error) {
 	var answer Answer
 	err = s.wait(ctx, func() bool {
 		last, ok := upTo()
 		if !ok {
 			return false
 		}
-		if answer = set.history.At(lsn, aside, last); answer == Known {
+		if answer = set.history.At(lsn, deferred, last); answer == Known {
 			set.users++
-			v = set.history.View(lsn, aside)
+			v = set.history.View(lsn, deferred)
 		}
 		return answer != Wait || !set.history.Loaded()
 	})

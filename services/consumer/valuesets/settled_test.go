@@ -22,10 +22,10 @@ func TestWhereAnInnerShapeStandsStill(t *testing.T) {
 		s.Place(handle, false, 300)
 	}
 	for _, tt := range []struct {
-		name  string
-		at    change.LSN
-		aside []change.LSN
-		want  bool
+		name     string
+		at       change.LSN
+		deferred []change.LSN
+		want     bool
 	}{
 		{"before the unit", 100, nil, true},
 		{"in the unit", 150, nil, false},
@@ -35,10 +35,10 @@ func TestWhereAnInnerShapeStandsStill(t *testing.T) {
 		{"without the unit's barrier", 300, []change.LSN{200}, false},
 		{"without one from before anything was noted", 300, []change.LSN{40}, false},
 	} {
-		if got, err := s.Settled(t.Context(), nested, tt.at, tt.aside); got != tt.want || err != nil {
+		if got, err := s.Settled(t.Context(), nested, tt.at, tt.deferred); got != tt.want || err != nil {
 			t.Errorf("%s: settled is %t, %v", tt.name, got, err)
 		}
-		if settled, err := s.Settled(t.Context(), plain, tt.at, tt.aside); !settled || err != nil {
+		if settled, err := s.Settled(t.Context(), plain, tt.at, tt.deferred); !settled || err != nil {
 			t.Errorf("%s: a set without units is not settled, %v", tt.name, err)
 		}
 	}

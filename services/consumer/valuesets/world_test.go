@@ -165,37 +165,37 @@ func (w *world) fold() {
 	w.history.Fold(w.history.View(w.written, nil), w.written)
 }
 
-// place draws a place that somebody may stand at, and what it leaves aside;
+// place draws a place that somebody may stand at, and what it defers;
 // below the floor nobody has a right to an answer.
-func (w *world) place(least change.LSN) (at change.LSN, aside []change.LSN) {
+func (w *world) place(least change.LSN) (at change.LSN, deferred []change.LSN) {
 	at = change.LSN(rapid.IntRange(int(least), max(int(least), int(w.written))).Draw(w.t, "place"))
 	for lsn := least + 1; lsn <= at; lsn++ {
-		if rapid.IntRange(0, 5).Draw(w.t, "aside") == 0 {
-			aside = append(aside, lsn)
+		if rapid.IntRange(0, 5).Draw(w.t, "deferred") == 0 {
+			deferred = append(deferred, lsn)
 		}
 	}
-	return at, aside
+	return at, deferred
 }
 
 // ask compares the history's answers about some place, least or further, with the truth, and returns them.
 func (w *world) ask(least change.LSN) (view, verdicts valuesets.Answer) {
-	at, aside := w.place(least)
+	at, deferred := w.place(least)
 	last, ok := w.noted.UpTo(at)
 	if !ok {
 		return valuesets.Wait, valuesets.Wait
 	}
-	if view = w.history.At(at, aside, last); view == valuesets.Known {
+	if view = w.history.At(at, deferred, last); view == valuesets.Known {
 		want := valueset.NewView(w.sum(func(_ int, v *wire.Verdict) bool {
-			return v.Offset.LSN <= at && !slices.Contains(aside, v.Offset.LSN)
+			return v.Offset.LSN <= at && !slices.Contains(deferred, v.Offset.LSN)
 		}))
-		got := w.history.View(at, aside)
+		got := w.history.View(at, deferred)
 		for _, key := range []string{"a", "b", "c"} {
 			if got.Has([]byte(key)) != want.Has([]byte(key)) {
-				w.t.Fatalf("at %d without %v: %s is a member: %t, want %t\n%s", at, aside, key, got.Has([]byte(key)), want.Has([]byte(key)), w)
+				w.t.Fatalf("at %d without %v: %s is a member: %t, want %t\n%s", at, deferred, key, got.Has([]byte(key)), want.Has([]byte(key)), w)
 			}
 		}
 	}
-	w.askBetween(at, aside)
+	w.askBetween(at, deferred)
 	var got []*wire.Verdict
 	lsn := max(at, least+1)
 	last, _ = w.noted.UpTo(lsn)
@@ -217,23 +217,23 @@ func (w *world) ask(least change.LSN) (view, verdicts valuesets.Answer) {
 }
 
 // askBetween asks what came up to some marker that the set does not have at a place.
-func (w *world) askBetween(at change.LSN, aside []change.LSN) {
+func (w *world) askBetween(at change.LSN, deferred []change.LSN) {
 	if len(w.markers) == 0 {
 		return
 	}
 	to := rapid.SampledFrom(w.markers).Draw(w.t, "to").Offset
-	got, answer := w.history.Between(at, aside, to)
+	got, answer := w.history.Between(at, deferred, to)
 	if answer != valuesets.Known {
 		return
 	}
 	var want []*wire.Verdict
 	for _, v := range w.markers {
-		if !to.Before(v.Offset) && (v.Offset.LSN > at || slices.Contains(aside, v.Offset.LSN)) {
+		if !to.Before(v.Offset) && (v.Offset.LSN > at || slices.Contains(deferred, v.Offset.LSN)) {
 			want = append(want, v)
 		}
 	}
 	if d := cmp.Diff(want, got, cmpopts.EquateEmpty()); d != "" {
-		w.t.Fatalf("between %d without %v and %s: %s\n%s", at, aside, to, d, w)
+		w.t.Fatalf("between %d without %v and %s: %s\n%s", at, deferred, to, d, w)
 	}
 }
 

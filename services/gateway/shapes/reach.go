@@ -32,7 +32,7 @@ func (k *Keeper) completes(ctx context.Context, sh *client.Shape, stream, subjec
 			return change.Offset{}, err
 		case tail.Ended:
 			return change.Offset{}, ErrOver
-		case tail.Aside == "":
+		case tail.Deferred == "":
 			return tail.Committed, nil
 		}
 		known, err := sh.Reach(ctx)

@@ -315,11 +315,11 @@ func (c *cursor) passed(at change.Offset) change.LSN {
 	if c.tail.Committed != at {
 		return 0
 	}
-	aside, err := wire.ParseAside(c.tail.Aside)
-	if err != nil || len(aside) == 0 {
+	deferred, err := wire.ParseDeferred(c.tail.Deferred)
+	if err != nil || len(deferred) == 0 {
 		return at.LSN // the tail was parsed, so there is no error
 	}
-	return min(aside[0]-1, at.LSN)
+	return min(deferred[0]-1, at.LSN)
 }
 
 func (c *cursor) row(op *wire.LogOp, at change.Offset) (event.Row, error) {

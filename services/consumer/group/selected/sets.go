@@ -173,11 +173,11 @@ func (s *Sets) Load(ctx context.Context, at reconcile.Standing, began bool) (vie
 // View looks up the i-th set as it stands where the stage stands. It is to be released. An inner shape of the same group may stand before it: where a
 // shape begins nobody waits for the others to come as far.
 func (s *Sets) View(ctx context.Context, i int, at reconcile.Standing) (*valueset.View, error) {
-	aside := reconcile.LSNs(at.Aside)
+	deferred := reconcile.LSNs(at.Deferred)
 	if f := s.own[i]; f != nil {
-		return s.from.ViewOwn(ctx, s.All[i], at.At, aside, f.Tail.Committed)
+		return s.from.ViewOwn(ctx, s.All[i], at.At, deferred, f.Tail.Committed)
 	}
-	return s.from.View(ctx, s.All[i], at.At, aside)
+	return s.from.View(ctx, s.All[i], at.At, deferred)
 }
 
 // Hold looks up the sets as they stand where the stage stands, for somebody who goes on with them when the stage does, with other

@@ -16,7 +16,7 @@ func (s *Sets) Meet(ctx context.Context, at reconcile.Standing, part *reconcile.
 			continue
 		}
 		s.whole[i] = true
-		verdicts, err := s.from.Between(ctx, s.All[i], at.At, reconcile.LSNs(at.Aside), f.Tail.Committed)
+		verdicts, err := s.from.Between(ctx, s.All[i], at.At, reconcile.LSNs(at.Deferred), f.Tail.Committed)
 		if err != nil {
 			return err
 		}
@@ -32,12 +32,12 @@ func (s *Sets) UnitOver() { clear(s.whole) }
 
 // Settled reports whether it is known what the sets are at a commit, without some transactions. It waits until the inner shapes have
 // been written as far.
-func (s *Sets) Settled(ctx context.Context, at change.LSN, aside []change.LSN) (bool, error) {
+func (s *Sets) Settled(ctx context.Context, at change.LSN, deferred []change.LSN) (bool, error) {
 	for i, set := range s.All {
 		if s.whole[i] {
 			continue
 		}
-		if settled, err := s.from.Settled(ctx, set, at, aside); err != nil || !settled {
+		if settled, err := s.from.Settled(ctx, set, at, deferred); err != nil || !settled {
 			return false, err
 		}
 	}

@@ -160,7 +160,7 @@ func TestAGroupIsFurtherThanTheMainLoopAfterACrash(t *testing.T) {
 }
 
 // What a unit defers may change nothing in the log when it comes, and then no marker says that it has come.
-func TestWhatWasLeftAsideAndChangesNothingHasCome(t *testing.T) {
+func TestWhatWasDeferredAndChangesNothingHasCome(t *testing.T) {
 	s := stack.New(t, projectSchema)
 	opened := newGate(failpoint.UnitOpen)
 	s.Consumer.Failpoint = opened.pass
