@@ -22,7 +22,8 @@ type builder struct {
 	regexes   int // sizes of regular expressions so far
 	printed   int // bytes printed on the way, to order operands and to read guards
 
-	built map[*pg_query.Node]builtTerm // what may be asked for again
+	ordered []orderedColumn
+	built   map[*pg_query.Node]builtTerm // what may be asked for again
 }
 
 // condition builds an expression that must be boolean; what names the place for the message.

@@ -1,6 +1,8 @@
 package predicate
 
 import (
+	"fmt"
+
 	pg_query "github.com/pganalyze/pg_query_go/v6"
 	"google.golang.org/protobuf/proto"
 
@@ -100,12 +102,12 @@ func (b *builder) quantifiedConst(op operator, all bool, left, right term, pos i
 	return b.inTerms(left, members, op == opNotEqual, pos)
 }
 
-// quantifiedEnum builds = ANY (labels) and <> ALL (labels), which are lists.
+// quantifiedEnum builds = ANY (labels) and <> ALL (labels), which are lists, and other operators, which are comparisons with each.
 func (b *builder) quantifiedEnum(name string, all bool, left, right term, pos int) (node, *Error) {
-	isList := name == "=" && !all || name == "<>" && all
-	if right.k != value.Unknown || !isList {
+	op, ok := operatorOf(name)
+	if right.k != value.Unknown || !ok {
 		return nil, &Error{
-			Pos: pos, Message: "of enums only = ANY and <> ALL of an array constant are supported",
+			Pos: pos, Message: "of enums only comparisons with ANY and ALL of an array constant are supported",
 			Hint: "write column = ANY ('{a,b}') or column IN ('a', 'b')",
 		}
 	}
@@ -124,8 +126,26 @@ func (b *builder) quantifiedEnum(name string, all bool, left, right term, pos in
 	for i, e := range a.Elements {
 		members[i] = term{form: formConst, c: value.Constant{Text: string(e.Bytes), Null: e.Null}, pos: right.pos}
 	}
-	return b.inTerms(left, members, all, pos)
+	if op == opEqual && !all || op == opNotEqual && all {
+		return b.inTerms(left, members, all, pos)
+	}
+	if len(members) > maxComparedLabels {
+		return nil, &Error{Pos: right.pos, Message: fmt.Sprintf("%d labels, at most %d can be compared with %s", len(members), maxComparedLabels, name)}
+	}
+	each := make([]node, len(members))
+	for i, m := range members {
+		if each[i], err = b.compare(op, left, m, pos); err != nil {
+			return nil, err
+		}
+	}
+	if all {
+		return b.conjunction(each...), nil
+	}
+	return b.disjunction(each...), nil
 }
+
+// maxComparedLabels is how many labels the array of a comparison may have that is no list.
+const maxComparedLabels = 100
 
 // isEnumArray tells an array type of an enum that a column has.
 func (b *builder) isEnumArray(name *pg_query.TypeName) bool {

@@ -164,10 +164,13 @@ func (b *builder) extreme(e *pg_query.MinMaxExpr, pos, depth int) (term, *Error)
 		return term{}, err
 	}
 	p := args[0].k
+	if p == value.Enum {
+		return b.extremeEnum(least, args, pos)
+	}
 	if !p.IsOrdered() {
 		return term{}, &Error{Pos: pos, Message: fmt.Sprintf("%s is not supported on %s", name, args[0].typeName())}
 	}
-	t := exprTerm(scalar{expr: &extremeExpr{least, args, value.Comparator(p, p)}, k: p, bounds: joint(args)}, pos)
+	t := exprTerm(scalar{expr: &extremeExpr{least: least, args: args, compare: value.Comparator(p, p)}, k: p, bounds: joint(args)}, pos)
 	t.k = k
 	return t, nil
 }

@@ -249,6 +249,9 @@ func (b *builder) compareExprs(op operator, left, right term, pos int) (node, *E
 	if isNullConst(r.left) || isNullConst(r.right) {
 		return &literalNode{isUnknown}, nil
 	}
+	if r.left.k == value.Enum {
+		return b.compareLabels(op, r, pos)
+	}
 	return &compareExprNode{r, op}, nil
 }
 

@@ -176,7 +176,7 @@ func (b *builder) inExpr(left term, members []term) (node, *Error) {
 	slices.SortFunc(n.members, func(a, b scalar) int { return strings.Compare(text(a), text(b)) })
 	n.members = slices.CompactFunc(n.members, func(a, b scalar) bool { return text(a) == text(b) })
 	if len(n.members) == 1 && !n.hasNull {
-		return &compareExprNode{relation{n.left, n.members[0], n.compare, true}, opEqual}, nil
+		return &compareExprNode{relation{left: n.left, right: n.members[0], compare: n.compare, ordered: true}, opEqual}, nil
 	}
 	for _, m := range n.members {
 		n.values = append(n.values, m.eval(nil))

@@ -71,7 +71,7 @@ func notZero(s scalar) scalar {
 		return s
 	}
 	zero := newConst(value.Constant{Kind: s.k, Text: "0"})
-	return scalar{expr: &nullifExpr{relation{s, zero, value.Comparator(s.k, s.k), true}}, k: s.k, bounds: s.bounds}
+	return scalar{expr: &nullifExpr{relation{left: s, right: zero, compare: value.Comparator(s.k, s.k), ordered: true}}, k: s.k, bounds: s.bounds}
 }
 
 func isZeroConst(s scalar) bool {

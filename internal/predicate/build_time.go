@@ -132,7 +132,7 @@ func finite(s scalar) scalar {
 		return s
 	}
 	for _, end := range []string{"infinity", "-infinity"} {
-		s = scalar{expr: &nullifExpr{relation{s, newConst(value.Constant{Kind: s.k, Text: end}), value.Comparator(s.k, s.k), true}}, k: s.k, bounds: s.bounds}
+		s = scalar{expr: &nullifExpr{relation{left: s, right: newConst(value.Constant{Kind: s.k, Text: end}), compare: value.Comparator(s.k, s.k), ordered: true}}, k: s.k, bounds: s.bounds}
 	}
 	return s
 }

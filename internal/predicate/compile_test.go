@@ -2,6 +2,7 @@ package predicate
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -46,7 +47,17 @@ func sample() Table {
 		{Name: "whole", TypeOID: 23, TypeMod: -1, Domain: true, TypeName: "app.whole"},
 		{Name: "gen", TypeOID: 23, TypeMod: -1, Generated: true},
 		{Name: "spans", TypeOID: 3906, TypeMod: -1},
+		{Name: "size", TypeOID: 99995, TypeMod: -1, TypeName: "size_type", Enum: manyLabels(maxOrderedLabels + 1)},
 	}}
+}
+
+// manyLabels are n labels.
+func manyLabels(n int) []string {
+	labels := make([]string, n)
+	for i := range labels {
+		labels[i] = fmt.Sprintf("l%d", i)
+	}
+	return labels
 }
 
 func compile(tb testing.TB, where string, params ...string) *Predicate {
@@ -70,6 +81,14 @@ func TestCompiledClausesPrintAsSelfContainedSQL(t *testing.T) {
 		{"id = $1", []string{" +42 "}, `"id" = '42'::bigint`},
 		{"42 <id", nil, `"id" > '42'::bigint`},
 		{"i2 = 40000", nil, `"i2" = '40000'::integer`},
+		{"feeling < 'ok'", nil, `"feeling" < 'ok'`},
+		{"'ok' >= feeling", nil, `'ok' >= "feeling"`},
+		{"feeling between 'sad' and $1", []string{"ok"}, `("feeling" <= 'ok' AND "feeling" >= 'sad')`},
+		{"feeling > any ('{sad,NULL}')", nil, `(NULL::boolean OR "feeling" > 'sad')`},
+		{"'sad'::mood_type < 'ok'", nil, `true`},
+		{"'sad'::mood_type <> 'ok' and flag", nil, `("flag" AND true)`},
+		{"greatest('sad', 'ok'::mood_type) > feeling", nil, `'ok' > "feeling"`},
+		{"least(feeling, 'ok') < 'ok'", nil, `LEAST("feeling", 'ok') < 'ok'`},
 		{"i4 = 1.50", nil, `"i4" = '1.5'::numeric`},
 		{"i4 = 1.00", nil, `"i4" = '1'::integer`},
 		{"i4 < 1e2", nil, `"i4" < '100'::integer`},
@@ -276,10 +295,12 @@ func TestErrorsSayWhatIsWrongAndWhere(t *testing.T) {
 		{"period < '[,)'", nil, `where clause, position 8: operator < is not supported on tsrange (only = and <> are)`},
 		{"period << '[,)'", nil, `where clause, position 8: operator << is not supported yet, because nothing has been compared for shifts, networks and ranges (write x * 2 for a shift, or compare both ends of a range)`},
 		{"tsrange(ts, ts) @> ts", nil, `where clause, position 1: function tsrange is not supported yet, because Postgres raises an error where the lower bound is above the upper one (write '[a,b)'::tsrange, or compare both ends)`},
-		{"feeling < any('{ok}')", nil, `where clause, position 9: of enums only = ANY and <> ALL of an array constant are supported (write column = ANY ('{a,b}') or column IN ('a', 'b'))`},
+		{"feeling < any(tags)", nil, `where clause, position 9: of enums only comparisons with ANY and ALL of an array constant are supported (write column = ANY ('{a,b}') or column IN ('a', 'b'))`},
 		{"feeling = any('{ok,angry}')", nil, `where clause, position 15: invalid input value for enum mood_type: "angry"`},
 		{"feeling = 'angry'", nil, `where clause, position 11: invalid input value for enum mood_type: "angry"`},
-		{"feeling < 'sad'", nil, `where clause, position 9: operator < is not supported on mood_type (only = and <> are)`},
+		{"feeling < 'angry'", nil, `where clause, position 11: invalid input value for enum mood_type: "angry"`},
+		{"case when flag then 'ok'::mood_type else 'sad' end < 'sad'::mood_type", nil, `where clause, position 52: the order of enum mood_type is not supported among constants only (compare a column with them)`},
+		{"size < 'l9'", nil, `where clause, position 6: enum size_type has 1001 labels, the order of at most 1000 can be asked for (say which labels are meant: column IN ('a', 'b'))`},
 		{"tags = array['x', 1]", nil, `where clause, position 14: invalid input for type integer: "x"`},
 		{"tags @> array[]", nil, `where clause, position 9: cannot determine the type of an empty array (cast it: ARRAY[]::integer[])`},
 		{"i4 = any (5)", nil, `where clause, position 11: argument of ANY must be an array`},

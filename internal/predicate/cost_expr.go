@@ -32,7 +32,7 @@ func (e *caseExpr) weigh(s sizes) load {
 
 func (e *extremeExpr) weigh(s sizes) load {
 	sum, largest := weighAll(e.args, s)
-	return load{visit + sum.steps + float64(len(e.args))*comparing(e.args[0].k, load{bytes: largest}, load{bytes: largest}), largest}
+	return load{visit + sum.steps + float64(len(e.args))*(e.scan+comparing(e.args[0].k, load{bytes: largest}, load{bytes: largest})), largest}
 }
 
 // textOf is the size of what else than text is as a text, and numberOf that of a number.

@@ -78,7 +78,7 @@ func (n *inExprNode) weigh(s sizes) float64 {
 
 func (r *relation) weighBoth(s sizes) float64 {
 	left, right := r.left.weigh(s), r.right.weigh(s)
-	return visit + left.steps + right.steps + comparing(r.left.k, left, right)
+	return visit + left.steps + right.steps + r.scan + comparing(r.left.k, left, right)
 }
 
 func (n *compareExprNode) weigh(s sizes) float64 { return n.weighBoth(s) }

@@ -107,6 +107,7 @@ type (
 		least   bool
 		args    []scalar
 		compare func(a, b *value.Datum) int
+		scan    float64 // as in relation
 	}
 )
 

@@ -11,6 +11,7 @@ type Predicate struct {
 	root    node
 	sql     string
 	members *members // nil without subqueries
+	ordered []orderedColumn
 
 	carefree int
 }

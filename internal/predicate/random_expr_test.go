@@ -330,6 +330,8 @@ func (g *generator) test(depth int) string {
 		})() + ")"
 	case n == 12:
 		return "(" + sub("jsonb") + pick(g, []string{" ? 'a'", " ? v", " ?| ARRAY['a','b']", " ?& at"}) + ")"
+	case n == 13 && g.IntN(2) == 0:
+		return "(" + g.orderedLabels() + ")"
 	case n == 13:
 		return "(" + pick(g, []string{"m = 'ok'", "m <> m2", "m IN ('sad', 'happy')", "m::text = 'it''s'", "m IS DISTINCT FROM m2", "'ok' = m", "coalesce(m, 'ok') = m2", "m = ANY ('{ok,sad}')", "m <> ALL ('{ok,NULL}')", "m = ANY ('{\"it''s\"}'::mood[])", "rg IS NULL", "rg IS NOT NULL", "CASE WHEN b THEN m ELSE m2 END = 'ok'"}) + ")"
 	case n == 14:
@@ -347,9 +349,43 @@ var jsonTexts = []string{"1", "1.0", "1.00", "abc", "7", "null", "true", "[1, 1]
 
 func (g *generator) key() string { return pick(g, []string{"'a'", "'b'", "'é'", "'n'", "'x'"}) }
 
+// orderedLabels asks for the order of labels.
+func (g *generator) orderedLabels() string {
+	label := func() string { return quoteLiteral(pick(g, moods)) }
+	value := func() string {
+		return pick(g, []func() string{
+			func() string { return "m" },
+			func() string { return "m2" },
+			label,
+			func() string { return label() + "::mood" },
+			func() string { return pick(g, []string{"greatest", "least"}) + "(m, " + label() + ")" },
+			func() string { return pick(g, []string{"greatest", "least"}) + "(" + label() + ", NULL, m2, m)" },
+			func() string {
+				return pick(g, []string{"greatest", "least"}) + "(" + label() + "::mood, " + label() + ", NULL)"
+			},
+			func() string { return "coalesce(m, " + label() + ")" },
+			func() string { return "nullif(m2, " + label() + ")" },
+			func() string { return "CASE WHEN b THEN m ELSE " + label() + " END" },
+		})()
+	}
+	not := pick(g, []string{"", "NOT "})
+	return pick(g, []func() string{
+		func() string { return "m " + g.operator() + " " + label() },
+		func() string { return label() + " " + g.operator() + " m2" },
+		func() string { return value() + " " + g.operator() + " " + value() },
+		func() string { return "m " + not + "BETWEEN " + label() + " AND " + value() },
+		func() string { return value() + " " + not + "BETWEEN SYMMETRIC m AND " + label() },
+		func() string {
+			return "m2 " + g.operator() + pick(g, []string{" ANY (", " ALL ("}) + pick(g, []string{"'{ok,NULL}'", "'{sad,happy}'::mood[]", "'{}'", `'{"it''s"}'`}) + ")"
+		},
+		func() string { return "(m, i4) " + g.operator() + " (" + label() + ", 7)" },
+		func() string { return "CASE WHEN m " + g.operator() + " " + label() + " THEN i4 ELSE i2 END > 1" },
+	})()
+}
+
 // onlyEqual tells the types without an order.
 func onlyEqual(kind string) bool {
-	return kind == "jsonb" || kind == "enum" || kind == "inet" || strings.HasSuffix(kind, "range") || strings.HasSuffix(kind, "]")
+	return kind == "jsonb" || kind == "inet" || strings.HasSuffix(kind, "range") || strings.HasSuffix(kind, "]")
 }
 
 // rangeTest makes a random condition on ranges.

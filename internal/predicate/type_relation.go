@@ -8,7 +8,8 @@ import (
 type relation struct {
 	left, right scalar
 	compare     func(a, b *value.Datum) int
-	ordered     bool // < and > exist too
+	ordered     bool    // < and > exist too
+	scan        float64 // what compare takes besides what the values' sizes tell, in steps
 }
 
 // relate types a comparison of general expressions as Postgres does, or says that there is no such operator.
@@ -39,7 +40,7 @@ func (b *builder) relate(op string, left, right term, pos int) (relation, *Error
 		if r.left.enum.oid != r.right.enum.oid {
 			return relation{}, b.noOperator(op, left, right, pos)
 		}
-		r.compare, r.ordered = value.CompareBytes, false
+		r.compare = value.CompareBytes // what is equal; for what is less see orderEnum
 		return r, nil
 	case l == value.JSONB && k == value.JSONB:
 		r.compare, r.ordered = value.CompareJSON, false
