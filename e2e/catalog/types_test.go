@@ -53,6 +53,29 @@ var typeStories = []story{
 		sql: []string{"ALTER TYPE mood ADD VALUE 'bored' BEFORE 'ok'", "UPDATE t SET m = 'bored'"},
 	},
 	{
+		name: "labels have an order", table: "t", where: "m BETWEEN 'sad' AND 'ok'", setup: moods,
+		sql: []string{"UPDATE t SET m = 'glad' WHERE id = 1", "UPDATE t SET m = 'ok' WHERE id = 3", "INSERT INTO t VALUES (4, 'sad'), (5, 'glad'), (6, NULL)"},
+	},
+	{
+		name: "labels have an order in a subquery", table: "o", where: "p IN (SELECT id FROM {s}.p WHERE m >= 'ok')",
+		setup: outer + mood + "CREATE TABLE p (id int PRIMARY KEY, m mood); INSERT INTO p VALUES (1, 'sad'), (2, 'ok'), (3, 'glad')",
+		sql:   []string{"UPDATE p SET m = 'glad' WHERE id = 1", "UPDATE p SET m = 'sad' WHERE id = 2", "DELETE FROM p WHERE id = 3"},
+	},
+	{
+		name: "a label is added to an order and used", table: "t", where: "m < 'glad'", ends: either, setup: moods,
+		sql: []string{"ALTER TYPE mood ADD VALUE 'bored' BEFORE 'ok'", "UPDATE t SET m = 'bored' WHERE id = 3"},
+	},
+	{
+		name: "a label is added to an order in a subquery and used", table: "o", where: "p IN (SELECT id FROM {s}.p WHERE m > 'sad')", ends: either,
+		setup: outer + mood + "CREATE TABLE p (id int PRIMARY KEY, m mood); INSERT INTO p SELECT i, 'sad' FROM generate_series(1, 5) i",
+		sql:   []string{"ALTER TYPE mood ADD VALUE 'bored'", "UPDATE p SET m = 'bored' WHERE id = 3"},
+	},
+	{
+		name: "a label is added to an order of the rows that a subquery selects", table: "o", where: "m > 'sad' AND p IN (SELECT id FROM {s}.p WHERE \"on\")", ends: either,
+		setup: outer + mood + "ALTER TABLE o ADD m mood DEFAULT 'ok'; CREATE TABLE p (id int PRIMARY KEY, \"on\" bool); INSERT INTO p SELECT i, false FROM generate_series(1, 5) i",
+		sql:   []string{"ALTER TYPE mood ADD VALUE 'bored'", "UPDATE o SET m = 'bored' WHERE p = 3", "UPDATE p SET \"on\" = true"},
+	},
+	{
 		name: "an attribute is added to a composite type that must not be NULL", table: "t", where: "p IS NOT NULL", ends: "type", setup: pair,
 		sql: []string{"ALTER TYPE pair ADD ATTRIBUTE z int CASCADE", "INSERT INTO t VALUES (3, '(5,6,)')"},
 	},

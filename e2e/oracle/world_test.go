@@ -349,7 +349,7 @@ func (w *world) read(l *living) *logcheck.Log {
 	w.tb.Helper()
 	var log *logcheck.Log
 	w.until("the log of shape "+l.describe()+" is read", func() (_ bool, err error) {
-		ctx, cancel := context.WithTimeout(w.tb.Context(), time.Minute)
+		ctx, cancel := context.WithTimeout(w.tb.Context(), 10*time.Minute) // as long as it comes nearer: it is read from its beginning
 		defer cancel()
 		log, err = logcheck.Read(ctx, w.js, w.source, l.shape.Info())
 		if err == nil && w.archive != nil {

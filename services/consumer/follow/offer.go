@@ -77,7 +77,7 @@ func (r *Router) offer(t *Table, s *Follower, f *change.Fragment, op *change.Op,
 	}
 	open, before := s.Tail.Open(), s.Gathered()
 	weight, began := r.meter.begin(size > s.Pred.Carefree())
-	if s.affords(op, size) {
+	if s.affords(op, size) && s.ordered(op) {
 		s.apply(f, op)
 		s.checkRows()
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/wire"
 	"github.com/shapebus/shapebus/services/consumer/changelog"
+	"github.com/shapebus/shapebus/services/consumer/follow"
 	"github.com/shapebus/shapebus/services/consumer/live"
 	"github.com/shapebus/shapebus/services/consumer/reconcile"
 )
@@ -235,16 +236,21 @@ func (st *stage) offer(ctx context.Context, rel *change.Relation, fr *change.Fra
 	if err != nil {
 		return err
 	}
-	if len(ended) > 0 {
-		st.g.mu.Lock()
-		for _, f := range ended {
-			st.g.ending = append(st.g.ending, ending{f.ID, f.Ended, true})
-		}
-		st.g.mu.Unlock()
-		st.gone = true
-		return errRegroup
+	return st.lets(ended)
+}
+
+// lets has members end that cannot go on. It fails with errRegroup if there are any.
+func (st *stage) lets(ended []*follow.Follower) error {
+	if len(ended) == 0 {
+		return nil
 	}
-	return nil
+	st.g.mu.Lock()
+	for _, f := range ended {
+		st.g.ending = append(st.g.ending, ending{f.ID, f.Ended, true})
+	}
+	st.g.mu.Unlock()
+	st.gone = true
+	return errRegroup
 }
 
 // pendingMost is the output that a group holds before it is appended. A group keeps nobody waiting: what it

@@ -3,6 +3,8 @@ package group
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/shapebus/shapebus/internal/failpoint"
 	"github.com/shapebus/shapebus/pkg/change"
@@ -28,6 +30,10 @@ func (st *stage) reread(ctx context.Context, u *unit.Unit, end *change.Fragment)
 	if err != nil {
 		return err
 	}
+	ended := slices.DeleteFunc(slices.Collect(maps.Values(st.members)), func(f *follow.Follower) bool { return f.Ended == "" })
+	if err := st.lets(ended); err != nil {
+		return err
+	}
 	return st.flush(ctx)
 }
 
@@ -37,6 +43,10 @@ func (st *stage) rereadPage(ctx context.Context, u *unit.Unit, end *change.Fragm
 	table := st.anyMember().Table
 	read, err := u.Snapshot.CopyRows(ctx, table, rows.Columns(table), where, func(row change.Row) error {
 		st.router.Matching(st.table, row, func(f *follow.Follower) {
+			if reason := f.Unordered(row); reason != "" {
+				f.Ended = reason
+				return
+			}
 			if kind, ok := f.Outer.Member.Reread(row); ok {
 				f.Emit(end, end.End, kind, row)
 			}

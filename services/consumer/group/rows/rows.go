@@ -18,6 +18,9 @@ import (
 func Copy(ctx context.Context, snap *snapshots.Snapshot, f *follow.Follower, table *pg.TableInfo, where string, sets []predicate.Set, add func(change.Row) error) error {
 	picked := make(change.Row, len(f.Project))
 	_, err := snap.CopyRows(ctx, table, Columns(table), where, func(row change.Row) error {
+		if reason := f.Unordered(row); reason != "" {
+			return &pg.ChangedError{Reason: reason}
+		}
 		if !f.Outer.Match(row, sets) {
 			return nil
 		}

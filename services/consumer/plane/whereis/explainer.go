@@ -121,6 +121,9 @@ func (x *Explainer) Membership(rec *registry.Shape, table *pg.TableInfo, row [][
 	if err != nil {
 		return control.RowMembership{Problem: refuse.Cut(err.Error())}
 	}
+	if label, column, found := pred.Unordered(row); found {
+		return control.RowMembership{Problem: fmt.Sprintf("the shape does not know where the label '%s' in column %s stands among the others; the shape is about to end", label, column)}
+	}
 	x.terms = 0
 	why := x.explain(pred, table, row, rec.InnerTables)
 	return control.RowMembership{Matches: why.Truth == control.TruthTrue, Why: &why}
