@@ -13,7 +13,9 @@ import (
 func (b *builder) quantified(e *pg_query.A_Expr, pos, depth int) (node, *Error) {
 	name, all := operatorName(e), e.Kind == pg_query.A_Expr_Kind_AEXPR_OP_ALL
 	array := e.Rexpr
-	if cast := array.GetTypeCast(); cast != nil && b.isEnumArray(cast.TypeName) {
+	cast := array.GetTypeCast()
+	enums := cast != nil && b.isEnumArray(cast.TypeName)
+	if enums {
 		array = cast.Arg // typed by the left side
 	}
 	left, right, err := b.pair(e.Lexpr, array, depth)
@@ -22,6 +24,9 @@ func (b *builder) quantified(e *pg_query.A_Expr, pos, depth int) (node, *Error) 
 	}
 	if left.k == value.Enum {
 		return b.quantifiedEnum(name, all, left, right, pos)
+	}
+	if enums {
+		return nil, (&Error{Pos: pos, Message: "of an array of an enum, ANY and ALL compare values of the enum only"}).withHint("write column %s ANY ('{a,b}'), or cast the left side to the enum", name)
 	}
 	if right.k == value.Unknown {
 		k := left.k

@@ -127,7 +127,7 @@ func leftParts(n *pg_query.Node) []*pg_query.Node {
 // inside returns a builder for the clause of a subquery on the table. It shares the parameters.
 func (b *builder) inside(table *Table) *builder {
 	inner := *b
-	inner.table = table
+	inner.table, inner.ordered = table, nil
 	inner.sub = subqueryBuilder{lookup: b.sub.lookup, outer: b, depth: b.sub.depth + 1}
 	return &inner
 }

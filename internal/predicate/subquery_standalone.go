@@ -27,7 +27,7 @@ func (b *builder) standalone(where *pg_query.Node, typed []value.Kind, pos int) 
 		k := typed[ref.Number-1]
 		i, _ := slices.BinarySearch(numbers, int(ref.Number))
 		ref.Number = int32(i + 1)
-		if k == value.Unknown {
+		if k == value.Unknown || k == value.Enum { // an enum's label finds its type each time
 			continue
 		}
 		name, err := typeNameOf(k)

@@ -37,7 +37,7 @@ func (b *builder) orderEnum(e *enumType, pos int, values ...scalar) *Error {
 		}
 	}
 	// The SQL has labels without a type, which take that of a column. Without one Postgres would order texts.
-	if !slices.ContainsFunc(values, func(s scalar) bool { return hasEnumType(s.expr) }) {
+	if !typedTogether(values...) {
 		return &Error{Pos: pos, Message: "the order of enum " + e.name + " is not supported among constants only", Hint: "compare a column with them"}
 	}
 	for _, v := range values {
@@ -50,22 +50,38 @@ func (b *builder) orderEnum(e *enumType, pos int, values ...scalar) *Error {
 	return nil
 }
 
-// hasEnumType reports whether Postgres knows the type of an enum's value as it is printed.
-func hasEnumType(e expr) bool {
-	has := func(s scalar) bool { return hasEnumType(s.expr) }
-	switch e := e.(type) {
-	case *columnExpr:
-		return true
-	case *coalesceExpr:
-		return slices.ContainsFunc(e.args, has)
-	case *extremeExpr:
-		return slices.ContainsFunc(e.args, has)
-	case *caseExpr:
-		return has(e.otherwise) || slices.ContainsFunc(e.then, has)
-	case *nullifExpr:
-		return has(e.left) || has(e.right)
+// typedTogether reports whether Postgres knows the type of an enum's values as they are printed beside one another: one has it,
+// and the others are labels, which take it, or have it too.
+func typedTogether(values ...scalar) bool {
+	typed := false
+	for _, v := range values {
+		switch e := v.expr.(type) {
+		case nil, *constExpr:
+		case *columnExpr:
+			typed = true
+		default:
+			if !typedTogether(choices(e)...) {
+				return false
+			}
+			typed = true
+		}
 	}
-	return false
+	return typed
+}
+
+// choices are the values of which an expression is one.
+func choices(e expr) []scalar {
+	switch e := e.(type) {
+	case *coalesceExpr:
+		return e.args
+	case *extremeExpr:
+		return e.args
+	case *caseExpr:
+		return append(slices.Clone(e.then), e.otherwise)
+	case *nullifExpr:
+		return []scalar{e.left, e.right}
+	}
+	return nil
 }
 
 // compareLabels builds left op right.

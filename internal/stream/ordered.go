@@ -24,7 +24,9 @@ type ordered struct {
 
 	consumer  string // its name
 	pull      *puller
-	delivered uint64 // by the consumer
+	delivered uint64        // by the consumer
+	barren    time.Time     // when a consumer ended that had delivered nothing, and none has since
+	pause     time.Duration // behind the next such one
 
 	last   uint64    // sequence of the last message that was taken, or the one before the beginning
 	stored time.Time // when it was stored; zero before there is one
@@ -72,7 +74,8 @@ func (o *ordered) open(ctx context.Context, timeout time.Duration) error {
 		return err
 	}
 	o.consumer, o.delivered = c.CachedInfo().Name, 0
-	o.pull, err = newPuller(o.js, o.stream, o.consumer, o.window, pullExpiry, true)
+	most := c.CachedInfo().Config.MaxRequestBatch // the server may limit it for all consumers
+	o.pull, err = newPuller(o.js, o.stream, o.consumer, o.window, most, pullExpiry, true)
 	return err
 }
 
@@ -108,9 +111,36 @@ func (o *ordered) next(ctx context.Context) (*nats.Msg, *nats.MsgMetadata, error
 			return nil, nil, err
 		case err != nil:
 			o.leave(ctx)
+			if err := o.rest(ctx, err); err != nil {
+				return nil, nil, err
+			}
 		case md != nil:
 			return m, md, nil
 		}
+	}
+}
+
+// rest pauses after a consumer that has delivered nothing, longer each time: the next one may fare the same. A refusal
+// that lasts is an error.
+func (o *ordered) rest(ctx context.Context, err error) error {
+	if o.delivered > 0 {
+		o.barren = time.Time{}
+		return nil
+	}
+	if o.barren.IsZero() {
+		o.barren, o.pause = time.Now(), firstPause
+	}
+	if errors.Is(err, errRefused) && time.Since(o.barren) > goneAfter {
+		return err
+	}
+	timer := time.NewTimer(o.pause)
+	defer timer.Stop()
+	o.pause = min(2*o.pause, lastPause)
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
 }
 

@@ -41,6 +41,9 @@ const headerLastConsumer = "Nats-Last-Consumer"
 // errNoConsumer ends a puller.
 var errNoConsumer = errors.New("the server does not have the consumer any more")
 
+// errRefused ends a puller whose request the server does not take.
+var errRefused = errors.New("the server refuses to deliver")
+
 // puller asks a consumer on the server for messages and keeps what has come
 // until it is taken. One request stands at a time, for at most a number of
 // messages and at most window bytes. The next one follows when it has ended and less
@@ -77,11 +80,14 @@ type request struct {
 	got             int
 }
 
-// newPuller begins to pull from a consumer. whole says that this has delivered nothing so far and delivers nothing twice.
-func newPuller(js jetstream.JetStream, streamName, consumer string, window int, expiry time.Duration, whole bool) (*puller, error) {
+// newPuller begins to pull from a consumer, at most so many messages at once if most is not 0. whole says that this has delivered nothing so far and delivers nothing twice.
+func newPuller(js jetstream.JetStream, streamName, consumer string, window, most int, expiry time.Duration, whole bool) (*puller, error) {
 	p := &puller{
 		nc: js.Conn(), subject: fmt.Sprintf("%sCONSUMER.MSG.NEXT.%s.%s", apiPrefix(js.Options()), streamName, consumer),
 		window: window, most: min(pullMessages, max(window/bytesPerMessage, leastMessages)), expiry: expiry, beat: min(pullHeartbeat, expiry/2), whole: whole, wake: make(chan struct{}, 1),
+	}
+	if most > 0 {
+		p.most = min(p.most, most)
 	}
 	p.back = p.nc.StatusChanged(nats.CONNECTED, nats.CLOSED)
 	var err error
@@ -238,7 +244,7 @@ func (p *puller) statusLocked(h nats.Header) {
 	case status == "404", status == "503", strings.Contains(text, "consumer deleted"):
 		p.err = errNoConsumer
 	default:
-		p.err = fmt.Errorf("the server refuses to deliver: %s %s", status, text)
+		p.err = fmt.Errorf("%w: %s %s", errRefused, status, text)
 	}
 	p.asked = request{}
 	p.askLocked()

@@ -24,9 +24,9 @@ type Ingest struct {
 	ready    chan struct{}
 	once     sync.Once
 
-	checked    bool   // both servers have passed their checks
-	unanswered int    // how often there was no JetStream
-	dropSlot   string // why the slot has to be made again, "" if it need not
+	checked    bool // both servers have passed their checks
+	unanswered int  // how often there was no JetStream
+	hole       hole
 }
 
 // New checks cfg and does nothing else.

@@ -7,6 +7,9 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgproto3"
+
+	"github.com/shapebus/shapebus/internal/pg/slots"
+	"github.com/shapebus/shapebus/pkg/change"
 )
 
 // meaning is what a notice of the walsender means for the change log.
@@ -40,7 +43,7 @@ func meaningOf(m *pgproto3.NoticeResponse) meaning {
 func (s *session) notice(ctx context.Context, m *pgproto3.NoticeResponse) error {
 	switch meaningOf(m) {
 	case meansSkipped:
-		return s.g.publicationGone(m.Message)
+		return s.publicationGone(m.Message)
 	case meansWaiting:
 		if s.g.counters.waits(m.Message) {
 			s.g.cfg.Log.ErrorContext(ctx, "Postgres sends no changes while a standby has not received them",
@@ -54,7 +57,21 @@ func (s *session) notice(ctx context.Context, m *pgproto3.NoticeResponse) error 
 
 // publicationGone ends the session because changes are missing that were written while the
 // publication did not exist. The next one begins with another slot, and tells the gap.
-func (g *Ingest) publicationGone(message string) error {
-	g.dropSlot = fmt.Sprintf("publication %s was dropped for a while: %s", g.cfg.Publication, message)
-	return fmt.Errorf("read from the replication slot: %s", g.dropSlot)
+func (s *session) publicationGone(message string) error {
+	h := hole{reason: fmt.Sprintf("publication %s was dropped for a while: %s", s.g.cfg.Publication, message), after: s.server.slot.ConfirmedFlush}
+	if s.confirm != nil {
+		h.after = max(h.after, change.LSN(s.confirm.received.Load()))
+	}
+	s.g.hole = h
+	return fmt.Errorf("read from the replication slot: %s", h.reason)
 }
+
+// hole says that a slot has to be made again: changes behind a place are missing in what it gives. The zero value is none.
+type hole struct {
+	reason string
+	after  change.LSN // up to where the slot gave everything
+}
+
+// in reports whether a slot has it. One that stands behind it has been made since, by another process that met
+// the hole.
+func (h hole) in(slot slots.Info) bool { return h.reason != "" && slot.ConfirmedFlush <= h.after }

@@ -212,7 +212,7 @@ func (s *session) replicate(ctx context.Context, from change.LSN) error {
 		},
 	})
 	if err != nil {
-		return fmt.Errorf("start replication from slot %s: %w", s.g.cfg.Slot, s.g.replicationError(err))
+		return fmt.Errorf("start replication from slot %s: %w", s.g.cfg.Slot, s.replicationError(err))
 	}
 	return nil
 }
@@ -304,9 +304,9 @@ func (s *session) run(ctx, life context.Context, end context.CancelCauseFunc) er
 	}
 	if cause != nil && ctx.Err() == nil {
 		// The cause is what failed first; the read failed because of it.
-		return s.g.replicationError(cause)
+		return s.replicationError(cause)
 	}
-	return s.g.replicationError(err)
+	return s.replicationError(err)
 }
 
 // leave publishes what is complete, confirms what may be, and lets go.

@@ -96,16 +96,17 @@ func (g *Ingest) prepareOn(ctx context.Context, conn *pgx.Conn) (server, error) 
 	if ours && s.slot.Active {
 		return s, errStandby
 	}
-	if ours && (s.slot.Lost() || g.dropSlot != "") {
-		reason := g.dropSlot
-		if reason == "" {
+	holed := g.hole.in(s.slot)
+	if ours && (s.slot.Lost() || holed) {
+		reason := g.hole.reason
+		if !holed {
 			reason = s.slot.LostReason()
 		}
 		g.cfg.Log.ErrorContext(ctx, "the replication slot is of no use any more and is made again; all shapes of the source end", slog.String("reason", reason))
 		if err := slots.Drop(ctx, conn, g.cfg.Slot); err != nil {
 			return s, err
 		}
-		s.slot, s.lost, g.dropSlot = slots.Info{}, reason, ""
+		s.slot, s.lost, g.hole = slots.Info{}, reason, hole{}
 	}
 	if g.cfg.Failover {
 		if err := slots.NoFailover(conn); err != nil {
@@ -158,7 +159,7 @@ func (s *session) failOver(ctx context.Context) error {
 	}
 	sql := fmt.Sprintf("ALTER_REPLICATION_SLOT %s (FAILOVER true)", pg.Ident(s.g.cfg.Slot))
 	if _, err := s.conn.Exec(ctx, sql).ReadAll(); err != nil {
-		return fmt.Errorf("have replication slot %s synchronised to standbys (%s): %w", s.g.cfg.Slot, sql, s.g.replicationError(err))
+		return fmt.Errorf("have replication slot %s synchronised to standbys (%s): %w", s.g.cfg.Slot, sql, s.replicationError(err))
 	}
 	s.server.slot.Failover = true
 	s.g.cfg.Log.InfoContext(ctx, "the replication slot is synchronised to standbys from now on")
@@ -166,7 +167,7 @@ func (s *session) failOver(ctx context.Context) error {
 }
 
 // replicationError sorts the errors of START_REPLICATION and of the stream.
-func (g *Ingest) replicationError(err error) error {
+func (s *session) replicationError(err error) error {
 	e, ok := errors.AsType[*pgconn.PgError](err)
 	if !ok {
 		return err
@@ -177,7 +178,7 @@ func (g *Ingest) replicationError(err error) error {
 	case e.Code == "42704" && strings.Contains(e.Message, "publication"):
 		// The slot stands before a change that was written while the
 		// publication did not exist, and cannot be read past it.
-		return fmt.Errorf("%w: %w", g.publicationGone(e.Message), err)
+		return fmt.Errorf("%w: %w", s.publicationGone(e.Message), err)
 	case e.Code == "42501":
 		return fatal(fmt.Errorf("%w; run as a superuser: ALTER ROLE … REPLICATION", err))
 	}

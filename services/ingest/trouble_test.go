@@ -2,8 +2,10 @@ package ingest
 
 import (
 	"context"
+	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -250,6 +252,63 @@ func TestGaps(t *testing.T) {
 		r.stop()
 		goesOn(t, b, "publication pub was dropped", "1")
 	})
+}
+
+// TestAGapIsOfTheSlotThatHadIt: a process that has met a gap, and comes to the slot when another one has met it too, made the slot again and
+// streamed, goes on with that slot.
+func TestAGapIsOfTheSlotThatHadIt(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, "")
+	b.exec("CREATE TABLE t (id int PRIMARY KEY)")
+	b.publish("t")
+	b.start().stop()
+	b.exec("DROP PUBLICATION pub")
+	b.exec("INSERT INTO t VALUES (1)")
+	b.publish("t")
+	met := &holdingHandler{Handler: slog.DiscardHandler, at: "replication session ended, trying again", held: make(chan struct{}), release: make(chan struct{})}
+	first := b.launch(func(c *Config) { c.Log = slog.New(met) })
+	select {
+	case <-met.held:
+	case <-time.After(patience):
+		t.Fatal("the first has not met the gap")
+	}
+	second := b.launch()
+	eventually(t, "the slot was made again", func() bool { s := second.Status(); return s.Retries > 0 && s.State == StateStreaming })
+	b.exec("INSERT INTO t VALUES (2)")
+	if got := resets(b.upToBarrier()); len(got) != 1 {
+		t.Fatalf("resets %q", got)
+	}
+	second.stop()
+	close(met.release)
+	eventually(t, "the first streams", func() bool { return first.Status().State == StateStreaming })
+	b.exec("INSERT INTO t VALUES (3)")
+	entries := b.upToBarrier()
+	if got := resets(entries); len(got) != 1 {
+		t.Errorf("resets %q", got)
+	}
+	if ids := audit(t, entries); !slices.Equal(ids, numbers(2, 3)) {
+		t.Errorf("ids %v", ids)
+	}
+}
+
+// holdingHandler holds up whoever logs a message for the first time, until it is released.
+type holdingHandler struct {
+	slog.Handler
+
+	at            string
+	once          sync.Once
+	held, release chan struct{}
+}
+
+func (h *holdingHandler) Enabled(context.Context, slog.Level) bool { return true }
+
+func (h *holdingHandler) WithAttrs([]slog.Attr) slog.Handler { return h }
+
+func (h *holdingHandler) Handle(_ context.Context, r slog.Record) error {
+	if r.Message == h.at {
+		h.once.Do(func() { close(h.held); <-h.release })
+	}
+	return nil
 }
 
 // A slot that nobody reads keeps WAL for ever, so it is made when nothing else can fail.

@@ -39,7 +39,7 @@ func (r *Router) Fragment(rel *change.Relation, f *change.Fragment, limit int, f
 		}
 		if r.pending > limit {
 			if err := flush(); err != nil {
-				return nil, err
+				return r.ended, err
 			}
 		}
 	}

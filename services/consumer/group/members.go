@@ -44,18 +44,16 @@ func (g *group) endAll(reason string) {
 // is lost. It reports whether any are left.
 func (g *group) endSome(ctx context.Context) (left bool, err error) {
 	err = g.s.OnMain(ctx, func(ctx context.Context) error {
-		g.mu.Lock()
-		asked := g.ending
-		g.ending = nil
-		g.mu.Unlock()
-		for _, e := range asked {
-			f := g.drop(e.id)
-			if f == nil {
-				continue // somebody asked before
-			}
-			// Without mu: it may end members of other groups.
-			if err := g.s.EndFollower(ctx, f, e.reason, e.keepRecord); err != nil {
-				return err
+		for asked := g.ends(); len(asked) > 0; asked = g.ends() { // an end brings those of who selects from the shape
+			for _, e := range asked {
+				f := g.drop(e.id)
+				if f == nil {
+					continue // somebody asked before
+				}
+				// Without mu: it may end members of other groups.
+				if err := g.s.EndFollower(ctx, f, e.reason, e.keepRecord); err != nil {
+					return err
+				}
 			}
 		}
 		for _, f := range slices.Collect(g.each()) {
@@ -81,6 +79,15 @@ func (g *group) endSome(ctx context.Context) (left bool, err error) {
 		return false, nil
 	}
 	return left, err
+}
+
+// ends takes the ends that have been asked for.
+func (g *group) ends() []ending {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	asked := g.ending
+	g.ending = nil
+	return asked
 }
 
 // clear forgets the stages without members. Runs on the main loop, while the group's goroutine waits for it.

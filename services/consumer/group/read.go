@@ -1,6 +1,7 @@
 package group
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -233,10 +234,7 @@ func (st *stage) relocate(fr *change.Fragment) {
 // offer offers a fragment to the members.
 func (st *stage) offer(ctx context.Context, rel *change.Relation, fr *change.Fragment) error {
 	ended, err := st.router.Fragment(rel, fr, st.pendingBytes(), func() error { return st.flush(ctx) })
-	if err != nil {
-		return err
-	}
-	return st.lets(ended)
+	return cmp.Or(st.lets(ended), err)
 }
 
 // lets has members end that cannot go on. It fails with errRegroup if there are any.

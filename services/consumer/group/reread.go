@@ -1,6 +1,7 @@
 package group
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -23,15 +24,12 @@ const pageBytes = 512 << 10
 // becomes of them in each. end is the unit's place; its End counts on.
 func (st *stage) reread(ctx context.Context, u *unit.Unit, end *change.Fragment) error {
 	q := st.inQuestion()
-	if q.Empty() {
-		return nil
-	}
-	err := q.Pages(pageBytes, func(where string) error { return st.rereadPage(ctx, u, end, where) })
-	if err != nil {
-		return err
+	var err error
+	if !q.Empty() {
+		err = q.Pages(pageBytes, func(where string) error { return st.rereadPage(ctx, u, end, where) })
 	}
 	ended := slices.DeleteFunc(slices.Collect(maps.Values(st.members)), func(f *follow.Follower) bool { return f.Ended == "" })
-	if err := st.lets(ended); err != nil {
+	if err := cmp.Or(st.lets(ended), err); err != nil || q.Empty() {
 		return err
 	}
 	return st.flush(ctx)
