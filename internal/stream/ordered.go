@@ -25,6 +25,7 @@ type ordered struct {
 	consumer  string // its name
 	pull      *puller
 	delivered uint64        // by the consumer
+	opened    time.Time     // the consumer
 	barren    time.Time     // when a consumer ended that had delivered nothing, and none has since
 	pause     time.Duration // behind the next such one
 
@@ -73,7 +74,7 @@ func (o *ordered) open(ctx context.Context, timeout time.Duration) error {
 	if err != nil {
 		return err
 	}
-	o.consumer, o.delivered = c.CachedInfo().Name, 0
+	o.consumer, o.delivered, o.opened = c.CachedInfo().Name, 0, time.Now()
 	most := c.CachedInfo().Config.MaxRequestBatch // the server may limit it for all consumers
 	o.pull, err = newPuller(o.js, o.stream, o.consumer, o.window, most, pullExpiry, true)
 	return err
@@ -123,7 +124,7 @@ func (o *ordered) next(ctx context.Context) (*nats.Msg, *nats.MsgMetadata, error
 // rest pauses after a consumer that has delivered nothing, longer each time: the next one may fare the same. A refusal
 // that lasts is an error.
 func (o *ordered) rest(ctx context.Context, err error) error {
-	if o.delivered > 0 {
+	if o.delivered > 0 || time.Since(o.opened) > goneAfter { // it worked
 		o.barren = time.Time{}
 		return nil
 	}
