@@ -127,7 +127,7 @@ func (s scalar) guarded() scalar {
 		s.expr, s.bounds = &coalesceExpr{args}, joint(args)
 	case *extremeExpr:
 		args := guardedAll(e.args)
-		s.expr, s.bounds = &extremeExpr{least: e.least, args: args, compare: e.compare}, joint(args)
+		s.expr, s.bounds = &extremeExpr{least: e.least, args: args, compare: e.compare, scan: e.scan}, joint(args)
 	case *caseExpr:
 		args := guardedAll(append([]scalar{e.otherwise}, e.then...))
 		s.expr, s.bounds = &caseExpr{e.when, args[1:], args[0]}, joint(args)
