@@ -33,7 +33,7 @@ func TestWhoSelectsFromAShapeThatEndsDoesNotMoveOn(t *testing.T) {
 	s.Parts = []*live.Partition{{Partition: shapelog.NewPartition(&shapelog.Config{Builders: shapelog.NewBuilders(), Source: "apart", Failpoint: failpoint.Never}, 0)}}
 	s.Parts[0].Writer.Store(w)
 	a, b := g.member("h0"), g.member("h1")
-	a.Writer = w
+	a.Writer, b.Writer = w, w
 	a.Appended.Ended, b.Appended.Ended = true, true // their last words have been appended
 	s.Finished = map[string]bool{}
 	s.DependsOn[a.Handle] = map[string]bool{b.ID: true} // b selects from a
@@ -46,6 +46,7 @@ func TestWhoSelectsFromAShapeThatEndsDoesNotMoveOn(t *testing.T) {
 	if left || err != nil {
 		t.Errorf("left %t, %v", left, err)
 	}
+	_ = s.Tasks.Wait() // they come to the closed writer and no further
 	if owner := s.OwnerOf(b.ID); owner != nil || len(to.coming) > 0 {
 		t.Errorf("%s goes on with %v, %d stages come", b.ID, owner, len(to.coming))
 	}
