@@ -34,6 +34,10 @@ var sessionSettings = map[string]string{
 	// A snapshot of a large table takes as long as it takes; contexts bound it.
 	"statement_timeout":                   "0",
 	"idle_in_transaction_session_timeout": "0",
+	// A host that is lost keeps its snapshot, and vacuum waits, until Postgres notices: two hours by default.
+	"tcp_keepalives_idle":     "60", // seconds
+	"tcp_keepalives_interval": "10",
+	"tcp_keepalives_count":    "3",
 }
 
 // ParseConfig reads a connection string, a URL or key=value pairs, as libpq

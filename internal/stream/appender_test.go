@@ -390,8 +390,8 @@ func TestOpenAppenderSaysWhichStreamIsMissing(t *testing.T) {
 }
 
 // eventually waits for a condition that nothing signals.
-func eventually(t *testing.T, holds func() bool) {
-	t.Helper()
+func eventually(tb testing.TB, holds func() bool) {
+	tb.Helper()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	deadline := time.After(patience)
@@ -399,7 +399,7 @@ func eventually(t *testing.T, holds func() bool) {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			t.Fatal("waited in vain")
+			tb.Fatal("waited in vain")
 		}
 	}
 }

@@ -41,7 +41,7 @@ type Durable struct {
 // delivers from the beginning of its count. window is how many bytes may come in
 // advance, and expiry how long a request for them stands after its process has died.
 func OpenDurable(ctx context.Context, js jetstream.JetStream, streamName, durable string, window int, expiry time.Duration) (*Durable, error) {
-	pull, err := newPuller(js, streamName, durable, window, 0, expiry, false)
+	pull, err := newPuller(js, streamName, durable, window, 0, expiry)
 	if err != nil {
 		return nil, fmt.Errorf("read stream %s: %w", streamName, err)
 	}

@@ -76,7 +76,7 @@ func (o *ordered) open(ctx context.Context, timeout time.Duration) error {
 	}
 	o.consumer, o.delivered, o.opened = c.CachedInfo().Name, 0, time.Now()
 	most := c.CachedInfo().Config.MaxRequestBatch // the server may limit it for all consumers
-	o.pull, err = newPuller(o.js, o.stream, o.consumer, o.window, most, pullExpiry, true)
+	o.pull, err = newPuller(o.js, o.stream, o.consumer, o.window, most, pullExpiry)
 	return err
 }
 

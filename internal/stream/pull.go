@@ -57,7 +57,6 @@ type puller struct {
 	most    int // messages in a request
 	expiry  time.Duration
 	beat    time.Duration
-	whole   bool // what is delivered and does not come will not come again: see statusLocked
 	sub     *nats.Subscription
 	back    chan nats.Status // the connection is there again, or closed for good
 	wake    chan struct{}    // holds a token when there may be something to take
@@ -80,11 +79,11 @@ type request struct {
 	got             int
 }
 
-// newPuller begins to pull from a consumer, at most so many messages at once if most is not 0. whole says that this has delivered nothing so far and delivers nothing twice.
-func newPuller(js jetstream.JetStream, streamName, consumer string, window, most int, expiry time.Duration, whole bool) (*puller, error) {
+// newPuller begins to pull from a consumer that has delivered nothing so far, at most so many messages at once if most is not 0.
+func newPuller(js jetstream.JetStream, streamName, consumer string, window, most int, expiry time.Duration) (*puller, error) {
 	p := &puller{
 		nc: js.Conn(), subject: fmt.Sprintf("%sCONSUMER.MSG.NEXT.%s.%s", apiPrefix(js.Options()), streamName, consumer),
-		window: window, most: min(pullMessages, max(window/bytesPerMessage, leastMessages)), expiry: expiry, beat: min(pullHeartbeat, expiry/2), whole: whole, wake: make(chan struct{}, 1),
+		window: window, most: min(pullMessages, max(window/bytesPerMessage, leastMessages)), expiry: expiry, beat: min(pullHeartbeat, expiry/2), wake: make(chan struct{}, 1),
 	}
 	if most > 0 {
 		p.most = min(p.most, most)
@@ -165,7 +164,7 @@ func (p *puller) next() (*nats.Msg, error) {
 func (p *puller) askAgain() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.asked, p.doubt = request{}, p.whole
+	p.asked, p.doubt = request{}, true
 	p.askLocked()
 }
 
@@ -225,13 +224,13 @@ func (p *puller) arrive(m *nats.Msg) {
 }
 
 // statusLocked takes the server's word on the request. A heartbeat comes behind what was delivered and says how much that is: what
-// has not come then was lost with a connection. Where it was the last for now, no message would follow that shows the gap.
+// has not come then was lost on its way, and will not come again by itself. Where it was the last for now, no message would follow that shows the gap.
 func (p *puller) statusLocked(h nats.Header) {
 	status, text := h.Get("Status"), strings.ToLower(h.Get("Description"))
 	switch {
 	case status == "100": // it stands
 		if n, err := strconv.ParseUint(h.Get(headerLastConsumer), 10, 64); err == nil {
-			if p.doubt = false; p.whole && n > p.came {
+			if p.doubt = false; n > p.came {
 				p.err = errLost
 			}
 		}

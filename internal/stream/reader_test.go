@@ -158,16 +158,7 @@ func TestWhatWasOnItsWayWhenTheConnectionWasCutComesAgain(t *testing.T) {
 	b.want(r, 0, 1)
 	w.deafen()
 	b.fill(1, n, 8)
-	st, err := b.js.Stream(b.ctx(), "S")
-	ok(t, err)
-	eventually(t, func() bool {
-		for c := range st.ListConsumers(b.ctx()).Info() {
-			if c.Delivered.Consumer == n {
-				return true
-			}
-		}
-		return false
-	})
+	b.delivered(n)
 	w.cut()
 	began := time.Now()
 	for i := 1; i < n; i++ {
@@ -180,4 +171,44 @@ func TestWhatWasOnItsWayWhenTheConnectionWasCutComesAgain(t *testing.T) {
 		}
 	}
 	t.Logf("after %s", time.Since(began))
+}
+
+// A durable does not deliver it again before its time to acknowledge is over, which may be long: who reads it hears of it.
+func TestWhatWasOnItsWayToWhoReadsADurableIsMissed(t *testing.T) {
+	b := newBench(t, natsembed.Options{Port: -1}, jetstream.StreamConfig{})
+	nc, w := b.overTCP()
+	js, err := jetstream.New(nc)
+	ok(t, err)
+	_, err = b.stream.CreateConsumer(b.ctx(), jetstream.ConsumerConfig{Durable: "d", AckPolicy: jetstream.AckAllPolicy, MaxAckPending: -1, AckWait: time.Hour})
+	ok(t, err)
+	d, err := stream.OpenDurable(b.ctx(), js, "S", "d", 1<<20, 30*time.Second)
+	ok(t, err)
+	t.Cleanup(d.Close)
+	b.fill(0, 1, 8)
+	_, err = d.Next(b.ctx())
+	ok(t, err)
+	w.deafen()
+	b.fill(1, 2, 8)
+	b.delivered(2)
+	w.cut()
+	soon, cancel := context.WithTimeout(b.ctx(), patience)
+	defer cancel()
+	if m, err := d.Next(soon); err == nil || soon.Err() != nil {
+		t.Errorf("%v, %v", m, err)
+	}
+}
+
+// delivered waits until a consumer of the stream has delivered so many messages.
+func (b *bench) delivered(n uint64) {
+	b.tb.Helper()
+	st, err := b.js.Stream(b.ctx(), "S")
+	ok(b.tb, err)
+	eventually(b.tb, func() bool {
+		for c := range st.ListConsumers(b.ctx()).Info() {
+			if c.Delivered.Consumer == n {
+				return true
+			}
+		}
+		return false
+	})
 }

@@ -87,6 +87,9 @@ func awaitReady(ctx context.Context, conn *pgx.Conn, publication string, t *pg.T
 func ensureLocked(ctx context.Context, conn *pgx.Conn, publication string, t *pg.TableInfo, lockTimeout time.Duration) error {
 	locks := lockWaits{deadline: time.Now().Add(lockTimeout)}
 	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, endIfSilent()); err != nil {
+			return err
+		}
 		// The root first: it keeps partitions from being attached, so that the
 		// second look finds all of them.
 		if err := locks.run(ctx, tx, lockSQL(publication, t, t.Root())); err != nil {

@@ -25,7 +25,7 @@ type GivenBack struct {
 // EnsureTable left it is changed; what a person has changed since stays.
 //
 // confirm is called when nobody else can prepare the table any more (see Preparing), before anything
-// changes; an error from it ends the work and is returned as it is.
+// changes; an error from it ends the work and is returned as it is. It has 15 s, then Postgres ends the session.
 //
 // In the end Postgres is asked whether the application's UPDATE and DELETE would pass: an identity
 // that another publication has come to need is not put back.
@@ -38,6 +38,9 @@ func GiveBack(ctx context.Context, conn *pgx.Conn, publication string, p *Prior,
 	var out GivenBack
 	var refused error
 	err := pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, endIfSilent()); err != nil {
+			return err
+		}
 		locks := lockWaits{deadline: time.Now().Add(lockTimeout)}
 		if err := locks.run(ctx, tx, fmt.Sprintf("SELECT pg_catalog.pg_advisory_xact_lock(%d)", preparingLock|int64(p.OID))); err != nil {
 			return err

@@ -22,10 +22,17 @@ const slotLock = 0x53686273 // "Shbs"
 // Preparing runs f while nobody else prepares the table or gives it back, and nobody makes a slot that
 // the publication is read from; see WithoutPreparing. conn must not be in a transaction.
 //
+// Postgres ends the session if f keeps it idle for a minute: the locks of a process that is frozen hold up nobody for longer.
+//
 // Errors: *LockedError when somebody did not end in time; one that may be tried again when it is a slot
 // that is not there in time; those of f.
 func Preparing(ctx context.Context, conn *pgx.Conn, publication string, t *pg.TableInfo, timeout time.Duration, f func() error) error {
 	timeout = max(timeout, time.Millisecond) // 0 would mean no limit
+	restore, err := sessionEndsIfSilent(ctx, conn)
+	if err != nil {
+		return fmt.Errorf("prepare table %s: %w", t, err)
+	}
+	defer restore()
 	unlockSlot, err := lock(ctx, conn, timeout, "_shared", slotKey(publication))
 	if pg.SQLState(err) == lockTimedOut {
 		return fmt.Errorf("table %s cannot be prepared while the replication slot is being made, which waits for the transactions that are writing; "+
@@ -57,6 +64,11 @@ func Preparing(ctx context.Context, conn *pgx.Conn, publication string, t *pg.Ta
 //
 // Giving tables back may go on: a table that has left is prepared again before a shape reads it.
 func WithoutPreparing(ctx context.Context, conn *pgx.Conn, publication string, f func() error) error {
+	restore, err := sessionEndsIfSilent(ctx, conn)
+	if err != nil {
+		return fmt.Errorf("make a slot for publication %s: %w", publication, err)
+	}
+	defer restore()
 	const noLimit = 0
 	unlock, err := lock(ctx, conn, noLimit, "", slotKey(publication))
 	if err != nil {
@@ -86,11 +98,5 @@ func lock(ctx context.Context, conn *pgx.Conn, timeout time.Duration, mode, key 
 	if err != nil {
 		return nil, err
 	}
-	return func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-		defer cancel()
-		if _, err := conn.Exec(ctx, fmt.Sprintf("SELECT pg_catalog.pg_advisory_unlock%s(%s)", mode, key)); err != nil {
-			conn.Close(ctx) // which lets go of it, too
-		}
-	}, nil
+	return func() { atLast(ctx, conn, fmt.Sprintf("SELECT pg_catalog.pg_advisory_unlock%s(%s)", mode, key)) }, nil
 }

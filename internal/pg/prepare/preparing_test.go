@@ -54,5 +54,5 @@ func TestNoTableIsPreparedWhileASlotIsMade(t *testing.T) {
 	if err := errors.Join(err, <-done); err != nil {
 		t.Error(err)
 	}
-	dbtest.Eventually(t, admin, "nobody has a lock", "SELECT NOT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))")
+	dbtest.Eventually(t, admin, "nobody has a lock", nobodyHasALock)
 }
