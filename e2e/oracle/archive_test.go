@@ -19,8 +19,8 @@ import (
 )
 
 // foldGrace is how long what a fold replaces stays, so that the archive has it before it goes. A busy machine has been seen to keep
-// the archive waiting for seconds.
-const foldGrace = 10 * time.Second
+// the archive waiting for 25 seconds.
+const foldGrace = 45 * time.Second
 
 // archive keeps all that is ever written to shapes' streams, since folds remove it before it is judged.
 type archive struct {
