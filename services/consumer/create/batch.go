@@ -25,8 +25,9 @@ import (
 const (
 	// maxBatch bounds a batch, so that its first shape does not wait long for the last one's rows.
 	maxBatch = 64
-	// nearby is how many messages of the change log apart shapes may begin to read that go on in one batch after a restart.
-	nearby = 1000
+	// nearby is how many messages of the change log apart shapes may begin to read that go on in one batch after a restart:
+	// about as many as are read in a second.
+	nearby = 20_000
 	// overtake is how long a shape waits for a batch under way before another worker takes it.
 	overtake = 100 * time.Millisecond
 	// together is how many requests to NATS a batch has under way at once.
@@ -40,18 +41,51 @@ type batch struct {
 	conn    *pgx.Conn // kept for the worker's next batch; nil before the first
 }
 
+// line is a part of what waits, and its batches under way: the shapes that begin, or those with rows that go on after a
+// restart. How long these read does not hold up the others, who need Postgres and not much of the change log.
+type line struct {
+	begun   bool // the logs of its shapes have their beginning
+	workers int
+}
+
+// first is the one that has waited longest.
+func (l *line) first(waiting []*Parked) *Parked {
+	i := slices.IndexFunc(waiting, func(p *Parked) bool { return p.tail.Began == l.begun })
+	if i < 0 {
+		return nil
+	}
+	return waiting[i]
+}
+
 // startBatches starts a worker for what waits, if there is none, or if it has
 // waited long and not all are busy. Runs on the main loop.
 func (s *Creator) startBatches() {
-	for len(s.waiting) > 0 && s.workers < s.Cfg.Snapshots {
-		if s.workers > 0 && time.Since(s.waiting[0].since) < overtake {
-			s.lookAgain()
-			return
+	for _, l := range []*line{&s.begins, &s.goesOn} {
+		for {
+			members, later := s.nextWorker(l)
+			if later {
+				s.lookAgain()
+			}
+			if len(members) == 0 {
+				break
+			}
+			s.Tasks.Go(func() error { return s.work(s.Ctx, l, members) })
 		}
-		s.workers++
-		members := s.nextBatch()
-		s.Tasks.Go(func() error { return s.work(s.Ctx, members) })
 	}
+}
+
+// nextWorker takes out what another worker of a line begins with; nobody if there is to be none, and later says
+// that this may be so in a while.
+func (s *Creator) nextWorker(l *line) (members []*Parked, later bool) {
+	first := l.first(s.waiting)
+	switch {
+	case first == nil || l.workers >= s.Cfg.Snapshots:
+		return nil, false
+	case l.workers > 0 && time.Since(first.since) < overtake:
+		return nil, true
+	}
+	l.workers++
+	return s.nextBatch(l), false
 }
 
 // lookAgain calls startBatches in a while. Runs on the main loop.
@@ -70,13 +104,13 @@ func (s *Creator) lookAgain() {
 	})
 }
 
-// nextBatch takes out the shape that has waited longest and those that can be
+// nextBatch takes out the shape of a line that has waited longest and those that can be
 // created with it. Runs on the main loop.
-func (s *Creator) nextBatch() []*Parked {
-	if len(s.waiting) == 0 {
+func (s *Creator) nextBatch(l *line) []*Parked {
+	first := l.first(s.waiting)
+	if first == nil {
 		return nil
 	}
-	first := s.waiting[0]
 	var members []*Parked
 	s.waiting = slices.DeleteFunc(s.waiting, func(p *Parked) bool {
 		if p != first && (len(members) == maxBatch || first.alone || p.alone || !first.goesWith(p)) {
@@ -99,8 +133,8 @@ func (p *Parked) goesWith(o *Parked) bool {
 	return p.rec.Definition.Schema == o.rec.Definition.Schema && p.rec.Definition.Table == o.rec.Definition.Table
 }
 
-// work creates batch after batch while there are any.
-func (s *Creator) work(ctx context.Context, members []*Parked) error {
+// work creates batch after batch of a line while there are any.
+func (s *Creator) work(ctx context.Context, l *line, members []*Parked) error {
 	b := &batch{s: s}
 	defer b.disconnect(ctx)
 	for len(members) > 0 {
@@ -109,8 +143,8 @@ func (s *Creator) work(ctx context.Context, members []*Parked) error {
 			return service.IgnoreEnd(ctx, err)
 		}
 		err := s.OnMain(ctx, func(context.Context) error {
-			if members = s.nextBatch(); len(members) == 0 {
-				s.workers--
+			if members = s.nextBatch(l); len(members) == 0 {
+				l.workers--
 			}
 			return nil
 		})

@@ -1,13 +1,19 @@
 package create
 
 import (
+	"context"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/shapebus/shapebus/internal/registry"
+	"github.com/shapebus/shapebus/internal/stream"
 	"github.com/shapebus/shapebus/pkg/shape"
 	"github.com/shapebus/shapebus/pkg/wire"
+	"github.com/shapebus/shapebus/services/consumer/changelog"
+	"github.com/shapebus/shapebus/services/consumer/live"
 )
 
 // Shapes that can share a snapshot, or a reader of the change log, go into one batch.
@@ -31,11 +37,15 @@ func TestWhichShapesAreCreatedTogether(t *testing.T) {
 		{"one that failed has a snapshot of its own", []*Parked{alone(waits("a", "t")), waits("b", "t")}, "a", "b"},
 		{"and spoils no other's", []*Parked{waits("a", "t"), alone(waits("b", "t"))}, "a", "b"},
 		{"those that begin to read nearby", []*Parked{begun("a", 5000), begun("b", 5000+nearby), begun("c", 5001+nearby), begun("d", 4100)}, "a b d", "c"},
-		{"those with rows go on by themselves", []*Parked{begun("a", 1), waits("b", "t")}, "a", "b"},
+		{"those with rows go on by themselves", []*Parked{waits("a", "t"), begun("b", 1)}, "a", "b"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := &Creator{waiting: slices.Clone(tt.waiting)}
-			batch := s.nextBatch()
+			batch := s.nextBatch(&s.begins)
+			if len(batch) == 0 {
+				s.goesOn.begun = true
+				batch = s.nextBatch(&s.goesOn)
+			}
 			if got := ids(batch); got != tt.batch {
 				t.Errorf("together: %q, want %q", got, tt.batch)
 			}
@@ -52,8 +62,60 @@ func TestWhichShapesAreCreatedTogether(t *testing.T) {
 		many = append(many, waits("x", "t"))
 	}
 	s := &Creator{waiting: many}
-	if n := len(s.nextBatch()); n != maxBatch || len(s.waiting) != 1 {
+	if n := len(s.nextBatch(&s.begins)); n != maxBatch || len(s.waiting) != 1 {
 		t.Errorf("%d together, %d are left", n, len(s.waiting))
+	}
+}
+
+// Shapes that go on after a restart may have much to read, while others are to begin.
+func TestNobodyWaitsForThoseThatCatchUp(t *testing.T) {
+	begun := &Parked{ID: "begun", tail: wire.Tail{Began: true}, since: time.Now().Add(-time.Hour), rec: &registry.Shape{}}
+	first := &Parked{ID: "first", since: time.Now(), rec: &registry.Shape{}}
+	s := NewCreator(&live.Loop{Cfg: &live.Config{Snapshots: 2}})
+	s.waiting = []*Parked{begun, first}
+	s.goesOn.workers = 2 // all are busy
+	if got, _ := s.nextWorker(&s.begins); ids(got) != "first" {
+		t.Errorf("%q begins while others catch up", ids(got))
+	}
+	if got, later := s.nextWorker(&s.goesOn); len(got) > 0 || later {
+		t.Errorf("%q goes on, although as many do as may", ids(got))
+	}
+	s.goesOn.workers, s.begins.workers = 1, 2
+	if got, _ := s.nextWorker(&s.goesOn); ids(got) != "begun" {
+		t.Errorf("%q goes on while others begin", ids(got))
+	}
+}
+
+// The main loop has other things to do than to say of each message that it is elsewhere.
+func TestWhoIsFarFromTheMainLoopDoesNotAskIt(t *testing.T) {
+	recent := changelog.NewRecent(1)
+	recent.Add(stream.Received{First: 1000, Seq: 1000})
+	q := &CatchUp{s: NewCreator(&live.Loop{Recent: recent})} // there is nobody to answer
+	if joined, err := q.join(t.Context(), changelog.Place{LSN: 1, Seq: 5}); joined || err != nil {
+		t.Errorf("joined %t, %v", joined, err)
+	}
+}
+
+// A shape that is deleted while the main loop is far behind does not wait for it.
+func TestWhoIsStoppedDoesNotWaitForTheMainLoop(t *testing.T) {
+	parked := func() *Parked {
+		p := &Parked{}
+		p.ctx, p.cancel = context.WithCancelCause(t.Context())
+		return p
+	}
+	a, b := parked(), parked()
+	q := &CatchUp{Members: []*Parked{a, b}}
+	soon, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	a.cancel(&stopped{})
+	if err := q.await(soon, nil); err != nil {
+		t.Errorf("one of two was stopped: %v", err)
+	}
+	q.Members = []*Parked{b}
+	over, end := context.WithCancelCause(t.Context())
+	end(errAgain)
+	if err := q.await(over, nil); !errors.Is(err, errAgain) {
+		t.Errorf("the session is over: %v", err)
 	}
 }
 

@@ -122,8 +122,15 @@ func (q *CatchUp) Run(ctx context.Context, known bool) error {
 		return err
 	}
 	defer r.Close() //nolint:contextcheck // it has to work after ctx has ended
-	for {
-		m, err := q.next(ctx, r)
+	anyLeft, stop := whileAny(ctx, q.Members)
+	defer func() { stop() }()
+	for of := len(q.Members); ; {
+		if len(q.Members) != of { // some have left, and are not to be waited for
+			stop()
+			anyLeft, stop = whileAny(ctx, q.Members)
+			of = len(q.Members)
+		}
+		m, err := r.Next(anyLeft)
 		if err != nil {
 			return err
 		}
@@ -157,13 +164,6 @@ func (q *CatchUp) atMain(ctx context.Context) (at changelog.Place, ok bool, err 
 		return nil
 	})
 	return at, ok, err
-}
-
-// next waits for the next message, or for all members to be stopped.
-func (q *CatchUp) next(ctx context.Context, r *stream.Changes) (stream.Change, error) {
-	ctx, cancel := whileAny(ctx, q.Members)
-	defer cancel()
-	return r.Next(ctx)
 }
 
 // lost lets those members end that needed what the change log has lost between

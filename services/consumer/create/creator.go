@@ -11,12 +11,13 @@ type Creator struct {
 	*live.Loop
 
 	waiting []*Parked // shapes that wait for a batch, the longest first
-	workers int       // batches being created
+	begins  line      // of those whose logs have no beginning yet
+	goesOn  line      // of the others
 	looking bool      // somebody will look whether what waits needs another worker
 }
 
 // NewCreator makes a creator.
-func NewCreator(l *live.Loop) *Creator { return &Creator{Loop: l} }
+func NewCreator(l *live.Loop) *Creator { return &Creator{Loop: l, goesOn: line{begun: true}} }
 
 // Lost takes out the shapes of a partition that cannot be written, and counts them. Runs on the main loop.
 func (s *Creator) Lost(partition int, why error) (shapes int) {

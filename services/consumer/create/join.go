@@ -15,6 +15,9 @@ import (
 // shape must cover all that its snapshot held.
 func (q *CatchUp) join(ctx context.Context, at changelog.Place) (joined bool, err error) {
 	s := q.s
+	if !s.Recent.Holds(at.Seq + 1) {
+		return false, nil // far from the main loop, which is not asked for each message on the way
+	}
 	for _, p := range q.Members {
 		if p.f.Held != nil {
 			return false, nil
@@ -47,10 +50,8 @@ func (q *CatchUp) join(ctx context.Context, at changelog.Place) (joined bool, er
 		if wait == nil || err != nil {
 			return joined, err
 		}
-		select {
-		case <-wait:
-		case <-ctx.Done():
-			return false, context.Cause(ctx)
+		if err := q.await(ctx, wait); err != nil {
+			return false, err
 		}
 	}
 }
@@ -83,12 +84,21 @@ func (q *CatchUp) joinNear(ctx context.Context) (joined bool, err error) {
 		if wait == nil || err != nil {
 			return joined, err
 		}
-		select {
-		case <-wait:
-		case <-ctx.Done():
-			return false, context.Cause(ctx)
+		if err := q.await(ctx, wait); err != nil {
+			return false, err
 		}
 	}
+}
+
+// await waits for the main loop, which may be long in coming, or until a member is stopped: that one does not wait.
+func (q *CatchUp) await(ctx context.Context, arrived <-chan struct{}) error {
+	all, cancel := whileAll(ctx, q.Members)
+	defer cancel()
+	select {
+	case <-arrived:
+	case <-all.Done():
+	}
+	return context.Cause(ctx)
 }
 
 // meet brings parked shapes from where they are to where the main loop is, and
