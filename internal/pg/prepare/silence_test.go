@@ -66,7 +66,7 @@ func TestTheLocksOfAProcessThatIsFrozenDoNotLast(t *testing.T) {
 		t.Errorf("after a table was prepared the session ends when it is idle for %s", got)
 	}
 	before := identities(t, admin)
-	_, err = prepare.GiveBack(t.Context(), conn, "p", prior, 0, func(context.Context) error { freeze(t, conn, admin, transaction, "15s"); return nil })
+	_, err = prepare.GiveBack(t.Context(), conn, "p", prior, 0, func(context.Context) error { freeze(t, conn, admin, transaction, "15s"); return nil }) //nolint:contextcheck // the test's is as good
 	if err == nil || pg.Permanent(err) {
 		t.Errorf("who gives a table back: %v", err)
 	}

@@ -127,7 +127,7 @@ func (q *CatchUp) Run(ctx context.Context, known bool) error {
 	for of := len(q.Members); ; {
 		if len(q.Members) != of { // some have left, and are not to be waited for
 			stop()
-			anyLeft, stop = whileAny(ctx, q.Members)
+			anyLeft, stop = whileAny(ctx, q.Members) //nolint:fatcontext // not in the one before
 			of = len(q.Members)
 		}
 		m, err := r.Next(anyLeft)
