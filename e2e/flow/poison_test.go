@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -211,7 +212,12 @@ func TestAChangeThatCannotBeReadEndsTheShapesOfItsTable(t *testing.T) {
 	s.Verify(tasks, outer, healthy)
 	s.Exec("UPDATE projects SET active = NOT active WHERE id % 2 = 0")
 	s.Verify(tasks, outer, healthy) // with messages of ingest on their way, it would not be one message that is wrong
-	poison(s, s.Source.ChangeSubject("public", "tasks"), nats.Header{topology.HeaderLSN: {lastLSN(s)}})
+	last, err := strconv.ParseUint(lastLSN(s), 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Behind all that is there: a group that has everything up to an LSN misses nothing at it.
+	poison(s, s.Source.ChangeSubject("public", "tasks"), nats.Header{topology.HeaderLSN: {strconv.FormatUint(last+1, 10)}})
 	s.Verify(healthy) // ingest comes upon it with one message on its way
 	s.Exec("UPDATE projects SET active = NOT active WHERE id % 3 = 0; DELETE FROM tasks WHERE id % 2 = 0")
 	endedFor(s, "cannot be read", tasks, outer)
