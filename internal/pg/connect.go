@@ -34,7 +34,8 @@ var sessionSettings = map[string]string{
 	// A snapshot of a large table takes as long as it takes; contexts bound it.
 	"statement_timeout":                   "0",
 	"idle_in_transaction_session_timeout": "0",
-	// A host that is lost keeps its snapshot, and vacuum waits, until Postgres notices: two hours by default.
+	// A host that is lost keeps its snapshot, and vacuum waits, until Postgres notices. Where it waits for the host that
+	// takes two hours by default; with rows on their way TCP gives up by itself, after a quarter of an hour.
 	"tcp_keepalives_idle":     "60", // seconds
 	"tcp_keepalives_interval": "10",
 	"tcp_keepalives_count":    "3",

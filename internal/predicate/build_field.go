@@ -41,7 +41,7 @@ func (b *builder) extract(c call) (term, *Error) {
 	if c.name == "date_part" {
 		out.k = value.Float8
 	}
-	k, scale := s.k, value.FieldScale(s.k, field)
+	k := s.k
 	e.apply = func(a []value.Datum) value.Datum {
 		d := &a[1]
 		if k.IsTime() && value.IsInfinite(d.Int) {
@@ -51,7 +51,7 @@ func (b *builder) extract(c call) (term, *Error) {
 		if out.k == value.Float8 {
 			return value.Datum{Float: value.FieldFloat(k, field, n, d)}
 		}
-		return value.Datum{Bytes: value.FieldText(n, scale)}
+		return value.Datum{Bytes: value.FieldText(k, field, n, d)}
 	}
 	return exprTerm(out, c.pos), nil
 }

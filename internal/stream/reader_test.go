@@ -198,6 +198,30 @@ func TestWhatWasOnItsWayToWhoReadsADurableIsMissed(t *testing.T) {
 	}
 }
 
+// A durable that was reset begins its count again, and says so in its heartbeats: its next reader misses nothing, however long it waits.
+func TestADurableThatWasResetIsReadFromTheBeginningOfItsCount(t *testing.T) {
+	b := newBench(t, natsembed.Options{}, jetstream.StreamConfig{})
+	_, err := b.stream.CreateConsumer(b.ctx(), jetstream.ConsumerConfig{Durable: "d", AckPolicy: jetstream.AckAllPolicy, MaxAckPending: -1, AckWait: time.Hour})
+	ok(t, err)
+	b.fill(0, 5, 8)
+	for range 2 {
+		d, err := stream.OpenDurable(b.ctx(), b.js, "S", "d", 1<<20, 200*time.Millisecond) // a heartbeat comes every 100 ms
+		ok(t, err)
+		for range 5 {
+			_, err := d.Next(b.ctx())
+			ok(t, err)
+		}
+		idle, cancel := context.WithTimeout(b.ctx(), 500*time.Millisecond)
+		if m, err := d.Next(idle); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("while it waits: %v, %v", m, err)
+		}
+		cancel()
+		d.Close()
+		_, err = b.js.ResetConsumer(b.ctx(), "S", "d")
+		ok(t, err)
+	}
+}
+
 // delivered waits until a consumer of the stream has delivered so many messages.
 func (b *bench) delivered(n uint64) {
 	b.tb.Helper()

@@ -75,6 +75,19 @@ func TestTheLocksOfAProcessThatIsFrozenDoNotLast(t *testing.T) {
 	}
 }
 
+// TestALostHostIsNoticed: Postgres asks a silent connection after a minute whether its host is there.
+func TestALostHostIsNoticed(t *testing.T) {
+	conn := dbtest.Dial(t, pgtest.Database(t))
+	if over := conn.PgConn().Conn().RemoteAddr().Network(); over != "tcp" {
+		t.Fatalf("connected over %s, where there are no keepalives", over)
+	}
+	for name, want := range map[string]string{"tcp_keepalives_idle": "60", "tcp_keepalives_interval": "10", "tcp_keepalives_count": "3"} {
+		if got := setting(t, conn, name); got != want { // what the socket has, not what was asked for
+			t.Errorf("%s is %s, not %s", name, got, want)
+		}
+	}
+}
+
 // TestATableIsLockedWithALimitOfSilence: the transaction that prepares a table ends with its session when the process is frozen in it.
 func TestATableIsLockedWithALimitOfSilence(t *testing.T) {
 	conn := dbtest.Dial(t, pgtest.Database(t))

@@ -1,6 +1,9 @@
 package value
 
-import "fmt"
+import (
+	"fmt"
+	"math"
+)
 
 // Fields of dates and times, as extract() and date_part() name them.
 const (
@@ -31,7 +34,8 @@ const (
 )
 
 // FieldOf is a field of a date, time, timestamp or interval as a whole number of units of 10^-FieldScale. ok is false if
-// the kind has no such field. A field of an infinite date is not asked for.
+// the kind has no such field. A field of an infinite date is not asked for. The epoch of a late timestamp is above the int64s and
+// comes as a uint64 would, which FieldText and FieldFloat know.
 func FieldOf(k Kind, field string, d *Datum) (n int64, ok bool) {
 	switch k {
 	case Date:
@@ -182,13 +186,22 @@ func intervalField(field string, d *Datum) (int64, bool) {
 	return clockField(field, d.Int)
 }
 
-// FieldText is a field as a numeric.
-func FieldText(n int64, scale int) []byte {
+// late reports whether the epoch of a timestamp is above the int64s, as in the last 30 years that a timestamp may have.
+func late(k Kind, field string, d *Datum) bool {
+	return field == Epoch && (k == Timestamp || k == Timestamptz) && d.Int >= math.MaxInt64+unixEpochDay*MicrosPerDay
+}
+
+// FieldText is the field n of d as a numeric.
+func FieldText(k Kind, field string, n int64, d *Datum) []byte {
+	scale := FieldScale(k, field)
 	if scale == 0 {
 		return fmt.Appendf(nil, "%d", n)
 	}
 	sign, m := "", Magnitude(n)
-	if n < 0 {
+	switch {
+	case late(k, field, d):
+		m = (uint64(n) + 50) / 100 * 100 // Postgres divides there, to 4 digits behind the point
+	case n < 0:
 		sign = "-"
 	}
 	unit := uint64(microsPerSecond)
@@ -198,7 +211,7 @@ func FieldText(n int64, scale int) []byte {
 	return fmt.Appendf(nil, "%s%d.%0*d", sign, m/unit, scale, m%unit)
 }
 
-// FieldFloat is a field as a double precision, computed in the steps that Postgres takes.
+// FieldFloat is the field n of d as a double precision, computed in the steps that Postgres takes.
 func FieldFloat(k Kind, field string, n int64, d *Datum) float64 {
 	switch {
 	case field == Second:
@@ -213,6 +226,8 @@ func FieldFloat(k Kind, field string, n int64, d *Datum) float64 {
 		f += 365.25 * day * float64(d.Months/monthsPerYear)
 		f += daysPerMonth * day * float64(d.Months%monthsPerYear)
 		return f + day*float64(d.Days)
+	case late(k, field, d):
+		return (float64(d.Int) - unixEpochDay*MicrosPerDay) / 1_000_000
 	}
 	return float64(n) / 1_000_000
 }

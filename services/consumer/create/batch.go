@@ -25,8 +25,8 @@ import (
 const (
 	// maxBatch bounds a batch, so that its first shape does not wait long for the last one's rows.
 	maxBatch = 64
-	// nearby is how many messages of the change log apart shapes may begin to read that go on in one batch after a restart:
-	// about as many as are read in a second.
+	// nearby is how many messages of the change log apart shapes may begin to read that go on in one batch after a restart: one that
+	// has less to read waits for as long as these take, a tenth of a second where nothing else is to be done.
 	nearby = 20_000
 	// overtake is how long a shape waits for a batch under way before another worker takes it.
 	overtake = 100 * time.Millisecond
@@ -41,78 +41,75 @@ type batch struct {
 	conn    *pgx.Conn // kept for the worker's next batch; nil before the first
 }
 
-// line is a part of what waits, and its batches under way: the shapes that begin, or those with rows that go on after a
+// line is shapes that wait for a batch, and their batches under way: those that begin, or those with rows that go on after a
 // restart. How long these read does not hold up the others, who need Postgres and not much of the change log.
 type line struct {
-	begun   bool // the logs of its shapes have their beginning
+	waiting []*Parked // the longest first
 	workers int
+	looking bool // somebody will look whether what waits needs another worker
 }
 
-// first is the one that has waited longest.
-func (l *line) first(waiting []*Parked) *Parked {
-	i := slices.IndexFunc(waiting, func(p *Parked) bool { return p.tail.Began == l.begun })
-	if i < 0 {
-		return nil
+// lineOf is where a shape waits.
+func (s *Creator) lineOf(p *Parked) *line {
+	if p.tail.Began {
+		return &s.goesOn
 	}
-	return waiting[i]
+	return &s.begins
 }
 
-// startBatches starts a worker for what waits, if there is none, or if it has
+// startBatches starts workers for what waits in a line: one if there is none, and others if it has
 // waited long and not all are busy. Runs on the main loop.
-func (s *Creator) startBatches() {
-	for _, l := range []*line{&s.begins, &s.goesOn} {
-		for {
-			members, later := s.nextWorker(l)
-			if later {
-				s.lookAgain()
-			}
-			if len(members) == 0 {
-				break
-			}
-			s.Tasks.Go(func() error { return s.work(s.Ctx, l, members) })
+func (s *Creator) startBatches(l *line) {
+	for {
+		members, later := l.nextWorker(s.Cfg.Snapshots)
+		if later {
+			s.lookAgain(l)
 		}
+		if len(members) == 0 {
+			return
+		}
+		s.Tasks.Go(func() error { return s.work(s.Ctx, l, members) })
 	}
 }
 
-// nextWorker takes out what another worker of a line begins with; nobody if there is to be none, and later says
+// nextWorker takes out what another worker begins with, of at most so many; nobody if there is to be none, and later says
 // that this may be so in a while.
-func (s *Creator) nextWorker(l *line) (members []*Parked, later bool) {
-	first := l.first(s.waiting)
+func (l *line) nextWorker(most int) (members []*Parked, later bool) {
 	switch {
-	case first == nil || l.workers >= s.Cfg.Snapshots:
+	case len(l.waiting) == 0 || l.workers >= most:
 		return nil, false
-	case l.workers > 0 && time.Since(first.since) < overtake:
+	case l.workers > 0 && time.Since(l.waiting[0].since) < overtake:
 		return nil, true
 	}
 	l.workers++
-	return s.nextBatch(l), false
+	return l.nextBatch(), false
 }
 
 // lookAgain calls startBatches in a while. Runs on the main loop.
-func (s *Creator) lookAgain() {
-	if s.looking {
+func (s *Creator) lookAgain(l *line) {
+	if l.looking {
 		return
 	}
-	s.looking = true
+	l.looking = true
 	s.Tasks.Go(func() error {
 		service.WaitFor(s.Ctx, overtake)
 		return service.IgnoreOver(s.Ctx, s.OnMain(s.Ctx, func(context.Context) error {
-			s.looking = false
-			s.startBatches()
+			l.looking = false
+			s.startBatches(l)
 			return nil
 		}))
 	})
 }
 
-// nextBatch takes out the shape of a line that has waited longest and those that can be
+// nextBatch takes out the shape that has waited longest and those that can be
 // created with it. Runs on the main loop.
-func (s *Creator) nextBatch(l *line) []*Parked {
-	first := l.first(s.waiting)
-	if first == nil {
+func (l *line) nextBatch() []*Parked {
+	if len(l.waiting) == 0 {
 		return nil
 	}
+	first := l.waiting[0]
 	var members []*Parked
-	s.waiting = slices.DeleteFunc(s.waiting, func(p *Parked) bool {
+	l.waiting = slices.DeleteFunc(l.waiting, func(p *Parked) bool {
 		if p != first && (len(members) == maxBatch || first.alone || p.alone || !first.goesWith(p)) {
 			return false
 		}
@@ -123,10 +120,8 @@ func (s *Creator) nextBatch(l *line) []*Parked {
 	return members
 }
 
+// goesWith reports whether another one of the line can be created with it.
 func (p *Parked) goesWith(o *Parked) bool {
-	if p.tail.Began != o.tail.Began {
-		return false
-	}
 	if p.tail.Began {
 		return max(p.rec.StartSeq, o.rec.StartSeq)-min(p.rec.StartSeq, o.rec.StartSeq) <= nearby
 	}
@@ -143,7 +138,7 @@ func (s *Creator) work(ctx context.Context, l *line, members []*Parked) error {
 			return service.IgnoreEnd(ctx, err)
 		}
 		err := s.OnMain(ctx, func(context.Context) error {
-			if members = s.nextBatch(l); len(members) == 0 {
+			if members = l.nextBatch(); len(members) == 0 {
 				l.workers--
 			}
 			return nil

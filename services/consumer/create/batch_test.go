@@ -37,19 +37,14 @@ func TestWhichShapesAreCreatedTogether(t *testing.T) {
 		{"one that failed has a snapshot of its own", []*Parked{alone(waits("a", "t")), waits("b", "t")}, "a", "b"},
 		{"and spoils no other's", []*Parked{waits("a", "t"), alone(waits("b", "t"))}, "a", "b"},
 		{"those that begin to read nearby", []*Parked{begun("a", 5000), begun("b", 5000+nearby), begun("c", 5001+nearby), begun("d", 4100)}, "a b d", "c"},
-		{"those with rows go on by themselves", []*Parked{waits("a", "t"), begun("b", 1)}, "a", "b"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			s := &Creator{waiting: slices.Clone(tt.waiting)}
-			batch := s.nextBatch(&s.begins)
-			if len(batch) == 0 {
-				s.goesOn.begun = true
-				batch = s.nextBatch(&s.goesOn)
-			}
+			l := &line{waiting: slices.Clone(tt.waiting)}
+			batch := l.nextBatch()
 			if got := ids(batch); got != tt.batch {
 				t.Errorf("together: %q, want %q", got, tt.batch)
 			}
-			if got := ids(s.waiting); got != tt.left {
+			if got := ids(l.waiting); got != tt.left {
 				t.Errorf("left: %q, want %q", got, tt.left)
 			}
 			if slices.ContainsFunc(batch, func(p *Parked) bool { return p.waiting }) {
@@ -61,9 +56,9 @@ func TestWhichShapesAreCreatedTogether(t *testing.T) {
 	for range maxBatch + 1 {
 		many = append(many, waits("x", "t"))
 	}
-	s := &Creator{waiting: many}
-	if n := len(s.nextBatch(&s.begins)); n != maxBatch || len(s.waiting) != 1 {
-		t.Errorf("%d together, %d are left", n, len(s.waiting))
+	l := &line{waiting: many}
+	if n := len(l.nextBatch()); n != maxBatch || len(l.waiting) != 1 {
+		t.Errorf("%d together, %d are left", n, len(l.waiting))
 	}
 }
 
@@ -71,17 +66,21 @@ func TestWhichShapesAreCreatedTogether(t *testing.T) {
 func TestNobodyWaitsForThoseThatCatchUp(t *testing.T) {
 	begun := &Parked{ID: "begun", tail: wire.Tail{Began: true}, since: time.Now().Add(-time.Hour), rec: &registry.Shape{}}
 	first := &Parked{ID: "first", since: time.Now(), rec: &registry.Shape{}}
-	s := NewCreator(&live.Loop{Cfg: &live.Config{Snapshots: 2}})
-	s.waiting = []*Parked{begun, first}
-	s.goesOn.workers = 2 // all are busy
-	if got, _ := s.nextWorker(&s.begins); ids(got) != "first" {
+	const most = 2
+	s := NewCreator(nil)
+	for _, p := range []*Parked{begun, first} {
+		l := s.lineOf(p)
+		l.waiting = append(l.waiting, p)
+	}
+	s.goesOn.workers = most
+	if got, _ := s.begins.nextWorker(most); ids(got) != "first" {
 		t.Errorf("%q begins while others catch up", ids(got))
 	}
-	if got, later := s.nextWorker(&s.goesOn); len(got) > 0 || later {
+	if got, later := s.goesOn.nextWorker(most); len(got) > 0 || later {
 		t.Errorf("%q goes on, although as many do as may", ids(got))
 	}
-	s.goesOn.workers, s.begins.workers = 1, 2
-	if got, _ := s.nextWorker(&s.goesOn); ids(got) != "begun" {
+	s.goesOn.workers, s.begins.workers = 1, most
+	if got, _ := s.goesOn.nextWorker(most); ids(got) != "begun" {
 		t.Errorf("%q goes on while others begin", ids(got))
 	}
 }

@@ -10,18 +10,18 @@ import (
 type Creator struct {
 	*live.Loop
 
-	waiting []*Parked // shapes that wait for a batch, the longest first
-	begins  line      // of those whose logs have no beginning yet
-	goesOn  line      // of the others
-	looking bool      // somebody will look whether what waits needs another worker
+	begins line // shapes whose logs have no beginning yet
+	goesOn line // the others
 }
 
 // NewCreator makes a creator.
-func NewCreator(l *live.Loop) *Creator { return &Creator{Loop: l, goesOn: line{begun: true}} }
+func NewCreator(l *live.Loop) *Creator { return &Creator{Loop: l} }
 
 // Lost takes out the shapes of a partition that cannot be written, and counts them. Runs on the main loop.
 func (s *Creator) Lost(partition int, why error) (shapes int) {
-	s.waiting = slices.DeleteFunc(s.waiting, func(k *Parked) bool { return k.partition == partition })
+	for _, l := range []*line{&s.begins, &s.goesOn} {
+		l.waiting = slices.DeleteFunc(l.waiting, func(k *Parked) bool { return k.partition == partition })
+	}
 	for _, o := range s.Held() {
 		if k, ok := o.(*Parked); ok && k.partition == partition {
 			k.cancel(why)

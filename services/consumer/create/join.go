@@ -90,7 +90,7 @@ func (q *CatchUp) joinNear(ctx context.Context) (joined bool, err error) {
 	}
 }
 
-// await waits for the main loop, which may be long in coming, or until a member is stopped: that one does not wait.
+// await waits until the main loop has come there, or until a member is stopped, which then does not wait for it.
 func (q *CatchUp) await(ctx context.Context, arrived <-chan struct{}) error {
 	all, cancel := whileAll(ctx, q.Members)
 	defer cancel()

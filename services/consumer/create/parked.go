@@ -122,8 +122,9 @@ func (s *Creator) newParked(ctx context.Context, rec *registry.Shape, tail wire.
 // enqueue lets a parked shape wait for a batch. Runs on the main loop.
 func (s *Creator) enqueue(p *Parked) {
 	p.waiting, p.since = true, time.Now()
-	s.waiting = append(s.waiting, p)
-	s.startBatches()
+	l := s.lineOf(p)
+	l.waiting = append(l.waiting, p)
+	s.startBatches(l)
 }
 
 // Stop ends a creation. Runs on the main loop.
@@ -132,7 +133,8 @@ func (s *Creator) Stop(ctx context.Context, p *Parked, reason string, keepRecord
 	if !p.waiting {
 		return nil // its batch does the rest
 	}
-	s.waiting = slices.DeleteFunc(s.waiting, func(o *Parked) bool { return o == p })
+	l := s.lineOf(p)
+	l.waiting = slices.DeleteFunc(l.waiting, func(o *Parked) bool { return o == p })
 	return s.endParked(ctx, p, reason, keepRecord)
 }
 
