@@ -126,12 +126,12 @@ func TestTogetherHoldsAForeignKeyAtEveryLook(t *testing.T) {
 	w.command = nil
 	t.Cleanup(func() { _ = command.Process.Kill() })
 	looks := func() int { return strings.Count(w.printed(), "\n") }
-	w.Until("there were 200 looks under traffic", func() (bool, error) {
+	w.Until("there were 60 looks under traffic", func() (bool, error) {
 		select {
 		case err := <-ended:
 			return false, fmt.Errorf("it ended: %w, behind %d looks", err, looks())
 		default:
-			return looks() >= 200, nil
+			return looks() >= 60, nil
 		}
 	}, func() string { return fmt.Sprintf("%d looks", looks()) })
 	w.rest()

@@ -145,8 +145,13 @@ func (o *ordered) rest(ctx context.Context, err error) error {
 	}
 }
 
-// errLost says that a delivery did not arrive.
-var errLost = errors.New("a delivery was lost")
+var (
+	// errLost says that a delivery did not arrive.
+	errLost = errors.New("a delivery was lost")
+	// errBehind says that a consumer began before the message that was read last: the stream did not reach to that when it
+	// was made. It has lost its end, or its leader does not know all yet; the next consumer, or the sentry, tells which.
+	errBehind = errors.New("a delivery of what was read before")
+)
 
 // accept takes note of a message. Without metadata it is the one that was read last.
 func (o *ordered) accept(m *nats.Msg) (*nats.MsgMetadata, error) {
@@ -165,6 +170,9 @@ func (o *ordered) accept(m *nats.Msg) (*nats.MsgMetadata, error) {
 				o.stored.UTC().Format(time.RFC3339Nano), md.Timestamp.UTC().Format(time.RFC3339Nano))
 		}
 		return nil, nil
+	}
+	if !o.stored.IsZero() && md.Sequence.Stream <= o.last {
+		return nil, errBehind
 	}
 	o.again = false
 	o.last, o.stored = md.Sequence.Stream, md.Timestamp

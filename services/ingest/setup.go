@@ -41,7 +41,7 @@ func (g *Ingest) ensureSlot(ctx context.Context, s server) (server, error) {
 		if g.cfg.Failover {
 			options = append(options, slots.WithFailover())
 		}
-		err = prepare.WithoutPreparing(ctx, conn, g.cfg.Publication, func() error { return slots.Create(ctx, conn, g.cfg.Slot, options...) })
+		err = prepare.WithoutPreparing(ctx, conn, func() error { return slots.Create(ctx, conn, g.cfg.Slot, options...) })
 		if errors.Is(err, slots.ErrRecovery) { // the address may lead to another server each time
 			return s, errRecovery
 		}

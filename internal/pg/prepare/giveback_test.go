@@ -20,7 +20,7 @@ func prepareTable(tb testing.TB, conn *pgx.Conn, known *prepare.Prior) *prepare.
 	tb.Helper()
 	var prior *prepare.Prior
 	info := dbtest.Lookup(tb, conn, "public", "t", "p")
-	err := prepare.Preparing(tb.Context(), conn, "p", info, time.Second, func() error {
+	err := prepare.Preparing(tb.Context(), conn, info, time.Second, func() error {
 		var now *pg.TableInfo
 		var err error
 		if prior, now, err = prepare.PriorTo(tb.Context(), conn, "p", info, known); err != nil {
@@ -141,7 +141,7 @@ func TestATableIsNotGivenBackWhenSomebodyWantsItMeanwhile(t *testing.T) {
 		t.Errorf("changed all the same: %s", got)
 	}
 	info := dbtest.Lookup(t, conn, "public", "t", "p")
-	err := prepare.Preparing(t.Context(), other, "p", info, time.Second, func() error {
+	err := prepare.Preparing(t.Context(), other, info, time.Second, func() error {
 		_, err := prepare.GiveBack(t.Context(), conn, "p", prior, 50*time.Millisecond, func(context.Context) error { t.Error("asked"); return nil })
 		return err
 	})

@@ -15,27 +15,27 @@ import (
 // it back has it, from before what is noted about the table until what is done to it is committed.
 const preparingLock = int64(0x53686270) << 32 // "Shbp"
 
-// slotLock is an advisory lock of the database for each publication: whoever makes a slot for it has
-// it alone, those who prepare tables for it share it.
-const slotLock = 0x53686273 // "Shbs"
+// slotLock is an advisory lock of the database: whoever makes a slot has it alone, those who prepare
+// tables share it. There is one for all publications: sources may share a table.
+const slotLock = int64(0x53686273) << 32 // "Shbs"
 
-// Preparing runs f while nobody else prepares the table or gives it back, and nobody makes a slot that
-// the publication is read from; see WithoutPreparing. conn must not be in a transaction.
+// Preparing runs f while nobody else prepares the table or gives it back, and no source of the database
+// makes its slot; see WithoutPreparing. conn must not be in a transaction.
 //
 // Postgres ends the session if f keeps it idle for a minute: the locks of a process that is frozen hold up nobody for longer.
 //
 // Errors: *LockedError when somebody did not end in time; one that may be tried again when it is a slot
 // that is not there in time; those of f.
-func Preparing(ctx context.Context, conn *pgx.Conn, publication string, t *pg.TableInfo, timeout time.Duration, f func() error) error {
+func Preparing(ctx context.Context, conn *pgx.Conn, t *pg.TableInfo, timeout time.Duration, f func() error) error {
 	timeout = max(timeout, time.Millisecond) // 0 would mean no limit
 	restore, err := sessionEndsIfSilent(ctx, conn)
 	if err != nil {
 		return fmt.Errorf("prepare table %s: %w", t, err)
 	}
 	defer restore()
-	unlockSlot, err := lock(ctx, conn, timeout, "_shared", slotKey(publication))
+	unlockSlot, err := lock(ctx, conn, timeout, "_shared", strconv.FormatInt(slotLock, 10))
 	if pg.SQLState(err) == lockTimedOut {
-		return fmt.Errorf("table %s cannot be prepared while the replication slot is being made, which waits for the transactions that are writing; "+
+		return fmt.Errorf("table %s cannot be prepared while a replication slot is being made, which waits for the transactions that are writing; "+
 			"nothing was changed: try again, or end those that stay open (SELECT * FROM pg_stat_activity WHERE backend_xid IS NOT NULL): %w", t, err)
 	}
 	if err != nil {
@@ -53,8 +53,8 @@ func Preparing(ctx context.Context, conn *pgx.Conn, publication string, t *pg.Ta
 	return f()
 }
 
-// WithoutPreparing runs f, which makes a replication slot for the publication, while nobody prepares a
-// table for it. conn must not be in a transaction.
+// WithoutPreparing runs f, which makes a replication slot, while nobody prepares a table of the
+// database for any source. conn must not be in a transaction.
 //
 // Postgres makes a slot in two phases. In the first it waits for the transactions that are open, and
 // does not look at what commits meanwhile; in the second it waits for those that are open then, and a
@@ -63,23 +63,19 @@ func Preparing(ctx context.Context, conn *pgx.Conn, publication string, t *pg.Ta
 // stream, or come without the old row. What was done before the first phase, or in the second, is known.
 //
 // Giving tables back may go on: a table that has left is prepared again before a shape reads it.
-func WithoutPreparing(ctx context.Context, conn *pgx.Conn, publication string, f func() error) error {
+func WithoutPreparing(ctx context.Context, conn *pgx.Conn, f func() error) error {
 	restore, err := sessionEndsIfSilent(ctx, conn)
 	if err != nil {
-		return fmt.Errorf("make a slot for publication %s: %w", publication, err)
+		return fmt.Errorf("make a slot: %w", err)
 	}
 	defer restore()
 	const noLimit = 0
-	unlock, err := lock(ctx, conn, noLimit, "", slotKey(publication))
+	unlock, err := lock(ctx, conn, noLimit, "", strconv.FormatInt(slotLock, 10))
 	if err != nil {
-		return fmt.Errorf("wait until no table is being prepared for publication %s: %w", publication, err)
+		return fmt.Errorf("wait until no table is being prepared: %w", err)
 	}
 	defer unlock()
 	return f()
-}
-
-func slotKey(publication string) string {
-	return fmt.Sprintf("%d, pg_catalog.hashtext(%s)", slotLock, pg.Literal(publication))
 }
 
 // lockTimedOut is the SQLSTATE of a lock that did not become free in time.

@@ -48,7 +48,7 @@ func TestTheLocksOfAProcessThatIsFrozenDoNotLast(t *testing.T) {
 	info := dbtest.Lookup(t, admin, "public", "t", "p")
 
 	conn := dbtest.Dial(t, url)
-	err := prepare.Preparing(t.Context(), conn, "p", info, time.Second, func() error {
+	err := prepare.Preparing(t.Context(), conn, info, time.Second, func() error {
 		freeze(t, conn, admin, session, "1min")
 		_, err := prepare.EnsureTable(t.Context(), conn, "p", info, 0)
 		return err
@@ -57,7 +57,7 @@ func TestTheLocksOfAProcessThatIsFrozenDoNotLast(t *testing.T) {
 		t.Errorf("who prepares a table: %v", err)
 	}
 	conn = dbtest.Dial(t, url)
-	if err := prepare.WithoutPreparing(t.Context(), conn, "p", func() error { freeze(t, conn, admin, session, "1min"); return nil }); err != nil || !conn.IsClosed() {
+	if err := prepare.WithoutPreparing(t.Context(), conn, func() error { freeze(t, conn, admin, session, "1min"); return nil }); err != nil || !conn.IsClosed() {
 		t.Errorf("who makes a slot: %v", err)
 	}
 	conn = dbtest.Dial(t, url)

@@ -176,10 +176,7 @@ func (s *Groups) giveStages(g *group) bool {
 	g.mu.Unlock()
 	to.mu.Lock()
 	for _, st := range stages {
-		st.g = to
-		for id := range st.members {
-			s.Hold(id, to)
-		}
+		st.goTo(to)
 	}
 	to.coming = append(to.coming, stages...)
 	to.mu.Unlock()

@@ -26,9 +26,8 @@ import (
 // Those of one table that stand at one place are a stage. Most groups have one. A chain has several: nested
 // shapes and those that they select from go through units together, see chain.go.
 //
-// Until it hands them over the group owns its followers. Whatever goes wrong, or comes in between,
-// ends an attempt; the next one starts from the last place that counts, with what was
-// written behind it aborted.
+// Until it hands them over the group owns its followers. Whatever goes wrong, or comes in between, ends an attempt; the next
+// one starts from the last place that counts, with what was written behind it aborted.
 type group struct {
 	s     *Groups
 	id    string
@@ -94,8 +93,7 @@ func (g *group) each() iter.Seq[*follow.Follower] {
 	}
 }
 
-// run goes on until every member has joined the main loop or ended. It fails
-// when the session does.
+// run goes on until every member has joined the main loop or ended. It fails when the session does.
 func (g *group) run(ctx context.Context) error {
 	defer func() {
 		g.takeAsk()

@@ -115,8 +115,7 @@ func (g *group) hasLost() bool {
 	return false
 }
 
-// Lost makes the groups give up their members in a partition that cannot be written, and counts them.
-// Runs on the main loop.
+// Lost makes the groups give up their members in a partition that cannot be written, and counts them. Runs on the main loop.
 func (s *Groups) Lost(partition int) (shapes int) {
 	for g := range s.All {
 		for _, f := range g.lose(partition) {

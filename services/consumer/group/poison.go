@@ -18,7 +18,7 @@ func (st *stage) spare(err error) error {
 		return nil
 	}
 	for _, f := range st.members {
-		if e.Control || st.g.s.Cfg.Source.ChangeSubject(f.Relation.Schema, f.Relation.Name) == e.Subject {
+		if live.MayMiss(e, st.g.s.Cfg.Source, f) {
 			return &live.FinalError{Err: errors.New(e.Reason())}
 		}
 	}

@@ -72,6 +72,16 @@ func (g *group) addStage(members []*follow.Follower, at changelog.Place, deferre
 	return st
 }
 
+// goTo gives the stage to another group. Who has lost its partition is let go already, and may be another's. Runs on the main loop.
+func (st *stage) goTo(g *group) {
+	st.g = g
+	for id, f := range st.members {
+		if !f.Writer.Over() {
+			g.s.Hold(id, g)
+		}
+	}
+}
+
 // inOrder sorts stages, the less nested ones first: nobody depends on one that comes behind.
 func inOrder(stages []*stage) []*stage {
 	slices.SortStableFunc(stages, func(a, b *stage) int { return a.depth - b.depth })

@@ -125,10 +125,8 @@ func (g *group) part(ctx context.Context) error {
 		to := g.s.newGroup()
 		for _, st := range others {
 			st.reset() //nolint:contextcheck // as in stream.Reader.Close
-			st.g, st.shared = to, st.shared || len(st.Deferred) > 0
-			for id := range st.members {
-				g.s.Hold(id, to)
-			}
+			st.shared = st.shared || len(st.Deferred) > 0
+			st.goTo(to)
 		}
 		to.mu.Lock()
 		to.stages, to.ending = others, theirs

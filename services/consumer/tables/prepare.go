@@ -62,7 +62,7 @@ func (p *Preparer) Prepare(ctx context.Context, conn *pgx.Conn, table *pg.TableI
 			return nil, prepare.Unprepared(p.cfg.Publication, table)
 		}
 		if err == nil && !ready {
-			err = prepare.Preparing(ctx, conn, p.cfg.Publication, table, p.cfg.LockTimeout, func() (err error) {
+			err = prepare.Preparing(ctx, conn, table, p.cfg.LockTimeout, func() (err error) {
 				rec, err = p.change(ctx, conn, table)
 				return err
 			})

@@ -121,12 +121,21 @@ func (x *Explainer) Membership(rec *registry.Shape, table *pg.TableInfo, row [][
 	if err != nil {
 		return control.RowMembership{Problem: refuse.Cut(err.Error())}
 	}
-	if label, column, found := pred.Unordered(row); found {
-		return control.RowMembership{Problem: fmt.Sprintf("the shape does not know where the label '%s' in column %s stands among the others; the shape is about to end", label, column)}
+	if problem := unordered(pred, row); problem != "" {
+		return control.RowMembership{Problem: problem}
 	}
 	x.terms = 0
 	why := x.explain(pred, table, row, rec.InnerTables)
 	return control.RowMembership{Matches: why.Truth == control.TruthTrue, Why: &why}
+}
+
+// unordered says why a clause must not be asked about a row, which has a label that is younger than the shape; "" if it may.
+func unordered(pred *predicate.Predicate, row [][]byte) string {
+	label, column, found := pred.Unordered(row)
+	if !found {
+		return ""
+	}
+	return fmt.Sprintf("the shape does not know where the label '%s' in column %s stands among the others; the shape is about to end", label, column)
 }
 
 // explain explains a clause for a row of its table; inner are the tables that its subqueries select
@@ -206,7 +215,11 @@ func (x *Explainer) candidates(out *control.SetTest, q *predicate.Subquery, t *p
 				}
 			}
 		}
-		c.Why = x.explain(q.Inner, t, candidate, inner)
+		if problem := unordered(q.Inner, candidate); problem != "" {
+			c.Why = control.Term{Truth: control.TruthUnknown, SQL: problem}
+		} else {
+			c.Why = x.explain(q.Inner, t, candidate, inner)
+		}
 		out.Candidates = append(out.Candidates, c)
 	}
 }
