@@ -271,13 +271,13 @@ func (s *store) Clear(ctx context.Context, set string, keep wire.Base) error {
 	}
 	announcements := s.source.BaseSubject(s.p, set)
 	for subject, messages := range info.State.Subjects {
-		opts := []jetstream.StreamPurgeOpt{jetstream.WithPurgeSubject(subject)}
+		var err error
 		if n, ok := topology.BaseNumber(subject); subject == announcements && messages > 1 {
-			opts = append(opts, jetstream.WithPurgeKeep(1))
-		} else if !ok || n >= keep.Number {
-			continue
+			err = stream.PurgeToLast(ctx, s.st, subject)
+		} else if ok && n < keep.Number {
+			err = stream.Purge(ctx, s.st, subject, 0)
 		}
-		if err := s.st.Purge(ctx, opts...); err != nil {
+		if err != nil {
 			return fmt.Errorf("clear old bases of %s: %w", set, err)
 		}
 	}
@@ -294,7 +294,7 @@ func (s *store) Trim(ctx context.Context, set string, upTo change.Offset, below 
 	if err != nil || first <= 1 {
 		return err
 	}
-	if err := s.st.Purge(ctx, jetstream.WithPurgeSubject(subject), jetstream.WithPurgeSequence(first)); err != nil {
+	if err := stream.Purge(ctx, s.st, subject, first); err != nil {
 		return fmt.Errorf("trim the verdicts on %s: %w", set, err)
 	}
 	return nil

@@ -113,7 +113,7 @@ func (s *Loop) EndLog(ctx context.Context, l *shapelog.Log, reason string, keepR
 		if err := l.Writer.Flush(ctx); err != nil {
 			return service.IgnoreEnd(ctx, shapelog.IgnoreLost(err))
 		}
-		if err := s.Parts[l.Partition].Purge(ctx, l.Handle, 1); err != nil {
+		if err := s.Parts[l.Partition].Purge(ctx, l.Handle); err != nil {
 			if s.Gone(ctx) != nil {
 				return service.IgnoreEnd(ctx, err)
 			}

@@ -229,7 +229,7 @@ func (p *Partition) PurgeSubjects(ctx context.Context, subjects []string, handle
 		if kept[subject] {
 			continue
 		}
-		if err := st.Purge(ctx, jetstream.WithPurgeSubject(subject)); err != nil {
+		if err := stream.Purge(ctx, st, subject, 0); err != nil {
 			return fmt.Errorf("purge %s: %w", subject, err)
 		}
 	}
@@ -261,7 +261,7 @@ func (p *Partition) PurgeLog(ctx context.Context, handle string, g *wire.Generat
 	case stored < g.Bytes: // a replica that lags does not show where to stop
 		return fmt.Errorf("purge %s: it has %d bytes, and its generation begins behind %d", subject, stored, g.Bytes)
 	}
-	if err := st.Purge(ctx, jetstream.WithPurgeSubject(subject), jetstream.WithPurgeSequence(from)); err != nil {
+	if err := stream.Purge(ctx, st, subject, from); err != nil {
 		return fmt.Errorf("purge %s below %d: %w", subject, from, err)
 	}
 	return nil

@@ -14,14 +14,14 @@ import (
 	"github.com/shapebus/shapebus/pkg/wire"
 )
 
-// Purge removes a shape's log but for the last keep messages, its generation and its segments: in this order, so
-// that nothing refers to rows that are gone.
-func (p *Partition) Purge(ctx context.Context, handle string, keep uint64) error {
+// Purge removes a shape's log but for the last message, its generation and its segments: in this order, so that nothing
+// refers to rows that are gone.
+func (p *Partition) Purge(ctx context.Context, handle string) error {
 	st, err := p.stream(ctx)
 	if err != nil {
 		return err
 	}
-	if err := st.Purge(ctx, jetstream.WithPurgeSubject(p.cfg.Source.LogSubject(p.N, handle)), jetstream.WithPurgeKeep(keep)); err != nil {
+	if err := stream.PurgeToLast(ctx, st, p.cfg.Source.LogSubject(p.N, handle)); err != nil {
 		return err
 	}
 	if err := st.Purge(ctx, jetstream.WithPurgeSubject(p.cfg.Source.GenerationSubject(p.N, handle))); err != nil {
@@ -45,7 +45,7 @@ func (p *Partition) PurgeSegments(ctx context.Context, handle string, keep uint6
 		if subject == src.SegmentSubject(p.N, handle, keep) {
 			continue
 		}
-		if err := st.Purge(ctx, jetstream.WithPurgeSubject(subject)); err != nil {
+		if err := stream.Purge(ctx, st, subject, 0); err != nil {
 			return err
 		}
 	}
@@ -99,7 +99,7 @@ func (p *Partition) Sweep(ctx context.Context, retention time.Duration) error {
 	})
 	for _, subject := range over {
 		if err == nil { // a fold that has died may have left rows, and nobody looks for them when the log is gone
-			err = p.Purge(ctx, topology.HandleOfLog(subject), 1)
+			err = p.Purge(ctx, topology.HandleOfLog(subject))
 		}
 		if err == nil {
 			err = st.Purge(ctx, jetstream.WithPurgeSubject(subject))
