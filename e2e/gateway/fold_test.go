@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 
 	"github.com/shapebus/shapebus/e2e/logcheck"
 	"github.com/shapebus/shapebus/e2e/stack"
+	"github.com/shapebus/shapebus/internal/failpoint"
 	"github.com/shapebus/shapebus/pkg/client"
 	"github.com/shapebus/shapebus/pkg/pgtemp/pgtest"
 )
@@ -260,5 +262,55 @@ func TestWhatAGenerationsRowsLackComesInChunks(t *testing.T) {
 	}
 	if diff := cmp.Diff(selectIDs(t, s, "SELECT id || '=' || v FROM members"), texts(r.rows)); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// TestWhatAUnitDeferredComesBehindItsGeneration: a fold of a shape with a subquery ends with a unit, and a transaction that commits while that is
+// open is in the log only. Its marker stands at index 0 of an LSN under which the transaction comes.
+func TestWhatAUnitDeferredComesBehindItsGeneration(t *testing.T) {
+	s := stack.New(t, teams)
+	s.Consumer.FoldFactor, s.Consumer.FoldEvery, s.Consumer.FoldGrace = -1, 20*time.Millisecond, time.Hour // only when it is asked for
+	var armed atomic.Bool
+	s.Consumer.Failpoint = func(p failpoint.Point) {
+		if p == failpoint.UnitOpen && armed.Swap(false) {
+			s.Exec("UPDATE members SET v = 'deferred' WHERE id = (SELECT min(id) FROM members WHERE team IN (SELECT id FROM teams WHERE open))")
+			s.Exec("DELETE FROM members WHERE id = (SELECT max(id) FROM members WHERE team IN (SELECT id FROM teams WHERE open))")
+		}
+	}
+	s.StartIngest()
+	s.StartConsumer()
+	s.StartMaterializer()
+	where := "team IN (SELECT id FROM teams WHERE open)"
+	sh := s.Create(client.Definition{Table: "members", Where: where})
+	s.Exec("UPDATE members SET v = 'before'")
+	s.Verify(sh)
+	armed.Store(true)
+	fold(t, s, sh)
+	if armed.Load() {
+		t.Fatal("there was no unit")
+	}
+	s.Verify(sh)
+	g, err := logcheck.Generation(t.Context(), s.JS, s.Source, sh.Info())
+	if err != nil || g.Op != 0 {
+		t.Fatalf("the generation's marker is at index %d (%v), so this shows nothing", g.Op, err)
+	}
+	for e, err := range sh.Subscribe(client.Beginning(), client.Options{}).Events(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c, ok := e.(client.Commit); ok {
+			if !c.Snapshot || c.Passed >= c.LSN {
+				t.Errorf("a reader of the stream is told at %s that nothing up to %s is missing: %+v", c.Offset, c.Passed, c)
+			}
+			break
+		}
+	}
+	base, _ := s.StartGateway()
+	for _, sse := range []bool{false, true} {
+		r := newReader(base, values("table", "members", "where", where), sse)
+		all(t, r)
+		if diff := cmp.Diff(selectIDs(t, s, "SELECT id || '=' || v FROM members WHERE "+where), texts(r.rows)); diff != "" {
+			t.Errorf("SSE %t: %s", sse, diff)
+		}
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"slices"
 	"sync"
@@ -204,5 +206,35 @@ func TestAnswersOfOnePlaceAreTheSameBytes(t *testing.T) {
 	}
 	if pieces < 10 {
 		t.Errorf("there were only %d pieces", pieces)
+	}
+}
+
+// TestThoseWhoGoOnKeepNobodyFromBeginning: behind a restart of the gateway all come with a handle, and wait for long.
+func TestThoseWhoGoOnKeepNobodyFromBeginning(t *testing.T) {
+	s := stack.Start(t, items)
+	one, _ := s.StartGateway()
+	r := newReader(one, values("table", "items"), false)
+	all(t, r)
+	s.Gateway.Listener, s.Gateway.MaxInitial, s.Gateway.LongPoll = nil, 1, patience
+	two, _ := s.StartGateway()
+	waiting, cancel := context.WithCancel(t.Context())
+	wrote := make(chan struct{}) // it is the first to ask
+	waiting = httptrace.WithClientTrace(waiting, &httptrace.ClientTrace{WroteRequest: func(httptrace.WroteRequestInfo) { close(wrote) }})
+	answered := make(chan error, 1)
+	go func() {
+		got, err := get(waiting, two, values("table", "items", "handle", r.handle, "offset", r.offset, "live", "true"))
+		answered <- fmt.Errorf("status %d: %w", got.status, err)
+	}()
+	<-wrote
+	where := values("table", "items", "handle", r.handle, "offset", "now")
+	s.Until("the shape is known", func() (bool, error) { return mustGet(t, two, where).status == http.StatusOK, nil }, func() string { return "it is not" })
+	var last reply
+	s.Until("somebody else begins", func() (bool, error) {
+		last = mustGet(t, two, values("table", "items", "where", "owner = 'ann'", "offset", "-1"))
+		return last.status == http.StatusOK, nil
+	}, func() string { return string(last.body) })
+	cancel()
+	if err := <-answered; !errors.Is(err, context.Canceled) {
+		t.Errorf("who waited was answered, so this shows nothing: %v", err)
 	}
 }

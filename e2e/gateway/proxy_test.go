@@ -100,7 +100,9 @@ func TestTheProxyOfTheExamples(t *testing.T) {
 		"an unknown session": {http.MethodGet, "c-session", "", http.StatusUnauthorized},
 		"a delete":           {http.MethodDelete, "a-session", "", http.StatusMethodNotAllowed},
 		"a subset in a body": {http.MethodPost, "a-session", `{"where": "owner = 'bob' OR true"}`, 0},
-		"a table in a body":  {http.MethodPost, "a-session", `{"table": "secrets", "where": "true"}`, 0},
+		"a table in a body":  {http.MethodPost, "a-session", `{"table": "secrets", "where": "true"}`, http.StatusBadRequest},
+		"a user in a body":   {http.MethodPost, "a-session", `{"params[1]": "bob"}`, http.StatusBadRequest},
+		"all in a body":      {http.MethodPost, "a-session", `{"subset": {}, "where": "true"}`, http.StatusBadRequest},
 	} {
 		status, _, owners, err := ask(c.method, values("offset", "-1"), c.session, c.body)
 		if err != nil {

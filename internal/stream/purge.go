@@ -3,6 +3,7 @@ package stream
 import (
 	"context"
 	"errors"
+	"math"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -45,11 +46,18 @@ func purge(ctx context.Context, st jetstream.Stream, subject string, end uint64,
 	switch {
 	case err == nil:
 		for s := newSlices(first.Sequence, end); s.next < end; {
-			began := time.Now()
-			if err := st.Purge(ctx, of, jetstream.WithPurgeSequence(s.next)); err != nil {
+			to, err := beginning(ctx, st, subject, s.next)
+			if err != nil {
 				return err
 			}
-			s.took(time.Since(began))
+			if to >= end {
+				break
+			}
+			began := time.Now()
+			if err := st.Purge(ctx, of, jetstream.WithPurgeSequence(to)); err != nil {
+				return err
+			}
+			s.took(to, time.Since(began))
 		}
 	case !errors.Is(err, jetstream.ErrMsgNotFound):
 		return err
@@ -81,13 +89,30 @@ func newSlices(first, end uint64) *slices {
 	return &slices{next: first + least, size: least, least: least}
 }
 
-// took goes on to the next slice.
-func (s *slices) took(d time.Duration) {
+// took goes on to the next slice behind one that ended at a sequence.
+func (s *slices) took(to uint64, d time.Duration) {
 	switch {
 	case d < shortSlice:
 		s.size *= 2
 	case d > longSlice:
 		s.size = max(s.size/2, s.least)
 	}
-	s.next += s.size
+	s.next = to + s.size
+}
+
+// beginning is where the first message of a subject begins that does so at a sequence or behind it; behind all if there is none. Who reads
+// must not meet some parts of one.
+func beginning(ctx context.Context, st jetstream.Stream, subject string, seq uint64) (uint64, error) {
+	m, err := st.GetMsg(ctx, seq, jetstream.WithGetMsgSubject(subject))
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return math.MaxUint64, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	index, count, err := Part(m.Header)
+	if err != nil || index == 0 { // what cannot be read is removed as well
+		return m.Sequence, nil
+	}
+	return m.Sequence + uint64(count-index), nil // the next one: parts follow one another
 }

@@ -26,7 +26,7 @@ func TestSlicesAreShort(t *testing.T) {
 				t.Fatalf("%d sequences of %s each are a slice of %s", s.next-done, each, took)
 			}
 			done = s.next
-			s.took(took + answer)
+			s.took(done, took+answer)
 		}
 		if requests > mostSlices+1 {
 			t.Fatalf("%d requests for %d sequences of %s each", requests, end-first, each)

@@ -1,15 +1,19 @@
 package stream_test
 
 import (
+	"fmt"
+	"math"
 	"slices"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/shapebus/shapebus/internal/stream"
 	"github.com/shapebus/shapebus/pkg/natsembed"
+	"github.com/shapebus/shapebus/pkg/topology"
 )
 
 // subjects are the subjects of the stream's messages, by sequence, "" where one is gone.
@@ -110,4 +114,40 @@ func TestPurgeLetsOthersWrite(t *testing.T) {
 		}
 	}
 	t.Errorf("somebody else waited for %s beside a purge in slices, and for %s beside one at once", sliced, whole)
+}
+
+// TestASliceEndsBetweenMessages: who reads what is half removed does not meet a message of which parts are gone.
+func TestASliceEndsBetweenMessages(t *testing.T) {
+	b := newBench(t, natsembed.Options{}, jetstream.StreamConfig{})
+	var messages [][2]uint64 // of the subject, where each begins and ends
+	for n := range 5 {       // of n+1 parts each, with another's message between them
+		var m [2]uint64
+		for i := range n + 1 {
+			part := nats.NewMsg("s.mine")
+			part.Header.Set(topology.HeaderPart, fmt.Sprintf("%d/%d", i, n+1))
+			stored, err := b.js.PublishMsg(b.ctx(), part)
+			ok(t, err)
+			if m[1] = stored.Sequence; i == 0 {
+				m[0] = stored.Sequence
+			}
+		}
+		messages = append(messages, m)
+		_, err := b.js.Publish(b.ctx(), "s.other", nil)
+		ok(t, err)
+	}
+	for seq := uint64(1); seq <= messages[4][1]; seq++ {
+		got, err := stream.Beginning(b.ctx(), b.stream, "s.mine", seq)
+		ok(t, err)
+		if got < seq || got > seq+5 {
+			t.Errorf("a slice up to %d ends at %d", seq, got)
+		}
+		for _, m := range messages {
+			if m[0] < got && got <= m[1] {
+				t.Errorf("a slice up to %d ends at %d, in the message from %d to %d", seq, got, m[0], m[1])
+			}
+		}
+	}
+	if got, err := stream.Beginning(b.ctx(), b.stream, "s.mine", messages[4][1]+1); err != nil || got != math.MaxUint64 {
+		t.Errorf("behind all it ends at %d (%v)", got, err)
+	}
 }

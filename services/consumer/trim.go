@@ -146,7 +146,11 @@ func (s *session) sweepTombstones(ctx context.Context) {
 
 func (s *session) sweepLogs(ctx context.Context) error {
 	var ours []*live.Partition
+	known := map[string]bool{}
 	err := s.OnMain(ctx, func(context.Context) error {
+		for _, r := range s.Records {
+			known[r.Handle] = true
+		}
 		for _, p := range s.Parts {
 			if p.Phase == live.Up {
 				ours = append(ours, p)
@@ -158,7 +162,7 @@ func (s *session) sweepLogs(ctx context.Context) error {
 		return err
 	}
 	for _, p := range ours {
-		if err := p.Sweep(ctx, s.c.cfg.Retention); err != nil {
+		if err := p.Sweep(ctx, s.c.cfg.Retention, func(handle string) bool { return known[handle] }); err != nil {
 			return err
 		}
 	}

@@ -20,7 +20,7 @@ type answer struct {
 	req   *protocol.Request
 	shape *shapes.Shape
 	begin *shapes.Beginning // of the shape's log, which the client has or is to begin with
-	from  protocol.Offset   // the place that the client is at, behind what it has of its beginning
+	from  shapes.Place      // the place that the client is at, behind what it has of its beginning
 }
 
 // read answers a request of a shape's log, or of a subset of its rows.
@@ -107,6 +107,13 @@ func (g *Gateway) find(ctx context.Context, req *protocol.Request) (*shapes.Shap
 			class.leave()
 			return nil, nil, g.explain(err, req)
 		}
+		if req.Handle != "" { // it has begun before, and may wait for long
+			class.leave()
+			if class = g.limits.existing; !class.enter() {
+				shape.Release()
+				return nil, nil, class.refusal()
+			}
+		}
 	}
 	return shape, func() { shape.Release(); class.leave() }, nil
 }
@@ -137,7 +144,7 @@ func (g *Gateway) successor(ctx context.Context, req *protocol.Request, old stri
 func (a *answer) log(ctx context.Context) error {
 	o := a.req.Offset
 	if o.Now {
-		body, err := a.shape.Empty(ctx, o)
+		body, err := a.shape.Empty(ctx, a.from)
 		if err != nil {
 			return err
 		}
@@ -169,6 +176,9 @@ func (a *answer) log(ctx context.Context) error {
 	case !inBounds:
 		if err := a.wait(ctx, a.g.cfg.LongPoll/2); !errors.Is(err, errTimeout) {
 			return err
+		}
+		if a.shape.InBounds(ctx, a.from) { // by now, and nothing is behind it
+			return a.now(ctx)
 		}
 		return protocol.Invalid("offset", "out of bounds for this shape")
 	}

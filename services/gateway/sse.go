@@ -51,7 +51,7 @@ func (a *answer) follow(ctx context.Context, control *http.ResponseController, b
 	defer timer.Stop()
 	for {
 		if body != nil {
-			if at = body.Next; !a.events(control, body) {
+			if at = shapes.PlaceOf(body.Next); !a.events(control, body) {
 				return
 			}
 			said = time.Now()

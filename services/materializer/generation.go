@@ -1,6 +1,7 @@
 package materializer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -41,11 +42,17 @@ func (s *session) goesOn(ctx context.Context, logs jetstream.Stream, log string,
 		return false, fmt.Errorf("read the beginning of %s: %w", log, err)
 	}
 	tail, err := parseTail(m.Header)
-	if err != nil || !at.Before(tail.Committed) {
-		return err == nil, err
-	}
-	if _, parts, err := stream.Part(m.Header); err != nil || parts > 1 {
+	if err != nil {
 		return false, err
+	}
+	index, parts, err := stream.Part(m.Header)
+	switch {
+	case err != nil || index > 0: // the parts before it may be what stands behind the marker
+		return false, err
+	case !at.Before(tail.Committed):
+		return true, nil
+	case parts > 1:
+		return false, nil
 	}
 	whole, first := false, true
 	var dec wire.LogDecoder
@@ -123,15 +130,39 @@ func (r *replica) Complete(g *wire.Generation) {
 	r.began, r.open, r.done = true, false, g.Offset()
 }
 
-// folded fails if the log of a set's shape was folded beyond where the replica is, so that something it has not read is gone.
-func (s *session) folded(ctx context.Context, f *set) error {
+// missing fails if something may be missing before a message that does not follow: the log was folded beyond where the replica is, or it has
+// ended and is being removed, the oldest messages first.
+func (s *session) missing(ctx context.Context, log string, f *set) error {
 	logs, err := s.js.Stream(ctx, s.source.ShapeStream(s.p))
 	if err != nil {
 		return err
 	}
+	newest, err := logs.GetLastMsgForSubject(ctx, log)
+	if err != nil {
+		return err
+	}
+	if tail, err := parseTail(newest.Header); err != nil || tail.Ended {
+		return cmp.Or(err, errEnded)
+	}
 	g, err := s.generation(ctx, logs, f)
 	if err == nil && g != nil && f.replica.done.Before(g.Offset()) {
 		err = fmt.Errorf("it was folded, and generation %d is at %s", g.Number, g.Offset())
+	}
+	return err
+}
+
+// errCut says that a log was folded, or has ended, while the place of a set in it was looked for.
+var errCut = errors.New("what stands behind the set's base has gone meanwhile")
+
+// stillGoesOn fails if a log does not hold any more all that stands behind a marker.
+func (s *session) stillGoesOn(ctx context.Context, log string, at change.Offset) error {
+	logs, err := s.js.Stream(ctx, s.source.ShapeStream(s.p))
+	if err != nil {
+		return err
+	}
+	there, err := s.goesOn(ctx, logs, log, at)
+	if err == nil && !there {
+		err = errCut
 	}
 	return err
 }

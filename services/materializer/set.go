@@ -143,8 +143,13 @@ func (s *session) catchUp(ctx context.Context, f *set) error {
 		if err != nil {
 			return err
 		}
-		if f.replica.seq > 0 && !f.replica.Follows(tail, len(m.Data)) {
-			if err := s.folded(ctx, f); err != nil {
+		switch {
+		case f.replica.seq > 0 && !f.replica.Follows(tail, len(m.Data)):
+			if err := s.missing(ctx, log, f); err != nil {
+				return fmt.Errorf("log %s at %d: %w", log, m.Seq, err)
+			}
+		case f.replica.seq == 0 && f.replica.began: // what stands between the base and this message may have gone since it was looked for
+			if err := s.stillGoesOn(ctx, log, f.replica.done); err != nil {
 				return fmt.Errorf("log %s at %d: %w", log, m.Seq, err)
 			}
 		}

@@ -57,7 +57,7 @@ type Commit struct {
 	Changes  uint64 // how many came since Begin
 	// Passed is the LSN up to which nothing is missing: every transaction that
 	// committed up to it has come. 0 says that it is not known here: after the
-	// snapshot, or when a later Commit will tell. It is less than LSN while some
+	// snapshot, or a generation's rows, or when a later Commit will tell. It is less than LSN while some
 	// transactions are deferred by the unit before, to come after it. Those may change
 	// nothing here, and then no later Commit says that they came; the Wait of a view and the Reach of a
 	// shape learn it.

@@ -79,8 +79,9 @@ func (p *Partition) sizes(ctx context.Context) (map[string]uint64, error) {
 	return info.State.Subjects, nil
 }
 
-// Sweep removes the logs of shapes that ended longer ago than the retention.
-func (p *Partition) Sweep(ctx context.Context, retention time.Duration) error {
+// Sweep removes the logs of shapes that ended longer ago than the retention. known tells of a handle whether somebody follows its log, or has a
+// record that says so.
+func (p *Partition) Sweep(ctx context.Context, retention time.Duration, known func(handle string) bool) error {
 	sizes, err := p.sizes(ctx)
 	if err != nil {
 		return err
@@ -89,7 +90,10 @@ func (p *Partition) Sweep(ctx context.Context, retention time.Duration) error {
 	if err != nil {
 		return err
 	}
-	maps.DeleteFunc(sizes, func(_ string, messages uint64) bool { return messages != 1 }) // an ended shape's log is purged down to its last word
+	// An ended shape's log is purged down to its last word. Where somebody died over that nobody does it again for a shape without a record.
+	maps.DeleteFunc(sizes, func(subject string, messages uint64) bool {
+		return messages != 1 && known(topology.HandleOfLog(subject))
+	})
 	var over []string
 	err = stream.Last(ctx, p.cfg.JS, p.cfg.Source.ShapeStream(p.N), slices.Collect(maps.Keys(sizes)), func(m *jetstream.RawStreamMsg) error {
 		if tail, err := wire.ParseTail(m.Header.Get(topology.HeaderTail)); err == nil && tail.Ended && time.Since(m.Time) >= retention {

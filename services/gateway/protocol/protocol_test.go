@@ -168,7 +168,7 @@ func TestRequestsAreCheckedInOrder(t *testing.T) {
 
 func TestBodiesAreReadAsSubsets(t *testing.T) {
 	v := Values{url.Values{"table": {"t"}, "offset": {"-1"}}}
-	in, refused := ParseBody([]byte(`{"where":"id > $1","params":{"1":9007199254740993},"limit":5,"order_by":"id desc","table":"u"}`), v)
+	in, refused := ParseBody([]byte(`{"where":"id > $1","params":{"1":9007199254740993},"limit":5,"order_by":"id desc","cursor":"7"}`), v)
 	if refused != nil {
 		t.Fatal(refused)
 	}
@@ -176,7 +176,7 @@ func TestBodiesAreReadAsSubsets(t *testing.T) {
 	if refused != nil {
 		t.Fatal(refused)
 	}
-	if r.Table != "u" || r.Subset.Limit != 5 || *r.Subset.Params[0] != "9007199254740993" || r.Subset.Where != "id > $1" || r.Where != "" {
+	if r.Table != "t" || r.Cursor != "7" || r.Subset.Limit != 5 || *r.Subset.Params[0] != "9007199254740993" || r.Subset.Where != "id > $1" || r.Where != "" {
 		t.Errorf("it is read as %+v, subset %+v", r, r.Subset)
 	}
 	for body, want := range map[string]string{"{": "Invalid JSON", "[]": "must be a JSON object", "null": "must be a JSON object", `{"subset":1}`: "invalid"} {
@@ -186,6 +186,23 @@ func TestBodiesAreReadAsSubsets(t *testing.T) {
 	}
 	if in, refused := ParseBody(nil, v); in != nil || refused != nil {
 		t.Errorf("an empty body: %v %v", in, refused)
+	}
+	v = Values{url.Values{"offset": {"-1"}}}
+	if _, refused := ParseBody([]byte(`{"table":"u","params[1]":"ann","subset":{"limit":5},"where":"owner = $1"}`), v); refused != nil || v.get("table") != "u" || v.get("where") != "owner = $1" {
+		t.Errorf("of a URL without a table: %v, %v", v, refused)
+	}
+}
+
+// TestABodyDoesNotSayWhichShapeTheURLMeans: a proxy says so in the URL, and passes on the body of a client.
+func TestABodyDoesNotSayWhichShapeTheURLMeans(t *testing.T) {
+	for _, body := range []string{
+		`{"table":"u"}`, `{"where_expr":"true","table":"u"}`, `{"params[1]":"bob"}`, `{"params[2]":"bob"}`, `{"subset":{},"params":{"1":"bob"}}`,
+		`{"subset":{},"where":"true"}`, `{"columns":"id,secret"}`, `{"queryable_columns":"secret"}`, `{"secret":"x"}`,
+	} {
+		v := Values{url.Values{"table": {"t"}, "where": {"owner = $1"}, "params[1]": {"ann"}, "offset": {"-1"}}}
+		if _, refused := ParseBody([]byte(body), v); refused == nil || v.get("table") != "t" || v.get("where") != "owner = $1" || v.get("params[1]") != "ann" {
+			t.Errorf("%s: %v, %v", body, v, refused)
+		}
 	}
 }
 

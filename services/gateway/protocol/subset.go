@@ -40,7 +40,8 @@ func subsetOf(v Values) *SubsetInput {
 	return &SubsetInput{where: of("where"), orderBy: of("order_by"), limit: of("limit"), offset: of("offset"), params: of("params")}
 }
 
-// ParseBody reads the JSON body of a request. What it says of the shape is put over the parameters of the URL, and wins.
+// ParseBody reads the JSON body of a request. What it says besides the subset is put over the parameters of the URL, and wins. Of a URL that
+// names a table it must not say which shape that is: a proxy says so there, and passes bodies on.
 func ParseBody(body []byte, v Values) (*SubsetInput, *Error) {
 	if len(bytes.TrimSpace(body)) == 0 {
 		return nil, nil
@@ -77,13 +78,26 @@ func ParseBody(body []byte, v Values) (*SubsetInput, *Error) {
 		found = found || ok
 		delete(object, name)
 	}
+	named := v.get("table") != ""
 	for name, raw := range object {
+		if named && defines(name) {
+			return nil, Invalid(name, "must not be in the body of a request whose URL names a table")
+		}
 		v.Values[name] = []string{scalar(raw)}
 	}
 	if !found {
 		return nil, nil
 	}
 	return in, nil
+}
+
+// defines reports whether a parameter says which shape a request is about, or who asks.
+func defines(name string) bool {
+	switch name {
+	case "table", "where", "columns", "queryable_columns", "params", "secret", "api_secret":
+		return true
+	}
+	return strings.HasPrefix(name, "params[")
 }
 
 // scalar is a JSON value as text: a string's own, nothing for null, else the JSON.

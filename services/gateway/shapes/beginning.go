@@ -11,7 +11,9 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/semaphore"
 
+	"github.com/shapebus/shapebus/internal/stream"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/wire"
 	"github.com/shapebus/shapebus/services/gateway/protocol"
@@ -30,12 +32,16 @@ type Beginning struct {
 	gen    *wire.Generation // nil: the snapshot
 	gone   bool             // it is only known by its handle
 
-	snap   sync.Mutex // held while a chunk is read
-	reader *segmentReader
+	reading *semaphore.Weighted // held, by one, while chunks are read
+	reader  *segmentReader
 
 	mu       sync.Mutex // guards what follows
 	starts   []chunkStart
 	complete bool // starts has all of them
+}
+
+func newBeginning(handle string, o origin, gen *wire.Generation) *Beginning {
+	return &Beginning{handle: handle, origin: o, gen: gen, reading: semaphore.NewWeighted(1), starts: []chunkStart{{}}}
 }
 
 // generationMark stands between a shape's handle and what names a generation.
@@ -111,8 +117,11 @@ func (s *Shape) Newest(ctx context.Context) (*Beginning, error) {
 
 // From is the place in the log from which who has a beginning, and is at a place, goes on. Whoever has a generation has all up to
 // its marker. Of one that is not known any more only that is known: it is not newer than those that are.
-func (s *Shape) From(b *Beginning, at protocol.Offset) (protocol.Offset, error) {
-	if at.Beginning || at.Now {
+//
+// That marker's entry may have index 0, and what the fold's unit deferred stands behind it under the same LSN.
+func (s *Shape) From(b *Beginning, offset protocol.Offset) (Place, error) {
+	at := PlaceOf(offset)
+	if offset.Beginning || offset.Now {
 		return at, nil
 	}
 	marker := b.marker()
@@ -122,14 +131,14 @@ func (s *Shape) From(b *Beginning, at protocol.Offset) (protocol.Offset, error) 
 		s.mu.Unlock()
 	}
 	switch {
-	case !at.InSnapshot() && !place(at).Before(marker):
+	case !offset.InSnapshot() && !at.Before(marker):
 		return at, nil
 	case b.gone:
 		return at, ErrGone
 	case b.gen == nil:
 		return at, nil
 	}
-	return protocol.Behind(marker), nil
+	return Place{Offset: marker}, nil
 }
 
 // look reads with what the log begins, once for all who want to know.
@@ -191,7 +200,7 @@ func (s *Shape) beginnings(ctx context.Context) ([]*Beginning, error) {
 	case kind == wire.EntryEnd:
 		return nil, ErrOver
 	case kind == wire.EntrySegment:
-		found = append([]*Beginning{{handle: life, origin: o, starts: []chunkStart{{}}}}, found...)
+		found = append([]*Beginning{newBeginning(life, o, nil)}, found...)
 	case len(found) == 0:
 		return nil, fmt.Errorf("read the beginning of %s: %w: it begins with neither a snapshot nor a generation", s.subject(), wire.ErrCorrupt)
 	}
@@ -206,14 +215,15 @@ func generation(life string, data []byte) (*Beginning, error) {
 	}
 	snapshot, err := change.ParseSnapshot(g.Snapshot)
 	snapshot.LSN = change.LSN(g.SnapshotLSN)
-	return &Beginning{
-		handle: handleOf(life, g), gen: g, starts: []chunkStart{{}},
-		origin: origin{segment: g.Segment, messages: g.Messages, snapshot: snapshot},
-	}, err
+	return newBeginning(handleOf(life, g), origin{segment: g.Segment, messages: g.Messages, snapshot: snapshot}, g), err
 }
 
-// readOrigin reads a log's first entry: of which kind it is, and what it says of a snapshot if it does.
+// readOrigin reads a log's first entry: of which kind it is, and what it says of a snapshot if it does. What comes in parts is neither
+// a snapshot's entry nor the last word.
 func readOrigin(m *jetstream.RawStreamMsg) (o origin, kind wire.EntryKind, err error) {
+	if _, parts, err := stream.Part(m.Header); err != nil || parts > 1 {
+		return o, wire.EntryOps, err
+	}
 	var dec wire.LogDecoder
 	found := false
 	err = dec.Decode(m.Data, func(e *wire.Entry) error {

@@ -3,6 +3,7 @@ package shapes
 import (
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -21,32 +22,36 @@ func TestWhereAReaderGoesOn(t *testing.T) {
 		return &Beginning{handle: fmt.Sprint("h_", n), gen: &wire.Generation{LSN: n, Op: 2}}
 	}
 	first, older, newest, gone := &Beginning{handle: "h"}, generation(80), generation(160), &Beginning{handle: "h_7", gone: true}
+	unit := &Beginning{handle: "h_9", gen: &wire.Generation{LSN: 80}} // of a unit that had nothing to say but what it deferred
 	s := &Shape{begins: []*Beginning{first, older, newest}}
 	at := func(lsn change.LSN, op uint64) protocol.Offset {
 		return protocol.Offset{Offset: change.Offset{LSN: lsn, Op: op}}
 	}
+	entry := func(lsn change.LSN, op uint64) Place { return Place{Offset: change.Offset{LSN: lsn, Op: op}} }
 	for _, c := range []struct {
 		name   string
 		begin  *Beginning
 		at     protocol.Offset
-		want   protocol.Offset
+		want   Place
 		failed error
 	}{
-		{"behind the snapshot's rows", first, at(0, 3), at(0, 3), nil},
-		{"in the log", first, at(40, 4), at(40, 4), nil},
-		{"behind a generation's rows", older, at(0, 3), at(80, 2), nil},
-		{"behind all of them", older, at(0, 1<<63), at(80, 2), nil},
-		{"at its marker", older, at(80, 2), at(80, 2), nil},
-		{"behind it", older, at(88, 4), at(88, 4), nil},
-		{"before it, where nobody who has the generation is", older, at(40, 4), at(80, 2), nil},
-		{"what clients make of the LSN of the marker", older, at(81, 0), at(81, 0), nil},
-		{"in rows that are gone", gone, at(0, 3), at(0, 3), ErrGone},
-		{"in a log that is gone", gone, at(100, 2), at(100, 2), ErrGone},
-		{"behind what is gone", gone, at(160, 2), at(160, 2), nil},
-		{"the end, whatever it had", gone, protocol.Offset{Now: true}, protocol.Offset{Now: true}, nil},
+		{"behind the snapshot's rows", first, at(0, 3), Place{}, nil},
+		{"in the log", first, at(40, 4), entry(40, 4), nil},
+		{"behind a generation's rows", older, at(0, 3), entry(80, 2), nil},
+		{"behind all of them", older, at(0, 1<<63), entry(80, 2), nil},
+		{"behind the rows of a unit's generation, which lack what it deferred", unit, at(0, 3), entry(80, 0), nil},
+		{"behind what it deferred", unit, at(80, 4), entry(80, 4), nil},
+		{"at its marker", older, at(80, 2), entry(80, 2), nil},
+		{"behind it", older, at(88, 4), entry(88, 4), nil},
+		{"before it, where nobody who has the generation is", older, at(40, 4), entry(80, 2), nil},
+		{"what clients make of the LSN of the marker", older, at(81, 0), entry(80, math.MaxUint64), nil},
+		{"in rows that are gone", gone, at(0, 3), Place{}, ErrGone},
+		{"in a log that is gone", gone, at(100, 2), entry(100, 2), ErrGone},
+		{"behind what is gone", gone, at(160, 2), entry(160, 2), nil},
+		{"the end, whatever it had", gone, protocol.Offset{Now: true}, Place{Now: true}, nil},
 	} {
 		if got, err := s.From(c.begin, c.at); got != c.want || !errors.Is(err, c.failed) || (err == nil) != (c.failed == nil) {
-			t.Errorf("%s: %s goes on at %s (%v), want %s (%v)", c.name, c.at, got, err, c.want, c.failed)
+			t.Errorf("%s: %s goes on at %v (%v), want %v (%v)", c.name, c.at, got, err, c.want, c.failed)
 		}
 	}
 	s.looked = time.Now()

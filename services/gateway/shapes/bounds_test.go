@@ -4,15 +4,12 @@ import (
 	"testing"
 
 	"github.com/shapebus/shapebus/pkg/change"
-	"github.com/shapebus/shapebus/services/gateway/protocol"
 )
 
 // Another gateway may be ahead of this one, and clients make places of LSNs, one further than the last: none of these is out of bounds.
 func TestPlacesThatAreKnownAreInBounds(t *testing.T) {
 	s := &Shape{tail: change.Offset{LSN: 80, Op: 2}}
-	at := func(lsn change.LSN) protocol.Offset {
-		return protocol.Offset{Offset: change.Offset{LSN: lsn, Op: 4}}
-	}
+	at := func(lsn change.LSN) Place { return Place{Offset: change.Offset{LSN: lsn, Op: 4}} }
 	for _, c := range []struct {
 		saw, lsn change.LSN
 		in       bool

@@ -13,8 +13,25 @@ func (s *Shape) Snapshot(ctx context.Context, from *Beginning, n int) (*Body, bo
 	if !from.mayHave(n) {
 		return nil, false, nil
 	}
-	b, err := s.large(ctx, from.chunkKey(n), func(ctx context.Context) (*Body, error) { return s.chunk(ctx, from, n) })
-	return b, b != nil, err
+	if b := s.cached(from.chunkKey(n)); b != nil {
+		return b, true, nil
+	}
+	// Before it is somebody's turn: who waits for another reader of this beginning keeps nobody from other shapes.
+	if err := from.reading.Acquire(ctx, 1); err != nil {
+		return nil, false, context.Cause(ctx)
+	}
+	defer from.reading.Release(1)
+	for {
+		at, start := from.begins(n)
+		if at < n && !from.mayHave(n) {
+			return nil, false, nil
+		}
+		b, err := s.large(ctx, [2]string{from.chunkKey(at)}, func(ctx context.Context) (*Body, error) { return s.chunk(ctx, from, at, start) })
+		if err != nil || at == n {
+			return b, err == nil, err
+		}
+		s.LetGo(b)
+	}
 }
 
 // mayHave is false when it is known that the beginning has no such chunk.
@@ -48,27 +65,16 @@ func (b *Beginning) ends(n int, next chunkStart, more bool) {
 // chunkKey is a chunk in the cache, where pieces of the log are too.
 func (b *Beginning) chunkKey(n int) string { return fmt.Sprintf("%s chunk %d", b.handle, n) }
 
-// chunk reads chunks up to one of them. It is nil if there are not so many.
-func (s *Shape) chunk(ctx context.Context, from *Beginning, n int) (*Body, error) {
-	from.snap.Lock()
-	defer from.snap.Unlock()
-	for {
-		at, start := from.begins(n)
-		if at < n && !from.mayHave(n) {
-			return nil, nil
-		}
-		b, next, more, err := s.read(ctx, from, start)
-		if err != nil {
-			from.reader = nil
-			return nil, err
-		}
-		from.ends(at, next, more)
-		b.Next, b.Full = protocol.BehindChunk(at), true
-		s.keeper.cache.put(from.chunkKey(at), b)
-		if at == n {
-			return b, nil
-		}
+// chunk reads a chunk, of which it is known where it begins.
+func (s *Shape) chunk(ctx context.Context, from *Beginning, n int, start chunkStart) (*Body, error) {
+	b, next, more, err := s.read(ctx, from, start)
+	if err != nil {
+		from.reader = nil
+		return nil, err
 	}
+	from.ends(n, next, more)
+	b.Next, b.Full = protocol.BehindChunk(n), true
+	return b, nil
 }
 
 // read reads the chunk that begins at a place. What is gone is gone with a fold or with the shape, or is another snapshot's.

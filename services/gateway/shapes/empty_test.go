@@ -27,7 +27,7 @@ func TestNothingIsSaidOfAPlaceBeforeTheTail(t *testing.T) {
 		{at(80, 4), false, true},
 		{at(88, 2), false, true}, // another gateway's, which is ahead
 	} {
-		b, err := s.Empty(t.Context(), c.from)
+		b, err := s.Empty(t.Context(), PlaceOf(c.from))
 		if (err != nil) != c.ahead || (b != nil) != c.nothing {
 			t.Errorf("behind %s: %+v %v", c.from, b, err)
 		}

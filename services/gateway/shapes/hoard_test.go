@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	"github.com/shapebus/shapebus/pkg/change"
-	"github.com/shapebus/shapebus/services/gateway/protocol"
 )
 
 // Answers that are kept for others who ask from the same place take no more than the window does, from however many places
@@ -24,7 +23,7 @@ func TestAnswersOfManyPlacesAreNotHoarded(t *testing.T) {
 		s.publish(batch{to: change.Offset{LSN: change.LSN(8 + 8*places), Op: 2}, messages: []byte(text), ends: []int{len(text)}, places: []change.Offset{{LSN: change.LSN(8 + 8*places)}}}, false)
 	}
 	for i := range places {
-		b, err := s.Read(t.Context(), protocol.Behind(change.Offset{LSN: change.LSN(8 + 8*i), Op: 2}))
+		b, err := s.Read(t.Context(), Place{Offset: change.Offset{LSN: change.LSN(8 + 8*i), Op: 2}})
 		if err != nil || b == nil || b.Entries != places-i {
 			t.Fatalf("behind place %d: %+v %v", i, b, err)
 		}
@@ -38,7 +37,7 @@ func TestAnswersOfManyPlacesAreNotHoarded(t *testing.T) {
 		}
 	}
 	// Those who ask from one place share one, which is the newest that was made.
-	at := protocol.Behind(change.Offset{LSN: 16, Op: 2})
+	at := Place{Offset: change.Offset{LSN: 16, Op: 2}}
 	first, err := s.Read(t.Context(), at)
 	if again, failed := s.Read(t.Context(), at); err != nil || failed != nil || again != first {
 		t.Errorf("the same place gives two answers: %v, %v", err, failed)

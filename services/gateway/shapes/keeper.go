@@ -159,10 +159,27 @@ func (k *Keeper) openOnce(ctx context.Context, key string, def *protocol.Definit
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.nameLocked(key, s)
-	k.byHandle[sh.Handle()] = s
-	return s, nil
+	return k.admitLocked(key, s), nil
 }
+
+// admitLocked has a shape that was just begun be known by its handle, or lets go of it for the one that is known by then: who writes
+// it in other words may have been faster.
+func (k *Keeper) admitLocked(key string, s *Shape) *Shape {
+	if other := k.byHandle[s.Handle()]; other != nil {
+		if other.Err() == nil {
+			s.cancel(errTwice)
+			k.nameLocked(key, other)
+			return other
+		}
+		k.dropLocked(other)
+	}
+	k.nameLocked(key, s)
+	k.byHandle[s.Handle()] = s
+	return s
+}
+
+// errTwice ends the second follower of a shape.
+var errTwice = errors.New("the shape is followed already")
 
 // maxWays bounds in how many ways of writing it a shape is known. Who writes it in yet another one asks the control plane, as
 // at first.
@@ -308,7 +325,9 @@ func (k *Keeper) sweep(idle time.Duration) {
 // dropLocked forgets a shape and stops following it.
 func (k *Keeper) dropLocked(s *Shape) {
 	s.cancel(errors.New("nobody asks for it any more"))
-	delete(k.byHandle, s.Handle())
+	if k.byHandle[s.Handle()] == s { // it may have a successor
+		delete(k.byHandle, s.Handle())
+	}
 	k.forgetLocked(s)
 }
 

@@ -1,6 +1,7 @@
 package shapes
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -104,27 +105,15 @@ func (s *Shape) Stalled() error {
 	return s.stalled
 }
 
-// place is where in the log a client's offset is. Index 0 is what clients make of an LSN, up to which they have everything: the
-// first entry under it is still to come. No answer ends at one (see protocol.Behind and piece).
-func place(o protocol.Offset) change.Offset {
-	switch {
-	case o.LSN == 0:
-		return change.Offset{}
-	case o.Op == 0:
-		return change.Offset{LSN: o.LSN - 1, Op: math.MaxUint64}
-	}
-	return o.Offset
-}
-
 // Read returns what stands behind a place of the log, as much as one answer holds, or nil if that is nothing. It must be let go of.
-func (s *Shape) Read(ctx context.Context, from protocol.Offset) (*Body, error) {
+func (s *Shape) Read(ctx context.Context, from Place) (*Body, error) {
 	b, _, err := s.Await(ctx, from)
 	return b, err
 }
 
 // Await is Read for who waits: if there is nothing, it returns a channel that is closed when there may be something.
-func (s *Shape) Await(ctx context.Context, from protocol.Offset) (*Body, <-chan struct{}, error) {
-	at := place(from)
+func (s *Shape) Await(ctx context.Context, from Place) (*Body, <-chan struct{}, error) {
+	at := from.Offset
 	s.mu.Lock()
 	if s.err != nil {
 		defer s.mu.Unlock()
@@ -160,9 +149,16 @@ func (s *Shape) make(ctx context.Context, at change.Offset) (*Body, error) {
 		s.mu.Unlock()
 		return s.held(b)
 	}
+	tail := protocol.Behind(s.tail)
 	s.mu.Unlock()
-	return s.large(ctx, s.Handle()+" behind "+at.String(), func(ctx context.Context) (*Body, error) { return s.piece(ctx, at) })
+	key := s.Handle() + " behind " + at.String()
+	return s.large(ctx, [2]string{key, key + upTo(tail)}, func(ctx context.Context) (*Body, error) {
+		return s.pieces.ask(ctx, key, func(ctx context.Context) (*Body, error) { return s.piece(ctx, at) })
+	})
 }
+
+// upTo ends the key of a body that ends at a tail: when that has moved another one begins where it does.
+func upTo(tail protocol.Offset) string { return " up to " + tail.String() }
 
 // held holds a body, if there is room.
 func (s *Shape) held(b *Body) (*Body, error) {
@@ -172,25 +168,38 @@ func (s *Shape) held(b *Body) (*Body, error) {
 	return b, nil
 }
 
-// large returns a body of the cache, or makes it, once for all who ask for it. It is held.
-func (s *Shape) large(ctx context.Context, key string, build func(context.Context) (*Body, error)) (*Body, error) {
-	k := s.keeper
-	if b := k.cache.get(key); b != nil && k.room.hold(b) {
-		return b, nil
+// cached returns a body of the cache, held, or nil.
+func (s *Shape) cached(key string) *Body {
+	if b := s.keeper.cache.get(key); b != nil && s.keeper.room.hold(b) {
+		return b
 	}
+	return nil
+}
+
+// large returns a body of the cache, where it has one of the keys, or makes it. It is held. One that is not full is kept for those
+// who come before the tail moves: a large transaction wakes all who wait.
+func (s *Shape) large(ctx context.Context, keys [2]string, build func(context.Context) (*Body, error)) (*Body, error) {
+	for _, key := range keys {
+		if b := s.cached(key); b != nil {
+			return b, nil
+		}
+	}
+	k := s.keeper
 	if err := k.room.turn(ctx); err != nil {
 		return nil, err
 	}
 	defer k.room.turns.Release(1)
-	b := k.cache.get(key)
+	b := cmp.Or(k.cache.get(keys[0]), k.cache.get(keys[1]))
 	if b == nil {
 		var err error
-		if b, err = s.pieces.ask(ctx, key, build); err != nil || b == nil {
+		if b, err = build(ctx); err != nil || b == nil {
 			return nil, err
 		}
-		if b.Full {
-			k.cache.put(key, b)
+		key := keys[0]
+		if !b.Full {
+			key += upTo(b.Next)
 		}
+		k.cache.put(key, b)
 	}
 	if err := k.room.await(ctx, b); err != nil {
 		return nil, err
@@ -230,16 +239,16 @@ func (s *Shape) dropLocked() {
 
 // Empty is the answer that there is nothing behind a place, with the LSN up to which that is known. It is nil when something has
 // come meanwhile: the answer names the tail, and who goes on there would miss it.
-func (s *Shape) Empty(ctx context.Context, from protocol.Offset) (*Body, error) {
-	failed := s.ask(ctx)
+func (s *Shape) Empty(ctx context.Context, from Place) (*Body, error) {
+	failed := s.ask(ctx, askedFor)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case s.err != nil:
 		return nil, s.err
-	case !from.Now && place(from).Before(s.tail):
+	case !from.Now && from.Before(s.tail):
 		return nil, nil
-	case !from.Now && !reached(place(from), s.tail):
+	case !from.Now && !reached(from.Offset, s.tail):
 		return nil, ErrStalled
 	case s.stalled != nil:
 		return nil, fmt.Errorf("%w: %w", ErrStalled, s.stalled)
@@ -259,12 +268,12 @@ func reached(at, tail change.Offset) bool {
 const reachWithin = 5 * time.Second
 
 // Reach waits until the tail has come to a place, or for a while.
-func (s *Shape) Reach(ctx context.Context, from protocol.Offset) {
+func (s *Shape) Reach(ctx context.Context, from Place) {
 	timer := time.NewTimer(reachWithin)
 	defer timer.Stop()
 	for {
 		s.mu.Lock()
-		done, changed := s.err != nil || from.Now || reached(place(from), s.tail), s.changed
+		done, changed := s.err != nil || from.Now || reached(from.Offset, s.tail), s.changed
 		s.mu.Unlock()
 		if done {
 			return
@@ -279,13 +288,13 @@ func (s *Shape) Reach(ctx context.Context, from protocol.Offset) {
 	}
 }
 
-// askedFor is how long what the control plane said is good enough.
+// askedFor is how long what the control plane said is good enough for an answer that says so.
 const askedFor = 100 * time.Millisecond
 
-// ask learns how far the log has come, once for all who want to know.
-func (s *Shape) ask(ctx context.Context) error {
+// ask learns how far the log has come, once for all who want to know, if that is not known for as short a time as is good enough.
+func (s *Shape) ask(ctx context.Context, enough time.Duration) error {
 	s.mu.Lock()
-	fresh := time.Since(s.asked) < askedFor
+	fresh := time.Since(s.asked) < enough
 	s.mu.Unlock()
 	if fresh {
 		return nil
@@ -353,16 +362,16 @@ func (s *Shape) signalLocked() {
 
 // InBounds reports whether a place can be one of the shape's. Another gateway may be ahead of this one, and clients go on from LSNs
 // of quiet times; so the control plane is asked before a place is taken for none. When it cannot be, the place counts.
-func (s *Shape) InBounds(ctx context.Context, o protocol.Offset) bool {
-	return s.saw(o) || s.ask(ctx) != nil || s.saw(o)
+func (s *Shape) InBounds(ctx context.Context, at Place) bool {
+	return s.saw(at) || s.ask(ctx, 0) != nil || s.saw(at)
 }
 
 // saw reports whether a place is not beyond all that is known to be there.
-func (s *Shape) saw(o protocol.Offset) bool {
+func (s *Shape) saw(at Place) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	seen := max(s.seen, s.tail.LSN, s.lsn)
-	return o.LSN <= seen || o.LSN == seen+1
+	return at.LSN <= seen || at.LSN == seen+1
 }
 
 func (s *Shape) log() *slog.Logger {

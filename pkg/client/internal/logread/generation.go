@@ -171,7 +171,11 @@ func (c *cursor) endGeneration() error {
 	g, at := c.gen, c.gen.Offset()
 	c.gen, c.began, c.seen = nil, true, true
 	c.pos, c.base, c.marked = at, at, true
-	return c.emit(event.Commit{Handle: c.handle, Offset: at, LSN: g.Commit(), Snapshot: true, Changes: c.changes, Passed: g.Commit()})
+	passed := g.Commit()
+	if g.Bytes == g.Through { // it may be a unit's, which defers what comes behind it
+		passed = 0
+	}
+	return c.emit(event.Commit{Handle: c.handle, Offset: at, LSN: g.Commit(), Snapshot: true, Changes: c.changes, Passed: passed})
 }
 
 // errFolded is the reader's own: the generation that is being read is gone, and the log begins with another one.
