@@ -75,6 +75,7 @@ type batch struct {
 	group    uint64          // index of the first op that can be in the next flush
 	flushed  bool            // a fragment of it is out
 	barriers []string
+	held     int      // what they count against barrierBytes
 	again    []uint32 // tables that it touched and Postgres has described again
 	touched  []*table
 	gathered []*table // those with ops
@@ -93,6 +94,9 @@ const freeKept = 8
 // puts one into a transaction; what others put there under its prefix must
 // not grow the process.
 const barrierBytes = 1 << 20
+
+// barrierOverhead is what a barrier counts beside its payload, which may be empty.
+const barrierOverhead = 64
 
 func newBatch(source topology.Source, l limits, out output, from *tail.Tail) *batch {
 	return &batch{source: source, limits: l, out: out, tail: from, tables: map[uint32]*table{}}
@@ -313,7 +317,7 @@ func (b *batch) commit(end change.LSN) error {
 		t.touched = false
 	}
 	b.touched = b.touched[:0]
-	b.barriers, b.again = b.barriers[:0], b.again[:0]
+	b.barriers, b.held, b.again = b.barriers[:0], 0, b.again[:0]
 	b.open, b.skipping = false, false
 	return b.out.received(end)
 }
@@ -349,12 +353,8 @@ func (b *batch) barrier(transactional bool, lsn change.LSN, payload []byte) erro
 		if b.skipping {
 			return nil
 		}
-		size := len(payload)
-		for _, p := range b.barriers {
-			size += len(p)
-		}
-		if size <= barrierBytes {
-			b.barriers = append(b.barriers, string(payload))
+		if held := b.held + len(payload) + barrierOverhead; held <= barrierBytes {
+			b.barriers, b.held = append(b.barriers, string(payload)), held
 		}
 		return nil
 	}

@@ -2,7 +2,9 @@ package ingest
 
 import (
 	"encoding/binary"
+	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -85,6 +87,35 @@ func TestResume(t *testing.T) {
 			}
 		})
 	})
+}
+
+// Anyone may write messages under the prefix, without a byte in them.
+func TestMessagesOfOneTransactionAreBounded(t *testing.T) {
+	for _, payload := range []string{"", "x", strings.Repeat("x", 1000)} {
+		log := newSimLog(1<<20, func() bool { return false })
+		b := newBatch(simSource, limits{bytes: defaultFragmentBytes}, log, nil)
+		for lsn := change.LSN(100); lsn < 300; lsn += 100 { // the second has as much room as the first
+			before := len(log.messages)
+			if err := b.begin(1, lsn, 1, ""); err != nil {
+				t.Fatal(err)
+			}
+			start := time.Now()
+			for range 1_000_000 {
+				if err := b.barrier(true, lsn-1, []byte(payload)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if took := time.Since(start); took > 10*time.Second {
+				t.Fatalf("a million messages of %d bytes took %v", len(payload), took)
+			}
+			if err := b.commit(lsn + 50); err != nil {
+				t.Fatal(err)
+			}
+			if n := len(log.messages) - before; n != barrierBytes/(len(payload)+64) {
+				t.Errorf("a transaction holds %d messages of %d bytes", n, len(payload))
+			}
+		}
+	}
 }
 
 func BenchmarkBatch(b *testing.B) {
