@@ -3,6 +3,7 @@ package value
 import (
 	"bytes"
 	"math"
+	"math/bits"
 	"strconv"
 )
 
@@ -115,11 +116,79 @@ func printFloat(k Kind, f float64) []byte {
 		digits = 6
 	}
 	out := strconv.AppendFloat(nil, f, 'e', -1, FloatBits(k))
+	prec := -1
+	if significant(out) > digits || math.Abs(f) >= float64(int(1)<<mantissaBits(k)) {
+		if prec = precisionOf(k, f, out); prec >= 0 {
+			out = strconv.AppendFloat(out[:0], f, 'e', prec, FloatBits(k))
+		}
+	}
 	exp, _ := strconv.Atoi(string(out[bytes.IndexByte(out, 'e')+1:]))
 	if exp >= -4 && exp < digits {
-		return strconv.AppendFloat(nil, f, 'f', -1, FloatBits(k))
+		if prec >= 0 {
+			prec -= exp
+		}
+		return strconv.AppendFloat(nil, f, 'f', prec, FloatBits(k))
 	}
 	return out
+}
+
+// mantissaBits is how many bits a float of the kind has before its exponent.
+func mantissaBits(k Kind) int {
+	if k == Float4 {
+		return 24
+	}
+	return 53
+}
+
+// significant is the number of digits before an exponent.
+func significant(text []byte) int {
+	text = bytes.TrimPrefix(text[:bytes.IndexByte(text, 'e')], []byte("-"))
+	if len(text) > 1 {
+		return len(text) - 1 // but the point
+	}
+	return len(text)
+}
+
+// precisionOf is the number of digits behind the point where Postgres and strconv differ, which has printed shortest; else -1. Of two texts
+// that are as near Postgres prints the even one, and none that is midway between two floats, though it may read back.
+func precisionOf(k Kind, f float64, shortest []byte) int {
+	first := significant(shortest) - 1
+	for prec := first; ; prec++ {
+		near := strconv.AppendFloat(nil, f, 'e', prec, FloatBits(k))
+		if FloatOf(k, near) == f && !isMidway(near, mantissaBits(k)) {
+			return prec
+		}
+		if prec == first && !isMidway(shortest, mantissaBits(k)) { // next to a power of two what is nearest may not read back
+			return -1
+		}
+	}
+}
+
+// isMidway reports whether what reads back as a float is midway between two: then it is an integer with one bit more than they have.
+func isMidway(text []byte, bitsOfFloat int) bool {
+	e := bytes.IndexByte(text, 'e')
+	exp, _ := strconv.Atoi(string(text[e+1:]))
+	var n uint64
+	for i, c := range text[:e] {
+		switch {
+		case c < '0': // the sign, or the point
+			continue
+		case n >= 1<<60:
+			return false // more digits than a float needs
+		}
+		n = n*10 + uint64(c-'0')
+		if bytes.IndexByte(text[:i], '.') >= 0 {
+			exp--
+		}
+	}
+	for ; n > 0 && n%10 == 0; n /= 10 {
+		exp++
+	}
+	n >>= bits.TrailingZeros64(n)
+	for ; exp > 0 && bits.Len64(n) <= bitsOfFloat+1; exp-- {
+		n *= 5
+	}
+	return exp == 0 && bits.Len64(n) == bitsOfFloat+1
 }
 
 // floatToNumeric keeps the digits that any float of the kind keeps.
