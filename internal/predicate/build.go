@@ -18,9 +18,10 @@ type builder struct {
 	paramKind []value.Kind
 	paramUsed []bool
 	sub       subqueryBuilder
-	joins     int // texts joined so far
-	regexes   int // sizes of regular expressions so far
-	printed   int // bytes printed on the way, to order operands and to read guards
+	joins     int    // texts joined so far
+	regexes   int    // sizes of regular expressions so far
+	refused   *Error // what is wrong with a constant, found where no error can be told
+	printed   int    // bytes printed on the way, to order operands and to read guards
 
 	ordered []orderedColumn
 	built   map[*pg_query.Node]builtTerm // what may be asked for again

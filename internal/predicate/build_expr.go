@@ -45,6 +45,9 @@ func (b *builder) scalar(t term) scalar {
 		if t.c.Kind == value.Unknown {
 			t.c.Kind = value.Text
 		}
+		if b.refused == nil && growsLong(t.c) {
+			b.refused = tooLong(t.pos)
+		}
 		s := newConst(t.c)
 		s.enum = t.enum
 		return s

@@ -36,6 +36,7 @@ func (b *builder) rounded(c call) (term, *Error) {
 		e.apply = func(a []value.Datum) value.Datum { return value.Datum{Float: r.float(a[0].Float)} }
 		return exprTerm(out, c.pos), nil
 	}
+	e.cost.perSquare = perSquare
 	scale := 0
 	if len(c.args) == 2 {
 		digits, err := b.countArg(c, 1, -maxScale)
@@ -80,6 +81,9 @@ func (b *builder) sign(c call) (term, *Error) {
 		return term{}, err
 	}
 	e := &callExpr{name: c.name, args: []scalar{s}, cost: callCost{perByte: perRead, bytes: 8}}
+	if s.k == value.Numeric {
+		e.cost.perSquare = perSquare
+	}
 	e.apply = func(a []value.Datum) value.Datum {
 		switch x := a[0].Float; {
 		case s.k == value.Numeric:

@@ -155,6 +155,7 @@ const (
 	perJSON    = 3   // finding one's way in a document
 	perElement = 8   // comparing two elements
 	perRegexp  = 30
+	perSquare  = 0.002 // of the digits of a numeric, which are multiplied, read and printed with each other
 )
 
 // readSteps is what reading a column's value takes for each byte.

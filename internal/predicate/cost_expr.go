@@ -15,7 +15,9 @@ func (e *columnExpr) weigh(s sizes) load {
 	return load{steps, size}
 }
 
-func (e *constExpr) weigh(sizes) load { return load{visit, float64(len(e.c.Text))} }
+func (e *constExpr) weigh(sizes) load {
+	return load{visit, float64(max(len(e.c.Text), len(e.value.Bytes)))}
+}
 
 func (e *conditionExpr) weigh(s sizes) load { return load{visit + e.arg.weigh(s), 1} }
 
@@ -57,7 +59,11 @@ func (e *textCastExpr) weigh(s sizes) load {
 
 func (e *narrowExpr) weigh(s sizes) load {
 	a := e.arg.weigh(s)
-	return load{look + a.steps + perRead*a.bytes, a.bytes}
+	steps := look + a.steps + perRead*a.bytes
+	if e.arg.k == value.Numeric {
+		steps += perSquare * a.bytes * a.bytes
+	}
+	return load{steps, a.bytes}
 }
 
 func (e *patternExpr) weigh(s sizes) load {
@@ -68,7 +74,7 @@ func (e *patternExpr) weigh(s sizes) load {
 func (e *callExpr) weigh(s sizes) load {
 	first := e.args[0].weigh(s) // once: what weighs its parts twice takes exponential time
 	rest, _ := weighAll(e.args[1:], s)
-	steps := 2*look + first.steps + rest.steps + e.cost.perByte*first.bytes + e.cost.perArgument*(first.bytes+rest.bytes)
+	steps := 2*look + first.steps + rest.steps + e.cost.perByte*first.bytes + e.cost.perArgument*(first.bytes+rest.bytes) + e.cost.perSquare*first.bytes*first.bytes
 	return load{steps, e.cost.times*first.bytes + e.cost.bytes}
 }
 
@@ -140,9 +146,9 @@ func (e *arithExpr) weigh(s sizes) load {
 	if e.k != value.Numeric {
 		return load{steps, 8}
 	}
-	const digits, made, rest = 5, 500, 40 // of a division's result, beside those of its operands
+	const digits, rest = 5, 40 // of a division's result, beside those of its operands
 	size := l.bytes + r.bytes
-	steps += 10*look + digits*size + size*size/made
+	steps += 10*look + digits*size + perSquare*size*size
 	switch e.op {
 	case '+', '-':
 		size = math.Max(l.bytes, r.bytes) + 1
@@ -158,7 +164,7 @@ func (e *unaryExpr) weigh(s sizes) load {
 	if e.k != value.Numeric {
 		return load{visit + a.steps, a.bytes}
 	}
-	return load{5*look + a.steps + 2*perRead*a.bytes, a.bytes + 1}
+	return load{5*look + a.steps + 2*perRead*a.bytes + perSquare*a.bytes*a.bytes, a.bytes + 1}
 }
 
 func (e *sqrtExpr) weigh(s sizes) load { return load{look + e.arg.weigh(s).steps, 8} }

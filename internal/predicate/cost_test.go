@@ -1,6 +1,7 @@
 package predicate
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -35,6 +36,52 @@ func TestClausesThatCostTooMuchAreRefused(t *testing.T) {
 		_, err := Compile(where, nil, sample(), nil)
 		if err == nil || !strings.Contains(err.Error(), "too much work") {
 			t.Errorf("%s: %.300v", name, err)
+		}
+	}
+}
+
+// A constant in an expression is as long as what it is written out to be, which a short exponent says.
+func TestLongConstantsAreRefusedInExpressions(t *testing.T) {
+	for where, pos := range map[string]int{
+		"n + 1e119000 > 0": 5, "n = 1 OR n - 1e119000 > 0": 14, "n > 1e-16000 * n": 5, "coalesce(n, 1e119000) = 1": 13, "n + '1e119000'::text::numeric > 0": 0,
+		"n + 1 IN (" + strings.Repeat("1e131071,", 5000) + "1)": 11, "abs(n) = 1e1020": 10, "n + 1e119000 > 0 OR " + repeated(2000, " OR ", "n + 1e119000 > %d"): 5,
+	} {
+		start := time.Now()
+		_, err := Compile(where, nil, sample(), nil)
+		var e *Error
+		if !errors.As(err, &e) || !strings.Contains(err.Error(), "more than 1000 digits") || pos != 0 && e.Pos != pos {
+			t.Errorf("%.40s: %v", where, err)
+		}
+		if took := time.Since(start); took > 10*time.Second {
+			t.Errorf("%.40s: took %v", where, took)
+		}
+	}
+	digits := strings.Repeat("7", 3000)
+	for _, where := range []string{
+		"n = 1e131071", "n < 1e131071", "n IN (1e131071, 1)", "n = ANY ('{1e131071,1}')", "n BETWEEN 1e-16383 AND 1e131071", "n + 1e900 > 0", "n + " + digits + " > 0",
+		"n + 0e119000 > 0",
+	} {
+		if _, err := Compile(where, nil, sample(), nil); err != nil {
+			t.Errorf("%.40s: %v", where, err)
+		}
+	}
+	short, long := compile(t, "n + 1 > 0"), compile(t, "n + 1e900 > 0")
+	if s, l := short.Steps(sampleRow()), long.Steps(sampleRow()); l < s+900 {
+		t.Errorf("900 digits take %.0f steps, one takes %.0f", l, s)
+	}
+}
+
+// Reading and printing long numbers takes a time that grows with the square of their digits.
+func TestLongNumbersWeighTheirSquare(t *testing.T) {
+	for _, where := range []string{"-n > 1", "abs(n) > 1", "n::int = 1", "round(n) = 1", "round(n, 2) = 1", "floor(n) = 1", "ceil(n) = 1", "trunc(n) = 1", "sign(n) = 1"} {
+		p := compile(t, where)
+		steps := func(digits int) float64 {
+			row := sampleRow()
+			row[7] = []byte(strings.Repeat("7", digits)) // n
+			return p.Steps(row)
+		}
+		if one, two := steps(60_000), steps(120_000); two < 3*one {
+			t.Errorf("%s: 60,000 digits take %.0f steps, twice as many %.0f", where, one, two)
 		}
 	}
 }

@@ -13,7 +13,7 @@ type callExpr struct {
 
 // callCost is what a call takes beside its arguments: for each byte of the first one, for each of all of them, and how
 // large what it gives is: so many times the first argument, and so many bytes more.
-type callCost struct{ perByte, perArgument, times, bytes float64 }
+type callCost struct{ perByte, perArgument, perSquare, times, bytes float64 }
 
 // maxArgs is how many arguments a callExpr has at most.
 const maxArgs = 3

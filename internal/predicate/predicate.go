@@ -93,6 +93,9 @@ func (b *builder) root() (node, *Error) {
 		return nil, err
 	}
 	root, err := b.condition(expression, "WHERE", 0)
+	if err == nil {
+		err = b.refused
+	}
 	if err != nil && err.Pos > 0 {
 		err.Pos = characterAt(b.where, err.Pos-1)
 	}

@@ -1,6 +1,7 @@
 package predicate
 
 import (
+	"fmt"
 	"strconv"
 
 	"github.com/shapebus/shapebus/internal/predicate/value"
@@ -23,7 +24,7 @@ func newConst(c value.Constant) scalar {
 	switch {
 	case c.Kind.IsNumber():
 		s.bounds = boundsOfNumber(c)
-		if c.Kind == value.Numeric {
+		if c.Kind == value.Numeric && !growsLong(c) {
 			e.value.Bytes = value.PlainNumeric(e.value.Bytes)
 		}
 	case c.Kind.IsTemporal() && !withinGuard(c.Kind, &e.value):
@@ -32,6 +33,20 @@ func newConst(c value.Constant) scalar {
 		s.bounds.hi = value.ReachOf(&e.value)
 	}
 	return s
+}
+
+// growsLong reports whether a numeric constant is much longer written out than it is in the clause.
+func growsLong(c value.Constant) bool {
+	var d value.Decimal
+	if c.Kind != value.Numeric || c.Null || !value.ParseDecimal([]byte(c.Text), &d) {
+		return false
+	}
+	return max(d.Exp, 0)+max(len(d.Head)+len(d.Tail)-d.Exp, 0) > guardDigits+len(c.Text)
+}
+
+// tooLong refuses a constant that growsLong in an expression, where it is written out; a column is compared with it as it is.
+func tooLong(pos int) *Error {
+	return &Error{Pos: pos, Message: fmt.Sprintf("the number has more than %d digits", guardDigits), Hint: "compare a column itself with it"}
 }
 
 // boundsOfNumber are those of one number.

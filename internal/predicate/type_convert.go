@@ -15,6 +15,9 @@ func (s scalar) convert(to value.Kind, pos int) (scalar, *Error) {
 			return newConst(value.Constant{Kind: to, Null: true}), nil
 		}
 		if out, err := value.CastConstant(c.c, to); err == nil {
+			if growsLong(out) {
+				return scalar{}, tooLong(pos)
+			}
 			return newConst(out), nil
 		}
 	}
