@@ -134,8 +134,22 @@ type KeyBuffer struct {
 	element []byte // of an array, without its quotes
 }
 
-// Reset forgets the keys and keeps the memory.
-func (b *KeyBuffer) Reset() { b.bytes, b.ends = b.bytes[:0], b.ends[:0] }
+// keptBytes bounds each piece of memory that a buffer keeps: one large row must not be paid for ever after.
+const keptBytes = 1 << 20
+
+// Reset forgets the keys and keeps the memory, unless a large row has taken it.
+func (b *KeyBuffer) Reset() {
+	b.bytes, b.ends = b.bytes[:0], b.ends[:0]
+	if cap(b.bytes) > keptBytes {
+		b.bytes = nil
+	}
+	if cap(b.ends)*8 > keptBytes {
+		b.ends = nil
+	}
+	if cap(b.element) > keptBytes {
+		b.element = nil
+	}
+}
 
 // Len is the number of keys.
 func (b *KeyBuffer) Len() int { return len(b.ends) }
