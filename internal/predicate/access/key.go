@@ -1,7 +1,7 @@
 package access
 
 import (
-	"encoding/binary"
+	"crypto/sha256"
 
 	"github.com/shapebus/shapebus/internal/predicate/like"
 	"github.com/shapebus/shapebus/internal/predicate/value"
@@ -162,11 +162,23 @@ func (b *KeyBuffer) At(i int) []byte {
 	return b.bytes[b.ends[i-1]:b.ends[i]]
 }
 
-// AddPart adds a key made of several: what an earlier call made of those before (nil for the first), and one more. Each part
-// is preceded by its length, so that different parts make different keys.
+// longestPart is the size from which on a hash stands for a part: an array has as many keys made of several as it has elements, and
+// each holds the parts beside it.
+const longestPart = 64
+
+// AppendPart adds to dst what stands for a key in one that is made of several: its length and itself, so that different parts make
+// different keys, or its hash behind a length that no other has. Sets tell their members apart by keys, so it is a hash without collisions.
+func AppendPart(dst, key []byte) []byte {
+	if len(key) <= longestPart {
+		return append(append(dst, byte(len(key))), key...)
+	}
+	hash := sha256.Sum256(key)
+	return append(append(dst, longestPart+1), hash[:]...)
+}
+
+// AddPart adds a key made of several: what an earlier call made of those before (nil for the first), and one more from AppendPart.
 func (b *KeyBuffer) AddPart(before, part []byte) {
 	b.bytes = append(b.bytes, before...)
-	b.bytes = binary.AppendUvarint(b.bytes, uint64(len(part)))
 	b.bytes = append(b.bytes, part...)
 	b.ends = append(b.ends, len(b.bytes))
 }

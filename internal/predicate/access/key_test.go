@@ -2,10 +2,35 @@ package access
 
 import (
 	"bytes"
+	"strings"
 	"testing"
 
 	"github.com/shapebus/shapebus/internal/predicate/value"
 )
+
+func TestPartsOfDifferentKeysDiffer(t *testing.T) {
+	seen := map[string]string{}
+	for n := range 3 * longestPart {
+		for _, last := range []string{"a", "b"} {
+			key := strings.Repeat("x", n) + last
+			part := AppendPart(nil, []byte(key))
+			if len(part) > longestPart+1 {
+				t.Errorf("%d bytes take %d", len(key), len(part))
+			}
+			seen[string(part)] = key
+			// What is as long as a part that stands for a longer one, and reads like it.
+			seen[string(AppendPart(nil, part[1:]))] = string(part[1:])
+			seen[string(AppendPart(nil, part))] = string(part)
+		}
+	}
+	keys := map[string]bool{}
+	for _, key := range seen {
+		keys[key] = true
+	}
+	if len(keys) != len(seen) || len(seen) < 9*longestPart {
+		t.Errorf("%d keys have %d parts", len(keys), len(seen))
+	}
+}
 
 // A large row is not paid for by the process until it ends.
 func TestBufferGivesBackWhatALargeRowTook(t *testing.T) {

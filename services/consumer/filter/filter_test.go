@@ -3,10 +3,12 @@ package filter
 import (
 	"fmt"
 	"maps"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -343,6 +345,50 @@ func TestWhatIsFoundFollowsWhatMatches(t *testing.T) {
 				t.Errorf("%d are asked about every change", x.Unindexed())
 			}
 		})
+	}
+}
+
+// A key of several columns does not hold a long text once for each element beside it.
+func TestLongTextsBesideManyElements(t *testing.T) {
+	long := strings.Repeat("x", 1<<16) // no clause has a longer one
+	x := New[string]()
+	for i := range 64 {
+		add(t, x, fmt.Sprintf("status = '%s' and tags @> '{t%d}'", long[:40_000], i%8))
+		add(t, x, fmt.Sprintf("status = '%s%d' and tags @> '{t%d}'", long[:100], i%8, i/8))
+	}
+	if x.composites() == 0 {
+		t.Fatal("no columns are looked up together")
+	}
+	row := taskRow("1", "1")
+	find := func(status string, tags ...string) []string {
+		row[2], row[6] = []byte(status), []byte("{"+strings.Join(tags, ",")+"}")
+		return x.Find(nil, row)
+	}
+	for _, c := range []struct {
+		status, tag string
+		matching    int
+	}{{long[:40_000], "t5", 8}, {long[:100] + "3", "t2", 1}, {long[:40_001], "t5", 0}} {
+		found := find(c.status, c.tag)
+		clause := fmt.Sprintf("status = '%s' and tags @> '{%s}'", c.status, c.tag)
+		matching := len(found) - len(slices.DeleteFunc(slices.Clone(found), func(s string) bool { return s == clause }))
+		if matching != c.matching || len(found) > matching+2*crowded+1 { // those that came before there was a key of both columns
+			t.Errorf("a text of %d bytes and %s find %d shapes, of which %d match; want %d", len(c.status), c.tag, len(found), matching, c.matching)
+		}
+	}
+	tags := make([]string, 10_000)
+	for i := range tags {
+		tags[i] = "t" + strconv.Itoa(i)
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	start := time.Now()
+	find(strings.Repeat("x", 1<<20), tags...)
+	if took := time.Since(start); took > 5*time.Second {
+		t.Errorf("a text of a megabyte beside 10,000 elements takes %v", took)
+	}
+	runtime.ReadMemStats(&after)
+	if grown := after.TotalAlloc - before.TotalAlloc; grown > 32<<20 {
+		t.Errorf("a text of a megabyte beside 10,000 elements takes %d bytes", grown)
 	}
 }
 

@@ -16,6 +16,7 @@ type Index[S any] struct {
 
 	// Scratch memory of Find and of Set.
 	before, after, other, cell access.KeyBuffer
+	part                       []byte
 }
 
 // New returns an empty index.

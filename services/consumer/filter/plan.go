@@ -171,12 +171,13 @@ func (x *Index[S]) together(choices []choice[S]) (choice[S], bool) {
 		keys = append(keys, p.keys[0])
 		b.Reset()
 		for _, v := range p.values {
+			part := access.AppendPart(nil, []byte(v))
 			for j := range max(1, a.Len()) {
 				var before []byte
 				if i > 0 {
 					before = a.At(j)
 				}
-				b.AddPart(before, []byte(v))
+				b.AddPart(before, part)
 			}
 		}
 		a, b = b, a

@@ -108,16 +108,14 @@ func appendKeys[S any](x *Index[S], b *access.KeyBuffer, keys []access.Key, row 
 		}
 		x.cell.Reset()
 		k.AppendTo(&x.cell, cell(row, k.Column()))
-		if i == 0 {
-			for j := range x.cell.Len() {
-				b.AddPart(nil, x.cell.At(j))
-			}
-			continue
-		}
 		x.other.Reset()
-		for j := range b.Len() {
-			for n := range x.cell.Len() {
-				x.other.AddPart(b.At(j), x.cell.At(n))
+		for j := range x.cell.Len() {
+			x.part = access.AppendPart(x.part[:0], x.cell.At(j)) // once: it may be long
+			if i == 0 {
+				x.other.AddPart(nil, x.part)
+			}
+			for n := range b.Len() {
+				x.other.AddPart(b.At(n), x.part)
 			}
 		}
 		*b, x.other = x.other, *b
