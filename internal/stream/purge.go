@@ -112,7 +112,7 @@ func beginning(ctx context.Context, st jetstream.Stream, subject string, seq uin
 	}
 	index, count, err := Part(m.Header)
 	if err != nil || index == 0 { // what cannot be read is removed as well
-		return m.Sequence, nil
+		return m.Sequence, nil //nolint:nilerr // said above
 	}
 	return m.Sequence + uint64(count-index), nil // the next one: parts follow one another
 }

@@ -37,5 +37,15 @@ func (s *Set) Add(key []byte, n int64) {
 	s.counts.Add(key, n)
 }
 
+// Clone returns a set of the same values that may be changed.
+func (s *Set) Clone() *Set {
+	out := &Set{}
+	s.counts.All(func(key []byte, n int64) bool { out.Add(key, n); return true })
+	return out
+}
+
 // Len is the number of distinct values.
 func (s *Set) Len() int { return s.counts.Len() }
+
+// Bytes is the size of the values and their counts, about.
+func (s *Set) Bytes() int { return s.counts.Bytes() }

@@ -2,6 +2,7 @@ package valuesets
 
 import (
 	"slices"
+	"sort"
 
 	"github.com/shapebus/shapebus/internal/valueset"
 	"github.com/shapebus/shapebus/pkg/change"
@@ -141,6 +142,33 @@ func (h *History) Fold(v *valueset.View, lsn change.LSN) {
 	if n := h.chain.behind(lsn); n > 0 && h.at.Before(h.chain.verdicts[n-1].Offset) {
 		h.at = h.chain.verdicts[n-1].Offset
 	}
+}
+
+// verdictBytes is about what a verdict takes beside its deltas.
+const verdictBytes = 200
+
+// Condense takes the verdicts below an LSN into a base of its own, if they weigh more than the values of the one before and than least
+// bytes. Fold does not, where somebody looks at the base all the time; views of that stay as they are.
+func (h *History) Condense(below change.LSN, least int) {
+	if h.base == nil {
+		return
+	}
+	from := sort.Search(len(h.chain.verdicts), func(i int) bool { return h.at.Before(h.chain.verdicts[i].Offset) })
+	to := max(from, h.chain.behind(max(below, 1)-1))
+	weight := 0
+	for _, v := range h.chain.verdicts[from:to] {
+		weight += verdictBytes + v.Deltas.Bytes()
+	}
+	if weight <= max(least, h.base.Bytes()) {
+		return
+	}
+	h.base = h.base.Clone()
+	for _, v := range h.chain.verdicts[from:to] {
+		for key, n := range v.Deltas.All() {
+			h.base.Add(key, n)
+		}
+	}
+	h.at = h.chain.verdicts[to-1].Offset
 }
 
 // Trim drops the verdicts below an LSN that are in the base.

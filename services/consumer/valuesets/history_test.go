@@ -58,6 +58,33 @@ func TestWhatIsKnownIsTrue(t *testing.T) {
 	}
 }
 
+// TestASetThatNeverRestsStaysSmall: somebody has a view of it whenever it is trimmed, and that stays what it was.
+func TestASetThatNeverRestsStaysSmall(t *testing.T) {
+	var h valuesets.History
+	h.Load(&valueset.Set{}, change.Offset{}, valuesets.Chain{})
+	before, kept := change.Offset{}, 0
+	for lsn := change.LSN(1); lsn <= 100_000; lsn++ {
+		at := change.Offset{LSN: lsn, Op: 2}
+		if !h.Add(&wire.Verdict{Offset: at, Deltas: wire.DeltasOf(wire.Delta{Key: string(valueset.AppendComponent(nil, []byte("x"))), Count: 1})}, before) {
+			t.Fatal("a verdict was missing")
+		}
+		if before = at; lsn%1000 != 0 {
+			continue
+		}
+		view := h.View(lsn, nil)
+		was := view.Len()
+		h.Condense(lsn, 1<<20)
+		h.Trim(lsn)
+		if view.Len() != was || h.At(lsn, nil, at) != valuesets.Known || !h.View(lsn, nil).Has(valueset.AppendComponent(nil, []byte("x"))) {
+			t.Fatalf("at %d the set is not what it was", lsn)
+		}
+		kept = max(kept, h.Verdicts())
+	}
+	if kept > 10_000 {
+		t.Errorf("%d verdicts of 100,000 were there at once", kept)
+	}
+}
+
 // TestAnAnswerStaysWhatItWas: who was given verdicts goes through them while others trim the history. Each may take a while, as
 // it may begin a unit.
 func TestAnAnswerStaysWhatItWas(t *testing.T) {

@@ -215,6 +215,9 @@ func (s *Sets) Behind(set *Set, lsn change.LSN) bool {
 	return l != nil && l.markers.Behind(lsn) || set.history.Latest(lsn)
 }
 
+// condenseLeast is in bytes. The main loop waits while a set is condensed.
+const condenseLeast = 1 << 20
+
 // Trim drops what nobody needs who has everything up to floor, and folds the
 // main loop's views into their bases where nobody else looks at these. Runs on
 // the main loop; main is how far that is, and view its view of a set, nil if it has none.
@@ -229,9 +232,10 @@ func (s *Sets) Trim(floor, main change.LSN, view func(set string) *valueset.View
 	for _, set := range s.byName {
 		values += int64(set.history.Len())
 		// What the main loop has yet to be told of may be missing in its view.
-		if v := view(set.name); set.users == 0 && v != nil && v.Differs() > 0 && len(s.fresh) == 0 {
+		if v := view(set.name); set.users == 0 && v != nil && len(s.fresh) == 0 {
 			set.history.Fold(v, main)
 		}
+		set.history.Condense(floor, condenseLeast)
 		set.history.Trim(floor)
 	}
 	return values

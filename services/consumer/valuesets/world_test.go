@@ -147,6 +147,9 @@ func (w *world) step() {
 		w.floor = max(w.floor, change.LSN(rapid.IntRange(int(w.floor), int(w.written)+1).Draw(w.t, "floor")))
 		w.trimStored()
 	case 8:
+		if rapid.Bool().Draw(w.t, "condense") {
+			w.history.Condense(w.floor, 0)
+		}
 		w.noted.Trim(w.floor)
 		w.history.Trim(w.floor)
 	case 9:
