@@ -185,6 +185,9 @@ func (b *builder) nullif(e *pg_query.A_Expr, pos, depth int) (term, *Error) {
 	if err != nil {
 		return term{}, err
 	}
+	if c, ok := r.left.expr.(*constExpr); ok && growsLong(c.c) { // it is a value, too
+		return term{}, tooLong(left.pos)
+	}
 	if r.left.k.IsArray() || left.k.IsText() && r.left.k != left.k || left.k != value.Unknown && !left.k.IsInt() && r.left.k != left.k {
 		return term{}, &Error{Pos: pos, Message: "NULLIF takes two values of one type"}
 	}

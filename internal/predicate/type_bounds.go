@@ -44,9 +44,9 @@ func growsLong(c value.Constant) bool {
 	return max(d.Exp, 0)+max(len(d.Head)+len(d.Tail)-d.Exp, 0) > guardDigits+len(c.Text)
 }
 
-// tooLong refuses a constant that growsLong in an expression, where it is written out; a column is compared with it as it is.
+// tooLong refuses a constant that growsLong in an expression where it is written out; it is compared as it is.
 func tooLong(pos int) *Error {
-	return &Error{Pos: pos, Message: fmt.Sprintf("the number has more than %d digits", guardDigits), Hint: "compare a column itself with it"}
+	return &Error{Pos: pos, Message: fmt.Sprintf("the number has more than %d digits", guardDigits), Hint: "such a number can be compared with, and nothing else"}
 }
 
 // boundsOfNumber are those of one number.

@@ -18,7 +18,7 @@ func (b *builder) relate(op string, left, right term, pos int) (relation, *Error
 	if err != nil {
 		return relation{}, err
 	}
-	r := relation{left: b.scalar(left), right: b.scalar(right), ordered: true}
+	r := relation{left: b.compared(left), right: b.compared(right), ordered: true}
 	l, k := r.left.k, r.right.k
 	var target value.Kind
 	switch {
@@ -57,6 +57,14 @@ func (b *builder) relate(op string, left, right term, pos int) (relation, *Error
 	r.right, err = r.right.convert(target, right.pos)
 	r.compare = value.Comparator(target, target)
 	return r, err
+}
+
+// compared is an expression that is only compared: then a long number is not written out.
+func (b *builder) compared(t term) scalar {
+	before := b.refused
+	s := b.scalar(t)
+	b.refused = before
+	return s
 }
 
 // commonNumber is the type in which two numbers are compared and computed; integers of any width stay integers.
