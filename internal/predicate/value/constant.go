@@ -119,10 +119,21 @@ func numericText(text string) (string, error) {
 	if !ParseDecimal([]byte(s), &d) {
 		return "", badInput(Numeric, text)
 	}
-	if d.Exp > NumericWholeDigits || len(d.Head)+len(d.Tail)-d.Exp > NumericScale {
+	if d.Exp > NumericWholeDigits || writtenScale(s) > NumericScale {
 		return "", OutOfRange(Numeric, text)
 	}
 	return d.canonical(), nil
+}
+
+// writtenScale is how many digits a number that ParseDecimal takes has behind the point as it is written, zeros too, which Postgres keeps.
+func writtenScale(s string) int {
+	number, exponent := s, 0
+	if i := strings.IndexAny(s, "eE"); i >= 0 {
+		exponent, _ = strconv.Atoi(s[i+1:]) // it has been read
+		number = s[:i]
+	}
+	_, fraction, _ := strings.Cut(number, ".")
+	return len(fraction) - exponent
 }
 
 func floatText(k Kind, text string) (string, error) {
