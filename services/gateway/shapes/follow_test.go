@@ -84,3 +84,29 @@ func TestAPieceEndsAtTheTail(t *testing.T) {
 		}
 	}
 }
+
+// What was written again, after it was taken back, has offsets that stand in the log twice. Nobody takes one of them for proven, however many pieces
+// it is read in.
+func TestWhatStandsTwiceIsNotProven(t *testing.T) {
+	s, marker := &Shape{}, change.Offset{LSN: 120, Op: 9}
+	for i, c := range []struct {
+		aborted bool
+		to      change.Offset
+		proven  bool
+	}{{true, marker, false}, {false, marker, false}, {false, change.Offset{LSN: 160, Op: 2}, true}, {true, change.Offset{LSN: 200, Op: 2}, false}} {
+		s.proved = [2]change.Offset{}
+		p := piece{shape: s, cut: change.Offset{LSN: c.to.LSN, Op: 1}}
+		if c.aborted {
+			if err := p.take(client.Abort{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		p.beyond = true
+		if err := p.take(client.Commit{Offset: c.to}); !errors.Is(err, errPieceDone) {
+			t.Fatal(err)
+		}
+		if proven := s.proved == [2]change.Offset{p.cut, c.to}; proven != c.proven {
+			t.Errorf("piece %d: it is proven up to %s: %t", i, c.to, proven)
+		}
+	}
+}

@@ -73,6 +73,7 @@ type piece struct {
 	beyond  bool          // its transaction goes on behind the cut
 	same    bool          // under the same LSN
 	upto    bool          // it has come to until
+	aborted bool          // something was taken back on the way
 }
 
 func (p *piece) take(event client.Event) error {
@@ -88,7 +89,7 @@ func (p *piece) take(event client.Event) error {
 		return p.change(e)
 	case client.Abort:
 		p.build.abort()
-		p.full, p.beyond = false, false
+		p.full, p.beyond, p.aborted = false, false, true
 	case client.Commit:
 		if p.beyond {
 			p.prove(e.Offset)
@@ -126,12 +127,18 @@ func (p *piece) change(e client.Change) error {
 	return nil
 }
 
-// prove notes that everything up to a commit marker counts.
+// prove notes that everything up to a commit marker counts. Where a transaction was taken back and written again, under the same offsets,
+// who goes on in the midst of it may find the one that does not count: nothing is proven by an offset then.
 func (p *piece) prove(to change.Offset) {
 	s := p.shape
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.proved = [2]change.Offset{p.cut, to}
+	if p.aborted {
+		s.twice = to
+	}
+	if s.twice != to {
+		s.proved = [2]change.Offset{p.cut, to}
+	}
 }
 
 // finish ends the piece.

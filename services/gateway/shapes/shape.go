@@ -56,9 +56,10 @@ type Shape struct {
 	kept     int // bytes of these
 	used     time.Time
 	users    int
-	answers  int       // at-tail answers since
-	answered time.Time // the time of the first of them
-	proved   [2]change.Offset
+	answers  int              // at-tail answers since
+	answered time.Time        // the time of the first of them
+	proved   [2]change.Offset // between these nothing is taken back; see piece
+	twice    change.Offset    // the marker of what was written again after it was taken back
 }
 
 // Handle names the life.
