@@ -10,8 +10,8 @@ import (
 type Predicate struct {
 	root    node
 	sql     string
-	members *members // nil without subqueries
-	ordered []orderedColumn
+	members *members  // nil without subqueries
+	ordered *ordering // nil for nearly all
 
 	carefree int
 }

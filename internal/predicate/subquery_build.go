@@ -235,7 +235,7 @@ func (b *builder) correlated(err *Error, names []string, pos int) *Error {
 
 // finish makes a Predicate of the checked tree of a level.
 func (b *builder) finish(root node) (*Predicate, *Error) {
-	p := &Predicate{root: root, ordered: b.ordered}
+	p := &Predicate{root: root, ordered: orderingOf(b.ordered)}
 	p.members = b.members(root)
 	var out printer
 	root.print(&out)

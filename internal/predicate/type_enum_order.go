@@ -141,15 +141,29 @@ type orderedColumn struct {
 	enum  *enumType
 }
 
+// ordering is what a clause asks of the order of enums.
+type ordering struct{ columns []orderedColumn }
+
+// orderingOf is nil for no columns.
+func orderingOf(columns []orderedColumn) *ordering {
+	if len(columns) == 0 {
+		return nil
+	}
+	return &ordering{columns}
+}
+
 // Ordered reports whether the clause asks for the order of an enum's values, which it knows of the labels that the
 // table had.
-func (p *Predicate) Ordered() bool { return len(p.ordered) > 0 }
+func (p *Predicate) Ordered() bool { return p.ordered != nil }
 
 // Unordered finds a label in a row whose order the clause would have to know and does not: the label was added, or renamed, after
 // the table was described. The clause must not be asked about such a row.
 func (p *Predicate) Unordered(row [][]byte) (label, column string, found bool) {
-	for i := range p.ordered {
-		o := &p.ordered[i]
+	if p.ordered == nil {
+		return "", "", false
+	}
+	for i := range p.ordered.columns {
+		o := &p.ordered.columns[i]
 		if text := cell(row, o.index); text != nil && o.enum.place(text) < 0 {
 			return string(text), o.name, true
 		}

@@ -23,12 +23,12 @@ type Follower struct {
 
 	ID string
 
-	Table       *pg.TableInfo    // as the shape was made for it; shared by the table's shapes
-	Structure   string           // of table
-	Files       *pg.TableInfo    // the table with the files that its leaves had when the shape knew all of them; the main loop's
-	FilesAt     change.LSN       // a look at the catalog from before says nothing of files; the main loop's
-	Relation    *change.Relation // of table
-	Fingerprint string           // of relation
+	Table       *pg.TableInfo         // as the shape was made for it; shared by the table's shapes
+	Structure   string                // of table
+	Files       *pg.TableInfo         // the table with the files that its leaves had when the shape knew all of them; the main loop's
+	FilesAt     change.LSN            // a look at the catalog from before says nothing of files; the main loop's
+	Relation    *change.Relation      // of table
+	Fingerprint unique.Handle[string] // of relation: many shapes, one text
 	Pred        *predicate.Predicate
 	Project     []int // columns of the relation that the shape has
 	key         []int // columns of the relation that identify a row
@@ -40,12 +40,12 @@ type Follower struct {
 	// passed its LSN; what it holds must be passed over.
 	Held *change.Snapshot
 
-	Outer *Outer      // nil for a shape without subqueries
-	Inner atomic.Bool // an outer shape depends on this one: changed is told of its changes
+	Outer  *Outer      // nil for a shape without subqueries
+	Inner  atomic.Bool // an outer shape depends on this one: changed is told of its changes
+	Costly bool        // it has ended because a change would have cost too much
 	// MostRows is how many rows the shape may have, 0 for any number.
 	MostRows int64
 	Ended    string // why the shape cannot follow any more
-	Costly   bool   // it has ended because a change would have cost too much
 
 	changed func(handle string, at change.Offset)
 
@@ -68,7 +68,7 @@ func NewFollower(rec *registry.Shape, log shapelog.Log, changed func(handle stri
 	}
 	f := &Follower{
 		Log: log, ID: rec.ID,
-		Table: table, Structure: rec.Structure, Files: table, Relation: &table.Relation, Fingerprint: unique.Make(table.Relation.Fingerprint()).Value(), Pred: pred, // many shapes, one text
+		Table: table, Structure: rec.Structure, Files: table, Relation: &table.Relation, Fingerprint: unique.Make(table.Relation.Fingerprint()), Pred: pred,
 		changed: changed,
 	}
 	for _, name := range rec.Definition.Columns {
@@ -206,7 +206,7 @@ func (s *Follower) Has() change.LSN { return max(s.After, s.Tail.Committed.LSN) 
 // CheckRelation reports whether the shape ends because its table is not what
 // it was, and notes why.
 func (s *Follower) CheckRelation(rel *change.Relation, f *change.Fragment) bool {
-	if f.Relation == s.Fingerprint || s.skips(f) {
+	if f.Relation == s.Fingerprint.Value() || s.skips(f) {
 		return false
 	}
 	s.Ended = s.Relation.Diff(rel)

@@ -16,7 +16,7 @@ func (r *Router) Fragment(rel *change.Relation, f *change.Fragment, limit int, f
 		for _, s := range t.shapes.items {
 			if s.CheckRelation(rel, f) {
 				r.ended = append(r.ended, s)
-			} else if s.Fingerprint != f.Relation {
+			} else if s.Fingerprint.Value() != f.Relation {
 				passed = true // over by a shape that has the transaction already
 			}
 		}
@@ -60,7 +60,7 @@ func (r *Router) Offer(rel *change.Relation, f *change.Fragment, limit int, flus
 		}
 		again := false
 		for _, s := range ended {
-			again = again || s.Fingerprint != f.Relation
+			again = again || s.Fingerprint.Value() != f.Relation
 			if err := end(s); err != nil {
 				return err
 			}

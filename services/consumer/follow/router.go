@@ -115,7 +115,7 @@ func (r *Router) Add(s *Follower) {
 		r.tables[s.Relation.OID] = t
 	}
 	t.shapes.add(s)
-	if t.checked != s.Fingerprint {
+	if t.checked != s.Fingerprint.Value() {
 		t.checked = ""
 	}
 	if s.Tail.Open() {

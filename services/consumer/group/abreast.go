@@ -24,7 +24,7 @@ import (
 func (g *group) readOn(ctx context.Context, stages []*stage) error {
 	for _, st := range stages {
 		for _, t := range st.Deferred {
-			if err := st.again(ctx, t); err != nil {
+			if _, err := st.again(ctx, t); err != nil {
 				return g.endsOnly(st, err)
 			}
 		}

@@ -280,8 +280,7 @@ func (g *group) rewind(ctx context.Context) error {
 // burst is how many messages a stage reads before the stages that depend on it are looked at.
 const burst = 256
 
-// read reads on, the less nested stages first: those that depend on them come no further than they are. It reports whether
-// there was anything to read.
+// read reads on, the less nested stages first: those that depend on them come no further than they are. It reports whether there was anything to read.
 func (g *group) read(ctx context.Context) (some bool, err error) {
 	for i, st := range g.stages {
 		for range burst {

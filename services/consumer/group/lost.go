@@ -27,8 +27,7 @@ func (g *group) lose(partition int) (lost []*follow.Follower) {
 }
 
 // findMixed makes groups part in which some members depend on shapes of
-// partitions that are down and others do not: these would wait with them. A chain waits as a whole. Runs on
-// the main loop.
+// partitions that are down and others do not: these would wait with them. A chain waits as a whole. Runs on the main loop.
 func (s *Groups) findMixed() {
 	for g := range s.All {
 		g.mu.Lock()

@@ -34,8 +34,7 @@ func (s *Groups) Places() map[int][]wire.ParkedAt {
 	return all
 }
 
-// handles are the members' handles by partition, ascending. They are kept until a member leaves or its partition is lost.
-// Called with mu held.
+// handles are the members' handles by partition, ascending. They are kept until a member leaves or its partition is lost. Called with mu held.
 func (st *stage) handles() map[int][]string {
 	if st.listed == nil {
 		st.listed = map[int][]string{}

@@ -16,6 +16,7 @@ import (
 	"github.com/shapebus/shapebus/services/consumer/follow"
 	"github.com/shapebus/shapebus/services/consumer/live"
 	"github.com/shapebus/shapebus/services/consumer/reconcile"
+	"github.com/shapebus/shapebus/services/consumer/shapelog"
 )
 
 // backlog processes what was deferred. When one of these opens a unit, that takes the others, sorts all by its
@@ -39,11 +40,14 @@ func (st *stage) backlog(ctx context.Context) error {
 	for len(st.Deferred) > 0 {
 		t, rest := st.Deferred[0], st.Deferred[1:]
 		st.setDeferred(rest)
-		if err := st.again(ctx, t); err != nil {
+		whole, err := st.again(ctx, t)
+		if whole {
+			st.span(t.LSN-1, st.At)
+			st.advance(st.place(), rest)
+		}
+		if err != nil {
 			return err
 		}
-		st.span(t.LSN-1, st.At)
-		st.advance(st.place(), rest)
 	}
 	return nil
 }
@@ -56,8 +60,9 @@ func (st *stage) setDeferred(txns []reconcile.Txn) {
 	}
 }
 
-// again reads one transaction that was deferred.
-func (st *stage) again(ctx context.Context, t reconcile.Txn) error {
+// again reads one transaction that was deferred. whole says that all logs have it, but those of a lost partition: it stands behind
+// whatever they had, so who has it must not be given it again.
+func (st *stage) again(ctx context.Context, t reconcile.Txn) (whole bool, err error) {
 	c := changelog.NewCursor(st.g.s.Changes, st.g.s.Recent)
 	c.Begin(t.LSN-1, t.First)
 	defer c.Close() //nolint:contextcheck // as in stream.Reader.Close
@@ -65,21 +70,19 @@ func (st *stage) again(ctx context.Context, t reconcile.Txn) error {
 	fd := changelog.NewFeed(st.g.s.Cfg.Source, st.g.s.Relations, &st.g.decoder)
 	for done, waited := false, false; !done; {
 		m, ok, err := c.Read(ctx)
-		if errors.Is(err, stream.ErrGap) {
-			return &live.FinalError{Err: errors.New(live.ReasonDiscarded)}
-		}
-		if err != nil {
-			return err
-		}
-		if !ok && !waited { // the main loop began further behind
+		switch {
+		case errors.Is(err, stream.ErrGap):
+			return false, &live.FinalError{Err: errors.New(live.ReasonDiscarded)}
+		case err != nil:
+			return false, err
+		case !ok && !waited: // the main loop began further behind
 			waited = true
 			if err := c.Wait(ctx, st.g.s.Cfg.Nudge, nil); err != nil {
-				return err
+				return false, err
 			}
 			continue
-		}
-		if !ok {
-			return fmt.Errorf("the transaction at %s, which was deferred, is not in the change log at message %d", t.LSN, t.First)
+		case !ok:
+			return false, fmt.Errorf("the transaction at %s, which was deferred, is not in the change log at message %d", t.LSN, t.First)
 		}
 		waited = false
 		lsn, err := fd.Read(ctx, m,
@@ -99,19 +102,19 @@ func (st *stage) again(ctx context.Context, t reconcile.Txn) error {
 				return err
 			})
 		if e, ok := errors.AsType[*changelog.PoisonError](err); ok { // the transaction cannot be had whole
-			return &live.FinalError{Err: errors.New(e.Reason())}
+			return false, &live.FinalError{Err: errors.New(e.Reason())}
 		}
 		if err != nil {
-			return err
+			return false, err
 		}
 		if err := st.flush(ctx); err != nil {
-			return err
+			return done && shapelog.IsLost(err), err
 		}
 		if lsn > t.LSN && !done {
-			return fmt.Errorf("the transaction at %s, which was deferred, is not whole in the change log", t.LSN)
+			return false, fmt.Errorf("the transaction at %s, which was deferred, is not whole in the change log", t.LSN)
 		}
 	}
-	return nil
+	return true, nil
 }
 
 // message takes the next message of the change log for stages that read it together.
@@ -257,13 +260,15 @@ const pendingMost = 512 << 10
 
 func (st *stage) pendingBytes() int { return min(pendingMost, st.g.s.Cfg.PendingBytes) }
 
-// flush appends what the members gathered.
+// flush appends what the members gathered: all of it, though the attempt ends meanwhile, or a partition is lost, which is the error then.
 func (st *stage) flush(ctx context.Context) error {
-	if err := st.g.s.AppendGathered(ctx, st.router, func(err error) error { return err }); err != nil {
-		return err
-	}
+	var lost error
+	err := st.g.s.AppendGathered(context.WithoutCancel(ctx), st.router, func(err error) error {
+		lost = cmp.Or(lost, err)
+		return shapelog.IgnoreLost(err)
+	})
 	st.g.s.Stats.Ops.Add(st.router.TakeOps())
-	return nil
+	return cmp.Or(err, lost)
 }
 
 // control takes a control entry.

@@ -70,8 +70,7 @@ func (s *Groups) Rebase(ctx context.Context, f *follow.Follower, conn *pgx.Conn)
 	}
 }
 
-// askBase asks the group of a shape, for which a live one leaves the main loop; nil if that cannot be at the moment. Runs on the
-// main loop.
+// askBase asks the group of a shape, for which a live one leaves the main loop; nil if that cannot be at the moment. Runs on the main loop.
 func (s *Groups) askBase(r *rebase, f *follow.Follower) (asked *group) {
 	if g, ok := s.OwnerOf(f.ID).(*group); ok {
 		if g.ask(r) {

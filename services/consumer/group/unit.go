@@ -48,8 +48,7 @@ func (g *group) keep(ctx context.Context, conn *conns.Conn) (done func()) {
 	}
 }
 
-// runUnit takes all stages through a unit: a snapshot that sees t and all they have, and then a barrier. trace is the
-// context of the trace of t.
+// runUnit takes all stages through a unit: a snapshot that sees t and all they have, and then a barrier. trace is the context of the trace of t.
 func (g *group) runUnit(ctx context.Context, t reconcile.Txn, trace string) error {
 	if err := g.closes(true); err != nil {
 		return err
