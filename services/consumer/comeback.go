@@ -3,7 +3,6 @@ package consumer
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -111,16 +110,7 @@ func (s *session) superseded(e *entrant) bool {
 // comeBack takes a partition's plain shapes to the main loop, and the others
 // behind them. Not on the main loop.
 func (s *session) comeBack(ctx context.Context, t *takeover, q *create.CatchUp) error {
-	// Whoever wrote the partition before may have been further than the main loop is, and its checkpoint says so. On an idle database
-	// nothing more would come.
-	if !s.Sets.Scanned(change.LSN(t.cp.LSN)) {
-		s.Tasks.Go(func() error {
-			if err := s.Barrier(ctx, fmt.Sprintf("partition/%d/%d", s.Began, t.p.N)); err != nil && ctx.Err() == nil {
-				s.Log.DebugContext(ctx, "the change log is not moved on for a partition", slog.Int("partition", t.p.N), slog.Any("error", err))
-			}
-			return nil
-		})
-	}
+	// Whoever wrote the partition before may have been further than the main loop is, and its checkpoint says so.
 	if err := s.Sets.AwaitScan(ctx, change.LSN(t.cp.LSN)); err != nil {
 		return err
 	}

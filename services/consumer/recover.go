@@ -41,6 +41,7 @@ func (s *session) recover(ctx context.Context) (changelog.Place, error) {
 		return changelog.Place{}, err
 	}
 	s.From = start.LSN
+	s.Sets.Advance(max(start.LSN, 1) - 1) // on an idle database no message says so, and partitions that are taken in wait for it
 	s.watchSets(ctx, records, tails)
 	entrants, err := s.entrants(ctx, records, tails, checkpoints)
 	if err != nil {

@@ -36,13 +36,6 @@ func (s *Sets) wait(ctx context.Context, ok func() bool) error {
 	return nil
 }
 
-// Scanned reports whether the main loop has read everything up to a commit.
-func (s *Sets) Scanned(lsn change.LSN) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.scanned >= lsn
-}
-
 // AwaitScan waits until the main loop has read everything up to a commit.
 func (s *Sets) AwaitScan(ctx context.Context, lsn change.LSN) error {
 	return s.wait(ctx, func() bool { return s.scanned >= lsn })
