@@ -104,7 +104,7 @@ func TestNoHandleOfAShapeWhoseLogHasEnded(t *testing.T) {
 	}
 	stop()
 
-	release := holdAll(t, s)
+	release := holdFrom(t, s, 0)
 	endLog(t, s, inner, "its owner knows")
 	s.StartConsumer() // it stands by, and answers
 
@@ -126,8 +126,38 @@ func TestNoHandleOfAShapeWhoseLogHasEnded(t *testing.T) {
 	s.Verify(again)
 }
 
-// holdAll takes the leases on all partitions, in the name of a member that does nothing with them, until release is called.
-func holdAll(t *testing.T, s *stack.Stack) (release func()) {
+// TestAPartitionIsTakenInWhileNothingCommits: a consumer begins with one partition and is given the other one later. No message of the change log
+// comes in between that would tell how far it is.
+func TestAPartitionIsTakenInWhileNothingCommits(t *testing.T) {
+	s := stack.New(t, projectSchema)
+	s.Consumer.Partitions = 2
+	s.StartIngest()
+	stop := s.StartConsumer()
+	shapes := []*client.Shape{createIn(s, 0, "projects", "id > 0"), createIn(s, 1, "projects", "id > 0")}
+	s.Verify(shapes...)
+	stop()
+	release := holdFrom(t, s, 1)
+	s.StartConsumer()
+	gone := func(sh *client.Shape) {
+		t.Helper()
+		if err := s.Client.Delete(t.Context(), sh.Handle()); err != nil {
+			t.Fatal(err)
+		}
+		s.Until("the shape is gone", func() (bool, error) {
+			_, err := s.Client.Get(t.Context(), sh.Handle())
+			if errors.Is(err, client.ErrNotFound) {
+				return true, nil
+			}
+			return false, err
+		}, func() string { return "it is there" })
+	}
+	gone(shapes[0]) // so the session is that of one partition
+	release()
+	gone(shapes[1])
+}
+
+// holdFrom takes the leases on the partitions from one on, in the name of a member that does nothing with them, until release is called.
+func holdFrom(t *testing.T, s *stack.Stack, first int) (release func()) {
 	t.Helper()
 	ctx := t.Context()
 	idle := registry.NewMember("the one that dies")
@@ -139,13 +169,13 @@ func holdAll(t *testing.T, s *stack.Stack) (release func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var held []registry.Holding
-	for p := range cmp.Or(s.Consumer.Partitions, 8) {
+	held := map[int]registry.Holding{}
+	for p := first; p < cmp.Or(s.Consumer.Partitions, 8); p++ {
 		h, err := holdings.Take(ctx, p, idle, registry.Holding{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		held = append(held, h)
+		held[p] = h
 	}
 	answers, err := s.NC.Subscribe(s.Source.MemberSubject(idle.Incarnation), func(m *nats.Msg) { _ = m.Respond(nil) })
 	if err != nil {
