@@ -45,7 +45,7 @@ func purge(ctx context.Context, st jetstream.Stream, subject string, end uint64,
 	first, err := st.GetMsg(ctx, 1, jetstream.WithGetMsgSubject(subject))
 	switch {
 	case err == nil:
-		for s := newSlices(first.Sequence, end); s.next < end; {
+		for s := newSlicing(first.Sequence, end); s.next < end; {
 			to, err := beginning(ctx, st, subject, s.next)
 			if err != nil {
 				return err
@@ -75,22 +75,22 @@ const (
 	mostSlices = 1000
 )
 
-// slices divides what lies between two sequences by how long the server needs.
-type slices struct {
+// slicing divides what lies between two sequences by how long the server needs.
+type slicing struct {
 	next        uint64 // the end of the slice
 	size, least uint64 // in sequences
 }
 
-func newSlices(first, end uint64) *slices {
+func newSlicing(first, end uint64) *slicing {
 	least := uint64(leastSlice)
 	if end > first {
 		least = max(least, (end-first)/mostSlices+1)
 	}
-	return &slices{next: first + least, size: least, least: least}
+	return &slicing{next: first + least, size: least, least: least}
 }
 
 // took goes on to the next slice behind one that ended at a sequence.
-func (s *slices) took(to uint64, d time.Duration) {
+func (s *slicing) took(to uint64, d time.Duration) {
 	switch {
 	case d < shortSlice:
 		s.size *= 2

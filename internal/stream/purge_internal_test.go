@@ -16,7 +16,7 @@ func TestSlicesAreShort(t *testing.T) {
 		end := first + random.Uint64N(1<<random.Uint64N(27))
 		each := time.Duration(1 + random.Uint64N(1<<random.Uint64N(18))) // ns, for a sequence
 		answer := time.Duration(random.Uint64N(uint64(time.Millisecond)))
-		requests, s := 0, newSlices(first, end)
+		requests, s := 0, newSlicing(first, end)
 		for done := first; s.next < end; requests++ {
 			if s.next <= done {
 				t.Fatalf("a slice from %d to %d", done, s.next)
