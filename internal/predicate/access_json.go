@@ -47,17 +47,35 @@ func (n *jsonNode) access(want truth) access.Path {
 	return allKeys(key, keys)
 }
 
+// access finds objects by what a path needs at their top, and all arrays.
+func (n *jsonPathNode) access(want truth) access.Path {
+	column, ok := documentColumn(n.document)
+	needs := n.path.Needs()
+	if want == isFalse || !ok || len(needs) == 0 {
+		return access.Path{}
+	}
+	keys := []string{access.ArrayKey()}
+	for _, need := range needs {
+		if need.Literal == "" {
+			keys = append(keys, access.NameKey(need.Key))
+		} else {
+			keys = append(keys, access.PairKey([]byte(need.Key), []byte(need.Literal)), access.ArrayPairKey(need.Key))
+		}
+	}
+	return access.KeysOf(access.DocumentKey(column), keys...)
+}
+
 // containedIn covers the documents that contain a constant.
 func containedIn(key access.Key, document []byte) access.Path {
 	var keys []string
-	value.JSONMembers(document, func(name, scalar []byte) bool {
-		switch {
-		case name != nil && scalar != nil:
-			keys = append(keys, access.PairKey(name, scalar))
+	value.JSONMembers(document, func(name, member []byte) bool {
+		switch scalar := !value.IsJSONContainer(member); {
+		case name != nil && scalar:
+			keys = append(keys, access.PairKey(name, member))
 		case name != nil:
 			keys = append(keys, access.NameKey(string(name)))
-		case scalar != nil:
-			keys = append(keys, access.ScalarKey(scalar))
+		case scalar:
+			keys = append(keys, access.ScalarKey(member))
 		}
 		return len(keys) < maxContained
 	})

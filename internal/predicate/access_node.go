@@ -41,6 +41,8 @@ func accessOf(n node, want truth) access.Path {
 		return n.access(want)
 	case *jsonNode:
 		return n.access(want)
+	case *jsonPathNode:
+		return n.access(want)
 	case *quantifiedNode:
 		return n.access(want)
 	case *containNode:

@@ -249,6 +249,16 @@ func TestAccessOfClauses(t *testing.T) {
 		{"doc ->> 0 = 'x'", "scan"},
 		{"doc ->> 'a' <> 'x'", "scan"},
 		{"doc ->> 'a' is null", "scan"},
+		{`doc @@ '$.a == "x"'`, `member of 17=[a p"a""x" p"a"[]`},
+		{`doc @? '$[0].a[*] ? (@ == true && @ != 1).b'`, `member of 17=[a p"a"[ p"a"true]`},
+		{`doc @? '$ ? (@.b > 1 && exists(@.a ? (@ == null)))'`, `member of 17=[a p"a"[ p"a"null]`},
+		{`doc @@ '$.a > 1 || exists($.b.c)'`, `member of 17=[a k"a" k"b"]`},
+		{`doc @@ '$.a.c == 1'`, `member of 17=[a k"a"]`},
+		{`doc @@ '$.a == 1 || !($.b == 1)'`, "scan"},
+		{`doc @@ '($.a == 1) is unknown'`, "scan"},
+		{`doc @? '$.*'`, "scan"},
+		{`doc @@ '$ == 1'`, "scan"},
+		{`not (doc @@ '$.a == 1')`, "scan"},
 	} {
 		a := compile(t, c.where).Access()
 		if got := describe(a); got != c.want {
@@ -434,11 +444,16 @@ func TestMemberKeysOfEqualValuesAreEqual(t *testing.T) {
 
 // Every document is found by every constant that it matches: numbers that are equal, and scalars alone or in arrays.
 func TestDocumentsAreFoundByWhatTheyHold(t *testing.T) {
-	extra := []string{"5", "5.0", `"5"`, `{"a": 5.00}`, `["5", 5]`, `{"5": 5}`, `{"a": "5"}`, `{"a": true}`, `"true"`, `{"a": "it's \"x\"\n"}`, `["it's \"x\"\n"]`, `{"a": [5]}`}
+	extra := []string{"5", "5.0", `"5"`, `{"a": 5.00}`, `["5", 5]`, `{"5": 5}`, `{"a": "5"}`, `{"a": true}`, `"true"`, `{"a": "it's \"x\"\n"}`, `["it's \"x\"\n"]`, `{"a": [5]}`, `{"a": ["x", 5.0]}`, `[{"a": 5}]`, `[[{"a": 5}]]`, `[{"a": [5]}]`, `{"5": ["5"]}`}
 	all := append(slices.Clone(documents), extra...)
 	table, matched := sample(), 0
-	for _, constant := range append(all, "x", "true", "a", "b", "é", "1.00", "it's \"x\"\n", "") {
-		for _, format := range []string{"doc @> %s", "%s <@ doc", "doc -> 'a' = %s", "doc ->> 'a' = %s", "doc ->> '5' in (%s, 'x')", "doc ? %s", "doc ?| array[%s, 'b']", "doc ?& array[%s, 'b']", "doc ->> 'a' is not distinct from %s"} {
+	for _, written := range append(all, "x", "true", "a", "b", "é", "1.00", "it's \"x\"\n", "") {
+		for _, format := range []string{"doc @> %s", "%s <@ doc", "doc -> 'a' = %s", "doc ->> 'a' = %s", "doc ->> '5' in (%s, 'x')", "doc ? %s", "doc ?| array[%s, 'b']", "doc ?& array[%s, 'b']", "doc ->> 'a' is not distinct from %s", "$.a == %s", "$.a[*] == %s", "$[0] ? (@.a == %s).a", `$."5" ? (@ >= %s)`} {
+			constant := written
+			if format[0] == '$' {
+				op := map[bool]string{true: "@?", false: "@@"}[strings.Contains(format, "?")]
+				format, constant = "doc "+op+" %s", fmt.Sprintf(format, constant)
+			}
 			p, err := Compile(fmt.Sprintf(format, quoteLiteral(constant)), nil, table, nil)
 			if err != nil {
 				continue // no document

@@ -2,6 +2,7 @@ package predicate
 
 import (
 	"fmt"
+	"strings"
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
 
@@ -25,7 +26,10 @@ func (b *builder) call(f *pg_query.FuncCall, pos, depth int) (term, *Error) {
 		return term{}, &Error{Pos: pos, Message: fmt.Sprintf("the function has %d arguments, at most %d are allowed", len(f.Args), maxList)}
 	}
 	args := make([]term, 0, len(f.Args))
-	for _, a := range f.Args {
+	for i, a := range f.Args {
+		if i == 1 && strings.HasPrefix(name, "jsonb_path_") {
+			a = withoutPathCast(a)
+		}
 		t, err := b.term(a, depth+1)
 		if err != nil {
 			return term{}, err
@@ -83,6 +87,8 @@ var functions = map[function]func(b *builder, c call) (term, *Error){
 	{"array_length", 2}:       (*builder).arrayLength,
 	{"jsonb_typeof", 1}:       (*builder).jsonType,
 	{"jsonb_array_length", 1}: (*builder).jsonLength,
+	{"jsonb_path_exists", 2}:  (*builder).jsonPathFunction,
+	{"jsonb_path_match", 2}:   (*builder).jsonPathFunction,
 	{"octet_length", 1}:       (*builder).octets,
 	{"reverse", 1}:            (*builder).reverse,
 	{"cardinality", 1}:        (*builder).cardinality,

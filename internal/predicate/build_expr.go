@@ -67,11 +67,15 @@ func (b *builder) operation(name string, e *pg_query.A_Expr, pos, depth int) (te
 		}
 		return b.prefixOperation(name, arg, pos)
 	}
-	left, right, err := b.pair(e.Lexpr, e.Rexpr, depth)
+	right := e.Rexpr
+	if name == "@?" || name == "@@" {
+		right = withoutPathCast(right)
+	}
+	l, r, err := b.pair(e.Lexpr, right, depth)
 	if err != nil {
 		return term{}, err
 	}
-	return b.binary(name, left, right, pos)
+	return b.binary(name, l, r, pos)
 }
 
 func (b *builder) prefixOperation(name string, arg term, pos int) (term, *Error) {
@@ -114,11 +118,8 @@ func (b *builder) binary(name string, left, right term, pos int) (term, *Error) 
 	case "+", "-", "*", "/", "%", "^", "&", "|", "#":
 	case "~", "~*", "!~", "!~*":
 		return b.regexTerm(name, left, right, pos)
-	case "@@":
-		if left.k == value.JSONB {
-			return term{}, refusal("operator @@ on jsonb", refusedOperators["@?"], pos)
-		}
-		return term{}, refusedOperator(name, pos)
+	case "@?", "@@":
+		return b.jsonPathTest(name, left, right, pos)
 	default:
 		return term{}, refusedOperator(name, pos)
 	}

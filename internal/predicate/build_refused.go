@@ -18,7 +18,6 @@ const (
 	ofMany       = "it is about many rows, and a clause is about one"
 	ofMachine    = "its last digits depend on the machine"
 	ofRange      = "Postgres raises an error where the lower bound is above the upper one"
-	ofPath       = "paths have a language of their own, with modes and errors, of which nothing has been compared with Postgres"
 	notCompared  = "it has not been shown to give the same result here as in Postgres"
 	asConstant   = "write its value as a parameter"
 	asTableAbove = "docs/PREDICATES.md lists what can be written"
@@ -47,7 +46,7 @@ var refusedFunctions = map[string]reason{
 	"st_contains": {ofExtension, "compare numbers in columns of their own"}, "st_within": {ofExtension, "compare numbers in columns of their own"}, "st_dwithin": {ofExtension, "compare numbers in columns of their own"}, "st_intersects": {ofExtension, "compare numbers in columns of their own"},
 	"to_tsvector": {ofSearch, "write x ILIKE '%word%'"}, "to_tsquery": {ofSearch, "write x ILIKE '%word%'"}, "plainto_tsquery": {ofSearch, "write x ILIKE '%word%'"}, "websearch_to_tsquery": {ofSearch, "write x ILIKE '%word%'"},
 	"unnest": {ofMany, "write x = ANY (array)"}, "generate_series": {ofMany, "write BETWEEN"}, "jsonb_array_elements": {ofMany, `write doc @> '["x"]'`}, "jsonb_array_elements_text": {ofMany, `write doc @> '["x"]'`}, "jsonb_object_keys": {ofMany, "write doc ? 'key'"},
-	"jsonb_path_exists": {ofPath, "write doc @> '{…}', or a path with #>"}, "jsonb_path_query": {ofMany, "write doc #> '{path}'"}, "jsonb_path_match": {ofPath, "write doc @> '{…}', or a path with #>"},
+	"jsonb_path_query": {ofMany, "write doc @? 'path'"}, "jsonb_path_query_first": {notCompared, "write doc #> '{path}'"}, "jsonb_path_exists_tz": {ofZone, "write doc @? 'path'"}, "jsonb_path_match_tz": {ofZone, "write doc @@ 'path == 1'"},
 	"jsonb_extract_path": {"it is another name of an operator", "write doc #> '{a,b}'"}, "jsonb_extract_path_text": {"it is another name of an operator", "write doc #>> '{a,b}'"}, "jsonb_exists": {"it is another name of an operator", "write doc ? 'key'"}, "jsonb_contains": {"it is another name of an operator", "write doc @> '{…}'"},
 	"array_position": {notCompared, "write x = ANY (array)"}, "array_remove": {notCompared, "write x = ANY (array)"}, "array_to_string": {notCompared, "write x = ANY (array)"}, "string_to_array": {notCompared, "write split_part(x, ',', 1)"}, "array_contains": {ofExtension, "write array @> ARRAY[x]"},
 	"count": {ofMany, "ask for the rows"}, "sum": {ofMany, "ask for the rows"}, "avg": {ofMany, "ask for the rows"}, "min": {ofMany, "write least(a, b)"}, "max": {ofMany, "write greatest(a, b)"}, "array_agg": {ofMany, "ask for the rows"}, "string_agg": {ofMany, "ask for the rows"}, "bool_and": {ofMany, "ask for the rows"}, "bool_or": {ofMany, "ask for the rows"}, "row_number": {ofMany, "ask for the rows"}, "rank": {ofMany, "ask for the rows"},
@@ -81,7 +80,7 @@ func takes(name string) bool {
 
 // refusedOperators are operators of Postgres and of well-known extensions.
 var refusedOperators = map[string]reason{
-	"@@": {ofSearch, "write x ILIKE '%word%', or doc @> '{…}'"}, "@?": {ofPath, "write doc @> '{…}', or a path with #>"}, "@@@": {ofSearch, "write x ILIKE '%word%'"},
+	"@@": {ofSearch, "write x ILIKE '%word%'; of jsonb @@ is supported"}, "@@@": {ofSearch, "write x ILIKE '%word%'"},
 	"<->": {"distances depend on the machine, or on an extension", "compare numbers in columns of their own"}, "<=>": {ofExtension, ""}, "<#>": {ofExtension, ""},
 	"<%": {ofExtension, "write x ILIKE '%word%'"}, "%>": {ofExtension, "write x ILIKE '%word%'"},
 	"<<": {"nothing has been compared for shifts, networks and ranges", "write x * 2 for a shift, or compare both ends of a range"}, ">>": {"nothing has been compared for shifts, networks and ranges", "write x / 2 for a shift, or compare both ends of a range"},

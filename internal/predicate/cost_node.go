@@ -138,3 +138,8 @@ func (n *jsonNode) weigh(s sizes) float64 {
 	}
 	return visit + left.steps + right.steps + times*(look+perJSON*left.bytes)
 }
+
+func (n *jsonPathNode) weigh(s sizes) float64 {
+	document := n.document.weigh(s)
+	return visit + document.steps + n.path.Steps(document.bytes)
+}

@@ -16,7 +16,7 @@
 // # Where to look
 //
 // The first word of a file's name says what it does, the second with what (logic, case, compare, row, in, like, regex, text,
-// part of a text, number, round, time, field of a time, array, range, composite, json, cast, call of what has no form of its own):
+// part of a text, number, round, time, field of a time, array, range, composite, json, jsonpath, cast, call of what has no form of its own):
 //
 //	parse      the grammar's tree, limits of a clause, places of errors
 //	type       operands and their types: columns, constants, parameters, casts, what is compared with what and how
@@ -29,6 +29,7 @@
 //	value      (package) values of Postgres' types: their texts, order, conversion and arithmetic
 //	like       (package) patterns of LIKE
 //	regex      (package) regular expressions
+//	jsonpath   (package) paths in jsonb documents
 //	access     (package) paths and keys that an index follows
 //
 // LIKE, for example: build_expr.go and build_compare.go find it in the grammar's tree, build_like.go types it and picks a

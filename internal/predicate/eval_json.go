@@ -1,6 +1,9 @@
 package predicate
 
-import "github.com/shapebus/shapebus/internal/predicate/value"
+import (
+	"github.com/shapebus/shapebus/internal/predicate/jsonpath"
+	"github.com/shapebus/shapebus/internal/predicate/value"
+)
 
 type (
 	// jsonGetExpr is jsonb -> key or ->> key, where the key is a text or an integer, and #> or #>> with a path, which is an
@@ -14,6 +17,13 @@ type (
 	jsonNode struct {
 		name        string
 		left, right scalar
+	}
+
+	// jsonPathNode is @? or @@ with a constant path.
+	jsonPathNode struct {
+		name     string
+		document scalar
+		path     *jsonpath.Path
 	}
 )
 
@@ -90,3 +100,22 @@ func (n *jsonNode) columns(add func(int)) {
 	n.left.columns(add)
 	n.right.columns(add)
 }
+
+func (n *jsonPathNode) eval(row [][]byte) truth {
+	d := n.document.eval(row)
+	switch {
+	case d.Null:
+		return isUnknown
+	case n.name == "@?":
+		return truthOf(n.path.Exists(d.Bytes))
+	}
+	switch n.path.Test(d.Bytes) {
+	case jsonpath.Yes:
+		return isTrue
+	case jsonpath.No:
+		return isFalse
+	}
+	return isUnknown
+}
+
+func (n *jsonPathNode) columns(add func(int)) { n.document.columns(add) }

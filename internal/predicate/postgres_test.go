@@ -129,6 +129,7 @@ var ownRefusals = []string{
 	"cannot be compared with floating point numbers", "must be a constant or a parameter", "has no zone but UTC",
 	"written in ISO 8601", "LIKE pattern must not end with the escape character",
 	"too many subqueries", "nested too deeply", "too complex", // limits
+	"jsonpath, character ",
 	"is out of range for type", // Postgres may never get to see the constant, as in FALSE AND …
 }
 

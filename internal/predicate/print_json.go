@@ -28,3 +28,9 @@ func (n *jsonNode) print(p *printer) {
 	p.WriteString(" " + n.name + " ")
 	p.expr(n.right)
 }
+
+// print leaves the path untyped, which is a jsonpath beside these operators.
+func (n *jsonPathNode) print(p *printer) {
+	p.expr(n.document)
+	p.WriteString(" " + n.name + " " + quoteLiteral(n.path.String()))
+}

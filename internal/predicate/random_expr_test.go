@@ -321,12 +321,18 @@ func (g *generator) test(depth int) string {
 			func() string { return "j -> " + g.key() + " = " + quoteLiteral(pick(g, documents)) },
 			func() string { return "j ->> " + g.key() + " IS NOT DISTINCT FROM " + quoteLiteral(pick(g, jsonTexts)) },
 			func() string { return "j ? " + g.key() },
+			func() string { return "j @? " + quoteLiteral(g.jsonPath("$", 2)) },
+			func() string { return "j @@ " + quoteLiteral(g.jsonCondition("$", 2)) },
+			func() string {
+				return "j @@ " + quoteLiteral("$."+pick(g, []string{"a", "b", "é", "n", "x"})+pick(g, []string{"", "[*]", "[0]", ".b"})+" == "+pick(g, documents))
+			},
+			func() string { return "jsonb_path_exists(j, " + quoteLiteral(g.jsonPath("$", 2)) + "::jsonpath)" },
 			func() string {
 				return "j " + pick(g, []string{"?|", "?&"}) + " ARRAY[" + g.key() + ", " + g.key() + "]"
 			},
 		})() + ")"
 	case n == 12:
-		return "(" + sub("jsonb") + pick(g, []string{" ? 'a'", " ? v", " ?| ARRAY['a','b']", " ?& at"}) + ")"
+		return "(" + sub("jsonb") + pick(g, []string{" ? 'a'", " ? v", " ?| ARRAY['a','b']", " ?& at", " @? '$.a'", " @@ '$.b[*] > 1'::jsonpath"}) + ")"
 	case n == 13 && g.IntN(2) == 0:
 		return "(" + g.orderedLabels() + ")"
 	case n == 13:

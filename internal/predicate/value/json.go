@@ -58,9 +58,9 @@ func jsonStringEnd(s []byte) int {
 	return -1
 }
 
-// jsonItems calls visit with the values of an array, or the keys (as strings in JSON) and values of an object, until it
+// JSONItems calls visit with the values of an array, or the keys (as strings in JSON) and values of an object, until it
 // returns false.
-func jsonItems(s []byte, visit func(key, value []byte) bool) {
+func JSONItems(s []byte, visit func(key, value []byte) bool) {
 	object := len(s) > 0 && s[0] == '{'
 	i := 1
 	for i < len(s) && s[i] != ']' && s[i] != '}' {
@@ -84,7 +84,8 @@ func jsonItems(s []byte, visit func(key, value []byte) bool) {
 	}
 }
 
-func jsonKind(s []byte) byte {
+// JSONKind is the first byte of a value, which tells its type: { [ " t f n, and 0 for all numbers. It is zero for nothing.
+func JSONKind(s []byte) byte {
 	switch {
 	case len(s) == 0:
 		return 0
@@ -94,32 +95,28 @@ func jsonKind(s []byte) byte {
 	return s[0] // { [ " t f n
 }
 
-func isContainer(s []byte) bool { return jsonKind(s) == '{' || jsonKind(s) == '[' }
+// IsJSONContainer reports whether a value is an object or an array.
+func IsJSONContainer(s []byte) bool { return JSONKind(s) == '{' || JSONKind(s) == '[' }
 
 // JSONMembers calls visit with what stands at the top of a document, until it returns false: the keys of an object, as strings in
-// JSON, the elements of an array, or the document itself if it is a scalar, then without a key. scalar is nil for what has parts.
-func JSONMembers(s []byte, visit func(key, scalar []byte) bool) {
-	if !isContainer(s) {
-		if len(s) > 0 {
-			visit(nil, s)
-		}
-		return
+// JSON, the elements of an array, or the document itself if it is a scalar, then without a key.
+func JSONMembers(s []byte, visit func(key, value []byte) bool) {
+	switch {
+	case len(s) == 0:
+	case IsJSONContainer(s):
+		JSONItems(s, visit)
+	default:
+		visit(nil, s)
 	}
-	jsonItems(s, func(key, value []byte) bool {
-		if isContainer(value) {
-			value = nil
-		}
-		return visit(key, value)
-	})
 }
 
 // JSONKey finds the value of a key; nil if there is none.
 func JSONKey(s []byte, key string) (value []byte) {
-	if jsonKind(s) != '{' {
+	if JSONKind(s) != '{' {
 		return nil
 	}
 	quoted := QuoteJSON(key)
-	jsonItems(s, func(k, v []byte) bool {
+	JSONItems(s, func(k, v []byte) bool {
 		if string(k) == quoted {
 			value = v
 		}
@@ -130,22 +127,22 @@ func JSONKey(s []byte, key string) (value []byte) {
 
 // JSONIndex finds the element at a place, counted from the end if negative. A lone scalar is at place 0, as in Postgres.
 func JSONIndex(s []byte, at int64) (value []byte) {
-	if jsonKind(s) == '{' {
+	if JSONKind(s) == '{' {
 		return nil
 	}
-	if jsonKind(s) != '[' {
+	if JSONKind(s) != '[' {
 		if at == 0 || at == -1 {
 			return s
 		}
 		return nil
 	}
 	if at < 0 {
-		jsonItems(s, func(_, _ []byte) bool { at++; return true })
+		JSONItems(s, func(_, _ []byte) bool { at++; return true })
 		if at < 0 {
 			return nil
 		}
 	}
-	jsonItems(s, func(_, v []byte) bool {
+	JSONItems(s, func(_, v []byte) bool {
 		if at == 0 {
 			value = v
 		}
@@ -164,7 +161,7 @@ func JSONPath(s []byte, path *Array) []byte {
 	}
 	for i := range path.Elements {
 		step := path.Elements[i].Bytes
-		switch jsonKind(s) {
+		switch JSONKind(s) {
 		case '{':
 			s = JSONKey(s, string(step))
 		case '[':
@@ -191,11 +188,11 @@ func jsonPlace(step []byte) (at int64, ok bool) {
 
 // JSONAsText is ->>: a string without its quotes, NULL (nil) for null, anything else as it is.
 func JSONAsText(s []byte) []byte {
-	switch jsonKind(s) {
+	switch JSONKind(s) {
 	case 'n':
 		return nil
 	case '"':
-		return unquoteJSON(s)
+		return UnquoteJSON(s)
 	}
 	return s
 }
@@ -231,8 +228,8 @@ func QuoteJSON(s string) string {
 	return b.String()
 }
 
-// unquoteJSON reads a string that QuoteJSON or a user wrote; nil if it is malformed.
-func unquoteJSON(s []byte) []byte {
+// UnquoteJSON reads a string that QuoteJSON or a user wrote; nil if it is malformed.
+func UnquoteJSON(s []byte) []byte {
 	if len(s) < 2 || s[len(s)-1] != '"' {
 		return nil
 	}
@@ -308,8 +305,8 @@ const maxJSONDepth = 10_000 // far more than Postgres reads
 func equalJSON(a, b []byte) bool {
 	for len(a) > 0 && len(b) > 0 {
 		n, m := jsonToken(a), jsonToken(b)
-		switch number := jsonKind(a) == '0'; {
-		case number != (jsonKind(b) == '0'):
+		switch number := JSONKind(a) == '0'; {
+		case number != (JSONKind(b) == '0'):
 			return false
 		case number && compareNumeric(&Datum{Bytes: a[:n]}, &Datum{Bytes: b[:m]}) != 0:
 			return false
@@ -323,7 +320,7 @@ func equalJSON(a, b []byte) bool {
 
 // jsonToken is the length of the number, the string or the other byte that s begins with.
 func jsonToken(s []byte) int {
-	switch jsonKind(s) {
+	switch JSONKind(s) {
 	case '"':
 		if n := jsonStringEnd(s); n > 0 {
 			return n
@@ -339,6 +336,9 @@ func jsonToken(s []byte) int {
 	return 1
 }
 
+// CompareJSONNumbers compares two numbers by value.
+func CompareJSONNumbers(a, b []byte) int { return compareNumeric(&Datum{Bytes: a}, &Datum{Bytes: b}) }
+
 // CompareJSON tells equal values (0) from others; it is no order.
 func CompareJSON(a, b *Datum) int {
 	if equalJSON(a.Bytes, b.Bytes) {
@@ -350,12 +350,12 @@ func CompareJSON(a, b *Datum) int {
 // ContainsJSON is @> at the top, where a lone scalar counts as an array of it on the right side only.
 func ContainsJSON(outer, inner []byte) bool {
 	switch {
-	case !isContainer(inner):
-		if jsonKind(outer) == '{' {
+	case !IsJSONContainer(inner):
+		if JSONKind(outer) == '{' {
 			return false
 		}
-		return !isContainer(outer) && equalJSON(outer, inner) || jsonKind(outer) == '[' && hasJSON(outer, inner)
-	case !isContainer(outer):
+		return !IsJSONContainer(outer) && equalJSON(outer, inner) || JSONKind(outer) == '[' && hasJSON(outer, inner)
+	case !IsJSONContainer(outer):
 		return false
 	}
 	return deepContains(outer, inner, 0)
@@ -363,43 +363,43 @@ func ContainsJSON(outer, inner []byte) bool {
 
 // hasJSON looks for a scalar among the elements of an array.
 func hasJSON(array, scalar []byte) (found bool) {
-	jsonItems(array, func(_, v []byte) bool {
-		found = !isContainer(v) && equalJSON(v, scalar)
+	JSONItems(array, func(_, v []byte) bool {
+		found = !IsJSONContainer(v) && equalJSON(v, scalar)
 		return !found
 	})
 	return found
 }
 
 func deepContains(outer, inner []byte, depth int) bool {
-	if jsonKind(outer) != jsonKind(inner) || depth > maxJSONDepth {
+	if JSONKind(outer) != JSONKind(inner) || depth > maxJSONDepth {
 		return false
 	}
 	all := true
-	if jsonKind(inner) == '{' {
+	if JSONKind(inner) == '{' {
 		var keys, values [][]byte
-		jsonItems(outer, func(k, v []byte) bool {
+		JSONItems(outer, func(k, v []byte) bool {
 			keys, values = append(keys, k), append(values, v)
 			return true
 		})
 		next := 0 // both sides have their keys in one order
-		jsonItems(inner, func(k, v []byte) bool {
+		JSONItems(inner, func(k, v []byte) bool {
 			for next < len(keys) && !bytes.Equal(keys[next], k) {
 				next++
 			}
-			all = next < len(keys) && (isContainer(v) && isContainer(values[next]) && deepContains(values[next], v, depth+1) ||
-				!isContainer(v) && equalJSON(values[next], v))
+			all = next < len(keys) && (IsJSONContainer(v) && IsJSONContainer(values[next]) && deepContains(values[next], v, depth+1) ||
+				!IsJSONContainer(v) && equalJSON(values[next], v))
 			return all
 		})
 		return all
 	}
-	jsonItems(inner, func(_, v []byte) bool {
-		if !isContainer(v) {
+	JSONItems(inner, func(_, v []byte) bool {
+		if !IsJSONContainer(v) {
 			all = hasJSON(outer, v)
 			return all
 		}
 		all = false
-		jsonItems(outer, func(_, o []byte) bool {
-			all = isContainer(o) && deepContains(o, v, depth+1)
+		JSONItems(outer, func(_, o []byte) bool {
+			all = IsJSONContainer(o) && deepContains(o, v, depth+1)
 			return !all
 		})
 		return all
@@ -410,11 +410,11 @@ func deepContains(outer, inner []byte, depth int) bool {
 // JSONHasKey is ?: a key of an object, a string in an array, or a lone string.
 func JSONHasKey(s []byte, key string) (found bool) {
 	quoted := QuoteJSON(key)
-	switch jsonKind(s) {
+	switch JSONKind(s) {
 	case '"':
 		return string(s) == quoted
 	case '{', '[':
-		jsonItems(s, func(k, v []byte) bool {
+		JSONItems(s, func(k, v []byte) bool {
 			if k == nil {
 				k = v
 			}

@@ -117,7 +117,7 @@ func (p *jsonParser) object(out *strings.Builder, depth int) bool {
 		if !p.value(&value, depth+1) {
 			return false
 		}
-		pairs = append(pairs, pair{string(unquoteJSON([]byte(quoted))), quoted, value.String()})
+		pairs = append(pairs, pair{string(UnquoteJSON([]byte(quoted))), quoted, value.String()})
 	}
 	slices.SortStableFunc(pairs, func(a, b pair) int {
 		return cmp.Or(cmp.Compare(len(a.key), len(b.key)), strings.Compare(a.key, b.key))
@@ -151,7 +151,7 @@ func (p *jsonParser) string() (string, bool) {
 			return "", false
 		}
 	}
-	s := unquoteJSON([]byte(raw))
+	s := UnquoteJSON([]byte(raw))
 	return QuoteJSON(string(s)), s != nil || raw == `""`
 }
 

@@ -2,7 +2,7 @@ package value
 
 // JSONType is jsonb_typeof().
 func JSONType(s []byte) string {
-	switch jsonKind(s) {
+	switch JSONKind(s) {
 	case '{':
 		return "object"
 	case '[':
@@ -20,9 +20,9 @@ func JSONType(s []byte) string {
 
 // JSONLength is how many elements an array has; ok is false if the document is none.
 func JSONLength(s []byte) (n int64, ok bool) {
-	if jsonKind(s) != '[' {
+	if JSONKind(s) != '[' {
 		return 0, false
 	}
-	jsonItems(s, func(_, _ []byte) bool { n++; return true })
+	JSONItems(s, func(_, _ []byte) bool { n++; return true })
 	return n, true
 }
