@@ -8,6 +8,7 @@ COPY go.mod go.sum ./
 RUN --mount=type=cache,target=/go/pkg/mod go mod download
 # Named directories rather than ".", so that no .env or other secret of the build's machine can get in.
 COPY cmd cmd
+COPY internal internal
 COPY pkg pkg
 COPY services services
 ARG VERSION=

@@ -114,6 +114,7 @@ func (n *jsonPathNode) eval(row [][]byte) truth {
 		return isTrue
 	case jsonpath.No:
 		return isFalse
+	case jsonpath.Unknown:
 	}
 	return isUnknown
 }
