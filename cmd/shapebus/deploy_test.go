@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -331,6 +332,7 @@ func dockerfileEnv(t *testing.T) map[string]string {
 func TestDockerfile(t *testing.T) {
 	env := dockerfileEnv(t)
 	var user string
+	copied := map[string]bool{}
 	for _, i := range dockerfile(t) {
 		switch i[0] {
 		case "FROM":
@@ -354,6 +356,7 @@ func TestDockerfile(t *testing.T) {
 				if _, err := os.Stat(root(source)); err != nil {
 					t.Error(err)
 				}
+				copied[source] = true
 			}
 		case "USER":
 			user = i[1]
@@ -374,6 +377,18 @@ func TestDockerfile(t *testing.T) {
 	}
 	if user == "" || user == "root" || user == "0" {
 		t.Errorf("runs as user %q", user)
+	}
+	const module = "github.com/shapebus/shapebus/"
+	deps, err := exec.Command("go", "list", "-deps", ".").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for p := range strings.FieldsSeq(string(deps)) {
+		if ours, ok := strings.CutPrefix(p, module); ok {
+			if dir, _, _ := strings.Cut(ours, "/"); !copied[dir] {
+				t.Errorf("package %s is not copied, so the image cannot be built", p)
+			}
+		}
 	}
 }
 

@@ -34,6 +34,9 @@ type Request struct {
 	Came, Until time.Time
 }
 
+// size is what a request takes while it waits, in bytes.
+func (r *Request) size() int64 { return int64(r.Msg.Size()) }
+
 // Lane is where requests of a kind wait.
 type Lane struct {
 	waiting chan *Request
@@ -47,10 +50,11 @@ func NewLane(bytes *atomic.Int64) *Lane {
 
 // Admit takes a request in, or says why not.
 func (l *Lane) Admit(r *Request) error {
-	n := int64(len(r.Msg.Data))
-	if n > maxRequest {
-		return refuse.BadRequest("the request has %d bytes, more than the %d allowed", n, maxRequest)
+	if n := r.Msg.Size(); n > maxRequest {
+		return refuse.BadRequest("the request has %d bytes, headers among them, more than the %d allowed", n, maxRequest)
 	}
+	r.Msg.Header = nil // nobody reads it, and it takes more room than it has bytes
+	n := r.size()
 	if l.bytes.Add(n) <= maxWaitingBytes {
 		select {
 		case l.waiting <- r:
@@ -66,7 +70,7 @@ func (l *Lane) Admit(r *Request) error {
 func (l *Lane) Next(ctx context.Context) *Request {
 	select {
 	case r := <-l.waiting:
-		l.bytes.Add(-int64(len(r.Msg.Data)))
+		l.bytes.Add(-r.size())
 		return r
 	case <-ctx.Done():
 		return nil
@@ -78,7 +82,7 @@ func (l *Lane) Rest() (all []*Request) {
 	for range cap(l.waiting) {
 		select {
 		case r := <-l.waiting:
-			l.bytes.Add(-int64(len(r.Msg.Data)))
+			l.bytes.Add(-r.size())
 			all = append(all, r)
 		default:
 			return all

@@ -1,6 +1,7 @@
 package intake
 
 import (
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -42,6 +43,14 @@ func TestWhatWaitsIsBounded(t *testing.T) {
 	}
 	if err := ask(other, 1); err != nil {
 		t.Errorf("a request of another kind: %v", err)
+	}
+	headers := &nats.Msg{Header: nats.Header{"X": {strings.Repeat("x", maxRequest)}}}
+	if err := other.Admit(&Request{Msg: headers, To: &Endpoint{}}); err == nil || err.(*refuse.Error).Code != control.CodeBadRequest { //nolint:errorlint,errcheck // as it is
+		t.Errorf("a request whose headers are too large: %v", err)
+	}
+	small := &nats.Msg{Header: nats.Header{"X": {"x"}}}
+	if err := other.Admit(&Request{Msg: small, To: &Endpoint{}}); err != nil || small.Header != nil {
+		t.Errorf("a request with a header: %v, which keeps %v", err, small.Header)
 	}
 	now := time.Now()
 	if (&Request{Until: now}).Late(now) == nil || (&Request{Until: now.Add(1)}).Late(now) != nil {
