@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -33,9 +34,9 @@ type Group struct {
 
 	mu      sync.Mutex // guards what follows; held while a moment's transactions are committed
 	members []*member
-	wanted  LSN // somebody waits for it
-	at      LSN // the moment shown
-	floor   LSN // no moment before it is shown
+	waits   []LSN // what those who wait now want
+	at      LSN   // the moment shown
+	floor   LSN   // no moment before it is shown
 	settled bool
 	ready   bool
 	asks    []int
@@ -198,10 +199,31 @@ func (g *Group) WaitReady(ctx context.Context) error {
 // ctx's end. On an idle database the change log may stay short of the current WAL position.
 func (g *Group) Wait(ctx context.Context, lsn LSN) error {
 	g.mu.Lock()
-	g.wanted = max(g.wanted, lsn)
+	g.waits = append(g.waits, lsn)
 	g.turnLocked()
 	g.mu.Unlock()
+	defer g.waited(lsn)
 	return g.until(ctx, func() bool { return g.ready && g.at >= lsn })
+}
+
+// waited takes note that somebody does not wait for an LSN any more. Until then nobody is shown a moment before it, which may
+// never come: the wait was given up, or the database has begun another history.
+func (g *Group) waited(lsn LSN) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	i := slices.Index(g.waits, lsn)
+	g.waits = slices.Delete(g.waits, i, i+1)
+	if g.err == nil {
+		g.turnLocked()
+	}
+}
+
+// wantedLocked is the latest moment that somebody waits for.
+func (g *Group) wantedLocked() (lsn LSN) {
+	for _, w := range g.waits {
+		lsn = max(lsn, w)
+	}
+	return lsn
 }
 
 // until waits for what is true under mu.
@@ -228,7 +250,7 @@ func (g *Group) turnLocked() {
 		for i, m := range g.members {
 			lanes[i] = m.lane
 		}
-		p := plan(lanes, g.wanted, g.floor, g.settled && g.ready)
+		p := plan(lanes, g.wantedLocked(), g.floor, g.settled && g.ready)
 		if g.asks = p.ask; len(p.ask) > 0 {
 			select {
 			case g.need <- struct{}{}:

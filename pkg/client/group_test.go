@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -172,5 +173,47 @@ func TestGroup(t *testing.T) {
 		if _, err := g.Snapshot(); !errors.Is(err, client.ErrClosed) || !errors.Is(g.Err(), client.ErrClosed) {
 			t.Errorf("closed: %v, %v", err, g.Err())
 		}
+	})
+	t.Run("goes on behind a wait that was given up", func(t *testing.T) {
+		_, logs, g := grouped(t)
+		for _, l := range logs {
+			l.applied(99)
+		}
+		ok(t, g.WaitReady(t.Context()))
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		if err := g.Wait(ctx, 1_000_000); !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatal(err)
+		}
+		for _, l := range logs {
+			l.add(100)
+			l.applied(100)
+		}
+		moment(t, g, func(m client.Moment) bool { return m.LSN >= 100 })
+	})
+	t.Run("goes on in another history, at LSNs below those for which somebody has waited", func(t *testing.T) {
+		b, logs, g := grouped(t)
+		for _, l := range logs {
+			l.add(500)
+			l.applied(510)
+		}
+		ok(t, g.Wait(t.Context(), 505))
+		olds := slices.Clone(logs)
+		for i, old := range olds {
+			next := b.newLog(old.info.Columns, true)
+			next.info.State = control.StateLive
+			b.know(next.info)
+			b.mu.Lock()
+			logs[i] = next
+			b.mu.Unlock()
+		}
+		for i, old := range olds {
+			old.end("the database was restored")
+			old.write()
+			logs[i].snapshotAt(200, 1, []string{"1"}, []string{"2"})
+			logs[i].write()
+			logs[i].applied(250)
+		}
+		moment(t, g, func(m client.Moment) bool { return !m.Shapes[0].Ended && !m.Shapes[1].Ended && m.LSN < 500 })
 	})
 }

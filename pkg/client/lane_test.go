@@ -120,7 +120,7 @@ func TestAGroupShowsMoments(t *testing.T) {
 				for i, r := range readers {
 					lanes[i] = r.lane
 				}
-				p := plan(lanes, g.wanted, g.floor, g.settled && g.ready)
+				p := plan(lanes, g.wantedLocked(), g.floor, g.settled && g.ready)
 				for _, i := range p.advance {
 					if !readers[i].lane.pending {
 						t.Fatalf("lane %d is to advance and has nothing to read", i)
@@ -153,7 +153,7 @@ func TestAGroupShowsMoments(t *testing.T) {
 			if i == len(readers) {
 				head = min(last, head+LSN(rapid.IntRange(0, 30).Draw(t, "the change log goes on")))
 				if head == last {
-					g.wanted = last
+					g.waits = []LSN{last}
 				}
 				for _, i := range asks {
 					r := readers[i]

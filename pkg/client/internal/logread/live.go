@@ -178,8 +178,10 @@ func (q *liveQueue) head(p place) (h, told head, odd bool) {
 	q.place = p
 	h = q.known
 	if q.joinsLocked(p) {
-		last := &q.run[len(q.run)-1]
-		h = head{seq: last.seq, at: last.at, tail: last.tail}
+		// The log itself may have said that it goes further, where something was not told.
+		if last := &q.run[len(q.run)-1]; last.seq > h.seq {
+			h = head{seq: last.seq, at: last.at, tail: last.tail}
+		}
 	}
 	odd, q.odd = q.odd, false
 	return h, q.told, odd
