@@ -14,6 +14,7 @@ import (
 
 	"github.com/shapebus/shapebus/e2e/stack"
 	"github.com/shapebus/shapebus/internal/pg"
+	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/client"
 	"github.com/shapebus/shapebus/pkg/control"
 	"github.com/shapebus/shapebus/pkg/topology"
@@ -202,6 +203,42 @@ func lastWord(ctx context.Context, s *stack.Stack, sh *client.Shape) (reason str
 		return nil
 	})
 	return reason, true, err
+}
+
+// An inner shape's record cannot be read when its partition is taken over: what selects from it ends, and nothing else.
+func TestAnInnerRecordThatCannotBeReadStopsNoConsumer(t *testing.T) {
+	s := poisonStack(t)
+	stop := s.StartConsumer()
+	s.StartMaterializer()
+	outer, healthy := createOuterIn(s, 0, 0), createIn(s, 1, "tasks", "project > 0")
+	s.Verify(outer, healthy)
+	stop()
+	kv, err := s.JS.KeyValue(t.Context(), s.Source.ShapeBucket())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := kv.Put(t.Context(), outer.Info().Subqueries[0][:16], []byte("nonsense")); err != nil {
+		t.Fatal(err)
+	}
+	s.StartConsumer()
+	s.Exec("DELETE FROM tasks WHERE id % 5 = 0")
+	s.Verify(healthy)
+	endedFor(s, "", outer)
+}
+
+// A log has ended, its record does not say so yet, and why it ended cannot be read: the header says that it did.
+func TestALastWordThatCannotBeReadStopsNoConsumer(t *testing.T) {
+	s := poisonStack(t)
+	stop := s.StartConsumer()
+	bad, healthy := createIn(s, 0, "tasks", "project > 0"), createIn(s, 1, "tasks", "project > 0")
+	s.Verify(bad, healthy)
+	stop()
+	tail := wire.Tail{Began: true, Ended: true, Last: change.Offset{LSN: 1 << 40}, Committed: change.Offset{LSN: 1 << 40}}
+	poison(s, s.Source.LogSubject(0, bad.Handle()), nats.Header{topology.HeaderTail: {tail.String()}})
+	s.StartConsumer()
+	s.Exec("DELETE FROM tasks WHERE id % 5 = 0")
+	s.Verify(healthy)
+	endedFor(s, "", bad)
 }
 
 func TestAChangeThatCannotBeReadEndsTheShapesOfItsTable(t *testing.T) {

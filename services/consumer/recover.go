@@ -202,7 +202,7 @@ func (s *session) recordChanged(ctx context.Context, e registry.Event) error {
 		return s.poisonedRecord(ctx, e)
 	}
 	s.NoteRecord(e.ID, e.Shape)
-	if was.Handle != "" && !s.Parts[was.Partition].Mine() {
+	if was.Handle != "" && !s.runs(e.ID) {
 		if err := s.endedElsewhere(ctx, was, e.Shape); err != nil {
 			return err
 		}
@@ -247,6 +247,10 @@ func (s *session) recordChanged(ctx context.Context, e registry.Event) error {
 	}
 	return nil
 }
+
+// runs reports whether this process follows a shape. Whose partition it has, or gets, says nothing of that: it may be about to
+// take in what another process has just ended.
+func (s *session) runs(id string) bool { return s.Live[id] != nil || s.OwnerOf(id) != nil }
 
 // endedElsewhere ends the shapes here that depend on one that another process wrote, when its record says that its life is over.
 func (s *session) endedElsewhere(ctx context.Context, was live.Record, now *registry.Shape) error {

@@ -15,7 +15,11 @@ import (
 // session would not know of it. Runs on the main loop.
 func (s *session) poisonedRecord(ctx context.Context, e registry.Event) error {
 	s.sayUnreadable(ctx, e)
+	was := s.Records[e.ID]
 	s.NoteRecord(e.ID, nil)
+	if was.Handle != "" && !s.runs(e.ID) { // who runs it ends it, and the record says nothing more to those who depend on it here
+		return s.EndShadow(ctx, was.Handle, e.Err.Error())
+	}
 	return s.EndRunning(ctx, e.ID, fmt.Sprintf("%v; create it again once the record is removed", e.Err), false)
 }
 

@@ -287,9 +287,7 @@ func (s *session) message(ctx context.Context, m *stream.Delivery) error {
 	} else {
 		s.parts = stream.Assembler{} // parts follow one another, so nothing comes of those before
 		if handle := topology.HandleOfGeneration(m.Subject); len(s.handles[handle]) > 0 {
-			if err := s.folds(ctx, handle, m); err != nil {
-				return err
-			}
+			s.folds(ctx, handle, m)
 		}
 	}
 	s.quiet()
@@ -297,11 +295,12 @@ func (s *session) message(ctx context.Context, m *stream.Delivery) error {
 }
 
 // folds takes a new generation of an inner shape. What it replaces goes when the sets have bases that stand behind it, which may
-// take for ever where nothing changes of what they select.
-func (s *session) folds(ctx context.Context, handle string, m *stream.Delivery) error {
+// take for ever where nothing changes of what they select. One that cannot be read concerns those who are built from it.
+func (s *session) folds(ctx context.Context, handle string, m *stream.Delivery) {
 	g, err := wire.DecodeGeneration(m.Data)
 	if err != nil {
-		return fmt.Errorf("read stream %s at %d: %w", s.source.ShapeStream(s.p), m.Seq, err)
+		s.unreadable(ctx, handle, m.Seq, err)
+		return
 	}
 	for _, f := range s.handles[handle] {
 		f.folded = g.Offset()
@@ -312,7 +311,25 @@ func (s *session) folds(ctx context.Context, handle string, m *stream.Delivery) 
 			s.park(ctx, f)
 		}
 	}
-	return nil
+}
+
+// unreadable notes a message of a shape that nobody can read. It holds up no other shape's sets.
+func (s *session) unreadable(ctx context.Context, handle string, seq uint64, err error) {
+	err = fmt.Errorf("read stream %s at %d: %w", s.source.ShapeStream(s.p), seq, err)
+	s.log.ErrorContext(ctx, "a message of a shape cannot be read", slog.String("shape", handle), slog.Any("error", err))
+	s.m.stats.Note(err)
+}
+
+// rebuild has the sets of a log that has a message which cannot be read say so themselves, until the shape ends or is folded.
+func (s *session) rebuild(ctx context.Context, handle string, seq uint64, err error) {
+	s.unreadable(ctx, handle, seq, err)
+	s.parts = stream.Assembler{}
+	for _, f := range s.handles[handle] {
+		if f.seen = seq; f.stage == live {
+			f.replica = nil
+			s.park(ctx, f)
+		}
+	}
 }
 
 // logMessage offers a log's message, or a part of one, to the sets of its handle.
@@ -322,15 +339,16 @@ func (s *session) logMessage(ctx context.Context, handle string, seq uint64, m *
 		return nil // the rest of a message that began before the durable did
 	}
 	data, whole, err := s.parts.Add(m.Subject, m.Header, m.Data)
+	var tail wire.Tail
+	if err == nil && whole {
+		tail, err = parseTail(m.Header)
+	}
 	if err != nil {
-		return fmt.Errorf("read stream %s at %d: %w", s.source.ShapeStream(s.p), seq, err)
+		s.rebuild(ctx, handle, seq, err)
+		return nil //nolint:nilerr // it is said there, and concerns nobody else
 	}
 	if !whole {
 		return nil
-	}
-	tail, err := parseTail(m.Header)
-	if err != nil {
-		return fmt.Errorf("read stream %s at %d: %w", s.source.ShapeStream(s.p), seq, err)
 	}
 	var take []*set
 	for _, f := range s.handles[handle] {

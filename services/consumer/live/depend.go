@@ -97,7 +97,7 @@ func (s *Loop) Missing(ctx context.Context, rec *registry.Shape) (string, error)
 		}
 		inner, err := s.Shapes.Get(ctx, q.ID)
 		switch {
-		case errors.Is(err, registry.ErrNotFound), err == nil && (inner.Handle != q.Handle || inner.State == control.StateEnded):
+		case errors.Is(err, registry.ErrNotFound), errors.Is(err, registry.ErrUnreadable), err == nil && (inner.Handle != q.Handle || inner.State == control.StateEnded):
 			return reasonInner, nil
 		case err != nil:
 			return "", err

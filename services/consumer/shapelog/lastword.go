@@ -13,7 +13,7 @@ import (
 )
 
 // LastWord reads from the log of a shape that has ended why it did; "" if the log has been removed
-// since.
+// since, or cannot be read: that the shape has ended its header says.
 func LastWord(ctx context.Context, js jetstream.JetStream, source topology.Source, rec *registry.Shape) (reason string, err error) {
 	st, err := js.Stream(ctx, source.ShapeStream(rec.Partition))
 	if err != nil {
@@ -27,11 +27,13 @@ func LastWord(ctx context.Context, js jetstream.JetStream, source topology.Sourc
 		return "", fmt.Errorf("read the end of log %s: %w", rec.Handle, err)
 	}
 	var d wire.LogDecoder
-	err = d.Decode(m.Data, func(e *wire.Entry) error {
+	if d.Decode(m.Data, func(e *wire.Entry) error {
 		if e.Kind == wire.EntryEnd {
 			reason = e.Reason
 		}
 		return nil
-	})
-	return reason, err
+	}) != nil {
+		return "", nil
+	}
+	return reason, nil
 }
