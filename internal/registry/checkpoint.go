@@ -16,6 +16,9 @@ import (
 // readAgain is how often a checkpoint in parts is read that changes meanwhile.
 const readAgain = 5
 
+// copyPause is what a copy of a stream that lags is given to catch up.
+const copyPause = 200 * time.Millisecond
+
 // UnreadableCheckpointError says that what is stored as a partition's checkpoint is none.
 type UnreadableCheckpointError struct {
 	Partition int
@@ -53,11 +56,8 @@ func ReadCheckpoint(ctx context.Context, js jetstream.JetStream, source topology
 }
 
 func readCheckpoint(ctx context.Context, js jetstream.JetStream, source topology.Source, p int) (c wire.Checkpoint, ok bool, err error) {
-	st, err := js.Stream(ctx, source.ShapeStream(p))
-	if err != nil {
-		return c, false, err
-	}
-	m, err := st.GetLastMsgForSubject(ctx, source.CheckpointSubject(p))
+	// From the leader: who takes a partition over writes it again.
+	m, err := stream.LastFromLeader(ctx, js, source.ShapeStream(p), source.CheckpointSubject(p))
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return c, false, nil
 	}
@@ -73,7 +73,7 @@ func readCheckpoint(ctx context.Context, js jetstream.JetStream, source topology
 	}
 	data := m.Data
 	if parts > 1 {
-		if data, ok, err = lastWhole(ctx, js, source.ShapeStream(p), source.CheckpointSubject(p)); err != nil || !ok {
+		if data, ok, err = lastWhole(ctx, js, source.ShapeStream(p), source.CheckpointSubject(p), m.Sequence); err != nil || !ok {
 			return c, false, err
 		}
 	}
@@ -84,8 +84,8 @@ func readCheckpoint(ctx context.Context, js jetstream.JetStream, source topology
 }
 
 // lastWhole returns the last message of a subject of which all parts are there. Messages are
-// removed at the front and added at the end while it reads.
-func lastWhole(ctx context.Context, js jetstream.JetStream, streamName, subject string) (data []byte, ok bool, err error) {
+// removed at the front and added at the end while it reads. least is the sequence of one that the copy which answers must have.
+func lastWhole(ctx context.Context, js jetstream.JetStream, streamName, subject string, least uint64) (data []byte, ok bool, err error) {
 	for range readAgain {
 		r := stream.NewSubjectReader(js, streamName, subject, 1)
 		for {
@@ -95,6 +95,13 @@ func lastWhole(ctx context.Context, js jetstream.JetStream, streamName, subject 
 				break
 			}
 			data, ok = m.Data, true
+		}
+		if err == nil && r.Through() < least {
+			err = fmt.Errorf("the copy of stream %s that was asked does not have message %d yet", streamName, least)
+			select {
+			case <-time.After(copyPause):
+			case <-ctx.Done():
+			}
 		}
 		if err == nil || ctx.Err() != nil {
 			return data, ok, err

@@ -75,6 +75,9 @@ func (r *SubjectReader) Next(ctx context.Context) (m Received, ok bool, err erro
 	}
 }
 
+// Through is the sequence up to which there was nothing on the subject but what was read.
+func (r *SubjectReader) Through() uint64 { return r.next - 1 }
+
 // fill gets the next batch; it stays empty when there is nothing.
 func (r *SubjectReader) fill(ctx context.Context) (err error) {
 	r.batch, err = GetBatch(ctx, r.js, r.stream, r.subject, r.next, r.batch[:0])

@@ -84,7 +84,7 @@ func (s *store) Leap(ctx context.Context, set string, at change.Offset) error {
 
 // LastVerdict is the offset of the last verdict on a set, zero without any.
 func (s *store) LastVerdict(ctx context.Context, set string) (change.Offset, error) {
-	m, err := s.st.GetLastMsgForSubject(ctx, s.source.VerdictSubject(s.p, set))
+	m, err := stream.LastFromLeader(ctx, s.js, s.source.VerdictStream(s.p), s.source.VerdictSubject(s.p, set)) // a copy that lags would have it said twice
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return change.Offset{}, nil
 	}
@@ -104,7 +104,7 @@ func verdictOffset(h nats.Header) (change.Offset, error) {
 
 // LastBase is the last announcement of a base of a set; ok is false without any.
 func (s *store) LastBase(ctx context.Context, set string) (b wire.Base, ok bool, err error) {
-	m, err := s.st.GetLastMsgForSubject(ctx, s.source.BaseSubject(s.p, set))
+	m, err := stream.LastFromLeader(ctx, s.js, s.source.VerdictStream(s.p), s.source.BaseSubject(s.p, set))
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return b, false, nil
 	}

@@ -128,7 +128,7 @@ func (p *server) over(ctx context.Context, have, want *registry.Shape) (bool, er
 		}
 	}
 	tails := shapelog.NewTails()
-	if err := shapelog.ReadTails(ctx, p.cfg.JS, p.cfg.Source, []*registry.Shape{have}, &tails); err != nil && !p.isDown(ctx, have.Partition) {
+	if err := shapelog.GlanceAtTails(ctx, p.cfg.JS, p.cfg.Source, []*registry.Shape{have}, &tails); err != nil && !p.isDown(ctx, have.Partition) {
 		return false, err
 	}
 	return tails.Of[have.Handle].Ended, nil

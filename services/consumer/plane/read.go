@@ -90,7 +90,7 @@ func (p *server) describeAll(ctx context.Context, records []*registry.Shape) ([]
 	tails, gens := shapelog.NewTails(), map[string]*shapelog.Beginning{}
 	for n, of := range byPartition {
 		// Of a partition that is down nothing may be known, which is no reason to say nothing of the others.
-		if err := shapelog.ReadTails(ctx, p.cfg.JS, p.cfg.Source, of, &tails); err != nil && !p.isDown(ctx, n) {
+		if err := shapelog.GlanceAtTails(ctx, p.cfg.JS, p.cfg.Source, of, &tails); err != nil && !p.isDown(ctx, n) {
 			return nil, err
 		}
 		of = slices.DeleteFunc(of, func(rec *registry.Shape) bool { return !tails.Of[rec.Handle].Began })

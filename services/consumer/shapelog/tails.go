@@ -25,14 +25,26 @@ func NewTails() Tails {
 	return Tails{Of: map[string]wire.Tail{}, Bad: map[string]error{}, Partitions: map[int]bool{}}
 }
 
-// ReadTails reads where the logs of shapes stand.
+// ReadTails reads where the logs of shapes stand, with all that was stored in them before it was called: whoever goes on
+// from there, or takes for known what a log says, must not be told by a copy of the stream that lags.
 func ReadTails(ctx context.Context, js jetstream.JetStream, source topology.Source, records []*registry.Shape, into *Tails) error {
+	return readTails(ctx, js, source, records, into, stream.Newest)
+}
+
+// GlanceAtTails is ReadTails as any copy of the streams knows it.
+func GlanceAtTails(ctx context.Context, js jetstream.JetStream, source topology.Source, records []*registry.Shape, into *Tails) error {
+	return readTails(ctx, js, source, records, into, stream.Last)
+}
+
+type lastReader func(ctx context.Context, js jetstream.JetStream, streamName string, subjects []string, f func(*jetstream.RawStreamMsg) error) error
+
+func readTails(ctx context.Context, js jetstream.JetStream, source topology.Source, records []*registry.Shape, into *Tails, last lastReader) error {
 	subjects := map[int][]string{}
 	for _, r := range records {
 		subjects[r.Partition] = append(subjects[r.Partition], source.LogSubject(r.Partition, r.Handle))
 	}
 	for p, of := range subjects {
-		err := stream.Last(ctx, js, source.ShapeStream(p), of, func(m *jetstream.RawStreamMsg) error {
+		err := last(ctx, js, source.ShapeStream(p), of, func(m *jetstream.RawStreamMsg) error {
 			handle := topology.HandleOfLog(m.Subject)
 			t, err := wire.ParseTail(m.Header.Get(topology.HeaderTail))
 			if err != nil {
@@ -49,7 +61,7 @@ func ReadTails(ctx context.Context, js jetstream.JetStream, source topology.Sour
 	return nil
 }
 
-// ReadTail reads where one shape's log stands.
+// ReadTail is ReadTails of one shape.
 func ReadTail(ctx context.Context, js jetstream.JetStream, source topology.Source, partition int, handle string) (wire.Tail, error) {
 	all := NewTails()
 	if err := ReadTails(ctx, js, source, []*registry.Shape{{Handle: handle, Partition: partition}}, &all); err != nil {
