@@ -62,12 +62,6 @@ func (c *cluster) makeDir() error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("make the server's directory: %w", err), c.remove())
 	}
-	if err = os.MkdirAll(c.data(), 0o700); err == nil {
-		err = c.run.own(c.data())
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("make the server's directory: %w", err), c.remove())
-	}
 	return nil
 }
 
@@ -80,28 +74,51 @@ func (c *cluster) makeTempDir() error {
 	return os.Chmod(c.dir, 0o755) // the server may run as another user than this one
 }
 
-// initdb makes the data directory unless there is one already.
+// initdb makes the data directory unless there is one already. It is made under another name, because initdb may be killed at
+// any time, and what it leaves then looks like a data directory.
 func (c *cluster) initdb(ctx context.Context) error {
 	if _, err := os.Stat(filepath.Join(c.data(), "PG_VERSION")); err == nil {
 		return nil
+	}
+	making := c.data() + ".unfinished"
+	if err := c.clear(making); err != nil {
+		return fmt.Errorf("make the server's data directory: %w", err)
 	}
 	locale := "C.UTF-8"
 	if runtime.GOOS != "linux" {
 		locale = "C" // the only one that every system has
 	}
-	cmd := exec.CommandContext(ctx, filepath.Join(c.bin, "initdb"), "-D", c.data(), "-U", "postgres", "-A", "trust",
+	cmd := exec.CommandContext(ctx, filepath.Join(c.bin, "initdb"), "-D", making, "-U", "postgres", "-A", "trust",
 		"-E", "UTF8", "--locale="+locale, "--no-sync", "--no-instructions")
-	c.prepare(cmd)
+	c.prepare(cmd, making)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("%s for %s (%w) said:\n%s", cmd.Path, c.run, err, strings.TrimSpace(string(out)))
+	}
+	if err := os.Rename(making, c.data()); err != nil {
+		return fmt.Errorf("give the server's data directory its name: %w", err)
 	}
 	return nil
 }
 
+// clear makes dir an empty directory of the server's account, and removes an empty one that is where the data goes: a name is
+// given to a directory only if it is free.
+func (c *cluster) clear(dir string) error {
+	if err := os.Remove(c.data()); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("there is something else than a data directory: %w; move it away or use another directory", err)
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		return err
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return err
+	}
+	return c.run.own(dir)
+}
+
 // prepare sets what initdb and postgres have in common: account, directory, and an environment in which neither PGDATA and
 // the like nor the user's language change what they do.
-func (c *cluster) prepare(cmd *exec.Cmd) {
-	cmd.Dir = c.data()
+func (c *cluster) prepare(cmd *exec.Cmd, dir string) {
+	cmd.Dir = dir
 	cmd.SysProcAttr = c.run.sysProcAttr()
 	cmd.Env = []string{"LC_ALL=C", "TZ=UTC"}
 	for _, kv := range os.Environ() {
@@ -121,7 +138,7 @@ func (c *cluster) start(_ context.Context, port int) error {
 	}
 	args := append([]string{"-D", c.data(), "-p", strconv.Itoa(port)}, c.args...)
 	cmd := exec.Command(filepath.Join(c.bin, "postgres"), args...) //nolint:noctx // ctx bounds the start, not the server's life
-	c.prepare(cmd)
+	c.prepare(cmd, c.data())
 	cmd.Stdout, cmd.Stderr = c.log, c.log
 	if c.ours != nil {
 		cmd.ExtraFiles = []*os.File{c.ours.File()} // the directory is in use while the server runs, whatever becomes of us

@@ -189,6 +189,23 @@ func TestDirectories(t *testing.T) {
 			}
 		}
 	})
+	t.Run("one whose first start was killed is made by the next", func(t *testing.T) {
+		opts := pgtemp.Options{Dir: filepath.Join(shared(t), "named"), BinDir: binariesThatDie(t)}
+		if _, err := pgtemp.Start(t.Context(), opts); err == nil || !strings.Contains(err.Error(), "killed") {
+			t.Fatalf("with an initdb that is killed: %v", err)
+		}
+		opts.BinDir = ""
+		s, err := pgtemp.Start(t.Context(), opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Stop(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if left, err := filepath.Glob(opts.Dir + "/*"); err != nil || len(left) != 1 {
+			t.Errorf("beside the data: %v %v", left, err)
+		}
+	})
 	t.Run("one whose process was killed is removed by the next start", func(t *testing.T) {
 		if runtime.GOOS != "linux" {
 			t.Skip("only Linux ends the server with its process")
@@ -251,6 +268,21 @@ func TestDirectories(t *testing.T) {
 			t.Errorf("left behind: %v %v", left, err)
 		}
 	})
+}
+
+// binariesThatDie is a directory with an initdb that is killed after its first file, as by a Ctrl-C during the first start.
+func binariesThatDie(t *testing.T) string {
+	t.Helper()
+	dir := shared(t)
+	for name, script := range map[string]string{
+		"initdb":   `echo 17 >"$2/PG_VERSION"; kill -9 $$`, // called with -D and the directory first
+		"postgres": `echo "postgres (PostgreSQL) 17.0"`,
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
 }
 
 // shared is a temporary directory that other users can enter, as the server of a root user must.
