@@ -197,15 +197,7 @@ func describe(s control.Shape) string {
 	return text
 }
 
-// plainName is what SQL takes without quotes, give or take its key words.
-var plainName = regexp.MustCompile(`^[a-z_][a-z0-9_]*$`)
-
-func sqlName(name string) string {
-	if plainName.MatchString(name) {
-		return name
-	}
-	return term.Printable(pg.Ident(name))
-}
+func sqlName(name string) string { return term.Printable(pg.Name(name)) }
 
 func columnsText(s control.Shape) string {
 	names := make([]string, len(s.Columns))

@@ -29,6 +29,14 @@ func Literal(s string) string {
 
 var plainIdent = regexp.MustCompile(`^[a-z_][a-z0-9_$]*$`)
 
+// Name writes one identifier for people: quoted only where it needs to be.
+func Name(name string) string {
+	if plainIdent.MatchString(name) {
+		return name
+	}
+	return Ident(name)
+}
+
 // Display writes a table's name for people: quoted only where it needs to be.
 func Display(schema, name string) string {
 	if plainIdent.MatchString(schema) && plainIdent.MatchString(name) {

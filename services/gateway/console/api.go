@@ -36,10 +36,16 @@ func named(w http.ResponseWriter, r *http.Request) (string, bool) {
 	return name, true
 }
 
-// shown is a shape with what it costs.
+// shown is a shape as its page shows it.
 type shown struct {
 	Shape control.Shape `json:"shape"`
+	Table string        `json:"table"` // its name as SQL writes it
 	Cost  Cost          `json:"cost"`
+}
+
+// shown adds to a shape what its page shows besides.
+func (c *Console) shown(s control.Shape) shown {
+	return shown{s, tableOf(&s), c.pulse.shapes().cost(&s)}
 }
 
 func (c *Console) get(w http.ResponseWriter, r *http.Request) {
@@ -52,7 +58,7 @@ func (c *Console) get(w http.ResponseWriter, r *http.Request) {
 		if err != nil {
 			return nil, err
 		}
-		return shown{s, c.pulse.shapes().cost(&s)}, nil
+		return c.shown(s), nil
 	})
 }
 
@@ -61,7 +67,10 @@ func (c *Console) fold(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	c.ask(r.Context(), w, func(ctx context.Context) (any, error) { return c.client.Fold(ctx, name) })
+	c.ask(r.Context(), w, func(ctx context.Context) (any, error) {
+		s, err := c.client.Fold(ctx, name)
+		return c.shown(s), err
+	})
 }
 
 func (c *Console) remove(w http.ResponseWriter, r *http.Request) {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/shapebus/shapebus/internal/pg"
 	"github.com/shapebus/shapebus/pkg/control"
 )
 
@@ -92,12 +93,12 @@ func (i *item) listed() Listed {
 	return out
 }
 
-// tableOf is a table's name as people write it.
+// tableOf is a table's name as SQL writes it: pages send it back.
 func tableOf(s *control.Shape) string {
 	if s.Schema == "public" {
-		return s.Table
+		return pg.Name(s.Table)
 	}
-	return s.Schema + "." + s.Table
+	return pg.Name(s.Schema) + "." + pg.Name(s.Table)
 }
 
 // newInventory takes the growth of logs from what there was before, which may be nil, and cores by handle.

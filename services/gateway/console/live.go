@@ -42,7 +42,7 @@ func (c *Console) live(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer s.close()
-	if !s.send("shape", shape.Info()) {
+	if !s.send("shape", c.shown(shape.Info())) {
 		return
 	}
 	ctx, cancel := context.WithCancel(r.Context())

@@ -12,6 +12,7 @@ import (
 	"github.com/shapebus/shapebus/pkg/client"
 	"github.com/shapebus/shapebus/pkg/client/event"
 	"github.com/shapebus/shapebus/pkg/control"
+	"github.com/shapebus/shapebus/pkg/shape"
 )
 
 func titles(list []Happening) (out []string) {
@@ -342,5 +343,20 @@ func TestRowsAreToldInPieces(t *testing.T) {
 	}
 	if out, some := f.take(); some {
 		t.Errorf("behind the last piece %+v is told", out)
+	}
+}
+
+// Pages give a table's name back as they got it, for the control plane to read.
+func TestTablesAreNamedAsSQLWritesThem(t *testing.T) {
+	for want, s := range map[string]control.Shape{
+		`tasks`:             {Schema: "public", Table: "tasks"},
+		`"Tasks"`:           {Schema: "public", Table: "Tasks"},
+		`app."my ""tasks"`:  {Schema: "app", Table: `my "tasks`},
+		`"My.App".tasks$_1`: {Schema: "My.App", Table: "tasks$_1"},
+	} {
+		got := tableOf(&s)
+		if schema, table, err := shape.ParseTable(got); got != want || err != nil || schema != s.Schema || table != s.Table {
+			t.Errorf("%s.%s is told as %s, want %s; it is read as %s.%s, %v", s.Schema, s.Table, got, want, schema, table, err)
+		}
 	}
 }

@@ -24,6 +24,7 @@ export function shape(view, { session, rest, go, toast }) {
     clause, notes, facts, session.level === 'full' ? live : note('', 'Rows are not shown in this session.', 'It was opened with the secret for viewers.'));
 
   let info = null;
+  let name = ''; // of its table, as SQL writes it
   let cost = {};
   let gone = false;
   let timer = 0;
@@ -31,10 +32,16 @@ export function shape(view, { session, rest, go, toast }) {
   let said = null; // the feed's last phase
   let counted = -1; // rows, by the feed
 
+  function take(shown) {
+    name = shown.table;
+    cost = shown.cost;
+    drawInfo(shown.shape);
+  }
+
   function drawInfo(s) {
     info = s;
-    document.title = `${s.table} · Shapebus`;
-    text(title, s.schema === 'public' ? s.table : `${s.schema}.${s.table}`);
+    document.title = `${name} · Shapebus`;
+    text(title, name);
     state.className = `pill ${tone(s.state)}`;
     put(state, el('span', { class: `dot ${tone(s.state)}` }), s.inner ? `${s.state}, inner` : s.state);
     put(clause, s.where ? [el('span', { class: 'sql-word' }, 'where '), sql(plain(s.where)), params(s)] : el('span', { class: 'quiet' }, 'Every row of the table.'));
@@ -54,7 +61,7 @@ export function shape(view, { session, rest, go, toast }) {
     rows.columns(s.columns);
     if (actions.childElementCount === 0) {
       put(actions, session.level === 'full' && [
-        el('a', { class: 'button', href: `#/row?${new URLSearchParams({ table: s.schema === 'public' ? s.table : `${s.schema}.${s.table}` })}` }, 'Where is a row?'),
+        el('a', { class: 'button', href: `#/row?${new URLSearchParams({ table: name })}` }, 'Where is a row?'),
         el('button', { class: 'button', type: 'button', title: 'Give the log a new beginning, so that new readers have less to read', onclick: fold }, 'Fold'),
         el('button', { class: 'button danger', type: 'button', onclick: remove }, 'Delete')]);
     }
@@ -77,7 +84,7 @@ export function shape(view, { session, rest, go, toast }) {
 
   async function fold() {
     try {
-      drawInfo(await post(`shapes/${handle}/fold`));
+      take(await post(`shapes/${handle}/fold`));
       toast('The log is folded in a while.');
     } catch (error) {
       toast(error.message);
@@ -95,7 +102,7 @@ export function shape(view, { session, rest, go, toast }) {
         toast(error.message);
       }
     } },
-    el('div', {}, el('h2', {}, `Delete the shape of ${info?.table ?? ''}?`), el('p', { class: 'soft' }, 'All its readers are told to begin again. An app that asks for it again gets a new one.')),
+    el('div', {}, el('h2', {}, `Delete the shape of ${name}?`), el('p', { class: 'soft' }, 'All its readers are told to begin again. An app that asks for it again gets a new one.')),
     el('div', { class: 'ends' }, el('button', { class: 'button', value: 'no' }, 'Keep it'), el('button', { class: 'button danger', value: 'yes' }, 'Delete'))));
     document.body.append(d);
     d.showModal();
@@ -105,8 +112,7 @@ export function shape(view, { session, rest, go, toast }) {
     try {
       const s = await get(`shapes/${handle}`);
       if (gone) return;
-      cost = s.cost;
-      drawInfo(s.shape);
+      take(s);
     } catch (error) {
       if (gone) return;
       if (error.status === 404) {
@@ -128,7 +134,7 @@ export function shape(view, { session, rest, go, toast }) {
   if (session.level === 'full') {
     close = listen(`shapes/${handle}/live`, {
       shape: (s) => {
-        drawInfo(s);
+        take(s);
         rows.clear();
       },
       feed: (f) => {
