@@ -43,7 +43,7 @@ func failures(reports []report) int {
 
 func printReports(w io.Writer, reports []report, p term.Palette) error {
 	for _, r := range reports {
-		if _, err := fmt.Fprintf(w, "%s  %s\n", p.Bold(r.Title), r.Address); err != nil {
+		if _, err := fmt.Fprintf(w, "%s  %s\n", p.Bold(r.Title), term.Printable(r.Address)); err != nil {
 			return err
 		}
 		for _, f := range r.Findings {
@@ -55,11 +55,11 @@ func printReports(w io.Writer, reports []report, p term.Palette) error {
 				mark = p.Red("FAIL")
 			case preflight.LevelOK:
 			}
-			if _, err := fmt.Fprintf(w, "  %s  %-24s %s\n", mark, f.Name, f.Detail); err != nil {
+			if _, err := fmt.Fprintf(w, "  %s  %-24s %s\n", mark, f.Name, term.Printable(f.Detail)); err != nil {
 				return err
 			}
 			if f.Fix != "" {
-				if _, err := fmt.Fprintf(w, "        %-24s → %s\n", "", f.Fix); err != nil {
+				if _, err := fmt.Fprintf(w, "        %-24s → %s\n", "", term.Printable(f.Fix)); err != nil {
 					return err
 				}
 			}

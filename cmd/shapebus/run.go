@@ -7,11 +7,13 @@ import (
 	"log/slog"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/alecthomas/kong"
-	"golang.org/x/term"
+	tty "golang.org/x/term"
 
 	"github.com/shapebus/shapebus/internal/telemetry"
+	"github.com/shapebus/shapebus/internal/term"
 )
 
 // Exit codes.
@@ -76,8 +78,17 @@ func run(args []string, stdout, stderr *os.File) int {
 	case errors.Is(err, errReported):
 		return exitFailed
 	}
-	fmt.Fprintf(stderr, "shapebus: %v\n", err)
+	fmt.Fprintf(stderr, "shapebus: %s\n", printableLines(err))
 	return exitFailed
+}
+
+// printableLines is an error's text, which may quote what others wrote, safe to show.
+func printableLines(err error) string {
+	lines := strings.Split(err.Error(), "\n")
+	for i, line := range lines {
+		lines[i] = term.Printable(line)
+	}
+	return strings.Join(lines, "\n")
 }
 
 func newConsole(flags logFlags, stdout, stderr *os.File) (*console, error) {
@@ -88,7 +99,7 @@ func newConsole(flags logFlags, stdout, stderr *os.File) (*console, error) {
 	return out, err
 }
 
-func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
+func isTerminal(f *os.File) bool { return tty.IsTerminal(int(f.Fd())) }
 
 // usage says what is wrong with the command line and where to read on.
 func usage(stderr *os.File, err error) int {

@@ -8,7 +8,6 @@ import (
 	"io"
 	"regexp"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -121,39 +120,38 @@ func (c *shapeDeleteCmd) Run(ctx context.Context, out *console) error {
 
 // printShapes prints a table of shapes.
 func printShapes(w io.Writer, shapes []control.Shape) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "HANDLE\tSHAPE\tSTATE\tROWS\tOFFSET\tLAG\tLOG")
+	t := newTable(w)
+	t.row("HANDLE", "SHAPE", "STATE", "ROWS", "OFFSET", "LAG", "LOG")
 	for _, s := range shapes {
 		state := string(s.State)
 		if s.Reason != "" {
-			state += " (" + term.Printable(s.Reason) + ")"
+			state += " (" + s.Reason + ")"
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", s.Handle, describe(s), state, rowsText(s), s.Offset, term.Size(s.LagBytes), term.Size(s.LogBytes))
+		t.row(s.Handle, describe(s), state, rowsText(s), s.Offset.String(), term.Size(s.LagBytes), term.Size(s.LogBytes))
 	}
-	return t.Flush()
+	return t.end()
 }
 
 func printShape(w io.Writer, s control.Shape) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	line := func(name, format string, args ...any) { fmt.Fprintf(t, "%s\t%s\n", name, fmt.Sprintf(format, args...)) }
-	line("handle", "%s", s.Handle)
-	line("id", "%s", s.ID)
-	line("shape", "%s", describe(s))
-	line("state", "%s", s.State)
+	t := newTable(w)
+	t.line("handle", "%s", s.Handle)
+	t.line("id", "%s", s.ID)
+	t.line("shape", "%s", describe(s))
+	t.line("state", "%s", s.State)
 	if s.Reason != "" {
-		line("reason", "%s", term.Printable(s.Reason))
+		t.line("reason", "%s", s.Reason)
 	}
-	line("columns", "%s", columnsText(s))
+	t.line("columns", "%s", columnsText(s))
 	if !s.HasKey {
-		line("", "the table has no primary key: equal rows may repeat")
+		t.line("", "the table has no primary key: equal rows may repeat")
 	}
-	line("rows", "%s", rowsText(s))
-	line("offset", "%s", s.Offset)
-	line("applied", "%s, %s behind the end of the change log", s.Applied, term.Size(s.LagBytes))
-	line("log", "%s, partition %d, written per %s", term.Size(s.LogBytes), s.Partition, s.WriteUnit)
-	line("folded", "%s", foldText(s))
-	line("created", "%s", s.Created.Format(time.RFC3339))
-	return t.Flush()
+	t.line("rows", "%s", rowsText(s))
+	t.line("offset", "%s", s.Offset)
+	t.line("applied", "%s, %s behind the end of the change log", s.Applied, term.Size(s.LagBytes))
+	t.line("log", "%s, partition %d, written per %s", term.Size(s.LogBytes), s.Partition, s.WriteUnit)
+	t.line("folded", "%s", foldText(s))
+	t.line("created", "%s", s.Created.Format(time.RFC3339))
+	return t.end()
 }
 
 // rowsOf is the number of rows, while creating the number read so far. It is
@@ -202,7 +200,7 @@ func sqlName(name string) string { return term.Printable(pg.Name(name)) }
 func columnsText(s control.Shape) string {
 	names := make([]string, len(s.Columns))
 	for i, c := range s.Columns {
-		names[i] = term.Printable(c.Name) + " " + c.TypeName
+		names[i] = c.Name + " " + c.TypeName
 		if c.Key && s.HasKey {
 			names[i] += " (key)"
 		}

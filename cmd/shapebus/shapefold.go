@@ -42,7 +42,7 @@ func foldText(s control.Shape) string {
 	case f.Began != nil:
 		fmt.Fprintf(&b, "; being folded since %s, %s read", f.Began.Format(time.RFC3339), term.Plural(f.Rows, "row"))
 	case f.Error != "":
-		b.WriteString("; not yet: " + term.Printable(f.Error))
+		b.WriteString("; not yet: " + f.Error)
 	default:
 		b.WriteString("; to be folded")
 	}

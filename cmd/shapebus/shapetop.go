@@ -7,7 +7,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/shapebus/shapebus/internal/term"
 	"github.com/shapebus/shapebus/pkg/client"
@@ -85,15 +84,15 @@ func printTop(w io.Writer, top control.TopResponse) error {
 		_, err := fmt.Fprintln(w, "no shape costs anything to speak of")
 		return err
 	}
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "CPU\tWRITTEN/s\tLOG\tROWS\tHANDLE\tSHAPE")
+	t := newTable(w)
+	t.row("CPU", "WRITTEN/s", "LOG", "ROWS", "HANDLE", "SHAPE")
 	for _, s := range top.Shapes {
 		info := control.Shape{Schema: s.Schema, Table: s.Table, Where: s.Where, Rows: s.Rows}
 		what, rows := describe(info), rowsText(info)
 		if s.State == "" {
 			what, rows = "(gone)", ""
 		}
-		fmt.Fprintf(t, "%.2f %%\t%s\t%s\t%s\t%s\t%s\n", percent*s.CPU, term.Size(int64(s.BytesPerSecond)), term.Size(s.LogBytes), rows, s.Handle, what)
+		t.row(fmt.Sprintf("%.2f %%", percent*s.CPU), term.Size(int64(s.BytesPerSecond)), term.Size(s.LogBytes), rows, s.Handle, what)
 	}
-	return t.Flush()
+	return t.end()
 }

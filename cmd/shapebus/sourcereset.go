@@ -72,7 +72,7 @@ func (c *sourceResetCmd) print(w io.Writer, r *ingest.Reset, system string) erro
 	case system:
 		fmt.Fprintf(w, "  it goes on with the same Postgres cluster (system identifier %s)\n", system)
 	default:
-		fmt.Fprintf(w, "  it goes on with another Postgres cluster (system identifier %s, %s before)\n", system, r.SystemID)
+		fmt.Fprintf(w, "  it goes on with another Postgres cluster (system identifier %s, %s before)\n", system, term.Printable(r.SystemID))
 	}
 	if r.Log != nil {
 		fmt.Fprintf(w, "  removed: stream %s, with %s, %s\n", source.ChangeStream(), term.Plural(r.Log.State.Msgs, "message"), term.Size(int64(r.Log.State.Bytes)))

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/shapebus/shapebus/internal/term"
@@ -51,48 +50,47 @@ func (c *statusCmd) Run(ctx context.Context, out *console) error {
 }
 
 func printStatus(w io.Writer, s control.Status) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	line := func(name, format string, args ...any) { fmt.Fprintf(t, "%s\t%s\n", name, fmt.Sprintf(format, args...)) }
-	line("source", "%s, %s, consumer version %s", s.Source, term.Plural(s.Partitions, "partition"), s.Version)
-	line("publication", "%s", s.Publication)
+	t := newTable(w)
+	t.line("source", "%s, %s, consumer version %s", s.Source, term.Plural(s.Partitions, "partition"), s.Version)
+	t.line("publication", "%s", s.Publication)
 	slot := "nobody reads it: is shapebus ingest running?"
 	if s.SlotActive {
 		slot = "in use"
 	}
-	line("slot", "%s, %s", s.Slot, slotText(s, slot))
-	line("change log", "%s, %s, up to %s%s", term.Plural(s.ChangeMessages, "message"), term.Size(int64(s.ChangeBytes)), s.ChangeLSN, lastChange(s.ChangeAt, time.Now()))
+	t.line("slot", "%s, %s", s.Slot, slotText(s, slot))
+	t.line("change log", "%s, %s, up to %s%s", term.Plural(s.ChangeMessages, "message"), term.Size(int64(s.ChangeBytes)), s.ChangeLSN, lastChange(s.ChangeAt, time.Now()))
 	lag := ""
 	if s.Unread > 0 {
 		lag = fmt.Sprintf(", %.1f s and %s of WAL behind", s.LagSeconds, term.Size(s.LagBytes))
 	}
-	line("consumer", "applied up to %s, %s to read%s", s.AppliedLSN, term.Plural(s.Unread, "message"), lag)
+	t.line("consumer", "applied up to %s, %s to read%s", s.AppliedLSN, term.Plural(s.Unread, "message"), lag)
 	for _, o := range ownersText(s.Owners) {
-		line("partitions", "%s", o)
+		t.line("partitions", "%s", o)
 	}
 	for _, p := range s.Problems {
-		line("PROBLEM", "%s", term.Printable(p))
+		t.line("PROBLEM", "%s", p)
 	}
 	for _, d := range s.Down {
-		line("partition down", "%d, since %s: %s", d.Partition, d.Since.Format(time.RFC3339), term.Printable(d.Reason))
+		t.line("partition down", "%d, since %s: %s", d.Partition, d.Since.Format(time.RFC3339), d.Reason)
 	}
-	line("shapes", "%s", shapesText(s.Shapes))
+	t.line("shapes", "%s", shapesText(s.Shapes))
 	if s.Unreadable > 0 {
-		line("unreadable", "%s of shapes; the consumer's log says what to remove", term.Plural(s.Unreadable, "record"))
+		t.line("unreadable", "%s of shapes; the consumer's log says what to remove", term.Plural(s.Unreadable, "record"))
 	}
-	return t.Flush()
+	return t.end()
 }
 
 // slotText says how the slot is; use is who reads it.
 func slotText(s control.Status, use string) string {
 	switch {
 	case s.SlotError != "":
-		return term.Printable(s.SlotError)
+		return s.SlotError
 	case s.SlotLost != "":
-		return "LOST: " + term.Printable(s.SlotLost) + "; shapes are fetched again"
+		return "LOST: " + s.SlotLost + "; shapes are fetched again"
 	}
 	text := fmt.Sprintf("%s, confirmed %s, Postgres keeps %s of WAL for it", use, s.SlotConfirmed, term.Size(s.SlotLagBytes))
 	if s.SlotWALStatus != "" {
-		text += " (" + term.Printable(s.SlotWALStatus) + ")"
+		text += " (" + s.SlotWALStatus + ")"
 	}
 	if s.SlotWALStatus != "" && s.SlotSafeBytes >= 0 {
 		text += fmt.Sprintf(", in danger after %s more", term.Size(s.SlotSafeBytes))
@@ -124,7 +122,7 @@ func ownersText(owners []control.PartitionOwner) []string {
 	}
 	lines := make([]string, 0, len(by))
 	for _, who := range slices.Sorted(maps.Keys(by)) {
-		text := fmt.Sprintf("%s by %s", strings.Join(by[who], " "), term.Printable(who))
+		text := fmt.Sprintf("%s by %s", strings.Join(by[who], " "), who)
 		if strings.HasPrefix(who, "consumer") {
 			text += fmt.Sprintf(", at most %s of WAL behind", term.Size(lag[who]))
 		}
