@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -94,4 +95,65 @@ func TestTheChartStartsRealCommands(t *testing.T) {
 		}
 		parseAs(t, []string{service}, env)
 	}
+}
+
+// TestThereIsRoomForTheConnections holds what is written of connections to Postgres against what the services open, and
+// max_connections of docker-compose.yml against the scale that is documented.
+func TestThereIsRoomForTheConnections(t *testing.T) {
+	tuning := parseAs(t, []string{"consumer"}, map[string]string{"SHAPEBUS_DATABASE_URL": "postgres://x@y/z"}).Consumer
+	one := consumer.MostConnections(tuning.Snapshots, tuning.Folds)
+	if with, without := (&checkCmd{Consumers: 1}).connections(), (&checkCmd{}).connections(); with-without != one {
+		t.Errorf("check counts %d connections for a consumer, which opens up to %d", with-without, one)
+	}
+	consumers := 0
+	for file, pattern := range map[string]string{
+		"docs/OPERATIONS.md":               `uses at most (\d+) connections|opens up to (\d+) |room for (\d+) × N`,
+		"docker-compose.yml":               `may open (\d+) connections`,
+		"deploy/helm/shapebus/values.yaml": `opens up to (\d+) connections`,
+		"cmd/shapebus/check.go":            `may open (\d+) connections`,
+	} {
+		for _, n := range numbers(t, file, pattern) {
+			if n != one {
+				t.Errorf("%s says %d connections of a consumer, which opens up to %d", file, n, one)
+			}
+		}
+	}
+	for _, file := range []string{"docker-compose.yml", "docs/OPERATIONS.md"} {
+		consumers = max(consumers, slices.Max(numbers(t, file, `--scale consumer=(\d+)`)))
+	}
+	const reserved, defaultMax = 3, 100 // by Postgres for superusers, and unless configured
+	room := defaultMax - reserved
+	for _, setting := range readCompose(t).Services["postgres"].Command {
+		if text, ok := strings.CutPrefix(setting, "max_connections="); ok {
+			n, err := strconv.Atoi(text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			room = n - reserved
+		}
+	}
+	// As many as of one more consumer are for a gateway and the application.
+	if need := (&checkCmd{Consumers: consumers}).connections() + one; room < need {
+		t.Errorf("with %d consumers, ingest, a gateway and an application %d connections are needed, and Postgres of docker-compose.yml has room for %d", consumers, need, room)
+	}
+}
+
+// numbers are those that a pattern, with a group for each alternative, finds in a file.
+func numbers(t *testing.T, file, pattern string) (found []int) {
+	t.Helper()
+	data, err := os.ReadFile(root(file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range regexp.MustCompile(pattern).FindAllStringSubmatch(string(data), -1) {
+		n, err := strconv.Atoi(strings.Join(m[1:], ""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		found = append(found, n)
+	}
+	if len(found) == 0 {
+		t.Fatalf("%s has nothing like %s", file, pattern)
+	}
+	return found
 }
