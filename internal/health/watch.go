@@ -105,9 +105,9 @@ func (w *Watch) look(ctx context.Context) {
 			postgres = err.Error()
 		}
 		switch {
-		case err == nil:
+		case !denies(err): // it answers, or is down, which says nothing of credentials
 			w.since = time.Time{}
-		case denies(err) && w.since.IsZero():
+		case w.since.IsZero():
 			w.since = now
 		}
 	}
