@@ -457,7 +457,7 @@ func (p *parser) comparison(root byte, depth int) (condition, error) {
 		}
 		op = mirrored[op]
 		p.out.WriteString(" " + op + " " + literal)
-		return &compare{path, op, []byte(literal)}, nil
+		return newCompare(path, op, literal), nil
 	}
 	path, err := p.path(root, depth)
 	if err != nil {
@@ -485,8 +485,11 @@ func (p *parser) comparison(root byte, depth int) (condition, error) {
 		return nil, p.refuse("two paths cannot be compared: each item of one would be compared with each of the other", "compare a path with a constant")
 	}
 	literal, err := p.literal()
+	if err != nil {
+		return nil, err
+	}
 	p.out.WriteString(" " + op + " " + literal)
-	return &compare{path, op, []byte(literal)}, err
+	return newCompare(path, op, literal), nil
 }
 
 // literal reads a scalar, and returns it as Postgres prints it in jsonb.

@@ -196,6 +196,7 @@ type (
 		path    steps
 		op      string
 		literal []byte // a scalar in JSON
+		text    []byte // of a string
 	}
 	// startsWith is compare for the beginning of a string; literal is without its last quote.
 	startsWith struct {
@@ -227,6 +228,14 @@ func (c anyOf) eval(item []byte) Truth {
 func (c negate) eval(item []byte) Truth  { return Yes - c.arg.eval(item) }
 func (c unknown) eval(item []byte) Truth { return truthOf(c.arg.eval(item) == Unknown) }
 func (c exists) eval(item []byte) Truth  { return truthOf(c.path.any(item)) }
+
+func newCompare(path steps, op, literal string) *compare {
+	c := &compare{path: path, op: op, literal: []byte(literal)}
+	if value.JSONKind(c.literal) == '"' {
+		c.text = value.UnquoteJSON(c.literal)
+	}
+	return c
+}
 
 func (c *compare) eval(item []byte) Truth { return c.path.find(item, c.one) }
 
@@ -276,7 +285,7 @@ func (c *compare) one(v []byte) Truth {
 	if c.op == "==" || c.op == "!=" { // one string is written in one way
 		return truthOf(bytes.Equal(v, c.literal) == (c.op == "=="))
 	}
-	return c.holds(bytes.Compare(value.UnquoteJSON(v), value.UnquoteJSON(c.literal)))
+	return c.holds(bytes.Compare(value.UnquoteJSON(v), c.text))
 }
 
 // typeOf makes one type of true and false.
