@@ -21,9 +21,11 @@ const chart = "helm/shapebus"
 
 // everything are values that use all that the chart has.
 var everything = map[string]any{
-	"image":             map[string]any{"digest": "sha256:" + strings.Repeat("a", 64), "pullSecrets": []any{map[string]any{"name": "registry"}}},
-	"nats":              map[string]any{"user": "shapebus", "secret": "nats", "keys": map[string]any{"password": "password", "tlsCA": "ca.crt"}},
-	"gateway":           map[string]any{"replicas": 2, "args": []any{"--long-poll=30s"}},
+	"image": map[string]any{"digest": "sha256:" + strings.Repeat("a", 64), "pullSecrets": []any{map[string]any{"name": "registry"}}},
+	"nats":  map[string]any{"user": "shapebus", "secret": "nats", "keys": map[string]any{"password": "password", "tlsCA": "ca.crt"}},
+	"gateway": map[string]any{"replicas": 2, "args": []any{"--long-poll=30s"}, "secret": "gateway", "keys": map[string]any{
+		"secret": "proxy", "consoleSecret": "console", "consoleViewerSecret": "viewer", "tokenSecret": "jwt", "tokenKeys": "jwks.json", "tlsCert": "tls.crt", "tlsKey": "tls.key",
+	}},
 	"ingest":            map[string]any{"env": map[string]any{"SHAPEBUS_FAILOVER": "true"}},
 	"podLabels":         map[string]any{"team": "data"},
 	"nodeSelector":      map[string]any{"disk": "fast"},
@@ -191,6 +193,17 @@ func TestTheGatewayCanBeReached(t *testing.T) {
 	}
 	if len(s.Spec.Ports) != 1 || !slices.Contains(names, s.Spec.Ports[0].TargetPort.StrVal) {
 		t.Errorf("the service leads to %v, the gateway has %v", s.Spec.Ports, names)
+	}
+	variables := map[string]string{}
+	for _, e := range d.Spec.Template.Spec.Containers[0].Env {
+		variables[e.Name] = e.Value
+	}
+	for name, key := range map[string]string{
+		"SECRET_FILE": "proxy", "CONSOLE_SECRET_FILE": "console", "CONSOLE_VIEWER_SECRET_FILE": "viewer", "TOKEN_SECRET_FILE": "jwt", "TOKEN_KEYS": "jwks.json", "HTTP_CERT": "tls.crt", "HTTP_KEY": "tls.key",
+	} {
+		if got := variables["SHAPEBUS_"+name]; got != "/run/secrets/gateway/"+key {
+			t.Errorf("SHAPEBUS_%s is %q", name, got)
+		}
 	}
 	if want := "shapebus@sha256:" + strings.Repeat("a", 64); d.Spec.Template.Spec.Containers[0].Image != want {
 		t.Errorf("the image is %s, want %s", d.Spec.Template.Spec.Containers[0].Image, want)

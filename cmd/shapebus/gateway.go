@@ -40,6 +40,7 @@ type gatewayTuning struct {
 // accessFlags say who may ask for what.
 type accessFlags struct {
 	Secret          string   `help:"What clients must send as the parameter secret; best as a variable. Default none: everybody who can reach the address may ask." restricts:""`
+	SecretFile      string   `type:"path" help:"File with it. Default none." restricts:""`
 	Table           []string `name:"allow-table" sep:"none" placeholder:"TABLE" help:"Tables that may be asked for; repeat it. Default: all." restricts:""`
 	TokenSecretFile string   `type:"path" help:"File with the secret of JSON web tokens (HS256), which every request must then have. Default none." restricts:""`
 	TokenKeys       string   `type:"path" help:"File with the keys of JSON web tokens (RS256, ES256) as a JWKS. Default none." restricts:""`
@@ -50,12 +51,41 @@ type accessFlags struct {
 
 // consoleFlags turn the console on.
 type consoleFlags struct {
-	ConsoleSecret       string `help:"What opens the console at /console: everything there is to see, rows among it, and to do; best as a variable. Default none: there is no console." restricts:""`
-	ConsoleViewerSecret string `help:"What opens of the console what shows no rows and changes nothing. Default none." restricts:""`
+	ConsoleSecret           string `help:"What opens the console at /console: everything there is to see, rows among it, and to do; best as a variable. Default none: there is no console." restricts:""`
+	ConsoleSecretFile       string `type:"path" help:"File with it. Default none." restricts:""`
+	ConsoleViewerSecret     string `help:"What opens of the console what shows no rows and changes nothing. Default none." restricts:""`
+	ConsoleViewerSecretFile string `type:"path" help:"File with it. Default none." restricts:""`
+}
+
+// secrets are what opens the console, all of it and what a viewer sees.
+func (f consoleFlags) secrets() (full, viewer string, err error) {
+	if full, err = secretOf("--console-secret", f.ConsoleSecret, f.ConsoleSecretFile); err == nil {
+		viewer, err = secretOf("--console-viewer-secret", f.ConsoleViewerSecret, f.ConsoleViewerSecretFile)
+	}
+	return full, viewer, err
+}
+
+// secretOf is a secret that is given by itself or in a file.
+func secretOf(flag, secret, file string) (string, error) {
+	switch {
+	case file == "":
+		return secret, nil
+	case secret != "":
+		return "", &usageError{text: fmt.Sprintf("%s and %s-file say the same: give one of them", flag, flag)}
+	}
+	text, err := readSecret(flag+"-file", file)
+	if err == nil && text == "" {
+		err = fmt.Errorf("%s-file: %s is empty; write the secret into it", flag, file)
+	}
+	return text, err
 }
 
 func (f accessFlags) access() (gateway.Access, error) {
-	a := gateway.Access{Secret: f.Secret, Tables: f.Table, TokenKeys: f.TokenKeys, TokenKeysURL: f.TokenKeysURL, TokenAudience: f.TokenAudience, TokenIssuer: f.TokenIssuer}
+	secret, err := secretOf("--secret", f.Secret, f.SecretFile)
+	if err != nil {
+		return gateway.Access{}, err
+	}
+	a := gateway.Access{Secret: secret, Tables: f.Table, TokenKeys: f.TokenKeys, TokenKeysURL: f.TokenKeysURL, TokenAudience: f.TokenAudience, TokenIssuer: f.TokenIssuer}
 	if f.TokenSecretFile != "" {
 		text, err := readSecret("--token-secret-file", f.TokenSecretFile)
 		if err != nil {
@@ -77,8 +107,10 @@ func (t gatewayTuning) config() gateway.Config {
 func (c *gatewayCmd) Run(ctx context.Context, out *console) error {
 	cfg := c.config()
 	cfg.Address = c.HTTPListen
-	cfg.ConsoleSecret, cfg.ConsoleViewerSecret = c.ConsoleSecret, c.ConsoleViewerSecret
 	var err error
+	if cfg.ConsoleSecret, cfg.ConsoleViewerSecret, err = c.secrets(); err != nil {
+		return err
+	}
 	if cfg.DatabaseURL, err = c.given(); err != nil {
 		return err
 	}

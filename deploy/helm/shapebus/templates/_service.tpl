@@ -100,6 +100,13 @@ spec:
             {{- if eq .name "gateway" }}
             - {name: SHAPEBUS_HTTP_LISTEN, value: {{ printf ":%d" (int $s.port) | quote }}}
             {{- end }}
+            {{- if and (eq .name "gateway") $s.secret }}
+            {{- range $key, $variable := dict "secret" "SHAPEBUS_SECRET_FILE" "consoleSecret" "SHAPEBUS_CONSOLE_SECRET_FILE" "consoleViewerSecret" "SHAPEBUS_CONSOLE_VIEWER_SECRET_FILE" "tokenSecret" "SHAPEBUS_TOKEN_SECRET_FILE" "tokenKeys" "SHAPEBUS_TOKEN_KEYS" "tlsCert" "SHAPEBUS_HTTP_CERT" "tlsKey" "SHAPEBUS_HTTP_KEY" }}
+            {{- with index $s.keys $key }}
+            - {name: {{ $variable }}, value: {{ printf "/run/secrets/gateway/%s" . | quote }}}
+            {{- end }}
+            {{- end }}
+            {{- end }}
             {{- if ne .name "materializer" }}
             - {name: SHAPEBUS_DATABASE_URL_FILE, value: {{ printf "/run/secrets/database/%s" $v.database.key | quote }}}
             {{- end }}
@@ -134,6 +141,9 @@ spec:
             {{- if $v.nats.secret }}
             - {name: nats, mountPath: /run/secrets/nats, readOnly: true}
             {{- end }}
+            {{- if and (eq .name "gateway") $s.secret }}
+            - {name: gateway, mountPath: /run/secrets/gateway, readOnly: true}
+            {{- end }}
       volumes:
         {{- if ne .name "materializer" }}
         - name: database
@@ -142,6 +152,10 @@ spec:
         {{- with $v.nats.secret }}
         - name: nats
           secret: {secretName: {{ . | quote }}, defaultMode: 0440}
+        {{- end }}
+        {{- if and (eq .name "gateway") $s.secret }}
+        - name: gateway
+          secret: {secretName: {{ $s.secret | quote }}, defaultMode: 0440}
         {{- end }}
 {{- if gt (int $s.replicas) 1 }}
 ---
