@@ -3,6 +3,7 @@ package telemetry
 import (
 	"errors"
 	"fmt"
+	"maps"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -43,14 +44,15 @@ func Flag(name, help string, on bool) Metric {
 	return m
 }
 
-// Registry returns a registry with Go's and the process' own metrics, a constant 1 that carries the version, and the
-// metrics that read returns, each with the given labels. read is called at every scrape, and once now for the names: it
+// Registry returns a registry with Go's and the process' own metrics, and, each with the given labels, a constant 1 that carries
+// the version and the metrics that read returns. read is called at every scrape, and once now for the names: it
 // must be cheap, safe for concurrent use, and always return the same names.
 func Registry(version string, labels map[string]string, read func() []Metric) (*prometheus.Registry, error) {
 	reg := prometheus.NewRegistry()
+	about := prometheus.Labels{"version": version}
+	maps.Copy(about, labels)
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "shapebus_build_info", Help: "Always 1; the label says which version runs.",
-		ConstLabels: prometheus.Labels{"version": version},
+		Name: "shapebus_build_info", Help: "Always 1; the label version says which version runs.", ConstLabels: about,
 	})
 	info.Set(1)
 	err := errors.Join(

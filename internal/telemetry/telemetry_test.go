@@ -110,7 +110,7 @@ func TestHealth(t *testing.T) {
 			"# TYPE shapebus_test_rows_total counter", `shapebus_test_rows_total{source="main"} 7`,
 			`shapebus_test_lag_bytes{source="main"} 2.5`, `shapebus_test_up{source="main"} 1`,
 			`shapebus_test_by_table{source="main",table="public.a"} 1`, `shapebus_test_by_table{source="main",table="public.\"B\""} 2`,
-			`shapebus_build_info{version="v1"} 1`, "process_resident_memory_bytes", "go_goroutines",
+			`shapebus_build_info{source="main",version="v1"} 1`, "process_resident_memory_bytes", "go_goroutines",
 		} {
 			if !strings.Contains(text, want) {
 				t.Errorf("no %q in the metrics", want)
