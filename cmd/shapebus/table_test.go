@@ -55,7 +55,7 @@ func TestWhatIsStoredDoesNotDriveTheTerminal(t *testing.T) {
 	unslotted := spoiled[control.Status]()
 	unslotted.SlotError = ""
 	typed := control.Shape{Columns: []control.Column{{Name: "mood", TypeName: hostile}}}
-	for name, print := range map[string]func(*bytes.Buffer) error{
+	for name, show := range map[string]func(*bytes.Buffer) error{
 		"shape get":                      func(b *bytes.Buffer) error { return printShape(b, shape) },
 		"shape get, the name of a type":  func(b *bytes.Buffer) error { return printShape(b, typed) },
 		"shape list":                     func(b *bytes.Buffer) error { return printShapes(b, []control.Shape{shape}) },
@@ -66,7 +66,7 @@ func TestWhatIsStoredDoesNotDriveTheTerminal(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var b bytes.Buffer
-			if err := print(&b); err != nil {
+			if err := show(&b); err != nil {
 				t.Fatal(err)
 			}
 			if text := strings.ReplaceAll(b.String(), "\n", ""); strings.ContainsFunc(text, term.IsControl) || !strings.Contains(text, `a\x1b[2Jb`) {

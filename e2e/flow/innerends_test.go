@@ -31,6 +31,7 @@ type apart struct {
 }
 
 func newApart(t *testing.T) *apart {
+	t.Helper()
 	a := &apart{Stack: poisonStack(t)}
 	stop := a.StartConsumer()
 	a.StartMaterializer()

@@ -345,7 +345,7 @@ func (s *session) logMessage(ctx context.Context, handle string, seq uint64, m *
 	}
 	if err != nil {
 		s.rebuild(ctx, handle, seq, err)
-		return nil //nolint:nilerr // it is said there, and concerns nobody else
+		return nil
 	}
 	if !whole {
 		return nil

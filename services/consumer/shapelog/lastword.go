@@ -27,13 +27,14 @@ func LastWord(ctx context.Context, js jetstream.JetStream, source topology.Sourc
 		return "", fmt.Errorf("read the end of log %s: %w", rec.Handle, err)
 	}
 	var d wire.LogDecoder
-	if d.Decode(m.Data, func(e *wire.Entry) error {
+	broken := d.Decode(m.Data, func(e *wire.Entry) error {
 		if e.Kind == wire.EntryEnd {
 			reason = e.Reason
 		}
 		return nil
-	}) != nil {
-		return "", nil
+	})
+	if broken != nil {
+		reason = ""
 	}
 	return reason, nil
 }
