@@ -39,16 +39,16 @@ func (c *sourceResetCmd) Run(ctx context.Context, out *console) error {
 		return err
 	}
 	defer conn.Close(context.WithoutCancel(ctx)) // nothing was written
-	system, err := pg.SystemID(ctx, conn)
+	with, err := pg.Identify(ctx, conn.PgConn())
 	if err != nil {
 		return err
 	}
 	return withJetStream(ctx, out, &c.NATS, "source reset", func(ctx context.Context, js jetstream.JetStream) error {
-		reset, err := ingest.LookAtReset(ctx, js, topology.Source(c.Source), system)
+		reset, err := ingest.LookAtReset(ctx, js, topology.Source(c.Source), with)
 		if err != nil {
 			return err
 		}
-		if err := c.print(out.stdout, reset, system); err != nil {
+		if err := c.print(out.stdout, reset, with); err != nil {
 			return err
 		}
 		if !c.Yes {
@@ -63,22 +63,24 @@ func (c *sourceResetCmd) Run(ctx context.Context, out *console) error {
 	})
 }
 
-func (c *sourceResetCmd) print(w io.Writer, r *ingest.Reset, system string) error {
+func (c *sourceResetCmd) print(w io.Writer, r *ingest.Reset, with pg.Database) error {
 	source := topology.Source(c.Source)
 	fmt.Fprintf(w, "source %s begins again:\n", source)
-	switch r.SystemID {
-	case "":
+	switch {
+	case r.Fed == pg.Database{}:
 		fmt.Fprintln(w, "  no database is known to have fed it")
-	case system:
-		fmt.Fprintf(w, "  it goes on with the same Postgres cluster (system identifier %s)\n", system)
+	case r.Fed.Admit(with) == nil:
+		fmt.Fprintf(w, "  it goes on with the same database (%s, system identifier %s)\n", term.Printable(with.Name), with.SystemID)
+	case with.SystemID != "" && r.Fed.SystemID != with.SystemID:
+		fmt.Fprintf(w, "  it goes on with another Postgres cluster (system identifier %s, %s before)\n", term.Printable(with.SystemID), term.Printable(r.Fed.SystemID))
 	default:
-		fmt.Fprintf(w, "  it goes on with another Postgres cluster (system identifier %s, %s before)\n", system, term.Printable(r.SystemID))
+		fmt.Fprintf(w, "  it goes on with another database of the same Postgres cluster (%s, %s before)\n", term.Printable(with.Name), term.Printable(r.Fed.Name))
 	}
 	if r.Log != nil {
 		fmt.Fprintf(w, "  removed: stream %s, with %s, %s\n", source.ChangeStream(), term.Plural(r.Log.State.Msgs, "message"), term.Size(int64(r.Log.State.Bytes)))
 	}
 	if r.Known > 0 {
-		fmt.Fprintf(w, "  removed: what is known of tables of the other cluster, %s; they stay as they are there\n", term.Plural(r.Known, "record"))
+		fmt.Fprintf(w, "  removed: what is known of tables of the other database, %s; they stay as they are there\n", term.Plural(r.Known, "record"))
 	}
 	fmt.Fprintf(w, "  ended: all shapes; their readers are told: %s\n", c.Reason)
 	_, err := fmt.Fprintln(w, "  stays: the replication slot and the publication, as far as this database has them; apps create their shapes again")

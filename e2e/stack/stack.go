@@ -216,11 +216,10 @@ func (s *Stack) spawnIngest() (svc *ingest.Ingest, stop, ready func()) {
 // Reset has the source begin again with the database as it is now.
 func (s *Stack) Reset(reason string) {
 	s.TB.Helper()
-	var systemID string
-	err := s.DB.QueryRow(s.TB.Context(), "SELECT system_identifier::text FROM pg_control_system()").Scan(&systemID)
+	with, err := pg.Identify(s.TB.Context(), s.DB.PgConn())
 	var reset *ingest.Reset
 	if err == nil {
-		reset, err = ingest.LookAtReset(s.TB.Context(), s.JS, s.Source, systemID)
+		reset, err = ingest.LookAtReset(s.TB.Context(), s.JS, s.Source, with)
 	}
 	if err == nil {
 		err = reset.Do(s.TB.Context(), reason)
@@ -271,7 +270,21 @@ func (s *Stack) StartMember() *Member {
 	}
 }
 
+// BeginConsumer is StartConsumer for a test in which it cannot get ready.
+func (s *Stack) BeginConsumer() (svc *consumer.Consumer, stop func()) {
+	s.TB.Helper()
+	svc, stop, _, _ = s.spawnConsumer()
+	return svc, stop
+}
+
 func (s *Stack) consumer() (svc *consumer.Consumer, stop func(), nc *nats.Conn) {
+	s.TB.Helper()
+	svc, stop, ready, nc := s.spawnConsumer()
+	ready()
+	return svc, stop, nc
+}
+
+func (s *Stack) spawnConsumer() (svc *consumer.Consumer, stop, ready func(), nc *nats.Conn) {
 	s.TB.Helper()
 	cfg := s.Consumer
 	cfg.NATS = s.dial()
@@ -279,8 +292,8 @@ func (s *Stack) consumer() (svc *consumer.Consumer, stop func(), nc *nats.Conn) 
 	if err != nil {
 		s.TB.Fatal(err)
 	}
-	stop = s.run("consumer", svc.Run, svc.Ready())
-	return svc, stop, cfg.NATS
+	stop, ready = s.spawn("consumer", svc.Run, svc.Ready())
+	return svc, stop, ready, cfg.NATS
 }
 
 // StartMaterializer starts a materializer and waits until it takes part. A

@@ -288,6 +288,8 @@ func MemberKey(role, name string) string {
 const (
 	// SourceKey in the shape bucket holds the source's own record.
 	SourceKey = "_source"
+	// IngestKey in the relation bucket holds ingest's record of the database and of what was read from it.
+	IngestKey = "_ingest"
 )
 
 // OIDKey is the key of a table's newest fingerprint in the relation bucket.

@@ -6,18 +6,15 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"strconv"
 	"sync"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/shapebus/shapebus/internal/health"
 	"github.com/shapebus/shapebus/internal/ownership"
 	"github.com/shapebus/shapebus/internal/pg"
-	"github.com/shapebus/shapebus/internal/pg/slots"
 	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/internal/service"
 	"github.com/shapebus/shapebus/pkg/topology"
@@ -60,28 +57,11 @@ func (c *Consumer) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	poolConfig, err := pgxpool.ParseConfig("")
-	if err != nil {
-		return fmt.Errorf("prepare the connection pool: %w", err)
+	if c.pg, err = live.OpenPostgres(ctx, cfg, c.cfg.LockTimeout, plane.MaxAsking+ownQuestions, conns.MaxUnits+conns.MaxFirstUnits); err != nil {
+		return err
 	}
-	poolConfig.ConnConfig = cfg.Copy()
-	// A request asks Postgres about its clause, which waits for tables that somebody has locked.
-	poolConfig.ConnConfig.RuntimeParams["lock_timeout"] = strconv.FormatInt(c.cfg.LockTimeout.Milliseconds(), 10)
-	poolConfig.MaxConns, poolConfig.MinConns = plane.MaxAsking+ownQuestions, 0
-	pool, err := pgxpool.NewWithConfig(ctx, poolConfig)
-	if err != nil {
-		return fmt.Errorf("prepare the connection pool: %w", err)
-	}
-	defer pool.Close()
-	poolConfig = poolConfig.Copy()
-	poolConfig.ConnConfig = cfg
-	poolConfig.MaxConns, poolConfig.MaxConnIdleTime = conns.MaxUnits+conns.MaxFirstUnits, time.Minute
-	units, err := pgxpool.NewWithConfig(ctx, poolConfig)
-	if err != nil {
-		return fmt.Errorf("prepare the connection pool: %w", err)
-	}
-	defer units.Close()
-	c.pg, c.conns = live.NewPostgres(cfg, pool, units), conns.NewPool(units)
+	defer c.pg.Close()
+	c.conns = conns.NewPool(c.pg.Units)
 	js, err := topology.JetStream(c.cfg.NATS, c.cfg.APIPrefix)
 	if err != nil {
 		return fmt.Errorf("consumer: %w", err)
@@ -157,6 +137,13 @@ func (c *Consumer) serve(ctx context.Context, js jetstream.JetStream, watch *hea
 			end(err)
 		}
 	}()
+	go func() {
+		if err := c.pg.Watch(ctx, js, c.cfg.Source); err != nil {
+			c.log.ErrorContext(ctx, "this is not the source's database any more; answering nobody and writing nothing until it is", slog.Any("error", err))
+			c.facts.fail(err)
+			end(err)
+		}
+	}()
 	c.stats.Keep(ctx, c.log, "fill shape logs", func(ctx context.Context) error {
 		err := c.share(ctx, js)
 		if err != nil {
@@ -219,6 +206,9 @@ func (c *Consumer) prepare(ctx context.Context, js jetstream.JetStream) error {
 	if err := src.EnsureMembers(ctx, js, c.cfg.ShapeLogs.Replicas); err != nil {
 		return err
 	}
+	if _, err := c.pg.Compare(ctx, js, src); err != nil {
+		return err
+	}
 	prepared, err := registry.OpenPrepared(ctx, js, src)
 	if err != nil {
 		return err
@@ -271,8 +261,15 @@ func (c *Consumer) session(ctx context.Context, js jetstream.JetStream, grants *
 	if err != nil {
 		return topology.Explain(err)
 	}
+	known, err := c.pg.Compare(ctx, js, src)
+	if err == nil && !known {
+		err = errors.New("ingest has not recorded yet which database feeds the source; it does when it starts")
+	}
+	if err != nil {
+		return err
+	}
 	if changes.CachedInfo().State.LastSeq == 0 {
-		if err := c.slotIsThere(ctx); err != nil {
+		if err := c.pg.HasSlot(ctx, c.cfg.Slot); err != nil {
 			return err
 		}
 	}
@@ -311,20 +308,4 @@ func (c *Consumer) session(ctx context.Context, js jetstream.JetStream, grants *
 		return err
 	}
 	return s.Run(ctx, s.main)
-}
-
-// slotIsThere fails if the slot has not been made yet. Ingest makes it last, and
-// what commits before, nobody will tell of: no snapshot may be older. A change log with a
-// message in it has had its slot.
-func (c *Consumer) slotIsThere(ctx context.Context) error {
-	conn, err := c.pg.Pool.Acquire(ctx)
-	if err != nil {
-		return fmt.Errorf("connect to Postgres: %w", err)
-	}
-	defer conn.Release()
-	slot, err := slots.Lookup(ctx, conn.Conn(), c.cfg.Slot)
-	if err == nil && slot.ConfirmedFlush == 0 { // also while it is being made
-		err = fmt.Errorf("the change log is empty and there is no replication slot %s yet; ingest makes it when the transactions that are writing now have ended", c.cfg.Slot)
-	}
-	return err
 }

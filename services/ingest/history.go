@@ -30,11 +30,15 @@ import (
 // record speaks of. begins says why another one begins, "" if none does. first
 // says that there is no record; tail is the LSN of the last message in the change log.
 func (r record) judgeHistory(first bool, id identity, tail change.LSN) (begins string, err error) {
-	stored := max(r.Last, tail)
+	stored, feeds := max(r.Last, tail), r.Database
+	if id.slot { // the database was renamed
+		feeds.Name = ""
+	}
+	if err := feeds.Admit(id.Database); err != nil {
+		return "", fmt.Errorf("%w. Positions in the WAL and tables mean something else in it, so shapes cannot continue. "+
+			"shapebus source reset --yes has the source begin again with this database, and shapes are fetched again; or use another source name for it", err)
+	}
 	switch {
-	case r.SystemID != "" && r.SystemID != id.systemID:
-		return "", fmt.Errorf("it was fed by another Postgres cluster (system identifier %s, now %s). Positions in its WAL mean something else, so shapes cannot continue. "+
-			"shapebus source reset --yes has the source begin again with this cluster, and shapes are fetched again; or use another source name for it", r.SystemID, id.systemID)
 	case first:
 		return "the record of what was read from the database is not there or was lost", nil
 	case stored > id.flushed:
@@ -48,9 +52,9 @@ func (r record) judgeHistory(first bool, id identity, tail change.LSN) (begins s
 // joinHistory is the record of a server that goes on with the record's history,
 // or begins another one. What the record says of WAL that this server does not have means nothing here.
 func (r record) joinHistory(id identity, slot, begins string) record {
-	r.SystemID, r.Timeline, r.Slot = id.systemID, id.timeline, slot
+	r.Database, r.Timeline, r.Slot = id.Database, id.timeline, slot
 	if begins != "" {
-		return record{SystemID: r.SystemID, Timeline: r.Timeline, Slot: r.Slot, History: rand.Text(), Reason: begins, Begins: true}
+		return record{Database: r.Database, Timeline: r.Timeline, Slot: r.Slot, History: rand.Text(), Reason: begins, Begins: true}
 	}
 	r.Acked = min(r.Acked, id.flushed)
 	if id.branched != 0 {

@@ -6,13 +6,14 @@ import (
 	"time"
 
 	"github.com/shapebus/shapebus/internal/failpoint"
+	"github.com/shapebus/shapebus/internal/pg"
 	"github.com/shapebus/shapebus/internal/pg/slots"
 	"github.com/shapebus/shapebus/pkg/change"
 	"github.com/shapebus/shapebus/pkg/topology"
 )
 
 func TestHistory(t *testing.T) {
-	rec := record{SystemID: "1", Timeline: 1, History: "h", Acked: 1200, Last: 1000}
+	rec := record{Database: pg.Database{SystemID: "1", Name: "app"}, Timeline: 1, History: "h", Acked: 1200, Last: 1000}
 	for _, tt := range []struct {
 		name   string
 		first  bool
@@ -21,13 +22,15 @@ func TestHistory(t *testing.T) {
 		begins string
 		err    string
 	}{
-		{"the same server", false, identity{systemID: "1", timeline: 1, flushed: 2000}, 900, "", ""},
-		{"a server that has all that was published", false, identity{systemID: "1", timeline: 2, flushed: 1000, branched: 1000}, 1000, "", ""},
-		{"one whose WAL ends before", false, identity{systemID: "1", timeline: 1, flushed: 999}, 900, "earlier point", ""},
-		{"one whose WAL ends before what only the log knows of", false, identity{systemID: "1", timeline: 1, flushed: 1050}, 1100, "earlier point", ""},
-		{"one that left the timeline before", false, identity{systemID: "1", timeline: 2, flushed: 5000, branched: 999}, 900, "left timeline 1", ""},
-		{"another cluster", false, identity{systemID: "2", timeline: 1, flushed: 5000}, 900, "", "another Postgres cluster"},
-		{"a lost record", true, identity{systemID: "1", timeline: 1, flushed: 5000}, 900, "record", ""},
+		{"the same server", false, identity{Database: pg.Database{SystemID: "1", Name: "app"}, timeline: 1, flushed: 2000}, 900, "", ""},
+		{"a server that has all that was published", false, identity{Database: pg.Database{SystemID: "1", Name: "app"}, timeline: 2, flushed: 1000, branched: 1000}, 1000, "", ""},
+		{"one whose WAL ends before", false, identity{Database: pg.Database{SystemID: "1", Name: "app"}, timeline: 1, flushed: 999}, 900, "earlier point", ""},
+		{"one whose WAL ends before what only the log knows of", false, identity{Database: pg.Database{SystemID: "1", Name: "app"}, timeline: 1, flushed: 1050}, 1100, "earlier point", ""},
+		{"one that left the timeline before", false, identity{Database: pg.Database{SystemID: "1", Name: "app"}, timeline: 2, flushed: 5000, branched: 999}, 900, "left timeline 1", ""},
+		{"another cluster", false, identity{Database: pg.Database{SystemID: "2", Name: "app"}, timeline: 1, flushed: 5000}, 900, "", "another Postgres cluster"},
+		{"another database of the cluster", false, identity{Database: pg.Database{SystemID: "1", Name: "test"}, timeline: 1, flushed: 5000}, 900, "", "another database"},
+		{"the same one under another name", false, identity{Database: pg.Database{SystemID: "1", Name: "renamed"}, slot: true, timeline: 1, flushed: 5000}, 900, "", ""},
+		{"a lost record", true, identity{Database: pg.Database{SystemID: "1", Name: "app"}, timeline: 1, flushed: 5000}, 900, "record", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			rec := rec
@@ -54,7 +57,7 @@ func TestHistory(t *testing.T) {
 		})
 	}
 	t.Run("a slot made behind what a server took over with is a gap", func(t *testing.T) {
-		joined := rec.joinHistory(identity{systemID: "1", timeline: 2, flushed: 1300, branched: 1050}, "slot", "")
+		joined := rec.joinHistory(identity{Database: pg.Database{SystemID: "1", Name: "app"}, timeline: 2, flushed: 1300, branched: 1050}, "slot", "")
 		if gap(joined, slots.Info{ConfirmedFlush: 1100}, false) == "" {
 			t.Error("what committed between 1050 and 1100 is lost silently")
 		}

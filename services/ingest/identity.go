@@ -9,12 +9,15 @@ import (
 	"github.com/jackc/pglogrepl"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/shapebus/shapebus/internal/pg"
 	"github.com/shapebus/shapebus/pkg/change"
 )
 
 // identity is which history of which cluster a server continues.
 type identity struct {
-	systemID string
+	pg.Database
+
+	slot     bool // is one of this database
 	timeline int32
 	flushed  change.LSN // the end of its WAL
 	// branched is where this server left the timeline that the change log was
@@ -28,7 +31,7 @@ func identify(ctx context.Context, conn *pgconn.PgConn, known int32) (identity, 
 	if err != nil {
 		return identity{}, fmt.Errorf("identify the Postgres cluster: %w", err)
 	}
-	id := identity{systemID: sys.SystemID, timeline: sys.Timeline, flushed: change.LSN(sys.XLogPos)}
+	id := identity{Database: pg.Database{SystemID: sys.SystemID, Name: sys.DBName}, timeline: sys.Timeline, flushed: change.LSN(sys.XLogPos)}
 	if known == 0 || known == sys.Timeline {
 		return id, nil
 	}

@@ -8,18 +8,19 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/shapebus/shapebus/internal/pg"
 	"github.com/shapebus/shapebus/internal/pg/slots"
 	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/pkg/topology"
 )
-
-// recordKey is the key of the record in the relations bucket.
-const recordKey = "_ingest"
 
 // record is what ingest remembers of a source, to notice a gap. It is written
 // by whoever has the slot; a process that lost the slot fails on the revision.
 type record struct {
-	SystemID string `json:"system_id"` // pg_control_system: which cluster
-	Timeline int32  `json:"timeline"`  // of the cluster
+	// The database that feeds the source. Others read it, see registry.Feeder.
+	pg.Database
+
+	Timeline int32  `json:"timeline"` // of the cluster
 	Slot     string `json:"slot"`
 	// History is which history of the database the change log tells, and Reason
 	// why it is not the one before. A stream that tells another one has to go.
@@ -59,7 +60,7 @@ type recordStore struct {
 
 func loadRecord(ctx context.Context, kv jetstream.KeyValue) (*recordStore, error) {
 	s := &recordStore{kv: kv}
-	e, err := kv.Get(ctx, recordKey)
+	e, err := kv.Get(ctx, topology.IngestKey)
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
 		return s, nil
 	}
@@ -67,7 +68,7 @@ func loadRecord(ctx context.Context, kv jetstream.KeyValue) (*recordStore, error
 		return nil, fmt.Errorf("read ingest's record: %w", err)
 	}
 	if err := json.Unmarshal(e.Value(), &s.rec); err != nil {
-		return nil, fmt.Errorf("ingest's record cannot be read: %w; with `nats kv del %s %s` ingest begins again, and all shapes end", err, kv.Bucket(), recordKey)
+		return nil, fmt.Errorf("ingest's record cannot be read: %w; with `nats kv del %s %s` ingest begins again, and all shapes end", err, kv.Bucket(), topology.IngestKey)
 	}
 	s.revision = e.Revision()
 	return s, nil
@@ -81,9 +82,9 @@ func (s *recordStore) save(ctx context.Context, rec record) error {
 	}
 	var revision uint64
 	if s.revision == 0 {
-		revision, err = s.kv.Create(ctx, recordKey, body)
+		revision, err = s.kv.Create(ctx, topology.IngestKey, body)
 	} else {
-		revision, err = s.kv.Update(ctx, recordKey, body, s.revision)
+		revision, err = s.kv.Update(ctx, topology.IngestKey, body, s.revision)
 	}
 	if err != nil {
 		return fmt.Errorf("write ingest's record: %w", err)

@@ -10,22 +10,23 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/shapebus/shapebus/internal/pg"
 	"github.com/shapebus/shapebus/pkg/topology"
 )
 
 // Reset is what has to go so that a source begins again with whatever database ingest finds next. It takes these steps:
 //
-//  1. what the bucket of relations says of the tables of another cluster is removed. A crash after it: the source stays as
+//  1. what the bucket of relations says of the tables of another database is removed. A crash after it: the source stays as
 //     it was, and the reset is done again.
-//  2. the record of a history that has no change log yet, and of no cluster. A crash after it: the next session of ingest
+//  2. the record of a history that has no change log yet, and of no database. A crash after it: the next session of ingest
 //     finds a stream of another history and does 3 itself.
 //  3. the change log is deleted. The next session makes it; consumers find the new history and end the shapes of the old one.
 //
 // A session of ingest that runs ends behind 2, since the record is not its own any more, and the next one begins again.
 type Reset struct {
-	SystemID string                // of the Postgres cluster that fed the source; "" if none has
-	Log      *jetstream.StreamInfo // of the change log; nil if there is none
-	Known    int                   // what is known of tables of another cluster, and goes; 0 if it is the same cluster
+	Fed   pg.Database           // the database that fed the source; zero if none has
+	Log   *jetstream.StreamInfo // of the change log; nil if there is none
+	Known int                   // what is known of tables of another database, and goes; 0 if it is the same
 
 	js      jetstream.JetStream
 	source  topology.Source
@@ -36,8 +37,8 @@ type Reset struct {
 // ErrNotSetUp says that there is no such source.
 var ErrNotSetUp = errors.New("the source is not set up: there is nothing of it in this NATS account")
 
-// LookAtReset finds out what a reset would remove. systemID is the cluster with which the source is to go on.
-func LookAtReset(ctx context.Context, js jetstream.JetStream, source topology.Source, systemID string) (*Reset, error) {
+// LookAtReset finds out what a reset would remove. with is the database with which the source is to go on.
+func LookAtReset(ctx context.Context, js jetstream.JetStream, source topology.Source, with pg.Database) (*Reset, error) {
 	kv, err := js.KeyValue(ctx, source.RelationBucket())
 	if errors.Is(err, jetstream.ErrBucketNotFound) {
 		return nil, fmt.Errorf("source %s: %w", source, ErrNotSetUp)
@@ -49,11 +50,11 @@ func LookAtReset(ctx context.Context, js jetstream.JetStream, source topology.So
 	if err != nil {
 		return nil, err
 	}
-	r := &Reset{SystemID: record.rec.SystemID, js: js, source: source, bucket: kv}
+	r := &Reset{Fed: record.rec.Database, js: js, source: source, bucket: kv}
 	if r.Log, err = r.changeLog(ctx); err != nil {
 		return nil, err
 	}
-	if r.SystemID != "" && r.SystemID != systemID {
+	if r.Fed.Admit(with) != nil {
 		if r.foreign, err = r.ofTables(ctx); err != nil {
 			return nil, err
 		}
@@ -74,7 +75,7 @@ func (r *Reset) changeLog(ctx context.Context) (*jetstream.StreamInfo, error) {
 	return st.CachedInfo(), nil
 }
 
-// ofTables are the entries of the bucket that name tables by their oids, which mean others in another cluster.
+// ofTables are the entries of the bucket that name tables by their oids, which mean others in another database.
 func (r *Reset) ofTables(ctx context.Context) ([]jetstream.KeyValueEntry, error) {
 	w, err := r.bucket.WatchFiltered(ctx, []string{topology.OIDKeys, topology.PreparedKeys}, jetstream.IgnoreDeletes())
 	if err != nil {
@@ -105,7 +106,7 @@ func (r *Reset) Do(ctx context.Context, reason string) error {
 	next := record{History: rand.Text(), Reason: strings.TrimSpace(reason), Begins: true}
 	body, err := json.Marshal(next)
 	if err == nil {
-		_, err = r.bucket.Put(ctx, recordKey, body) // whatever ingest has written meanwhile
+		_, err = r.bucket.Put(ctx, topology.IngestKey, body) // whatever ingest has written meanwhile
 	}
 	if err != nil {
 		return fmt.Errorf("write ingest's record: %w; do it again", topology.Explain(err))

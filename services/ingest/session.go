@@ -92,6 +92,7 @@ func (g *Ingest) session(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	id.slot = s.server.slot.Exists && s.server.slot.Database == id.Name
 	g.cfg.Failpoint(failpoint.Identified)
 	log, err := s.openLog(ctx, js, found, id)
 	if errors.Is(err, topology.ErrNoAtomicBatches) {
