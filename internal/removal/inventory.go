@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/shapebus/shapebus/internal/pg"
 	"github.com/shapebus/shapebus/internal/pg/prepare"
 	"github.com/shapebus/shapebus/internal/pg/slots"
 	"github.com/shapebus/shapebus/internal/registry"
@@ -35,7 +36,8 @@ type Inventory struct {
 }
 
 // Look finds out what there is. publication and slot are those of a source whose record is not there any more. Without a
-// connection to the database, nil, nothing is said of Postgres, and Remove leaves it as it is.
+// connection to the database, nil, nothing is said of Postgres, and Remove leaves it as it is. One to a database that has not
+// fed the source is an error: what there is to remove is elsewhere.
 func Look(ctx context.Context, js jetstream.JetStream, conn *pgx.Conn, source topology.Source, publication, slot string) (*Inventory, error) {
 	inv := &Inventory{Source: source, Publication: publication, Slot: slot, js: js, conn: conn}
 	if err := inv.records(ctx); err != nil {
@@ -117,11 +119,33 @@ func (inv *Inventory) postgres(ctx context.Context) (err error) {
 	if database := inv.conn.Config().Database; inv.InSlot.Exists && inv.InSlot.Database != database {
 		return fmt.Errorf("replication slot %s is one of database %s, not of %s: give the URL of that one", inv.Slot, inv.InSlot.Database, database)
 	}
+	if err := inv.compare(ctx); err != nil {
+		return err
+	}
 	if inv.InSlot.Active {
 		inv.Running = append(inv.Running, fmt.Sprintf("ingest (process %d of Postgres reads replication slot %s)", inv.InSlot.ActivePID, inv.Slot))
 	}
 	inv.InPub, err = prepare.LookupPublication(ctx, inv.conn, inv.Publication)
 	return err
+}
+
+// compare makes sure that the database is the one that has fed the source.
+func (inv *Inventory) compare(ctx context.Context) error {
+	fed, err := registry.Feeder(ctx, inv.js, inv.Source)
+	if err != nil {
+		return err
+	}
+	if inv.InSlot.Exists { // the database was renamed
+		fed.Name = ""
+	}
+	found, err := pg.Identify(ctx, inv.conn.PgConn())
+	if err != nil {
+		return err
+	}
+	if err := fed.Admit(found); err != nil {
+		return fmt.Errorf("%w: what Shapebus has put into the other one would stay there, and its slot would keep WAL. Give the URL of that one, or, if it is gone, --keep-postgres", err)
+	}
+	return nil
 }
 
 // Empty reports whether there is nothing of the source.

@@ -3,6 +3,7 @@ package removal_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -192,5 +193,40 @@ func TestASourceInUseIsNotRemoved(t *testing.T) {
 	}
 	if inv := look(ctx, t, js, conn); len(inv.Running) != 0 {
 		t.Errorf("at work: %q", inv.Running)
+	}
+}
+
+// TestASourceIsNotRemovedWithAnotherDatabase keeps the names in NATS by which a person finds the slot that still keeps WAL.
+func TestASourceIsNotRemovedWithAnotherDatabase(t *testing.T) {
+	t.Parallel()
+	ctx, js, conn := used(t)
+	here, err := pg.Identify(ctx, conn.PgConn())
+	ok(t, err)
+	kv, err := js.KeyValue(ctx, source.RelationBucket())
+	ok(t, err)
+	for name, c := range map[string]struct {
+		record string
+		says   []string // nil: it is this database
+	}{
+		"another cluster":                   {`{"system_id": "4711", "database": "app", "slot": "left_s"}`, []string{"4711", here.SystemID, "--keep-postgres"}},
+		"another cluster, older version":    {`{"system_id": "4711", "slot": "left_s"}`, []string{"4711", here.SystemID, "--keep-postgres"}},
+		"another database of the cluster":   {fmt.Sprintf(`{"system_id": %q, "database": "app"}`, here.SystemID), []string{`"app"`, here.Name, "--keep-postgres"}},
+		"this one":                          {fmt.Sprintf(`{"system_id": %q, "database": %q}`, here.SystemID, here.Name), nil},
+		"this one, of an older version":     {fmt.Sprintf(`{"system_id": %q}`, here.SystemID), nil},
+		"a source that waits after a reset": {`{"system_id": "", "begins": true}`, nil},
+	} {
+		_, err := kv.PutString(ctx, topology.IngestKey, c.record)
+		ok(t, err)
+		_, err = removal.Look(ctx, js, conn, source, publication, slot)
+		if (err != nil) != (c.says != nil) {
+			t.Errorf("%s: %v", name, err)
+		}
+		for _, part := range c.says {
+			if !strings.Contains(fmt.Sprint(err), part) {
+				t.Errorf("%s: %v: %q is missing", name, err, part)
+			}
+		}
+		_, err = removal.Look(ctx, js, nil, source, publication, slot)
+		ok(t, err)
 	}
 }
