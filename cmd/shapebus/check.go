@@ -34,7 +34,8 @@ func (c *checkCmd) Run(ctx context.Context, out *console) error {
 	if err != nil {
 		return err
 	}
-	reports := []report{c.database(ctx, url, source), c.nats(ctx, out.log, source)}
+	database, found := c.database(ctx, url, source)
+	reports := []report{database, c.nats(ctx, out.log, source, found)}
 	n := failures(reports)
 	if c.JSON {
 		err = printJSON(out.stdout, map[string]any{"ready": n == 0, "checks": reports})
@@ -52,23 +53,27 @@ func (c *checkCmd) Run(ctx context.Context, out *console) error {
 	return err
 }
 
-func (c *checkCmd) database(ctx context.Context, url string, source topology.Source) (r report) {
+// database also returns which one it is, as far as that can be found out.
+func (c *checkCmd) database(ctx context.Context, url string, source topology.Source) (r report, found pg.Database) {
 	r = report{Title: "Postgres", Address: pg.Redact(url)}
 	cfg, err := pg.ParseConfig(url, "check")
 	if err != nil {
 		r.Findings = []preflight.Finding{failure("connection", "", "%v", err)}
-		return r
+		return r, found
 	}
 	r.Address = fmt.Sprintf("%s:%d/%s as %s", cfg.Host, cfg.Port, cfg.Database, cfg.User)
 	conn, err := pg.Connect(ctx, cfg)
 	if err != nil {
 		r.Findings = []preflight.Finding{connectFinding(err)}
-		return r
+		return r, found
 	}
 	defer conn.Close(context.WithoutCancel(ctx)) // nothing was written
 	replication := c.of(source)
 	r.Findings = preflight.Check(ctx, conn, preflight.Options{Publication: replication.Publication, Slot: replication.Slot, Tables: c.Tables, Connections: c.connections()})
-	return r
+	if found, err = pg.Identify(ctx, conn.PgConn()); err != nil {
+		r.Findings = append(r.Findings, warning("identity", "", "%v", err))
+	}
+	return r, found
 }
 
 // connections is how many the services may open: beside the consumers' those of ingest, to read and to look.
@@ -88,7 +93,7 @@ func connectFinding(err error) preflight.Finding {
 	return failure("connection", "", "%v", err)
 }
 
-func (c *checkCmd) nats(ctx context.Context, log *slog.Logger, source topology.Source) report {
+func (c *checkCmd) nats(ctx context.Context, log *slog.Logger, source topology.Source, database pg.Database) report {
 	r := report{Title: "NATS", Address: c.NATS.address()}
 	nc, err := c.NATS.connect(log, "check", nil)
 	if err != nil {
@@ -96,6 +101,6 @@ func (c *checkCmd) nats(ctx context.Context, log *slog.Logger, source topology.S
 		return r
 	}
 	defer nc.Close()
-	r.Findings = c.checkNATS(ctx, nc, source)
+	r.Findings = c.checkNATS(ctx, nc, source, database)
 	return r
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/shapebus/shapebus/internal/pg"
 	"github.com/shapebus/shapebus/internal/pg/preflight"
 	"github.com/shapebus/shapebus/pkg/natsembed/natstest"
 	"github.com/shapebus/shapebus/pkg/topology"
@@ -59,7 +60,7 @@ func TestCheckOnALeafNodeSaysWhatItCannotSee(t *testing.T) {
 	find := func(nc *nats.Conn, prefix string) (leaf, jetstream preflight.Finding) {
 		c := checkCmd{Partitions: 1, Replicas: 1}
 		c.NATS.APIPrefix, c.NATS.InboxPrefix = prefix, "_INBOX"
-		for _, f := range c.checkNATS(t.Context(), nc, "main") {
+		for _, f := range c.checkNATS(t.Context(), nc, "main", pg.Database{}) {
 			switch f.Name {
 			case "leaf node":
 				leaf = f

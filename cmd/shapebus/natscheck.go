@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/shapebus/shapebus/internal/pg"
 	"github.com/shapebus/shapebus/internal/pg/preflight"
 	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/internal/term"
@@ -21,8 +22,9 @@ const comfortablePayload = 256 << 10
 // leastPending is what a server has to hold for one connection, in its own words; a test of package flow has a server with that.
 const leastPending = "32MB"
 
-// checkNATS finds out whether the server is ready for a source of that many partitions. It changes nothing.
-func (c *checkCmd) checkNATS(ctx context.Context, nc *nats.Conn, source topology.Source) []preflight.Finding {
+// checkNATS finds out whether the server is ready for a source of that many partitions, and whether the source is one of this
+// database. It changes nothing.
+func (c *checkCmd) checkNATS(ctx context.Context, nc *nats.Conn, source topology.Source, database pg.Database) []preflight.Finding {
 	partitions, inbox := c.Partitions, c.NATS.InboxPrefix
 	list := []preflight.Finding{checkServer(nc), checkPayload(nc.MaxPayload())}
 	js, err := topology.JetStream(nc, c.NATS.APIPrefix)
@@ -56,11 +58,28 @@ func (c *checkCmd) checkNATS(ctx context.Context, nc *nats.Conn, source topology
 		if _, err := js.Stream(ctx, source.ChangeStream()); errors.Is(err, jetstream.ErrStreamNotFound) {
 			list = append(list, checkReserve(account.Tier, int64(c.ChangeLogMaxBytes), c.Replicas)...)
 		}
+		list = append(list, checkFeeder(ctx, js, source, database))
 	}
 	list = append(list, checkPermissions(ctx, nc, source, inbox, c.NATS.APIPrefix)...)
 	list = append(list, okay("max_pending", "not visible from here. %s is the least that works; the server's own 64MB is right, and 256MB for gateways with many clients (see OPERATIONS.md)", leastPending))
 	return append(list, okay("sync_interval", "not visible from here. A server with default settings writes to disk every 2 minutes after acknowledging; "+
 		"--sync-interval must be at least the server's sync_interval (see OPERATIONS.md)"))
+}
+
+// checkFeeder compares a database with the one that feeds the source.
+func checkFeeder(ctx context.Context, js jetstream.JetStream, source topology.Source, database pg.Database) preflight.Finding {
+	const name = "source"
+	feeds, err := registry.Feeder(ctx, js, source)
+	if err != nil {
+		return warning(name, "", "%v", err)
+	}
+	if feeds == (pg.Database{}) {
+		return okay(name, "no database feeds %s yet", source)
+	}
+	if err := feeds.Admit(database); err != nil {
+		return failure(name, "give the URL of the database that feeds it, or another --source; shapebus source reset --yes has it begin again with this database, and its shapes end", "%v", err)
+	}
+	return okay(name, "%s is fed by this database", source)
 }
 
 // far reports whether JetStream is on other servers than those that this one is of a cluster with, behind a leaf node: the
