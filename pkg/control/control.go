@@ -195,6 +195,9 @@ type Status struct {
 	Partitions  int    `json:"partitions"`
 	Publication string `json:"publication"`
 	Slot        string `json:"slot"`
+	// SystemID and Database are which database of which Postgres cluster feeds the source; missing while nobody knows.
+	SystemID string `json:"system_id,omitempty"`
+	Database string `json:"database,omitempty"`
 
 	Shapes map[State]int `json:"shapes"`
 	// Unreadable are records of shapes that cannot be read; the shapes end, and

@@ -70,7 +70,7 @@ func New(cfg Config) (*Gateway, error) {
 	if g.access, err = newGate(cfg.Access, cfg.Log); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
-	if g.subset, err = newSubsets(cfg.DatabaseURL); err != nil {
+	if g.subset, err = newSubsets(&cfg); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
 	if g.console, err = newConsole(&cfg); err != nil {

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -17,6 +18,7 @@ import (
 	"github.com/shapebus/shapebus/internal/pg/snapshots"
 	"github.com/shapebus/shapebus/internal/predicate"
 	"github.com/shapebus/shapebus/pkg/change"
+	"github.com/shapebus/shapebus/pkg/client"
 	"github.com/shapebus/shapebus/services/gateway/protocol"
 	"github.com/shapebus/shapebus/services/gateway/shapes"
 )
@@ -27,28 +29,52 @@ const (
 	subsetWithin      = 30 * time.Second
 	subsetBytes       = 64 << 20
 	subsetAttempts    = 3
+	feederWithin      = 8 * time.Second // of them, to find out which database it has to be
 )
 
 // subsets reads rows from Postgres.
 type subsets struct {
 	config *pgxpool.Config // nil without a database
 	pool   *pgxpool.Pool   // from start on
+	source *client.Client
+	feeds  atomic.Pointer[pg.Database] // as the control plane said last; nil before it has
 }
 
-func newSubsets(url string) (*subsets, error) {
-	if url == "" {
+func newSubsets(gateway *Config) (*subsets, error) {
+	if gateway.DatabaseURL == "" {
 		return &subsets{}, nil
 	}
-	cfg, err := pg.ParseConfig(url, "gateway")
+	cfg, err := pg.ParseConfig(gateway.DatabaseURL, "gateway")
 	if err != nil {
 		return nil, err
 	}
+	s := &subsets{}
+	if s.source, err = client.New(gateway.NATS, string(gateway.Source)); err != nil {
+		return nil, err
+	}
+	pg.Only(cfg, s.feeder)
 	pooled, err := pgxpool.ParseConfig("")
 	if err != nil {
 		return nil, fmt.Errorf("connections to Postgres: %w", err)
 	}
 	pooled.ConnConfig, pooled.MaxConns = cfg, subsetConnections
-	return &subsets{config: pooled}, nil
+	s.config = pooled
+	return s, nil
+}
+
+// feeder asks which database feeds the source, for each connection: rows of another one are none of the shape's. It is the one
+// that it was while nobody answers.
+func (s *subsets) feeder(ctx context.Context) (pg.Database, error) {
+	ctx, cancel := context.WithTimeout(ctx, feederWithin)
+	defer cancel()
+	status, err := s.source.Status(ctx)
+	if err == nil {
+		s.feeds.Store(&pg.Database{SystemID: status.SystemID, Name: status.Database})
+	}
+	if feeds := s.feeds.Load(); feeds != nil {
+		return *feeds, nil
+	}
+	return pg.Database{}, fmt.Errorf("find out which database feeds the source, before rows are read: %w; the gateway's NATS user must be allowed to ask for source.status", err)
 }
 
 // start makes ready to read. It connects when it is first used.

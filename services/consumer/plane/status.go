@@ -45,6 +45,11 @@ func (p *server) status(ctx context.Context) (any, error) {
 		Source: string(cfg.Source), Version: cfg.Version, Partitions: partitions,
 		Publication: cfg.Publication, Slot: cfg.Slot,
 	}
+	feeds, err := registry.Feeder(ctx, p.cfg.JS, cfg.Source)
+	if err != nil {
+		return nil, err
+	}
+	out.SystemID, out.Database = feeds.SystemID, feeds.Name
 	head, history, err := changelog.Head(ctx, p.cfg.JS, p.cfg.Source)
 	if err != nil {
 		return nil, err
