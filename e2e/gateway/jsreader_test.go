@@ -19,6 +19,7 @@ import (
 	"github.com/shapebus/shapebus/e2e/stack"
 	"github.com/shapebus/shapebus/pkg/client"
 	"github.com/shapebus/shapebus/pkg/natsembed"
+	"github.com/shapebus/shapebus/pkg/topology"
 )
 
 // readerModules are the packages of examples/js.
@@ -96,6 +97,20 @@ func (r *scriptReader) read(out *bufio.Reader) {
 	}
 }
 
+// exact waits until the last state is what the query says.
+func (r *scriptReader) exact(t *testing.T, s *stack.Stack, when, query string) {
+	t.Helper()
+	want := selectIDs(t, s, query)
+	slices.Sort(want)
+	var got []string
+	s.Until(when+": the state is exact", func() (bool, error) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		got = r.rows
+		return r.states > 0 && cmp.Equal(got, want), r.err
+	}, func() string { return cmp.Diff(want, got) })
+}
+
 // TestAReaderWrittenFromTheProtocolFollowsAFoldedShape has a reader that shares nothing with the Go client follow shapes whose logs
 // are folded all the time, one of them without a key: one that was there from the start, and one that begins with a generation.
 func TestAReaderWrittenFromTheProtocolFollowsAFoldedShape(t *testing.T) {
@@ -129,16 +144,8 @@ func TestAReaderWrittenFromTheProtocolFollowsAFoldedShape(t *testing.T) {
 	exact := func(when string) {
 		t.Helper()
 		for definition, f := range shapes {
-			want := selectIDs(t, s, f.query)
-			slices.Sort(want)
 			for i, r := range f.readers {
-				var got []string
-				s.Until(fmt.Sprintf("%s: reader %d of %s is exact", when, i, definition), func() (bool, error) {
-					r.mu.Lock()
-					defer r.mu.Unlock()
-					got = r.rows
-					return r.states > 0 && cmp.Equal(got, want), r.err
-				}, func() string { return cmp.Diff(want, got) })
+				r.exact(t, s, fmt.Sprintf("%s: reader %d of %s", when, i, definition), f.query)
 			}
 		}
 	}
@@ -162,4 +169,59 @@ func TestAReaderWrittenFromTheProtocolFollowsAFoldedShape(t *testing.T) {
 	}
 	s.Exec("UPDATE members SET v = 'last'; INSERT INTO notes VALUES (9, 'last')")
 	exact("behind the last fold")
+}
+
+// TestAReaderWrittenFromTheProtocolNoticesALogThatWentBack deletes the stream of a log while it is read. What is written there later
+// has smaller sequences than what was read, or its first messages have sizes that were read before.
+func TestAReaderWrittenFromTheProtocolNoticesALogThatWentBack(t *testing.T) {
+	if testing.Short() {
+		t.Skip("needs Postgres; not in -short")
+	}
+	for _, further := range []bool{false, true} {
+		t.Run(fmt.Sprintf("its sequences go on: %t", further), func(t *testing.T) {
+			server, err := natsembed.Start(natsembed.Options{Dir: t.TempDir(), Port: -1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(server.Stop)
+			s := stack.WithNATS(t, teams, server)
+			s.Consumer.Partitions = 1
+			s.StartIngest()
+			stop := s.StartConsumer()
+			r := startScriptReader(t, s, `{"table": "members", "where": "id < 6"}`)
+			exact := func(when string) {
+				t.Helper()
+				r.exact(t, s, when, "SELECT id || ',' || team || ',' || v FROM members WHERE id < 6")
+			}
+			exact("at first")
+			for i := range 20 {
+				s.Exec(fmt.Sprintf("UPDATE members SET v = 'v%d'", i))
+			}
+			exact("behind changes")
+			stop()
+			stream, err := s.JS.Stream(t.Context(), s.Source.ShapeStream(0))
+			if err != nil {
+				t.Fatal(err)
+			}
+			last := stream.CachedInfo().State.LastSeq
+			s.Exec("UPDATE members SET v = 'nobody has written this down'")
+			if err := s.JS.DeleteStream(t.Context(), s.Source.ShapeStream(0)); err != nil {
+				t.Fatal(err)
+			}
+			if further {
+				s.Until("the stream is made again", func() (bool, error) { // the server may still be removing the old one
+					return s.Source.EnsureShapeLogs(t.Context(), s.JS, 1, topology.ShapeLogConfig{}) == nil, nil
+				}, func() string { return "it is not" })
+				for range last {
+					if _, err := s.JS.Publish(t.Context(), "sb."+string(s.Source)+".shape.0."+topology.FenceToken, nil); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			s.StartConsumer()
+			exact("behind the loss of the log")
+			s.Exec("UPDATE members SET v = 'the last'")
+			exact("at last")
+		})
+	}
 }

@@ -100,21 +100,28 @@ async function follow(print) {
 
   try {
     let seq = 0, size = 0n, began = false, gen; // how much of the log has been read; the generation until its marker
+    let skips = false; // what comes next may be in the generation
     const generation = await last(stream, `${subject}.gen.last`);
     if (generation) { // the log was folded
       [gen] = decode(generation.data);
       await segment(gen.segment, gen.messages);
-      [began, size] = [true, BigInt(gen.bytes)];
+      [began, size, skips] = [true, BigInt(gen.bytes), true];
       if (gen.bytes === gen.through) { commit(gen.lsn, gen.op); gen = undefined; }
     }
     for (const whole = assembler(); ; ) {
       const woken = new Promise((done) => { wake = done; });
       const got = await batch(stream, `${subject}.log`, seq + 1);
-      if (got.length === 0) await Promise.race([woken, pause(2000)]);
+      if (got.length === 0 && (await Promise.race([woken, pause(2000).then(() => "silence")])) === "silence" && began) {
+        // A stream that was made again, or restored from a backup, may end before what has been read: then nothing comes any more.
+        const newest = await last(stream, `${subject}.log`);
+        const there = newest && (sequence(newest) > seq || (sequence(newest) === seq && sizeAt(newest) === size));
+        if (!there) throw fetchAgain("the log went back");
+      }
       for (const m of got) {
         seq = sequence(m);
         const body = whole(m);
-        if (!body || sizeAt(m) <= size) continue; // it is in the generation
+        if (!body || (skips && sizeAt(m) <= size)) continue;
+        skips = false;
         if (sizeAt(m) - BigInt(body.length) !== size) throw fetchAgain("the log does not go on here");
         size = sizeAt(m);
         for (const [kind, ...e] of decode(body)) {
