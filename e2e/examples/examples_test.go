@@ -159,6 +159,30 @@ func TestSQLiteSurvivesKills(t *testing.T) {
 	w.equal(tasksQuery, func() (map[string]int, error) { return copied(db) })
 }
 
+func TestSQLiteTakesOtherColumns(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "copy.db")
+	w := start(t, "sqlite", "-table", "tasks", "-where", "NOT done", "-file", file)
+	db, err := sql.Open("sqlite", file+"?_pragma=busy_timeout(5000)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	w.run()
+	w.equal(tasksQuery, func() (map[string]int, error) { return copied(db) })
+	w.Exec("ALTER TABLE tasks ADD COLUMN note text DEFAULT 'new'")
+	const notes = "SELECT count(*) FROM tasks WHERE NOT done AND note = 'new'"
+	var got, want int
+	if err := w.DB.QueryRow(t.Context(), notes).Scan(&want); err != nil {
+		t.Fatal(err)
+	}
+	w.Until("the copy has the new column", func() (bool, error) {
+		if err := db.QueryRow("SELECT count(*) FROM copy WHERE note = 'new'").Scan(&got); err != nil && !strings.Contains(err.Error(), "no such column") {
+			return false, err
+		}
+		return got == want, nil
+	}, func() string { return fmt.Sprintf("%d rows have it, want %d", got, want) })
+}
+
 func copied(db *sql.DB) (map[string]int, error) {
 	rows, err := db.Query("SELECT id, project_id, done, title FROM copy")
 	if err != nil {

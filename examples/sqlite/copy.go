@@ -13,10 +13,11 @@ import (
 // target is the copy in SQLite.
 type target struct {
 	db            *sql.DB
+	create        string // the table
 	insert, erase string // of a row, of a key
 }
 
-// open makes the tables if there are none, and returns the position at which the copy stands.
+// open returns the position at which the copy stands.
 func open(ctx context.Context, db *sql.DB, shape *client.Shape) (*target, client.Position, error) {
 	if !shape.Info().HasKey {
 		return nil, client.Position{}, errors.New("the table has no primary key: rows cannot be told apart")
@@ -30,13 +31,12 @@ func open(ctx context.Context, db *sql.DB, shape *client.Shape) (*target, client
 		}
 	}
 	list := strings.Join(columns, ", ")
-	_, err := db.ExecContext(ctx, fmt.Sprintf(`CREATE TABLE IF NOT EXISTS copy (%s, PRIMARY KEY (%s));
-		CREATE TABLE IF NOT EXISTS state (id INTEGER PRIMARY KEY CHECK (id = 1), position TEXT NOT NULL)`, list, strings.Join(keys, ", ")))
-	if err != nil {
+	if _, err := db.ExecContext(ctx, "CREATE TABLE IF NOT EXISTS state (id INTEGER PRIMARY KEY CHECK (id = 1), position TEXT NOT NULL)"); err != nil {
 		return nil, client.Position{}, err
 	}
 	t := &target{
 		db:     db,
+		create: fmt.Sprintf("CREATE TABLE copy (%s, PRIMARY KEY (%s))", list, strings.Join(keys, ", ")),
 		insert: fmt.Sprintf("INSERT OR REPLACE INTO copy (%s) VALUES (?%s)", list, strings.Repeat(", ?", len(columns)-1)),
 		erase:  "DELETE FROM copy WHERE " + strings.Join(conditions, " AND "),
 	}
@@ -59,7 +59,7 @@ func (t *target) apply(ctx context.Context, from *client.Transaction) error {
 	}
 	defer func() { _ = tx.Rollback() }() // does nothing behind Commit
 	if from.Snapshot {
-		if _, err := tx.ExecContext(ctx, "DELETE FROM copy"); err != nil {
+		if err := t.empty(ctx, tx); err != nil {
 			return err
 		}
 	}
@@ -76,6 +76,20 @@ func (t *target) apply(ctx context.Context, from *client.Transaction) error {
 		return err
 	}
 	return tx.Commit()
+}
+
+// empty makes an empty table. One whose columns are others, as the shape's table was altered, is made again.
+func (t *target) empty(ctx context.Context, tx *sql.Tx) error {
+	var made string
+	switch err := tx.QueryRowContext(ctx, "SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = 'copy'").Scan(&made); {
+	case err != nil && !errors.Is(err, sql.ErrNoRows):
+		return err
+	case made == t.create:
+		_, err := tx.ExecContext(ctx, "DELETE FROM copy")
+		return err
+	}
+	_, err := tx.ExecContext(ctx, "DROP TABLE IF EXISTS copy; "+t.create)
+	return err
 }
 
 func (t *target) change(ctx context.Context, tx *sql.Tx, c client.Change) error {
