@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/shapebus/shapebus/internal/health"
+	"github.com/shapebus/shapebus/pkg/topology"
 	"github.com/shapebus/shapebus/services/gateway/console"
 	"github.com/shapebus/shapebus/services/gateway/shapes"
 )
@@ -23,6 +24,7 @@ type Gateway struct {
 	access  *gate
 	limits  *limits
 	console *console.Console // nil if it is off
+	watch   *health.Watch
 	ready   chan struct{}
 	stop    chan struct{} // closed when answers that wait shall end
 	count   counters
@@ -76,8 +78,25 @@ func New(cfg Config) (*Gateway, error) {
 	if g.console, err = newConsole(&cfg); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
+	if g.watch, err = newWatch(&cfg, g.subset); err != nil {
+		return nil, fmt.Errorf("gateway: %w", err)
+	}
 	g.fix()
 	return g, nil
+}
+
+// newWatch looks at what a gateway stands on: Postgres, if there is one for it, and the bucket of the source's shapes. It reads that
+// bucket for each shape, so looking needs no right that it does not need anyway.
+func newWatch(cfg *Config, postgres *subsets) (*health.Watch, error) {
+	js, err := topology.JetStream(cfg.NATS, cfg.APIPrefix)
+	if err != nil {
+		return nil, err
+	}
+	w := health.NewWatch(js, "KV_"+cfg.Source.ShapeBucket())
+	if postgres.config != nil {
+		w.Postgres = postgres.ask
+	}
+	return w, nil
 }
 
 // newConsole makes the console, nil without a secret.
@@ -105,9 +124,7 @@ func (g *Gateway) Health() (f health.Facts) {
 	default:
 		f.Starting = "it does not listen yet"
 	}
-	if !g.cfg.NATS.IsConnected() {
-		f.NATS = "the connection is " + g.cfg.NATS.Status().String()
-	}
+	g.watch.Into(&f)
 	return f
 }
 
@@ -144,6 +161,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	keeping, done := context.WithCancel(context.WithoutCancel(ctx))
 	var keeper sync.WaitGroup
 	keeper.Go(func() { g.keeper.Run(keeping) })
+	keeper.Go(func() { _ = g.watch.Run(keeping) }) // it has no errors
 	if g.console != nil {
 		keeper.Go(func() { g.console.Run(ctx) })
 	}

@@ -88,6 +88,16 @@ func (s *subsets) start(ctx context.Context) (err error) {
 	return nil
 }
 
+// ask asks over another connection than those that are kept: they may all be busy, and would not tell of a password that has changed.
+func (s *subsets) ask(ctx context.Context) error {
+	conn, err := pg.Connect(ctx, s.config.ConnConfig)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	return conn.Ping(ctx)
+}
+
 func (s *subsets) close() {
 	if s.pool != nil {
 		s.pool.Close()
