@@ -51,7 +51,7 @@ func NewLane(bytes *atomic.Int64) *Lane {
 // Admit takes a request in, or says why not.
 func (l *Lane) Admit(r *Request) error {
 	if n := r.Msg.Size(); n > maxRequest {
-		return refuse.BadRequest("the request has %d bytes, headers among them, more than the %d allowed", n, maxRequest)
+		return refuse.BadRequest("the request has %d bytes with its headers, more than the %d allowed", n, maxRequest)
 	}
 	r.Msg.Header = nil // nobody reads it, and it takes more room than it has bytes
 	n := r.size()
