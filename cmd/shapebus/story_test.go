@@ -25,10 +25,11 @@ import (
 )
 
 // patience bounds every wait of a story.
-const patience = 30 * time.Second
+const patience = 90 * time.Second
 
-// storyTime bounds a story: its commands wait for things that a mistake keeps from happening.
-const storyTime = 3 * time.Minute
+// storyTime bounds a story: its commands wait for things that a mistake keeps from happening. A story's time begins before its
+// turn comes, as others run beside it.
+const storyTime = 15 * time.Minute
 
 // suite runs the tests with this package's main as the command "shapebus".
 type suite struct{ m *testing.M }
