@@ -170,17 +170,13 @@ func (j *job) sweep(ctx context.Context) error {
 }
 
 // sweepEarly does that when the first rows are stored, so that there are never more than two generations and what is read. Then readers
-// still begin with the one before, which must be the one that is known: a replica that lags may have told of an older one.
-func (j *job) sweepEarly(ctx context.Context, segment uint64) error {
+// still begin with the one before, which must be the one that is known.
+func (j *job) sweepEarly(ctx context.Context) error {
 	if len(j.left) == 0 {
 		return nil
 	}
-	newest, sure, err := j.part.NumberBehind(ctx, j.f.Handle, segment)
-	switch {
-	case err != nil || !sure:
+	if err := j.part.StillBegins(ctx, j.f.Handle, j.begins); err != nil {
 		return err
-	case newest != j.begins.Number:
-		return fmt.Errorf("the log begins with generation %d, not %d", newest, j.begins.Number)
 	}
 	return j.sweep(ctx)
 }
@@ -255,7 +251,7 @@ func (j *job) copyRows(ctx context.Context, read func(add func(row change.Row) e
 		if err := j.here(ctx); err != nil { // who has ended the shape has removed what was there
 			return err
 		}
-		return j.sweepEarly(ctx, w.Segment)
+		return j.sweepEarly(ctx)
 	})
 	if err == nil {
 		err = w.Send(ctx)

@@ -8,7 +8,6 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"github.com/synadia-io/orbit.go/jetstreamext"
 
 	"github.com/shapebus/shapebus/internal/registry"
 	"github.com/shapebus/shapebus/internal/stream"
@@ -33,12 +32,8 @@ type Beginning struct {
 
 // ReadBeginning reads with what a shape's log begins.
 func (p *Partition) ReadBeginning(ctx context.Context, handle string) (*Beginning, error) {
-	gens, err := ReadGenerations(ctx, p.cfg.JS, p.cfg.Source, []*registry.Shape{{Handle: handle, Partition: p.N}})
-	if err != nil {
-		return nil, err
-	}
-	if b := gens[handle]; b != nil {
-		return b, nil
+	if b, err := p.newest(ctx, handle); b != nil || err != nil {
+		return b, err
 	}
 	subject := p.cfg.Source.LogSubject(p.N, handle)
 	st, err := p.stream(ctx)
@@ -79,8 +74,8 @@ func (p *Partition) size(ctx context.Context, st jetstream.Stream, handle string
 	return nil
 }
 
-// ReadGenerations reads the newest generations of shapes, by handle. Those that were never folded have none, and
-// one that cannot be read is an error.
+// ReadGenerations reads the newest generations of shapes, by handle, as any copy of the streams knows them. Those that were
+// never folded have none, and one that cannot be read is an error.
 func ReadGenerations(ctx context.Context, js jetstream.JetStream, source topology.Source, records []*registry.Shape) (map[string]*Beginning, error) {
 	all := map[string]*Beginning{}
 	subjects, handles := map[int][]string{}, map[string]string{}
@@ -91,12 +86,9 @@ func ReadGenerations(ctx context.Context, js jetstream.JetStream, source topolog
 	}
 	for p, of := range subjects {
 		err := stream.Last(ctx, js, source.ShapeStream(p), of, func(m *jetstream.RawStreamMsg) error {
-			g, err := wire.DecodeGeneration(m.Data)
-			if err != nil {
-				return fmt.Errorf("message %d of subject %s: %w", m.Sequence, m.Subject, err)
-			}
-			all[handles[m.Subject]] = &Beginning{Generation: *g, Stored: m.Time}
-			return nil
+			b, err := generationOf(m)
+			all[handles[m.Subject]] = b
+			return err
 		})
 		if err != nil {
 			return nil, fmt.Errorf("read generations of partition %d: %w", p, err)
@@ -105,36 +97,41 @@ func ReadGenerations(ctx context.Context, js jetstream.JetStream, source topolog
 	return all, nil
 }
 
-// numberTime bounds the reading of a generation's number, which can be done later as well.
-const numberTime = 5 * time.Second
-
-// NumberBehind reads the number of a shape's newest generation, 0 if it has none, from a server that has rows of a segment, and so all that
-// was stored before these. sure is false if the one that answered has none.
-func (p *Partition) NumberBehind(ctx context.Context, handle string, segment uint64) (number uint64, sure bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, numberTime)
-	defer cancel()
-	rows, generation := p.cfg.Source.SegmentSubject(p.N, handle, segment), p.cfg.Source.GenerationSubject(p.N, handle)
-	answer, err := jetstreamext.GetLastMsgsFor(ctx, p.cfg.JS, p.cfg.Source.ShapeStream(p.N), []string{rows, generation})
+// newest reads a shape's newest generation from the stream's leader, nil if it has none.
+func (p *Partition) newest(ctx context.Context, handle string) (*Beginning, error) {
+	m, err := stream.LastFromLeader(ctx, p.cfg.JS, p.cfg.Source.ShapeStream(p.N), p.cfg.Source.GenerationSubject(p.N, handle))
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil, nil
+	}
 	if err != nil {
-		return 0, false, fmt.Errorf("read the newest generation of shape %s: %w", handle, err)
+		return nil, fmt.Errorf("read the newest generation of shape %s: %w", handle, err)
 	}
-	for m, err := range answer { // in the order in which they were stored
-		switch {
-		case errors.Is(err, jetstreamext.ErrNoMessages):
-			return 0, false, nil
-		case err != nil:
-			return 0, false, fmt.Errorf("read the newest generation of shape %s: %w", handle, err)
-		case m.Subject == rows:
-			sure = true
-		default:
-			g, err := wire.DecodeGeneration(m.Data)
-			if err != nil {
-				return 0, false, fmt.Errorf("message %d of subject %s: %w", m.Sequence, m.Subject, err)
-			}
-			number = g.Number
-		}
+	return generationOf(m)
+}
+
+// generationOf reads a message of a generation's subject.
+func generationOf(m *jetstream.RawStreamMsg) (*Beginning, error) {
+	g, err := wire.DecodeGeneration(m.Data)
+	if err != nil {
+		return nil, fmt.Errorf("message %d of subject %s: %w", m.Sequence, m.Subject, err)
 	}
-	return number, sure, nil
+	return &Beginning{Generation: *g, Stored: m.Time}, nil
+}
+
+// StillBegins returns an error unless a shape's log begins with what was read of it: another process may have given it another beginning.
+func (p *Partition) StillBegins(ctx context.Context, handle string, with *Beginning) error {
+	b, err := p.newest(ctx, handle)
+	if err != nil {
+		return err
+	}
+	var number uint64
+	if b != nil {
+		number = b.Number
+	}
+	if number != with.Number {
+		return fmt.Errorf("the log of shape %s begins with generation %d, not %d", handle, number, with.Number)
+	}
+	return nil
 }
 
 // AppendGeneration appends a shape's newest generation. It stands behind its rows and behind all of the log that it speaks of, if these

@@ -128,3 +128,35 @@ func TestNewestIsNotToldByACopyThatLags(t *testing.T) {
 		t.Errorf("a stream that is not there: %v", err)
 	}
 }
+
+// An answer has room for some megabytes. What is behind it is asked for again.
+func TestLastMessagesThatAreLargeComeInSeveralAnswers(t *testing.T) {
+	if testing.Short() {
+		t.Skip("needs JetStream; not in -short")
+	}
+	const name, n = "LARGE", 30
+	_, js := natstest.Conn(t)
+	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: name, Subjects: []string{"large.s.*"}, AllowDirect: true}); err != nil {
+		t.Fatal(err)
+	}
+	subjects := make([]string, n+1) // one of them is empty
+	for i := range subjects {
+		subjects[i] = fmt.Sprintf("large.s.%d", i)
+		if i == n {
+			break
+		}
+		if _, err := js.Publish(t.Context(), subjects[i], make([]byte, 500_000)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for what, read := range map[string]func(context.Context, jetstream.JetStream, string, []string, func(*jetstream.RawStreamMsg) error) error{"last": stream.Last, "newest": stream.Newest} {
+		seen := map[string]int{}
+		err := read(t.Context(), js, name, subjects, func(m *jetstream.RawStreamMsg) error {
+			seen[m.Subject]++
+			return nil
+		})
+		if err != nil || len(seen) != n || slices.Max(slices.Collect(maps.Values(seen))) != 1 {
+			t.Errorf("%s: %v, %v", what, seen, err)
+		}
+	}
+}
