@@ -3,10 +3,12 @@ package main
 import (
 	"log/slog"
 	"net"
+	"strconv"
 	"testing"
 	"time"
 
 	"github.com/shapebus/shapebus/pkg/natsembed"
+	"github.com/shapebus/shapebus/pkg/natsembed/natstest"
 )
 
 // A server that is killed, or a proxy in front of one that is not there, takes a connection and closes it.
@@ -20,7 +22,11 @@ func TestAServiceWaitsForAServerThatGoesAway(t *testing.T) {
 			if testing.Short() {
 				t.Skip("starts a NATS server; not in -short")
 			}
-			first, err := net.Listen("tcp", "127.0.0.1:0")
+			port, err := natstest.FreePort(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			first, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -35,17 +41,16 @@ func TestAServiceWaitsForAServerThatGoesAway(t *testing.T) {
 				_ = conn.Close()
 				_ = first.Close()
 			}()
-			addr := first.Addr().(*net.TCPAddr) //nolint:errcheck // it listens on TCP
 			served := make(chan error, 1)
 			go func() {
 				<-met
-				s, err := natsembed.Start(natsembed.Options{Port: addr.Port, Dir: t.TempDir()})
+				s, err := natsembed.Start(natsembed.Options{Port: port, Dir: t.TempDir()})
 				if err == nil {
 					t.Cleanup(s.Stop)
 				}
 				served <- err
 			}()
-			f := &natsFlags{URL: "nats://" + addr.String()}
+			f := &natsFlags{URL: "nats://" + first.Addr().String()}
 			nc, err := f.await(t.Context(), slog.New(slog.DiscardHandler), "test", nil)
 			if err != nil {
 				t.Fatalf("the service gave up: %v", err)

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/shapebus/shapebus/e2e/long"
 	"github.com/shapebus/shapebus/e2e/proc"
 )
 
@@ -98,6 +99,11 @@ func TestBenches(t *testing.T) {
 	} {
 		args := append(strings.Fields(c.args), "-binary", binary)
 		t.Run(c.args+" prints all of its figures", func(t *testing.T) {
+			switch c.args[:strings.IndexByte(c.args, ' ')] {
+			case "throughput", "filter", "subquery", "fold":
+			default:
+				long.Only(t)
+			}
 			t.Parallel()
 			var out bytes.Buffer
 			if code := run(t.Context(), args, &out, t.Output()); code != 0 {

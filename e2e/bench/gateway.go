@@ -5,7 +5,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"slices"
@@ -87,12 +86,8 @@ func (b *gatewayBench) run(ctx context.Context, env *common) (r *report, err err
 
 // startGateway starts a gateway and returns when it answers, with the address of its shapes.
 func (l *lab) startGateway(ctx context.Context, source topology.Source, args ...string) (*process, string, error) {
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	address, err := freeAddress(ctx)
 	if err != nil {
-		return nil, "", err
-	}
-	address := listener.Addr().String()
-	if err := listener.Close(); err != nil {
 		return nil, "", err
 	}
 	p, err := l.launch(ctx, source, append([]string{"gateway", "--http-listen", address}, args...))

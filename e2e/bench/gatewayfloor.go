@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -127,12 +126,8 @@ func (l *lab) startNginx(ctx context.Context, path string, files map[string][]by
 			return nil, "", err
 		}
 	}
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	address, err := freeAddress(ctx)
 	if err != nil {
-		return nil, "", err
-	}
-	address := listener.Addr().String()
-	if err := listener.Close(); err != nil {
 		return nil, "", err
 	}
 	var config strings.Builder

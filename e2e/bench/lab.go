@@ -18,6 +18,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/shapebus/shapebus/e2e/proc"
+	"github.com/shapebus/shapebus/pkg/natsembed/natstest"
 	"github.com/shapebus/shapebus/pkg/pgtemp"
 	"github.com/shapebus/shapebus/pkg/topology"
 )
@@ -174,12 +175,8 @@ const startTime = 2 * time.Minute
 
 // launch starts the binary as a deployment would: with its own memory settings and its health endpoint.
 func (l *lab) launch(ctx context.Context, source topology.Source, args []string) (*process, error) {
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	address, err := freeAddress(ctx)
 	if err != nil {
-		return nil, err
-	}
-	address := listener.Addr().String()
-	if err := listener.Close(); err != nil {
 		return nil, err
 	}
 	args = append(args, "--source", string(source), "--listen", address)
@@ -189,6 +186,12 @@ func (l *lab) launch(ctx context.Context, source topology.Source, args []string)
 		p.metrics = "http://" + address + "/metrics"
 	}
 	return p, err
+}
+
+// freeAddress is one of loopback for a server that will be started, perhaps more than once.
+func freeAddress(ctx context.Context) (string, error) {
+	port, err := natstest.FreePort(ctx)
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), err
 }
 
 // flag reports whether a metric of the process is 1 or more. No answer is no.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/shapebus/shapebus/e2e/long"
 	"github.com/shapebus/shapebus/internal/pg/slots"
 	"github.com/shapebus/shapebus/pkg/client"
 	"github.com/shapebus/shapebus/pkg/control"
@@ -29,6 +30,9 @@ func TestAnOlderBackupOfTheChangeLogIsRestored(t *testing.T) {
 		{"nobody has what it lacks", "300ms", true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			if !tt.behind {
+				long.Only(t)
+			}
 			t.Parallel()
 			w := newWorld(t, options{})
 			w.startIngest(nil, "--sync-interval", tt.confirm)

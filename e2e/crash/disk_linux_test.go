@@ -13,7 +13,7 @@ func TestTheDiskUnderJetStreamIsFullAndNothingIsLost(t *testing.T) {
 		t.Skip("needs Postgres; not in -short")
 	}
 	dir := t.TempDir()
-	const small, large = "size=12m", "size=200m"
+	const small, large = "size=5m", "size=200m"
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, small); errors.Is(err, os.ErrPermission) {
 		t.Skip("needs the right to mount a file system")
 	} else if err != nil {
@@ -30,6 +30,7 @@ func TestTheDiskUnderJetStreamIsFullAndNothingIsLost(t *testing.T) {
 	w.create()
 	w.traffic.run()
 	w.traffic.some(20)
+	w.bigTransaction()
 	w.bigTransaction()
 	w.awaitSaid("full disk")
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", syscall.MS_REMOUNT, large); err != nil {

@@ -19,7 +19,7 @@ func TestReadersSeeALargeTransactionWholeOrNotAtAll(t *testing.T) {
 	w.start()
 	w.exec("INSERT INTO items SELECT g, 3, 'before', true FROM generate_series(1, 10) g")
 	w.settle()
-	const before, after = 10, 10 + 130_000 // rows of the shape of all items
+	const before, after = 10, 10 + 32_500 // rows of the shape of all items
 
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()

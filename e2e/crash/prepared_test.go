@@ -39,7 +39,8 @@ func TestConsumerDiesWhileItPreparesATableOrGivesItBack(t *testing.T) {
 			t.Fatalf("%s: identity %s, published %t, noted %t", when, identity, published, noted)
 		}
 	}
-	flags := []string{"--table-grace", "1s", "--sync-interval", "500ms"}
+	// The grace is longer than a creation takes, or the table is given back before its shape is there.
+	flags := []string{"--table-grace", "8s", "--sync-interval", "500ms"}
 	w.startIngest(nil)
 
 	w.startConsumer(failpoint.At(failpoint.TableNoted, 1), flags...)

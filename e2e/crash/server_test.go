@@ -38,13 +38,13 @@ func (w *world) killNATS(when string) {
 // awaitChanges waits until the change log has a message of that sequence.
 func (w *world) awaitChanges(seq uint64) {
 	w.tb.Helper()
-	until(w.tb, fmt.Sprintf("the change log has message %d", seq), func() (bool, error) { return w.changes().LastSeq >= seq, nil })
+	untilSoon(w.tb, fmt.Sprintf("the change log has message %d", seq), func() (bool, error) { return w.changes().LastSeq >= seq, nil })
 }
 
 // awaitOpen waits until the n-th shape's log ends inside a transaction.
 func (w *world) awaitOpen(n int) {
 	w.tb.Helper()
-	until(w.tb, fmt.Sprintf("the log of shape %d ends inside a transaction", n), func() (bool, error) { return w.tail(n).Open(), nil })
+	untilSoon(w.tb, fmt.Sprintf("the log of shape %d ends inside a transaction", n), func() (bool, error) { return w.tail(n).Open(), nil })
 }
 
 // pause lets things happen for a random time, which is the point of it.
@@ -71,7 +71,7 @@ func TestPostgresDiesAndEveryLogContinues(t *testing.T) {
 
 	t.Log("while ingest reads a large transaction")
 	w.traffic.stop()
-	for open, tries := false, 5; !open; tries-- {
+	for open, tries := false, 10; !open; tries-- {
 		if tries == 0 {
 			t.Fatal("each large transaction was over when Postgres died; the fault is to come in its middle")
 		}

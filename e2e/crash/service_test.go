@@ -110,7 +110,7 @@ func TestConsumerDiesWhileItReadsASnapshot(t *testing.T) {
 		point failpoint.Point
 		count int
 	}{
-		{"in the middle of the rows", failpoint.MidSnapshot, 8},
+		{"in the middle of the rows", failpoint.MidSnapshot, 2},
 		{"after the rows, before the log's first entry", failpoint.AfterSnapshotRows, 5},
 		{"after the log's first entry", failpoint.AfterSnapshotEntry, 5},
 	} {

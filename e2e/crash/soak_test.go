@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/shapebus/shapebus/e2e/long"
 	"github.com/shapebus/shapebus/internal/failpoint"
 )
 
@@ -15,11 +16,14 @@ const soakEnv = "SHAPEBUS_SOAK"
 // TestSoak kills whatever it likes whenever it likes, for 15 seconds or as
 // long as soakEnv says, and judges every shape from time to time.
 func TestSoak(t *testing.T) {
+	if os.Getenv(soakEnv) == "" {
+		long.Only(t)
+	}
 	t.Parallel()
-	long := 15 * time.Second
+	lasts := 15 * time.Second
 	if text := os.Getenv(soakEnv); text != "" {
 		var err error
-		if long, err = time.ParseDuration(text); err != nil {
+		if lasts, err = time.ParseDuration(text); err != nil {
 			t.Fatalf("%s: %v", soakEnv, err)
 		}
 	}
@@ -29,7 +33,7 @@ func TestSoak(t *testing.T) {
 	w.startConsumer(nil)
 	w.traffic.run()
 	const verifyEvery = 12
-	end := time.Now().Add(long)
+	end := time.Now().Add(lasts)
 	for round := 1; time.Now().Before(end); round++ {
 		w.pause(1500 * time.Millisecond)
 		w.fault()

@@ -13,8 +13,19 @@ import (
 // the longer it takes: what it asks is work for the system.
 func until(tb testing.TB, what string, ok func() (bool, error)) {
 	tb.Helper()
+	poll(tb, what, 100*time.Millisecond, ok)
+}
+
+// untilSoon is until for a condition that does not hold for long.
+func untilSoon(tb testing.TB, what string, ok func() (bool, error)) {
+	tb.Helper()
+	poll(tb, what, 5*time.Millisecond, ok)
+}
+
+func poll(tb testing.TB, what string, longest time.Duration, ok func() (bool, error)) {
+	tb.Helper()
 	deadline := time.Now().Add(proc.Patience)
-	const first, longest = 5 * time.Millisecond, 100 * time.Millisecond
+	const first = 5 * time.Millisecond
 	pause := time.NewTimer(first)
 	defer pause.Stop()
 	for next := first; ; next = min(next+next/4, longest) {

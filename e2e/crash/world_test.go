@@ -25,7 +25,8 @@ import (
 
 const schema = `
 	CREATE TABLE items (id bigint PRIMARY KEY, kind int, body text, flag boolean);
-	CREATE TABLE notes (author text, body text);`
+	CREATE TABLE notes (author text, body text);
+	CREATE INDEX ON notes (author) WHERE body NOT LIKE 'big%';`
 
 // definitions are the shapes of every test: everything, found by a value,
 // found by trying, and a table without a primary key.
@@ -189,9 +190,9 @@ func (w *world) ask(def client.Definition) {
 // time. It is to die as given, if anything is.
 func (w *world) startIngest(death *failpoint.Death, args ...string) {
 	w.tb.Helper()
-	size := []string{"--fragment-bytes", strconv.Itoa(16<<10 + w.rng.IntN(48<<10))}
+	size := []string{"--fragment-bytes", strconv.Itoa(4<<10 + w.rng.IntN(12<<10))}
 	if w.rng.IntN(2) == 0 {
-		size = append(size, "--fragment-ops", strconv.Itoa(200+w.rng.IntN(1500)))
+		size = append(size, "--fragment-ops", strconv.Itoa(50+w.rng.IntN(375)))
 	}
 	args = append(append([]string{"ingest", "--listen=", "--sync-interval", "300ms"}, size...), args...)
 	w.ingest = w.service("ingest", death, args...)

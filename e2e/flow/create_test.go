@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/shapebus/shapebus/e2e/stack"
 	"github.com/shapebus/shapebus/internal/pg"
@@ -32,7 +33,7 @@ func writers(s *stack.Stack, n int, session string) (stop func()) {
 					return
 				}
 			}
-			for ctx.Err() == nil {
+			for ; ctx.Err() == nil; time.Sleep(pace) {
 				var sql strings.Builder
 				sql.WriteString("BEGIN;")
 				for range 1 + rnd.IntN(4) {

@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go/micro"
 
 	"github.com/shapebus/shapebus/e2e/logcheck"
+	"github.com/shapebus/shapebus/e2e/long"
 	"github.com/shapebus/shapebus/e2e/stack"
 	"github.com/shapebus/shapebus/internal/pg"
 	"github.com/shapebus/shapebus/internal/registry"
@@ -44,15 +45,19 @@ func TestShapesThatDependOnOneAnotherEndTogether(t *testing.T) {
 	for _, tt := range []struct {
 		name, sql string
 		slotLost  bool
+		long      bool
 	}{
 		{name: "the slot is lost", slotLost: true},
 		{name: "the publication is dropped", sql: "DROP PUBLICATION "},
-		{name: "a table that selects from itself changes", sql: "ALTER TABLE tree ADD extra int; INSERT INTO tree VALUES (1000, 1, true, 7)"},
-		{name: "such a table changes and is quiet", sql: "ALTER TABLE tree ADD extra int"},
+		{name: "a table that selects from itself changes", sql: "ALTER TABLE tree ADD extra int; INSERT INTO tree VALUES (1000, 1, true, 7)", long: true},
+		{name: "such a table changes and is quiet", sql: "ALTER TABLE tree ADD extra int", long: true},
 		{name: "it changes between rows that come and go", sql: `BEGIN; UPDATE tree SET open = NOT open; ALTER TABLE tree ADD extra int;
 			UPDATE tree SET open = NOT open WHERE id % 2 = 0; COMMIT`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			if tt.long {
+				long.Only(t)
+			}
 			s := stack.New(t, treeSchema)
 			stopIngest := s.StartIngest()
 			s.StartConsumer()

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/shapebus/shapebus/e2e/long"
 	"github.com/shapebus/shapebus/e2e/stack"
 	"github.com/shapebus/shapebus/internal/failpoint"
 	"github.com/shapebus/shapebus/internal/pg"
@@ -47,6 +48,9 @@ func TestAShapeIsMadeWhilePostgresFailsOver(t *testing.T) {
 	t.Parallel()
 	for _, tt := range lostServers[1:3] {
 		t.Run("from a server "+tt.name, func(t *testing.T) {
+			if tt.ends {
+				long.Only(t)
+			}
 			p := newPair(t)
 			s := stack.On(t, p.url, projectSchema)
 			s.Consumer.Nudge = 500 * time.Millisecond
@@ -100,6 +104,9 @@ func TestAUnitIsOpenWhilePostgresFailsOver(t *testing.T) {
 	t.Parallel()
 	for _, tt := range lostServers {
 		t.Run("of live shapes, from a server "+tt.name, func(t *testing.T) {
+			if !tt.ends {
+				long.Only(t)
+			}
 			p := newPair(t)
 			s := stack.On(t, p.url, projectSchema)
 			s.Consumer.Nudge = 500 * time.Millisecond
@@ -127,6 +134,9 @@ func TestAUnitIsOpenWhilePostgresFailsOver(t *testing.T) {
 			s.Verify(sh)
 		})
 		t.Run("of a shape that begins, from a server "+tt.name, func(t *testing.T) {
+			if tt.ends {
+				long.Only(t)
+			}
 			p := newPair(t)
 			s := stack.On(t, p.url, projectSchema)
 			s.Consumer.Nudge = 500 * time.Millisecond

@@ -194,7 +194,7 @@ func readers(s *stack.Stack, sh *client.Shape, restless int) (stop func() (again
 		rnd := rand.New(rand.NewPCG(seed, 0))
 		wg.Go(func() {
 			at, r := client.Beginning(), &reading{shape: sh}
-			for ctx.Err() == nil {
+			for ; ctx.Err() == nil; time.Sleep(pace) {
 				if rnd.IntN(3) == 0 {
 					at, r = client.Beginning(), &reading{shape: sh}
 				}
@@ -244,6 +244,7 @@ func TestReadersOfLogsThatAreFoldedSeeTheSame(t *testing.T) {
 	var writing sync.WaitGroup
 	writing.Go(func() {
 		for i := 0; ctx.Err() == nil; i++ {
+			time.Sleep(pace)
 			sql := fmt.Sprintf("INSERT INTO notes SELECT i %% 7, 'x' FROM generate_series(1, %d) i; DELETE FROM notes WHERE n = %d", i%9, i%11)
 			if i%97 == 0 {
 				sql = "TRUNCATE notes"

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/shapebus/shapebus/e2e/stack"
 	"github.com/shapebus/shapebus/internal/failpoint"
@@ -13,6 +14,10 @@ import (
 	"github.com/shapebus/shapebus/pkg/control"
 	"github.com/shapebus/shapebus/pkg/pgtemp/pgtest"
 )
+
+// pace is the least time between two transactions of one who writes all the time: on a machine that has little time for those who read,
+// they would come to the end of nothing otherwise.
+const pace = 4 * time.Millisecond
 
 // changing changes all tables of nestedSchema all the time, in small transactions of several connections, until stop: what is
 // selected comes and goes, and commits become visible in other orders than they are in the log.
@@ -25,7 +30,7 @@ func changing(s *stack.Stack, n int) (stop func()) {
 		s.TB.Logf("seed %d", seed)
 		rnd := rand.New(rand.NewPCG(seed, 0))
 		w.Go(func() {
-			for ctx.Err() == nil {
+			for ; ctx.Err() == nil; time.Sleep(pace) {
 				sql := "BEGIN;"
 				for range 1 + rnd.IntN(3) {
 					id := 1 + rnd.IntN(200)

@@ -199,17 +199,17 @@ func TestRequestsThatNobodyShouldSend(t *testing.T) {
 func TestClientsThatTakeNothingHoldLittle(t *testing.T) {
 	s := stack.Start(t, items)
 	s.Exec("INSERT INTO items SELECT i, 'ann', repeat('x', 10000) FROM generate_series(100, 2500) i")
-	s.Gateway.ChunkBytes, s.Gateway.SendBytes, s.Gateway.WriteWithin = 8<<20, 30<<20, 7*time.Second
+	s.Gateway.ChunkBytes, s.Gateway.SendBytes, s.Gateway.WriteWithin = 8<<20, 30<<20, 15*time.Second
 	base, _ := s.StartGateway()
 	q := values("table", "items", "offset", "-1")
-	first := await(t, base, q)
-	q.Set("handle", first.header.Get("Electric-Handle"))
+	handle := await(t, base, q).header.Get("Electric-Handle")
+	other := await(t, base, values("table", "items", "offset", "now", "where", "id > 0")).header.Get("Electric-Handle")
 	var conns []net.Conn
 	for i := range 6 { // three chunks of this shape, and of another
 		q.Set("offset", []string{"-1", "0_0", "0_1"}[i%3])
-		if q.Del("where"); i >= 3 {
+		if q.Set("handle", handle); i >= 3 {
 			q.Set("where", "id > 0")
-			q.Set("handle", await(t, base, values("table", "items", "offset", "now", "where", "id > 0")).header.Get("Electric-Handle"))
+			q.Set("handle", other)
 		}
 		conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", strings.TrimPrefix(base, "http://"))
 		if err != nil {

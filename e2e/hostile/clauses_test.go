@@ -43,11 +43,11 @@ func TestTheDearestClausesDelayNobody(t *testing.T) {
 			t.Errorf("shape %s ended with %q", sh.Handle(), info.Reason)
 		}
 	}
-	s.Exec("INSERT INTO papers VALUES (100, repeat('a', 5000000))")
+	s.Exec("INSERT INTO papers VALUES (100, repeat('a', 500000))")
 	ends(shapes[1])
 	c.beat(s)
 	s.Verify(shapes[2:]...) // no piece of its patterns is in the row, so it is not asked
-	s.Exec("INSERT INTO papers VALUES (101, repeat('a', 5000000) || 'a0x 0xy')")
+	s.Exec("INSERT INTO papers VALUES (101, repeat('a', 500000) || 'a0x 0xy')")
 	ends(shapes[2])
 	c.beat(s)
 	s.Verify(shapes[3])

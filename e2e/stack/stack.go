@@ -32,7 +32,7 @@ import (
 )
 
 // Timeout bounds every wait of a test: three times what a busy machine has been seen to need.
-const Timeout = 30 * time.Second * slower
+const Timeout = 90 * time.Second * slower
 
 // innerGrace is short, for tests in which inner shapes go. However busy the machine, the outer shape
 // of a request has to follow its inner one within it.

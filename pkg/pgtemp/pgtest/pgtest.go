@@ -13,6 +13,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"strconv"
@@ -71,7 +72,7 @@ func Server(tb testing.TB) *pgtemp.Server {
 	}
 	if shared.server == nil && shared.err == nil {
 		// Tests that run at the same time share it, and a consumer alone may take 28 connections.
-		shared.server, shared.err = pgtemp.Start(context.Background(), pgtemp.Options{Settings: map[string]string{"max_connections": "300"}})
+		shared.server, shared.err = pgtemp.Start(context.Background(), pgtemp.Options{Settings: small(map[string]string{"max_connections": "300"})})
 	}
 	if shared.err != nil {
 		tb.Fatal(shared.err)
@@ -103,7 +104,7 @@ func Database(tb testing.TB) string {
 func Own(tb testing.TB, settings map[string]string) *pgtemp.Server {
 	tb.Helper()
 	skipIfShort(tb)
-	server, err := pgtemp.Start(tb.Context(), pgtemp.Options{Settings: settings})
+	server, err := pgtemp.Start(tb.Context(), pgtemp.Options{Settings: small(settings)})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -115,6 +116,14 @@ func Own(tb testing.TB, settings map[string]string) *pgtemp.Server {
 		}
 	})
 	return server
+}
+
+// small adds what makes sessions cheap that live for moments, unless settings say otherwise: each has to map the shared buffers that it
+// touches, and compiles whatever looks dear.
+func small(settings map[string]string) map[string]string {
+	all := map[string]string{"shared_buffers": "16MB", "jit": "off"}
+	maps.Copy(all, settings)
+	return all
 }
 
 func skipIfShort(tb testing.TB) {
