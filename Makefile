@@ -23,7 +23,7 @@ VERSIONS ?= 14 15 16 17 18
 NATS     ?= 2.12.1 2.14.10 2.15.3
 # LONG=1: also the tests that are further cases of what others show; see e2e/long.
 LONG     ?=
-export SHAPEBUS_LONG ?= $(LONG)
+export E2E_LONG ?= $(LONG)
 # How many packages are tested at once, and how many tests of a package that say t.Parallel: they wait more than they
 # compute, so at least four, however few cores there are.
 AT_ONCE  ?= $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n > 4 ? n : 4)))
@@ -81,7 +81,7 @@ oracle: gcc postgres ## random traffic, faults and shapes, judged at every commi
 	ORACLE_SEED=$(SEED) ORACLE_WITH=$(WITH) ORACLE_SECONDS=$(SECONDS) $(GO) test -count=1 -timeout 0 -v -run TestEveryCommitMarkerIsExact ./e2e/oracle
 
 .PHONY: soak
-soak: export SHAPEBUS_LONG = 1
+soak: export E2E_LONG = 1
 soak: gcc postgres ## hours: many seeds (CASES=100000), fuzzing, end-to-end repeated (SOAK=10), race detector (versions: make matrix)
 	$(MAKE) test-deploy
 	$(MAKE) nats-matrix

@@ -8,7 +8,7 @@ import (
 )
 
 // Env is the variable of the environment with which they run, set to anything.
-const Env = "SHAPEBUS_LONG"
+const Env = "E2E_LONG"
 
 // Runs reports whether such tests run.
 func Runs() bool { return os.Getenv(Env) != "" }
