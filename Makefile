@@ -46,7 +46,7 @@ demo: build postgres ## the whole system with live traffic until Ctrl-C (ONCE=1:
 
 .PHONY: test
 test: gcc postgres ## all tests, with real Postgres and NATS (LONG=1: also further cases of what others show)
-	@$(call gotest,$(LEAN) -count=1 -timeout $(TIMEOUT) -p $(AT_ONCE) -parallel $(AT_ONCE) ./...)
+	@$(call gotest,$(LEAN) -count=1 -timeout $(TIMEOUT) -p $(AT_ONCE) -parallel $(AT_ONCE) ./e2e/flow ./e2e/crash ./...)
 
 .PHONY: test-short
 test-short: gcc ## the tests that need nothing, in seconds

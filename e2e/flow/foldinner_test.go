@@ -30,7 +30,7 @@ func TestShapesAreFoldedWhileOthersSelectFromThem(t *testing.T) {
 		t.Fatalf("it selects from %v, not from %s", in, inner[1].Handle())
 	}
 	shapes := []*client.Shape{inner[0], inner[1], outer}
-	stopWriting := changing(s, 2)
+	stopWriting := changing(s, 2, pace)
 	stopReading := readers(s, outer, 1)
 	for range 3 {
 		for _, sh := range shapes {
@@ -112,7 +112,7 @@ func TestShapesAreMadeThatSelectFromOneThatIsFolded(t *testing.T) {
 	s.StartConsumer()
 	s.StartMaterializer()
 	inner := s.Create(client.Definition{Table: "tasks", Columns: []string{"id"}, Where: ofProjects})
-	stopWriting := changing(s, 1)
+	stopWriting := changing(s, 1, pace)
 	stopReading := readers(s, inner, 1)
 	from := generationOf(s, inner)
 	for n := 0; n < 6 || generationOf(s, inner) < from+3; n++ {
@@ -124,7 +124,7 @@ func TestShapesAreMadeThatSelectFromOneThatIsFolded(t *testing.T) {
 		if n%3 == 0 {
 			stopWriting()
 			s.Verify(inner, outer)
-			stopWriting = changing(s, 1)
+			stopWriting = changing(s, 1, pace)
 		}
 		if err := outer.Delete(t.Context()); err != nil {
 			t.Fatal(err)

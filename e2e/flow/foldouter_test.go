@@ -20,8 +20,8 @@ import (
 const pace = 4 * time.Millisecond
 
 // changing changes all tables of nestedSchema all the time, in small transactions of several connections, until stop: what is
-// selected comes and goes, and commits become visible in other orders than they are in the log.
-func changing(s *stack.Stack, n int) (stop func()) {
+// selected comes and goes, with a pause between them, and commits become visible in other orders than they are in the log.
+func changing(s *stack.Stack, n int, pause time.Duration) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var w sync.WaitGroup
 	for range n {
@@ -30,7 +30,7 @@ func changing(s *stack.Stack, n int) (stop func()) {
 		s.TB.Logf("seed %d", seed)
 		rnd := rand.New(rand.NewPCG(seed, 0))
 		w.Go(func() {
-			for ; ctx.Err() == nil; time.Sleep(pace) {
+			for ; ctx.Err() == nil; time.Sleep(pause) {
 				sql := "BEGIN;"
 				for range 1 + rnd.IntN(3) {
 					id := 1 + rnd.IntN(200)
@@ -76,7 +76,7 @@ func TestShapesWithSubqueriesAreFolded(t *testing.T) {
 		s.Create(client.Definition{Table: "tasks", Columns: []string{"id", "title"}, Where: "NOT done AND project_id NOT IN (SELECT id FROM projects WHERE active)"}),
 		s.Create(client.Definition{Table: "comments", Where: ofTasks}),
 	}
-	stopWriting := changing(s, 2)
+	stopWriting := changing(s, 2, pace)
 	var stops []func() int
 	for _, sh := range shapes {
 		stops = append(stops, readers(s, sh, 1))

@@ -26,7 +26,7 @@ func TestShapesBeginWhileWhatTheySelectFromNeverRests(t *testing.T) {
 	s.StartConsumer()
 	s.StartMaterializer()
 	inner := s.Create(client.Definition{Table: "tasks", Columns: []string{"id"}, Where: ofProjects})
-	stopWriting := changing(s, 1)
+	stopWriting := changing(s, 1, 0)
 	for n := 0; together.Load() < 2; n++ {
 		if n == 60 {
 			t.Fatalf("of %d shapes %d began together with what they select from", n, together.Load())
@@ -37,7 +37,7 @@ func TestShapesBeginWhileWhatTheySelectFromNeverRests(t *testing.T) {
 		if together.Load() > before || n == 0 {
 			stopWriting()
 			s.Verify(inner, outer)
-			stopWriting = changing(s, 1)
+			stopWriting = changing(s, 1, 0)
 		}
 		if err := outer.Delete(t.Context()); err != nil {
 			t.Fatal(err)

@@ -2,7 +2,6 @@ package stream
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -113,36 +112,11 @@ type lastAnswer struct {
 }
 
 func askLast(ctx context.Context, js jetstream.JetStream, streamName string, subjects []string) (a lastAnswer, err error) {
-	body, err := json.Marshal(map[string]any{"multi_last": subjects, "max_bytes": lastBytes})
-	if err != nil {
-		return a, err
+	err = directGet(ctx, js, streamName, map[string]any{"multi_last": subjects, "max_bytes": lastBytes}, len(subjects)+1, answerTimeout, a.add)
+	if errors.Is(err, ErrNoAnswer) {
+		err = fmt.Errorf("the last messages of %d subjects: %w", len(subjects), err)
 	}
-	nc := js.Conn()
-	answers := make(chan *nats.Msg, len(subjects)+1)
-	inbox := nc.NewInbox()
-	sub, err := nc.ChanSubscribe(inbox, answers)
-	if err != nil {
-		return a, err
-	}
-	defer func() { _ = sub.Unsubscribe() }() // the connection may be closed
-	if err := nc.PublishRequest(apiPrefix(js.Options())+"DIRECT.GET."+streamName, inbox, body); err != nil {
-		return a, err
-	}
-	silence := time.NewTimer(answerTimeout)
-	defer silence.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return a, context.Cause(ctx)
-		case <-silence.C:
-			return a, fmt.Errorf("the server did not answer for %d subjects", len(subjects))
-		case m := <-answers:
-			silence.Reset(answerTimeout)
-			if ended, err := a.add(m); ended || err != nil {
-				return a, err
-			}
-		}
-	}
+	return a, err
 }
 
 // add takes what a server sends, and reports whether nothing follows.
@@ -162,24 +136,9 @@ func (a *lastAnswer) add(m *nats.Msg) (ended bool, err error) {
 		return true, nil
 	case status == "404" && len(a.found) == 0 && reason == "No Results":
 		return true, nil
-	case status == "503":
-		return true, nats.ErrNoResponders
 	default:
 		return true, fmt.Errorf("the server says: %s %s", status, reason)
 	}
-}
-
-// rawMessage is a stored message as a direct get delivers it.
-func rawMessage(m *nats.Msg) (*jetstream.RawStreamMsg, error) {
-	seq, err := strconv.ParseUint(m.Header.Get(jetstream.SequenceHeader), 10, 64)
-	if err != nil {
-		return nil, fmt.Errorf("header %s: %w", jetstream.SequenceHeader, err)
-	}
-	at, err := time.Parse(time.RFC3339Nano, m.Header.Get(jetstream.TimeStampHeaer))
-	if err != nil {
-		return nil, fmt.Errorf("header %s: %w", jetstream.TimeStampHeaer, err)
-	}
-	return &jetstream.RawStreamMsg{Subject: m.Header.Get(jetstream.SubjectHeader), Sequence: seq, Header: m.Header, Data: m.Data, Time: at}, nil
 }
 
 func fromLeader(ctx context.Context, js jetstream.JetStream, streamName string, subjects []string, f func(*jetstream.RawStreamMsg) error) error {

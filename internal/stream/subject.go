@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"github.com/synadia-io/orbit.go/jetstreamext"
 )
 
 const (
@@ -90,33 +88,7 @@ func (r *SubjectReader) fill(ctx context.Context) (err error) {
 // GetBatch appends the messages of a subject from a sequence on to got, as many as one batched direct get
 // brings. None come when there are none. It fails with ErrNoAnswer after 10 seconds without any.
 func GetBatch(ctx context.Context, js jetstream.JetStream, streamName, subject string, from uint64, got []*jetstream.RawStreamMsg) ([]*jetstream.RawStreamMsg, error) {
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
-	defer cancel()
-	messages, err := jetstreamext.GetBatch(ctx, js, streamName, batchMessages,
-		jetstreamext.GetBatchSubject(subject), jetstreamext.GetBatchSeq(max(from, 1)), jetstreamext.GetBatchMaxBytes(batchBytes))
-	if err != nil {
-		return got, fmt.Errorf("read %s from %d: %w", subject, from, err)
-	}
-	n := len(got)
-	var last uint64 // the server numbers a batch's messages by the one before
-	for m, err := range messages {
-		if errors.Is(err, jetstreamext.ErrNoMessages) {
-			return got, nil
-		}
-		if err != nil {
-			return got, fmt.Errorf("read %s from %d: %w", subject, from, err)
-		}
-		previous, err := strconv.ParseUint(m.Header.Get(jetstream.LastSequenceHeader), 10, 64)
-		if err != nil || previous != last {
-			break // one was lost on the way; what came before it is good
-		}
-		last = m.Sequence
-		got = append(got, m)
-	}
-	if len(got) == n { // silence is not the end: that the server says
-		return got, fmt.Errorf("read %s from %d: %w", subject, from, errors.Join(ctx.Err(), ErrNoAnswer))
-	}
-	return got, nil
+	return Batch(ctx, js, streamName, Ask{Subject: subject, From: from, Messages: batchMessages, Bytes: batchBytes, Silence: answerTimeout}, got)
 }
 
 // SeekSubject returns the sequence at which the first message of a subject

@@ -74,14 +74,18 @@ func (s *session) recover(ctx context.Context) (changelog.Place, error) {
 	if err := s.resume(ctx, outers); err != nil {
 		return changelog.Place{}, err
 	}
+	up := 0
 	for _, p := range s.Parts {
+		if p.Phase == live.Up {
+			up++
+		}
 		if p.Phase == live.Down && p.Why != nil {
 			s.Log.ErrorContext(ctx, "a partition cannot be used; its shapes wait, all others go on", slog.Int("partition", p.N), slog.Any("error", p.Why))
 			s.Tasks.Go(func() error { return s.bringBack(ctx, p, 0, false) })
 		}
 	}
 	s.tellDown(ctx)
-	s.Log.InfoContext(ctx, "partitions taken over", slog.Int("live_shapes", len(s.Live)), slog.Int64("parked_shapes", s.Stats.Parked.Load()),
+	s.Log.InfoContext(ctx, "partitions taken over", slog.Int("partitions", up), slog.Int("live_shapes", len(s.Live)), slog.Int64("parked_shapes", s.Stats.Parked.Load()),
 		slog.String("from_lsn", start.LSN.String()), slog.Uint64("from_seq", start.Seq))
 	return start, nil
 }

@@ -8,7 +8,6 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"github.com/synadia-io/orbit.go/jetstreamext"
 
 	"github.com/shapebus/shapebus/internal/stream"
 	"github.com/shapebus/shapebus/pkg/control"
@@ -19,7 +18,8 @@ const (
 	// batchMessages bounds a batched direct get, which the server answers in
 	// one go.
 	batchMessages = 256
-	// AnswerTimeout is how long one direct get may take.
+	// AnswerTimeout is how long a direct get may take to its message, and a
+	// batched one from each message to the next: a connection may be slow.
 	AnswerTimeout = 5 * time.Second
 )
 
@@ -43,40 +43,17 @@ func (f *fetcher) batch(ctx context.Context, subject string, from uint64) (got [
 		return nil, context.Cause(ctx)
 	}
 	defer f.link.room.Release(size)
+	var messages []*jetstream.RawStreamMsg
 	err = f.direct(ctx, "", func(ctx context.Context) error {
-		got, err = f.batchOf(ctx, subject, from)
+		ask := stream.Ask{Subject: subject, From: from, Messages: batchMessages, Bytes: f.bytes, Silence: AnswerTimeout}
+		messages, err = stream.Batch(ctx, f.link.js, f.link.source.ShapeStream(f.partition), ask, nil)
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("read %s from %d: %w", subject, from, err)
-	}
-	return got, nil
-}
-
-func (f *fetcher) batchOf(ctx context.Context, subject string, from uint64) ([]raw, error) {
-	messages, err := jetstreamext.GetBatch(ctx, f.link.js, f.link.source.ShapeStream(f.partition), batchMessages,
-		jetstreamext.GetBatchSubject(subject), jetstreamext.GetBatchSeq(max(from, 1)), jetstreamext.GetBatchMaxBytes(f.bytes))
-	if err != nil {
 		return nil, err
 	}
-	var got []raw
-	var last uint64 // the server numbers a batch's messages by the one before
-	for m, err := range messages {
-		if errors.Is(err, jetstreamext.ErrNoMessages) {
-			return got, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		previous, err := number(m.Header, jetstream.LastSequenceHeader)
-		if err != nil || previous != last {
-			break // one was lost on the way; what came before it is good
-		}
-		last = m.Sequence
+	for _, m := range messages {
 		got = append(got, raw{seq: m.Sequence, at: m.Time, header: m.Header, data: m.Data})
-	}
-	if len(got) == 0 { // silence is not the end: that the server says
-		return nil, errors.Join(ctx.Err(), errors.New("the server did not answer, or its answer was lost"))
 	}
 	return got, nil
 }
@@ -102,6 +79,8 @@ func (f *fetcher) get(ctx context.Context, subject, suffix string, get func(cont
 	}
 	var msg *jetstream.RawStreamMsg
 	err = f.direct(ctx, suffix, func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, AnswerTimeout)
+		defer cancel()
 		msg, err = get(ctx, st)
 		return err
 	})
@@ -142,10 +121,8 @@ func headTail(m raw) (wire.Tail, error) {
 	return t, nil
 }
 
-// direct makes a direct get. suffix is what follows the stream in its subject.
+// direct makes a direct get, which is to end by itself. suffix is what follows the stream in its subject.
 func (f *fetcher) direct(ctx context.Context, suffix string, get func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, AnswerTimeout)
-	defer cancel()
 	name := f.link.source.ShapeStream(f.partition)
 	err := WithRefusal(ctx, f.link.nc, "DIRECT.GET."+name+suffix, get)
 	if !errors.Is(err, nats.ErrNoResponders) {

@@ -26,6 +26,8 @@ func (f *fetcher) generation(ctx context.Context, handle string) (g *wire.Genera
 	}
 	var msg *jetstream.RawStreamMsg
 	err = f.direct(ctx, "."+subject, func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, AnswerTimeout)
+		defer cancel()
 		msg, err = st.GetLastMsgForSubject(ctx, subject)
 		return err
 	})
