@@ -96,7 +96,7 @@ func connectionOptions(log *slog.Logger, role string, closed, denied func(error)
 		}),
 		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
 			if denied != nil && errors.Is(err, nats.ErrPermissionViolation) {
-				denied(fmt.Errorf("%w; grant this NATS user the right, docs/OPERATIONS.md lists what is needed", err))
+				denied(notPermitted(err))
 				return
 			}
 			attrs := []any{slog.Any("error", err)}
@@ -201,4 +201,9 @@ func (f *natsFlags) awaitJetStream(ctx context.Context, log *slog.Logger, nc *na
 		case <-tick.C:
 		}
 	}
+}
+
+// notPermitted says what to do about a right that a NATS user lacks.
+func notPermitted(err error) error {
+	return fmt.Errorf("%w; grant this NATS user the right, docs/OPERATIONS.md lists what is needed", err)
 }

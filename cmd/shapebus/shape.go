@@ -16,6 +16,7 @@ import (
 	"github.com/shapebus/shapebus/internal/term"
 	"github.com/shapebus/shapebus/pkg/client"
 	"github.com/shapebus/shapebus/pkg/control"
+	"github.com/shapebus/shapebus/pkg/topology"
 )
 
 // clientFlags say which source to talk to, and over which NATS.
@@ -26,11 +27,16 @@ type clientFlags struct {
 }
 
 // with connects to NATS and hands do a client of the source. do's context also ends when the server denies what was asked;
-// the error then says that.
+// the error then says that. The source's status ends nothing: it may be asked for by the way, by who need not have the right.
 func (f *clientFlags) with(ctx context.Context, out *console, role string, do func(context.Context, *client.Client) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	nc, err := f.NATS.connect(out.log, role, cancel)
+	status := `"` + topology.Source(f.Source).ControlPlane() + "." + control.EndpointStatus + `"`
+	nc, err := f.NATS.connect(out.log, role, func(err error) {
+		if !strings.Contains(err.Error(), status) {
+			cancel(err)
+		}
+	})
 	if err != nil {
 		return err
 	}
@@ -42,6 +48,9 @@ func (f *clientFlags) with(ctx context.Context, out *console, role string, do fu
 	err = do(ctx, cl)
 	if cause := context.Cause(ctx); errors.Is(cause, nats.ErrPermissionViolation) {
 		return cause
+	}
+	if errors.Is(err, nats.ErrPermissionViolation) {
+		return notPermitted(err)
 	}
 	return err
 }
