@@ -17,7 +17,7 @@ done
 failed=()
 for version in "$@"; do
 	echo "NATS $version" >&2
-	NATS_SERVER=$PWD/.tools/nats-$version/nats-server \
+	E2E_LONG=1 NATS_SERVER=$PWD/.tools/nats-$version/nats-server \
 		"${GO:-go}" test -count=1 -timeout "${TIMEOUT:-40m}" -run "${STORY:-$story}" ./e2e/crash || failed+=("$version")
 done
 if [ ${#failed[@]} -gt 0 ]; then

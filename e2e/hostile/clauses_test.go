@@ -43,11 +43,18 @@ func TestTheDearestClausesDelayNobody(t *testing.T) {
 			t.Errorf("shape %s ended with %q", sh.Handle(), info.Reason)
 		}
 	}
-	s.Exec("INSERT INTO papers VALUES (100, repeat('a', 500000))")
+	s.Settle(shapes[2])
+	before := s.Await(shapes[2], "there", func(control.Shape) bool { return true }).Rows
+	s.Exec("INSERT INTO papers VALUES (100, repeat('a', 5000000))")
 	ends(shapes[1])
 	c.beat(s)
-	s.Verify(shapes[2:]...) // no piece of its patterns is in the row, so it is not asked
-	s.Exec("INSERT INTO papers VALUES (101, repeat('a', 500000) || 'a0x 0xy')")
+	// No piece of its patterns is in the row, so it is not asked. Postgres asks it, for minutes, so it is not asked what it says.
+	s.Settle(shapes[2:]...)
+	if now := s.Await(shapes[2], "live", func(i control.Shape) bool { return i.State == control.StateLive }); now.Rows != before {
+		t.Errorf("the shape has %d rows, and had %d", now.Rows, before)
+	}
+	s.Verify(shapes[3])
+	s.Exec("INSERT INTO papers VALUES (101, repeat('a', 5000000) || 'a0x 0xy')")
 	ends(shapes[2])
 	c.beat(s)
 	s.Verify(shapes[3])

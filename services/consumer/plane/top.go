@@ -73,7 +73,7 @@ func (p *server) gather(ctx context.Context) (gathered, error) {
 	for _, m := range writers {
 		waiting[m.Name] = true
 	}
-	inbox := p.cfg.NATS.NewRespInbox()
+	inbox := p.cfg.NATS.NewInbox() // and not one that the connection hears already: all would come twice
 	sub, err := p.cfg.NATS.SubscribeSync(inbox)
 	if err != nil {
 		return gathered{}, fmt.Errorf("ask the other consumers: %w", err)

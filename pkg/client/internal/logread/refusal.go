@@ -72,7 +72,7 @@ func refusal(nc *nats.Conn, before error, words ...string) error {
 func probeInbox(ctx context.Context, nc *nats.Conn) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), probeTimeout)
 	defer cancel()
-	inbox := nc.NewRespInbox()
+	inbox := nc.NewRespInbox() //nolint:forbidigo // whether one of these can be heard is the question
 	sub, err := nc.SubscribeSync(inbox)
 	if err != nil {
 		return nil // that is not what is asked here
