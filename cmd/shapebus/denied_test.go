@@ -2,15 +2,19 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"os"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
 	"github.com/shapebus/shapebus/pkg/client"
+	"github.com/shapebus/shapebus/pkg/control"
 	"github.com/shapebus/shapebus/pkg/natsembed/natstest"
 )
 
@@ -46,5 +50,59 @@ func TestAStatusThatIsDeniedEndsNoCommand(t *testing.T) {
 	})
 	if err == nil || !strings.Contains(err.Error(), "grant this NATS user the right") {
 		t.Errorf("who wants the status is told %v", err)
+	}
+}
+
+// The control plane answers for the shape, and nobody for the status.
+func TestAStatusThatDoesNotComeHoldsUpNoCommand(t *testing.T) {
+	t.Parallel()
+	nc, err := natstest.StartConfigured(t, "debug: false").Connect()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	asked, once := make(chan struct{}), sync.Once{}
+	handle := func(m *nats.Msg) {
+		s := control.Shape{
+			ID: "0123456789abcdef", Handle: "0123456789abcdef-a", State: control.StateCreating, Schema: "public", Table: "t",
+			Columns: []control.Column{{Name: "id", TypeName: "int4", Key: true}}, HasKey: true,
+		}
+		select {
+		case <-asked:
+			s.State = control.StateLive
+		default:
+		}
+		data, err := json.Marshal(s)
+		if err != nil {
+			t.Error(err)
+		}
+		_ = m.Respond(data)
+	}
+	for endpoint, f := range map[string]nats.MsgHandler{
+		control.EndpointCreate: handle, control.EndpointGet: handle,
+		control.EndpointStatus: func(*nats.Msg) { once.Do(func() { close(asked) }) },
+	} {
+		if _, err := nc.Subscribe("shapebus.main."+endpoint, f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := nc.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	f := &clientFlags{sourceFlags: sourceFlags{Source: "main"}}
+	f.NATS.URL = nc.ConnectedUrl()
+	out := &console{stdout: os.Stdout, stderr: os.Stderr, log: slog.New(slog.DiscardHandler)}
+	err = f.with(t.Context(), out, "test", func(ctx context.Context, cl *client.Client) error {
+		s, err := cl.Create(ctx, client.Definition{Table: "t"})
+		if err != nil {
+			return err
+		}
+		ctx, cancel := context.WithTimeout(ctx, 20*time.Second) // the answer itself is waited for 30 s
+		defer cancel()
+		_, err = waitLive(ctx, out, cl, s, 0)
+		return err
+	})
+	if err != nil {
+		t.Errorf("the shape is live: %v", err)
 	}
 }

@@ -50,7 +50,7 @@ func (f *clientFlags) with(ctx context.Context, out *console, role string, do fu
 		return cause
 	}
 	if errors.Is(err, nats.ErrPermissionViolation) {
-		return notPermitted(err)
+		return notPermitted(err) // of the status, which was wanted here
 	}
 	return err
 }

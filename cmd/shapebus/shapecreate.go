@@ -111,7 +111,10 @@ func waitLive(ctx context.Context, out *console, cl *client.Client, s *client.Sh
 		stands := still.see(info, now)
 		if stands > askAfter && !asked && info.Reason == "" {
 			asked = true
-			if status, err := cl.Status(ctx); err == nil && holdUp(status) != "" {
+			asking, enough := context.WithTimeout(ctx, askAfter)
+			status, err := cl.Status(asking)
+			enough()
+			if err == nil && holdUp(status) != "" {
 				line.Clear()
 				said = holdUp(status)
 				fmt.Fprintf(out.stderr, "waiting: %s\n", term.Printable(said))

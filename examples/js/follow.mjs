@@ -34,10 +34,13 @@ async function last(stream, subject) {
 async function batch(stream, subject, seq) {
   const inbox = createInbox(), got = [];
   const answers = nc.subscribe(inbox);
-  const silence = setTimeout(() => answers.unsubscribe(), 5000);
+  const heard = () => setTimeout(() => answers.unsubscribe(), 5000);
+  let silence = heard();
   const request = { seq, next_by_subj: subject, batch: 256, max_bytes: 4 << 20 };
   nc.publish(`$JS.API.DIRECT.GET.${stream}`, JSON.stringify(request), { reply: inbox });
   for await (const m of answers) {
+    clearTimeout(silence);
+    silence = heard();
     if (m.data.length === 0 && m.headers?.code) break; // 204: that is all; 404: there is none
     if (Number(header(m, "Nats-Last-Sequence")) !== (got.length ? sequence(got.at(-1)) : 0)) break; // one was lost
     got.push(m);

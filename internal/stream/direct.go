@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -29,26 +30,28 @@ type Ask struct {
 }
 
 // Batch appends the messages that a batched direct get brings to got. None come when there are none. It fails with
-// ErrNoAnswer, and with context.DeadlineExceeded, when nothing comes; of a batch that stops to come it returns what has come,
-// as of one of which a message was lost. A slow connection is no silence.
+// ErrNoAnswer when all of it was lost, and with context.DeadlineExceeded as well when nothing comes; of a batch that stops to
+// come, or of which a message was lost, it returns what has come in sequence. A slow connection is no silence.
 func Batch(ctx context.Context, js jetstream.JetStream, streamName string, ask Ask, got []*jetstream.RawStreamMsg) ([]*jetstream.RawStreamMsg, error) {
+	outer := ctx
 	ctx, cancel := context.WithTimeout(ctx, batchTime)
 	defer cancel()
 	body := map[string]any{"batch": ask.Messages, "max_bytes": ask.Bytes, "seq": max(ask.From, 1), "next_by_subj": ask.Subject}
 	n := len(got)
 	last := "0" // the server numbers a batch's messages by the one before
-	err := directGet(ctx, js, streamName, body, ask.Messages+1, ask.Silence, func(m *nats.Msg) (bool, error) {
-		switch status := m.Header.Get("Status"); status {
-		case "":
-		case "204", "404": // that is all; there is none
+	err := directGet(ctx, js, streamName, body, ask.Silence, func(m *nats.Msg) (bool, error) {
+		switch status := statusOf(m); {
+		case status == "404": // there is none
 			return true, nil
-		default:
+		case status == "204" && len(got) > n: // that is all
+			return true, nil
+		case status == "204", len(m.Header) == 0: // the end of what has not come, or nothing of a server
+			return true, ErrNoAnswer
+		case status != "":
 			return true, fmt.Errorf("the server says: %s %s", status, m.Header.Get("Description"))
-		}
-		if m.Header.Get("Nats-Num-Pending") == "" {
+		case m.Header.Get("Nats-Num-Pending") == "":
 			return true, jetstreamext.ErrBatchUnsupported
-		}
-		if m.Header.Get(jetstream.LastSequenceHeader) != last { // one was lost on the way; what came before it is good
+		case m.Header.Get(jetstream.LastSequenceHeader) != last: // one was lost on the way
 			return true, ErrNoAnswer
 		}
 		raw, err := rawMessage(m)
@@ -59,45 +62,48 @@ func Batch(ctx context.Context, js jetstream.JetStream, streamName string, ask A
 		got = append(got, raw)
 		return false, nil
 	})
-	if err != nil && (len(got) == n || ctx.Err() != nil && !errors.Is(ctx.Err(), context.DeadlineExceeded)) {
+	if err != nil && (len(got) == n || outer.Err() != nil) {
 		return got, fmt.Errorf("read %s from %d: %w", ask.Subject, ask.From, err)
 	}
 	return got, nil
 }
 
-// directGet sends a direct get and hands its answers, at most room of them, to each until that says that nothing follows.
-func directGet(ctx context.Context, js jetstream.JetStream, streamName string, ask any, room int, silent time.Duration, each func(*nats.Msg) (ended bool, err error)) error {
+// statusOf is what a server says instead of a message, "" with a message, whatever headers that was stored with.
+func statusOf(m *nats.Msg) string {
+	if m.Header.Get(jetstream.SequenceHeader) != "" {
+		return ""
+	}
+	return m.Header.Get("Status")
+}
+
+// directGet sends a direct get and hands its answers to each until that says that nothing follows.
+func directGet(ctx context.Context, js jetstream.JetStream, streamName string, ask any, silent time.Duration, each func(*nats.Msg) (ended bool, err error)) error {
 	body, err := json.Marshal(ask)
 	if err != nil {
 		return err
 	}
 	nc := js.Conn()
-	answers := make(chan *nats.Msg, room)
 	inbox := nc.NewInbox()
-	sub, err := nc.ChanSubscribe(inbox, answers)
+	answers, err := nc.SubscribeSync(inbox)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = sub.Unsubscribe() }() // the connection may be closed
+	defer func() { _ = answers.Unsubscribe() }() // the connection may be closed
 	if err := nc.PublishRequest(apiPrefix(js.Options())+"DIRECT.GET."+streamName, inbox, body); err != nil {
 		return err
 	}
-	silence := time.NewTimer(silent)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	silence := time.AfterFunc(silent, func() { cancel(errors.Join(context.DeadlineExceeded, ErrNoAnswer)) })
 	defer silence.Stop()
 	for {
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-silence.C:
-			return errors.Join(context.DeadlineExceeded, ErrNoAnswer)
-		case m := <-answers:
-			silence.Reset(silent)
-			if m.Header.Get("Status") == "503" {
-				return nats.ErrNoResponders
-			}
-			if ended, err := each(m); ended || err != nil {
-				return err
-			}
+		m, err := answers.NextMsgWithContext(ctx)
+		if err != nil {
+			return cmp.Or(context.Cause(ctx), err) // closed, or nobody there
+		}
+		silence.Reset(silent)
+		if ended, err := each(m); ended || err != nil {
+			return err
 		}
 	}
 }

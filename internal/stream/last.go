@@ -112,7 +112,7 @@ type lastAnswer struct {
 }
 
 func askLast(ctx context.Context, js jetstream.JetStream, streamName string, subjects []string) (a lastAnswer, err error) {
-	err = directGet(ctx, js, streamName, map[string]any{"multi_last": subjects, "max_bytes": lastBytes}, len(subjects)+1, answerTimeout, a.add)
+	err = directGet(ctx, js, streamName, map[string]any{"multi_last": subjects, "max_bytes": lastBytes}, answerTimeout, a.add)
 	if errors.Is(err, ErrNoAnswer) {
 		err = fmt.Errorf("the last messages of %d subjects: %w", len(subjects), err)
 	}
@@ -121,7 +121,7 @@ func askLast(ctx context.Context, js jetstream.JetStream, streamName string, sub
 
 // add takes what a server sends, and reports whether nothing follows.
 func (a *lastAnswer) add(m *nats.Msg) (ended bool, err error) {
-	switch status, reason := m.Header.Get("Status"), m.Header.Get("Description"); {
+	switch status, reason := statusOf(m), m.Header.Get("Description"); {
 	case status == "":
 		raw, err := rawMessage(m)
 		a.found = append(a.found, raw)

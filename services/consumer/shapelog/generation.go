@@ -154,10 +154,12 @@ func (p *Partition) LookThrough(ctx context.Context, handle string, start change
 	if err != nil {
 		return err
 	}
+	inside := false  // something is in the window
 	var stored int64 // in a replica that lags it may be less than there is
 	from, err := stream.SeekSubject(ctx, st, subject, func(h nats.Header) (bool, error) {
 		t, err := wire.ParseTail(h.Get(topology.HeaderTail))
 		stored = max(stored, t.Bytes)
+		inside = inside || t.Last.LSN >= start
 		return t.Last.LSN >= start, err
 	})
 	if err == nil && stored < tail.Bytes {
@@ -174,8 +176,11 @@ func (p *Partition) LookThrough(ctx context.Context, handle string, start change
 		if err != nil {
 			return err
 		}
+		if !ok && inside { // another one has answered the seek
+			return fmt.Errorf("read back %s: the copy that was read ends at %d bytes, before %d", subject, at, tail.Bytes)
+		}
 		if !ok {
-			break // the seek has seen the end, so nothing of it is in the window
+			break
 		}
 		t, err := wire.ParseTail(m.Header.Get(topology.HeaderTail))
 		if err != nil {

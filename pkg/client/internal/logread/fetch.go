@@ -1,6 +1,7 @@
 package logread
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,24 +29,46 @@ var (
 	errNoDirectGets = errors.New("the stream does not allow direct gets")
 )
 
+// A batch is as large as the connection is fast: what takes longer to come holds up who else reads over it, and the server cuts a
+// connection that does not take what it sends for ten seconds.
+const (
+	firstBytes = 256 << 10
+	leastBytes = 64 << 10
+	fast, slow = 500 * time.Millisecond, 2 * time.Second // for a batch
+)
+
+// sized is how much to ask for behind a batch for which so much was asked, of which so much came, and which took so long.
+func sized(asked, came, most int, took time.Duration) int {
+	switch {
+	case took < fast && came >= asked/2: // less tells nothing of the connection
+		return min(2*asked, most)
+	case took > slow:
+		return min(max(asked/2, leastBytes), most)
+	}
+	return asked
+}
+
 // fetcher reads one partition's stream with direct gets.
 type fetcher struct {
 	link      *Link
 	partition int
-	bytes     int // of a batch, about
+	bytes     int // of a batch, about, at most
+	size      int // of the next one; 0 before the first
 }
 
 // batch returns the messages of a subject from a sequence on, as many as one
 // batch holds. None means that there are none (yet: a replica may be behind).
 func (f *fetcher) batch(ctx context.Context, subject string, from uint64) (got []raw, err error) {
-	size := min(int64(f.bytes), linkBytes)
-	if err := f.link.room.Acquire(ctx, size); err != nil {
+	asked := min(cmp.Or(f.size, firstBytes), f.bytes, linkBytes)
+	if err := f.link.room.Acquire(ctx, int64(asked)); err != nil {
 		return nil, context.Cause(ctx)
 	}
-	defer f.link.room.Release(size)
+	defer f.link.room.Release(int64(asked))
+	began, came := time.Now(), 0
+	defer func() { f.size = sized(asked, came, f.bytes, time.Since(began)) }()
 	var messages []*jetstream.RawStreamMsg
 	err = f.direct(ctx, "", func(ctx context.Context) error {
-		ask := stream.Ask{Subject: subject, From: from, Messages: batchMessages, Bytes: f.bytes, Silence: AnswerTimeout}
+		ask := stream.Ask{Subject: subject, From: from, Messages: batchMessages, Bytes: asked, Silence: AnswerTimeout}
 		messages, err = stream.Batch(ctx, f.link.js, f.link.source.ShapeStream(f.partition), ask, nil)
 		return err
 	})
@@ -53,6 +76,7 @@ func (f *fetcher) batch(ctx context.Context, subject string, from uint64) (got [
 		return nil, err
 	}
 	for _, m := range messages {
+		came += len(m.Data)
 		got = append(got, raw{seq: m.Sequence, at: m.Time, header: m.Header, data: m.Data})
 	}
 	return got, nil
